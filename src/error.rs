@@ -1,0 +1,182 @@
+//! What can go wrong: one variant for each thing that a caller can act on.
+
+use std::path::PathBuf;
+
+/// The result of everything here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a model could not be loaded, or a text not be answered.
+///
+/// Every variant names its culprit, and both sides where two things disagree. Messages are one line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// None of the files that could hold this part of a model is there.
+    #[error("{} has no {what}", dir.display())]
+    FileMissing {
+        /// The folder that was searched.
+        dir: PathBuf,
+        /// The part, with the file names that would have served.
+        what: &'static str,
+    },
+    /// A path in a model's files leads out of the model's folder.
+    #[error("{file} names {path:?}, which is not inside the model's folder")]
+    PathOutside {
+        /// The file that holds the path.
+        file: String,
+        /// The path as written there.
+        path: String,
+    },
+    /// A JSON file cannot be read as what it should be.
+    #[error("{file} cannot be read")]
+    Json {
+        /// The file.
+        file: String,
+        /// Where and why the parser stopped.
+        source: serde_json::Error,
+    },
+    /// A key of a configuration file has a value that no model can have.
+    #[error("{file}: {key}: {reason}")]
+    Config {
+        /// The file.
+        file: String,
+        /// The key.
+        key: String,
+        /// What is wrong with its value.
+        reason: String,
+    },
+    /// The model is not of a family that this crate implements.
+    #[error("model family {found:?} is not supported: bert, distilbert, electra, mobilebert and mpnet are")]
+    UnsupportedFamily {
+        /// `model_type` of config.json.
+        found: String,
+    },
+    /// The family is known, but the head on top of it is not.
+    #[error("architecture {found:?} is not supported")]
+    UnsupportedArchitecture {
+        /// The entry of `architectures` in config.json, or the module of modules.json.
+        found: String,
+    },
+    /// The activation function has no implementation here.
+    #[error("activation {found:?} is not supported: gelu, gelu_new, gelu_pytorch_tanh, relu, tanh and identity are")]
+    UnsupportedActivation {
+        /// Its name in the configuration file.
+        found: String,
+    },
+    /// The tokenizer is not a BERT WordPiece tokenizer, or not one that can be followed exactly.
+    #[error("{file}: {reason}")]
+    UnsupportedTokenizer {
+        /// The file.
+        file: String,
+        /// Which part of it is not supported.
+        reason: String,
+    },
+    /// The vocabulary cannot be used.
+    #[error("{file}: {reason}")]
+    Vocabulary {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A token that the model cannot do without is not in its vocabulary.
+    #[error("token {token:?} is not in the vocabulary")]
+    TokenNotInVocabulary {
+        /// The token.
+        token: String,
+    },
+    /// A token id, type id or position has no row in the model's embedding table.
+    #[error("{table} has {rows} rows, but row {id} was asked for")]
+    EmbeddingOutOfRange {
+        /// The table.
+        table: &'static str,
+        /// The row that was asked for.
+        id: usize,
+        /// How many rows the table has.
+        rows: usize,
+    },
+    /// The file is not a safetensors file, or a damaged one.
+    #[error("{file} is not a valid safetensors file: {reason}")]
+    Safetensors {
+        /// The file.
+        file: String,
+        /// What the check of its header found.
+        reason: String,
+    },
+    /// A weight that the model needs is not in the checkpoint.
+    #[error("weight {name} is missing")]
+    WeightMissing {
+        /// Its name, without the family's prefix.
+        name: String,
+    },
+    /// Two weights of the checkpoint have one name once the family's prefix is taken off.
+    #[error("weight {name} is there twice, once as {other}")]
+    WeightTwice {
+        /// Its name in the checkpoint.
+        name: String,
+        /// The other name.
+        other: String,
+    },
+    /// A weight has another shape than the configuration says.
+    #[error("weight {name} has shape {found:?}, expected {expected:?}")]
+    WeightShape {
+        /// Its name in the checkpoint.
+        name: String,
+        /// The shape that follows from the configuration.
+        expected: Vec<usize>,
+        /// The shape in the checkpoint.
+        found: Vec<usize>,
+    },
+    /// A weight is stored in a type that cannot be read as numbers of a model.
+    #[error("weight {name} is stored as {found}: F32, F16, BF16, F64 and I64 can be read")]
+    WeightType {
+        /// Its name in the checkpoint.
+        name: String,
+        /// Its type in the checkpoint.
+        found: String,
+    },
+    /// A weight, or a number computed from the weights, is NaN or infinite.
+    #[error("{what} is not finite")]
+    NonFinite {
+        /// The weight's name, or which output.
+        what: String,
+    },
+    /// The model answers another question than the one that was put.
+    #[error("this is a model for {found}, not for {wanted}")]
+    WrongTask {
+        /// What the caller asked for.
+        wanted: &'static str,
+        /// What the model does.
+        found: &'static str,
+    },
+    /// The input is not of the form that the model needs.
+    #[error("{reason}")]
+    Input {
+        /// What was given, and what is needed.
+        reason: String,
+    },
+    /// An option has a value that this model cannot follow.
+    #[error("option {name}: {reason}")]
+    Option {
+        /// The option.
+        name: &'static str,
+        /// What is wrong with its value.
+        reason: String,
+    },
+    /// The thread pool could not be made.
+    #[error("a pool of {threads} threads could not be started")]
+    Threads {
+        /// How many threads were asked for.
+        threads: usize,
+        /// What the system said.
+        source: rayon::ThreadPoolBuildError,
+    },
+}

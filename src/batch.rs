@@ -118,7 +118,11 @@ pub struct Batch {
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { ids: Vec::new(), type_ids: Vec::new(), starts: vec![0] }
+        Self {
+            ids: Vec::new(),
+            type_ids: Vec::new(),
+            starts: vec![0],
+        }
     }
 }
 

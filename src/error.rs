@@ -54,7 +54,9 @@ pub enum Error {
         reason: String,
     },
     /// The model is not of a family that this crate implements.
-    #[error("model family {found:?} is not supported: bert, distilbert, electra, mobilebert and mpnet are")]
+    #[error(
+        "model family {found:?} is not supported: bert, distilbert, electra, mobilebert and mpnet are"
+    )]
     UnsupportedFamily {
         /// `model_type` of config.json.
         found: String,
@@ -66,7 +68,9 @@ pub enum Error {
         found: String,
     },
     /// The activation function has no implementation here.
-    #[error("activation {found:?} is not supported: gelu, gelu_new, gelu_pytorch_tanh, relu, tanh and identity are")]
+    #[error(
+        "activation {found:?} is not supported: gelu, gelu_new, gelu_pytorch_tanh, relu, tanh and identity are"
+    )]
     UnsupportedActivation {
         /// Its name in the configuration file.
         found: String,

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod error;
+mod kernels;
 
 pub use batch::{Batch, Encoding, Input};
 pub use error::{Error, Result};

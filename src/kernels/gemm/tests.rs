@@ -1,0 +1,175 @@
+//! Every instruction set of this machine against matrixmultiply and f64, at the edges of tiles, panels and blocks.
+
+use super::*;
+use crate::kernels::{Cpu, Threads};
+
+fn numbers(len: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).max(1);
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn oracle(x: &[f32], weights: &[f32], rows: usize, n: usize, k: usize) -> Vec<f32> {
+    let mut out = vec![0.0; rows * n];
+    // SAFETY: the three buffers hold rows x k, n x k (read transposed) and rows x n numbers, as the strides say.
+    #[allow(unsafe_code, reason = "the oracle takes raw pointers")]
+    unsafe {
+        matrixmultiply::sgemm(
+            rows,
+            k,
+            n,
+            1.0,
+            x.as_ptr(),
+            k as isize,
+            1,
+            weights.as_ptr(),
+            1,
+            k as isize,
+            0.0,
+            out.as_mut_ptr(),
+            n as isize,
+            1,
+        );
+    }
+    out
+}
+
+fn every_compute() -> Vec<Compute> {
+    let mut all = Vec::new();
+    for cpu in Cpu::supported() {
+        for threads in [1, 2, 5] {
+            let threads = Threads::new(threads).unwrap();
+            all.push(Compute { cpu, threads });
+        }
+    }
+    all
+}
+
+#[test]
+fn agrees_with_matrixmultiply_at_interesting_sizes() {
+    for compute in every_compute() {
+        for n in [1, 15, 16, 17, 26, 48, 312] {
+            for k in [1, 3, 16, 26, 384] {
+                for rows in [0, 1, 2, 5, 6, 7, 13, 64, 131] {
+                    let (x, w) = (numbers(rows * k, 1), numbers(n * k, 2));
+                    let mut out = vec![f32::NAN; rows * n];
+                    let packed = PackedWeights::new(&w, n, k);
+                    gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
+                    let expected = oracle(&x, &w, rows, n, k);
+                    for (index, (a, b)) in out.iter().zip(&expected).enumerate() {
+                        // Two orders of summing k products below 1: far inside k units of the last place.
+                        let bound = 1e-6 + k as f32 * 6e-8;
+                        assert!(
+                            (a - b).abs() <= bound,
+                            "{compute:?} {rows}x{n}x{k} at {index}: {a} {b}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn epilogue_adds_bias_applies_activation_then_adds_residual() {
+    let (rows, n, k) = (7, 20, 9);
+    let (x, w) = (numbers(rows * k, 3), numbers(n * k, 4));
+    let (bias, residual) = (numbers(n, 5), numbers(rows * n, 6));
+    let product = oracle(&x, &w, rows, n, k);
+    for compute in every_compute() {
+        let mut out = vec![f32::NAN; rows * n];
+        let epilogue = Epilogue {
+            bias: Some(&bias),
+            activation: Activation::Relu,
+            residual: Some(&residual),
+        };
+        gemm(
+            &compute,
+            &x,
+            &PackedWeights::new(&w, n, k),
+            epilogue,
+            &mut out,
+        );
+        for (index, value) in out.iter().enumerate() {
+            let expected = (product[index] + bias[index % n]).max(0.0) + residual[index];
+            assert!((value - expected).abs() < 2e-6, "{compute:?} at {index}");
+        }
+    }
+}
+
+#[test]
+fn a_row_is_the_same_bits_alone_in_any_company_and_on_any_number_of_threads() {
+    let (rows, n, k) = (150, 70, 384);
+    let (x, w) = (numbers(rows * k, 7), numbers(n * k, 8));
+    let packed = PackedWeights::new(&w, n, k);
+    let epilogue = Epilogue {
+        activation: Activation::Gelu,
+        ..Epilogue::NONE
+    };
+    for cpu in Cpu::supported() {
+        let mut alone = Vec::new();
+        let serial = Compute {
+            cpu,
+            threads: Threads::serial(),
+        };
+        for row in x.chunks(k) {
+            let mut out = vec![0.0; n];
+            gemm(&serial, row, &packed, epilogue, &mut out);
+            alone.extend(out);
+        }
+        for threads in [1, 2, 3, 8] {
+            let compute = Compute {
+                cpu,
+                threads: Threads::new(threads).unwrap(),
+            };
+            for count in [1, 2, 8, 33, 150] {
+                let mut out = vec![0.0; count * n];
+                gemm(&compute, &x[..count * k], &packed, epilogue, &mut out);
+                assert_eq!(
+                    out,
+                    alone[..count * n],
+                    "{cpu:?}, {threads} threads, {count} rows"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn packing_puts_sixteen_channels_side_by_side() {
+    let weights = numbers(18 * 5, 9);
+    let packed = PackedWeights::new(&weights, 18, 5);
+    assert_eq!(packed.panels.len(), 2 * 16 * 5);
+    for channel in 0..18 {
+        for step in 0..5 {
+            let at = (channel / 16) * 16 * 5 + step * 16 + channel % 16;
+            assert_eq!(packed.panels[at], weights[channel * 5 + step]);
+        }
+    }
+    assert!(
+        packed.panels[80..]
+            .chunks(16)
+            .all(|lanes| lanes[2..].iter().all(|&x| x == 0.0))
+    );
+}
+
+#[test]
+fn nan_reaches_its_own_row_and_no_other() {
+    let mut x = vec![1.0; 8];
+    x[3] = f32::NAN;
+    let mut out = vec![0.0; 8];
+    let epilogue = Epilogue {
+        activation: Activation::Gelu,
+        ..Epilogue::NONE
+    };
+    let weights = PackedWeights::new(&[0.5; 16], 4, 4);
+    gemm(&Compute::serial(), &x, &weights, epilogue, &mut out);
+    assert!(out[..4].iter().all(|x| x.is_nan()));
+    assert!(out[4..].iter().all(|x| x.is_finite()));
+}

@@ -1,0 +1,49 @@
+//! The ground floor: numbers in slices.
+//!
+//! Everything that multiplies, sums or exponentiates in bulk is here, and so is all `unsafe` of the crate (but for the
+//! one call that maps a file). The layers above call these functions; nothing here knows of BERT, of files or of
+//! tensors with names.
+//!
+//! A kernel is written once, in plain Rust over [`Arithmetic`], in loops that a compiler turns into vector
+//! instructions; [`Cpu::run`] compiles it again for each instruction set and picks the copy that this processor can
+//! run. Two properties hold for all of them:
+//!
+//! - each output is computed by one chain of operations whose order depends on the lengths only, so the result does
+//!   not depend on how many rows there are, on how work is cut, or on the number of threads;
+//! - NaN and infinity pass through, so that a caller who looks at the end sees them.
+
+pub(crate) mod activation;
+pub(crate) mod aligned;
+pub(crate) mod attention;
+pub(crate) mod cpu;
+mod disjoint;
+pub(crate) mod gemm;
+pub(crate) mod layer_norm;
+pub(crate) mod math;
+pub(crate) mod softmax;
+pub(crate) mod threads;
+
+pub(crate) use activation::Activation;
+pub(crate) use cpu::{Arithmetic, Cpu, Kernel};
+pub(crate) use threads::Threads;
+
+/// What a computation runs on: an instruction set, and threads.
+#[derive(Debug)]
+pub(crate) struct Compute {
+    pub(crate) cpu: Cpu,
+    pub(crate) threads: Threads,
+}
+
+impl Compute {
+    /// One thread, on the best instruction set.
+    #[cfg(test)]
+    pub(crate) fn serial() -> Self {
+        Self {
+            cpu: Cpu::detect(),
+            threads: Threads::serial(),
+        }
+    }
+}
+
+/// Lanes that every reduction keeps apart, whatever the register width: part of the fixed order of summation.
+pub(crate) const LANES: usize = 16;

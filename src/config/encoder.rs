@@ -1,0 +1,231 @@
+//! The encoder's sizes.
+
+use super::{Family, Keys, activation};
+use crate::error::{Error, Result};
+use crate::kernels::Activation;
+
+/// The largest width, of anything, that is believed; the largest BERT has 4096.
+const MAX_WIDTH: usize = 1 << 16;
+/// The most rows of an embedding table; the largest vocabulary in use has half a million.
+const MAX_ROWS: usize = 1 << 24;
+/// The most layers, and the most feed-forward networks in one.
+const MAX_LAYERS: usize = 1 << 10;
+
+/// What the encoder of a checkpoint is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct EncoderConfig {
+    pub(crate) family: Family,
+    /// Rows of the word-embedding table.
+    pub(crate) vocab_size: usize,
+    /// Rows of the position table.
+    pub(crate) positions: usize,
+    /// Rows of the token-type table; 0 where the family has none.
+    pub(crate) token_types: usize,
+    /// Width of the embedding tables.
+    pub(crate) embedding_size: usize,
+    /// Width of the rows between layers.
+    pub(crate) hidden: usize,
+    /// Width inside the feed-forward network.
+    pub(crate) intermediate: usize,
+    pub(crate) layers: usize,
+    pub(crate) heads: usize,
+    pub(crate) activation: Activation,
+    /// Added to the variance by layer norms.
+    pub(crate) eps: f32,
+    /// What only MobileBERT has.
+    pub(crate) mobile: Option<MobileConfig>,
+}
+
+/// What only MobileBERT has.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct MobileConfig {
+    /// Width inside a layer, between its bottlenecks.
+    pub(crate) inner: usize,
+    /// Whether a layer narrows its input at all.
+    pub(crate) bottleneck: bool,
+    /// Whether values, too, are computed from the narrowed input.
+    pub(crate) bottleneck_attention: bool,
+    /// Whether queries and keys are computed from a narrowed input of their own.
+    pub(crate) shared_bottleneck: bool,
+    /// Feed-forward networks in a layer.
+    pub(crate) feed_forwards: usize,
+    /// Whether norms are a scale and a shift only.
+    pub(crate) no_norm: bool,
+    /// Whether each embedding stands between its neighbours'.
+    pub(crate) trigram: bool,
+    /// Whether the first token's row goes through a dense layer on its way to a classifier.
+    pub(crate) pooler: bool,
+}
+
+impl EncoderConfig {
+    pub(super) fn read(keys: &Keys) -> Result<Self> {
+        let family = family(keys)?;
+        refuse_decoders(keys)?;
+        let default = Defaults::of(family);
+        let width = 1..=MAX_WIDTH;
+        let hidden = keys.size(&["hidden_size", "dim"], default.hidden, width.clone())?;
+        let embedding_size = match family {
+            Family::Electra | Family::MobileBert => {
+                keys.size(&["embedding_size"], 128, width.clone())?
+            }
+            Family::Bert | Family::DistilBert | Family::MpNet => hidden,
+        };
+        let mobile = match family {
+            Family::MobileBert => Some(MobileConfig::read(keys, hidden)?),
+            _ => None,
+        };
+        let heads = keys.size(
+            &["num_attention_heads", "n_heads"],
+            default.heads,
+            width.clone(),
+        )?;
+        let attended = mobile.as_ref().map_or(hidden, |mobile| mobile.inner);
+        if attended % heads != 0 {
+            return Err(keys.wrong(
+                "num_attention_heads",
+                format!("{heads} heads do not divide a width of {attended}"),
+            ));
+        }
+        let act = keys.text(&["hidden_act", "activation"])?;
+        let eps = match family {
+            Family::DistilBert => 1e-12,
+            _ => keys.positive("layer_norm_eps", 1e-12)?,
+        };
+        let min_positions = match family {
+            Family::MpNet => 3, // positions start at 2
+            _ => 1,
+        };
+        Ok(Self {
+            family,
+            vocab_size: keys.size(&["vocab_size"], default.vocab_size, 1..=MAX_ROWS)?,
+            positions: keys.size(&["max_position_embeddings"], 512, min_positions..=MAX_ROWS)?,
+            token_types: match family {
+                Family::DistilBert | Family::MpNet => 0,
+                _ => keys.size(&["type_vocab_size"], 2, 1..=MAX_WIDTH)?,
+            },
+            embedding_size,
+            hidden,
+            intermediate: keys.size(
+                &["intermediate_size", "hidden_dim"],
+                default.intermediate,
+                width,
+            )?,
+            layers: keys.size(
+                &["num_hidden_layers", "n_layers"],
+                default.layers,
+                0..=MAX_LAYERS,
+            )?,
+            heads,
+            activation: activation(act.unwrap_or(default.activation))?,
+            eps,
+            mobile,
+        })
+    }
+
+    /// The most tokens that the position table has room for.
+    pub(crate) fn max_tokens(&self) -> usize {
+        match self.family {
+            // Rows 0 and 1 of its table are never used.
+            Family::MpNet => self.positions - 2,
+            _ => self.positions,
+        }
+    }
+}
+
+impl MobileConfig {
+    fn read(keys: &Keys, hidden: usize) -> Result<Self> {
+        let bottleneck = keys.flag("use_bottleneck", true)?;
+        let intra = keys.size(&["intra_bottleneck_size"], 128, 1..=MAX_WIDTH)?;
+        let no_norm = match keys.text(&["normalization_type"])? {
+            None | Some("no_norm") => true,
+            Some("layer_norm") => false,
+            Some(other) => {
+                return Err(keys.wrong(
+                    "normalization_type",
+                    format!("{other:?} is neither \"no_norm\" nor \"layer_norm\""),
+                ));
+            }
+        };
+        Ok(Self {
+            inner: if bottleneck { intra } else { hidden },
+            bottleneck,
+            bottleneck_attention: keys.flag("use_bottleneck_attention", false)?,
+            shared_bottleneck: keys.flag("key_query_shared_bottleneck", true)?,
+            feed_forwards: keys.size(&["num_feedforward_networks"], 4, 1..=MAX_LAYERS)?,
+            no_norm,
+            trigram: keys.flag("trigram_input", true)?,
+            pooler: keys.flag("classifier_activation", true)?,
+        })
+    }
+}
+
+/// What the reference implementation assumes where a configuration is silent.
+struct Defaults {
+    vocab_size: usize,
+    hidden: usize,
+    layers: usize,
+    heads: usize,
+    intermediate: usize,
+    activation: &'static str,
+}
+
+impl Defaults {
+    fn of(family: Family) -> Self {
+        let base = Self {
+            vocab_size: 30522,
+            hidden: 768,
+            layers: 12,
+            heads: 12,
+            intermediate: 3072,
+            activation: "gelu",
+        };
+        match family {
+            Family::Bert => base,
+            Family::DistilBert => Self { layers: 6, ..base },
+            Family::Electra => Self {
+                hidden: 256,
+                heads: 4,
+                intermediate: 1024,
+                ..base
+            },
+            Family::MobileBert => Self {
+                hidden: 512,
+                layers: 24,
+                heads: 4,
+                intermediate: 512,
+                activation: "relu",
+                ..base
+            },
+            Family::MpNet => Self {
+                vocab_size: 30527,
+                ..base
+            },
+        }
+    }
+}
+
+fn family(keys: &Keys) -> Result<Family> {
+    let found = keys.text(&["model_type"])?.unwrap_or_default();
+    Family::ALL
+        .into_iter()
+        .find(|family| family.name() == found)
+        .ok_or_else(|| Error::UnsupportedFamily {
+            found: found.to_owned(),
+        })
+}
+
+/// What some checkpoints of these families are, and this encoder is not.
+fn refuse_decoders(keys: &Keys) -> Result<()> {
+    for flag in ["is_decoder", "add_cross_attention"] {
+        if keys.flag(flag, false)? {
+            return Err(keys.wrong(flag, "a decoder is not supported, only encoders are"));
+        }
+    }
+    match keys.text(&["position_embedding_type"])? {
+        None | Some("absolute") => Ok(()),
+        Some(other) => Err(keys.wrong(
+            "position_embedding_type",
+            format!("{other:?} is not supported, only \"absolute\" is"),
+        )),
+    }
+}

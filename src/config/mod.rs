@@ -1,0 +1,128 @@
+//! A model's settings files, typed and checked: the only reader of their keys.
+//!
+//! `config.json` says what the encoder is ([`EncoderConfig`]) and what stands on top of it ([`HeadConfig`]);
+//! sentence-transformers' files say how rows become one embedding ([`SentenceConfig`]). Everything here is checked
+//! before anything is allocated: after it, a size is a size that a machine can hold.
+
+mod encoder;
+mod head;
+mod keys;
+mod sentence;
+
+pub(crate) use encoder::{EncoderConfig, MobileConfig};
+pub(crate) use head::HeadConfig;
+pub use head::{ScoreFunction, Task};
+pub use sentence::Pooling;
+pub(crate) use sentence::{DenseConfig, Module, SentenceConfig};
+
+use crate::error::{Error, Result};
+use crate::kernels::Activation;
+use crate::weights::{Files, inside};
+use keys::Keys;
+
+const CONFIG: &str = "config.json";
+
+/// Which kin of BERT an encoder is: what differs in its wiring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Family {
+    /// BERT (Devlin et al. 2019), and what has its form: TinyBERT, MiniLM, BGE, E5, GTE.
+    Bert,
+    /// DistilBERT (Sanh et al. 2019): no token types, no pooler.
+    DistilBert,
+    /// ELECTRA's discriminator or generator (Clark et al. 2020): embeddings narrower than the layers.
+    Electra,
+    /// MobileBERT (Sun et al. 2020): bottlenecks, stacked feed-forward networks, trigram embeddings.
+    MobileBert,
+    /// MPNet (Song et al. 2020): relative positions shared by all layers.
+    MpNet,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Bert,
+        Self::DistilBert,
+        Self::Electra,
+        Self::MobileBert,
+        Self::MpNet,
+    ];
+
+    /// `model_type` of config.json.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bert => "bert",
+            Self::DistilBert => "distilbert",
+            Self::Electra => "electra",
+            Self::MobileBert => "mobilebert",
+            Self::MpNet => "mpnet",
+        }
+    }
+
+    /// What the names of the encoder's weights start with in checkpoints that have a head.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Self::Bert => "bert.",
+            Self::DistilBert => "distilbert.",
+            Self::Electra => "electra.",
+            Self::MobileBert => "mobilebert.",
+            Self::MpNet => "mpnet.",
+        }
+    }
+}
+
+impl std::fmt::Display for Family {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// All that a model's settings files say.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The folder of config.json, weights and tokenizer inside the model's folder; `""` is that folder itself.
+    pub(crate) folder: String,
+    pub(crate) encoder: EncoderConfig,
+    pub(crate) head: HeadConfig,
+    pub(crate) sentence: SentenceConfig,
+}
+
+impl Config {
+    /// Reads and checks the settings of a model.
+    pub(crate) fn read(files: &Files) -> Result<Self> {
+        let modules = sentence::modules(files)?;
+        let folder = modules
+            .as_ref()
+            .map_or_else(String::new, |modules| modules.transformer.clone());
+        let file = inside(&folder, CONFIG, CONFIG)?;
+        let keys = Keys::read(&file, &files.require(&file, CONFIG)?)?;
+        let encoder = EncoderConfig::read(&keys)?;
+        let sentence = SentenceConfig::read(files, &folder, modules, encoder.hidden)?;
+        let head = HeadConfig::read(&keys, sentence.is_declared)?;
+        Ok(Self {
+            folder,
+            encoder,
+            head,
+            sentence,
+        })
+    }
+}
+
+/// The activation function that a configuration names.
+fn activation(name: &str) -> Result<Activation> {
+    // Sentence-transformers writes the path of a torch class, transformers a short name.
+    match name.rsplit('.').next().unwrap_or(name) {
+        "gelu" | "gelu_python" | "GELU" => Ok(Activation::Gelu),
+        "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
+        "relu" | "ReLU" => Ok(Activation::Relu),
+        "tanh" | "Tanh" => Ok(Activation::Tanh),
+        "linear" | "identity" | "Identity" => Ok(Activation::Identity),
+        _ => Err(Error::UnsupportedActivation {
+            found: name.to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

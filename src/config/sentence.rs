@@ -1,0 +1,339 @@
+//! sentence-transformers' files: how rows become one embedding.
+
+use std::collections::BTreeMap;
+
+use super::{Keys, activation};
+use crate::error::{Error, Result};
+use crate::kernels::Activation;
+use crate::weights::{Files, inside};
+
+const MODULES: &str = "modules.json";
+const MODEL: &str = "config_sentence_transformers.json";
+/// The file of the limit on a text's length, under each name that it has had.
+const TRANSFORMER: [&str; 4] = [
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_albert_config.json",
+];
+/// The most modules that are believed.
+const MAX_MODULES: usize = 100;
+/// The widest `Dense` module that is believed.
+const MAX_WIDTH: usize = 1 << 20;
+
+/// How the rows of a text become one vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Pooling {
+    /// The first token's row.
+    Cls,
+    /// The mean of all rows (Reimers and Gurevych 2019).
+    Mean,
+    /// The largest value of each column.
+    Max,
+    /// The sum of all rows divided by the square root of their number.
+    MeanSqrtLen,
+    /// The mean of all rows, each weighted by its position counted from one.
+    WeightedMean,
+    /// The last token's row.
+    LastToken,
+}
+
+impl Pooling {
+    const ALL: [(Self, &'static str, &'static str); 6] = [
+        (Self::Cls, "cls", "pooling_mode_cls_token"),
+        (Self::Max, "max", "pooling_mode_max_tokens"),
+        (Self::Mean, "mean", "pooling_mode_mean_tokens"),
+        (
+            Self::MeanSqrtLen,
+            "mean_sqrt_len_tokens",
+            "pooling_mode_mean_sqrt_len_tokens",
+        ),
+        (
+            Self::WeightedMean,
+            "weightedmean",
+            "pooling_mode_weightedmean_tokens",
+        ),
+        (Self::LastToken, "lasttoken", "pooling_mode_lasttoken"),
+    ];
+}
+
+/// From an encoder's rows to an embedding.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SentenceConfig {
+    /// Whether sentence-transformers' files are there at all.
+    pub(crate) is_declared: bool,
+    /// The poolings whose results stand side by side.
+    pub(crate) pooling: Vec<Pooling>,
+    /// Whether the tokens of a prompt are pooled with the others.
+    pub(crate) include_prompt: bool,
+    /// What follows the pooling, in order.
+    pub(crate) modules: Vec<Module>,
+    /// The most tokens of a text.
+    pub(crate) max_tokens: Option<usize>,
+    /// Whether texts are lower-cased ahead of the tokenizer's own rules.
+    pub(crate) lower_case: bool,
+    /// Texts to put in front of an input, by name.
+    pub(crate) prompts: BTreeMap<String, String>,
+    pub(crate) default_prompt: Option<String>,
+    /// How two embeddings are compared, by its name in sentence-transformers.
+    pub(crate) similarity: Option<String>,
+}
+
+/// A step after the pooling.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Module {
+    Dense(DenseConfig),
+    /// Division by the Euclidean length.
+    Normalize,
+}
+
+/// A dense layer after the pooling.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DenseConfig {
+    /// Where its weights are.
+    pub(crate) folder: String,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    pub(crate) bias: bool,
+    pub(crate) activation: Activation,
+    /// Whether the input is added to the output, through a projection where the widths differ.
+    pub(crate) residual: bool,
+}
+
+/// What modules.json lists.
+#[derive(Debug)]
+pub(super) struct Modules {
+    /// The folder of the encoder.
+    pub(super) transformer: String,
+    /// Class and folder of those after it.
+    rest: Vec<(String, String)>,
+}
+
+/// Reads modules.json, if there is one.
+pub(super) fn modules(files: &Files) -> Result<Option<Modules>> {
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        path: String,
+        r#type: String,
+    }
+    let Some(bytes) = files.read(MODULES)? else {
+        return Ok(None);
+    };
+    let entries: Vec<Entry> = serde_json::from_slice(&bytes).map_err(|source| Error::Json {
+        file: MODULES.to_owned(),
+        source,
+    })?;
+    let wrong = |reason: String| Error::Config {
+        file: MODULES.to_owned(),
+        key: "type".to_owned(),
+        reason,
+    };
+    if entries.len() > MAX_MODULES {
+        return Err(wrong(format!("{} modules", entries.len())));
+    }
+    let mut folders = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let folder = inside("", &entry.path, MODULES)?;
+        let class = entry
+            .r#type
+            .rsplit('.')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        folders.push((class, folder));
+    }
+    if folders
+        .first()
+        .is_none_or(|(class, _)| class != "Transformer")
+    {
+        return Err(wrong("the first module is not a Transformer".to_owned()));
+    }
+    let (_, transformer) = folders.remove(0);
+    Ok(Some(Modules {
+        transformer,
+        rest: folders,
+    }))
+}
+
+impl SentenceConfig {
+    /// `hidden`: the width of the encoder's rows.
+    pub(super) fn read(
+        files: &Files,
+        folder: &str,
+        declared: Option<Modules>,
+        hidden: usize,
+    ) -> Result<Self> {
+        let mut config = Self {
+            is_declared: declared.is_some(),
+            pooling: vec![Pooling::Mean],
+            include_prompt: true,
+            modules: Vec::new(),
+            max_tokens: None,
+            lower_case: false,
+            prompts: BTreeMap::new(),
+            default_prompt: None,
+            similarity: None,
+        };
+        config.read_transformer(files, folder)?;
+        if let Some(modules) = declared {
+            config.read_modules(files, modules, hidden)?;
+            config.read_prompts(files)?;
+        }
+        Ok(config)
+    }
+
+    fn read_transformer(&mut self, files: &Files, folder: &str) -> Result<()> {
+        for name in TRANSFORMER {
+            let file = inside(folder, name, name)?;
+            if let Some(bytes) = files.read(&file)? {
+                let keys = Keys::read(&file, &bytes)?;
+                self.max_tokens = keys.optional_size(&["max_seq_length"], 1..=usize::MAX)?;
+                self.lower_case = keys.flag("do_lower_case", false)?;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_modules(&mut self, files: &Files, modules: Modules, hidden: usize) -> Result<()> {
+        let mut width = hidden;
+        let mut pooled = false;
+        for (class, folder) in modules.rest {
+            match class.as_str() {
+                "Pooling" if !pooled => {
+                    self.read_pooling(files, &folder, hidden)?;
+                    width = hidden * self.pooling.len();
+                    pooled = true;
+                }
+                "Dense" if pooled => {
+                    let dense = DenseConfig::read(files, folder, width)?;
+                    width = dense.outputs;
+                    self.modules.push(Module::Dense(dense));
+                }
+                "Normalize" if pooled => self.modules.push(Module::Normalize),
+                "Dropout" => {} // drops nothing outside training
+                _ => {
+                    let found = match pooled {
+                        true => class,
+                        false => format!("{class} ahead of Pooling"),
+                    };
+                    return Err(Error::UnsupportedArchitecture { found });
+                }
+            }
+        }
+        match pooled {
+            true => Ok(()),
+            false => Err(Error::UnsupportedArchitecture {
+                found: "modules.json without Pooling".to_owned(),
+            }),
+        }
+    }
+
+    fn read_pooling(&mut self, files: &Files, folder: &str, hidden: usize) -> Result<()> {
+        let file = inside(folder, "config.json", MODULES)?;
+        let keys = Keys::read(
+            &file,
+            &files.require(&file, "config.json of its Pooling module")?,
+        )?;
+        let names = ["embedding_dimension", "word_embedding_dimension"];
+        keys.size(&names, hidden, hidden..=hidden)?;
+        self.include_prompt = keys.flag("include_prompt", true)?;
+        self.pooling = match keys.value("pooling_mode") {
+            Some(serde_json::Value::Array(list)) if !list.is_empty() => list
+                .iter()
+                .map(|mode| pooling(&keys, mode))
+                .collect::<Result<_>>()?,
+            Some(mode) => vec![pooling(&keys, mode)?],
+            None => {
+                let mut modes = Vec::new();
+                for (mode, _, flag) in Pooling::ALL {
+                    if keys.flag(flag, false)? {
+                        modes.push(mode);
+                    }
+                }
+                if modes.is_empty() {
+                    modes.push(Pooling::Mean);
+                }
+                modes
+            }
+        };
+        if self.pooling.len() > MAX_MODULES {
+            return Err(keys.wrong("pooling_mode", format!("{} poolings", self.pooling.len())));
+        }
+        Ok(())
+    }
+
+    fn read_prompts(&mut self, files: &Files) -> Result<()> {
+        let Some(bytes) = files.read(MODEL)? else {
+            return Ok(());
+        };
+        let keys = Keys::read(MODEL, &bytes)?;
+        if let Some(prompts) = keys.object("prompts")? {
+            for (name, prompt) in prompts.entries() {
+                match prompt {
+                    serde_json::Value::Null => {}
+                    serde_json::Value::String(prompt) => {
+                        self.prompts.insert(name.clone(), prompt.clone());
+                    }
+                    other => {
+                        return Err(keys.wrong(
+                            format!("prompts.{name}"),
+                            format!("{other} is not a string"),
+                        ));
+                    }
+                }
+            }
+        }
+        if let Some(name) = keys.text(&["default_prompt_name"])? {
+            if !self.prompts.contains_key(name) {
+                return Err(keys.wrong(
+                    "default_prompt_name",
+                    format!("there is no prompt named {name:?}"),
+                ));
+            }
+            self.default_prompt = Some(name.to_owned());
+        }
+        self.similarity = keys.text(&["similarity_fn_name"])?.map(str::to_owned);
+        Ok(())
+    }
+}
+
+fn pooling(keys: &Keys, mode: &serde_json::Value) -> Result<Pooling> {
+    Pooling::ALL
+        .into_iter()
+        .find(|(_, name, _)| mode.as_str() == Some(name))
+        .map(|(pooling, ..)| pooling)
+        .ok_or_else(|| keys.wrong("pooling_mode", format!("{mode} is not known")))
+}
+
+impl DenseConfig {
+    fn read(files: &Files, folder: String, width: usize) -> Result<Self> {
+        let file = inside(&folder, "config.json", MODULES)?;
+        let keys = Keys::read(
+            &file,
+            &files.require(&file, "config.json of its Dense module")?,
+        )?;
+        let dense = Self {
+            folder,
+            inputs: keys.size(&["in_features"], width, width..=width)?,
+            outputs: keys.size(&["out_features"], width, 1..=MAX_WIDTH)?,
+            bias: keys.flag("bias", true)?,
+            activation: activation(keys.text(&["activation_function"])?.unwrap_or("Tanh"))?,
+            residual: keys.flag("use_residual", false)?,
+        };
+        for name in ["module_input_name", "module_output_name"] {
+            if let Some(other) = keys
+                .text(&[name])?
+                .filter(|&name| name != "sentence_embedding")
+            {
+                return Err(keys.wrong(
+                    name,
+                    format!("{other:?} is not supported, only \"sentence_embedding\" is"),
+                ));
+            }
+        }
+        Ok(dense)
+    }
+}

@@ -1,0 +1,196 @@
+use super::*;
+use safetensors::tensor::TensorView;
+
+type Tensor<'a> = (&'a str, Dtype, &'a [usize], Vec<u8>);
+
+fn safetensors(tensors: &[Tensor<'_>]) -> Vec<u8> {
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+        (
+            *name,
+            TensorView::new(*dtype, shape.to_vec(), bytes).unwrap(),
+        )
+    });
+    safetensors::serialize(views, None).unwrap()
+}
+
+fn floats(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+fn open(bytes: Vec<u8>) -> Result<Checkpoint> {
+    let files = Files::new().with(SINGLE, bytes);
+    Checkpoint::open(&files, "", Family::Bert, Access::Read)
+}
+
+#[test]
+fn every_type_is_read() {
+    let numbers = [1.5f32, -2.0, 0.25];
+    let half = |x: &f32| half::f16::from_f32(*x).to_le_bytes();
+    let brain = |x: &f32| half::bf16::from_f32(*x).to_le_bytes();
+    let double = |x: &f32| f64::from(*x).to_le_bytes();
+    let whole: Vec<u8> = [3i64, -4, 5].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let checkpoint = open(safetensors(&[
+        ("f32", Dtype::F32, &[3], floats(&numbers)),
+        (
+            "f16",
+            Dtype::F16,
+            &[3],
+            numbers.iter().flat_map(half).collect(),
+        ),
+        (
+            "bf16",
+            Dtype::BF16,
+            &[3],
+            numbers.iter().flat_map(brain).collect(),
+        ),
+        (
+            "f64",
+            Dtype::F64,
+            &[3],
+            numbers.iter().flat_map(double).collect(),
+        ),
+        ("i64", Dtype::I64, &[3], whole),
+        ("u8", Dtype::U8, &[3], vec![1, 2, 3]),
+    ]))
+    .unwrap();
+    let weights = checkpoint.weights();
+    for name in ["f32", "f16", "bf16", "f64"] {
+        assert_eq!(weights.tensor(name, &[3]).unwrap(), numbers, "{name}");
+    }
+    assert_eq!(weights.tensor("i64", &[3]).unwrap(), [3.0, -4.0, 5.0]);
+    let error = weights.tensor("u8", &[3]).unwrap_err();
+    assert!(matches!(error, Error::WeightType { name, found } if name == "u8" && found == "U8"));
+    assert_eq!(checkpoint.parameters(), 15); // whole numbers are no parameters
+}
+
+#[test]
+fn errors_name_the_tensor_and_both_shapes() {
+    let checkpoint = open(safetensors(&[
+        ("bert.a.weight", Dtype::F32, &[2, 1], floats(&[1.0, 2.0])),
+        ("bert.b.weight", Dtype::F32, &[1], floats(&[f32::NAN])),
+    ]))
+    .unwrap();
+    let weights = checkpoint.weights();
+    assert_eq!(
+        weights.at("a").tensor("weight", &[2, 1]).unwrap(),
+        [1.0, 2.0]
+    );
+    let error = weights.tensor("a.weight", &[1, 2]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "weight bert.a.weight has shape [2, 1], expected [1, 2]"
+    );
+    let error = weights
+        .at("a")
+        .tensor("bias", &[2])
+        .unwrap_err()
+        .to_string();
+    assert_eq!(error, "weight a.bias is missing");
+    let error = weights.tensor("b.weight", &[1]).unwrap_err().to_string();
+    assert_eq!(error, "weight bert.b.weight is not finite");
+}
+
+#[test]
+fn a_name_with_and_without_prefix_is_there_twice() {
+    let twice = safetensors(&[
+        ("a.weight", Dtype::F32, &[1], floats(&[1.0])),
+        ("bert.a.weight", Dtype::F32, &[1], floats(&[1.0])),
+    ]);
+    assert!(matches!(open(twice), Err(Error::WeightTwice { .. })));
+}
+
+#[test]
+fn shards_are_found_through_their_index_and_stay_inside() {
+    let index = |shard: &str| {
+        format!(r#"{{"weight_map": {{"a": "x/1.safetensors", "b": {shard:?}}}}}"#).into_bytes()
+    };
+    let files = Files::new()
+        .with(
+            "m/x/1.safetensors",
+            safetensors(&[("a", Dtype::F32, &[1], floats(&[1.0]))]),
+        )
+        .with(
+            "m/2.safetensors",
+            safetensors(&[("b", Dtype::F32, &[1], floats(&[2.0]))]),
+        );
+    let open = |files: Files| Checkpoint::open(&files, "m", Family::Bert, Access::Read);
+    let index_file = "m/model.safetensors.index.json";
+    let checkpoint = open(files.clone().with(index_file, index("2.safetensors"))).unwrap();
+    assert_eq!(checkpoint.weights().tensor("b", &[1]).unwrap(), [2.0]);
+    for shard in ["../2.safetensors", "/etc/passwd", "x/../../m/2.safetensors"] {
+        let error = open(files.clone().with(index_file, index(shard))).unwrap_err();
+        assert!(matches!(error, Error::PathOutside { path, .. } if path == shard));
+    }
+    let error = open(files.clone().with(index_file, index("3.safetensors"))).unwrap_err();
+    assert!(matches!(error, Error::FileMissing { .. }), "{error}");
+    assert!(matches!(open(files), Err(Error::FileMissing { .. })));
+}
+
+#[test]
+fn every_truncation_and_every_lying_length_is_refused() {
+    let whole = safetensors(&[("a", Dtype::F32, &[4], floats(&[1.0, 2.0, 3.0, 4.0]))]);
+    for len in 0..whole.len() {
+        let error = open(whole[..len].to_vec()).unwrap_err();
+        assert!(matches!(error, Error::Safetensors { .. }), "{len}: {error}");
+    }
+    let mut longer = whole.clone();
+    longer.push(0);
+    assert!(open(longer).is_err());
+    for length in [0u64, 1, 7, 1 << 20, 1 << 40, u64::MAX - 8, u64::MAX] {
+        let mut lying = whole.clone();
+        lying[..8].copy_from_slice(&length.to_le_bytes());
+        assert!(
+            matches!(open(lying), Err(Error::Safetensors { .. })),
+            "{length}"
+        );
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_header_is_refused_or_harmless() {
+    let numbers = [1.0, 2.0, 3.0, 4.0];
+    let whole = safetensors(&[("abc", Dtype::F32, &[2, 2], floats(&numbers))]);
+    let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    for bit in 0..header * 8 {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        // Refused on opening; or another name or shape, which is refused on reading; or the numbers are right.
+        if let Ok(checkpoint) = open(damaged)
+            && let Ok(read) = checkpoint.weights().tensor("abc", &[2, 2])
+        {
+            assert_eq!(read, numbers, "bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn a_file_on_disk_reads_as_in_memory() {
+    let whole = safetensors(&[
+        ("a", Dtype::F32, &[3], floats(&[1.0, 2.0, 3.0])),
+        (
+            "b",
+            Dtype::F16,
+            &[1],
+            half::f16::from_f32(0.5).to_le_bytes().to_vec(),
+        ),
+    ]);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(SINGLE), &whole).unwrap();
+    let check = |files: &Files, access| {
+        let checkpoint = Checkpoint::open(files, "", Family::Bert, access).unwrap();
+        assert_eq!(
+            checkpoint.weights().tensor("a", &[3]).unwrap(),
+            [1.0, 2.0, 3.0]
+        );
+        assert_eq!(checkpoint.weights().tensor("b", &[1]).unwrap(), [0.5]);
+        assert_eq!(checkpoint.bytes(), whole.len());
+        assert_eq!(checkpoint.dtype(), "F32");
+    };
+    check(&Files::folder(dir.path()), Access::Read);
+    check(&Files::new().with(SINGLE, whole.clone()), Access::Read);
+    #[cfg(feature = "mmap")]
+    {
+        let promise = crate::weights::map::promise_of_a_test();
+        check(&Files::folder(dir.path()), Access::Map(promise));
+    }
+}

@@ -1,0 +1,206 @@
+//! The files of a model, wherever they are.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// A model's folder held in memory: file names and what they hold.
+///
+/// For models that come out of an archive, an object store or the program itself. Names are those of the folder that
+/// it stands for, such as `config.json` or `1_Pooling/config.json`; bytes are borrowed for good, or owned.
+///
+/// ```
+/// let files = bertless::Files::new()
+///     .with("config.json", br#"{"model_type": "bert"}"#)
+///     .with("vocab.txt", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\nhello\n".to_vec());
+/// assert!(bertless::Model::from_parts(files).is_err()); // there are no weights
+/// ```
+#[derive(Clone, Default)]
+pub struct Files {
+    place: Place,
+}
+
+#[derive(Clone)]
+enum Place {
+    Folder(PathBuf),
+    Memory(BTreeMap<String, Cow<'static, [u8]>>),
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Memory(BTreeMap::new())
+    }
+}
+
+impl Files {
+    /// No file yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a file, or replaces it.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, bytes: impl Into<Cow<'static, [u8]>>) -> Self {
+        if let Place::Memory(files) = &mut self.place {
+            files.insert(name.into(), bytes.into());
+        }
+        self
+    }
+
+    /// A folder on disk.
+    pub(crate) fn folder(path: impl Into<PathBuf>) -> Self {
+        Self {
+            place: Place::Folder(path.into()),
+        }
+    }
+
+    /// What a file holds; `None` if there is no such file.
+    pub(crate) fn read(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>> {
+        match &self.place {
+            Place::Memory(files) => Ok(files.get(name).cloned()),
+            Place::Folder(folder) => {
+                let path = folder.join(name);
+                match std::fs::read(&path) {
+                    Ok(bytes) => Ok(Some(Cow::Owned(bytes))),
+                    Err(source) if source.kind() == ErrorKind::NotFound && folder.is_dir() => {
+                        Ok(None)
+                    }
+                    Err(source) => Err(Error::Io { path, source }),
+                }
+            }
+        }
+    }
+
+    /// What a file holds, or an error that says what it is needed for.
+    pub(crate) fn require(&self, name: &str, what: &'static str) -> Result<Cow<'static, [u8]>> {
+        self.read(name)?.ok_or_else(|| self.missing(what))
+    }
+
+    /// The error for a part that no file holds.
+    pub(crate) fn missing(&self, what: &'static str) -> Error {
+        let dir = match &self.place {
+            Place::Folder(folder) => folder.clone(),
+            Place::Memory(_) => PathBuf::from("the model in memory"),
+        };
+        Error::FileMissing { dir, what }
+    }
+
+    /// Where the file is on disk, if this is a folder.
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
+        match &self.place {
+            Place::Folder(folder) => Some(folder.join(name)),
+            Place::Memory(_) => None,
+        }
+    }
+
+    /// Whether there is a file of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match &self.place {
+            Place::Folder(folder) => folder.join(name).is_file(),
+            Place::Memory(files) => files.contains_key(name),
+        }
+    }
+}
+
+impl std::fmt::Debug for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.place {
+            Place::Folder(folder) => write!(f, "Files({})", folder.display()),
+            Place::Memory(files) => f.debug_set().entries(files.keys()).finish(),
+        }
+    }
+}
+
+/// Joins a path that a model's file names to the folder of that file, if it stays inside the model.
+///
+/// `folder` and the result are relative to the model, with `/` between names; `""` is the model's folder itself.
+pub(crate) fn inside(folder: &str, named: &str, file: &str) -> Result<String> {
+    let outside = || Error::PathOutside {
+        file: file.to_owned(),
+        path: named.to_owned(),
+    };
+    let mut joined = folder.trim_end_matches('/').to_owned();
+    // A backslash separates on one system and is a letter on the others: nobody needs it, so nobody may use it.
+    if named.contains(['\\', '\0']) {
+        return Err(outside());
+    }
+    for component in Path::new(named).components() {
+        match component {
+            Component::CurDir => {}
+            Component::Normal(name) => {
+                let name = name.to_str().ok_or_else(outside)?;
+                if name.contains(':') {
+                    return Err(outside());
+                }
+                if !joined.is_empty() {
+                    joined.push('/');
+                }
+                joined.push_str(name);
+            }
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
+                return Err(outside());
+            }
+        }
+    }
+    Ok(joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_inside() {
+        assert_eq!(
+            inside("", "1_Pooling", "modules.json").unwrap(),
+            "1_Pooling"
+        );
+        assert_eq!(inside("", "", "modules.json").unwrap(), "");
+        assert_eq!(
+            inside("0_Transformer", "./a/b", "x").unwrap(),
+            "0_Transformer/a/b"
+        );
+        for path in [
+            "..",
+            "a/../..",
+            "/etc/passwd",
+            "C:\\x",
+            "a\\b",
+            "a\0b",
+            "c:x",
+        ] {
+            let error = inside("", path, "modules.json").unwrap_err();
+            assert!(matches!(error, Error::PathOutside { .. }), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn memory_and_folder_answer_alike() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.json"), b"{}").unwrap();
+        for files in [
+            Files::folder(dir.path()),
+            Files::new().with("a.json", b"{}"),
+        ] {
+            assert_eq!(files.read("a.json").unwrap().as_deref(), Some(&b"{}"[..]));
+            assert!(files.has("a.json") && !files.has("b.json"));
+            assert!(files.read("b.json").unwrap().is_none());
+            let error = files.require("b.json", "b.json").unwrap_err();
+            assert!(matches!(error, Error::FileMissing { what: "b.json", .. }));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_named() {
+        let error = Files::folder("no/such/folder")
+            .read("config.json")
+            .unwrap_err();
+        let Error::Io { path, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(path, Path::new("no/such/folder/config.json"));
+    }
+}

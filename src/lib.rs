@@ -2,13 +2,20 @@
 
 pub mod batch;
 mod config;
+mod encoder;
 pub mod error;
 mod kernels;
+mod layers;
+mod tasks;
 mod weights;
 
 pub use batch::{Batch, Encoding, Input};
 pub use config::{Family, Pooling, ScoreFunction, Task};
 pub use error::{Error, Result};
+pub use tasks::{
+    Aggregation, Answer, AnswerOptions, AnswerSpan, Classification, Embedding, Entities, Entity,
+    Fill, LabelScore, Prediction, Similarity, Thresholds, TokenScore, ZeroShotOptions,
+};
 pub use weights::Files;
 #[cfg(feature = "mmap")]
 pub use weights::MapContract;

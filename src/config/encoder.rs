@@ -136,6 +136,14 @@ impl MobileConfig {
     fn read(keys: &Keys, hidden: usize) -> Result<Self> {
         let bottleneck = keys.flag("use_bottleneck", true)?;
         let intra = keys.size(&["intra_bottleneck_size"], 128, 1..=MAX_WIDTH)?;
+        let bottleneck_attention = keys.flag("use_bottleneck_attention", false)?;
+        let shared_bottleneck = keys.flag("key_query_shared_bottleneck", true)?;
+        if bottleneck && !shared_bottleneck && !bottleneck_attention && intra != hidden {
+            return Err(keys.wrong(
+                "key_query_shared_bottleneck",
+                format!("without it, rows of {hidden} meet queries of {intra}"),
+            ));
+        }
         let no_norm = match keys.text(&["normalization_type"])? {
             None | Some("no_norm") => true,
             Some("layer_norm") => false,
@@ -149,8 +157,8 @@ impl MobileConfig {
         Ok(Self {
             inner: if bottleneck { intra } else { hidden },
             bottleneck,
-            bottleneck_attention: keys.flag("use_bottleneck_attention", false)?,
-            shared_bottleneck: keys.flag("key_query_shared_bottleneck", true)?,
+            bottleneck_attention,
+            shared_bottleneck,
             feed_forwards: keys.size(&["num_feedforward_networks"], 4, 1..=MAX_LAYERS)?,
             no_norm,
             trigram: keys.flag("trigram_input", true)?,

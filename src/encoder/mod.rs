@@ -1,0 +1,104 @@
+//! Token ids become rows: embeddings, then layers.
+
+mod embeddings;
+mod mobile;
+mod relative;
+mod standard;
+
+use crate::batch::Batch;
+use crate::config::{EncoderConfig, Family};
+use crate::error::Result;
+use crate::kernels::Compute;
+use crate::layers::{Scratch, Table};
+use crate::weights::Weights;
+use embeddings::Embeddings;
+use mobile::MobileLayer;
+use relative::RelativePositions;
+use standard::StandardLayer;
+
+/// An encoder of one of the families (Devlin et al. 2019, section 3).
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    embeddings: Embeddings,
+    relative: Option<RelativePositions>,
+    layers: Layers,
+    hidden: usize,
+}
+
+#[derive(Debug)]
+enum Layers {
+    Standard(Vec<StandardLayer>),
+    Mobile(Vec<MobileLayer>),
+}
+
+impl Encoder {
+    /// Takes its weights from the top of a checkpoint.
+    pub(crate) fn load(weights: &Weights<'_>, config: &EncoderConfig) -> Result<Self> {
+        let embeddings = Embeddings::load(&weights.at("embeddings"), weights, config)?;
+        let relative = match config.family {
+            Family::MpNet => Some(RelativePositions::load(weights, config)?),
+            _ => None,
+        };
+        let layer = |index: usize| weights.at(&format!("encoder.layer.{index}"));
+        let layers = match &config.mobile {
+            None => (0..config.layers)
+                .map(|index| StandardLayer::load(&layer(index), config))
+                .collect::<Result<_>>()
+                .map(Layers::Standard)?,
+            Some(mobile) => (0..config.layers)
+                .map(|index| MobileLayer::load(&layer(index), config, mobile))
+                .collect::<Result<_>>()
+                .map(Layers::Mobile)?,
+        };
+        Ok(Self {
+            embeddings,
+            relative,
+            layers,
+            hidden: config.hidden,
+        })
+    }
+
+    /// Width of its rows.
+    pub(crate) fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// The word-embedding table, which a tied decoder uses again.
+    pub(crate) fn words(&self) -> &Table {
+        self.embeddings.words()
+    }
+
+    /// The rows of a batch, (tokens, hidden), in `scratch.rows`.
+    ///
+    /// `observe` sees them after the embeddings, as number 0, and after each layer.
+    ///
+    /// # Errors
+    /// `EmbeddingOutOfRange` for an id, a type or a length that the tables have no row for.
+    pub(crate) fn forward<'a>(
+        &self,
+        compute: &Compute,
+        batch: &Batch,
+        scratch: &'a mut Scratch,
+        mut observe: impl FnMut(usize, &[f32]),
+    ) -> Result<&'a [f32]> {
+        let len = batch.rows() * self.hidden;
+        self.embeddings.forward(compute, batch, scratch)?;
+        observe(0, &scratch.rows[..len]);
+        match &self.layers {
+            Layers::Standard(layers) => {
+                let bias = self.relative.as_ref().map(RelativePositions::bias);
+                for (index, layer) in layers.iter().enumerate() {
+                    layer.forward(compute, &batch.starts, bias, scratch, len);
+                    observe(index + 1, &scratch.rows[..len]);
+                }
+            }
+            Layers::Mobile(layers) => {
+                for (index, layer) in layers.iter().enumerate() {
+                    layer.forward(compute, &batch.starts, scratch, len);
+                    observe(index + 1, &scratch.rows[..len]);
+                }
+            }
+        }
+        Ok(&scratch.rows[..len])
+    }
+}

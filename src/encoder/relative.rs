@@ -1,0 +1,83 @@
+//! MPNet's relative positions: a number for each head and distance, the same in all layers.
+
+use crate::config::EncoderConfig;
+use crate::error::Result;
+use crate::kernels::attention::RelativeBias;
+use crate::weights::Weights;
+
+/// Buckets of distances; fixed in the reference implementation.
+const BUCKETS: usize = 32;
+/// From this distance on, all share one bucket.
+const MAX_DISTANCE: f32 = 128.0;
+
+/// What is added to attention's scores.
+#[derive(Debug)]
+pub(super) struct RelativePositions {
+    /// (heads, 2 * reach - 1), by head and key position minus query position.
+    bias: Vec<f32>,
+    reach: usize,
+}
+
+impl RelativePositions {
+    /// Spreads `encoder.relative_attention_bias`, (buckets, heads), over all distances that positions allow.
+    pub(super) fn load(weights: &Weights<'_>, config: &EncoderConfig) -> Result<Self> {
+        let (heads, reach) = (config.heads, config.max_tokens());
+        let table = weights.tensor("encoder.relative_attention_bias.weight", &[BUCKETS, heads])?;
+        let distances = 1 - reach as i64..reach as i64;
+        let bias = (0..heads)
+            .flat_map(|head| {
+                let table = &table;
+                distances
+                    .clone()
+                    .map(move |distance| table[bucket(distance) * heads + head])
+            })
+            .collect();
+        Ok(Self { bias, reach })
+    }
+
+    pub(super) fn bias(&self) -> RelativeBias<'_> {
+        RelativeBias {
+            data: &self.bias,
+            reach: self.reach,
+        }
+    }
+}
+
+/// The bucket of a key `distance` positions after its query (Raffel et al. 2020, section 2.1, in its two-sided form):
+/// half of the buckets for keys that follow; in each half one for each short distance, then wider and wider ones.
+fn bucket(distance: i64) -> usize {
+    let half = BUCKETS / 2;
+    let exact = half / 2;
+    let side = if distance > 0 { half } else { 0 };
+    let distance = distance.unsigned_abs() as usize;
+    if distance < exact {
+        return side + distance;
+    }
+    // In f32 and in this order, because the reference rounds so.
+    let scale = (MAX_DISTANCE / exact as f32).ln();
+    let wide = (distance as f32 / exact as f32).ln() / scale * (half - exact) as f32;
+    side + (exact + wide as usize).min(half - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_the_reference_s() {
+        // Where the bucket changes, from `MPNetEncoder.relative_position_bucket` of transformers over 0..=512.
+        let edges = BUCKET_EDGES;
+        for distance in 0..=512i64 {
+            let expected = edges.iter().filter(|&&edge| edge <= distance).count();
+            assert_eq!(bucket(-distance), expected, "{distance}");
+            let after = if distance == 0 {
+                0
+            } else {
+                expected + BUCKETS / 2
+            };
+            assert_eq!(bucket(distance), after, "{distance}");
+        }
+    }
+
+    const BUCKET_EDGES: [i64; 15] = [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91];
+}

@@ -1,0 +1,55 @@
+//! The layer that BERT, DistilBERT, ELECTRA and MPNet share.
+
+use crate::config::EncoderConfig;
+use crate::error::Result;
+use crate::kernels::Compute;
+use crate::kernels::attention::RelativeBias;
+use crate::layers::{FeedForward, Scratch, SelfAttention};
+use crate::weights::Weights;
+
+/// Attention, then a feed-forward network.
+#[derive(Debug)]
+pub(super) struct StandardLayer {
+    attention: SelfAttention,
+    feed_forward: FeedForward,
+}
+
+impl StandardLayer {
+    pub(super) fn load(weights: &Weights<'_>, config: &EncoderConfig) -> Result<Self> {
+        let (hidden, eps) = (config.hidden, config.eps);
+        Ok(Self {
+            attention: SelfAttention::load(&weights.at("attention"), hidden, config.heads, eps)?,
+            feed_forward: FeedForward::load(
+                weights,
+                hidden,
+                config.intermediate,
+                config.activation,
+                Some(eps),
+            )?,
+        })
+    }
+
+    /// From `scratch.rows` to `scratch.rows`, whose first `len` numbers are the rows.
+    pub(super) fn forward(
+        &self,
+        compute: &Compute,
+        starts: &[usize],
+        bias: Option<RelativeBias<'_>>,
+        scratch: &mut Scratch,
+        len: usize,
+    ) {
+        let rows = &mut scratch.rows[..len];
+        let attended = scratch.attended.at_least(len);
+        self.attention.forward(
+            compute,
+            rows,
+            starts,
+            bias,
+            &mut scratch.projections,
+            &mut scratch.context,
+            attended,
+        );
+        self.feed_forward
+            .forward(compute, attended, &mut scratch.inner, rows);
+    }
+}

@@ -1,0 +1,71 @@
+//! Multi-head self-attention with its residual and norm.
+
+use super::{Linear, Norm};
+use crate::error::Result;
+use crate::kernels::Compute;
+use crate::kernels::aligned::AlignedFloats;
+use crate::kernels::attention::{Attention, Projection, RelativeBias, attention};
+use crate::weights::Weights;
+
+/// `norm(x + W concat(heads(x)))` (Vaswani et al. 2017, section 3.2.2).
+#[derive(Debug)]
+pub(crate) struct SelfAttention {
+    /// Queries, keys and values in one product.
+    projections: Linear,
+    output: Linear,
+    norm: Norm,
+    heads: usize,
+}
+
+impl SelfAttention {
+    /// From inside a layer's `attention` module.
+    pub(crate) fn load(
+        weights: &Weights<'_>,
+        hidden: usize,
+        heads: usize,
+        eps: f32,
+    ) -> Result<Self> {
+        let names = ["self.query", "self.key", "self.value"];
+        Ok(Self {
+            projections: Linear::load_joined(weights, &names, hidden, hidden)?,
+            output: Linear::load(weights, "output.dense", hidden, hidden)?,
+            norm: Norm::load(weights, "output.LayerNorm", hidden, Some(eps))?,
+            heads,
+        })
+    }
+
+    /// `x` and `out` are (rows, hidden); `starts` says where each sequence's rows start.
+    pub(crate) fn forward(
+        &self,
+        compute: &Compute,
+        x: &[f32],
+        starts: &[usize],
+        bias: Option<RelativeBias<'_>>,
+        projections: &mut AlignedFloats,
+        context: &mut AlignedFloats,
+        out: &mut [f32],
+    ) {
+        let hidden = self.output.inputs();
+        let stride = self.projections.outputs();
+        let projected = projections.at_least(x.len() / hidden * stride);
+        self.projections.forward(compute, x, projected);
+        let part = |index: usize| Projection {
+            data: projected,
+            stride,
+            offset: index * hidden,
+        };
+        let input = Attention {
+            query: part(0),
+            key: part(1),
+            value: part(2),
+            starts,
+            heads: self.heads,
+            head_dim: hidden / self.heads,
+            bias,
+        };
+        let context = context.at_least(x.len());
+        attention(compute, &input, context);
+        self.output.forward_onto(compute, context, x, out);
+        self.norm.forward(compute, out);
+    }
+}

@@ -1,0 +1,118 @@
+//! Dense layers.
+
+use crate::error::Result;
+use crate::kernels::gemm::{Epilogue, PackedWeights, gemm};
+use crate::kernels::{Activation, Compute};
+use crate::weights::Weights;
+
+/// `x W^T + b`.
+#[derive(Debug)]
+pub(crate) struct Linear {
+    weights: PackedWeights,
+    bias: Option<Vec<f32>>,
+}
+
+impl Linear {
+    /// `name.weight`, (outputs, inputs), and `name.bias`, (outputs).
+    pub(crate) fn load(
+        weights: &Weights<'_>,
+        name: &str,
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Self> {
+        Self::load_joined(weights, &[name], outputs, inputs)
+    }
+
+    /// Several layers of the same shape and input as one: their outputs stand side by side.
+    pub(crate) fn load_joined(
+        weights: &Weights<'_>,
+        names: &[&str],
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Self> {
+        let mut joined = Vec::new();
+        let mut bias = Vec::new();
+        for name in names {
+            let layer = weights.at(name);
+            joined.extend(layer.tensor("weight", &[outputs, inputs])?);
+            bias.extend(layer.tensor("bias", &[outputs])?);
+        }
+        Ok(Self::new(
+            &joined,
+            names.len() * outputs,
+            inputs,
+            Some(bias),
+        ))
+    }
+
+    /// `name.weight` alone.
+    pub(crate) fn load_without_bias(
+        weights: &Weights<'_>,
+        name: &str,
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Self> {
+        let matrix = weights.at(name).tensor("weight", &[outputs, inputs])?;
+        Ok(Self::new(&matrix, outputs, inputs, None))
+    }
+
+    /// Of a matrix (outputs, inputs) and a bias.
+    pub(crate) fn new(
+        matrix: &[f32],
+        outputs: usize,
+        inputs: usize,
+        bias: Option<Vec<f32>>,
+    ) -> Self {
+        Self {
+            weights: PackedWeights::new(matrix, outputs, inputs),
+            bias,
+        }
+    }
+
+    /// Width of what comes out.
+    pub(crate) fn outputs(&self) -> usize {
+        self.weights.n()
+    }
+
+    /// Width of what goes in.
+    pub(crate) fn inputs(&self) -> usize {
+        self.weights.k()
+    }
+
+    /// `out = x W^T + b`; `x` is (rows, inputs), `out` (rows, outputs).
+    pub(crate) fn forward(&self, compute: &Compute, x: &[f32], out: &mut [f32]) {
+        self.forward_through(compute, x, Activation::Identity, out);
+    }
+
+    /// `out = activation(x W^T + b)`.
+    pub(crate) fn forward_through(
+        &self,
+        compute: &Compute,
+        x: &[f32],
+        activation: Activation,
+        out: &mut [f32],
+    ) {
+        let epilogue = Epilogue {
+            bias: self.bias.as_deref(),
+            activation,
+            residual: None,
+        };
+        gemm(compute, x, &self.weights, epilogue, out);
+    }
+
+    /// `out = x W^T + b + residual`; `residual` is (rows, outputs).
+    pub(crate) fn forward_onto(
+        &self,
+        compute: &Compute,
+        x: &[f32],
+        residual: &[f32],
+        out: &mut [f32],
+    ) {
+        let epilogue = Epilogue {
+            bias: self.bias.as_deref(),
+            activation: Activation::Identity,
+            residual: Some(residual),
+        };
+        gemm(compute, x, &self.weights, epilogue, out);
+    }
+}

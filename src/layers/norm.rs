@@ -1,0 +1,40 @@
+//! Normalisation of rows.
+
+use crate::error::Result;
+use crate::kernels::Compute;
+use crate::kernels::layer_norm::{layer_norm, no_norm};
+use crate::weights::Weights;
+
+/// What follows each residual.
+#[derive(Debug)]
+pub(crate) struct Norm {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    /// Added to the variance; `None` where nothing is normalised, only scaled and shifted.
+    eps: Option<f32>,
+}
+
+impl Norm {
+    /// `name.weight` and `name.bias`, (width).
+    pub(crate) fn load(
+        weights: &Weights<'_>,
+        name: &str,
+        width: usize,
+        eps: Option<f32>,
+    ) -> Result<Self> {
+        let norm = weights.at(name);
+        Ok(Self {
+            weight: norm.tensor("weight", &[width])?,
+            bias: norm.tensor("bias", &[width])?,
+            eps,
+        })
+    }
+
+    /// In place; `rows` is (rows, width).
+    pub(crate) fn forward(&self, compute: &Compute, rows: &mut [f32]) {
+        match self.eps {
+            Some(eps) => layer_norm(compute, rows, &self.weight, &self.bias, eps),
+            None => no_norm(compute, rows, &self.weight, &self.bias),
+        }
+    }
+}

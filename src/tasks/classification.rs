@@ -1,0 +1,173 @@
+//! Sequence classification, regression, and the scores of cross-encoders.
+
+use std::collections::BTreeMap;
+
+use super::{Classification, LabelScore, argmax, descending, finite};
+use crate::batch::Encoding;
+use crate::config::{HeadConfig, ScoreFunction};
+use crate::error::{Error, Result};
+use crate::kernels::Cpu;
+use crate::kernels::softmax::softmax;
+
+/// From which score on a label of a multi-label model holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Thresholds {
+    /// For labels that have none of their own.
+    pub default: f32,
+    /// By label.
+    pub labels: BTreeMap<String, f32>,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            default: 0.5,
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+impl Thresholds {
+    /// One threshold for all labels.
+    pub fn all(threshold: f32) -> Self {
+        Self {
+            default: threshold,
+            ..Self::default()
+        }
+    }
+
+    /// A label that these thresholds name and the model does not have is a mistake.
+    pub(crate) fn check(&self, labels: &[String]) -> Result<()> {
+        match self.labels.keys().find(|label| !labels.contains(label)) {
+            None => Ok(()),
+            Some(label) => Err(Error::Option {
+                name: "thresholds",
+                reason: format!(
+                    "the model has no label {label:?}, only {}",
+                    labels.join(", ")
+                ),
+            }),
+        }
+    }
+
+    fn of(&self, label: &str) -> f32 {
+        self.labels.get(label).copied().unwrap_or(self.default)
+    }
+}
+
+/// Logits of one text as scores, in place.
+pub(crate) fn score(function: ScoreFunction, cpu: Cpu, logits: &mut [f32]) {
+    match function {
+        ScoreFunction::Identity => {}
+        ScoreFunction::Softmax => softmax(cpu, logits),
+        ScoreFunction::Sigmoid => {
+            let sigmoid = |x: f32| 1.0 / (1.0 + (-f64::from(x)).exp());
+            logits.iter_mut().for_each(|x| *x = sigmoid(*x) as f32);
+        }
+    }
+}
+
+/// One text's logits, (labels), as an answer.
+pub(crate) fn classify(
+    mut logits: Vec<f32>,
+    head: &HeadConfig,
+    thresholds: &Thresholds,
+    cpu: Cpu,
+    encoding: &Encoding,
+) -> Result<Classification> {
+    finite("a logit of the classifier", &logits)?;
+    score(head.score, cpu, &mut logits);
+    let scores = logits;
+    let best = argmax(&scores);
+    let order = descending(&scores);
+    let labels = head.multi_label.then(|| {
+        let holds = |&&id: &&usize| scores[id] >= thresholds.of(&head.labels[id]);
+        let holding = order.iter().filter(holds);
+        holding.map(|&id| head.labels[id].clone()).collect()
+    });
+    Ok(Classification {
+        label: head.labels[best].clone(),
+        score: scores[best],
+        labels,
+        scores: order
+            .iter()
+            .map(|&id| LabelScore {
+                label: head.labels[id].clone(),
+                score: scores[id],
+            })
+            .collect(),
+        n_tokens: encoding.len(),
+        truncated: encoding.truncated,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Task;
+
+    fn head(score: ScoreFunction, multi_label: bool) -> HeadConfig {
+        HeadConfig {
+            architecture: String::new(),
+            task: Task::Classification,
+            labels: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            score,
+            multi_label,
+            tied: true,
+        }
+    }
+
+    fn answer(head: &HeadConfig, thresholds: &Thresholds, logits: [f32; 3]) -> Classification {
+        let encoding = Encoding::default();
+        classify(logits.to_vec(), head, thresholds, Cpu::detect(), &encoding).unwrap()
+    }
+
+    #[test]
+    fn highest_first_and_equal_ones_by_id() {
+        let head = head(ScoreFunction::Softmax, false);
+        let answer = answer(&head, &Thresholds::default(), [1.0, 2.0, 1.0]);
+        let order: Vec<&str> = answer.scores.iter().map(|s| s.label.as_str()).collect();
+        assert_eq!(order, ["b", "a", "c"]);
+        assert_eq!(answer.label, "b");
+        // e / (e + 2)
+        assert!((answer.score - 0.576_116_9).abs() < 1e-6);
+        assert_eq!(answer.labels, None);
+    }
+
+    #[test]
+    fn several_labels_hold_by_their_thresholds() {
+        let head = head(ScoreFunction::Sigmoid, true);
+        let labels = |thresholds: &Thresholds| answer(&head, thresholds, [-1.0, 2.0, 0.0]).labels;
+        assert_eq!(labels(&Thresholds::default()).unwrap(), ["b", "c"]);
+        let mut own = Thresholds::all(0.2);
+        own.labels.insert("b".to_owned(), 0.9);
+        assert_eq!(labels(&own).unwrap(), ["c", "a"]);
+        assert!(own.check(&head.labels).is_ok());
+        own.labels.insert("d".to_owned(), 0.9);
+        assert!(matches!(own.check(&head.labels), Err(Error::Option { .. })));
+    }
+
+    #[test]
+    fn a_regression_keeps_its_value() {
+        let head = head(ScoreFunction::Identity, false);
+        assert_eq!(
+            answer(&head, &Thresholds::default(), [-3.5, -4.0, -9.0]).score,
+            -3.5
+        );
+    }
+
+    #[test]
+    fn a_logit_that_is_no_number_is_an_error() {
+        let head = head(ScoreFunction::Softmax, false);
+        let logits = vec![0.0, f32::NAN, 1.0];
+        let encoding = Encoding::default();
+        let answer = classify(
+            logits,
+            &head,
+            &Thresholds::default(),
+            Cpu::detect(),
+            &encoding,
+        );
+        assert!(matches!(answer, Err(Error::NonFinite { .. })));
+    }
+}

@@ -1,0 +1,267 @@
+//! Sentence embeddings: the rows of a text become one vector (Reimers and Gurevych 2019).
+
+use crate::config::{DenseConfig, Family, Module, Pooling, SentenceConfig};
+use crate::error::Result;
+use crate::kernels::{Activation, Compute};
+use crate::layers::Linear;
+use crate::weights::{Access, Checkpoint, Files};
+
+/// The least length that a vector is divided by, as torch's `normalize` has it.
+const MIN_LENGTH: f64 = 1e-12;
+
+/// Pooling and the modules that follow it.
+#[derive(Debug)]
+pub(crate) struct EmbeddingHead {
+    pooling: Vec<Pooling>,
+    include_prompt: bool,
+    steps: Vec<Step>,
+    hidden: usize,
+}
+
+#[derive(Debug)]
+enum Step {
+    Dense {
+        linear: Linear,
+        activation: Activation,
+        residual: Residual,
+    },
+    Normalize,
+}
+
+#[derive(Debug)]
+enum Residual {
+    None,
+    /// The input itself.
+    Input,
+    /// The input brought to the output's width.
+    Projected(Linear),
+}
+
+impl EmbeddingHead {
+    /// Reads the weights of `Dense` modules.
+    pub(crate) fn load(
+        files: &Files,
+        config: &SentenceConfig,
+        hidden: usize,
+        access: Access,
+    ) -> Result<Self> {
+        let step = |module: &Module| match module {
+            Module::Normalize => Ok(Step::Normalize),
+            Module::Dense(dense) => load_dense(files, dense, access),
+        };
+        Ok(Self {
+            pooling: config.pooling.clone(),
+            include_prompt: config.include_prompt,
+            steps: config.modules.iter().map(step).collect::<Result<_>>()?,
+            hidden,
+        })
+    }
+
+    /// Pools in another way than the model's files say; `Dense` modules, whose width would not fit, are left out.
+    pub(crate) fn pool_by(&mut self, pooling: Pooling) {
+        if self.pooling != [pooling] {
+            self.pooling = vec![pooling];
+            self.steps.retain(|step| matches!(step, Step::Normalize));
+        }
+    }
+
+    /// Ends in a normalisation, or in none.
+    pub(crate) fn normalize(&mut self, wanted: bool) {
+        let ends_so = matches!(self.steps.last(), Some(Step::Normalize));
+        match (wanted, ends_so) {
+            (true, false) => self.steps.push(Step::Normalize),
+            (false, true) => self.steps.truncate(self.steps.len() - 1),
+            _ => {}
+        }
+    }
+
+    /// Whether the tokens of a prompt are pooled with the others.
+    pub(crate) fn includes_prompt(&self) -> bool {
+        self.include_prompt
+    }
+
+    /// Width of an embedding.
+    pub(crate) fn width(&self) -> usize {
+        let dense = self.steps.iter().rev().find_map(|step| match step {
+            Step::Dense { linear, .. } => Some(linear.outputs()),
+            Step::Normalize => None,
+        });
+        dense.unwrap_or(self.pooling.len() * self.hidden)
+    }
+
+    /// Embeddings, (texts, width), of rows (tokens, hidden). The first `skip` tokens of each text are not pooled.
+    pub(crate) fn forward(
+        &self,
+        compute: &Compute,
+        rows: &[f32],
+        starts: &[usize],
+        skip: usize,
+    ) -> Vec<f32> {
+        let mut vectors = Vec::new();
+        for text in starts.windows(2) {
+            let rows = &rows[text[0] * self.hidden..text[1] * self.hidden];
+            for pooling in &self.pooling {
+                vectors.extend(pool(*pooling, rows, self.hidden, skip));
+            }
+        }
+        for step in &self.steps {
+            let texts = starts.len() - 1;
+            match step {
+                Step::Normalize => {
+                    let width = vectors.len() / texts.max(1);
+                    vectors
+                        .chunks_exact_mut(width.max(1))
+                        .for_each(to_unit_length);
+                }
+                Step::Dense {
+                    linear,
+                    activation,
+                    residual,
+                } => {
+                    let mut out = vec![0.0; texts * linear.outputs()];
+                    linear.forward_through(compute, &vectors, *activation, &mut out);
+                    match residual {
+                        Residual::None => {}
+                        Residual::Input => add(&mut out, &vectors),
+                        Residual::Projected(projection) => {
+                            let mut projected = vec![0.0; out.len()];
+                            projection.forward(compute, &vectors, &mut projected);
+                            add(&mut out, &projected);
+                        }
+                    }
+                    vectors = out;
+                }
+            }
+        }
+        vectors
+    }
+}
+
+fn load_dense(files: &Files, config: &DenseConfig, access: Access) -> Result<Step> {
+    let (outputs, inputs) = (config.outputs, config.inputs);
+    // A module's weights carry no family's prefix, so any family's names serve.
+    let checkpoint = Checkpoint::open(files, &config.folder, Family::Bert, access)?;
+    let weights = checkpoint.weights();
+    let linear = match config.bias {
+        true => Linear::load(&weights, "linear", outputs, inputs)?,
+        false => Linear::load_without_bias(&weights, "linear", outputs, inputs)?,
+    };
+    let residual = match config.residual {
+        false => Residual::None,
+        true if inputs == outputs => Residual::Input,
+        true => Residual::Projected(Linear::load_without_bias(
+            &weights, "residual", outputs, inputs,
+        )?),
+    };
+    Ok(Step::Dense {
+        linear,
+        activation: config.activation,
+        residual,
+    })
+}
+
+fn add(out: &mut [f32], other: &[f32]) {
+    out.iter_mut().zip(other).for_each(|(sum, x)| *sum += x);
+}
+
+/// One vector of a text's rows; sums are kept in f64.
+fn pool(pooling: Pooling, rows: &[f32], hidden: usize, skip: usize) -> Vec<f32> {
+    let count = rows.len() / hidden;
+    // A text that is all prompt has nothing else to pool.
+    let skip = if skip < count { skip } else { 0 };
+    let kept = &rows[skip * hidden..];
+    let first = || kept[..hidden].to_vec();
+    let weighted = |weight: &dyn Fn(usize) -> f64, divisor: f64| {
+        let mut sums = vec![0.0; hidden];
+        for (index, row) in kept.chunks_exact(hidden).enumerate() {
+            let weight = weight(index);
+            for (sum, &x) in sums.iter_mut().zip(row) {
+                *sum += weight * f64::from(x);
+            }
+        }
+        sums.into_iter().map(|sum| (sum / divisor) as f32).collect()
+    };
+    let kept_count = (count - skip) as f64;
+    match pooling {
+        _ if count == 0 => vec![0.0; hidden],
+        Pooling::Cls => first(),
+        Pooling::Mean => weighted(&|_| 1.0, kept_count),
+        Pooling::MeanSqrtLen => weighted(&|_| 1.0, kept_count.sqrt()),
+        Pooling::WeightedMean => {
+            let weight = |index: usize| (skip + index + 1) as f64;
+            let total = (skip + 1..=count).map(|position| position as f64).sum();
+            weighted(&weight, total)
+        }
+        Pooling::LastToken => kept[kept.len() - hidden..].to_vec(),
+        Pooling::Max => {
+            let mut largest = first();
+            for row in kept.chunks_exact(hidden) {
+                // Written so that NaN is kept.
+                for (max, &x) in largest.iter_mut().zip(row) {
+                    *max = if x > *max || x.is_nan() { x } else { *max };
+                }
+            }
+            largest
+        }
+    }
+}
+
+fn to_unit_length(vector: &mut [f32]) {
+    let squares: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    let length = squares.sqrt().max(MIN_LENGTH);
+    vector
+        .iter_mut()
+        .for_each(|x| *x = (f64::from(*x) / length) as f32);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: [f32; 6] = [1.0, -2.0, 3.0, 0.0, 5.0, -4.0];
+
+    #[test]
+    fn each_pooling_of_three_rows() {
+        let pooled = |pooling| pool(pooling, &ROWS, 2, 0);
+        assert_eq!(pooled(Pooling::Cls), [1.0, -2.0]);
+        assert_eq!(pooled(Pooling::Mean), [3.0, -2.0]);
+        assert_eq!(pooled(Pooling::Max), [5.0, 0.0]);
+        assert_eq!(pooled(Pooling::LastToken), [5.0, -4.0]);
+        let root = 3f64.sqrt();
+        assert_eq!(
+            pooled(Pooling::MeanSqrtLen),
+            [(9.0 / root) as f32, (-6.0 / root) as f32]
+        );
+        assert_eq!(pooled(Pooling::WeightedMean), [22.0 / 6.0, -14.0 / 6.0]);
+    }
+
+    #[test]
+    fn a_prompt_that_is_not_included_is_skipped() {
+        assert_eq!(pool(Pooling::Mean, &ROWS, 2, 1), [4.0, -2.0]);
+        assert_eq!(pool(Pooling::Cls, &ROWS, 2, 1), [3.0, 0.0]);
+        assert_eq!(
+            pool(Pooling::WeightedMean, &ROWS, 2, 1),
+            [21.0 / 5.0, -12.0 / 5.0]
+        );
+        assert_eq!(pool(Pooling::Mean, &ROWS, 2, 3), [3.0, -2.0]); // nothing else is there
+    }
+
+    #[test]
+    fn nan_is_never_lost() {
+        let mut rows = ROWS;
+        rows[2] = f32::NAN;
+        for pooling in [Pooling::Mean, Pooling::Max, Pooling::MeanSqrtLen] {
+            assert!(pool(pooling, &rows, 2, 0)[0].is_nan(), "{pooling:?}");
+        }
+    }
+
+    #[test]
+    fn unit_length() {
+        let mut vector = [3.0, 4.0];
+        to_unit_length(&mut vector);
+        assert_eq!(vector, [0.6, 0.8]);
+        let mut zero = [0.0, 0.0];
+        to_unit_length(&mut zero);
+        assert_eq!(zero, [0.0, 0.0]);
+    }
+}

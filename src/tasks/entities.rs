@@ -1,0 +1,331 @@
+//! Token classification: labels of tokens become pieces of the text.
+//!
+//! Follows `TokenClassificationPipeline` of transformers, but for one thing: an entity's text is the slice of the
+//! input, not its tokens joined again.
+
+use super::{Entity, argmax, finite};
+use crate::batch::Encoding;
+use crate::error::{Error, Result};
+use crate::kernels::Cpu;
+use crate::kernels::softmax::softmax;
+
+/// The label of tokens that are no entity's.
+const OUTSIDE: &str = "O";
+
+/// How the labels of tokens become those of entities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Aggregation {
+    /// Each token with its own label, `B-` and `I-` included.
+    None,
+    /// Neighbouring tokens of one label are one entity.
+    #[default]
+    Simple,
+    /// The same by words, each with the label of its first token.
+    First,
+    /// The same by words, each with the best label of its tokens' mean scores.
+    Average,
+    /// The same by words, each with the label of its surest token.
+    Max,
+}
+
+impl std::str::FromStr for Aggregation {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Ok(match name {
+            "none" => Self::None,
+            "simple" => Self::Simple,
+            "first" => Self::First,
+            "average" => Self::Average,
+            "max" => Self::Max,
+            other => {
+                return Err(Error::Option {
+                    name: "aggregation",
+                    reason: format!("{other:?} is not none, simple, first, average or max"),
+                });
+            }
+        })
+    }
+}
+
+/// A token, or a word.
+#[derive(Debug, Clone)]
+struct Piece {
+    scores: Vec<f32>,
+    start: usize,
+    end: usize,
+    /// Whether it goes on with the word ahead of it.
+    continues: bool,
+}
+
+/// A piece whose label is chosen.
+#[derive(Debug, Clone)]
+struct Tagged<'a> {
+    label: &'a str,
+    score: f32,
+    start: usize,
+    end: usize,
+}
+
+/// One text's logits, (tokens, labels), as entities. `token` gives the string of an id, `unknown` is the id of
+/// words without one.
+pub(crate) fn decode<'t>(
+    mut logits: Vec<f32>,
+    labels: &[String],
+    aggregation: Aggregation,
+    cpu: Cpu,
+    text: &str,
+    encoding: &Encoding,
+    token: impl Fn(u32) -> Option<&'t str>,
+    unknown: u32,
+) -> Result<Vec<Entity>> {
+    finite("a logit of the token classifier", &logits)?;
+    let mut pieces = Vec::new();
+    for (index, scores) in logits.chunks_exact_mut(labels.len()).enumerate() {
+        if encoding.sequences[index].is_none() {
+            continue;
+        }
+        softmax(cpu, scores);
+        let (start, end) = encoding.offsets[index];
+        let (start, end) = (start as usize, end as usize);
+        let id = encoding.ids[index];
+        // A token as long as its text is taken for a word's beginning, as the reference does.
+        let written = token(id).map_or(0, |token| token.chars().count());
+        let continues = id != unknown && written != text[start..end].chars().count();
+        pieces.push(Piece {
+            scores: scores.to_vec(),
+            start,
+            end,
+            continues,
+        });
+    }
+    let tagged: Vec<Tagged<'_>> = match aggregation {
+        Aggregation::None | Aggregation::Simple => pieces
+            .iter()
+            .map(|piece| tag(&piece.scores, piece, piece, labels))
+            .collect(),
+        _ => words(&pieces)
+            .map(|word| tag_word(word, aggregation, labels))
+            .collect(),
+    };
+    let found = match aggregation {
+        Aggregation::None => tagged,
+        _ => groups(&tagged),
+    };
+    let found: Vec<_> = found
+        .into_iter()
+        .filter(|found| found.label != OUTSIDE)
+        .collect();
+    Ok(entities(&found, text))
+}
+
+/// Runs of pieces that make up a word.
+fn words(pieces: &[Piece]) -> impl Iterator<Item = &[Piece]> {
+    pieces.chunk_by(|_, next| next.continues)
+}
+
+fn tag<'a>(scores: &[f32], first: &Piece, last: &Piece, labels: &'a [String]) -> Tagged<'a> {
+    let best = argmax(scores);
+    Tagged {
+        label: &labels[best],
+        score: scores[best],
+        start: first.start,
+        end: last.end,
+    }
+}
+
+fn tag_word<'a>(word: &[Piece], aggregation: Aggregation, labels: &'a [String]) -> Tagged<'a> {
+    let (first, last) = (&word[0], &word[word.len() - 1]);
+    match aggregation {
+        Aggregation::Max => {
+            let surest: Vec<f32> = word
+                .iter()
+                .map(|piece| piece.scores[argmax(&piece.scores)])
+                .collect();
+            tag(&word[argmax(&surest)].scores, first, last, labels)
+        }
+        Aggregation::Average => {
+            let mean = |label: usize| {
+                let sum: f64 = word
+                    .iter()
+                    .map(|piece| f64::from(piece.scores[label]))
+                    .sum();
+                (sum / word.len() as f64) as f32
+            };
+            let means: Vec<f32> = (0..labels.len()).map(mean).collect();
+            tag(&means, first, last, labels)
+        }
+        _ => tag(&first.scores, first, last, labels),
+    }
+}
+
+/// `B-` or not, and what follows it.
+fn split(label: &str) -> (bool, &str) {
+    match label.strip_prefix("B-") {
+        Some(kind) => (true, kind),
+        None => (false, label.strip_prefix("I-").unwrap_or(label)),
+    }
+}
+
+/// Neighbours of one kind become one, unless a `B-` stands between them.
+fn groups<'a>(tagged: &[Tagged<'a>]) -> Vec<Tagged<'a>> {
+    let together = |a: &Tagged<'_>, b: &Tagged<'_>| {
+        let (begins, kind) = split(b.label);
+        !begins && split(a.label).1 == kind
+    };
+    let group = |group: &[Tagged<'a>]| {
+        let sum: f64 = group.iter().map(|tagged| f64::from(tagged.score)).sum();
+        Tagged {
+            // What follows the first hyphen, be it `B-`, `I-` or part of the name: so does the reference.
+            label: group[0]
+                .label
+                .split_once('-')
+                .map_or(group[0].label, |(_, kind)| kind),
+            score: (sum / group.len() as f64) as f32,
+            start: group[0].start,
+            end: group[group.len() - 1].end,
+        }
+    };
+    tagged.chunk_by(together).map(group).collect()
+}
+
+fn entities(found: &[Tagged<'_>], text: &str) -> Vec<Entity> {
+    let mut characters = CharacterCounter::new(text);
+    found
+        .iter()
+        .map(|found| Entity {
+            label: found.label.to_owned(),
+            score: found.score,
+            text: text[found.start..found.end].to_owned(),
+            start: characters.before(found.start),
+            end: characters.before(found.end),
+            bytes: found.start..found.end,
+        })
+        .collect()
+}
+
+/// Counts characters up to bytes that only move forward, or starts again.
+pub(super) struct CharacterCounter<'a> {
+    text: &'a str,
+    bytes: usize,
+    characters: usize,
+}
+
+impl<'a> CharacterCounter<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            bytes: 0,
+            characters: 0,
+        }
+    }
+
+    /// How many characters stand before this byte.
+    pub(super) fn before(&mut self, byte: usize) -> usize {
+        if byte < self.bytes {
+            *self = Self::new(self.text);
+        }
+        self.characters += self.text[self.bytes..byte].chars().count();
+        self.bytes = byte;
+        self.characters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "Zoë Washington met Bo";
+    const TOKENS: [&str; 6] = ["[CLS]", "zoe", "washing", "##ton", "met", "bo"];
+
+    /// Logits whose softmax leaves no doubt, but `doubt` for the second label.
+    fn entities_of(picks: [(usize, f32); 5], aggregation: Aggregation) -> Vec<(String, String)> {
+        let labels = ["O", "B-PER", "I-PER", "B-LOC"].map(str::to_owned);
+        let encoding = Encoding {
+            ids: vec![0, 1, 2, 3, 4, 5],
+            type_ids: vec![0; 6],
+            offsets: vec![(0, 0), (0, 4), (5, 12), (12, 15), (16, 19), (20, 22)],
+            sequences: vec![None, Some(0), Some(0), Some(0), Some(0), Some(0)],
+            words: vec![None, Some(0), Some(1), Some(1), Some(2), Some(3)],
+            truncated: false,
+        };
+        let mut logits = vec![0.0; 4];
+        for (label, sure) in picks {
+            let mut row = [0.0; 4];
+            row[label] = sure;
+            logits.extend(row);
+        }
+        let token = |id: u32| Some(TOKENS[id as usize]);
+        decode(
+            logits,
+            &labels,
+            aggregation,
+            Cpu::detect(),
+            TEXT,
+            &encoding,
+            token,
+            99,
+        )
+        .unwrap()
+        .into_iter()
+        .map(|entity| (entity.label, entity.text))
+        .collect()
+    }
+
+    fn pair(label: &str, text: &str) -> (String, String) {
+        (label.to_owned(), text.to_owned())
+    }
+
+    #[test]
+    fn none_keeps_tokens_and_prefixes() {
+        let picks = [(1, 9.0), (2, 9.0), (2, 9.0), (0, 9.0), (1, 9.0)];
+        let found = entities_of(picks, Aggregation::None);
+        assert_eq!(found.len(), 4);
+        assert_eq!(found[0], pair("B-PER", "Zoë"));
+        assert_eq!(found[2], pair("I-PER", "ton"));
+    }
+
+    #[test]
+    fn simple_joins_neighbours_up_to_the_next_beginning() {
+        let picks = [(1, 9.0), (2, 9.0), (2, 9.0), (0, 9.0), (1, 9.0)];
+        let found = entities_of(picks, Aggregation::Simple);
+        assert_eq!(found, [pair("PER", "Zoë Washington"), pair("PER", "Bo")]);
+        let picks = [(1, 9.0), (1, 9.0), (2, 9.0), (0, 9.0), (0, 9.0)];
+        let found = entities_of(picks, Aggregation::Simple);
+        assert_eq!(found, [pair("PER", "Zoë"), pair("PER", "Washington")]);
+    }
+
+    #[test]
+    fn words_are_never_torn() {
+        // The two tokens of "Washington" disagree: the first says location, the second, surer, person.
+        let picks = [(0, 9.0), (3, 1.0), (2, 5.0), (0, 9.0), (0, 9.0)];
+        let of = |aggregation| entities_of(picks, aggregation);
+        assert_eq!(
+            of(Aggregation::Simple),
+            [pair("LOC", "Washing"), pair("PER", "ton")]
+        );
+        assert_eq!(of(Aggregation::First), [pair("LOC", "Washington")]);
+        assert_eq!(of(Aggregation::Max), [pair("PER", "Washington")]);
+        assert_eq!(of(Aggregation::Average), [pair("PER", "Washington")]);
+    }
+
+    #[test]
+    fn positions_count_characters_and_bytes() {
+        let mut characters = CharacterCounter::new(TEXT);
+        assert_eq!(characters.before(20), 19);
+        assert_eq!(characters.before(4), 3); // and back again
+    }
+
+    #[test]
+    fn strategies_by_name() {
+        assert_eq!(
+            "average".parse::<Aggregation>().unwrap(),
+            Aggregation::Average
+        );
+        assert!(matches!(
+            "mean".parse::<Aggregation>(),
+            Err(Error::Option { .. })
+        ));
+    }
+}

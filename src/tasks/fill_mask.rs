@@ -1,0 +1,74 @@
+//! Fill-mask: the likeliest tokens behind a mask.
+
+use super::{TokenScore, descending, finite};
+use crate::error::Result;
+use crate::kernels::Cpu;
+use crate::kernels::softmax::softmax;
+
+/// What marks a token that goes on with the word ahead of it.
+const CONTINUES: &str = "##";
+
+/// One mask's logits, (vocabulary), as its `top_k` best tokens. `mask` is where it stands in `text`, in bytes.
+pub(crate) fn decode<'t>(
+    mut logits: Vec<f32>,
+    top_k: usize,
+    cpu: Cpu,
+    text: &str,
+    mask: (usize, usize),
+    token: impl Fn(u32) -> Option<&'t str>,
+) -> Result<Vec<TokenScore>> {
+    finite("a logit of the masked-language model", &logits)?;
+    softmax(cpu, &mut logits);
+    let best = descending(&logits).into_iter().take(top_k);
+    let scored = best.map(|id| {
+        let score = logits[id];
+        let id = id as u32;
+        // Rows beyond the vocabulary, which some tables are padded with, have no token.
+        let token = token(id).unwrap_or_default().to_owned();
+        let text = filled(text, mask, &token);
+        TokenScore {
+            token,
+            id,
+            score,
+            text,
+        }
+    });
+    Ok(scored.collect())
+}
+
+/// The text with a token in place of the mask.
+fn filled(text: &str, (start, end): (usize, usize), token: &str) -> String {
+    let mask = &text[start..end];
+    // A mask token may take in the space ahead of it.
+    let space = &mask[..mask.len() - mask.trim_start().len()];
+    let before = &text[..start];
+    match token.strip_prefix(CONTINUES) {
+        Some(rest) => format!("{}{rest}{}", before.trim_end(), &text[end..]),
+        None => format!("{before}{space}{token}{}", &text[end..]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_tokens_in_their_text() {
+        let tokens = ["a", "##b", "c"];
+        let token = |id: u32| tokens.get(id as usize).copied();
+        let logits = vec![0.0, 2.0, 1.0];
+        let found = decode(logits, 2, Cpu::detect(), "x [MASK].", (2, 8), token).unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            (found[0].token.as_str(), found[0].text.as_str()),
+            ("##b", "xb.")
+        );
+        assert_eq!((found[1].id, found[1].text.as_str()), (2, "x c."));
+        assert!((found[0].score - 0.665_240_9).abs() < 1e-6); // e^2 / (1 + e + e^2)
+    }
+
+    #[test]
+    fn a_mask_that_took_its_space_gives_it_back() {
+        assert_eq!(filled("x <mask>.", (1, 8), "y"), "x y.");
+    }
+}

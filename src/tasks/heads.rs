@@ -1,0 +1,239 @@
+//! What stands between an encoder's rows and logits.
+
+use crate::config::{EncoderConfig, Family, HeadConfig, Task};
+use crate::encoder::Encoder;
+use crate::error::Result;
+use crate::kernels::gemm::{Epilogue, PackedWeights, gemm};
+use crate::kernels::{Activation, Compute};
+use crate::layers::{Linear, Norm};
+use crate::weights::Weights;
+
+/// The layers on top of an encoder, by task.
+#[derive(Debug)]
+pub(crate) enum Head {
+    /// None: the rows themselves are asked for.
+    Rows,
+    /// One row of logits a text.
+    Sequence(SequenceHead),
+    /// One row of logits a token; for question answering its two columns are start and end.
+    Tokens(Linear),
+    /// One row of logits a token, over the vocabulary.
+    Words(WordHead),
+}
+
+impl Head {
+    /// Takes its weights from the top of a checkpoint.
+    pub(crate) fn load(
+        weights: &Weights<'_>,
+        encoder: &EncoderConfig,
+        head: &HeadConfig,
+    ) -> Result<Self> {
+        let (hidden, labels) = (encoder.hidden, head.labels.len());
+        Ok(match head.task {
+            Task::Embedding => Self::Rows,
+            Task::Classification => Self::Sequence(SequenceHead::load(weights, encoder, labels)?),
+            Task::TokenClassification => {
+                Self::Tokens(Linear::load(weights, "classifier", labels, hidden)?)
+            }
+            Task::QuestionAnswering => {
+                Self::Tokens(Linear::load(weights, "qa_outputs", 2, hidden)?)
+            }
+            Task::FillMask => Self::Words(WordHead::load(weights, encoder, head.tied)?),
+        })
+    }
+}
+
+/// From the first row of each text to the logits of its labels.
+#[derive(Debug)]
+pub(crate) struct SequenceHead {
+    pooler: Option<(Linear, Activation)>,
+    classifier: Linear,
+}
+
+impl SequenceHead {
+    fn load(weights: &Weights<'_>, config: &EncoderConfig, labels: usize) -> Result<Self> {
+        let (pooler, activation, classifier) = match config.family {
+            Family::Bert | Family::MobileBert => ("pooler.dense", Activation::Tanh, "classifier"),
+            Family::DistilBert => ("pre_classifier", Activation::Relu, "classifier"),
+            Family::Electra => ("classifier.dense", Activation::Gelu, "classifier.out_proj"),
+            Family::MpNet => ("classifier.dense", Activation::Tanh, "classifier.out_proj"),
+        };
+        let hidden = config.hidden;
+        let pooled = config.mobile.as_ref().is_none_or(|mobile| mobile.pooler);
+        Ok(Self {
+            pooler: match pooled {
+                true => Some((Linear::load(weights, pooler, hidden, hidden)?, activation)),
+                false => None,
+            },
+            classifier: Linear::load(weights, classifier, labels, hidden)?,
+        })
+    }
+
+    /// Logits, (texts, labels), of rows (tokens, hidden).
+    pub(crate) fn forward(&self, compute: &Compute, rows: &[f32], starts: &[usize]) -> Vec<f32> {
+        let hidden = self.classifier.inputs();
+        let texts = &starts[..starts.len() - 1];
+        let mut first: Vec<f32> = Vec::with_capacity(texts.len() * hidden);
+        for start in texts {
+            first.extend_from_slice(&rows[start * hidden..][..hidden]);
+        }
+        if let Some((pooler, activation)) = &self.pooler {
+            let mut pooled = vec![0.0; first.len()];
+            pooler.forward_through(compute, &first, *activation, &mut pooled);
+            first = pooled;
+        }
+        let mut logits = vec![0.0; texts.len() * self.classifier.outputs()];
+        self.classifier.forward(compute, &first, &mut logits);
+        logits
+    }
+}
+
+/// From rows to logits over the vocabulary.
+#[derive(Debug)]
+pub(crate) struct WordHead {
+    transform: Linear,
+    activation: Activation,
+    norm: Norm,
+    /// A decoder of its own; `None` where the word-embedding table is the decoder.
+    decoder: Option<Linear>,
+    /// MobileBERT's decoder for the part of a row that is wider than an embedding.
+    beyond: Option<Linear>,
+    bias: Vec<f32>,
+    /// Width of an embedding.
+    narrow: usize,
+}
+
+impl WordHead {
+    fn load(weights: &Weights<'_>, config: &EncoderConfig, tied: bool) -> Result<Self> {
+        let names = WordNames::of(config.family);
+        let (hidden, narrow, vocab) = (config.hidden, config.embedding_size, config.vocab_size);
+        // ELECTRA's generator narrows rows to the embeddings here; MobileBERT keeps them wide.
+        let width = match config.family {
+            Family::Electra => narrow,
+            _ => hidden,
+        };
+        let activation = match config.family {
+            Family::Electra | Family::MpNet => Activation::Gelu,
+            _ => config.activation,
+        };
+        let decoder = weights.at(names.decoder);
+        let bias = match (weights.has(names.bias), decoder.has("bias")) {
+            (false, true) => decoder.tensor("bias", &[vocab])?,
+            _ => weights.tensor(names.bias, &[vocab])?,
+        };
+        let beyond = match hidden - narrow {
+            0 => None,
+            _ if config.family != Family::MobileBert => None,
+            wide => {
+                let columns = weights.tensor("cls.predictions.dense.weight", &[wide, vocab])?;
+                Some(Linear::new(&transposed(&columns, vocab), vocab, wide, None))
+            }
+        };
+        Ok(Self {
+            transform: Linear::load(weights, names.transform, width, hidden)?,
+            activation,
+            norm: Norm::load(weights, names.norm, width, Some(config.eps))?,
+            decoder: match tied {
+                true => None,
+                false => {
+                    let name = names.decoder;
+                    Some(Linear::load_without_bias(weights, name, vocab, narrow)?)
+                }
+            },
+            beyond,
+            bias,
+            narrow,
+        })
+    }
+
+    /// Logits, (rows, vocabulary), of rows (rows, hidden). `encoder` holds the table that a tied decoder shares.
+    pub(crate) fn forward(&self, compute: &Compute, rows: &[f32], encoder: &Encoder) -> Vec<f32> {
+        let count = rows.len() / self.transform.inputs();
+        let (width, vocab) = (self.transform.outputs(), self.bias.len());
+        let mut transformed = vec![0.0; count * width];
+        self.transform
+            .forward_through(compute, rows, self.activation, &mut transformed);
+        self.norm.forward(compute, &mut transformed);
+
+        let columns = |range: std::ops::Range<usize>| -> Vec<f32> {
+            let rows = transformed.chunks_exact(width);
+            rows.flat_map(|row| row[range.clone()].iter().copied())
+                .collect()
+        };
+        let words = columns(0..self.narrow);
+        let mut logits = vec![0.0; count * vocab];
+        match &self.decoder {
+            Some(decoder) => decoder.forward(compute, &words, &mut logits),
+            // The table has many rows and there are few texts: so the texts are packed, and the table is read where it
+            // lies.
+            None => {
+                let packed = PackedWeights::new(&words, count, self.narrow);
+                let mut columns = vec![0.0; vocab * count];
+                let table = encoder.words().data();
+                gemm(compute, table, &packed, Epilogue::NONE, &mut columns);
+                logits = transposed(&columns, count);
+            }
+        }
+        if let Some(beyond) = &self.beyond {
+            let mut more = vec![0.0; logits.len()];
+            beyond.forward(compute, &columns(self.narrow..width), &mut more);
+            logits
+                .iter_mut()
+                .zip(&more)
+                .for_each(|(logit, x)| *logit += x);
+        }
+        for row in logits.chunks_exact_mut(vocab) {
+            row.iter_mut()
+                .zip(&self.bias)
+                .for_each(|(logit, b)| *logit += b);
+        }
+        logits
+    }
+}
+
+/// What the families call the parts of the masked-language head.
+struct WordNames {
+    transform: &'static str,
+    norm: &'static str,
+    decoder: &'static str,
+    bias: &'static str,
+}
+
+impl WordNames {
+    fn of(family: Family) -> Self {
+        match family {
+            Family::Bert | Family::MobileBert => Self {
+                transform: "cls.predictions.transform.dense",
+                norm: "cls.predictions.transform.LayerNorm",
+                decoder: "cls.predictions.decoder",
+                bias: "cls.predictions.bias",
+            },
+            Family::DistilBert => Self {
+                transform: "vocab_transform",
+                norm: "vocab_layer_norm",
+                decoder: "vocab_projector",
+                bias: "vocab_projector.bias",
+            },
+            Family::Electra => Self {
+                transform: "generator_predictions.dense",
+                norm: "generator_predictions.LayerNorm",
+                decoder: "generator_lm_head",
+                bias: "generator_lm_head.bias",
+            },
+            Family::MpNet => Self {
+                transform: "lm_head.dense",
+                norm: "lm_head.layer_norm",
+                decoder: "lm_head.decoder",
+                bias: "lm_head.bias",
+            },
+        }
+    }
+}
+
+/// A matrix of rows of `width` with its columns as rows.
+fn transposed(matrix: &[f32], width: usize) -> Vec<f32> {
+    let column = |index: usize| matrix.iter().skip(index).step_by(width);
+    (0..width)
+        .flat_map(|index| column(index).copied())
+        .collect()
+}

@@ -100,6 +100,72 @@ impl Encoding {
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
+
+    /// Which tokens stand around the texts instead of coming from one.
+    pub fn special_tokens_mask(&self) -> Vec<bool> {
+        self.sequences.iter().map(Option::is_none).collect()
+    }
+
+    /// The offsets in characters, as Python counts, of an encoding of `input`.
+    ///
+    /// ```
+    /// use bertless::{Encoding, Input};
+    /// let encoding = Encoding { offsets: vec![(0, 0), (0, 2), (3, 4)], sequences: vec![None, Some(0), Some(0)], ..Default::default() };
+    /// assert_eq!(encoding.char_offsets("é n"), [(0, 0), (0, 1), (2, 3)]);
+    /// ```
+    pub fn char_offsets<'a>(&self, input: impl Into<Input<'a>>) -> Vec<(usize, usize)> {
+        let input = input.into();
+        let mut counters = [
+            CharacterCounter::new(input.first()),
+            CharacterCounter::new(input.second().unwrap_or_default()),
+        ];
+        let tokens = self.offsets.iter().zip(&self.sequences);
+        tokens
+            .map(|(&(start, end), sequence)| match sequence {
+                None => (0, 0),
+                Some(text) => {
+                    let counter = &mut counters[usize::from(*text).min(1)];
+                    (counter.before(start as usize), counter.before(end as usize))
+                }
+            })
+            .collect()
+    }
+}
+
+/// Counts characters up to bytes that mostly move forward.
+pub(crate) struct CharacterCounter<'a> {
+    text: &'a str,
+    bytes: usize,
+    characters: usize,
+}
+
+impl<'a> CharacterCounter<'a> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            bytes: 0,
+            characters: 0,
+        }
+    }
+
+    /// How many characters start before this byte; the text's end stands in for bytes past it.
+    pub(crate) fn before(&mut self, byte: usize) -> usize {
+        let byte = byte.min(self.text.len());
+        if byte < self.bytes {
+            // Tokens may share a character, or start anew in a second window: a step back is short, or to the front.
+            let behind = count(&self.text.as_bytes()[byte..self.bytes]);
+            self.characters -= behind;
+        } else {
+            self.characters += count(&self.text.as_bytes()[self.bytes..byte]);
+        }
+        self.bytes = byte;
+        self.characters
+    }
+}
+
+/// How many characters start in these bytes of a text.
+fn count(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| byte & 0xC0 != 0x80).count()
 }
 
 /// Many texts as one run of rows, without padding.

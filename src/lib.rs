@@ -7,6 +7,7 @@ pub mod error;
 mod kernels;
 mod layers;
 mod tasks;
+pub mod tokenizer;
 mod weights;
 
 pub use batch::{Batch, Encoding, Input};
@@ -16,6 +17,7 @@ pub use tasks::{
     Aggregation, Answer, AnswerOptions, AnswerSpan, Classification, Embedding, Entities, Entity,
     Fill, LabelScore, Prediction, Similarity, Thresholds, TokenScore, ZeroShotOptions,
 };
+pub use tokenizer::{Tokenizer, Truncation, TruncationStrategy};
 pub use weights::Files;
 #[cfg(feature = "mmap")]
 pub use weights::MapContract;

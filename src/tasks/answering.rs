@@ -4,9 +4,8 @@
 //! and end have probabilities among the context's tokens, a span's score is their product, and the scores of one answer
 //! found in several windows are added up.
 
-use super::entities::CharacterCounter;
 use super::{AnswerSpan, finite};
-use crate::batch::Encoding;
+use crate::batch::{CharacterCounter, Encoding};
 use crate::error::{Error, Result};
 
 /// How answers are looked for.

@@ -4,7 +4,7 @@
 //! input, not its tokens joined again.
 
 use super::{Entity, argmax, finite};
-use crate::batch::Encoding;
+use crate::batch::{CharacterCounter, Encoding};
 use crate::error::{Error, Result};
 use crate::kernels::Cpu;
 use crate::kernels::softmax::softmax;
@@ -203,33 +203,6 @@ fn entities(found: &[Tagged<'_>], text: &str) -> Vec<Entity> {
             bytes: found.start..found.end,
         })
         .collect()
-}
-
-/// Counts characters up to bytes that only move forward, or starts again.
-pub(super) struct CharacterCounter<'a> {
-    text: &'a str,
-    bytes: usize,
-    characters: usize,
-}
-
-impl<'a> CharacterCounter<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            bytes: 0,
-            characters: 0,
-        }
-    }
-
-    /// How many characters stand before this byte.
-    pub(super) fn before(&mut self, byte: usize) -> usize {
-        if byte < self.bytes {
-            *self = Self::new(self.text);
-        }
-        self.characters += self.text[self.bytes..byte].chars().count();
-        self.bytes = byte;
-        self.characters
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,188 @@
+//! Tokens that are found in a text as they are, ahead of any cutting into words.
+
+use super::unicode;
+
+/// A token that stands for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AddedToken {
+    pub(super) content: String,
+    pub(super) id: u32,
+    /// Only where no letter touches it.
+    pub(super) single_word: bool,
+    /// Takes in the white space ahead of it.
+    pub(super) lstrip: bool,
+    /// Takes in the white space after it.
+    pub(super) rstrip: bool,
+    /// Looked for in the normalised text.
+    pub(super) normalized: bool,
+    pub(super) special: bool,
+}
+
+/// A set of such tokens, to look for together.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AddedTokens {
+    /// What is looked for, with the token it is; longest first.
+    patterns: Vec<(String, AddedToken)>,
+    /// Which bytes a pattern starts with.
+    starts: Vec<bool>,
+}
+
+/// A piece of a text: a token, or what is between tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// The token's id.
+    pub(super) id: Option<u32>,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl AddedTokens {
+    /// Of the tokens and what they look like in the texts to search.
+    pub(super) fn new(patterns: impl Iterator<Item = (String, AddedToken)>) -> Self {
+        let mut patterns: Vec<_> = patterns
+            .filter(|(pattern, _)| !pattern.is_empty())
+            .collect();
+        patterns.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.len()));
+        let mut starts = vec![false; if patterns.is_empty() { 0 } else { 256 }];
+        for (pattern, _) in &patterns {
+            starts[usize::from(pattern.as_bytes()[0])] = true;
+        }
+        Self { patterns, starts }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Calls `piece` with each piece of a text, in order: at each place the longest token counts.
+    pub(super) fn split(&self, text: &str, mut piece: impl FnMut(Piece)) {
+        let mut done = 0; // up to here pieces are out
+        let mut at = 0;
+        while let Some((start, token, len)) = self.next(text, at) {
+            at = start + len;
+            let (before, after) = (&text[..start], &text[at..]);
+            if token.single_word {
+                let touched = before.chars().next_back().is_some_and(unicode::is_word)
+                    || after.chars().next().is_some_and(unicode::is_word);
+                if touched {
+                    continue;
+                }
+            }
+            let (mut start, mut end) = (start, at);
+            if token.lstrip {
+                start = before.trim_end().len().max(done);
+            }
+            if token.rstrip {
+                end += after.len() - after.trim_start().len();
+            }
+            if done < start {
+                piece(Piece {
+                    id: None,
+                    start: done,
+                    end: start,
+                });
+            }
+            // White space that one token took in is not there for the next.
+            let start = start.max(done);
+            if start < end {
+                piece(Piece {
+                    id: Some(token.id),
+                    start,
+                    end,
+                });
+            }
+            done = done.max(end);
+        }
+        if done < text.len() {
+            piece(Piece {
+                id: None,
+                start: done,
+                end: text.len(),
+            });
+        }
+    }
+
+    /// The first token from `from` on: where it starts, and the length of its pattern.
+    fn next(&self, text: &str, from: usize) -> Option<(usize, &AddedToken, usize)> {
+        let bytes = text.as_bytes();
+        if self.is_empty() {
+            return None;
+        }
+        (from..bytes.len())
+            .filter(|&at| self.starts[usize::from(bytes[at])])
+            .find_map(|at| {
+                let here = self.patterns.iter();
+                let mut here =
+                    here.filter(|(pattern, _)| bytes[at..].starts_with(pattern.as_bytes()));
+                here.next()
+                    .map(|(pattern, token)| (at, token, pattern.len()))
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(content: &str, id: u32) -> AddedToken {
+        AddedToken {
+            content: content.to_owned(),
+            id,
+            single_word: false,
+            lstrip: false,
+            rstrip: false,
+            normalized: false,
+            special: true,
+        }
+    }
+
+    fn split(tokens: Vec<AddedToken>, text: &str) -> Vec<(Option<u32>, &str)> {
+        let tokens = AddedTokens::new(tokens.into_iter().map(|t| (t.content.clone(), t)));
+        let mut pieces = Vec::new();
+        tokens.split(text, |piece| {
+            pieces.push((piece.id, &text[piece.start..piece.end]))
+        });
+        pieces
+    }
+
+    #[test]
+    fn the_longest_counts() {
+        let tokens = vec![token("<a>", 1), token("<a>b", 2)];
+        assert_eq!(
+            split(tokens, "x<a>b<a>"),
+            [(None, "x"), (Some(2), "<a>b"), (Some(1), "<a>")]
+        );
+        assert_eq!(split(vec![], "x"), [(None, "x")]);
+        assert_eq!(split(vec![], ""), []);
+    }
+
+    #[test]
+    fn white_space_is_taken_in_on_request() {
+        let mut left = token("<m>", 1);
+        left.lstrip = true;
+        assert_eq!(
+            split(vec![left.clone()], "a  <m> b"),
+            [(None, "a"), (Some(1), "  <m>"), (None, " b")]
+        );
+        left.rstrip = true;
+        assert_eq!(
+            split(vec![left], "a <m> <m>b"),
+            [
+                (None, "a"),
+                (Some(1), " <m> "),
+                (Some(1), "<m>"),
+                (None, "b")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_single_word_is_not_found_inside_another() {
+        let mut single = token("ab", 1);
+        single.single_word = true;
+        assert_eq!(
+            split(vec![single], "abc ab"),
+            [(None, "abc "), (Some(1), "ab")]
+        );
+    }
+}

@@ -1,0 +1,293 @@
+//! Texts become token ids: BERT's WordPiece, id for id as Hugging Face's `tokenizers` 0.23 gives them.
+//!
+//! A text is searched for added tokens ([`added`]), what is between them is normalised ([`normalize`]), cut into words
+//! and these into tokens ([`wordpiece`]), and put between special tokens ([`template`]). [`settings`] reads the files.
+
+mod added;
+mod json;
+mod normalize;
+mod settings;
+mod tables;
+mod template;
+mod truncate;
+mod unicode;
+mod vocab;
+mod wordpiece;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub use truncate::{Truncation, TruncationStrategy};
+
+use crate::batch::{Encoding, Input};
+use crate::error::{Error, Result};
+use crate::weights::Files;
+use added::{AddedToken, AddedTokens};
+use normalize::{Unit, normalize};
+use settings::Settings;
+use truncate::windows;
+use wordpiece::{Token, WordPiece};
+
+/// A WordPiece tokenizer.
+///
+/// ```
+/// # fn main() -> bertless::Result<()> {
+/// let vocabulary = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\nworld\n##s\n!\n";
+/// let files = bertless::Files::new().with("vocab.txt", vocabulary);
+/// let tokenizer = bertless::Tokenizer::from_parts(files)?;
+///
+/// let encoding = tokenizer.encode("Hello, worlds!", None)?;
+/// assert_eq!(encoding.ids, [2, 5, 1, 6, 7, 8, 3]);
+/// assert_eq!(encoding.offsets[4], (12, 13)); // "s"
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    settings: Settings,
+    /// Added tokens that are looked for in the text as it is.
+    raw: AddedTokens,
+    /// Added tokens that are looked for after normalisation.
+    normalized: AddedTokens,
+    /// Added tokens that the vocabulary does not have, by id.
+    beyond: BTreeMap<u32, String>,
+}
+
+impl Tokenizer {
+    /// Reads the tokenizer of a model's folder; weights need not be there.
+    ///
+    /// # Errors
+    /// `Io`, `FileMissing`, `Json`, `Vocabulary`, `TokenNotInVocabulary`, `UnsupportedTokenizer`.
+    pub fn load(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::from_parts(Files::folder(dir.as_ref()))
+    }
+
+    /// Reads a tokenizer from files in memory: `tokenizer.json`, or `vocab.txt` with `tokenizer_config.json`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), without `Io`.
+    pub fn from_parts(files: Files) -> Result<Self> {
+        Self::open(&files, "", false)
+    }
+
+    pub(crate) fn open(files: &Files, folder: &str, lower_first: bool) -> Result<Self> {
+        let settings = Settings::read(files, folder, lower_first)?;
+        let as_it_is = |token: &AddedToken| (token.content.clone(), token.clone());
+        let as_normalized = |token: &AddedToken| {
+            let mut pattern = String::new();
+            normalize(&settings.normalizer, &token.content, 0, |unit| {
+                pattern.push(unit.c)
+            });
+            (pattern, token.clone())
+        };
+        let (normalized, raw): (Vec<_>, Vec<_>) = settings
+            .added
+            .iter()
+            .partition(|token| token.normalized && !token.special);
+        let beyond = settings
+            .added
+            .iter()
+            .filter(|token| settings.vocab.token(token.id) != Some(&token.content))
+            .map(|token| (token.id, token.content.clone()))
+            .collect();
+        Ok(Self {
+            raw: AddedTokens::new(raw.into_iter().map(as_it_is)),
+            normalized: AddedTokens::new(normalized.into_iter().map(as_normalized)),
+            beyond,
+            settings,
+        })
+    }
+
+    /// The tokens of a text or a pair, special ones included.
+    ///
+    /// Without `truncation` nothing is cut off, however long the text.
+    ///
+    /// # Errors
+    /// `Option` if `truncation` leaves no room, `Input` for a text of 4 GiB and more.
+    pub fn encode<'a>(
+        &self,
+        input: impl Into<Input<'a>>,
+        truncation: Option<&Truncation>,
+    ) -> Result<Encoding> {
+        let (first, second) = self.tokens(input.into())?;
+        let (mut one, mut two) = (first.len(), second.as_ref().map_or(0, Vec::len));
+        if let Some(truncation) = truncation {
+            let specials = self.settings.template.specials(second.is_some());
+            let other = second.as_ref().map(Vec::len);
+            (one, two) = truncation.lengths(first.len(), other, specials)?;
+        }
+        let truncated =
+            one < first.len() || second.as_ref().is_some_and(|second| two < second.len());
+        let second = second.as_ref().map(|second| &second[..two]);
+        Ok(self
+            .settings
+            .template
+            .apply(&first[..one], second, truncated))
+    }
+
+    /// All tokens of a text or a pair that may be longer than the limit, in windows that overlap by the stride.
+    ///
+    /// They come in the order of the reference: where both texts of a pair are cut, the windows of the first with all
+    /// of the second, then the first window of the first with the rest. None counts as truncated.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode), and `Option` if the stride leaves no progress.
+    pub fn encode_windows<'a>(
+        &self,
+        input: impl Into<Input<'a>>,
+        truncation: &Truncation,
+    ) -> Result<Vec<Encoding>> {
+        let (first, second) = self.tokens(input.into())?;
+        let specials = self.settings.template.specials(second.is_some());
+        truncation.check_stride(self.settings.template.specials(false))?;
+        let other = second.as_ref().map(Vec::len);
+        let (one, two) = truncation.lengths(first.len(), other, specials)?;
+        let firsts = windows(first.len(), one, truncation.stride)?;
+        let Some(second) = second else {
+            let window = |range: std::ops::Range<usize>| {
+                self.settings.template.apply(&first[range], None, false)
+            };
+            return Ok(firsts.into_iter().map(window).collect());
+        };
+        let seconds = windows(second.len(), two, truncation.stride)?;
+        let rest_of_first = (1..firsts.len()).flat_map(|i| (0..seconds.len()).map(move |j| (i, j)));
+        let rest_of_second = (1..seconds.len()).map(|j| (0, j));
+        let order = std::iter::once((0, 0))
+            .chain(rest_of_first)
+            .chain(rest_of_second);
+        let window = |(i, j): (usize, usize)| {
+            let (first, second) = (&first[firsts[i].clone()], &second[seconds[j].clone()]);
+            self.settings.template.apply(first, Some(second), false)
+        };
+        Ok(order.map(window).collect())
+    }
+
+    /// One more than the highest id, added tokens included.
+    pub fn vocab_size(&self) -> usize {
+        let beyond = self
+            .beyond
+            .keys()
+            .next_back()
+            .map_or(0, |&id| id as usize + 1);
+        self.settings.vocab.len().max(beyond)
+    }
+
+    /// The token of an id.
+    pub fn id_to_token(&self, id: u32) -> Option<&str> {
+        match self.beyond.get(&id) {
+            Some(token) => Some(token),
+            None => self.settings.vocab.token(id),
+        }
+    }
+
+    /// The id of a token.
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
+        let added = self
+            .settings
+            .added
+            .iter()
+            .find(|added| added.content == token);
+        added
+            .map(|added| added.id)
+            .or_else(|| self.settings.vocab.id(token))
+    }
+
+    /// The token that stands for a word to be guessed, such as `[MASK]`.
+    pub fn mask_token(&self) -> &str {
+        &self.settings.names.mask
+    }
+
+    /// Its id, if the vocabulary has it.
+    pub fn mask_id(&self) -> Option<u32> {
+        self.token_to_id(&self.settings.names.mask)
+    }
+
+    /// The id of the padding token, if the vocabulary has it. Nothing here pads.
+    pub fn pad_id(&self) -> Option<u32> {
+        self.token_to_id(&self.settings.names.pad)
+    }
+
+    /// The id of words that the vocabulary cannot spell.
+    pub fn unk_id(&self) -> u32 {
+        self.settings.unknown
+    }
+
+    /// Whether an id is a special token's, such as `[CLS]`.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.settings
+            .added
+            .iter()
+            .any(|token| token.special && token.id == id)
+    }
+
+    /// The longest text, in tokens, that `tokenizer_config.json` names.
+    pub fn model_max_length(&self) -> Option<usize> {
+        self.settings.max_length
+    }
+
+    /// How many special tokens stand around one text, or two.
+    pub(crate) fn special_tokens(&self, pair: bool) -> usize {
+        self.settings.template.specials(pair)
+    }
+
+    fn tokens(&self, input: Input<'_>) -> Result<(Vec<Token>, Option<Vec<Token>>)> {
+        let second = input
+            .second()
+            .map(|text| self.tokens_of(text))
+            .transpose()?;
+        Ok((self.tokens_of(input.first())?, second))
+    }
+
+    fn tokens_of(&self, text: &str) -> Result<Vec<Token>> {
+        if u32::try_from(text.len()).is_err() {
+            return Err(Error::Input {
+                reason: format!(
+                    "a text of {} bytes is too long: 4 GiB is the limit",
+                    text.len()
+                ),
+            });
+        }
+        let settings = &self.settings;
+        let mut pieces = WordPiece::new(&settings.vocab, settings.unknown, settings.max_characters);
+        self.raw.split(text, |piece| match piece.id {
+            Some(id) => pieces.push_added(id, piece.start as u32, piece.end as u32),
+            None => {
+                self.cut(
+                    &text[piece.start..piece.end],
+                    piece.start as u32,
+                    &mut pieces,
+                );
+                pieces.end_word();
+            }
+        });
+        Ok(pieces.tokens)
+    }
+
+    /// Cuts a text in which no more tokens are looked for as they are.
+    fn cut(&self, text: &str, offset: u32, pieces: &mut WordPiece<'_>) {
+        let normalizer = &self.settings.normalizer;
+        if self.normalized.is_empty() {
+            return normalize(normalizer, text, offset, |unit| pieces.push(unit));
+        }
+        let mut units: Vec<Unit> = Vec::new();
+        let mut normal = String::new();
+        let mut starts = Vec::new();
+        normalize(normalizer, text, offset, |unit| {
+            starts.push(normal.len());
+            normal.push(unit.c);
+            units.push(unit);
+        });
+        let index = |byte: usize| starts.partition_point(|&start| start < byte);
+        self.normalized.split(&normal, |piece| {
+            let units = &units[index(piece.start)..index(piece.end)];
+            match (piece.id, units) {
+                (Some(id), [first, .., last]) => pieces.push_added(id, first.start, last.end),
+                (Some(id), [only]) => pieces.push_added(id, only.start, only.end),
+                _ => {
+                    units.iter().for_each(|&unit| pieces.push(unit));
+                    pieces.end_word();
+                }
+            }
+        });
+    }
+}

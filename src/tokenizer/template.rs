@@ -1,0 +1,130 @@
+//! What stands around and between the texts: `[CLS] A [SEP] B [SEP]` and its kin.
+
+use super::wordpiece::Token;
+use crate::batch::Encoding;
+
+/// One part of what the model reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A special token.
+    Special { id: u32, type_id: u32 },
+    /// The first text, 0, or the second, 1.
+    Text { index: u8, type_id: u32 },
+}
+
+/// What the model reads, for one text and for two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Template {
+    pub(super) single: Vec<Part>,
+    pub(super) pair: Vec<Part>,
+}
+
+impl Template {
+    /// `[CLS] A [SEP] B [SEP]`, the second half of type 1.
+    pub(super) fn bert(cls: u32, sep: u32) -> Self {
+        let special = |id, type_id| Part::Special { id, type_id };
+        let text = |index, type_id| Part::Text { index, type_id };
+        Self {
+            single: vec![special(cls, 0), text(0, 0), special(sep, 0)],
+            pair: vec![
+                special(cls, 0),
+                text(0, 0),
+                special(sep, 0),
+                text(1, 1),
+                special(sep, 1),
+            ],
+        }
+    }
+
+    /// `<s> A </s></s> B </s>`, all of type 0.
+    pub(super) fn roberta(cls: u32, sep: u32) -> Self {
+        let special = |id| Part::Special { id, type_id: 0 };
+        let text = |index| Part::Text { index, type_id: 0 };
+        Self {
+            single: vec![special(cls), text(0), special(sep)],
+            pair: vec![
+                special(cls),
+                text(0),
+                special(sep),
+                special(sep),
+                text(1),
+                special(sep),
+            ],
+        }
+    }
+
+    /// The texts alone, the second of type 1.
+    pub(super) fn bare() -> Self {
+        let text = |index| Part::Text {
+            index,
+            type_id: index.into(),
+        };
+        Self {
+            single: vec![text(0)],
+            pair: vec![text(0), text(1)],
+        }
+    }
+
+    fn parts(&self, pair: bool) -> &[Part] {
+        if pair { &self.pair } else { &self.single }
+    }
+
+    /// How many special tokens there are.
+    pub(super) fn specials(&self, pair: bool) -> usize {
+        let special = |part: &&Part| matches!(part, Part::Special { .. });
+        self.parts(pair).iter().filter(special).count()
+    }
+
+    /// What the model reads of these tokens.
+    pub(super) fn apply(
+        &self,
+        first: &[Token],
+        second: Option<&[Token]>,
+        truncated: bool,
+    ) -> Encoding {
+        let mut out = Encoding {
+            truncated,
+            ..Default::default()
+        };
+        for part in self.parts(second.is_some()) {
+            match *part {
+                Part::Special { id, type_id } => {
+                    push(&mut out, id, type_id, (0, 0), None, None);
+                }
+                Part::Text { index, type_id } => {
+                    let tokens = match index {
+                        0 => first,
+                        _ => second.unwrap_or_default(),
+                    };
+                    for token in tokens {
+                        let offsets = (token.start, token.end);
+                        push(
+                            &mut out,
+                            token.id,
+                            type_id,
+                            offsets,
+                            Some(index),
+                            Some(token.word),
+                        );
+                    }
+                }
+            }
+        }
+        out
+    }
+}
+
+fn push(
+    out: &mut Encoding,
+    id: u32,
+    type_id: u32,
+    offsets: (u32, u32),
+    sequence: Option<u8>,
+    word: Option<u32>,
+) {
+    out.ids.push(id);
+    out.type_ids.push(type_id);
+    out.offsets.push(offsets);
+    out.sequences.push(sequence);
+    out.words.push(word);
+}

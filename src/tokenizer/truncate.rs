@@ -1,0 +1,206 @@
+//! Texts that are too long: what is cut off, and the windows that it makes.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+
+/// How a text that is too long is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Truncation {
+    /// The most tokens, special ones included.
+    pub max_length: usize,
+    /// Which text of a pair is cut.
+    pub strategy: TruncationStrategy,
+    /// How many tokens a window shares with the one before it.
+    pub stride: usize,
+}
+
+/// Which text of a pair is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TruncationStrategy {
+    /// The longer one, until both are as long or it fits.
+    #[default]
+    LongestFirst,
+    /// The first.
+    OnlyFirst,
+    /// The second.
+    OnlySecond,
+}
+
+impl Truncation {
+    /// To this many tokens, the longest text first.
+    pub fn to(max_length: usize) -> Self {
+        Self {
+            max_length,
+            strategy: TruncationStrategy::LongestFirst,
+            stride: 0,
+        }
+    }
+
+    /// How many tokens of each text stay, for texts of these lengths beside `specials` special tokens.
+    pub(super) fn lengths(
+        &self,
+        first: usize,
+        second: Option<usize>,
+        specials: usize,
+    ) -> Result<(usize, usize)> {
+        let wrong = |reason: String| Error::Option {
+            name: "max_length",
+            reason,
+        };
+        let Some(room) = self.max_length.checked_sub(specials) else {
+            return Err(wrong(format!(
+                "{} tokens have no room for {specials} special ones",
+                self.max_length
+            )));
+        };
+        let other = second.unwrap_or(0);
+        let surplus = (first + other).saturating_sub(room);
+        if surplus == 0 {
+            return Ok((first, other));
+        }
+        match (self.strategy, second) {
+            (TruncationStrategy::LongestFirst, None) | (TruncationStrategy::OnlyFirst, _) => {
+                match first.checked_sub(surplus) {
+                    Some(rest) if rest > 0 || second.is_none() => Ok((rest, other)),
+                    _ => Err(wrong(format!(
+                        "{} tokens have no room for the second text, which alone has {other}",
+                        self.max_length
+                    ))),
+                }
+            }
+            (TruncationStrategy::OnlySecond, Some(_)) => match other.checked_sub(surplus) {
+                Some(rest) if rest > 0 => Ok((first, rest)),
+                _ => Err(wrong(format!(
+                    "{} tokens have no room for the first text, which alone has {first}",
+                    self.max_length
+                ))),
+            },
+            (TruncationStrategy::OnlySecond, None) => Err(Error::Input {
+                reason: "only the second text may be cut, but there is one text".to_owned(),
+            }),
+            (TruncationStrategy::LongestFirst, Some(_)) => Ok(share(first, other, room)),
+        }
+    }
+}
+
+impl Truncation {
+    /// A stride longer than a window is refused even where no second window is needed.
+    pub(super) fn check_stride(&self, specials: usize) -> Result<()> {
+        let room = self.max_length.saturating_sub(specials);
+        if self.stride <= room {
+            return Ok(());
+        }
+        Err(Error::Option {
+            name: "stride",
+            reason: format!("{} tokens shared of {room} leave no progress", self.stride),
+        })
+    }
+}
+
+/// The room of two texts that do not fit: the shorter one stays whole if it takes less than half.
+fn share(first: usize, second: usize, room: usize) -> (usize, usize) {
+    let (short, swapped) = if first > second {
+        (second, true)
+    } else {
+        (first, false)
+    };
+    let mut short = short;
+    let mut long = if short > room {
+        short
+    } else {
+        short.max(room - short)
+    };
+    if short + long > room {
+        short = room / 2;
+        long = short + room % 2;
+    }
+    if swapped {
+        (long, short)
+    } else {
+        (short, long)
+    }
+}
+
+/// The windows of a text of `len` tokens: each of at most `size`, `stride` of which the window before it has, too.
+pub(super) fn windows(len: usize, size: usize, stride: usize) -> Result<Vec<Range<usize>>> {
+    if len <= size {
+        return Ok(vec![0..len]);
+    }
+    if size == 0 {
+        // Nothing stays; what is cut off is one piece.
+        return Ok(vec![0..0, 0..len]);
+    }
+    if stride >= size {
+        return Err(Error::Option {
+            name: "stride",
+            reason: format!("{stride} tokens shared of {size} leave no progress"),
+        });
+    }
+    let mut windows = Vec::new();
+    for start in (0..len).step_by(size - stride) {
+        let end = len.min(start + size);
+        windows.push(start..end);
+        if end == len {
+            break;
+        }
+    }
+    Ok(windows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lengths(
+        strategy: TruncationStrategy,
+        first: usize,
+        second: usize,
+    ) -> Result<(usize, usize)> {
+        let truncation = Truncation {
+            max_length: 13,
+            strategy,
+            stride: 0,
+        };
+        truncation.lengths(first, Some(second), 3)
+    }
+
+    #[test]
+    fn longest_first() {
+        let lengths =
+            |first, second| lengths(TruncationStrategy::LongestFirst, first, second).unwrap();
+        assert_eq!(lengths(4, 6), (4, 6));
+        assert_eq!(lengths(3, 20), (3, 7));
+        assert_eq!(lengths(20, 3), (7, 3));
+        assert_eq!(lengths(20, 20), (5, 5));
+    }
+
+    #[test]
+    fn one_of_two() {
+        assert_eq!(
+            lengths(TruncationStrategy::OnlyFirst, 20, 4).unwrap(),
+            (6, 4)
+        );
+        assert_eq!(
+            lengths(TruncationStrategy::OnlySecond, 4, 20).unwrap(),
+            (4, 6)
+        );
+        for strategy in [
+            TruncationStrategy::OnlyFirst,
+            TruncationStrategy::OnlySecond,
+        ] {
+            assert!(matches!(
+                lengths(strategy, 20, 20),
+                Err(Error::Option { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn windows_overlap_by_the_stride_and_cover_all() {
+        assert_eq!(windows(10, 4, 1).unwrap(), [0..4, 3..7, 6..10]);
+        assert_eq!(windows(4, 4, 1).unwrap(), [0..4]);
+        assert_eq!(windows(5, 4, 3).unwrap(), [0..4, 1..5]);
+        assert!(windows(5, 4, 4).is_err());
+    }
+}

@@ -6,6 +6,7 @@ mod encoder;
 pub mod error;
 mod kernels;
 mod layers;
+mod model;
 mod tasks;
 pub mod tokenizer;
 mod weights;
@@ -13,6 +14,10 @@ mod weights;
 pub use batch::{Batch, Encoding, Input};
 pub use config::{Family, Pooling, ScoreFunction, Task};
 pub use error::{Error, Result};
+pub use model::{
+    Classifier, Embedder, MaskFiller, Model, ModelOptions, QuestionAnswerer, Ranked, Reranker,
+    Summary, TokenClassifier, ZeroShot,
+};
 pub use tasks::{
     Aggregation, Answer, AnswerOptions, AnswerSpan, Classification, Embedding, Entities, Entity,
     Fill, LabelScore, Prediction, Similarity, Thresholds, TokenScore, ZeroShotOptions,

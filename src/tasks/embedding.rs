@@ -75,6 +75,11 @@ impl EmbeddingHead {
         }
     }
 
+    /// The poolings whose results stand side by side.
+    pub(crate) fn pooling(&self) -> &[Pooling] {
+        &self.pooling
+    }
+
     /// Whether the tokens of a prompt are pooled with the others.
     pub(crate) fn includes_prompt(&self) -> bool {
         self.include_prompt

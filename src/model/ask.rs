@@ -1,0 +1,258 @@
+//! Questions of more than one text: embeddings and their likeness, ranking, labels nobody trained, answers.
+
+use ndarray::Array2;
+use serde::Serialize;
+
+use super::Model;
+use crate::batch::{Encoding, Input};
+use crate::config::Task;
+use crate::error::{Error, Result};
+use crate::tasks::answering::{self, Window};
+use crate::tasks::heads::Head;
+use crate::tasks::{Answer, Classification, Prediction, Similarity, ZeroShotOptions, zero_shot};
+use crate::tokenizer::{Truncation, TruncationStrategy};
+
+/// Names of prompts for what is searched with, and for what is searched in, as sentence-transformers looks for them.
+const QUERY_PROMPTS: [&str; 1] = ["query"];
+const PASSAGE_PROMPTS: [&str; 3] = ["document", "passage", "corpus"];
+
+/// A passage's place and its score.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Ranked {
+    /// Which of the passages it is, counted from 0.
+    pub index: usize,
+    /// How well it fits the query; higher is better.
+    pub score: f32,
+}
+
+impl Model {
+    /// A text as a vector.
+    ///
+    /// Pooling, dense layers, normalisation and the default prompt are those of sentence-transformers' files; without
+    /// such files it is the mean of the last hidden states.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn embed(&self, text: &str) -> Result<Vec<f32>> {
+        let embeddings = self.embed_batch(&[text])?;
+        Ok(embeddings.into_raw_vec_and_offset().0)
+    }
+
+    /// Texts as vectors: (texts, width).
+    ///
+    /// # Errors
+    /// As [`predict_batch`](Self::predict_batch).
+    pub fn embed_batch<S: AsRef<str>>(&self, texts: &[S]) -> Result<Array2<f32>> {
+        let sentence = &self.config.sentence;
+        let name = self
+            .options
+            .prompt
+            .as_ref()
+            .or(sentence.default_prompt.as_ref());
+        self.embed_after(name.and_then(|name| sentence.prompts.get(name)), texts)
+    }
+
+    /// Texts as vectors, after the prompt of this name.
+    ///
+    /// # Errors
+    /// `Option` if the model has no such prompt, else as [`predict_batch`](Self::predict_batch).
+    pub fn embed_prompted<S: AsRef<str>>(&self, prompt: &str, texts: &[S]) -> Result<Array2<f32>> {
+        match self.config.sentence.prompts.get(prompt) {
+            Some(prompt) => self.embed_after(Some(prompt), texts),
+            None => Err(Error::Option {
+                name: "prompt",
+                reason: format!("the model has no prompt {prompt:?}"),
+            }),
+        }
+    }
+
+    /// How alike two texts are: by default the cosine of their embeddings, from -1 to 1; `similarity_fn_name` of
+    /// sentence-transformers' files may ask for another measure.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn similarity(&self, a: &str, b: &str) -> Result<f32> {
+        let both = self.embed_batch(&[a, b])?;
+        let row = |index| both.row(index).to_vec();
+        Ok(self.similarity.of(&row(0), &row(1)))
+    }
+
+    /// How this model's embeddings are to be compared.
+    pub fn similarity_measure(&self) -> Similarity {
+        self.similarity
+    }
+
+    /// Passages in the order in which they fit a query, best first; equal ones in their own order.
+    ///
+    /// A cross-encoder reads each passage together with the query; an embedding model compares embeddings, with the
+    /// prompts for queries and passages if it has them.
+    ///
+    /// # Errors
+    /// `WrongTask` for other models, else as [`predict_batch`](Self::predict_batch).
+    pub fn rerank<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Vec<Ranked>> {
+        let scores: Vec<f32> = match self.task() {
+            Task::Classification if self.labels().len() == 1 => {
+                let pairs: Vec<_> = passages.iter().map(|p| (query, p.as_ref())).collect();
+                let score = |prediction: Prediction| prediction.score().unwrap_or_default();
+                self.predict_batch(&pairs)?.into_iter().map(score).collect()
+            }
+            Task::Embedding => self.compare(query, passages)?,
+            _ => return Err(self.wrong_task("reranking")),
+        };
+        let ranked = |(index, score): (usize, f32)| Ranked { index, score };
+        let mut ranked: Vec<Ranked> = scores.into_iter().enumerate().map(ranked).collect();
+        ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
+        Ok(ranked)
+    }
+
+    /// Which of `labels` a text is about, by a model of entailment (NLI).
+    ///
+    /// # Errors
+    /// `WrongTask` or `Input` for models without a label for entailment, `Option` for a template without `{}`.
+    pub fn zero_shot<S: AsRef<str>>(
+        &self,
+        text: &str,
+        labels: &[S],
+        options: &ZeroShotOptions,
+    ) -> Result<Classification> {
+        let Head::Sequence(head) = &self.head else {
+            return Err(self.wrong_task("zero-shot classification"));
+        };
+        let labels: Vec<&str> = labels.iter().map(AsRef::as_ref).collect();
+        let entailment = zero_shot::entailment(self.labels())?;
+        let truncation = Truncation {
+            strategy: TruncationStrategy::OnlyFirst,
+            ..Truncation::to(self.max_length)
+        };
+        let (mut logits, mut n_tokens, mut truncated) = (Vec::new(), 0, false);
+        for label in &labels {
+            let hypothesis = options.hypothesis(label)?;
+            let encoding = self
+                .tokenizer
+                .encode((text, hypothesis.as_str()), Some(&truncation))?;
+            n_tokens += encoding.len();
+            truncated |= encoding.truncated;
+            logits.extend(self.forward([&encoding], |batch, rows| {
+                Ok(head.forward(&self.compute, rows, &batch.starts))
+            })?);
+        }
+        let count = self.labels().len();
+        let cpu = self.compute.cpu;
+        let mut answer = zero_shot::decode(&logits, count, entailment, &labels, options, cpu)?;
+        answer.n_tokens = n_tokens;
+        answer.truncated = truncated;
+        Ok(answer)
+    }
+
+    /// The span of `context` that answers `question`.
+    ///
+    /// # Errors
+    /// `WrongTask` for other models; `Input` if the context has no word, `Option` if the question leaves no room for it.
+    pub fn answer(&self, question: &str, context: &str) -> Result<Answer> {
+        if self.task() != Task::QuestionAnswering {
+            return Err(self.wrong_task("question answering"));
+        }
+        self.answer_pair(Input::Pair(question, context))
+    }
+
+    pub(super) fn answer_pair(&self, input: Input<'_>) -> Result<Answer> {
+        let Input::Pair(_, context) = input else {
+            return Err(Error::Input {
+                reason: "question answering takes a pair: a question and a context".to_owned(),
+            });
+        };
+        let mut options = self.options.answers.clone();
+        options.top_k = self.options.top_k.unwrap_or(options.top_k);
+        let (max_length, stride) = options.windows(self.max_length);
+        let truncation = Truncation {
+            max_length,
+            strategy: TruncationStrategy::OnlySecond,
+            stride,
+        };
+        let encodings = self.tokenizer.encode_windows(input, &truncation)?;
+        let logits: Vec<Vec<f32>> = encodings
+            .iter()
+            .map(|encoding| self.token_logits([encoding]))
+            .collect::<Result<_>>()?;
+        let windows = encodings.iter().zip(&logits);
+        let windows: Vec<Window<'_>> = windows
+            .map(|(encoding, logits)| Window { encoding, logits })
+            .collect();
+        let (answers, no_answer_score) = answering::decode(&windows, context, &options)?;
+        let best = answers.first().cloned().ok_or_else(|| Error::Input {
+            reason: "there is no word in the context that could be an answer".to_owned(),
+        })?;
+        Ok(Answer {
+            answer: best.answer,
+            score: best.score,
+            start: best.start,
+            end: best.end,
+            bytes: best.bytes,
+            no_answer_score,
+            answers,
+            n_tokens: encodings.iter().map(Encoding::len).sum(),
+            truncated: false,
+        })
+    }
+
+    fn compare<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Vec<f32>> {
+        let prompts = &self.config.sentence.prompts;
+        let own = |names: &'static [&str]| -> Option<&str> {
+            names
+                .iter()
+                .copied()
+                .find(|&name| prompts.contains_key(name))
+        };
+        let query = match own(&QUERY_PROMPTS) {
+            Some(prompt) => self.embed_prompted(prompt, &[query])?,
+            None => self.embed_batch(&[query])?,
+        };
+        let passages = match own(&PASSAGE_PROMPTS) {
+            Some(prompt) => self.embed_prompted(prompt, passages)?,
+            None => self.embed_batch(passages)?,
+        };
+        let query = query.row(0).to_vec();
+        let rows = passages.outer_iter();
+        Ok(rows
+            .map(|row| self.similarity.of(&query, &row.to_vec()))
+            .collect())
+    }
+
+    /// Texts as vectors after a prompt, whose tokens are pooled or not as the model's files say.
+    fn embed_after<S: AsRef<str>>(
+        &self,
+        prompt: Option<&String>,
+        texts: &[S],
+    ) -> Result<Array2<f32>> {
+        let mut vectors = Vec::with_capacity(texts.len() * self.embedding.width());
+        let skip = match prompt {
+            // The prompt as the tokenizer sees it, without what ends a text.
+            Some(prompt) if !self.embedding.includes_prompt() => {
+                self.read(Input::Text(prompt))?.len().saturating_sub(1)
+            }
+            _ => 0,
+        };
+        let mut embed = |chunk: &[(Input<'_>, Encoding)]| {
+            let encodings = chunk.iter().map(|(_, encoding)| encoding);
+            vectors.extend(self.embed_encodings(encodings, skip)?);
+            Ok(())
+        };
+        match prompt.filter(|prompt| !prompt.is_empty()) {
+            None => {
+                let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+                self.in_chunks(&texts, embed)?;
+            }
+            Some(prompt) => {
+                // A few at a time, so that the prompted copies do not all exist at once.
+                for texts in texts.chunks(64) {
+                    let prompted: Vec<String> = texts
+                        .iter()
+                        .map(|text| format!("{prompt}{}", text.as_ref()))
+                        .collect();
+                    self.in_chunks(&prompted, &mut embed)?;
+                }
+            }
+        }
+        self.array(vectors, self.embedding.width())
+    }
+}

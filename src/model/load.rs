@@ -1,0 +1,224 @@
+//! A model out of its files.
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use super::{Model, ModelOptions, Summary};
+use crate::config::{Config, Task};
+use crate::encoder::Encoder;
+use crate::error::{Error, Result};
+use crate::kernels::{Compute, Cpu, Threads, cpu, threads};
+use crate::tasks::Similarity;
+use crate::tasks::embedding::EmbeddingHead;
+use crate::tasks::heads::Head;
+use crate::tokenizer::Tokenizer;
+use crate::weights::{Access, Checkpoint, Files};
+
+/// Names the instruction set to use instead of the best that there is; for tests and benchmarks.
+const FORCED_CPU: &str = "BERTLESS_CPU";
+
+impl Model {
+    /// Opens the folder of a Hugging Face or sentence-transformers model.
+    ///
+    /// It has `config.json`, `model.safetensors` (or shards and their index), and `tokenizer.json` or `vocab.txt`; with
+    /// `modules.json` it is an embedding model.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the files; each [`Error`] names the file, key or weight that it is about.
+    pub fn load(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::load_with(dir, ModelOptions::default())
+    }
+
+    /// Opens a folder, with options.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and `Option` for options that the model cannot follow.
+    pub fn load_with(dir: impl AsRef<Path>, options: ModelOptions) -> Result<Self> {
+        Self::open(&Files::folder(dir.as_ref()), options)
+    }
+
+    /// Opens a model whose files are in memory.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_parts(files: Files) -> Result<Self> {
+        Self::open(&files, ModelOptions::default())
+    }
+
+    /// Opens a model whose files are in memory, with options.
+    ///
+    /// # Errors
+    /// As [`load_with`](Self::load_with).
+    pub fn from_parts_with(files: Files, options: ModelOptions) -> Result<Self> {
+        Self::open(&files, options)
+    }
+
+    fn open(files: &Files, options: ModelOptions) -> Result<Self> {
+        let compute = compute(&options)?;
+        let config = Config::read(files)?;
+        let tokenizer = Tokenizer::open(files, &config.folder, config.sentence.lower_case)?;
+        let max_length = max_length(&config, &tokenizer, &options)?;
+        check(&config, &options)?;
+
+        let access = access(&options);
+        let checkpoint = Checkpoint::open(files, &config.folder, config.encoder.family, access)?;
+        let weights = checkpoint.weights();
+        let encoder = Encoder::load(&weights, &config.encoder)?;
+        let head = Head::load(&weights, &config.encoder, &config.head)?;
+        let mut embedding =
+            EmbeddingHead::load(files, &config.sentence, config.encoder.hidden, access)?;
+        if let Some(pooling) = options.pooling {
+            embedding.pool_by(pooling);
+        }
+        if let Some(normalize) = options.normalize {
+            embedding.normalize(normalize);
+        }
+        let similarity = match &config.sentence.similarity {
+            Some(name) => Similarity::by_name(name)?,
+            None => Similarity::default(),
+        };
+        let summary = summary(&config, &checkpoint, max_length, &embedding);
+        Ok(Self {
+            config,
+            tokenizer,
+            encoder,
+            head,
+            embedding,
+            similarity,
+            options,
+            max_length,
+            compute,
+            scratch: Mutex::default(),
+            summary,
+        })
+    }
+}
+
+fn compute(options: &ModelOptions) -> Result<Compute> {
+    let count = match options.threads {
+        Some(0) => {
+            return Err(Error::Option {
+                name: "threads",
+                reason: "0 threads compute nothing".to_owned(),
+            });
+        }
+        Some(count) => count,
+        None => threads::granted(),
+    };
+    let cpu = match std::env::var(FORCED_CPU) {
+        Err(_) => Cpu::detect(),
+        Ok(name) => Cpu::from_name(&name).ok_or_else(|| Error::Option {
+            name: FORCED_CPU,
+            reason: format!(
+                "{name:?} is not an instruction set of this processor (known are {})",
+                cpu::NAMES.join(", ")
+            ),
+        })?,
+    };
+    let threads = Threads::new(count).map_err(|source| Error::Threads {
+        threads: count,
+        source,
+    })?;
+    Ok(Compute { cpu, threads })
+}
+
+#[cfg(feature = "mmap")]
+fn access(options: &ModelOptions) -> Access {
+    options.map.map_or(Access::Read, Access::Map)
+}
+
+#[cfg(not(feature = "mmap"))]
+fn access(_: &ModelOptions) -> Access {
+    Access::Read
+}
+
+/// The most tokens of a text: what is asked for, else what the files say; never more than there are positions.
+fn max_length(config: &Config, tokenizer: &Tokenizer, options: &ModelOptions) -> Result<usize> {
+    let wrong = |reason: String| Error::Option {
+        name: "max_length",
+        reason,
+    };
+    let positions = config.encoder.max_tokens();
+    let max_length = match options.max_length {
+        Some(wanted) if wanted > positions => {
+            return Err(wrong(format!(
+                "{wanted} tokens are asked for, the model has {positions} positions"
+            )));
+        }
+        Some(wanted) => wanted,
+        None => {
+            let said = config.sentence.max_tokens.or(tokenizer.model_max_length());
+            said.map_or(positions, |said| said.min(positions))
+        }
+    };
+    let specials = tokenizer.special_tokens(false);
+    if max_length <= specials {
+        return Err(wrong(format!(
+            "{max_length} tokens have no room for a word beside {specials} special ones"
+        )));
+    }
+    Ok(max_length)
+}
+
+/// Options that do not fit the model.
+fn check(config: &Config, options: &ModelOptions) -> Result<()> {
+    if options.top_k == Some(0) {
+        return Err(Error::Option {
+            name: "top_k",
+            reason: "0 is too few".to_owned(),
+        });
+    }
+    options.answers.check()?;
+    if config.head.task == Task::Classification {
+        options.thresholds.check(&config.head.labels)?;
+    }
+    let prompts = &config.sentence.prompts;
+    match &options.prompt {
+        Some(name) if !prompts.contains_key(name) => {
+            let known: Vec<&str> = prompts.keys().map(String::as_str).collect();
+            let reason = match known.is_empty() {
+                true => format!("the model has no prompts, so none named {name:?}"),
+                false => format!(
+                    "the model has no prompt {name:?}, only {}",
+                    known.join(", ")
+                ),
+            };
+            Err(Error::Option {
+                name: "prompt",
+                reason,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn summary(
+    config: &Config,
+    checkpoint: &Checkpoint,
+    max_length: usize,
+    embedding: &EmbeddingHead,
+) -> Summary {
+    let task = config.head.task;
+    let embeds = task == Task::Embedding;
+    Summary {
+        family: config.encoder.family,
+        architecture: config.head.architecture.clone(),
+        task,
+        layers: config.encoder.layers,
+        hidden: config.encoder.hidden,
+        heads: config.encoder.heads,
+        vocabulary: config.encoder.vocab_size,
+        max_length,
+        labels: config.head.labels.clone(),
+        score: (task == Task::Classification).then_some(config.head.score),
+        pooling: if embeds {
+            embedding.pooling().to_vec()
+        } else {
+            Vec::new()
+        },
+        embedding: embeds.then(|| embedding.width()),
+        parameters: checkpoint.parameters(),
+        bytes: checkpoint.bytes(),
+        dtype: checkpoint.dtype(),
+    }
+}

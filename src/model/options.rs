@@ -1,0 +1,111 @@
+//! What a caller can choose.
+
+use crate::config::Pooling;
+use crate::tasks::{Aggregation, AnswerOptions, Thresholds};
+#[cfg(feature = "mmap")]
+use crate::weights::MapContract;
+
+/// How a model is loaded and how it answers; what is not chosen is as the model's files say.
+///
+/// ```
+/// let options = bertless::ModelOptions::new().threads(1).max_length(128);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct ModelOptions {
+    pub(super) threads: Option<usize>,
+    pub(super) max_length: Option<usize>,
+    pub(super) pooling: Option<Pooling>,
+    pub(super) normalize: Option<bool>,
+    pub(super) prompt: Option<String>,
+    pub(super) thresholds: Thresholds,
+    pub(super) top_k: Option<usize>,
+    pub(super) aggregation: Aggregation,
+    pub(super) answers: AnswerOptions,
+    #[cfg(feature = "mmap")]
+    pub(super) map: Option<MapContract>,
+}
+
+impl ModelOptions {
+    /// Nothing chosen.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many threads compute; one means the caller's alone. By default as many as the container's CPU quota grants,
+    /// on AWS Lambda one for each 1,769 MB.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// The most tokens of a text, special ones included. By default `max_seq_length` of sentence-transformers' files,
+    /// else `model_max_length` of the tokenizer's, else what the position table has room for.
+    #[must_use]
+    pub fn max_length(mut self, tokens: usize) -> Self {
+        self.max_length = Some(tokens);
+        self
+    }
+
+    /// How rows become one embedding. `Dense` modules, which belong to the pooling that they were trained with, are
+    /// left out if this is another one.
+    #[must_use]
+    pub fn pooling(mut self, pooling: Pooling) -> Self {
+        self.pooling = Some(pooling);
+        self
+    }
+
+    /// Whether embeddings are brought to length one at the end.
+    #[must_use]
+    pub fn normalize(mut self, normalize: bool) -> Self {
+        self.normalize = Some(normalize);
+        self
+    }
+
+    /// The name of the prompt that is put in front of every text to embed, as
+    /// `config_sentence_transformers.json` lists them.
+    #[must_use]
+    pub fn prompt(mut self, name: impl Into<String>) -> Self {
+        self.prompt = Some(name.into());
+        self
+    }
+
+    /// From which score on labels of a multi-label classifier hold.
+    #[must_use]
+    pub fn thresholds(mut self, thresholds: Thresholds) -> Self {
+        self.thresholds = thresholds;
+        self
+    }
+
+    /// How many scores, answers or words for a mask are given. By default all scores, one answer, five words.
+    #[must_use]
+    pub fn top_k(mut self, top_k: usize) -> Self {
+        self.top_k = Some(top_k);
+        self
+    }
+
+    /// How the labels of tokens become those of entities.
+    #[must_use]
+    pub fn aggregation(mut self, aggregation: Aggregation) -> Self {
+        self.aggregation = aggregation;
+        self
+    }
+
+    /// How answers are looked for; its `top_k` gives way to [`top_k`](Self::top_k).
+    #[must_use]
+    pub fn answers(mut self, answers: AnswerOptions) -> Self {
+        self.answers = answers;
+        self
+    }
+
+    /// Opens weight files by mapping them, which the caller has promised to be safe.
+    ///
+    /// Today a checkpoint's weights are packed when they are loaded, so mapping saves a copy of a file's bytes, not
+    /// the weights' memory.
+    #[cfg(feature = "mmap")]
+    #[must_use]
+    pub fn map(mut self, promise: MapContract) -> Self {
+        self.map = Some(promise);
+        self
+    }
+}

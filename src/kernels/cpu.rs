@@ -64,12 +64,12 @@ impl Cpu {
         match self.0 {
             Level::Portable => kernel.run::<Separate>(),
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Cpu` of this level only comes from `detect`, which found AVX2 and FMA on this processor, and
-            // a processor does not lose instructions while a program runs.
             #[allow(
                 unsafe_code,
                 reason = "entering code for instructions found at run time"
             )]
+            // SAFETY: a `Cpu` of this level only comes from `detect`, which found AVX2 and FMA on this processor, and
+            // a processor does not lose instructions while a program runs.
             Level::Avx2 => unsafe { run_avx2(kernel) },
         }
     }

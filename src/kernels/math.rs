@@ -22,7 +22,7 @@ pub(crate) fn exp<A: Arithmetic>(x: f32) -> f32 {
     let r = A::mul_add(k, -LN2_LOW, r);
     let mut p = 1.381_461_2e-3;
     p = A::mul_add(p, r, 8.368_71e-3);
-    p = A::mul_add(p, r, 4.166_838_9e-2);
+    p = A::mul_add(p, r, 4.166_839e-2);
     p = A::mul_add(p, r, 1.666_652_1e-1);
     p = A::mul_add(p, r, 4.999_999_4e-1);
     p = A::mul_add(p, r, 1.0);
@@ -42,13 +42,13 @@ pub(crate) fn normal_cdf<A: Arithmetic>(x: f32) -> f32 {
     let t = 1.0 / A::mul_add(0.45, z, 1.0);
     let mut p = -1.214_472_7e-2;
     p = A::mul_add(p, t, 9.000_099e-2);
-    p = A::mul_add(p, t, -2.313_777_1e-1);
+    p = A::mul_add(p, t, -2.313_777e-1);
     p = A::mul_add(p, t, 2.246_089_1e-1);
     p = A::mul_add(p, t, -5.757_907e-2);
     p = A::mul_add(p, t, 1.250_116_8e-1);
-    p = A::mul_add(p, t, 1.068_408_94e-1);
+    p = A::mul_add(p, t, 1.068_408_9e-1);
     p = A::mul_add(p, t, 1.277_326_6e-1);
-    p = A::mul_add(p, t, 1.269_063_65e-1);
+    p = A::mul_add(p, t, 1.269_063_7e-1);
     let tail = p * t * exp::<A>(-(z * z));
     if x < 0.0 { tail } else { 1.0 - tail }
 }

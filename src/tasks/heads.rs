@@ -117,9 +117,10 @@ impl WordHead {
             _ => config.activation,
         };
         let decoder = weights.at(names.decoder);
-        let bias = match (weights.has(names.bias), decoder.has("bias")) {
-            (false, true) => decoder.tensor("bias", &[vocab])?,
-            _ => weights.tensor(names.bias, &[vocab])?,
+        // A decoder of its own has a bias of its own, where the checkpoint holds both.
+        let bias = match decoder.has("bias") && !(tied && weights.has(names.bias)) {
+            true => decoder.tensor("bias", &[vocab])?,
+            false => weights.tensor(names.bias, &[vocab])?,
         };
         let beyond = match hidden - narrow {
             0 => None,

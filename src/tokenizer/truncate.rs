@@ -54,6 +54,9 @@ impl Truncation {
                 self.max_length
             )));
         };
+        if room == 0 {
+            return Ok((0, 0)); // whatever the strategy, as in the reference
+        }
         let other = second.unwrap_or(0);
         let surplus = (first + other).saturating_sub(room);
         if surplus == 0 {
@@ -125,7 +128,7 @@ fn share(first: usize, second: usize, room: usize) -> (usize, usize) {
 /// The windows of a text of `len` tokens: each of at most `size`, `stride` of which the window before it has, too.
 pub(super) fn windows(len: usize, size: usize, stride: usize) -> Result<Vec<Range<usize>>> {
     if len <= size {
-        return Ok(vec![0..len]);
+        return Ok(Vec::from([0..len]));
     }
     if size == 0 {
         // Nothing stays; what is cut off is one piece.

@@ -1,0 +1,74 @@
+//! Embeddings and cross-encoders, as sentence-transformers gives them.
+
+use bertless::{Embedder, Reranker};
+
+use crate::{assert_close, assert_score, fixtures, input};
+
+#[test]
+fn embeddings() {
+    for fixture in fixtures(&["sentence"]) {
+        let embedder = Embedder::try_from(fixture.model()).unwrap();
+        let texts: Vec<&str> = fixture
+            .inputs
+            .iter()
+            .map(|row| row["first"].as_str().unwrap())
+            .collect();
+        let together = embedder.embed_batch(&texts).unwrap();
+        for (index, text) in texts.iter().enumerate() {
+            let expected = fixture.floats(&format!("{index}.embedding")).unwrap();
+            let what = format!("{}: {text}", fixture.name);
+            assert_close(together.row(index).iter().copied(), &expected, &what);
+            assert_eq!(
+                embedder.embed(text).unwrap(),
+                together.row(index).to_vec(),
+                "{what}"
+            );
+        }
+        if fixture.floats("0.document").is_some() {
+            let documents = embedder.model().embed_prompted("document", &texts).unwrap();
+            for index in 0..texts.len() {
+                let expected = fixture.floats(&format!("{index}.document")).unwrap();
+                let what = format!("{}, document {index}", fixture.name);
+                assert_close(documents.row(index).iter().copied(), &expected, &what);
+            }
+        }
+        let similarity = embedder.similarity(texts[0], texts[1]).unwrap();
+        assert_score(
+            similarity,
+            &fixture.inputs[0]["similarity_to_second"],
+            &fixture.name,
+        );
+    }
+}
+
+#[test]
+fn cross_encoders_score_and_rank() {
+    for fixture in fixtures(&["pairs"]) {
+        let model = fixture.model();
+        for row in &fixture.inputs {
+            let score = model.predict(input(row)).unwrap().score().unwrap();
+            assert_score(score, &row["value"], &fixture.name);
+        }
+        let ranked = &fixture.inputs[0]["ranked"];
+        let passages: Vec<&str> = ranked["passages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p.as_str().unwrap())
+            .collect();
+        let query = ranked["query"].as_str().unwrap();
+        let got = Reranker::try_from(model)
+            .unwrap()
+            .rerank(query, &passages)
+            .unwrap();
+        for (place, got) in got.iter().enumerate() {
+            assert_eq!(
+                Some(got.index as u64),
+                ranked["order"][place].as_u64(),
+                "{}",
+                fixture.name
+            );
+            assert_score(got.score, &ranked["scores"][place], &fixture.name);
+        }
+    }
+}

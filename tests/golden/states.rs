@@ -1,0 +1,87 @@
+//! Ids, hidden states and logits.
+
+use crate::{assert_close, fixtures, input};
+
+const ALL: [&str; 9] = [
+    "base",
+    "classify",
+    "multilabel",
+    "regression",
+    "cross",
+    "nli",
+    "tokens",
+    "question",
+    "mask",
+];
+
+#[test]
+fn tokens_are_the_reference_s() {
+    for fixture in fixtures(&ALL) {
+        let model = fixture.model();
+        for (index, row) in fixture.inputs.iter().enumerate() {
+            let Some(ids) = fixture.numbers(&format!("{index}.ids")) else {
+                continue;
+            };
+            let what = format!("{}, text {index}", fixture.name);
+            let truncation = bertless::Truncation::to(model.max_length());
+            let encoding = model
+                .tokenizer()
+                .encode(input(row), Some(&truncation))
+                .unwrap();
+            assert_eq!(encoding.ids, ids, "{what}");
+            let type_ids = fixture.numbers(&format!("{index}.type_ids")).unwrap();
+            assert_eq!(encoding.type_ids, type_ids, "{what}");
+            if let Some(truncated) = row["truncated"].as_bool() {
+                assert_eq!(encoding.truncated, truncated, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn hidden_states_agree_layer_by_layer() {
+    let mut compared = 0;
+    for fixture in fixtures(&ALL) {
+        let model = fixture.model();
+        for (index, row) in fixture.inputs.iter().enumerate() {
+            if fixture.floats(&format!("{index}.hidden.0")).is_none() {
+                continue;
+            }
+            let states = model.hidden_states(input(row)).unwrap();
+            for (layer, state) in states.iter().enumerate() {
+                let what = format!("{}, text {index}, layer {layer}", fixture.name);
+                let expected = fixture
+                    .floats(&format!("{index}.hidden.{layer}"))
+                    .expect(&what);
+                assert_close(state.iter().copied(), &expected, &what);
+                compared += 1;
+            }
+            assert!(
+                fixture
+                    .floats(&format!("{index}.hidden.{}", states.len()))
+                    .is_none()
+            );
+            let last = model.encode(input(row)).unwrap();
+            assert_eq!(Some(&last), states.last());
+        }
+    }
+    assert!(compared > 300, "only {compared} layers were compared");
+}
+
+#[test]
+fn logits_agree() {
+    let mut compared = 0;
+    for fixture in fixtures(&ALL[1..]) {
+        let model = fixture.model();
+        for (index, row) in fixture.inputs.iter().enumerate() {
+            let Some(expected) = fixture.floats(&format!("{index}.logits")) else {
+                continue;
+            };
+            let logits = model.logits(input(row)).unwrap();
+            let what = format!("{}, text {index}", fixture.name);
+            assert_close(logits.iter().copied(), &expected, &what);
+            compared += 1;
+        }
+    }
+    assert!(compared > 200, "only {compared} logits were compared");
+}

@@ -6,6 +6,7 @@ mod encoder;
 pub mod error;
 mod kernels;
 mod layers;
+pub mod metrics;
 mod model;
 mod tasks;
 pub mod tokenizer;

@@ -1,0 +1,228 @@
+//! Real models give what transformers gives, on real sentences.
+//!
+//! These tests need models that `python3 fixtures/fetch_models.py --all` fetches, and the folder of data and models that
+//! `BERTLESS_SHARED` names (by default `../shared`). Where something is missing a test says so and passes, unless
+//! `BERTLESS_REAL=1` says that all must be there. They are slow without `--release`.
+
+use std::path::{Path, PathBuf};
+
+use bertless::{Classifier, Embedder, Model, metrics};
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A path that is there; `None`, with a word, where it is not and need not be.
+fn needed(path: PathBuf) -> Option<PathBuf> {
+    if path.exists() {
+        return Some(path);
+    }
+    let missing = format!(
+        "{} is not there (see the top of tests/real.rs)",
+        path.display()
+    );
+    assert!(
+        std::env::var_os("BERTLESS_REAL").is_none_or(|set| set != "1"),
+        "{missing}"
+    );
+    eprintln!("skipped: {missing}");
+    None
+}
+
+fn fetched(model: &str) -> Option<PathBuf> {
+    needed(root().join(".models").join(model))
+}
+
+fn shared(path: &str) -> Option<PathBuf> {
+    let shared =
+        std::env::var_os("BERTLESS_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
+    needed(shared.join(path))
+}
+
+fn golden(model: &str) -> (Vec<u8>, Value) {
+    let path = |ending: &str| {
+        root()
+            .join("fixtures/goldens")
+            .join(format!("{model}.{ending}"))
+    };
+    let json = serde_json::from_slice(&std::fs::read(path("json")).unwrap()).unwrap();
+    (std::fs::read(path("safetensors")).unwrap(), json)
+}
+
+fn floats(tensors: &SafeTensors<'_>, name: &str) -> Option<Vec<f32>> {
+    let tensor = tensors.tensor(name).ok()?;
+    Some(
+        tensor
+            .data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&b| f32::from_le_bytes(b))
+            .collect(),
+    )
+}
+
+/// The rows of a file with a header: columns of these names.
+fn columns(path: &Path, names: &[&str]) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().unwrap().split('\t').collect();
+    let places: Vec<usize> = names
+        .iter()
+        .map(|name| header.iter().position(|column| column == name).unwrap())
+        .collect();
+    lines
+        .map(|line| {
+            let cells: Vec<&str> = line.split('\t').collect();
+            places
+                .iter()
+                .map(|&place| cells[place].to_owned())
+                .collect()
+        })
+        .collect()
+}
+
+/// Each layer's largest difference from f64 is at most 2e-6 of the layer's largest number, or twice torch's own in f32.
+fn hidden_states_agree(name: &str) {
+    let (Some(dir), Some(data)) = (fetched(name), shared("data/stsb/test.tsv")) else {
+        return;
+    };
+    let sentences = columns(&data, &["sentence1"]);
+    let model = Model::load(dir).unwrap();
+    let (bytes, json) = golden(name);
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let mut compared = 0;
+    for (row, sentence) in sentences.iter().enumerate() {
+        if tensors.tensor(&format!("{row}.hidden.0")).is_err() {
+            continue;
+        }
+        let states = model.hidden_states(sentence[0].as_str()).unwrap();
+        for (layer, state) in states.iter().enumerate() {
+            let key = format!("{row}.hidden.{layer}");
+            let expected = floats(&tensors, &key).unwrap();
+            assert_eq!(state.len(), expected.len(), "{key}");
+            let largest = expected.iter().fold(0f32, |max, x| max.max(x.abs()));
+            let differences = state.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+            let error = f64::from(differences.fold(0f32, f32::max) / largest);
+            let torch = json["torch_f32_error"][&key].as_f64().unwrap();
+            println!("{name} {key}: {error:.1e}, torch {torch:.1e}");
+            assert!(
+                error <= f64::max(2e-6, 2.0 * torch),
+                "{key}: {error:e}, torch {torch:e}"
+            );
+            compared += 1;
+        }
+    }
+    assert!(compared >= 20, "only {compared} layers");
+}
+
+/// Embeddings of over 200 sentences are within 1e-5 of transformers'.
+fn embeddings_agree(name: &str) {
+    let (Some(dir), Some(data)) = (fetched(name), shared("data/stsb/test.tsv")) else {
+        return;
+    };
+    let rows = columns(&data, &["sentence1", "sentence2"]);
+    let (bytes, json) = golden(name);
+    let chosen = json["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row.as_u64().unwrap() as usize);
+    let sentences: Vec<&str> = chosen
+        .flat_map(|row| rows[row].iter().map(String::as_str))
+        .collect();
+    assert!(sentences.len() >= 200);
+    let embeddings = Embedder::load(dir)
+        .unwrap()
+        .embed_batch(&sentences)
+        .unwrap();
+    let expected = floats(&SafeTensors::deserialize(&bytes).unwrap(), "embeddings").unwrap();
+    assert_eq!(embeddings.len(), expected.len());
+    let differences = embeddings.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+    let largest = differences.fold(0f32, f32::max);
+    println!(
+        "{name}: {} embeddings, largest difference {largest:.1e}",
+        sentences.len()
+    );
+    assert!(largest <= 1e-5, "{largest:e}");
+}
+
+#[test]
+fn minilm_hidden_states() {
+    hidden_states_agree("all-MiniLM-L6-v2");
+}
+
+#[test]
+fn mpnet_hidden_states() {
+    hidden_states_agree("all-mpnet-base-v2");
+}
+
+#[test]
+fn minilm_embeddings() {
+    embeddings_agree("all-MiniLM-L6-v2");
+}
+
+#[test]
+fn mpnet_embeddings() {
+    embeddings_agree("all-mpnet-base-v2");
+}
+
+/// The same label as transformers on each sentence of SST-2 dev.
+#[test]
+fn sentiment_labels() {
+    let (Some(dir), Some(data)) = (shared("models/minilm-l6-sst2"), shared("data/sst2/dev.tsv"))
+    else {
+        return;
+    };
+    let rows = columns(&data, &["sentence", "label"]);
+    let sentences: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    let golden = std::fs::read(root().join("fixtures/goldens/minilm-l6-sst2.json")).unwrap();
+    let golden: Value = serde_json::from_slice(&golden).unwrap();
+    let answers = Classifier::load(dir)
+        .unwrap()
+        .classify_batch(&sentences)
+        .unwrap();
+    assert_eq!(answers.len(), 872);
+    let mut right = 0;
+    for (index, (answer, row)) in answers.iter().zip(&rows).enumerate() {
+        assert_eq!(
+            golden["labels"][index], answer.label,
+            "{}",
+            sentences[index]
+        );
+        let score = golden["scores"][index].as_f64().unwrap();
+        assert!(
+            (f64::from(answer.score) - score).abs() < 1e-5,
+            "{}",
+            sentences[index]
+        );
+        right += usize::from((answer.label == "positive") == (row[1] == "1"));
+    }
+    assert_eq!(right, 788); // transformers' own accuracy, 90.4%
+}
+
+/// The published figure of all-MiniLM-L6-v2 on the STS-B test set: Spearman 82.03.
+#[test]
+fn minilm_reaches_its_published_figure() {
+    let (Some(dir), Some(data)) = (fetched("all-MiniLM-L6-v2"), shared("data/stsb/test.tsv"))
+    else {
+        return;
+    };
+    let rows = columns(&data, &["score", "sentence1", "sentence2"]);
+    let embedder = Embedder::load(dir).unwrap();
+    let side = |column: usize| {
+        let sentences: Vec<&str> = rows.iter().map(|row| row[column].as_str()).collect();
+        embedder.embed_batch(&sentences).unwrap()
+    };
+    let (first, second) = (side(1), side(2));
+    let pairs: Vec<(f64, f64)> = rows
+        .iter()
+        .zip(first.outer_iter().zip(second.outer_iter()))
+        .map(|(row, (a, b))| (row[0].parse().unwrap(), f64::from(a.dot(&b))))
+        .collect();
+    let spearman = 100.0 * metrics::spearman(&pairs).unwrap();
+    println!("STS-B test: Spearman {spearman:.3}");
+    assert!((spearman - 82.03).abs() <= 0.02, "{spearman}");
+}

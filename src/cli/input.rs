@@ -40,16 +40,6 @@ impl Item {
             None => Input::Text(&self.first),
         }
     }
-
-    /// Both texts, of a command that needs two.
-    pub(crate) fn both(&self) -> bertless::Result<(&str, &str)> {
-        match &self.second {
-            Some(second) => Ok((&self.first, second)),
-            None => Err(bertless::Error::Input {
-                reason: "there is one text, and two are needed".to_owned(),
-            }),
-        }
-    }
 }
 
 impl AsRef<Item> for Item {
@@ -83,11 +73,6 @@ enum Form {
 }
 
 impl InputFlags {
-    /// Whether no text was given in any way.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.texts.is_empty() && self.file.is_none()
-    }
-
     /// Opens the source of the texts.
     pub(crate) fn open(self) -> Result<Inputs> {
         let form = match (self.pairs, self.jsonl) {

@@ -69,7 +69,7 @@ pub(crate) fn answer_all<S: Source, A>(
                 for item in items {
                     let alone = answer(&[item.as_ref().input()]);
                     let answers = alone.map_err(|error| item.as_ref().place.blame(error))?;
-                    for answer in answers.into_iter().take(1) {
+                    if let Some(answer) = answers.into_iter().next() {
                         take(output, item, answer)?;
                     }
                 }

@@ -104,10 +104,9 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         output,
         |inputs| inputs.iter().map(encode).collect(),
         |output, item, encodings| {
-            let encodings = encodings.iter();
             encodings
-                .map(|encoding| print(&tokenizer, &item, encoding, output))
-                .collect()
+                .iter()
+                .try_for_each(|encoding| print(&tokenizer, &item, encoding, output))
         },
     )
 }

@@ -1,0 +1,56 @@
+//! `bertless embed`: texts as vectors.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::Common;
+use super::input::InputFlags;
+use super::options::{EmbeddingFlags, ModelFlags};
+use super::output::Output;
+use super::show::numbers;
+use super::stream::answer_all;
+
+/// Turn texts into vectors
+///
+/// Prints a line of numbers for each text; with --json an object {"text", "embedding": [..]}.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    model: ModelFlags,
+    #[command(flatten)]
+    input: InputFlags,
+    #[command(flatten)]
+    embedding: EmbeddingFlags,
+}
+
+/// A line of JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    text: &'a str,
+    embedding: &'a [f32],
+}
+
+pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+    let inputs = arguments.input.open()?;
+    let options = arguments.embedding.apply(arguments.model.options(common));
+    let model = arguments.model.load(options)?;
+    answer_all(
+        inputs,
+        output,
+        |inputs| {
+            if inputs.iter().any(|input| input.second().is_some()) {
+                anyhow::bail!("an embedding is of one text, not of a pair");
+            }
+            let texts: Vec<&str> = inputs.iter().map(|input| input.first()).collect();
+            let embeddings = model.embed_batch(&texts)?;
+            Ok(embeddings.outer_iter().map(|row| row.to_vec()).collect())
+        },
+        |output, item, embedding| match output.json {
+            true => output.object(&Line {
+                text: &item.first,
+                embedding: &embedding,
+            }),
+            false => Ok(output.line(numbers(&embedding))?),
+        },
+    )
+}

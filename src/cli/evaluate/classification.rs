@@ -1,0 +1,75 @@
+//! Labels against expected ones.
+
+use anyhow::Result;
+use bertless::{Model, Prediction, metrics};
+
+use super::super::output::Output;
+use super::super::stream::answer_all;
+use super::{Report, Row, Table};
+
+pub(super) fn evaluate(model: &Model, table: Table, output: &mut Output) -> Result<Report> {
+    let labels = model.labels();
+    let (mut pairs, mut sets) = (Vec::new(), Vec::new());
+    answer_all(
+        table,
+        output,
+        |inputs| Ok(model.predict_batch(inputs)?),
+        |_, row: Row, prediction| {
+            let Prediction::Classification(answer) = prediction else {
+                return Err(row.blame("this is no answer of a classifier"));
+            };
+            let id = |cell: &str| label_id(labels, cell).map_err(|reason| row.blame(reason));
+            match &answer.labels {
+                Some(holding) => {
+                    let cells = row.expected.split(',').map(str::trim);
+                    let expected = cells.filter(|cell| !cell.is_empty()).map(id);
+                    let expected: Vec<usize> = expected.collect::<Result<_>>()?;
+                    let predicted = |id: usize| holding.contains(&labels[id]);
+                    let set =
+                        |holds: &dyn Fn(usize) -> bool| (0..labels.len()).map(holds).collect();
+                    sets.push((set(&|id| expected.contains(&id)), set(&predicted)));
+                }
+                None => pairs.push((id(&row.expected)?, id(&answer.label)?)),
+            }
+            Ok(())
+        },
+    )?;
+    if !sets.is_empty() {
+        let f1 = metrics::multi_label_f1(&sets);
+        return Ok(Report::of(sets.len())?
+            .figure("micro_f1", f1.micro)
+            .figure("macro_f1", f1.macro_));
+    }
+    Ok(Report::of(pairs.len())?
+        .figure("accuracy", metrics::accuracy(&pairs))
+        .figure("macro_f1", metrics::macro_f1(&pairs))
+        .figure("mcc", metrics::matthews(&pairs)))
+}
+
+/// The label that a cell means: by its name, else by its id.
+fn label_id(labels: &[String], cell: &str) -> Result<usize, String> {
+    let name = cell.trim();
+    let named = labels.iter().position(|label| label == name);
+    let numbered = || name.parse().ok().filter(|&id: &usize| id < labels.len());
+    named.or_else(numbered).ok_or_else(|| {
+        format!(
+            "{cell:?} is none of the model's labels: {}",
+            labels.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_name_first_then_by_id() {
+        let labels = ["1", "0", "ham"].map(str::to_owned);
+        let id = |cell| label_id(&labels, cell).ok();
+        assert_eq!(
+            ["ham", "2", "1", " 0", "3", "spam", "-1"].map(id),
+            [Some(2), Some(2), Some(0), Some(1), None, None, None]
+        );
+    }
+}

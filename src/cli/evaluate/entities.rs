@@ -1,0 +1,155 @@
+//! Tags of words against expected ones.
+
+use std::ops::Range;
+
+use anyhow::Result;
+use bertless::{Entity, Input, Model, Prediction, Truncation, metrics};
+
+use super::super::output::Output;
+use super::super::stream::answer_all;
+use super::{Report, Row, Table};
+
+/// The tag of words that belong to no entity; also of words that the model does not read, being behind its limit.
+const OUTSIDE: &str = "O";
+
+pub(super) fn evaluate(model: &Model, table: Table, output: &mut Output) -> Result<Report> {
+    let mut rows = Vec::new();
+    answer_all(
+        table,
+        output,
+        |inputs| tags(model, inputs),
+        |_, row: Row, predicted| {
+            let expected: Vec<String> = words(&row.expected)
+                .map(|tag| known(model.labels(), &row.expected[tag]))
+                .collect::<Result<_, _>>()
+                .map_err(|reason| row.blame(reason))?;
+            let count = words(row.text()).count();
+            if expected.len() != count {
+                let tags = expected.len();
+                return Err(row.blame(format!("{count} tokens and {tags} tags")));
+            }
+            rows.push((expected, predicted));
+            Ok(())
+        },
+    )?;
+    let pair = |(expected, predicted): &(Vec<String>, Vec<String>)| {
+        expected
+            .iter()
+            .cloned()
+            .zip(predicted.iter().cloned())
+            .collect::<Vec<_>>()
+    };
+    let tags: Vec<(String, String)> = rows.iter().flat_map(pair).collect();
+    let entities = metrics::span_f1(&rows);
+    Ok(Report::of(rows.len())?
+        .figure("accuracy", metrics::accuracy(&tags))
+        .figure("entity_precision", entities.precision)
+        .figure("entity_recall", entities.recall)
+        .figure("entity_f1", entities.f1))
+}
+
+/// The tag of each word of each text: the label of its first token.
+fn tags(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<Vec<String>>> {
+    let predictions = model.predict_batch(inputs)?;
+    let truncation = Truncation::to(model.max_length());
+    let mut rows = Vec::with_capacity(inputs.len());
+    for (input, prediction) in inputs.iter().zip(&predictions) {
+        let Prediction::Entities(found) = prediction else {
+            anyhow::bail!("this is no answer of a token classifier");
+        };
+        let tokens = model.tokenizer().encode(*input, Some(&truncation))?;
+        let texts = tokens.offsets.iter().zip(&tokens.sequences);
+        let texts = texts.filter(|(_, sequence)| sequence.is_some());
+        let starts: Vec<usize> = texts.map(|(offsets, _)| offsets.0 as usize).collect();
+        let tags = words(input.first()).map(|word| tag(&word, &starts, &found.entities));
+        rows.push(tags.collect());
+    }
+    Ok(rows)
+}
+
+/// `starts`: where each token starts. An entity is one token here; tokens that are outside are not among them.
+fn tag(word: &Range<usize>, starts: &[usize], entities: &[Entity]) -> String {
+    let first = starts.get(starts.partition_point(|&start| start < word.start));
+    let label = first.filter(|&&start| start < word.end).and_then(|start| {
+        let at = entities.partition_point(|entity| entity.bytes.start < *start);
+        entities
+            .get(at)
+            .filter(|entity| entity.bytes.start == *start)
+    });
+    label.map_or_else(|| OUTSIDE.to_owned(), |entity| entity.label.clone())
+}
+
+/// Where the words are that spaces part.
+fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    text.split(' ').filter_map(move |word| {
+        let range = start..start + word.len();
+        start = range.end + 1;
+        (!range.is_empty()).then_some(range)
+    })
+}
+
+/// A tag, by its name or its id among the labels. Of a tag that the model does not have, at least the kind must be
+/// known: tables write `I-` where models say `B-`, and the other way round.
+fn known(labels: &[String], tag: &str) -> Result<String, String> {
+    let kind = |tag: &str| {
+        let position = tag
+            .split_once('-')
+            .filter(|(position, _)| position.len() == 1);
+        position.map_or_else(|| tag.to_owned(), |(_, kind)| kind.to_owned())
+    };
+    if tag == OUTSIDE || labels.iter().any(|label| kind(label) == kind(tag)) {
+        return Ok(tag.to_owned());
+    }
+    let numbered = tag.parse().ok().and_then(|id: usize| labels.get(id));
+    numbered.cloned().ok_or_else(|| {
+        format!(
+            "{tag:?} is none of the model's labels: {}",
+            labels.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_parted_by_spaces_alone() {
+        let found: Vec<_> = words("é  b\u{a0}c ").collect();
+        assert_eq!(found, [0..2, 4..8]);
+        assert_eq!(words("").count(), 0);
+    }
+
+    #[test]
+    fn a_word_has_the_tag_of_its_first_token() {
+        let entity = |bytes: Range<usize>, label: &str| Entity {
+            label: label.to_owned(),
+            score: 1.0,
+            text: String::new(),
+            start: 0,
+            end: 0,
+            bytes,
+        };
+        // "washington met xx": wash|ing|ton, met, and the last one is not read.
+        let starts = [0, 4, 7, 11];
+        let entities = [
+            entity(0..4, "B-PER"),
+            entity(4..7, "B-LOC"),
+            entity(7..10, "I-LOC"),
+        ];
+        let tag = |word| tag(&word, &starts, &entities);
+        assert_eq!([tag(0..10), tag(11..14), tag(15..17)], ["B-PER", "O", "O"]);
+        assert_eq!(tag(4..10), "B-LOC"); // not that of the token before
+    }
+
+    #[test]
+    fn tags_of_another_scheme_pass_and_of_another_kind_do_not() {
+        let labels = ["O", "I-PER", "I-LOC"].map(str::to_owned);
+        let known = |tag| known(&labels, tag);
+        assert_eq!(known("B-PER").unwrap(), "B-PER");
+        assert_eq!(known("2").unwrap(), "I-LOC");
+        assert_eq!(known("O").unwrap(), "O");
+        assert!(known("B-ORG").is_err() && known("3").is_err());
+    }
+}

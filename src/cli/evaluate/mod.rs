@@ -1,0 +1,183 @@
+//! `bertless evaluate`: how good a model's answers are.
+
+mod classification;
+mod entities;
+mod report;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use bertless::{Aggregation, Input, Model, Prediction, ScoreFunction, Task, metrics};
+
+use super::Common;
+use super::options::{EmbeddingFlags, ModelFlags, Threshold, threshold, thresholds};
+use super::output::Output;
+use super::similarity::similarities;
+use super::stream::answer_all;
+use report::Report;
+use table::{Row, Table};
+
+/// Measure a model's answers against those that a table expects
+///
+/// The table is UTF-8, tab-separated, with a header; a quote is text like any other. By the model's task it reads these
+/// columns, in any order, and prints these figures; with --json as one object. Figures are fractions, correlations are
+/// from -1 to 1 (null where they are not defined), "n" is the number of rows.
+///
+///   classifier       sentence, or text, or sentence1 and sentence2; label, by name or id
+///                    "n", "accuracy", "macro_f1", "mcc"
+///
+///   multi-label      the same with labels, separated by commas
+///                    "n", "micro_f1", "macro_f1"
+///
+///   one output       the same with score
+///                    "n", "pearson", "spearman"
+///
+///   embeddings       sentence1, sentence2, score
+///                    "n", "pearson", "spearman"
+///
+///   tokens           tokens, tags, separated by spaces; a word's tag is its first token's
+///                    "n", "accuracy", "entity_precision", "entity_recall", "entity_f1"
+///
+///   questions        question, context, answer
+///                    "n", "exact_match", "f1"
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    model: ModelFlags,
+    /// The table; - is standard input
+    #[arg(short, long, value_name = "FILE.tsv")]
+    data: PathBuf,
+    #[command(flatten)]
+    columns: ColumnFlags,
+    /// From which score on labels hold, for all or for one label: 0.3 or joy=0.3 [default: 0.5]
+    #[arg(long = "threshold", value_name = "[LABEL=]SCORE", value_parser = threshold)]
+    thresholds: Vec<Threshold>,
+    #[command(flatten)]
+    embedding: EmbeddingFlags,
+}
+
+/// Names of columns that are not the usual ones.
+#[derive(Debug, clap::Args)]
+struct ColumnFlags {
+    /// The column of the text, the first text, the question or the tokens
+    #[arg(long, value_name = "COLUMN")]
+    text_column: Option<String>,
+    /// The column of the second text or the context
+    #[arg(long, value_name = "COLUMN", requires = "text_column")]
+    pair_column: Option<String>,
+    /// The column of what is expected: label, labels, score, tags or answer
+    #[arg(long, value_name = "COLUMN")]
+    label_column: Option<String>,
+}
+
+pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+    let options = arguments
+        .model
+        .options(common)
+        .thresholds(thresholds(&arguments.thresholds))
+        // Each token's own label: what a word's first token says is what counts.
+        .aggregation(Aggregation::None);
+    let table = table::open(&arguments.data)?;
+    let model = arguments.model.load(arguments.embedding.apply(options))?;
+    let table = |texts, expected| -> Result<Table> {
+        let flags = arguments.columns;
+        let texts = match flags.text_column {
+            Some(first) => vec![(first, flags.pair_column)],
+            None => table::names(texts),
+        };
+        let expected = match flags.label_column {
+            Some(name) => vec![name],
+            None => expected,
+        };
+        table.with(&texts, &expected)
+    };
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let report = match (model.task(), model.summary().score) {
+        (Task::Classification, score) if gives_a_number(&model, score) => {
+            let table = table(table::TEXTS, names(&["score", "label"]))?;
+            correlation(table, output, |inputs| numbers(&model, inputs))?
+        }
+        (Task::Classification, _) => {
+            let table = table(table::TEXTS, names(&["label", "labels"]))?;
+            classification::evaluate(&model, table, output)?
+        }
+        (Task::Embedding, _) => {
+            let table = table(table::PAIRS, names(&["score"]))?;
+            correlation(table, output, |inputs| similarities(&model, inputs))?
+        }
+        (Task::TokenClassification, _) => {
+            let table = table(&[("tokens", None)], names(&["tags"]))?;
+            entities::evaluate(&model, table, output)?
+        }
+        (Task::QuestionAnswering, _) => {
+            let table = table(&[("question", Some("context"))], names(&["answer"]))?;
+            answers(&model, table, output)?
+        }
+        (task, _) => return Err(anyhow!("there is no measure for a model for {task}")),
+    };
+    match output.json {
+        true => output.object(&report),
+        false => Ok(output.line(report)?),
+    }
+}
+
+/// Whether a classifier's answer is a value, not a label.
+fn gives_a_number(model: &Model, score: Option<ScoreFunction>) -> bool {
+    model.labels().len() == 1 || score == Some(ScoreFunction::Identity)
+}
+
+fn numbers(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<f32>> {
+    if model.labels().len() != 1 {
+        anyhow::bail!(
+            "there is no measure for a regression of {} values",
+            model.labels().len()
+        );
+    }
+    let predictions = model.predict_batch(inputs)?.into_iter();
+    Ok(predictions
+        .filter_map(|prediction| prediction.score())
+        .collect())
+}
+
+/// Scores against expected ones.
+fn correlation(
+    table: Table,
+    output: &mut Output,
+    score: impl FnMut(&[Input<'_>]) -> Result<Vec<f32>>,
+) -> Result<Report> {
+    let mut pairs = Vec::new();
+    answer_all(table, output, score, |_, row: Row, score| {
+        let expected: f64 = match row.expected.trim().parse() {
+            Ok(number) if f64::is_finite(number) => number,
+            _ => return Err(row.blame(format!("{:?} is not a number", row.expected))),
+        };
+        pairs.push((expected, f64::from(score)));
+        Ok(())
+    })?;
+    Ok(Report::of(pairs.len())?
+        .correlation("pearson", metrics::pearson(&pairs))
+        .correlation("spearman", metrics::spearman(&pairs)))
+}
+
+fn answers(model: &Model, table: Table, output: &mut Output) -> Result<Report> {
+    let (mut n, mut exact, mut f1) = (0, 0, 0.0);
+    answer_all(
+        table,
+        output,
+        |inputs| Ok(model.predict_batch(inputs)?),
+        |_, row: Row, prediction| {
+            let Prediction::Answer(answer) = prediction else {
+                return Err(row.blame("this is no answer to a question"));
+            };
+            n += 1;
+            exact += usize::from(metrics::exact_match(&row.expected, &answer.answer));
+            f1 += metrics::answer_f1(&row.expected, &answer.answer);
+            Ok(())
+        },
+    )?;
+    Ok(Report::of(n)?
+        .figure("exact_match", exact as f64 / n as f64)
+        .figure("f1", f1 / n as f64))
+}

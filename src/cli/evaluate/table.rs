@@ -1,0 +1,249 @@
+//! Tab-separated tables whose header names the columns. There is no quoting: a quote is text.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+
+use super::super::input::Item;
+use super::super::lines::{Lines, Place};
+use super::super::stream::Source;
+
+/// Usual names of the columns of one text or a pair.
+pub(super) const TEXTS: &[(&str, Option<&str>)] = &[
+    ("text", Some("text_pair")),
+    ("sentence1", Some("sentence2")),
+    ("sentence", None),
+    ("text", None),
+];
+/// The same where there must be two.
+pub(super) const PAIRS: &[(&str, Option<&str>)] = &[
+    ("sentence1", Some("sentence2")),
+    ("text", Some("text_pair")),
+];
+
+/// A table whose header is read.
+pub(super) struct Header {
+    lines: Lines,
+    file: String,
+    names: Vec<String>,
+}
+
+/// A table whose columns are found.
+pub(super) struct Table {
+    lines: Lines,
+    /// How many columns each row has.
+    width: usize,
+    text: usize,
+    pair: Option<usize>,
+    expected: usize,
+}
+
+/// What is asked, and what is expected.
+#[derive(Debug)]
+pub(super) struct Row {
+    item: Item,
+    pub(super) expected: String,
+}
+
+impl AsRef<Item> for Row {
+    fn as_ref(&self) -> &Item {
+        &self.item
+    }
+}
+
+impl Row {
+    /// The first text, or the only one.
+    pub(super) fn text(&self) -> &str {
+        &self.item.first
+    }
+
+    /// An error about this row.
+    pub(super) fn blame(&self, reason: impl std::fmt::Display) -> anyhow::Error {
+        self.item.place.blame(anyhow!("{reason}"))
+    }
+}
+
+/// Opens a table and reads its header.
+pub(super) fn open(path: &Path) -> Result<Header> {
+    let mut lines = Lines::open(path)?;
+    let file = path.display().to_string();
+    let Some((header, _)) = lines.next()? else {
+        return Err(anyhow!("{file}: there is no header"));
+    };
+    Ok(Header {
+        lines,
+        file,
+        names: header.split('\t').map(str::to_owned).collect(),
+    })
+}
+
+/// Names that own their text.
+pub(super) fn names(names: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
+    let own = |name: &str| name.to_owned();
+    names
+        .iter()
+        .map(|(first, second)| (own(first), second.map(own)))
+        .collect()
+}
+
+impl Header {
+    /// Finds the columns: the first of `texts` and of `expected` that are there.
+    pub(super) fn with(
+        self,
+        texts: &[(String, Option<String>)],
+        expected: &[String],
+    ) -> Result<Table> {
+        let mut found = None;
+        for (first, second) in texts {
+            let first = self.column(first)?;
+            let second = second.as_ref().map(|name| self.column(name)).transpose()?;
+            match (first, second) {
+                (Some(text), None) => found = found.or(Some((text, None))),
+                (Some(text), Some(Some(pair))) => found = found.or(Some((text, Some(pair)))),
+                _ => {}
+            }
+        }
+        let wanted = texts.iter().map(|(first, second)| match second {
+            Some(second) => format!("{first} and {second}"),
+            None => first.clone(),
+        });
+        let (text, pair) = found.ok_or_else(|| self.missing(wanted, "text"))?;
+        let mut column = None;
+        for name in expected {
+            column = column.or(self.column(name)?);
+        }
+        let wanted = expected.iter().cloned();
+        Ok(Table {
+            expected: column.ok_or_else(|| self.missing(wanted, "label"))?,
+            width: self.names.len(),
+            lines: self.lines,
+            text,
+            pair,
+        })
+    }
+
+    fn column(&self, name: &str) -> Result<Option<usize>> {
+        let mut columns = (0..self.names.len()).filter(|&index| self.names[index] == name);
+        match (columns.next(), columns.next()) {
+            (_, Some(_)) => Err(anyhow!("{}: there are two columns {name:?}", self.file)),
+            (column, None) => Ok(column),
+        }
+    }
+
+    fn missing(&self, wanted: impl Iterator<Item = String>, flag: &str) -> anyhow::Error {
+        let wanted: Vec<String> = wanted.collect();
+        anyhow!(
+            "{}: there is no column {}, only {}; --{flag}-column names another",
+            self.file,
+            wanted.join(", nor "),
+            self.names.join(", ")
+        )
+    }
+}
+
+impl Source for Table {
+    type Item = Row;
+
+    fn next(&mut self) -> Result<Option<Row>> {
+        loop {
+            let Some((line, place)) = self.lines.next()? else {
+                return Ok(None);
+            };
+            if line.is_empty() {
+                continue;
+            }
+            return self.row(&line, place).map(Some);
+        }
+    }
+
+    fn would_wait(&self) -> bool {
+        false // nothing is printed before the end
+    }
+
+    fn progress(&self) -> (u64, Option<u64>) {
+        self.lines.progress()
+    }
+}
+
+impl Table {
+    fn row(&self, line: &str, place: Place) -> Result<Row> {
+        let cells: Vec<&str> = line.split('\t').collect();
+        if cells.len() != self.width {
+            return Err(place.blame(anyhow!(
+                "{} columns, but the header has {}",
+                cells.len(),
+                self.width
+            )));
+        }
+        let cell = |index: usize| cells[index].to_owned();
+        Ok(Row {
+            item: Item {
+                first: cell(self.text),
+                second: self.pair.map(cell),
+                place,
+            },
+            expected: cell(self.expected),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(content: &str) -> Result<Table> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.tsv");
+        std::fs::write(&path, content).unwrap();
+        let expected = ["label", "labels"].map(str::to_owned);
+        open(&path)?.with(&names(TEXTS), &expected)
+    }
+
+    fn rows(content: &str) -> Result<Vec<(String, Option<String>, String)>> {
+        let mut table = table(content)?;
+        let mut rows = Vec::new();
+        while let Some(row) = table.next()? {
+            rows.push((row.item.first, row.item.second, row.expected));
+        }
+        Ok(rows)
+    }
+
+    fn row(first: &str, second: Option<&str>, expected: &str) -> (String, Option<String>, String) {
+        (
+            first.to_owned(),
+            second.map(str::to_owned),
+            expected.to_owned(),
+        )
+    }
+
+    #[test]
+    fn columns_by_name_in_any_order_and_quotes_are_text() {
+        let found = rows("label\tid\tsentence\n1\t7\t\"a\" b\n\n0\t8\t\"c\r\n").unwrap();
+        assert_eq!(found, [row("\"a\" b", None, "1"), row("\"c", None, "0")]);
+        let found = rows("sentence2\tlabels\tsentence1\nb\tx,y\ta\n").unwrap();
+        assert_eq!(found, [row("a", Some("b"), "x,y")]);
+        let found = rows("text_pair\tlabel\ttext\nb\tx\ta\n").unwrap();
+        assert_eq!(found, [row("a", Some("b"), "x")]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_table_is_said() {
+        for (content, says) in [
+            ("", "no header"),
+            (
+                "sentence\tintent\n",
+                "there is no column label, nor labels, only sentence, intent",
+            ),
+            ("sentence1\tlabel\n", "--text-column"),
+            ("text\tlabel\ttext\n", "two columns \"text\""),
+            (
+                "text\tlabel\na\n",
+                "line 2: 1 columns, but the header has 2",
+            ),
+            ("text\tlabel\na\t1\nb\tc\td\n", "line 3: 3 columns"),
+        ] {
+            let error = format!("{:#}", rows(content).unwrap_err());
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

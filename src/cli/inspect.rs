@@ -1,0 +1,73 @@
+//! `bertless inspect`: what a model is.
+
+use anyhow::Result;
+use bertless::Summary;
+
+use super::Common;
+use super::options::ModelFlags;
+use super::output::{Output, printable};
+
+/// Say what a model is: family, layers, task, labels, parameters, size, type of its weights
+///
+/// With --json an object {"family", "architecture", "task", "layers", "hidden", "heads", "vocabulary", "max_length",
+/// "labels", "score", "pooling", "embedding", "parameters", "bytes", "dtype"}.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    model: ModelFlags,
+}
+
+pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+    let model = arguments.model.load(arguments.model.options(common))?;
+    match output.json {
+        true => output.object(model.summary()),
+        false => Ok(output.line(report(model.summary()))?),
+    }
+}
+
+fn report(summary: &Summary) -> String {
+    let mut rows = vec![
+        ("family", summary.family.to_string()),
+        ("architecture", printable(&summary.architecture)),
+        ("task", summary.task.to_string()),
+        ("layers", summary.layers.to_string()),
+        ("hidden size", summary.hidden.to_string()),
+        ("heads", summary.heads.to_string()),
+        ("vocabulary", summary.vocabulary.to_string()),
+        ("longest text", format!("{} tokens", summary.max_length)),
+        ("labels", printable(&summary.labels.join(", "))),
+        ("score", summary.score.map(name).unwrap_or_default()),
+        (
+            "pooling",
+            summary
+                .pooling
+                .iter()
+                .map(name)
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
+        (
+            "embedding",
+            summary
+                .embedding
+                .map(|width| format!("{width} numbers"))
+                .unwrap_or_default(),
+        ),
+        ("parameters", summary.parameters.to_string()),
+        ("size", format!("{:.1} MB", summary.bytes as f64 / 1e6)),
+        ("stored as", summary.dtype.clone()),
+    ];
+    rows.retain(|(_, value)| !value.is_empty());
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|(key, value)| format!("{key:13} {value}"))
+        .collect();
+    lines.join("\n")
+}
+
+/// The name that a value is written with in JSON.
+fn name(value: impl serde::Serialize) -> String {
+    let name = serde_json::to_value(value).ok();
+    name.and_then(|name| name.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}

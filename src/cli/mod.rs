@@ -1,0 +1,138 @@
+//! The command line: one file a command, and what they share.
+//!
+//! Answers go to standard output, a line at a time and never half; everything else goes to standard error. Texts are
+//! read and answered in chunks, so that memory does not grow with their number. An error is one line, `error: ...`, with
+//! its causes after colons, and ends the command with code 1, or with 2 if the command itself was not understood.
+
+mod embed;
+mod evaluate;
+mod input;
+mod inspect;
+mod lines;
+mod options;
+mod output;
+mod predict;
+mod rerank;
+mod show;
+mod similarity;
+mod stream;
+mod tokenize;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::builder::RangedU64ValueParser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use output::{Output, WriteError, printable};
+
+/// The exit code of a command that was not understood.
+const USAGE: u8 = 2;
+const MAX_THREADS: u64 = 1024;
+
+/// BERT models on the CPU: labels, entities, answers, embeddings
+#[derive(Debug, Parser)]
+#[command(name = "bertless", version, infer_long_args = true)]
+#[command(after_help = "MODEL_DIR is the folder of a Hugging Face or sentence-transformers model.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every command knows.
+#[derive(Debug, Clone, clap::Args)]
+struct Common {
+    /// How many threads compute [default: as many as the CPU quota grants]
+    #[arg(long, global = true, value_name = "N")]
+    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_THREADS))]
+    threads: Option<usize>,
+    /// Print one JSON object a line
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Predict(predict::Arguments),
+    Embed(embed::Arguments),
+    Similarity(similarity::Arguments),
+    Tokenize(tokenize::Arguments),
+    Inspect(inspect::Arguments),
+    Evaluate(evaluate::Arguments),
+}
+
+/// Runs the command that this process was started with.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misunderstood(&error),
+    };
+    let mut output = Output::new(cli.common.json);
+    let done = cli
+        .run(&mut output)
+        .and_then(|()| output.flush().map_err(Into::into));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+impl Cli {
+    fn run(self, output: &mut Output) -> Result<()> {
+        let common = &self.common;
+        match self.command {
+            Command::Predict(arguments) => predict::run(arguments, common, output),
+            Command::Embed(arguments) => embed::run(arguments, common, output),
+            Command::Similarity(arguments) => similarity::run(arguments, common, output),
+            Command::Tokenize(arguments) => tokenize::run(arguments, common, output),
+            Command::Inspect(arguments) => inspect::run(arguments, common, output),
+            Command::Evaluate(arguments) => evaluate::run(arguments, common, output),
+        }
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    if let Some(usage) = error.downcast_ref::<clap::Error>() {
+        return misunderstood(usage);
+    }
+    // Whoever reads has read enough.
+    if error.downcast_ref().is_some_and(WriteError::is_broken_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    complain(&format!("{error:#}"));
+    ExitCode::FAILURE
+}
+
+/// Help and version as clap prints them; its errors in one line.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    let help = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !error.use_stderr() || error.kind() == help {
+        let _ = error.print(); // nobody is there to be told
+        return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+    }
+    let text = error.render().to_string();
+    let said = text.split("\n\n").take_while(|part| {
+        !part.starts_with("Usage:") && !part.starts_with("For more information")
+    });
+    let words: Vec<&str> = said.flat_map(str::split_whitespace).collect();
+    let message = words.join(" ");
+    complain(message.strip_prefix("error: ").unwrap_or(&message));
+    ExitCode::from(USAGE)
+}
+
+fn complain(message: &str) {
+    use std::io::Write;
+    // In one piece, and without a panic where standard error is closed.
+    let line = format!("error: {}\n", printable(message));
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// A command that clap understood and that still makes no sense.
+fn usage(message: impl std::fmt::Display) -> anyhow::Error {
+    Cli::command()
+        .error(ErrorKind::ArgumentConflict, message)
+        .into()
+}

@@ -1,0 +1,161 @@
+//! Options that shape a model, as flags.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use bertless::{Aggregation, Model, ModelOptions, Pooling, Thresholds};
+use clap::builder::RangedU64ValueParser;
+
+use super::Common;
+
+/// Which model, and how much of a text it reads.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ModelFlags {
+    /// The model's folder
+    #[arg(short, long, value_name = "MODEL_DIR")]
+    pub(crate) model: PathBuf,
+    /// The most tokens of a text, special ones included; the rest is cut off [default: what the model can read]
+    #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
+    pub(crate) max_length: Option<usize>,
+}
+
+impl ModelFlags {
+    /// What these flags choose; a command adds its own.
+    pub(crate) fn options(&self, common: &Common) -> ModelOptions {
+        let mut options = ModelOptions::new();
+        if let Some(threads) = common.threads {
+            options = options.threads(threads);
+        }
+        if let Some(tokens) = self.max_length {
+            options = options.max_length(tokens);
+        }
+        options
+    }
+
+    pub(crate) fn load(&self, options: ModelOptions) -> Result<Model> {
+        Ok(Model::load_with(&self.model, options)?)
+    }
+}
+
+/// How an embedding is made.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EmbeddingFlags {
+    /// How tokens become one vector: cls, mean, max, mean-sqrt-len, weighted-mean, last-token [default: as the model
+    /// was trained]
+    #[arg(long, value_name = "NAME", value_parser = pooling)]
+    pooling: Option<Pooling>,
+    /// Bring embeddings to length one
+    #[arg(long, conflicts_with = "no_normalize")]
+    normalize: bool,
+    /// Leave embeddings as long as they are
+    #[arg(long)]
+    no_normalize: bool,
+    /// The model's prompt of this name goes ahead of every text
+    #[arg(long, value_name = "NAME")]
+    prompt: Option<String>,
+}
+
+impl EmbeddingFlags {
+    pub(crate) fn apply(&self, mut options: ModelOptions) -> ModelOptions {
+        if let Some(pooling) = self.pooling {
+            options = options.pooling(pooling);
+        }
+        if self.normalize || self.no_normalize {
+            options = options.normalize(self.normalize);
+        }
+        if let Some(name) = &self.prompt {
+            options = options.prompt(name);
+        }
+        options
+    }
+}
+
+/// `0.3` for all labels, or `joy=0.3` for one.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Threshold {
+    label: Option<String>,
+    score: f32,
+}
+
+/// All thresholds that were given; a later one stands over an earlier.
+pub(crate) fn thresholds(given: &[Threshold]) -> Thresholds {
+    let mut thresholds = Thresholds::default();
+    for Threshold { label, score } in given {
+        match label {
+            Some(label) => {
+                thresholds.labels.insert(label.clone(), *score);
+            }
+            None => thresholds.default = *score,
+        }
+    }
+    thresholds
+}
+
+pub(crate) fn threshold(argument: &str) -> Result<Threshold, String> {
+    let (label, score) = match argument.rsplit_once('=') {
+        Some((label, score)) => (Some(label.to_owned()), score),
+        None => (None, argument),
+    };
+    match score.parse::<f32>() {
+        Ok(score) if score.is_finite() => Ok(Threshold { label, score }),
+        _ => Err("expected a number, or LABEL=NUMBER".to_owned()),
+    }
+}
+
+pub(crate) fn aggregation(name: &str) -> Result<Aggregation, String> {
+    name.parse()
+        .map_err(|_| "expected none, simple, first, average or max".to_owned())
+}
+
+fn pooling(name: &str) -> Result<Pooling, String> {
+    Ok(match name {
+        "cls" => Pooling::Cls,
+        "mean" => Pooling::Mean,
+        "max" => Pooling::Max,
+        "mean-sqrt-len" => Pooling::MeanSqrtLen,
+        "weighted-mean" => Pooling::WeightedMean,
+        "last-token" => Pooling::LastToken,
+        _ => {
+            return Err(
+                "expected cls, mean, max, mean-sqrt-len, weighted-mean or last-token".to_owned(),
+            );
+        }
+    })
+}
+
+/// Numbers that count something.
+pub(crate) fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=u64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_for_all_and_for_one() {
+        let given = ["0.3", "a=b=0.7", "c=1"].map(|argument| threshold(argument).unwrap());
+        let thresholds = thresholds(&given);
+        assert_eq!(thresholds.default, 0.3);
+        assert_eq!(thresholds.labels["a=b"], 0.7);
+        assert_eq!(thresholds.labels["c"], 1.0);
+        for wrong in ["", "x", "x=", "nan", "a=inf"] {
+            assert!(threshold(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn poolings_have_the_names_that_they_are_printed_with() {
+        for name in [
+            "cls",
+            "mean",
+            "max",
+            "mean-sqrt-len",
+            "weighted-mean",
+            "last-token",
+        ] {
+            let pooling = pooling(name).unwrap();
+            assert_eq!(serde_json::to_value(pooling).unwrap(), name);
+        }
+    }
+}

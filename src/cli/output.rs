@@ -1,0 +1,141 @@
+//! Standard output, and the progress bar.
+
+use std::fmt::{self, Display};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+/// Whole lines on standard output.
+pub(crate) struct Output {
+    out: BufWriter<StdoutLock<'static>>,
+    /// Whether answers are wanted as JSON.
+    pub(crate) json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self {
+            out: BufWriter::new(io::stdout().lock()),
+            json,
+        }
+    }
+
+    /// Writes a line, or all lines of one answer.
+    pub(crate) fn line(&mut self, line: impl Display) -> Result<(), WriteError> {
+        self.write(format!("{line}\n").as_bytes())
+    }
+
+    /// Writes an object as a line.
+    pub(crate) fn object(&mut self, object: &impl Serialize) -> anyhow::Result<()> {
+        let mut line = serde_json::to_vec(object)?;
+        line.push(b'\n');
+        Ok(self.write(&line)?)
+    }
+
+    /// Hands on what was written.
+    pub(crate) fn flush(&mut self) -> Result<(), WriteError> {
+        self.out.flush().map_err(WriteError)
+    }
+
+    /// In one piece: a buffer that is too full for a line is emptied ahead of it.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.out.write_all(bytes).map_err(WriteError)
+    }
+}
+
+/// Standard output takes no more.
+#[derive(Debug)]
+pub(crate) struct WriteError(io::Error);
+
+impl WriteError {
+    /// Whether that is because nobody reads on.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        self.0.kind() == io::ErrorKind::BrokenPipe
+    }
+}
+
+impl Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("standard output")
+    }
+}
+
+impl std::error::Error for WriteError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// A text on one line: line breaks and other controls, which could move a terminal's cursor, are written as escapes.
+pub(crate) fn printable(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_control() => line.extend(c.escape_default()),
+            // Line and paragraph separators, and what turns the direction of writing.
+            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => line.extend(c.escape_unicode()),
+            c => line.push(c),
+        }
+    }
+    line
+}
+
+/// A bar on standard error for what takes long; none if standard error is no terminal, or standard output is one, where
+/// the answers themselves are to be seen.
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+    wanted: bool,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self {
+            bar: None,
+            wanted: io::stderr().is_terminal() && !io::stdout().is_terminal(),
+        }
+    }
+
+    /// Shows that so many texts have been answered, and how many bytes of how many have been read for that.
+    pub(crate) fn at(&mut self, texts: u64, (bytes, size): (u64, Option<u64>)) {
+        if !self.wanted {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let (bar, style) = match size {
+                Some(size) => (
+                    ProgressBar::new(size),
+                    "{wide_bar} {percent}% {msg} {eta} left",
+                ),
+                None => (ProgressBar::no_length(), "{spinner} {msg} {elapsed}"),
+            };
+            match ProgressStyle::with_template(style) {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            }
+        });
+        bar.set_message(format!("{texts} texts"));
+        bar.set_position(bytes);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_moves_the_cursor() {
+        assert_eq!(
+            printable("a\tb\n\u{1b}[2J é\u{202e}"),
+            "a\\tb\\n\\u{1b}[2J é\\u{202e}"
+        );
+    }
+}

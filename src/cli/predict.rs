@@ -1,0 +1,267 @@
+//! `bertless predict`: the answers that a model was trained to give.
+
+use anyhow::Result;
+use bertless::{
+    Aggregation, AnswerOptions, Classification, Input, Model, ModelOptions, Prediction, Task,
+    ZeroShotOptions,
+};
+use serde::Serialize;
+
+use super::input::{InputFlags, Inputs, Item};
+use super::options::{
+    EmbeddingFlags, ModelFlags, Threshold, aggregation, at_least_one, threshold, thresholds,
+};
+use super::output::Output;
+use super::stream::answer_all;
+use super::{Common, rerank, show, usage};
+
+/// Answer as the model was trained to: labels, entities, answers, words for masks, embeddings
+///
+/// With --json, each line is an object that begins with what was asked ("text"; "text" and "text_pair"; or "question"
+/// and "context") and goes on by the model's task. All end in "n_tokens", "truncated":
+///
+///   classifier       "label", "score", "scores": [{"label", "score"}], highest first
+///
+///   multi-label      the same, with "labels": [..] ahead of "scores": those that reach their threshold
+///
+///   tokens           "entities": [{"label", "score", "text", "start", "end"}], in characters
+///
+///   questions        "answer", "score", "start", "end", "no_answer_score", "answers": [{"answer", "score", "start", "end"}]
+///
+///   masks            "masks": [[{"token", "id", "score", "text"}]], a list for each mask
+///
+///   embeddings       "embedding": [..]
+///
+/// With --labels it is as for a classifier. With --query each line is {"text", "index", "score"}, best first.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    model: ModelFlags,
+    #[command(flatten)]
+    input: InputFlags,
+    /// How many scores, answers or words for a mask [default: all scores, 1 answer, 5 words]
+    #[arg(short = 'k', long, value_name = "K", value_parser = at_least_one())]
+    top_k: Option<usize>,
+    /// From which score on labels hold, for all or for one label: 0.3 or joy=0.3 [default: 0.5]
+    #[arg(long = "threshold", value_name = "[LABEL=]SCORE", value_parser = threshold)]
+    thresholds: Vec<Threshold>,
+    /// How labels of tokens become entities: none, simple, first, average, max
+    #[arg(long, value_name = "NAME", default_value = "simple", value_parser = aggregation)]
+    aggregation: Aggregation,
+    #[command(flatten)]
+    question: QuestionFlags,
+    /// Rank the texts by how well they fit this query
+    #[arg(long, value_name = "QUERY", conflicts_with_all = ["pairs", "jsonl", "question", "labels"])]
+    query: Option<String>,
+    /// Choose among these labels, separated by commas, by a model of entailment
+    #[arg(long, value_name = "LABELS", value_delimiter = ',')]
+    #[arg(conflicts_with_all = ["pairs", "question"])]
+    labels: Vec<String>,
+    /// Several of --labels may hold: judge each by itself
+    #[arg(long, requires = "labels")]
+    multi_label: bool,
+    /// What a label says about a text, with {} for the label [default: This example is {}.]
+    #[arg(long, value_name = "SENTENCE", requires = "labels")]
+    template: Option<String>,
+    #[command(flatten)]
+    embedding: EmbeddingFlags,
+}
+
+/// How questions are put and answered.
+#[derive(Debug, clap::Args)]
+struct QuestionFlags {
+    /// A question to each text, or to --context
+    #[arg(long, value_name = "QUESTION")]
+    question: Option<String>,
+    /// The text that holds the answer
+    #[arg(long, value_name = "TEXT", requires = "question", conflicts_with_all = ["texts", "file"])]
+    context: Option<String>,
+    /// That there is no answer is an answer
+    #[arg(long)]
+    allow_no_answer: bool,
+    /// The most tokens of an answer [default: 15]
+    #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
+    max_answer_tokens: Option<usize>,
+    /// How many tokens the windows of a long context share [default: 128, or half a window]
+    #[arg(long, value_name = "TOKENS")]
+    stride: Option<usize>,
+}
+
+impl QuestionFlags {
+    fn options(&self) -> AnswerOptions {
+        let usual = AnswerOptions::default();
+        AnswerOptions {
+            allow_no_answer: self.allow_no_answer,
+            max_answer_tokens: self.max_answer_tokens.unwrap_or(usual.max_answer_tokens),
+            stride: self.stride,
+            ..usual
+        }
+    }
+}
+
+pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+    let options = arguments.options(common);
+    let Arguments {
+        model,
+        input,
+        top_k,
+        question,
+        query,
+        labels,
+        multi_label,
+        template,
+        ..
+    } = arguments;
+    let inputs = match (question.question, question.context) {
+        (Some(question), Some(context)) => Inputs::pair(question, context),
+        (Some(question), None) => input.open()?.ask(question)?,
+        _ => input.open()?,
+    };
+    let labels = labels_asked_for(&labels)?;
+    let model = model.load(options)?;
+    if let Some(query) = query {
+        return rerank::run(&model, &query, inputs, top_k, output);
+    }
+    if labels.is_empty() {
+        let task = model.task();
+        return answer_all(
+            inputs,
+            output,
+            |inputs| predict(&model, inputs),
+            |output, item, prediction| match output.json {
+                true => output.object(&Line::new(task, &item, &prediction)),
+                false => Ok(output.line(show::prediction(&item, &prediction))?),
+            },
+        );
+    }
+    let usual = ZeroShotOptions::default();
+    let options = ZeroShotOptions {
+        multi_label,
+        template: template.unwrap_or(usual.template),
+    };
+    let classify = |inputs: &[Input<'_>]| {
+        let each = inputs
+            .iter()
+            .map(|input| zero_shot(&model, *input, &labels, &options, top_k));
+        each.collect()
+    };
+    answer_all(
+        inputs,
+        output,
+        classify,
+        |output, item, answer| match output.json {
+            true => output.object(&Line::new(Task::Classification, &item, &answer)),
+            false => Ok(output.line(show::classification(&item, &answer))?),
+        },
+    )
+}
+
+impl Arguments {
+    fn options(&self, common: &Common) -> ModelOptions {
+        let mut options = self
+            .model
+            .options(common)
+            .aggregation(self.aggregation)
+            .answers(self.question.options())
+            .thresholds(thresholds(&self.thresholds));
+        if let Some(top_k) = self.top_k {
+            options = options.top_k(top_k);
+        }
+        self.embedding.apply(options)
+    }
+}
+
+/// A single text by the door for one, so that errors do not count it.
+fn predict(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<Prediction>> {
+    Ok(match inputs {
+        [only] => vec![model.predict(*only)?],
+        _ => model.predict_batch(inputs)?,
+    })
+}
+
+fn zero_shot(
+    model: &Model,
+    input: Input<'_>,
+    labels: &[&str],
+    options: &ZeroShotOptions,
+    top_k: Option<usize>,
+) -> Result<Classification> {
+    let Input::Text(text) = input else {
+        anyhow::bail!("--labels are for texts, not for pairs");
+    };
+    let mut answer = model.zero_shot(text, labels, options)?;
+    answer.scores.truncate(top_k.unwrap_or(usize::MAX));
+    Ok(answer)
+}
+
+/// Labels without the spaces around them.
+fn labels_asked_for(labels: &[String]) -> Result<Vec<&str>> {
+    let labels: Vec<&str> = labels.iter().map(|label| label.trim()).collect();
+    match labels.contains(&"") {
+        true => Err(usage("a label of --labels is empty")),
+        false => Ok(labels),
+    }
+}
+
+/// A line of JSON: what was asked, then the answer.
+#[derive(Serialize)]
+struct Line<'a, A> {
+    #[serde(flatten)]
+    asked: Asked<'a>,
+    #[serde(flatten)]
+    answer: &'a A,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Asked<'a> {
+    Text { text: &'a str },
+    Pair { text: &'a str, text_pair: &'a str },
+    Question { question: &'a str, context: &'a str },
+}
+
+impl<'a, A> Line<'a, A> {
+    fn new(task: Task, item: &'a Item, answer: &'a A) -> Self {
+        let asked = match (item.input(), task) {
+            (Input::Text(text), _) => Asked::Text { text },
+            (Input::Pair(question, context), Task::QuestionAnswering) => {
+                Asked::Question { question, context }
+            }
+            (Input::Pair(text, text_pair), _) => Asked::Pair { text, text_pair },
+        };
+        Self { asked, answer }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lines::Place;
+    use super::*;
+
+    #[test]
+    fn a_line_begins_with_what_was_asked() {
+        let item = |second: Option<&str>| Item {
+            first: "a\tb".to_owned(),
+            second: second.map(str::to_owned),
+            place: Place::Only,
+        };
+        let prediction = Prediction::Embedding(bertless::Embedding {
+            embedding: vec![0.1, -2.0],
+            n_tokens: 3,
+            truncated: false,
+        });
+        let line =
+            |item: &Item, task| serde_json::to_string(&Line::new(task, item, &prediction)).unwrap();
+        let answer = r#""embedding":[0.1,-2.0],"n_tokens":3,"truncated":false}"#;
+        let text = line(&item(None), Task::Embedding);
+        assert_eq!(text, format!(r#"{{"text":"a\tb",{answer}"#));
+        let pair = line(&item(Some("c")), Task::Classification);
+        assert_eq!(pair, format!(r#"{{"text":"a\tb","text_pair":"c",{answer}"#));
+        let question = line(&item(Some("c")), Task::QuestionAnswering);
+        assert_eq!(
+            question,
+            format!(r#"{{"question":"a\tb","context":"c",{answer}"#)
+        );
+    }
+}

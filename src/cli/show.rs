@@ -1,0 +1,159 @@
+//! Answers as people read them: a line for most, and lines behind an indent where there is more to say.
+
+use std::fmt::Write;
+
+use bertless::{Answer, Classification, Entities, Fill, Prediction};
+
+use super::input::Item;
+use super::output::printable;
+
+/// How much of a text is repeated next to its answer.
+const CHARACTERS: usize = 80;
+
+/// An answer without its line feed.
+pub(crate) fn prediction(item: &Item, prediction: &Prediction) -> String {
+    match prediction {
+        Prediction::Classification(answer) => classification(item, answer),
+        Prediction::Entities(answer) => entities(item, answer),
+        Prediction::Answer(answer) => answer_of(answer),
+        Prediction::Fill(answer) => fill(item, answer),
+        Prediction::Embedding(answer) => numbers(&answer.embedding),
+        // Whatever comes to be predicted has a JSON form.
+        other => serde_json::to_string(other).unwrap_or_default(),
+    }
+}
+
+/// `positive  0.9987  the text`, and all labels that hold where several may.
+pub(crate) fn classification(item: &Item, answer: &Classification) -> String {
+    let label = match &answer.labels {
+        None => format!("{}  {:.4}", printable(&answer.label), answer.score),
+        Some(labels) => {
+            let score = |label: &String| {
+                let found = answer.scores.iter().find(|score| score.label == *label);
+                let score = found.map_or_else(String::new, |found| format!(" {:.4}", found.score));
+                format!("{}{score}", printable(label))
+            };
+            let labels: Vec<String> = labels.iter().map(score).collect();
+            match labels.is_empty() {
+                true => "(none)".to_owned(),
+                false => labels.join(", "),
+            }
+        }
+    };
+    format!("{label}  {}{}", short(item), cut(answer.truncated))
+}
+
+/// The text, and a line for each entity: label, score, where it stands in characters, what it is.
+fn entities(item: &Item, answer: &Entities) -> String {
+    let mut lines = format!("{}{}", short(item), cut(answer.truncated));
+    for entity in &answer.entities {
+        let (start, end) = (entity.start, entity.end);
+        let label = printable(&entity.label);
+        let text = printable(&entity.text);
+        let _ = write!(
+            lines,
+            "\n  {label}  {:.4}  {start}..{end}  {text}",
+            entity.score
+        );
+    }
+    lines
+}
+
+/// A line for each answer: score, where it stands in the context, what it is.
+fn answer_of(answer: &Answer) -> String {
+    let line = |span: &bertless::AnswerSpan| {
+        let text = match span.answer.as_str() {
+            "" => "(no answer)".to_owned(),
+            text => printable(text),
+        };
+        format!("{:.4}  {}..{}  {text}", span.score, span.start, span.end)
+    };
+    let lines: Vec<String> = answer.answers.iter().map(line).collect();
+    lines.join("\n")
+}
+
+/// The text, and for each mask a line for each word: score, token, the text with it.
+fn fill(item: &Item, answer: &Fill) -> String {
+    let mut lines = format!("{}{}", short(item), cut(answer.truncated));
+    for (index, words) in answer.masks.iter().enumerate() {
+        if answer.masks.len() > 1 {
+            let _ = write!(lines, "\n  mask {}", index + 1);
+        }
+        for word in words {
+            let token = printable(&word.token);
+            let text = shortened(&word.text);
+            let _ = write!(lines, "\n  {:.4}  {token}  {text}", word.score);
+        }
+    }
+    lines
+}
+
+/// Numbers with spaces between them, with all digits that they need.
+pub(crate) fn numbers(numbers: &[f32]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(f32::to_string).collect();
+    numbers.join(" ")
+}
+
+/// The beginning of a text, or of both.
+pub(crate) fn short(item: &Item) -> String {
+    match &item.second {
+        None => shortened(&item.first),
+        Some(second) => format!("{} | {}", shortened(&item.first), shortened(second)),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(CHARACTERS) {
+        None => printable(text),
+        Some((end, _)) => printable(&text[..end]) + "…",
+    }
+}
+
+fn cut(truncated: bool) -> &'static str {
+    match truncated {
+        true => "  (cut off: longer than the model reads)",
+        false => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lines::Place;
+    use super::*;
+
+    fn item(text: &str) -> Item {
+        Item {
+            first: text.to_owned(),
+            second: None,
+            place: Place::Only,
+        }
+    }
+
+    #[test]
+    fn one_line_whatever_the_text() {
+        let answer = Classification {
+            label: "a".to_owned(),
+            score: 0.75,
+            labels: None,
+            scores: Vec::new(),
+            n_tokens: 3,
+            truncated: true,
+        };
+        let line = classification(&item("x\ny"), &answer);
+        assert_eq!(
+            line,
+            "a  0.7500  x\\ny  (cut off: longer than the model reads)"
+        );
+        let answer = Classification {
+            labels: Some(Vec::new()),
+            ..answer
+        };
+        assert!(classification(&item("x"), &answer).starts_with("(none)  x"));
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(short(&item(&"é".repeat(80))), "é".repeat(80));
+        assert_eq!(short(&item(&"é".repeat(81))), "é".repeat(80) + "…");
+    }
+}

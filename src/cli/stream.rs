@@ -1,0 +1,196 @@
+//! Answers in chunks: as many texts at a time as keep the model busy, as few as keep memory small.
+
+use anyhow::Result;
+use bertless::Input;
+
+use super::input::{Inputs, Item};
+use super::output::{Output, Progress};
+
+/// The most texts of a chunk, and the bytes after which it is full.
+const TEXTS: usize = 256;
+const BYTES: usize = 1 << 20;
+
+/// Something with a text in it, one after the other.
+pub(crate) trait Source {
+    type Item: AsRef<Item>;
+
+    fn next(&mut self) -> Result<Option<Self::Item>>;
+
+    /// Whether the next one may take its time, so that what is there should be answered first.
+    fn would_wait(&self) -> bool;
+
+    /// Bytes read so far, and in all if that is known.
+    fn progress(&self) -> (u64, Option<u64>);
+}
+
+impl Source for Inputs {
+    type Item = Item;
+
+    fn next(&mut self) -> Result<Option<Item>> {
+        self.next()
+    }
+
+    fn would_wait(&self) -> bool {
+        self.would_wait()
+    }
+
+    fn progress(&self) -> (u64, Option<u64>) {
+        self.progress()
+    }
+}
+
+/// Answers all of a source: `answer` a chunk at a time, `take` one by one in their order.
+///
+/// An error of `answer` is put down to its text. Texts ahead of it have been answered by then, those behind it have not.
+pub(crate) fn answer_all<S: Source, A>(
+    mut source: S,
+    output: &mut Output,
+    mut answer: impl FnMut(&[Input<'_>]) -> Result<Vec<A>>,
+    mut take: impl FnMut(&mut Output, S::Item, A) -> Result<()>,
+) -> Result<()> {
+    let mut progress = Progress::new();
+    let mut texts = 0;
+    loop {
+        let (items, end) = chunk(&mut source);
+        let inputs: Vec<Input<'_>> = items.iter().map(|item| item.as_ref().input()).collect();
+        let answers = match inputs[..] {
+            [] => Ok(Vec::new()),
+            _ => answer(&inputs),
+        };
+        texts += items.len() as u64;
+        match answers {
+            Ok(answers) => {
+                for (item, answer) in items.into_iter().zip(answers) {
+                    take(output, item, answer)?;
+                }
+            }
+            // One of them is to blame; the others' answers are the same alone.
+            Err(_) => {
+                for item in items {
+                    let alone = answer(&[item.as_ref().input()]);
+                    let answers = alone.map_err(|error| item.as_ref().place.blame(error))?;
+                    if let Some(answer) = answers.into_iter().next() {
+                        take(output, item, answer)?;
+                    }
+                }
+            }
+        }
+        output.flush()?;
+        match end {
+            End::Full => progress.at(texts, source.progress()),
+            End::Over => return Ok(()),
+            End::Failed(error) => return Err(error),
+        }
+    }
+}
+
+/// Why a chunk ends.
+enum End {
+    Full,
+    Over,
+    Failed(anyhow::Error),
+}
+
+fn chunk<S: Source>(source: &mut S) -> (Vec<S::Item>, End) {
+    let mut items: Vec<S::Item> = Vec::new();
+    let mut bytes = 0;
+    while items.len() < TEXTS && bytes < BYTES {
+        if !items.is_empty() && source.would_wait() {
+            break;
+        }
+        match source.next() {
+            Ok(Some(item)) => {
+                let Item { first, second, .. } = item.as_ref();
+                bytes += first.len() + second.as_ref().map_or(0, String::len);
+                items.push(item);
+            }
+            Ok(None) => return (items, End::Over),
+            Err(error) => return (items, End::Failed(error)),
+        }
+    }
+    (items, End::Full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lines::Place;
+    use super::*;
+
+    /// Counts up to a number, and then fails or ends.
+    struct Numbers {
+        next: usize,
+        last: usize,
+        fails: bool,
+    }
+
+    impl Source for Numbers {
+        type Item = Item;
+
+        fn next(&mut self) -> Result<Option<Item>> {
+            self.next += 1;
+            match self.next > self.last {
+                true if self.fails => Err(anyhow::anyhow!("no more")),
+                true => Ok(None),
+                false => Ok(Some(Item {
+                    first: self.next.to_string(),
+                    second: None,
+                    place: Place::Argument(self.next),
+                })),
+            }
+        }
+
+        fn would_wait(&self) -> bool {
+            false
+        }
+
+        fn progress(&self) -> (u64, Option<u64>) {
+            (0, None)
+        }
+    }
+
+    /// Which texts are answered if `bad` cannot be, in chunks of which sizes, and the error.
+    fn run(last: usize, fails: bool, bad: &str) -> (usize, Vec<usize>, Option<String>) {
+        let (mut answered, mut sizes) = (0, Vec::new());
+        let numbers = Numbers {
+            next: 0,
+            last,
+            fails,
+        };
+        let done = answer_all(
+            numbers,
+            &mut Output::new(false),
+            |inputs| {
+                sizes.push(inputs.len());
+                match inputs.iter().find(|input| input.first() == bad) {
+                    Some(_) => Err(anyhow::anyhow!("bad")),
+                    None => Ok(vec![(); inputs.len()]),
+                }
+            },
+            |_, item, ()| {
+                answered += 1;
+                assert_eq!(item.first, answered.to_string());
+                Ok(())
+            },
+        );
+        (
+            answered,
+            sizes,
+            done.err().map(|error| format!("{error:#}")),
+        )
+    }
+
+    #[test]
+    fn all_are_answered_in_bounded_chunks() {
+        assert_eq!(run(600, false, ""), (600, vec![256, 256, 88], None));
+        assert_eq!(run(256, false, ""), (256, vec![256], None));
+        assert_eq!(run(0, false, ""), (0, vec![], None));
+    }
+
+    #[test]
+    fn what_stands_ahead_of_an_error_is_answered() {
+        let error = Some("no more".to_owned());
+        assert_eq!(run(3, true, ""), (3, vec![3], error));
+        let error = Some("text 258: bad".to_owned());
+        assert_eq!(run(260, false, "258"), (257, vec![256, 4, 1, 1], error));
+    }
+}

@@ -1,0 +1,134 @@
+//! `bertless tokenize`: texts as the tokens that a model reads.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use bertless::{Encoding, Input, Model, ModelOptions, Tokenizer, Truncation, TruncationStrategy};
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::Common;
+use super::input::{InputFlags, Item};
+use super::options::at_least_one;
+use super::output::{Output, printable};
+use super::stream::answer_all;
+
+/// Cut texts into tokens
+///
+/// Prints the tokens of each text with spaces between them; with --json an object {"ids", "tokens", "type_ids",
+/// "offsets": [[start, end]..]}, offsets in characters of the token's own text. Nothing is cut off unless --max-length
+/// says so; with --stride the rest follows in windows, a line each.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The model's folder
+    #[arg(
+        short,
+        long,
+        value_name = "MODEL_DIR",
+        required_unless_present = "tokenizer_only"
+    )]
+    model: Option<PathBuf>,
+    /// A folder that has a vocabulary and need not have weights
+    #[arg(long, value_name = "DIR", conflicts_with = "model")]
+    tokenizer_only: Option<PathBuf>,
+    #[command(flatten)]
+    input: InputFlags,
+    /// The most tokens of a text, special ones included; the rest is cut off [default: no limit]
+    #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
+    max_length: Option<usize>,
+    /// What does not fit follows in windows that share this many tokens with the one before
+    #[arg(long, value_name = "TOKENS", requires = "max_length")]
+    stride: Option<usize>,
+    /// Which text of a pair is cut off
+    #[arg(
+        long,
+        value_enum,
+        default_value = "longest-first",
+        requires = "max_length"
+    )]
+    truncation: Strategy,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Strategy {
+    LongestFirst,
+    OnlyFirst,
+    OnlySecond,
+}
+
+impl From<Strategy> for TruncationStrategy {
+    fn from(strategy: Strategy) -> Self {
+        match strategy {
+            Strategy::LongestFirst => Self::LongestFirst,
+            Strategy::OnlyFirst => Self::OnlyFirst,
+            Strategy::OnlySecond => Self::OnlySecond,
+        }
+    }
+}
+
+/// A line of JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    ids: &'a [u32],
+    tokens: Vec<Cow<'a, str>>,
+    type_ids: &'a [u32],
+    offsets: Vec<(usize, usize)>,
+}
+
+pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+    let inputs = arguments.input.open()?;
+    let tokenizer = match (arguments.tokenizer_only, arguments.model) {
+        (Some(dir), _) => Tokenizer::load(dir)?,
+        // A model may tell its tokenizer more than the tokenizer's own files do.
+        (None, Some(dir)) => {
+            let options = ModelOptions::new().threads(common.threads.unwrap_or(1));
+            Model::load_with(dir, options)?.tokenizer().clone()
+        }
+        (None, None) => return Err(super::usage("give --model or --tokenizer-only")),
+    };
+    let truncation = arguments.max_length.map(|max_length| Truncation {
+        max_length,
+        strategy: arguments.truncation.into(),
+        stride: arguments.stride.unwrap_or(0),
+    });
+    let windows = arguments.stride.is_some();
+    let encode = |input: &Input<'_>| -> Result<Vec<Encoding>> {
+        Ok(match &truncation {
+            Some(truncation) if windows => tokenizer.encode_windows(*input, truncation)?,
+            truncation => vec![tokenizer.encode(*input, truncation.as_ref())?],
+        })
+    };
+    answer_all(
+        inputs,
+        output,
+        |inputs| inputs.iter().map(encode).collect(),
+        |output, item, encodings| {
+            encodings
+                .iter()
+                .try_for_each(|encoding| print(&tokenizer, &item, encoding, output))
+        },
+    )
+}
+
+fn print(
+    tokenizer: &Tokenizer,
+    item: &Item,
+    encoding: &Encoding,
+    output: &mut Output,
+) -> Result<()> {
+    let token = |&id: &u32| match tokenizer.id_to_token(id) {
+        Some(token) => Cow::Borrowed(token),
+        None => Cow::Owned(format!("#{id}")),
+    };
+    let tokens: Vec<Cow<'_, str>> = encoding.ids.iter().map(token).collect();
+    match output.json {
+        true => output.object(&Line {
+            ids: &encoding.ids,
+            tokens,
+            type_ids: &encoding.type_ids,
+            offsets: encoding.char_offsets(item.input()),
+        }),
+        false => Ok(output.line(printable(&tokens.join(" ")))?),
+    }
+}

@@ -4,7 +4,7 @@ use crate::config::EncoderConfig;
 use crate::error::Result;
 use crate::kernels::Compute;
 use crate::kernels::attention::RelativeBias;
-use crate::layers::{FeedForward, Scratch, SelfAttention};
+use crate::layers::{Buffers, FeedForward, Scratch, SelfAttention};
 use crate::weights::Weights;
 
 /// Attention, then a feed-forward network.
@@ -40,15 +40,12 @@ impl StandardLayer {
     ) {
         let rows = &mut scratch.rows[..len];
         let attended = scratch.attended.at_least(len);
-        self.attention.forward(
-            compute,
-            rows,
-            starts,
-            bias,
-            &mut scratch.projections,
-            &mut scratch.context,
-            attended,
-        );
+        let buffers = Buffers {
+            projections: &mut scratch.projections,
+            context: &mut scratch.context,
+        };
+        self.attention
+            .forward(compute, rows, starts, bias, buffers, attended);
         self.feed_forward
             .forward(compute, attended, &mut scratch.inner, rows);
     }

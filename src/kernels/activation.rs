@@ -1,6 +1,8 @@
 //! Activation functions, element by element.
 
-use super::{Arithmetic, Cpu, Kernel, math};
+use super::{Arithmetic, math};
+#[cfg(test)]
+use super::{Cpu, Kernel};
 
 /// The function between two dense layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +36,16 @@ impl Activation {
     }
 
     /// Applies the function to each element.
-    pub(crate) fn apply_on(self, cpu: Cpu, values: &mut [f32]) {
+    #[cfg(test)]
+    fn apply_on(self, cpu: Cpu, values: &mut [f32]) {
         cpu.run(Apply(self, values));
     }
 }
 
+#[cfg(test)]
 struct Apply<'a>(Activation, &'a mut [f32]);
 
+#[cfg(test)]
 impl Kernel for Apply<'_> {
     type Output = ();
 

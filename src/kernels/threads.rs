@@ -14,6 +14,7 @@ pub(crate) struct Threads {
 
 impl Threads {
     /// The caller's thread alone.
+    #[cfg(test)]
     pub(crate) fn serial() -> Self {
         Self { pool: None }
     }

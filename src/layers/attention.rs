@@ -17,6 +17,13 @@ pub(crate) struct SelfAttention {
     heads: usize,
 }
 
+/// What attention computes in.
+#[derive(Debug)]
+pub(crate) struct Buffers<'a> {
+    pub(crate) projections: &'a mut AlignedFloats,
+    pub(crate) context: &'a mut AlignedFloats,
+}
+
 impl SelfAttention {
     /// From inside a layer's `attention` module.
     pub(crate) fn load(
@@ -41,13 +48,12 @@ impl SelfAttention {
         x: &[f32],
         starts: &[usize],
         bias: Option<RelativeBias<'_>>,
-        projections: &mut AlignedFloats,
-        context: &mut AlignedFloats,
+        buffers: Buffers<'_>,
         out: &mut [f32],
     ) {
         let hidden = self.output.inputs();
         let stride = self.projections.outputs();
-        let projected = projections.at_least(x.len() / hidden * stride);
+        let projected = buffers.projections.at_least(x.len() / hidden * stride);
         self.projections.forward(compute, x, projected);
         let part = |index: usize| Projection {
             data: projected,
@@ -63,7 +69,7 @@ impl SelfAttention {
             head_dim: hidden / self.heads,
             bias,
         };
-        let context = context.at_least(x.len());
+        let context = buffers.context.at_least(x.len());
         attention(compute, &input, context);
         self.output.forward_onto(compute, context, x, out);
         self.norm.forward(compute, out);

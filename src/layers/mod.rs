@@ -10,7 +10,7 @@ mod norm;
 mod scratch;
 mod table;
 
-pub(crate) use attention::SelfAttention;
+pub(crate) use attention::{Buffers, SelfAttention};
 pub(crate) use feed_forward::FeedForward;
 pub(crate) use linear::Linear;
 pub(crate) use norm::Norm;

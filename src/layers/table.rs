@@ -31,11 +31,6 @@ impl Table {
         })
     }
 
-    /// How many ids there are.
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// The whole table, (rows, width).
     pub(crate) fn data(&self) -> &[f32] {
         &self.data

@@ -23,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::kernels::Compute;
 use crate::layers::Scratch;
 use crate::tasks::embedding::EmbeddingHead;
+use crate::tasks::entities::Decoding;
 use crate::tasks::heads::Head;
 use crate::tasks::{
     Embedding, Entities, Fill, Prediction, Similarity, classification, entities, fill_mask,
@@ -221,6 +222,12 @@ impl Model {
 
     fn entities(&self, chunk: &[(Input<'_>, Encoding)]) -> Result<Vec<Prediction>> {
         let labels = self.labels();
+        let decoding = Decoding {
+            labels,
+            aggregation: self.options.aggregation,
+            unknown: self.tokenizer.unk_id(),
+            cpu: self.compute.cpu,
+        };
         let logits = self.token_logits(chunk.iter().map(|(_, encoding)| encoding))?;
         let mut logits = logits.as_slice();
         let mut predictions = Vec::with_capacity(chunk.len());
@@ -228,16 +235,8 @@ impl Model {
             let text = single_text(*input, self.task())?;
             let (own, rest) = logits.split_at(encoding.len() * labels.len());
             logits = rest;
-            let entities = entities::decode(
-                own.to_vec(),
-                labels,
-                self.options.aggregation,
-                self.compute.cpu,
-                text,
-                encoding,
-                |id| self.tokenizer.id_to_token(id),
-                self.tokenizer.unk_id(),
-            )?;
+            let token = |id| self.tokenizer.id_to_token(id);
+            let entities = entities::decode(own.to_vec(), text, encoding, &decoding, token)?;
             predictions.push(Prediction::Entities(Entities {
                 entities,
                 n_tokens: encoding.len(),

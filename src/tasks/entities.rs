@@ -68,18 +68,31 @@ struct Tagged<'a> {
     end: usize,
 }
 
-/// One text's logits, (tokens, labels), as entities. `token` gives the string of an id, `unknown` is the id of
-/// words without one.
+/// How tokens are decoded.
+#[derive(Debug)]
+pub(crate) struct Decoding<'a> {
+    /// Names of the labels, by id.
+    pub(crate) labels: &'a [String],
+    pub(crate) aggregation: Aggregation,
+    /// The id of words that the vocabulary cannot spell.
+    pub(crate) unknown: u32,
+    pub(crate) cpu: Cpu,
+}
+
+/// One text's logits, (tokens, labels), as entities. `token` gives the string of an id.
 pub(crate) fn decode<'t>(
     mut logits: Vec<f32>,
-    labels: &[String],
-    aggregation: Aggregation,
-    cpu: Cpu,
     text: &str,
     encoding: &Encoding,
+    decoding: &Decoding<'_>,
     token: impl Fn(u32) -> Option<&'t str>,
-    unknown: u32,
 ) -> Result<Vec<Entity>> {
+    let &Decoding {
+        labels,
+        aggregation,
+        unknown,
+        cpu,
+    } = decoding;
     finite("a logit of the token classifier", &logits)?;
     let mut pieces = Vec::new();
     for (index, scores) in logits.chunks_exact_mut(labels.len()).enumerate() {
@@ -230,20 +243,17 @@ mod tests {
             logits.extend(row);
         }
         let token = |id: u32| Some(TOKENS[id as usize]);
-        decode(
-            logits,
-            &labels,
+        let decoding = Decoding {
+            labels: &labels,
             aggregation,
-            Cpu::detect(),
-            TEXT,
-            &encoding,
-            token,
-            99,
-        )
-        .unwrap()
-        .into_iter()
-        .map(|entity| (entity.label, entity.text))
-        .collect()
+            unknown: 99,
+            cpu: Cpu::detect(),
+        };
+        decode(logits, TEXT, &encoding, &decoding, token)
+            .unwrap()
+            .into_iter()
+            .map(|entity| (entity.label, entity.text))
+            .collect()
     }
 
     fn pair(label: &str, text: &str) -> (String, String) {

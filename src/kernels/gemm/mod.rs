@@ -52,11 +52,6 @@ impl PackedWeights {
     pub(crate) fn k(&self) -> usize {
         self.k
     }
-
-    /// The bytes that the panels take.
-    pub(crate) fn bytes(&self) -> usize {
-        self.panels.len() * size_of::<f32>()
-    }
 }
 
 /// Packs rows of `k` numbers that lie `stride` apart into panels of 16 rows; the last panel's missing rows stay as they

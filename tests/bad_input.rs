@@ -1,0 +1,479 @@
+//! What is wrong is refused with an error that names it: one test for each variant, and inputs at the limits.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
+use bertless::{
+    Classifier, Embedder, Error, Files, Model, ModelOptions, Thresholds, Tokenizer, Truncation,
+};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures/models")
+        .join(name)
+}
+
+fn read(name: &str, file: &str) -> Vec<u8> {
+    std::fs::read(folder(name).join(file)).unwrap()
+}
+
+/// The files of a fixture in memory.
+fn parts(name: &str) -> Files {
+    [
+        "config.json",
+        "model.safetensors",
+        "vocab.txt",
+        "tokenizer_config.json",
+    ]
+    .into_iter()
+    .fold(Files::new(), |files, file| {
+        files.with(file, read(name, file))
+    })
+}
+
+const CLASSIFIER: &str = "bert-classify";
+
+/// The error of loading the classifier with one file replaced.
+#[track_caller]
+fn refused(file: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Error {
+    Model::from_parts(parts(CLASSIFIER).with(file, bytes)).unwrap_err()
+}
+
+/// config.json of the classifier with a key replaced or added.
+fn config_with(key: &str, value: serde_json::Value) -> Vec<u8> {
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&read(CLASSIFIER, "config.json")).unwrap();
+    config[key] = value;
+    serde_json::to_vec(&config).unwrap()
+}
+
+/// The classifier's weights with one tensor's entry in the header changed.
+fn weights_with(from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len(), "the header keeps its length");
+    let mut bytes = read(CLASSIFIER, "model.safetensors");
+    let at = bytes
+        .windows(from.len())
+        .position(|piece| piece == from.as_bytes())
+        .unwrap();
+    bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    bytes
+}
+
+/// The classifier's weights with all floats of the last tensor replaced.
+fn weights_filled(value: f32) -> Vec<u8> {
+    let mut bytes = read(CLASSIFIER, "model.safetensors");
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    for number in bytes[header..].as_chunks_mut().0 {
+        *number = value.to_le_bytes();
+    }
+    bytes
+}
+
+#[test]
+fn io_names_the_file() {
+    let error = Model::load("no/such/folder").unwrap_err();
+    assert!(
+        matches!(&error, Error::Io { path, .. } if path.starts_with("no/such/folder")),
+        "{error}"
+    );
+}
+
+#[test]
+fn file_missing_says_what_would_serve() {
+    let without_weights = Files::new()
+        .with("config.json", read(CLASSIFIER, "config.json"))
+        .with("vocab.txt", read(CLASSIFIER, "vocab.txt"));
+    let error = Model::from_parts(without_weights).unwrap_err();
+    assert!(
+        matches!(error, Error::FileMissing { .. })
+            && error.to_string().contains("model.safetensors")
+    );
+    let empty = tempfile::tempdir().unwrap();
+    let error = Model::load(empty.path()).unwrap_err();
+    assert!(
+        matches!(error, Error::FileMissing { .. }) && error.to_string().contains("config.json")
+    );
+    let error = Tokenizer::load(empty.path()).unwrap_err();
+    assert!(matches!(error, Error::FileMissing { .. }) && error.to_string().contains("vocab.txt"));
+}
+
+#[test]
+fn path_outside_is_refused() {
+    for path in ["../other", "/etc", "a/../../b"] {
+        let modules = format!(
+            r#"[{{"path": {path:?}, "type": "sentence_transformers.models.Transformer"}}]"#
+        );
+        let error = refused("modules.json", modules.into_bytes());
+        assert!(
+            matches!(&error, Error::PathOutside { path: named, .. } if named == path),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn json_names_the_file() {
+    for file in [
+        "config.json",
+        "tokenizer_config.json",
+        "tokenizer.json",
+        "modules.json",
+    ] {
+        for bytes in [&b"{"[..], b"\xff\xfe", b"", b"3"] {
+            let error = refused(file, bytes);
+            assert!(
+                matches!(&error, Error::Json { file: named, .. } if named == file),
+                "{file}: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn config_names_the_key() {
+    let error = refused(
+        "config.json",
+        config_with("hidden_size", (1u64 << 60).into()),
+    );
+    assert!(
+        matches!(&error, Error::Config { key, .. } if key == "hidden_size"),
+        "{error}"
+    );
+}
+
+#[test]
+fn unsupported_family_architecture_activation() {
+    let error = refused("config.json", config_with("model_type", "roberta".into()));
+    assert!(
+        matches!(&error, Error::UnsupportedFamily { found } if found == "roberta"),
+        "{error}"
+    );
+    let architectures = serde_json::json!(["BertForNextSentencePrediction"]);
+    let error = refused("config.json", config_with("architectures", architectures));
+    assert!(
+        matches!(&error, Error::UnsupportedArchitecture { .. }),
+        "{error}"
+    );
+    let error = refused("config.json", config_with("hidden_act", "swish".into()));
+    assert!(
+        matches!(&error, Error::UnsupportedActivation { found } if found == "swish"),
+        "{error}"
+    );
+}
+
+#[test]
+fn unsupported_tokenizer_says_why() {
+    let json = br#"{"model": {"type": "BPE", "vocab": {}}}"#;
+    let error = refused("tokenizer.json", json);
+    assert!(
+        matches!(&error, Error::UnsupportedTokenizer { .. }) && error.to_string().contains("BPE")
+    );
+}
+
+#[test]
+fn vocabulary_is_checked() {
+    for bytes in [&b""[..], b"\n\n", b"[UNK]\n\xff\n"] {
+        let error = refused("vocab.txt", bytes);
+        assert!(
+            matches!(&error, Error::Vocabulary { file, .. } if file == "vocab.txt"),
+            "{error}"
+        );
+    }
+    let absurd = br#"{"model": {"vocab": {"[UNK]": 4294967295}}, "pre_tokenizer": {"type": "BertPreTokenizer"}}"#;
+    let error = refused("tokenizer.json", absurd);
+    assert!(matches!(error, Error::Vocabulary { .. }), "{error}");
+}
+
+#[test]
+fn token_not_in_vocabulary_is_named() {
+    let vocabulary = String::from_utf8(read(CLASSIFIER, "vocab.txt")).unwrap();
+    for token in ["[UNK]", "[CLS]", "[SEP]"] {
+        let without = vocabulary.replace(token, "other");
+        let error = refused("vocab.txt", without.into_bytes());
+        assert!(
+            matches!(&error, Error::TokenNotInVocabulary { token: named } if named == token),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn embedding_out_of_range_names_the_table() {
+    let mut vocabulary = read(CLASSIFIER, "vocab.txt");
+    vocabulary.extend_from_slice(b"beyond\n");
+    let model = Model::from_parts(parts(CLASSIFIER).with("vocab.txt", vocabulary)).unwrap();
+    assert!(model.predict("good").is_ok());
+    let error = model.predict("good and beyond").unwrap_err();
+    assert!(
+        matches!(error, Error::EmbeddingOutOfRange { .. }),
+        "{error}"
+    );
+    assert!(model.predict("good").is_ok()); // and nothing is broken by it
+}
+
+#[test]
+fn safetensors_damaged_anywhere() {
+    let whole = read(CLASSIFIER, "model.safetensors");
+    for len in [0, 7, 8, 100, whole.len() / 2, whole.len() - 1] {
+        let error = refused("model.safetensors", whole[..len].to_vec());
+        assert!(matches!(error, Error::Safetensors { .. }), "{len}: {error}");
+    }
+    for length in [0, 1 << 20, u64::MAX] {
+        let mut lying = whole.clone();
+        lying[..8].copy_from_slice(&length.to_le_bytes());
+        let error = refused("model.safetensors", lying);
+        assert!(
+            matches!(error, Error::Safetensors { .. }),
+            "{length}: {error}"
+        );
+    }
+}
+
+#[test]
+fn weight_missing_is_named() {
+    let error = refused(
+        "model.safetensors",
+        weights_with("classifier.weight", "classifier.weighs"),
+    );
+    assert!(
+        matches!(&error, Error::WeightMissing { name } if name == "classifier.weight"),
+        "{error}"
+    );
+}
+
+#[test]
+fn weight_twice_is_refused() {
+    // Without its prefix this tensor is called like another that has no prefix.
+    let error = refused(
+        "model.safetensors",
+        weights_with(r#""bert.pooler.dense.bias""#, r#""bert.classifier.bias"  "#),
+    );
+    assert!(matches!(&error, Error::WeightTwice { .. }), "{error}");
+}
+
+#[test]
+fn weight_shape_names_both() {
+    let error = refused("config.json", config_with("intermediate_size", 41.into()));
+    let Error::WeightShape {
+        name,
+        expected,
+        found,
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert!(name.contains("intermediate.dense.weight"));
+    assert_eq!((expected, found), (vec![41, 24], vec![40, 24]));
+}
+
+#[test]
+fn weight_type_is_named() {
+    let error = refused("model.safetensors", weights_with(r#""F32""#, r#""I32""#));
+    assert!(
+        matches!(&error, Error::WeightType { found, .. } if found == "I32"),
+        "{error}"
+    );
+}
+
+#[test]
+fn non_finite_weights_and_outputs() {
+    for value in [f32::NAN, f32::INFINITY] {
+        let error = refused("model.safetensors", weights_filled(value));
+        assert!(
+            matches!(&error, Error::NonFinite { what } if what.contains("weight")),
+            "{error}"
+        );
+    }
+    // Finite weights whose products are not.
+    let files = parts(CLASSIFIER).with("model.safetensors", weights_filled(3e38));
+    let model = Model::from_parts(files).unwrap();
+    assert!(matches!(
+        model.predict("good film"),
+        Err(Error::NonFinite { .. })
+    ));
+    assert!(matches!(
+        model.embed("good film"),
+        Err(Error::NonFinite { .. })
+    ));
+    assert!(matches!(
+        model.encode("good film"),
+        Err(Error::NonFinite { .. })
+    ));
+}
+
+#[test]
+fn wrong_task_names_both() {
+    let error = Embedder::load(folder(CLASSIFIER)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "this is a model for sequence classification, not for embedding"
+    );
+    let error = Classifier::load(folder("bert-tokens")).unwrap_err();
+    assert!(matches!(error, Error::WrongTask { .. }));
+    let model = Model::load(folder(CLASSIFIER)).unwrap();
+    assert!(matches!(
+        model.answer("who?", "me"),
+        Err(Error::WrongTask { .. })
+    ));
+    assert!(matches!(
+        model.rerank("x", &["y"]),
+        Err(Error::WrongTask { .. })
+    ));
+    let embedder = Model::load(folder("bert-base")).unwrap();
+    assert!(matches!(embedder.logits("x"), Err(Error::WrongTask { .. })));
+}
+
+#[test]
+fn input_of_the_wrong_form() {
+    let answerer = Model::load(folder("bert-question")).unwrap();
+    for input in [
+        answerer.predict("who?"),
+        answerer.predict(("who?", "")),
+        answerer.predict(("who?", " \t")),
+    ] {
+        assert!(matches!(input, Err(Error::Input { .. })), "{input:?}");
+    }
+    let tagger = Model::load(folder("bert-tokens")).unwrap();
+    assert!(matches!(
+        tagger.predict(("one", "two")),
+        Err(Error::Input { .. })
+    ));
+    let filler = Model::load(folder("bert-mask")).unwrap();
+    let texts = ["a [MASK] film", "no mask"];
+    let error = filler.predict_batch(&texts).unwrap_err();
+    assert!(
+        matches!(&error, Error::Input { reason } if reason.starts_with("input 1:")),
+        "{error}"
+    );
+}
+
+#[test]
+fn options_that_cannot_be_followed() {
+    let mut thresholds = Thresholds::default();
+    thresholds.labels.insert("no such label".to_owned(), 0.5);
+    for (name, options) in [
+        ("threads", ModelOptions::new().threads(0)),
+        ("max_length", ModelOptions::new().max_length(41)),
+        ("max_length", ModelOptions::new().max_length(2)),
+        ("top_k", ModelOptions::new().top_k(0)),
+        ("prompt", ModelOptions::new().prompt("query")),
+        ("thresholds", ModelOptions::new().thresholds(thresholds)),
+    ] {
+        let error = Model::load_with(folder(CLASSIFIER), options).unwrap_err();
+        assert!(
+            matches!(&error, Error::Option { name: named, .. } if *named == name),
+            "{error}"
+        );
+    }
+    let tokenizer = Tokenizer::load(folder(CLASSIFIER)).unwrap();
+    let error = tokenizer
+        .encode("a b c", Some(&Truncation::to(1)))
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Option {
+                name: "max_length",
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+/// Threads need address space: a process that has too little of it gets an error, not a crash.
+#[cfg(target_os = "linux")]
+#[test]
+fn threads_that_cannot_be_started() {
+    const CHILD: &str = "BERTLESS_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let error =
+            Model::load_with(folder(CLASSIFIER), ModelOptions::new().threads(1000)).unwrap_err();
+        assert!(
+            matches!(error, Error::Threads { threads: 1000, .. }),
+            "{error}"
+        );
+        return;
+    }
+    let child = std::process::Command::new("sh")
+        .args([
+            "-c",
+            r#"ulimit -v 400000; exec "$0" --exact threads_that_cannot_be_started"#,
+        ])
+        .arg(std::env::current_exe().unwrap())
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    assert!(
+        child.status.success(),
+        "{}",
+        String::from_utf8_lossy(&child.stdout)
+    );
+}
+
+#[test]
+fn texts_at_the_limits() {
+    let model = Model::load(folder(CLASSIFIER)).unwrap();
+    let huge = [
+        "a".repeat(10 << 20),
+        "a b ".repeat(10 << 18),
+        "\u{301}".repeat(5 << 20),
+        "[MASK]".repeat(1 << 18),
+        "\0".repeat(1 << 20),
+    ];
+    for text in &huge {
+        let prediction = model.predict(text).unwrap();
+        assert!(prediction.n_tokens() <= model.max_length());
+        assert_eq!(
+            prediction.truncated(),
+            text.starts_with("a b") || text.starts_with('[')
+        );
+    }
+    for text in ["", " ", "\0", "\u{FFFD}", "[PAD][PAD]", "\u{10FFFF}"] {
+        assert!(
+            model
+                .predict(text)
+                .unwrap()
+                .score()
+                .is_some_and(f32::is_finite),
+            "{text:?}"
+        );
+    }
+    assert!(model.predict_batch::<&str>(&[]).unwrap().is_empty());
+}
+
+/// Only answers are kept: 100,000 texts in one call need no more memory than their answers.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hundred_thousand_texts_in_one_call() {
+    let peak = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+            / 1024
+    };
+    let embedder = Model::load(folder("bert-base")).unwrap();
+    let texts: Vec<&str> = [
+        "a good film",
+        "the quick brown fox jumps over the lazy dog",
+        "",
+    ]
+    .into_iter()
+    .cycle()
+    .take(100_000)
+    .collect();
+    embedder.embed_batch(&texts[..3000]).unwrap();
+    let before = peak();
+    let embeddings = embedder.embed_batch(&texts).unwrap();
+    assert_eq!(embeddings.nrows(), texts.len());
+    // 24 numbers a text are 10 MB, which may lie twice in memory while their vector grows; other tests run beside.
+    let grown = peak() - before;
+    assert!(grown < 200, "{grown} MB");
+}

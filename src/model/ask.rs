@@ -43,13 +43,7 @@ impl Model {
     /// # Errors
     /// As [`predict_batch`](Self::predict_batch).
     pub fn embed_batch<S: AsRef<str>>(&self, texts: &[S]) -> Result<Array2<f32>> {
-        let sentence = &self.config.sentence;
-        let name = self
-            .options
-            .prompt
-            .as_ref()
-            .or(sentence.default_prompt.as_ref());
-        self.embed_after(name.and_then(|name| sentence.prompts.get(name)), texts)
+        self.embed_after(self.prompt(), texts)
     }
 
     /// Texts as vectors, after the prompt of this name.
@@ -58,7 +52,7 @@ impl Model {
     /// `Option` if the model has no such prompt, else as [`predict_batch`](Self::predict_batch).
     pub fn embed_prompted<S: AsRef<str>>(&self, prompt: &str, texts: &[S]) -> Result<Array2<f32>> {
         match self.config.sentence.prompts.get(prompt) {
-            Some(prompt) => self.embed_after(Some(prompt), texts),
+            Some(prompt) => self.embed_after(Some(prompt.as_str()), texts),
             None => Err(Error::Option {
                 name: "prompt",
                 reason: format!("the model has no prompt {prompt:?}"),
@@ -218,41 +212,37 @@ impl Model {
             .collect())
     }
 
-    /// Texts as vectors after a prompt, whose tokens are pooled or not as the model's files say.
-    fn embed_after<S: AsRef<str>>(
-        &self,
-        prompt: Option<&String>,
-        texts: &[S],
-    ) -> Result<Array2<f32>> {
-        let mut vectors = Vec::with_capacity(texts.len() * self.embedding.width());
-        let skip = match prompt {
-            // The prompt as the tokenizer sees it, without what ends a text.
-            Some(prompt) if !self.embedding.includes_prompt() => {
-                self.read(Input::Text(prompt))?.len().saturating_sub(1)
+    /// What goes ahead of each text to embed: the caller's choice, else the model's own.
+    pub(super) fn prompt(&self) -> Option<&str> {
+        let sentence = &self.config.sentence;
+        let chosen = self.options.prompt.as_ref();
+        let name = chosen.or(sentence.default_prompt.as_ref())?;
+        sentence.prompts.get(name).map(String::as_str)
+    }
+
+    /// How many tokens at the front of a text are the prompt's and, as the model's files may say, are not pooled.
+    pub(super) fn unpooled(&self, prompt: Option<&str>) -> Result<usize> {
+        match prompt {
+            // The prompt as the tokenizer sees it, without the special token that ends a text.
+            Some(prompt) if !prompt.is_empty() && !self.embedding.includes_prompt() => {
+                let encoding = self.read(Input::Text(prompt))?;
+                let ends = encoding.sequences.last() == Some(&None);
+                Ok(encoding.len() - usize::from(ends))
             }
-            _ => 0,
-        };
-        let mut embed = |chunk: &[(Input<'_>, Encoding)]| {
+            _ => Ok(0),
+        }
+    }
+
+    /// Texts as vectors after a prompt, whose tokens are pooled or not as the model's files say.
+    fn embed_after<S: AsRef<str>>(&self, prompt: Option<&str>, texts: &[S]) -> Result<Array2<f32>> {
+        let mut vectors = Vec::with_capacity(texts.len() * self.embedding.width());
+        let skip = self.unpooled(prompt)?;
+        let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+        self.in_chunks(&texts, prompt, |chunk| {
             let encodings = chunk.iter().map(|(_, encoding)| encoding);
             vectors.extend(self.embed_encodings(encodings, skip)?);
             Ok(())
-        };
-        match prompt.filter(|prompt| !prompt.is_empty()) {
-            None => {
-                let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
-                self.in_chunks(&texts, embed)?;
-            }
-            Some(prompt) => {
-                // A few at a time, so that the prompted copies do not all exist at once.
-                for texts in texts.chunks(64) {
-                    let prompted: Vec<String> = texts
-                        .iter()
-                        .map(|text| format!("{prompt}{}", text.as_ref()))
-                        .collect();
-                    self.in_chunks(&prompted, &mut embed)?;
-                }
-            }
-        }
+        })?;
         self.array(vectors, self.embedding.width())
     }
 }

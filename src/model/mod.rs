@@ -113,7 +113,7 @@ impl Model {
         if self.config.head.task == Task::QuestionAnswering {
             return self.answer_pair(input).map(Prediction::Answer);
         }
-        let encoding = self.read(input)?;
+        let encoding = self.read_after(self.own_prompt(), input)?;
         let mut predictions = self.predict_chunk(&[(input, encoding)])?;
         predictions.pop().ok_or_else(|| Error::Input {
             reason: "nothing was asked".to_owned(),
@@ -131,7 +131,7 @@ impl Model {
         &'a I: Into<Input<'a>>,
     {
         let mut predictions = Vec::with_capacity(inputs.len());
-        self.in_chunks(inputs, |chunk| {
+        self.in_chunks(inputs, self.own_prompt(), |chunk| {
             if self.config.head.task == Task::QuestionAnswering {
                 for (input, _) in chunk {
                     predictions.push(Prediction::Answer(self.answer_pair(*input)?));
@@ -175,12 +175,33 @@ impl Model {
             .encode(input, Some(&Truncation::to(self.max_length)))
     }
 
+    /// The same of a text, or the first of a pair, with a prompt ahead of it.
+    fn read_after(&self, prompt: Option<&str>, input: Input<'_>) -> Result<Encoding> {
+        let Some(prompt) = prompt.filter(|prompt| !prompt.is_empty()) else {
+            return self.read(input);
+        };
+        let first = format!("{prompt}{}", input.first());
+        self.read(match input {
+            Input::Text(_) => Input::Text(&first),
+            Input::Pair(_, second) => Input::Pair(&first, second),
+        })
+    }
+
+    /// The prompt of a model whose answers are embeddings.
+    fn own_prompt(&self) -> Option<&str> {
+        match self.head {
+            Head::Rows => self.prompt(),
+            _ => None,
+        }
+    }
+
     /// Answers about texts that are computed together; any task but question answering.
     fn predict_chunk(&self, chunk: &[(Input<'_>, Encoding)]) -> Result<Vec<Prediction>> {
         let encodings = || chunk.iter().map(|(_, encoding)| encoding);
         match &self.head {
             Head::Rows => {
-                let vectors = self.embed_encodings(encodings(), 0)?;
+                let skip = self.unpooled(self.own_prompt())?;
+                let vectors = self.embed_encodings(encodings(), skip)?;
                 let width = self.embedding.width();
                 let vectors = vectors.chunks_exact(width).map(<[f32]>::to_vec);
                 let embedding = |(embedding, encoding): (Vec<f32>, &Encoding)| {

@@ -135,10 +135,11 @@ impl Model {
         out
     }
 
-    /// Reads texts and hands them on, as many at a time as are computed together.
+    /// Reads texts, each after a prompt if there is one, and hands them on, as many at a time as are computed together.
     pub(super) fn in_chunks<'a, I>(
         &self,
         inputs: &'a [I],
+        prompt: Option<&str>,
         mut pass: impl FnMut(&[(Input<'a>, Encoding)]) -> Result<()>,
     ) -> Result<()>
     where
@@ -148,7 +149,8 @@ impl Model {
         let (mut first, mut tokens) = (0, 0);
         for (index, input) in inputs.iter().enumerate() {
             let input = input.into();
-            let encoding = self.read(input).map_err(|error| about(error, index))?;
+            let encoding = self.read_after(prompt, input);
+            let encoding = encoding.map_err(|error| about(error, index))?;
             if !chunk.is_empty() && tokens + encoding.len() > TOKENS_PER_PASS {
                 self.pass_chunk(&chunk, first, &mut pass)?;
                 chunk.clear();

@@ -1,6 +1,6 @@
 //! Embeddings and cross-encoders, as sentence-transformers gives them.
 
-use bertless::{Embedder, Reranker};
+use bertless::{Embedder, Prediction, Reranker};
 
 use crate::{assert_close, assert_score, fixtures, input};
 
@@ -23,6 +23,10 @@ fn embeddings() {
                 together.row(index).to_vec(),
                 "{what}"
             );
+            let Prediction::Embedding(predicted) = embedder.model().predict(*text).unwrap() else {
+                panic!("{what}");
+            };
+            assert_eq!(predicted.embedding, embedder.embed(text).unwrap(), "{what}");
         }
         if fixture.floats("0.document").is_some() {
             let documents = embedder.model().embed_prompted("document", &texts).unwrap();

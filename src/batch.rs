@@ -173,13 +173,13 @@ fn count(bytes: &[u8]) -> usize {
 /// Text `i` owns rows `starts[i]..starts[i + 1]`; every dense layer runs over all rows at once, and only attention
 /// looks at `starts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
+pub(crate) struct Batch {
     /// Token ids of all texts, one after the other.
-    pub ids: Vec<u32>,
+    pub(crate) ids: Vec<u32>,
     /// Token-type ids, in step with `ids`.
-    pub type_ids: Vec<u32>,
+    pub(crate) type_ids: Vec<u32>,
     /// Where each text starts, and at the end the number of rows; so one entry more than there are texts.
-    pub starts: Vec<usize>,
+    pub(crate) starts: Vec<usize>,
 }
 
 impl Default for Batch {
@@ -194,14 +194,7 @@ impl Default for Batch {
 
 impl Batch {
     /// The texts' tokens, one text after the other.
-    ///
-    /// ```
-    /// use bertless::{Batch, Encoding};
-    /// let encoding = |ids: &[u32]| Encoding { ids: ids.to_vec(), type_ids: vec![0; ids.len()], ..Default::default() };
-    /// let batch = Batch::new(&[encoding(&[101, 7592, 102]), encoding(&[101, 102])]);
-    /// assert_eq!(batch.starts, [0, 3, 5]);
-    /// ```
-    pub fn new<'a>(encodings: impl IntoIterator<Item = &'a Encoding>) -> Self {
+    pub(crate) fn new<'a>(encodings: impl IntoIterator<Item = &'a Encoding>) -> Self {
         let mut batch = Self::default();
         for encoding in encodings {
             batch.push(encoding);
@@ -210,24 +203,41 @@ impl Batch {
     }
 
     /// Adds one text.
-    pub fn push(&mut self, encoding: &Encoding) {
+    pub(crate) fn push(&mut self, encoding: &Encoding) {
         self.ids.extend_from_slice(&encoding.ids);
         self.type_ids.extend_from_slice(&encoding.type_ids);
         self.starts.push(self.ids.len());
     }
 
     /// The number of texts.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.starts.len() - 1
     }
 
     /// Whether there is no text.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The number of tokens of all texts together.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.ids.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_stand_one_after_the_other() {
+        let encoding = |ids: &[u32]| Encoding {
+            ids: ids.to_vec(),
+            type_ids: vec![0; ids.len()],
+            ..Default::default()
+        };
+        let batch = Batch::new(&[encoding(&[101, 7592, 102]), encoding(&[101, 102])]);
+        assert_eq!(batch.starts, [0, 3, 5]);
+        assert_eq!(batch.rows(), 5);
     }
 }

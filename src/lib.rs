@@ -1,18 +1,57 @@
 //! BERT for serverless functions, in pure Rust.
+//!
+//! A text goes in, the right answer comes out: [`Model::load`] opens the folder of a Hugging Face or
+//! sentence-transformers model of the BERT family, and [`Model::predict`] answers as the same model does in Python. The
+//! crate brings its own encoder, WordPiece tokenizer and safetensors loader; it needs no shared library, no C compiler
+//! and no network.
+//!
+//! ```
+//! # fn main() -> bertless::Result<()> {
+//! # let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models/bert-classify");
+//! let model = bertless::Model::load(dir)?;
+//! let prediction = model.predict("A great film, with wonderful acting!")?;
+//! assert_eq!(prediction.label(), Some("negative"));
+//!
+//! // A pair, and many at once.
+//! model.predict(("The premise.", "The hypothesis."))?;
+//! model.predict_batch(&["one text", "another text"])?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | to get | from | use |
+//! |---|---|---|
+//! | labels of a text or a pair | a sequence classifier | [`Classifier`] |
+//! | a vector, or how alike two texts are | an embedding model | [`Embedder`] |
+//! | passages in the order in which they fit a query | a cross-encoder, or an embedding model | [`Reranker`] |
+//! | names of people and places in a text | a token classifier | [`TokenClassifier`] |
+//! | the answer to a question in a context | a question answerer | [`QuestionAnswerer`] |
+//! | the word behind a mask | a masked-language model | [`MaskFiller`] |
+//! | labels that nobody trained | a model of entailment | [`ZeroShot`] |
+//! | any of these, decided by the checkpoint | | [`Model`] |
+//!
+//! Families: BERT (and so TinyBERT, MiniLM, BGE, E5, GTE), DistilBERT, ELECTRA, MobileBERT, MPNet.
+//!
+//! An answer never depends on what else is in a batch, on the order of texts or on the number of threads: the same text
+//! gives the same bits on the same instruction set.
+//!
+//! # Features
+//! - `mmap`: opens weight files by mapping them, for callers who vouch that nobody changes them ([`ModelOptions::map`]).
+//! - `cli`: the `bertless` command.
 
-pub mod batch;
+mod batch;
 mod config;
 mod encoder;
-pub mod error;
+mod error;
 mod kernels;
 mod layers;
 pub mod metrics;
 mod model;
 mod tasks;
-pub mod tokenizer;
+mod tokenizer;
 mod weights;
 
-pub use batch::{Batch, Encoding, Input};
+pub use batch::{Encoding, Input};
 pub use config::{Family, Pooling, ScoreFunction, Task};
 pub use error::{Error, Result};
 pub use model::{

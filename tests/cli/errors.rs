@@ -187,13 +187,38 @@ fn a_name_with_a_line_break_is_still_one_line() {
     fails(&ran, 1, "no\\nsuch\\u{1b}[31m");
 }
 
-#[test]
-fn weights_that_are_damaged() {
+/// A copy of a fixture's files.
+fn copied(model: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    for file in std::fs::read_dir(fixture("bert-classify")).unwrap() {
+    for file in std::fs::read_dir(fixture(model)).unwrap() {
         let file = file.unwrap();
         std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
     }
+    dir
+}
+
+#[test]
+fn a_text_without_any_token() {
+    for model in ["bert-cross", "bert-question", "bert-tokens"] {
+        let dir = copied(model);
+        // The tokenizer of `bert-tokens`, but without special tokens around a text.
+        let file = std::fs::read(fixture("bert-tokens").join("tokenizer.json")).unwrap();
+        let mut tokenizer: serde_json::Value = serde_json::from_slice(&file).unwrap();
+        tokenizer["post_processor"].take();
+        std::fs::write(dir.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+        let empty = match model {
+            "bert-question" => &["--question", "", "--context", ""][..],
+            _ => &[""],
+        };
+        let dir = dir.path().to_str().unwrap();
+        let ran = bertless(&[&["predict", "--model", dir], empty].concat());
+        fails(&ran, 1, "no token in the text");
+    }
+}
+
+#[test]
+fn weights_that_are_damaged() {
+    let dir = copied("bert-classify");
     let weights = std::fs::read(fixture("bert-classify").join("model.safetensors")).unwrap();
     std::fs::write(
         dir.path().join("model.safetensors"),

@@ -113,6 +113,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         template,
         ..
     } = arguments;
+    let asks = question.question.is_some();
     let inputs = match (question.question, question.context) {
         (Some(question), Some(context)) => Inputs::pair(question, context),
         (Some(question), None) => input.open()?.ask(question)?,
@@ -120,6 +121,12 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
     };
     let labels = labels_asked_for(&labels)?;
     let model = model.load(options)?;
+    if asks && model.task() != Task::QuestionAnswering {
+        anyhow::bail!(
+            "--question is for models that answer questions, this is one for {}",
+            model.task()
+        );
+    }
     if let Some(query) = query {
         return rerank::run(&model, &query, inputs, top_k, output);
     }

@@ -32,7 +32,7 @@ impl Model {
     /// As [`predict`](Self::predict).
     pub fn hidden_states<'a>(&self, input: impl Into<Input<'a>>) -> Result<Vec<Array2<f32>>> {
         let encoding = self.read(input.into())?;
-        let batch = Batch::new([&encoding]);
+        let batch = batch([&encoding])?;
         let mut states = Vec::new();
         let mut scratch = self.take_scratch();
         let passed = self
@@ -125,7 +125,7 @@ impl Model {
         encodings: impl IntoIterator<Item = &'e Encoding>,
         head: impl FnOnce(&Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
-        let batch = Batch::new(encodings);
+        let batch = batch(encodings)?;
         let mut scratch = self.take_scratch();
         let rows = self
             .encoder
@@ -207,6 +207,18 @@ impl Model {
     fn give_scratch(&self, scratch: Scratch) {
         let mut pool = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         pool.push(scratch);
+    }
+}
+
+/// Texts to compute together. One without a token, which only a tokenizer without special tokens makes, has no answer.
+fn batch<'e>(encodings: impl IntoIterator<Item = &'e Encoding>) -> Result<Batch> {
+    let batch = Batch::new(encodings);
+    match batch.starts.windows(2).any(|text| text[0] == text[1]) {
+        true => Err(Error::Input {
+            reason: "there is no token in the text, and the tokenizer puts none around it"
+                .to_owned(),
+        }),
+        false => Ok(batch),
     }
 }
 

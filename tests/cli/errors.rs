@@ -1,0 +1,230 @@
+//! Errors: one clear line on standard error, code 1, or 2 for a command that makes no sense.
+
+use super::{Ran, bertless, fixture, on, on_reading};
+
+/// One line that says this, and nothing on standard output.
+#[track_caller]
+fn fails(ran: &Ran, code: i32, says: &str) {
+    assert_eq!(ran.code, Some(code), "{ran:?}");
+    assert_eq!(ran.out, "", "{ran:?}");
+    complains(ran, says);
+}
+
+#[track_caller]
+fn complains(ran: &Ran, says: &str) {
+    assert!(
+        ran.err.starts_with("error: ") && ran.err.contains(says),
+        "{ran:?}"
+    );
+    assert!(
+        ran.err.ends_with('\n') && ran.err.lines().count() == 1,
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_command_that_makes_no_sense() {
+    let predict = |rest: &[&str]| on("bert-classify", "predict", rest);
+    for (rest, says) in [
+        (&[][..], "give texts"),
+        (&["-", "x"], "stands alone"),
+        (&["--pairs", "x"], "even number"),
+        (&["--jsonl", "{}"], "--jsonl reads lines"),
+        (&["--file", "f", "x"], "cannot be used with"),
+        (&["--pairs", "--jsonl", "-"], "cannot be used with"),
+        (&["--threads", "0", "x"], "--threads"),
+        (&["--threads", "many", "x"], "--threads"),
+        (&["--top-k", "0", "x"], "--top-k"),
+        (
+            &["--aggregation", "mean", "x"],
+            "none, simple, first, average or max",
+        ),
+        (&["--pooling", "most", "x"], "mean-sqrt-len"),
+        (&["--threshold", "high", "x"], "LABEL=NUMBER"),
+        (&["--context", "x"], "--question"),
+        (&["--multi-label", "x"], "--labels"),
+        (&["--labels", "a,,b", "x"], "empty"),
+        (&["--question", "q", "--pairs", "a", "b"], "--question"),
+        (&["--frobnicate", "x"], "--frobnicate"),
+    ] {
+        fails(&predict(rest), 2, says);
+    }
+    fails(&bertless(&["predict", "x"]), 2, "--model");
+    fails(&bertless(&["frobnicate"]), 2, "frobnicate");
+    fails(&bertless(&["tokenize", "x"]), 2, "--model");
+    fails(&on("sentence-mean", "similarity", &["a"]), 2, "even number");
+}
+
+#[test]
+fn models_that_are_not_there_or_not_for_that() {
+    fails(
+        &bertless(&["predict", "-m", "no/such/model", "x"]),
+        1,
+        "no/such/model",
+    );
+    let question = ["--question", "q", "--context", "c"];
+    for (ran, says) in [
+        (
+            on("bert-classify", "predict", &question),
+            "sequence classification",
+        ),
+        (
+            on("bert-classify", "predict", &["--query", "q", "p"]),
+            "reranking",
+        ),
+        (
+            on("bert-classify", "predict", &["--labels", "a,b", "x"]),
+            "negative, neutral, positive",
+        ),
+        (
+            on("bert-base", "predict", &["--labels", "a,b", "x"]),
+            "zero-shot",
+        ),
+        (
+            on("bert-question", "predict", &["x"]),
+            "a question and a context",
+        ),
+        (
+            on("bert-tokens", "predict", &["--pairs", "a", "b"]),
+            "not a pair",
+        ),
+        (
+            on("sentence-mean", "embed", &["--pairs", "a", "b"]),
+            "not of a pair",
+        ),
+        (
+            on("sentence-mean", "embed", &["--prompt", "joy", "x"]),
+            "prompt",
+        ),
+        (
+            on("bert-classify", "predict", &["--max-length", "41", "x"]),
+            "40 positions",
+        ),
+        (
+            on("bert-multilabel", "predict", &["--threshold", "joy=1", "x"]),
+            "joy",
+        ),
+        (
+            on(
+                "bert-nli",
+                "predict",
+                &["--labels", "a", "--template", "It is.", "x"],
+            ),
+            "template",
+        ),
+        (
+            on("bert-base", "tokenize", &["--max-length", "1", "x"]),
+            "max_length",
+        ),
+    ] {
+        fails(&ran, 1, says);
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    fails(
+        &on("bert-classify", "predict", &["--file", "no/such/file"]),
+        1,
+        "no/such/file: ",
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().to_str().unwrap();
+    fails(&on("bert-classify", "predict", &["--file", dir]), 1, dir);
+    let ran = on("bert-classify", "evaluate", &["--data", "no/such/table"]);
+    fails(&ran, 1, "no/such/table: ");
+}
+
+#[test]
+fn an_error_names_the_text_and_those_ahead_of_it_are_answered() {
+    let ran = on_reading(
+        "bert-classify",
+        "predict",
+        &["--json", "-"],
+        b"rain\nra\xffin\ndog\n",
+    );
+    complains(
+        &ran,
+        "standard input, line 2: byte 3 of the line is not valid UTF-8",
+    );
+    assert_eq!((ran.code, ran.out.lines().count()), (Some(1), 1));
+    assert!(ran.out.ends_with("}\n"));
+
+    let ran = on_reading(
+        "bert-mask",
+        "predict",
+        &["-"],
+        b"a [MASK]\nno mask\n[MASK]\n",
+    );
+    complains(
+        &ran,
+        "standard input, line 2: there is no [MASK] in the text",
+    );
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.out.starts_with("a [MASK]\n"));
+    let ran = on("bert-mask", "predict", &["a [MASK]", "none"]);
+    complains(&ran, "text 2: there is no [MASK]");
+    fails(
+        &on("bert-mask", "predict", &["none"]),
+        1,
+        "error: there is no [MASK]",
+    );
+
+    let ran = on_reading("bert-cross", "predict", &["--pairs", "-"], b"a\tb\nc\n");
+    complains(&ran, "line 2: a pair is two columns");
+    let ran = on_reading(
+        "bert-cross",
+        "predict",
+        &["--jsonl", "-"],
+        b"{\"text\":\"a\"}\n{\n",
+    );
+    complains(&ran, "line 2: ");
+}
+
+#[test]
+fn a_name_with_a_line_break_is_still_one_line() {
+    let ran = bertless(&["predict", "-m", "no\nsuch\u{1b}[31m", "x"]);
+    fails(&ran, 1, "no\\nsuch\\u{1b}[31m");
+}
+
+/// A copy of a fixture's files.
+fn copied(model: &str) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(fixture(model)).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn a_text_without_any_token() {
+    for model in ["bert-cross", "bert-question", "bert-tokens"] {
+        let dir = copied(model);
+        // The tokenizer of `bert-tokens`, but without special tokens around a text.
+        let file = std::fs::read(fixture("bert-tokens").join("tokenizer.json")).unwrap();
+        let mut tokenizer: serde_json::Value = serde_json::from_slice(&file).unwrap();
+        tokenizer["post_processor"].take();
+        std::fs::write(dir.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+        let empty = match model {
+            "bert-question" => &["--question", "", "--context", ""][..],
+            _ => &[""],
+        };
+        let dir = dir.path().to_str().unwrap();
+        let ran = bertless(&[&["predict", "--model", dir], empty].concat());
+        fails(&ran, 1, "no token in the text");
+    }
+}
+
+#[test]
+fn weights_that_are_damaged() {
+    let dir = copied("bert-classify");
+    let weights = std::fs::read(fixture("bert-classify").join("model.safetensors")).unwrap();
+    std::fs::write(
+        dir.path().join("model.safetensors"),
+        &weights[..weights.len() / 2],
+    )
+    .unwrap();
+    let ran = bertless(&["inspect", "-m", dir.path().to_str().unwrap()]);
+    fails(&ran, 1, "model.safetensors");
+}

@@ -1,0 +1,199 @@
+//! `evaluate`: tables in, figures out.
+
+use serde_json::{Value, json};
+
+use super::{Ran, on, on_reading};
+
+const TEXTS: [&str; 4] = [
+    "The quick brown fox jumps over the lazy dog.",
+    "A great film, with wonderful acting!",
+    "worst movie EVER... no story, no plot",
+    "\"unbelievable 12345",
+];
+
+/// Evaluates a table that comes on standard input.
+fn evaluate(model: &str, table: &str, rest: &[&str]) -> Ran {
+    let arguments = [&["--json", "--data", "-"], rest].concat();
+    on_reading(model, "evaluate", &arguments, table.as_bytes())
+}
+
+/// What the model says of the texts.
+fn predicted(model: &str) -> Vec<Value> {
+    on(model, "predict", &[&["--json"], &TEXTS[..]].concat()).objects()
+}
+
+fn table(header: &str, rows: impl Iterator<Item = String>) -> String {
+    let rows: Vec<String> = std::iter::once(header.to_owned()).chain(rows).collect();
+    rows.join("\n") + "\n"
+}
+
+#[test]
+fn labels_by_name_or_id_in_any_column() {
+    let ids = ["negative", "neutral", "positive"];
+    let id = |name: &str| ids.iter().position(|label| *label == name).unwrap();
+    let answers = predicted("bert-classify");
+    // Three are expected as they come, by name and by id; one otherwise.
+    let cell = |at: usize| {
+        let label = answers[at]["label"].as_str().unwrap();
+        match at {
+            0 => label.to_owned(),
+            3 => ((id(label) + 1) % 3).to_string(),
+            _ => id(label).to_string(),
+        }
+    };
+    let rows = || (0..4).map(|at| format!("{}\t7\t{}", cell(at), TEXTS[at]));
+    let ran = evaluate("bert-classify", &table("label\tid\tsentence", rows()), &[]);
+    let figures = ran.object();
+    assert_eq!(figures.as_object().unwrap().len(), 4);
+    assert_eq!(
+        (&figures["n"], &figures["accuracy"]),
+        (&json!(4), &json!(0.75))
+    );
+    for key in ["macro_f1", "mcc"] {
+        assert!(figures[key].as_f64().unwrap() < 1.0, "{key}");
+    }
+    assert!(
+        ran.out
+            .starts_with("{\"n\":4,\"accuracy\":0.75,\"macro_f1\":")
+    );
+
+    let flags = ["--text-column", "words", "--label-column", "intent"];
+    let renamed = evaluate("bert-classify", &table("intent\tid\twords", rows()), &flags);
+    assert_eq!(renamed.out, ran.out);
+    let wrong = evaluate("bert-classify", &table("intent\tid\twords", rows()), &[]);
+    assert_eq!(wrong.code, Some(1));
+    assert!(wrong.err.contains("there is no column"), "{wrong:?}");
+}
+
+#[test]
+fn a_label_that_the_model_does_not_have_is_an_error() {
+    let rows = TEXTS.iter().zip(["0", "1", "joy", "2"]);
+    let rows = rows.map(|(text, label)| format!("{text}\t{label}"));
+    let ran = evaluate("bert-classify", &table("text\tlabel", rows), &[]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
+    assert!(
+        ran.err
+            .contains("line 4: \"joy\" is none of the model's labels"),
+        "{ran:?}"
+    );
+    let ran = evaluate("bert-classify", "text\tlabel\n", &[]);
+    assert!(ran.err.contains("no rows"), "{ran:?}");
+}
+
+#[test]
+fn sets_of_labels() {
+    let rows = predicted("bert-multilabel")
+        .into_iter()
+        .zip(TEXTS)
+        .map(|(answer, text)| {
+            let labels: Vec<&str> = answer["labels"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|label| label.as_str().unwrap())
+                .collect();
+            format!("{text}\t{}", labels.join(","))
+        });
+    let table = table("text\tlabels", rows);
+    let figures = evaluate("bert-multilabel", &table, &[]).object();
+    assert_eq!(
+        (&figures["n"], &figures["micro_f1"]),
+        (&json!(4), &json!(1.0))
+    );
+    let strict = evaluate("bert-multilabel", &table, &["--threshold", "0.999"]).object();
+    assert_eq!(strict["micro_f1"], 0.0);
+}
+
+#[test]
+fn scores() {
+    let answers = predicted("bert-regression");
+    let rows = answers.iter().zip(TEXTS);
+    let rows =
+        rows.map(|(answer, text)| format!("{text}\t{}", -2.0 * answer["score"].as_f64().unwrap()));
+    let figures = evaluate("bert-regression", &table("sentence\tscore", rows), &[]).object();
+    assert_eq!(figures.as_object().unwrap().len(), 3);
+    for key in ["pearson", "spearman"] {
+        assert!((figures[key].as_f64().unwrap() + 1.0).abs() < 1e-6, "{key}");
+    }
+    let rows = TEXTS.map(|text| format!("{text}\t1.5")).into_iter();
+    let figures = evaluate("bert-regression", &table("sentence\tscore", rows), &[]).object();
+    assert_eq!(figures["spearman"], Value::Null); // all the same: not defined
+    let ran = evaluate("bert-regression", "sentence\tscore\nx\thigh\n", &[]);
+    assert!(
+        ran.err.contains("line 2: \"high\" is not a number"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn likeness_of_pairs() {
+    let rows = (0..3).map(|at| {
+        let (a, b) = (TEXTS[at], TEXTS[at + 1]);
+        let ran = on("sentence-mean", "similarity", &[a, b]);
+        format!("{b}\t{}\t{a}", ran.lines()[0])
+    });
+    let table = table("sentence2\tscore\tsentence1", rows);
+    let figures = evaluate("sentence-mean", &table, &[]).object();
+    assert_eq!(figures["n"], 3);
+    for key in ["pearson", "spearman"] {
+        assert!(figures[key].as_f64().unwrap() > 1.0 - 1e-9, "{key}");
+    }
+}
+
+#[test]
+fn tags_of_words() {
+    // What the model says of single tokens, so that a word's tag is that of its first one.
+    let text = "Zoe Muller lives in New York ; she works";
+    let ran = on(
+        "bert-tokens",
+        "predict",
+        &["--json", "--aggregation", "none", text],
+    );
+    let answer = ran.object();
+    let entities = answer["entities"].as_array().unwrap();
+    let mut at = 0;
+    let mut tags = Vec::new();
+    for word in text.split(' ') {
+        let first = entities.iter().find(|entity| entity["start"] == at);
+        tags.push(first.map_or("O", |entity| entity["label"].as_str().unwrap()));
+        at += word.len() + 1;
+    }
+    assert!(tags.iter().any(|tag| *tag != "O"));
+    let row = |tags: &[&str]| {
+        table(
+            "tags\ttokens",
+            std::iter::once(format!("{}\t{text}", tags.join(" "))),
+        )
+    };
+    let figures = evaluate("bert-tokens", &row(&tags), &[]).object();
+    assert_eq!(
+        (&figures["entity_f1"], &figures["accuracy"]),
+        (&json!(1.0), &json!(1.0))
+    );
+    let figures = evaluate("bert-tokens", &row(&["O"; 9]), &[]).object();
+    assert_eq!(figures["entity_f1"], 0.0);
+    let ran = evaluate("bert-tokens", &row(&tags[1..]), &[]);
+    assert!(ran.err.contains("line 2: 9 tokens and 8 tags"), "{ran:?}");
+}
+
+#[test]
+fn answers_to_questions() {
+    let table = "question\tanswer\tcontext\nWhat?\tthe rain!\tRain.\nWhat?\tlazy dog\tRain.\n";
+    let figures = evaluate("bert-question", table, &[]).object();
+    assert_eq!(figures, json!({"n": 2, "exact_match": 0.5, "f1": 0.5}));
+}
+
+#[test]
+fn there_is_no_measure_for_words_of_masks() {
+    let ran = evaluate("bert-mask", "text\tlabel\nx\ty\n", &[]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("fill-mask"), "{ran:?}");
+    let ran = on_reading(
+        "bert-classify",
+        "evaluate",
+        &["--data", "-"],
+        b"text\tlabel\nx\t0\n",
+    );
+    let lines = ran.lines();
+    assert!(lines[0].starts_with("n ") && lines[1].starts_with("accuracy "));
+}

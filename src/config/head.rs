@@ -70,8 +70,9 @@ pub(crate) struct HeadConfig {
 }
 
 impl HeadConfig {
-    /// `sentence`: whether sentence-transformers' files declare the model to be an embedder.
-    pub(super) fn read(keys: &Keys, sentence: bool) -> Result<Self> {
+    /// `sentence`: whether sentence-transformers' files declare the model to be an embedder; `score`: the score function
+    /// that they name for a cross-encoder.
+    pub(super) fn read(keys: &Keys, sentence: bool, score: Option<&str>) -> Result<Self> {
         let architecture = architecture(keys)?;
         let task = if sentence {
             Task::Embedding
@@ -85,7 +86,7 @@ impl HeadConfig {
         let multi_label =
             keys.text(&["problem_type"])? == Some("multi_label_classification") && labels.len() > 1;
         Ok(Self {
-            score: score_function(keys, labels.len())?,
+            score: score_function(keys, labels.len(), score)?,
             architecture,
             task,
             labels,
@@ -162,7 +163,10 @@ fn labels(keys: &Keys) -> Result<Vec<String>> {
 }
 
 /// As the pipelines of transformers choose it; a cross-encoder's own choice stands over theirs for its one output.
-fn score_function(keys: &Keys, labels: usize) -> Result<ScoreFunction> {
+fn score_function(keys: &Keys, labels: usize, saved: Option<&str>) -> Result<ScoreFunction> {
+    if let Some(path) = saved.filter(|_| labels == 1) {
+        return by_class(path);
+    }
     match keys.text(&["problem_type"])? {
         Some("regression") => return Ok(ScoreFunction::Identity),
         Some("multi_label_classification") => return Ok(ScoreFunction::Sigmoid),
@@ -177,11 +181,16 @@ fn score_function(keys: &Keys, labels: usize) -> Result<ScoreFunction> {
         Some(section) => section.text(&["activation_fn"])?,
         None => keys.text(&["sbert_ce_default_activation_function"])?,
     };
-    match own.map(|path| path.rsplit('.').next().unwrap_or(path)) {
-        None | Some("Sigmoid") => Ok(ScoreFunction::Sigmoid),
-        Some("Identity") => Ok(ScoreFunction::Identity),
-        Some(_) => Err(Error::UnsupportedActivation {
-            found: own.unwrap_or_default().to_owned(),
+    own.map_or(Ok(ScoreFunction::Sigmoid), by_class)
+}
+
+/// A score function by the path of its torch class.
+fn by_class(path: &str) -> Result<ScoreFunction> {
+    match path.rsplit('.').next().unwrap_or(path) {
+        "Sigmoid" => Ok(ScoreFunction::Sigmoid),
+        "Identity" => Ok(ScoreFunction::Identity),
+        _ => Err(Error::UnsupportedActivation {
+            found: path.to_owned(),
         }),
     }
 }

@@ -98,8 +98,12 @@ impl Config {
         let file = inside(&folder, CONFIG, CONFIG)?;
         let keys = Keys::read(&file, &files.require(&file, CONFIG)?)?;
         let encoder = EncoderConfig::read(&keys)?;
+        // A cross-encoder's modules are the classifier that config.json describes.
+        let cross = sentence::cross_encoder(files, modules.as_ref())?;
+        let modules = modules.filter(|_| cross.is_none());
         let sentence = SentenceConfig::read(files, &folder, modules, encoder.hidden)?;
-        let head = HeadConfig::read(&keys, sentence.is_declared)?;
+        let score = cross.and_then(|cross| cross.score);
+        let head = HeadConfig::read(&keys, sentence.is_declared, score.as_deref())?;
         Ok(Self {
             folder,
             encoder,

@@ -157,6 +157,41 @@ pub(super) fn modules(files: &Files) -> Result<Option<Modules>> {
     }))
 }
 
+/// What sentence-transformers' files say of a cross-encoder.
+#[derive(Debug)]
+pub(super) struct CrossEncoder {
+    /// The torch class that makes scores of logits.
+    pub(super) score: Option<String>,
+}
+
+/// Reads whether the model is a cross-encoder: recent versions save those with a modules.json, too.
+pub(super) fn cross_encoder(
+    files: &Files,
+    modules: Option<&Modules>,
+) -> Result<Option<CrossEncoder>> {
+    let Some(bytes) = files.read(MODEL)? else {
+        return Ok(None);
+    };
+    let keys = Keys::read(MODEL, &bytes)?;
+    if keys.text(&["model_type"])? != Some("CrossEncoder") {
+        return Ok(None);
+    }
+    if let Some((class, _)) = modules.and_then(|modules| modules.rest.first()) {
+        return Err(Error::UnsupportedArchitecture {
+            found: format!("a cross-encoder with {class}"),
+        });
+    }
+    if keys.text(&["default_prompt_name"])?.is_some() {
+        return Err(keys.wrong(
+            "default_prompt_name",
+            "prompts of cross-encoders are not supported",
+        ));
+    }
+    Ok(Some(CrossEncoder {
+        score: keys.text(&["activation_fn"])?.map(str::to_owned),
+    }))
+}
+
 impl SentenceConfig {
     /// `hidden`: the width of the encoder's rows.
     pub(super) fn read(

@@ -193,3 +193,41 @@ fn modules_that_leave_the_folder_or_are_unknown_are_refused() {
     let error = Config::read(&files).unwrap_err();
     assert!(matches!(error, Error::UnsupportedArchitecture { found } if found.contains("LSTM")));
 }
+
+#[test]
+fn a_cross_encoder_may_have_modules() {
+    let read = |modules: &str, settings: &str| {
+        let config = r#"{"model_type": "bert", "architectures": ["BertForSequenceClassification"], "id2label": {"0": "x"}}"#;
+        Config::read(
+            &files(config)
+                .with("modules.json", modules.as_bytes().to_vec())
+                .with(
+                    "config_sentence_transformers.json",
+                    settings.as_bytes().to_vec(),
+                ),
+        )
+    };
+    let transformer = r#"{"path": "", "type": "a.Transformer"}"#;
+    let alone = format!("[{transformer}]");
+    let saved = |more: &str| format!(r#"{{"model_type": "CrossEncoder"{more}}}"#);
+
+    let config = read(
+        &alone,
+        &saved(r#", "activation_fn": "torch.nn.modules.linear.Identity""#),
+    )
+    .unwrap();
+    assert_eq!(config.head.task, Task::Classification);
+    assert_eq!(config.head.score, ScoreFunction::Identity);
+    assert_eq!(
+        read(&alone, &saved("")).unwrap().head.score,
+        ScoreFunction::Sigmoid
+    );
+
+    let error = read(&alone, &saved(r#", "activation_fn": "mine.Own""#)).unwrap_err();
+    assert!(matches!(error, Error::UnsupportedActivation { found } if found == "mine.Own"));
+    let more = format!(r#"[{transformer}, {{"path": "1", "type": "a.LogitScore"}}]"#);
+    let error = read(&more, &saved("")).unwrap_err();
+    assert!(matches!(error, Error::UnsupportedArchitecture { .. }));
+    let error = read(&alone, &saved(r#", "default_prompt_name": "q""#)).unwrap_err();
+    assert_eq!(key_of(error), "default_prompt_name");
+}

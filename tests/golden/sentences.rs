@@ -45,6 +45,20 @@ fn embeddings() {
     }
 }
 
+/// Without sentence-transformers' files an embedding is the mean of the last hidden states.
+#[test]
+fn embeddings_of_plain_encoders() {
+    for fixture in fixtures(&["base"]) {
+        let model = fixture.model();
+        for (index, row) in fixture.inputs.iter().enumerate() {
+            let text = row["first"].as_str().unwrap();
+            let expected = fixture.floats(&format!("{index}.embedding")).unwrap();
+            let what = format!("{}: {text}", fixture.name);
+            assert_close(model.embed(text).unwrap(), &expected, &what);
+        }
+    }
+}
+
 #[test]
 fn cross_encoders_score_and_rank() {
     for fixture in fixtures(&["pairs"]) {

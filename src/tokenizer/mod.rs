@@ -1,7 +1,7 @@
 //! Texts become token ids: BERT's WordPiece, id for id as Hugging Face's `tokenizers` 0.23 gives them.
 //!
-//! A text is searched for added tokens ([`added`]), what is between them is normalised ([`normalize`]), cut into words
-//! and these into tokens ([`wordpiece`]), and put between special tokens ([`template`]). [`settings`] reads the files.
+//! A text is searched for added tokens (`added`), what is between them is normalised (`normalize`), cut into words and
+//! these into tokens (`wordpiece`), and put between special tokens (`template`). `settings` reads the files.
 
 mod added;
 mod json;

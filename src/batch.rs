@@ -209,16 +209,6 @@ impl Batch {
         self.starts.push(self.ids.len());
     }
 
-    /// The number of texts.
-    pub(crate) fn len(&self) -> usize {
-        self.starts.len() - 1
-    }
-
-    /// Whether there is no text.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The number of tokens of all texts together.
     pub(crate) fn rows(&self) -> usize {
         self.ids.len()

@@ -1,0 +1,83 @@
+//! How long texts take, by their length, on one thread: `cargo bench`.
+//!
+//! With all-MiniLM-L6-v2 in `.models/` (`python3 fixtures/fetch_models.py`) the model is real, and short texts are bound
+//! by reading 42 MB of weights, long ones by arithmetic; without it a fixture shows what a call costs beside the
+//! arithmetic.
+
+use std::hint::black_box;
+use std::path::Path;
+
+use bertless::{Embedder, Model, ModelOptions};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+fn embedder() -> (Embedder, &'static str) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let real = root.join(".models/all-MiniLM-L6-v2");
+    let (dir, name) = match real.is_dir() {
+        true => (real, "all-MiniLM-L6-v2"),
+        false => (root.join("fixtures/models/sentence-mean"), "fixture"),
+    };
+    let options = ModelOptions::new().threads(1);
+    (Embedder::load_with(dir, options).expect("a model"), name)
+}
+
+/// A text of so many tokens, special ones included.
+fn text(model: &Model, tokens: usize) -> String {
+    let text = vec!["the"; tokens - 2].join(" ");
+    let encoding = model
+        .tokenizer()
+        .encode(text.as_str(), None)
+        .expect("tokens");
+    assert_eq!(encoding.len(), tokens);
+    text
+}
+
+fn embed(criterion: &mut Criterion) {
+    let (embedder, name) = embedder();
+    let mut group = criterion.benchmark_group(format!("embed/{name}"));
+    let longest = embedder.model().max_length();
+    for tokens in [8, 16, 32, 64, 128, 256]
+        .into_iter()
+        .filter(|&tokens| tokens <= longest)
+    {
+        let text = text(embedder.model(), tokens);
+        let length: f32 = embedder
+            .embed(&text)
+            .expect("a vector")
+            .iter()
+            .map(|x| x * x)
+            .sum();
+        assert!((length - 1.0).abs() < 1e-5, "an embedding has length one");
+        group.throughput(Throughput::Elements(tokens as u64));
+        group.bench_with_input(
+            BenchmarkId::from_parameter(tokens),
+            &text,
+            |bencher, text| {
+                bencher.iter(|| embedder.embed(black_box(text)));
+            },
+        );
+    }
+    group.finish();
+}
+
+fn tokenize(criterion: &mut Criterion) {
+    let (embedder, name) = embedder();
+    let tokenizer = embedder.model().tokenizer();
+    let text = "Zoë Müller lives in New York; she works at ACME Corp. ".repeat(20);
+    let encoding = tokenizer.encode(text.as_str(), None).expect("tokens");
+    assert!(
+        encoding
+            .offsets
+            .iter()
+            .all(|&(start, end)| text.get(start as usize..end as usize).is_some())
+    );
+    let mut group = criterion.benchmark_group(format!("tokenize/{name}"));
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    group.bench_function("mixed", |bencher| {
+        bencher.iter(|| tokenizer.encode(black_box(text.as_str()), None));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, embed, tokenize);
+criterion_main!(benches);

@@ -209,13 +209,14 @@ impl Kernel for Block<'_> {
                     rows: rows.len(),
                     panel: panel.as_chunks().0,
                 };
-                tile.compute::<A>(|row, mut sums: [f32; PANEL]| {
+                let mut sums = tile.compute::<A>();
+                for (row, sums) in sums[..rows.len()].iter_mut().enumerate() {
                     if let Some(bias) = self.epilogue.bias {
                         for (sum, &b) in sums.iter_mut().zip(&bias[columns.clone()]) {
                             *sum += b;
                         }
                     }
-                    self.epilogue.activation.apply::<A>(&mut sums);
+                    self.epilogue.activation.apply::<A>(sums);
                     let start = (rows.start + row) * n + columns.start;
                     if let Some(residual) = self.epilogue.residual {
                         for (sum, &r) in sums.iter_mut().zip(&residual[start..start + width]) {
@@ -227,7 +228,7 @@ impl Kernel for Block<'_> {
                     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
                     let slot = unsafe { self.out.piece(start, width) };
                     slot.copy_from_slice(&sums[..width]);
-                });
+                }
             }
         }
     }
@@ -254,10 +255,11 @@ pub(super) fn multiply<A: Arithmetic>(
                 rows: rows.len(),
                 panel: panel.as_chunks().0,
             };
-            tile.compute::<A>(|row, sums: [f32; PANEL]| {
+            let sums = tile.compute::<A>();
+            for (row, sums) in sums[..rows.len()].iter().enumerate() {
                 let start = (rows.start + row) * out_stride + column;
                 out[start..start + width].copy_from_slice(&sums[..width]);
-            });
+            }
         }
     }
 }

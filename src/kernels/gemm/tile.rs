@@ -15,25 +15,27 @@ pub(super) struct Tile<'a> {
 }
 
 impl Tile<'_> {
-    /// Gives each row's 16 sums to `store`.
+    /// Each row's 16 sums; zeros for rows that the tile does not have.
+    ///
+    /// An array and no callback: a closure is compiled without the level's instructions wherever the compiler does not
+    /// inline it, and then each fused product is a library call.
     #[inline(always)]
-    pub(super) fn compute<A: Arithmetic>(self, store: impl FnMut(usize, [f32; PANEL])) {
+    pub(super) fn compute<A: Arithmetic>(&self) -> [[f32; PANEL]; ROWS_PER_TILE] {
         match self.rows {
-            1 => self.of_height::<A, 1>(store),
-            2 => self.of_height::<A, 2>(store),
-            3 => self.of_height::<A, 3>(store),
-            4 => self.of_height::<A, 4>(store),
-            5 => self.of_height::<A, 5>(store),
-            _ => self.of_height::<A, ROWS_PER_TILE>(store),
+            1 => self.of_height::<A, 1>(),
+            2 => self.of_height::<A, 2>(),
+            3 => self.of_height::<A, 3>(),
+            4 => self.of_height::<A, 4>(),
+            5 => self.of_height::<A, 5>(),
+            _ => self.of_height::<A, ROWS_PER_TILE>(),
         }
     }
 
     #[inline(always)]
-    fn of_height<A: Arithmetic, const MR: usize>(self, mut store: impl FnMut(usize, [f32; PANEL])) {
-        let sums = sums::<A, MR>(self.x, self.stride, self.panel);
-        for (row, sums) in sums.into_iter().enumerate() {
-            store(row, sums);
-        }
+    fn of_height<A: Arithmetic, const MR: usize>(&self) -> [[f32; PANEL]; ROWS_PER_TILE] {
+        let mut tile = [[0.0; PANEL]; ROWS_PER_TILE];
+        tile[..MR].copy_from_slice(&sums::<A, MR>(self.x, self.stride, self.panel));
+        tile
     }
 }
 

@@ -1,0 +1,73 @@
+//! The law: a text's answer is the same bits alone, in any batch, in any order, at any number of threads.
+
+use std::path::Path;
+
+use bertless::{Model, ModelOptions};
+
+const TEXTS: [&str; 7] = [
+    "a good film",
+    "",
+    "The quick brown fox jumps over the lazy dog.",
+    "worst movie ever",
+    "It was a good year for people in London and in Paris, and they eat lunch in the rain, and they eat in the city.",
+    "a",
+    "unbelievable 12345",
+];
+
+#[test]
+fn answers_do_not_depend_on_company_order_or_threads() {
+    for name in [
+        "bert-classify",
+        "electra-classify",
+        "mobilebert-classify",
+        "sentence-mpnet",
+        "bert-tokens",
+    ] {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures/models")
+            .join(name);
+        let model = |threads| Model::load_with(&dir, ModelOptions::new().threads(threads)).unwrap();
+        let serial = model(1);
+        let alone: Vec<_> = TEXTS
+            .iter()
+            .map(|text| serial.predict(*text).unwrap())
+            .collect();
+        for threads in [1, 2, 3, 7] {
+            let model = model(threads);
+            assert_eq!(
+                model.predict_batch(&TEXTS).unwrap(),
+                alone,
+                "{name}, {threads} threads"
+            );
+            let backwards: Vec<&str> = TEXTS.into_iter().rev().collect();
+            let mut answers = model.predict_batch(&backwards).unwrap();
+            answers.reverse();
+            assert_eq!(answers, alone, "{name} backwards, {threads} threads");
+            // Enough texts for several passes.
+            let many: Vec<&str> = TEXTS.into_iter().cycle().take(700).collect();
+            let answers = model.predict_batch(&many).unwrap();
+            assert!(
+                answers.chunks(TEXTS.len()).all(|answers| answers == alone),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn one_model_serves_many_callers() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/bert-classify");
+    let model = Model::load_with(dir, ModelOptions::new().threads(2)).unwrap();
+    shared(&model);
+    let expected = model.predict_batch(&TEXTS).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    assert_eq!(model.predict_batch(&TEXTS).unwrap(), expected);
+                }
+            });
+        }
+    });
+}

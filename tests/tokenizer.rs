@@ -1,0 +1,149 @@
+//! The tokenizer against committed references (`fixtures/tokenizer_reference.py` writes them), and its laws on random
+//! strings. `tests/parity/run.py` compares over whole vocabularies and all of Unicode.
+
+use std::path::Path;
+
+use bertless::{Files, Input, Tokenizer, Truncation, TruncationStrategy};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn fixture(path: &str) -> Vec<u8> {
+    std::fs::read(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures")
+            .join(path),
+    )
+    .unwrap()
+}
+
+/// What the tokenizer says, in the references' form; `null` for an error.
+fn answer(tokenizer: &Tokenizer, request: &Value) -> Value {
+    let first = request[0].as_str().unwrap();
+    let input = match request[1].as_str() {
+        Some(second) => Input::Pair(first, second),
+        None => Input::Text(first),
+    };
+    let windows = match request[2].as_u64() {
+        None => tokenizer.encode(input, None).map(|encoding| vec![encoding]),
+        Some(max_length) => {
+            let truncation = Truncation {
+                max_length: max_length as usize,
+                strategy: match request[3].as_str().unwrap() {
+                    "only_first" => TruncationStrategy::OnlyFirst,
+                    "only_second" => TruncationStrategy::OnlySecond,
+                    _ => TruncationStrategy::LongestFirst,
+                },
+                stride: request[4].as_u64().unwrap() as usize,
+            };
+            tokenizer.encode_windows(input, &truncation)
+        }
+    };
+    let Ok(windows) = windows else {
+        return Value::Null;
+    };
+    let window = |encoding: &bertless::Encoding| {
+        let mask: Vec<u8> = encoding
+            .special_tokens_mask()
+            .into_iter()
+            .map(u8::from)
+            .collect();
+        let offsets = encoding.char_offsets(input);
+        json!([
+            encoding.ids,
+            encoding.type_ids,
+            offsets,
+            encoding.words,
+            mask
+        ])
+    };
+    Value::Array(windows.iter().map(window).collect())
+}
+
+#[test]
+fn references_in_every_setting() {
+    let cases: Vec<Value> = serde_json::from_slice(&fixture("tokenizer/reference.json")).unwrap();
+    let mut compared = 0;
+    for case in &cases {
+        let json = serde_json::to_vec(&case["tokenizer"]).unwrap();
+        let tokenizer = Tokenizer::from_parts(Files::new().with("tokenizer.json", json)).unwrap();
+        let requests = case["requests"].as_array().unwrap();
+        for (request, expected) in requests.iter().zip(case["answers"].as_array().unwrap()) {
+            let setting = &case["tokenizer"]["normalizer"];
+            assert_eq!(
+                &answer(&tokenizer, request),
+                expected,
+                "{setting}: {request}"
+            );
+            compared += 1;
+        }
+    }
+    assert!(compared > 200);
+}
+
+fn small() -> Tokenizer {
+    let files = Files::new().with("vocab.txt", fixture("models/bert-classify/vocab.txt"));
+    Tokenizer::from_parts(files).unwrap()
+}
+
+/// Any text, and texts of what is hard: marks, ideographs, special tokens, white space of all kinds.
+fn text() -> impl Strategy<Value = String> {
+    let hard = prop::sample::select(vec![
+        "a", "É", "e\u{301}", "\u{323}", "\u{344}", "\u{f73}", "한", "中", "[MASK]", "[SEP]", " ",
+        "\t", "\u{85}", "\u{3000}", "\0", "\u{200b}", "İ", "##ing", "!", "—", "😀", "the", "film",
+    ]);
+    prop_oneof![
+        any::<String>(),
+        prop::collection::vec(hard, 0..40).prop_map(|pieces| pieces.concat()),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn tokens_stand_in_their_text_in_order(text in text()) {
+        let tokenizer = small();
+        let encoding = tokenizer.encode(text.as_str(), None).unwrap();
+        prop_assert!(!encoding.truncated);
+        let mut word = None;
+        let mut reached = 0;
+        for index in 0..encoding.len() {
+            prop_assert!((encoding.ids[index] as usize) < tokenizer.vocab_size());
+            let (start, end) = encoding.offsets[index];
+            if encoding.sequences[index].is_none() {
+                prop_assert_eq!((start, end), (0, 0));
+                continue;
+            }
+            prop_assert!(text.get(start as usize..end as usize).is_some_and(|piece| !piece.is_empty()));
+            prop_assert!(start >= reached);
+            reached = start;
+            prop_assert!(encoding.words[index] >= word);
+            word = encoding.words[index];
+        }
+    }
+
+    #[test]
+    fn white_space_around_a_text_is_nothing(text in text()) {
+        let tokenizer = small();
+        let plain = tokenizer.encode(text.as_str(), None).unwrap();
+        let padded = tokenizer.encode(format!(" \n{text} ").as_str(), None).unwrap();
+        prop_assert_eq!(plain.ids, padded.ids);
+    }
+
+    #[test]
+    fn windows_cover_all_tokens(text in text(), max_length in 4usize..20, stride in 0usize..4) {
+        let tokenizer = small();
+        let truncation = Truncation { max_length, stride, ..Truncation::to(max_length) };
+        prop_assume!(stride < max_length - 2);
+        let whole = tokenizer.encode(text.as_str(), None).unwrap();
+        let windows = tokenizer.encode_windows(text.as_str(), &truncation).unwrap();
+        let mut joined = Vec::new();
+        for (index, window) in windows.iter().enumerate() {
+            prop_assert!(window.len() <= max_length);
+            let own = &window.ids[1..window.len() - 1];
+            joined.extend_from_slice(if index == 0 { own } else { &own[stride..] });
+        }
+        prop_assert_eq!(&joined, &whole.ids[1..whole.len() - 1]);
+        let cut = tokenizer.encode(text.as_str(), Some(&truncation)).unwrap();
+        prop_assert_eq!(&cut.ids, &windows[0].ids);
+        prop_assert_eq!(cut.truncated, windows.len() > 1);
+    }
+}

@@ -68,6 +68,11 @@ impl Files {
                     Err(source) if source.kind() == ErrorKind::NotFound && folder.is_dir() => {
                         Ok(None)
                     }
+                    // Where the folder is missing, it is the folder that the user wants to hear of.
+                    Err(source) if source.kind() == ErrorKind::NotFound => Err(Error::Io {
+                        path: folder.clone(),
+                        source,
+                    }),
                     Err(source) => Err(Error::Io { path, source }),
                 }
             }
@@ -201,6 +206,6 @@ mod tests {
         let Error::Io { path, .. } = error else {
             panic!("{error}");
         };
-        assert_eq!(path, Path::new("no/such/folder/config.json"));
+        assert_eq!(path, Path::new("no/such/folder"));
     }
 }

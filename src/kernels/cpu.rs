@@ -106,9 +106,11 @@ pub(crate) trait Arithmetic: Copy {
 }
 
 /// Rounded once, by an instruction of its own.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 struct Fused;
 
+#[cfg(target_arch = "x86_64")]
 impl Arithmetic for Fused {
     #[inline(always)]
     fn mul_add(a: f32, b: f32, c: f32) -> f32 {

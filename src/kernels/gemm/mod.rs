@@ -8,11 +8,13 @@
 //! Each output has one accumulator, and k runs upwards from 0 to the end whatever the tile's height: so a row's result
 //! is the same bits in any company.
 
+mod pack;
 mod tile;
 
-use super::aligned::AlignedFloats;
 use super::disjoint::Disjoint;
 use super::{Activation, Arithmetic, Compute, Kernel};
+pub(crate) use pack::PackedWeights;
+pub(super) use pack::pack;
 use tile::{Tile, tiles};
 
 /// Output channels of a panel.
@@ -24,53 +26,6 @@ pub(crate) const ROWS_PER_TILE: usize = 6;
 
 /// Activations that one task reads again for every panel should stay in a core's second-level cache.
 const BYTES_PER_ROW_BLOCK: usize = 192 * 1024;
-
-/// Weights of a dense layer, (n, k), in panels of 16 output channels.
-#[derive(Debug, Clone)]
-pub(crate) struct PackedWeights {
-    n: usize,
-    k: usize,
-    /// `[n / 16][k][16]`; channels past n are zero.
-    panels: AlignedFloats,
-}
-
-impl PackedWeights {
-    /// Packs row-major weights, (n, k), as checkpoints store them.
-    pub(crate) fn new(weights: &[f32], n: usize, k: usize) -> Self {
-        assert_eq!(weights.len(), n * k, "weights of {n} x {k}");
-        let mut panels = AlignedFloats::zeros(n.div_ceil(PANEL) * PANEL * k);
-        pack(weights, k, k, &mut panels);
-        Self { n, k, panels }
-    }
-
-    /// Output channels.
-    pub(crate) fn n(&self) -> usize {
-        self.n
-    }
-
-    /// Input channels.
-    pub(crate) fn k(&self) -> usize {
-        self.k
-    }
-}
-
-/// Packs rows of `k` numbers that lie `stride` apart into panels of 16 rows; the last panel's missing rows stay as they
-/// are in `panels`.
-pub(super) fn pack(rows: &[f32], k: usize, stride: usize, panels: &mut [f32]) {
-    if k == 0 {
-        return;
-    }
-    for (group, panel) in rows
-        .chunks(PANEL * stride)
-        .zip(panels.chunks_exact_mut(PANEL * k))
-    {
-        for (lane, row) in group.chunks(stride).enumerate() {
-            for (slot, &weight) in panel[lane..].iter_mut().step_by(PANEL).zip(&row[..k]) {
-                *slot = weight;
-            }
-        }
-    }
-}
 
 /// What happens to a product before it is stored.
 #[derive(Debug, Clone, Copy)]

@@ -1,13 +1,17 @@
 //! Scaled dot-product attention over ragged rows.
 
+use super::Compute;
 use super::aligned::AlignedFloats;
 use super::disjoint::Disjoint;
-use super::gemm::{self, PANEL, Rows};
-use super::softmax::softmax_in;
-use super::{Arithmetic, Compute, Kernel};
+use super::gemm::{self, Epilogue, PANEL, Product, Rows};
+use super::simd::{Kernel, LANES, Simd};
+use super::softmax::{self, exponentials};
 
-/// Query rows whose scores are kept at once: 48 rows of 512 keys are 96 KB, which stays in a second-level cache.
-const QUERIES_PER_BLOCK: usize = 48;
+/// Scores that are kept at once should stay in a core's first-level cache, if they are of a whole tile of queries.
+const BYTES_OF_SCORES: usize = 28 * 1024;
+
+/// Query rows whose scores are kept at once, however short they are.
+const MAX_QUERIES: usize = 128;
 
 /// One projection of all rows: head `h` of row `r` is `data[offset + r * stride + h * head_dim..][..head_dim]`.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +81,6 @@ struct Scratch {
     keys: AlignedFloats,
     values: AlignedFloats,
     scores: AlignedFloats,
-    context: AlignedFloats,
 }
 
 struct OneHead<'a> {
@@ -92,7 +95,7 @@ impl Kernel for OneHead<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<A: Arithmetic>(self) {
+    fn run<S: Simd>(self, s: S) {
         let &Attention {
             heads, head_dim, ..
         } = self.input;
@@ -131,44 +134,90 @@ impl Kernel for OneHead<'_> {
         let scale = 1.0 / (head_dim as f32).sqrt();
         let query = self.input.query;
         let queries = strided(query, head(query), len, head_dim);
-        for block in (0..len).step_by(QUERIES_PER_BLOCK) {
-            let count = QUERIES_PER_BLOCK.min(len - block);
-            let scores = self.scratch.scores.at_least(count * padded);
-            let rows = Rows {
-                data: &queries[block * query.stride..],
-                stride: query.stride,
-                count,
-            };
-            gemm::multiply::<A>(rows, head_dim, keys, scores, padded);
-            for (row, scores) in scores.chunks_exact_mut(padded).enumerate() {
-                let scores = &mut scores[..len];
-                match self.input.bias {
-                    None => scores.iter_mut().for_each(|score| *score *= scale),
-                    Some(bias) => {
-                        let of_head = &bias.data[self.head * (2 * bias.reach - 1)..];
-                        let of_query = &of_head[bias.reach - 1 - (block + row)..];
-                        for (score, &b) in scores.iter_mut().zip(of_query) {
-                            *score = A::mul_add(*score, scale, b);
-                        }
-                    }
-                }
-                softmax_in::<A>(scores);
-            }
-            let context = self.scratch.context.at_least(count * head_dim);
-            let rows = Rows {
-                data: scores,
+        let tiles = (BYTES_OF_SCORES / (4 * padded * S::TILE_ROWS)).max(1);
+        let blocks = len.div_ceil((tiles * S::TILE_ROWS).min(MAX_QUERIES));
+        let per_block = len.div_ceil(blocks);
+        for block in (0..len).step_by(per_block) {
+            let count = per_block.min(len - block);
+            let scores = &mut self.scratch.scores.at_least(count * padded)[..count * padded];
+            let product = Product {
+                x: Rows {
+                    data: &queries[block * query.stride..],
+                    stride: query.stride,
+                },
+                k: head_dim,
+                panels: keys,
+                epilogue: Epilogue::NONE,
+                out: &Disjoint::new(scores),
+                first: 0,
                 stride: padded,
-                count,
+                width: padded,
             };
-            gemm::multiply::<A>(rows, len, values, context, head_dim);
-            for (row, context) in context.chunks_exact(head_dim).enumerate() {
-                let start = (first + block + row) * heads * head_dim + self.head * head_dim;
-                // SAFETY: (row, head) belongs to the task of this sequence and head alone, which visits it once.
+            // SAFETY: the scores are this thread's own.
+            #[allow(
+                unsafe_code,
+                reason = "the loops of a product write through a shared output"
+            )]
+            unsafe {
+                product.run(s, 0..count, 0..padded / PANEL);
+            }
+
+            let mut sums = [0.0; MAX_QUERIES];
+            for (row, (scores, sum)) in scores.chunks_exact_mut(padded).zip(&mut sums).enumerate() {
+                let scores = &mut scores[..len];
+                *sum = match self.input.bias {
+                    None => exponentials(s, scores, scale),
+                    Some(bias) => {
+                        add_bias(s, scores, scale, bias.of(self.head, block + row));
+                        exponentials(s, scores, 1.0)
+                    }
+                };
+            }
+
+            let width = heads * head_dim;
+            let product = Product {
+                x: Rows {
+                    data: scores,
+                    stride: padded,
+                },
+                k: len,
+                panels: values,
+                epilogue: Epilogue::NONE,
+                out: self.out,
+                first: (first + block) * width + self.head * head_dim,
+                stride: width,
+                width: head_dim,
+            };
+            // SAFETY: the rows of this sequence in the columns of this head belong to this task alone.
+            #[allow(unsafe_code, reason = "heads write columns of rows they share")]
+            unsafe {
+                product.run(s, 0..count, 0..value_panels);
+            }
+            // Scores become shares here, where there are fewer numbers to divide.
+            for (row, sum) in sums[..count].iter().enumerate() {
+                // SAFETY: as above, and the product is done with its pieces.
                 #[allow(unsafe_code, reason = "heads write columns of rows they share")]
-                let slot = unsafe { self.out.piece(start, head_dim) };
-                slot.copy_from_slice(context);
+                let context = unsafe { self.out.piece(product.first + row * width, head_dim) };
+                softmax::scale(s, context, 1.0 / sum);
             }
         }
+    }
+}
+
+impl<'a> RelativeBias<'a> {
+    /// What is added to the scores of one query, from the first key on.
+    fn of(&self, head: usize, query: usize) -> &'a [f32] {
+        &self.data[head * (2 * self.reach - 1)..][self.reach - 1 - query..]
+    }
+}
+
+/// `scores * scale + bias`, in place.
+#[inline(always)]
+fn add_bias<S: Simd>(s: S, scores: &mut [f32], scale: f32, bias: &[f32]) {
+    let (scale, bias) = (s.splat(scale), &bias[..scores.len()]);
+    for (scores, bias) in scores.chunks_mut(LANES).zip(bias.chunks(LANES)) {
+        let sum = s.mul_add(s.load_some(scores, 0.0), scale, s.load_some(bias, 0.0));
+        s.store_some(sum, scores);
     }
 }
 

@@ -2,130 +2,119 @@
 
 use std::fmt;
 
+#[cfg(target_arch = "aarch64")]
+use super::simd::neon::Neon;
+use super::simd::{Kernel, Simd, portable::Portable};
+#[cfg(target_arch = "x86_64")]
+use super::simd::{avx2::Avx2, avx512::Avx512};
+
 /// A set of instructions that this processor is known to have.
 ///
-/// A value can only come from [`Cpu::detect`], [`Cpu::supported`] or [`Cpu::from_name`], which ask the processor; so
-/// whoever holds one may run code that needs those instructions.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cpu(Level);
+/// A value can only come from [`Cpu::detect`], [`Cpu::supported`] or [`Cpu::from_name`], which ask the processor.
+#[derive(Clone, Copy)]
+pub(crate) struct Cpu {
+    name: &'static str,
+    level: Level,
+}
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The vectors of a level, with its token where there is one.
+#[derive(Clone, Copy)]
 enum Level {
-    Portable,
+    Portable(Portable),
     #[cfg(target_arch = "x86_64")]
-    Avx2,
+    Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
 }
 
 /// Every level's name, best first; the names that [`Cpu::from_name`] takes.
-pub(crate) const NAMES: [&str; 2] = ["avx2", "portable"];
+///
+/// The levels with instructions for 8-bit products compute floats as the ones below them do.
+pub(crate) const NAMES: [&str; 7] = [
+    "avx512-vnni",
+    "avx512",
+    "avx2-vnni",
+    "avx2",
+    "neon-dotprod",
+    "neon",
+    "portable",
+];
 
 impl Cpu {
     /// The best that this processor has.
     pub(crate) fn detect() -> Self {
-        // The standard library asks the processor once and remembers.
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return Self(Level::Avx2);
-        }
-        Self(Level::Portable)
+        let found = NAMES.iter().find_map(|name| Self::from_name(name));
+        found.unwrap_or(Self {
+            name: "portable",
+            level: Level::Portable(Portable),
+        })
     }
 
     /// All that this processor has, best first; for suites that run on each.
     #[cfg(test)]
     pub(crate) fn supported() -> Vec<Self> {
-        NAMES
-            .iter()
-            .filter_map(|name| Self::from_name(name))
-            .collect()
+        let all = NAMES.iter();
+        all.filter_map(|name| Self::from_name(name)).collect()
     }
 
     /// The level of this name, if this processor has it.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "portable" => Some(Self(Level::Portable)),
-            // AVX2 is the top of today's list, so the processor has it exactly if it is the best it has.
-            "avx2" => Some(Self::detect()).filter(|cpu| cpu.name() == "avx2"),
-            _ => None,
-        }
+        // The standard library asks the processor once and remembers.
+        let level = match name {
+            "portable" => Level::Portable(Portable),
+            #[cfg(target_arch = "x86_64")]
+            "avx512-vnni" if is_x86_feature_detected!("avx512vnni") => {
+                Level::Avx512(Avx512::new()?)
+            }
+            #[cfg(target_arch = "x86_64")]
+            "avx512" => Level::Avx512(Avx512::new()?),
+            #[cfg(target_arch = "x86_64")]
+            "avx2-vnni" if is_x86_feature_detected!("avxvnni") => Level::Avx2(Avx2::new()?),
+            #[cfg(target_arch = "x86_64")]
+            "avx2" => Level::Avx2(Avx2::new()?),
+            #[cfg(target_arch = "aarch64")]
+            "neon-dotprod" if std::arch::is_aarch64_feature_detected!("dotprod") => {
+                Level::Neon(Neon::new()?)
+            }
+            #[cfg(target_arch = "aarch64")]
+            "neon" => Level::Neon(Neon::new()?),
+            _ => return None,
+        };
+        let name = NAMES.into_iter().find(|&known| known == name)?;
+        Some(Self { name, level })
     }
 
     /// The name of this level.
     pub(crate) fn name(self) -> &'static str {
-        match self.0 {
-            Level::Portable => "portable",
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => "avx2",
-        }
+        self.name
     }
 
     /// Runs a kernel, compiled for this level.
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        match self.0 {
-            Level::Portable => kernel.run::<Separate>(),
+        match self.level {
+            Level::Portable(token) => token.enter(kernel),
             #[cfg(target_arch = "x86_64")]
-            #[allow(
-                unsafe_code,
-                reason = "entering code for instructions found at run time"
-            )]
-            // SAFETY: a `Cpu` of this level only comes from `detect`, which found AVX2 and FMA on this processor, and
-            // a processor does not lose instructions while a program runs.
-            Level::Avx2 => unsafe { run_avx2(kernel) },
+            Level::Avx2(token) => token.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(token) => token.enter(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(token) => token.enter(kernel),
         }
+    }
+}
+
+impl PartialEq for Cpu {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
     }
 }
 
 impl fmt::Debug for Cpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run::<Fused>()
-}
-
-/// A loop nest that is compiled once for each instruction set.
-///
-/// `run` must be `#[inline(always)]`, and so must everything hot that it calls: what is inlined into the level's entry
-/// is compiled with the level's instructions, what is not is compiled for the oldest processor.
-pub(crate) trait Kernel {
-    /// What comes out.
-    type Output;
-
-    /// The work.
-    fn run<A: Arithmetic>(self) -> Self::Output;
-}
-
-/// The one operation that instruction sets differ in: a product and a sum, rounded once or twice.
-pub(crate) trait Arithmetic: Copy {
-    /// `a * b + c`.
-    fn mul_add(a: f32, b: f32, c: f32) -> f32;
-}
-
-/// Rounded once, by an instruction of its own.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy)]
-struct Fused;
-
-#[cfg(target_arch = "x86_64")]
-impl Arithmetic for Fused {
-    #[inline(always)]
-    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
-        a.mul_add(b, c)
-    }
-}
-
-/// Rounded twice. Without the instruction a fused product is a library call, and slow.
-#[derive(Clone, Copy)]
-struct Separate;
-
-impl Arithmetic for Separate {
-    #[inline(always)]
-    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
-        a * b + c
     }
 }
 

@@ -1,7 +1,8 @@
 //! Normalisation of rows.
 
+use super::Compute;
 use super::disjoint::Disjoint;
-use super::{Arithmetic, Compute, Kernel, LANES};
+use super::simd::{Kernel, LANES, Simd};
 
 /// Rows that one task normalises: enough work to be worth handing to a thread.
 const ROWS_PER_TASK: usize = 32;
@@ -72,15 +73,20 @@ impl Kernel for LayerNorm<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<A: Arithmetic>(self) {
+    fn run<S: Simd>(self, s: S) {
         let width = self.weight.len();
         for row in self.rows.chunks_exact_mut(width) {
-            let mean = sum(row, |x| x) / width as f32;
-            let variance = sum(row, |x| (x - mean) * (x - mean)) / width as f32;
-            let scale = 1.0 / (variance + self.eps).sqrt();
-            for ((x, &w), &b) in row.iter_mut().zip(self.weight).zip(self.bias) {
-                *x = A::mul_add((*x - mean) * scale, w, b);
-            }
+            let mean = sum_of(s, row, 0.0, |x| x) / width as f32;
+            let mean_lanes = s.splat(mean);
+            // Lanes past the end hold the mean, whose distance to itself adds nothing.
+            let variance = sum_of(s, row, mean, |x| {
+                let distance = s.sub(x, mean_lanes);
+                s.mul(distance, distance)
+            }) / width as f32;
+            let scale = s.splat(1.0 / (variance + self.eps).sqrt());
+            each(s, row, self.weight, self.bias, |x, weight, bias| {
+                s.mul_add(s.mul(s.sub(x, mean_lanes), scale), weight, bias)
+            });
         }
     }
 }
@@ -95,29 +101,43 @@ impl Kernel for NoNorm<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<A: Arithmetic>(self) {
+    fn run<S: Simd>(self, s: S) {
         for row in self.rows.chunks_exact_mut(self.weight.len()) {
-            for ((x, &w), &b) in row.iter_mut().zip(self.weight).zip(self.bias) {
-                *x = A::mul_add(*x, w, b);
-            }
+            each(s, row, self.weight, self.bias, |x, weight, bias| {
+                s.mul_add(x, weight, bias)
+            });
         }
     }
 }
 
-/// The sum of `term` over a row, in lanes that are added up at the end.
+/// The sum of `term` over a row, whose end is filled up with `fill`.
 #[inline(always)]
-fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0f32; LANES];
+fn sum_of<S: Simd>(s: S, row: &[f32], fill: f32, term: impl Fn(S::Floats) -> S::Floats) -> f32 {
+    let mut sum = s.splat(0.0);
     let (blocks, rest) = row.as_chunks::<LANES>();
     for block in blocks {
-        for (lane, &x) in lanes.iter_mut().zip(block) {
-            *lane += term(x);
-        }
+        sum = s.add(sum, term(s.load(block)));
     }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane += term(x);
+    if !rest.is_empty() {
+        sum = s.add(sum, term(s.load_some(rest, fill)));
     }
-    lanes.iter().sum()
+    s.sum(sum)
+}
+
+/// Replaces each number of a row by what `f` makes of it, its weight and its bias.
+#[inline(always)]
+fn each<S: Simd>(
+    s: S,
+    row: &mut [f32],
+    weight: &[f32],
+    bias: &[f32],
+    f: impl Fn(S::Floats, S::Floats, S::Floats) -> S::Floats,
+) {
+    let places = row.chunks_mut(LANES).zip(weight.chunks(LANES));
+    for ((some, weight), bias) in places.zip(bias.chunks(LANES)) {
+        let [x, weight, bias] = [&*some, weight, bias].map(|lanes| s.load_some(lanes, 0.0));
+        s.store_some(f(x, weight, bias), some);
+    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,8 @@
 //! one call that maps a file). The layers above call these functions; nothing here knows of BERT, of files or of
 //! tensors with names.
 //!
-//! A kernel is written once, in plain Rust over [`Arithmetic`], in loops that a compiler turns into vector
-//! instructions; [`Cpu::run`] compiles it again for each instruction set and picks the copy that this processor can
-//! run. Two properties hold for all of them:
+//! A kernel is written once, over vectors of sixteen floats ([`simd::Simd`]); [`Cpu::run`] picks the copy that was
+//! compiled for the instruction set at hand. Two properties hold for all of them:
 //!
 //! - each output is computed by one chain of operations whose order depends on the lengths only, so the result does
 //!   not depend on how many rows there are, on how work is cut, or on the number of threads;
@@ -19,12 +18,13 @@ pub(crate) mod cpu;
 mod disjoint;
 pub(crate) mod gemm;
 pub(crate) mod layer_norm;
-pub(crate) mod math;
+mod math;
+pub(crate) mod simd;
 pub(crate) mod softmax;
 pub(crate) mod threads;
 
 pub(crate) use activation::Activation;
-pub(crate) use cpu::{Arithmetic, Cpu, Kernel};
+pub(crate) use cpu::Cpu;
 pub(crate) use threads::Threads;
 
 /// What a computation runs on: an instruction set, and threads.
@@ -44,6 +44,3 @@ impl Compute {
         }
     }
 }
-
-/// Lanes that every reduction keeps apart, whatever the register width: part of the fixed order of summation.
-pub(crate) const LANES: usize = 16;

@@ -6,10 +6,10 @@ use crate::kernels::aligned::AlignedFloats;
 /// Weights of a dense layer, (n, k), in panels of 16 output channels.
 #[derive(Debug, Clone)]
 pub(crate) struct PackedWeights {
-    pub(super) n: usize,
-    pub(super) k: usize,
+    n: usize,
+    k: usize,
     /// `[n / 16][k][16]`; channels past n are zero.
-    pub(super) panels: AlignedFloats,
+    panels: AlignedFloats,
 }
 
 impl PackedWeights {
@@ -29,6 +29,11 @@ impl PackedWeights {
     /// Input channels.
     pub(crate) fn k(&self) -> usize {
         self.k
+    }
+
+    /// `[n / 16][k][16]`.
+    pub(super) fn panels(&self) -> &[f32] {
+        &self.panels
     }
 }
 

@@ -1,99 +1,153 @@
-//! The innermost loop: a few rows by one panel, in registers.
+//! The micro-kernel: a few rows by one or two panels, in registers.
 
-use super::{Arithmetic, PANEL, ROWS_PER_TILE};
+use super::PANEL;
+use super::product::Product;
+use crate::kernels::Activation;
+use crate::kernels::simd::{Kernel, LANES, Simd};
 
-/// Up to [`ROWS_PER_TILE`] rows of activations against one panel of weights.
-pub(super) struct Tile<'a> {
-    /// From the first row on.
-    pub(super) x: &'a [f32],
-    /// From one row's start to the next.
-    pub(super) stride: usize,
-    /// 1 to [`ROWS_PER_TILE`].
-    pub(super) rows: usize,
-    /// (k, 16).
-    pub(super) panel: &'a [[f32; PANEL]],
+/// Where a tile is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Its first row.
+    pub(super) row: usize,
+    /// Its first panel.
+    pub(super) panel: usize,
+    /// How many of its columns are stored.
+    pub(super) width: usize,
+    /// Which of how many tiles of these panels it is: each asks ahead of time for its share of the panels that follow.
+    pub(super) turn: (usize, usize),
 }
 
-impl Tile<'_> {
-    /// Each row's 16 sums; zeros for rows that the tile does not have.
-    ///
-    /// An array and no callback: a closure is compiled without the level's instructions wherever the compiler does not
-    /// inline it, and then each fused product is a library call.
-    #[inline(always)]
-    pub(super) fn compute<A: Arithmetic>(&self) -> [[f32; PANEL]; ROWS_PER_TILE] {
-        match self.rows {
-            1 => self.of_height::<A, 1>(),
-            2 => self.of_height::<A, 2>(),
-            3 => self.of_height::<A, 3>(),
-            4 => self.of_height::<A, 4>(),
-            5 => self.of_height::<A, 5>(),
-            _ => self.of_height::<A, ROWS_PER_TILE>(),
-        }
-    }
-
-    #[inline(always)]
-    fn of_height<A: Arithmetic, const MR: usize>(&self) -> [[f32; PANEL]; ROWS_PER_TILE] {
-        let mut tile = [[0.0; PANEL]; ROWS_PER_TILE];
-        tile[..MR].copy_from_slice(&sums::<A, MR>(self.x, self.stride, self.panel));
-        tile
-    }
+/// `R` rows by `P` panels of a product, with bias, and the residual where no activation comes between.
+///
+/// One step of k loads P vectors of weights, spreads each row's activation over a vector, and does R x P fused
+/// products: 26 of them for 13 rows by 2 panels, which AVX-512 starts at two a cycle.
+pub(super) struct Tile<'a, const R: usize, const P: usize> {
+    pub(super) product: &'a Product<'a>,
+    pub(super) place: Place,
 }
 
-#[inline(always)]
-fn sums<A: Arithmetic, const MR: usize>(
-    x: &[f32],
-    stride: usize,
-    panel: &[[f32; PANEL]],
-) -> [[f32; PANEL]; MR] {
-    let k = panel.len();
-    let rows: [&[f32]; MR] = std::array::from_fn(|row| &x[row * stride..][..k]);
-    let mut sums = [[0.0; PANEL]; MR];
-    for (step, weights) in panel.iter().enumerate() {
-        for (row, sums) in rows.iter().zip(&mut sums) {
-            let activation = row[step];
-            for (sum, &weight) in sums.iter_mut().zip(weights) {
-                *sum = A::mul_add(activation, weight, *sum);
+impl<const R: usize, const P: usize> Kernel for Tile<'_, R, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { product, place } = self;
+        let sums: [[S::Floats; P]; R] = self.sums(s);
+        let identity = product.epilogue.activation == Activation::Identity;
+        let residual = product.epilogue.residual.filter(|_| identity);
+        for (index, sums) in sums.iter().enumerate() {
+            let start = place.start(product, index);
+            // SAFETY: see `Product::run`, whose caller gave it these rows and columns; the piece is dropped at once.
+            #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+            let out = unsafe { product.out.piece(start, place.width) };
+            for (at, (&sum, out)) in sums.iter().zip(out.chunks_mut(LANES)).enumerate() {
+                let mut sum = sum;
+                if let Some(bias) = product.epilogue.bias {
+                    let bias = &bias[(place.panel + at) * PANEL..][..out.len()];
+                    sum = s.add(sum, s.load_some(bias, 0.0));
+                }
+                if let Some(residual) = residual {
+                    let residual = &residual[start + at * PANEL..][..out.len()];
+                    sum = s.add(sum, s.load_some(residual, 0.0));
+                }
+                s.store_some(sum, out);
             }
         }
     }
-    sums
 }
 
-/// Cuts rows into tiles of even height: 8 rows are 4 + 4, not 6 + 2, since a low tile is paid like a high one.
-#[inline(always)]
-pub(super) fn tiles(rows: std::ops::Range<usize>) -> impl Iterator<Item = std::ops::Range<usize>> {
-    let count = rows.len().div_ceil(ROWS_PER_TILE);
-    let (height, higher) = match count {
-        0 => (0, 0),
-        _ => (rows.len() / count, rows.len() % count),
-    };
-    (0..count).map(move |tile| {
-        let start = rows.start + tile * height + tile.min(higher);
-        start..start + height + usize::from(tile < higher)
-    })
-}
+impl<const R: usize, const P: usize> Tile<'_, R, P> {
+    #[inline(always)]
+    fn sums<S: Simd>(&self, s: S) -> [[S::Floats; P]; R] {
+        let Self { product, place } = self;
+        let k = product.k;
+        let mut rows = [&product.x.data[..0]; R];
+        for (index, row) in rows.iter_mut().enumerate() {
+            *row = &product.x.data[(place.row + index) * product.x.stride..][..k];
+        }
+        let all = product.panels.as_chunks::<PANEL>().0;
+        let mut panels = [&all[..0]; P];
+        for (index, panel) in panels.iter_mut().enumerate() {
+            *panel = &all[(place.panel + index) * k..][..k];
+        }
+        // What follows the last of these panels; beyond the end of all, where nothing is, asking does no harm. The tiles
+        // share the asking evenly, a whole line each step if there is one tile, half a line if there are two: memory
+        // is slower than the first tile, and idle afterwards.
+        let next = panels[P - 1].as_ptr_range().end.cast::<f32>();
+        let (turn, turns) = place.turn;
+        let stride = PANEL.div_ceil(turns);
+        let next = next.wrapping_add(turn * k * stride);
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tiles_cover_the_rows_evenly() {
-        for rows in 0..100 {
-            let mut next = 7;
-            let mut heights = Vec::new();
-            for tile in tiles(7..7 + rows) {
-                assert_eq!(tile.start, next);
-                next = tile.end;
-                heights.push(tile.len());
+        let mut sums = [[s.splat(0.0); P]; R];
+        for step in 0..k {
+            let mut weights = [s.splat(0.0); P];
+            for (index, weights) in weights.iter_mut().enumerate() {
+                *weights = s.load(&panels[index][step]);
+                s.prefetch(next.wrapping_add(index * k * PANEL + step * stride));
             }
-            assert_eq!(next, 7 + rows);
-            assert!(heights.iter().all(|&h| (1..=ROWS_PER_TILE).contains(&h)));
-            let (least, most) = (heights.iter().min(), heights.iter().max());
-            assert!(
-                most.zip(least)
-                    .is_none_or(|(most, least)| most - least <= 1)
-            );
+            for (row, sums) in rows.iter().zip(&mut sums) {
+                let activation = s.splat(row[step]);
+                for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                    *sum = s.in_order(s.mul_add(activation, weights, *sum));
+                }
+            }
+        }
+        sums
+    }
+}
+
+impl Place {
+    /// Where in the output a row of the tile starts.
+    #[inline(always)]
+    fn start(&self, product: &Product<'_>, row: usize) -> usize {
+        product.first + (self.row + row) * product.stride + self.panel * PANEL
+    }
+}
+
+/// Activation and residual of a tile that is stored already and still in the nearest cache.
+///
+/// Apart from [`Tile`], whose registers are full, and so compiled once and not for every shape.
+pub(super) struct Finish<'a> {
+    pub(super) product: &'a Product<'a>,
+    pub(super) place: Place,
+    pub(super) height: usize,
+}
+
+impl Kernel for Finish<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // One loop a function, so that the choice is made once.
+        use Activation::{Gelu, GeluTanh, Identity, Relu, Tanh};
+        match self.product.epilogue.activation {
+            Identity => self.map(s, |x| x),
+            Gelu => self.map(s, |x| Gelu.of(s, x)),
+            GeluTanh => self.map(s, |x| GeluTanh.of(s, x)),
+            Relu => self.map(s, |x| Relu.of(s, x)),
+            Tanh => self.map(s, |x| Tanh.of(s, x)),
+        }
+    }
+}
+
+impl Finish<'_> {
+    #[inline(always)]
+    fn map<S: Simd>(&self, s: S, activation: impl Fn(S::Floats) -> S::Floats) {
+        let Self { product, place, .. } = self;
+        for row in 0..self.height {
+            let start = place.start(product, row);
+            // SAFETY: as in `Tile`.
+            #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+            let out = unsafe { product.out.piece(start, place.width) };
+            for (at, out) in out.chunks_mut(LANES).enumerate() {
+                let mut x = activation(s.load_some(out, 0.0));
+                if let Some(residual) = product.epilogue.residual {
+                    let residual = &residual[start + at * PANEL..][..out.len()];
+                    x = s.add(x, s.load_some(residual, 0.0));
+                }
+                s.store_some(x, out);
+            }
         }
     }
 }

@@ -1,0 +1,145 @@
+//! The loops around the micro-kernel: rows by panels, in tiles.
+
+use std::ops::Range;
+
+use super::tile::{Finish, Place, Tile};
+use super::{Epilogue, PANEL};
+use crate::kernels::Activation;
+use crate::kernels::disjoint::Disjoint;
+use crate::kernels::simd::Simd;
+
+/// Rows at a fixed distance in a larger matrix.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::kernels) struct Rows<'a> {
+    /// From the first row's first number on.
+    pub(in crate::kernels) data: &'a [f32],
+    /// From one row's start to the next.
+    pub(in crate::kernels) stride: usize,
+}
+
+/// A product inside a kernel: one task, one thread.
+pub(in crate::kernels) struct Product<'a> {
+    /// Rows of k numbers.
+    pub(in crate::kernels) x: Rows<'a>,
+    pub(in crate::kernels) k: usize,
+    /// `[panels][k][16]`.
+    pub(in crate::kernels) panels: &'a [f32],
+    pub(in crate::kernels) epilogue: Epilogue<'a>,
+    pub(in crate::kernels) out: &'a Disjoint<'a>,
+    /// Where the first row's output starts in `out`,
+    pub(in crate::kernels) first: usize,
+    /// how far it is from one row's output to the next,
+    pub(in crate::kernels) stride: usize,
+    /// and how many columns it has; the panels may have more.
+    pub(in crate::kernels) width: usize,
+}
+
+impl Product<'_> {
+    /// Computes some rows by some panels.
+    ///
+    /// Panels are the outer loop, so that each weight is read once; few rows are bound by that reading, and so tiles
+    /// ask for the next panel's weights ahead of time.
+    ///
+    /// # Safety
+    /// While it runs, nobody else may hold a piece of `out` in these rows and columns.
+    #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+    #[inline(always)]
+    pub(in crate::kernels) unsafe fn run<S: Simd>(
+        &self,
+        s: S,
+        rows: Range<usize>,
+        panels: Range<usize>,
+    ) {
+        let mut panel = panels.start;
+        while panel < panels.end {
+            let wide = S::TILE_PANELS.min(panels.end - panel);
+            let width = (wide * PANEL).min(self.width - panel * PANEL);
+            let turns = rows.len().div_ceil(S::TILE_ROWS);
+            for (turn, rows) in tiles(rows.clone(), S::TILE_ROWS).enumerate() {
+                let height = rows.len();
+                let place = Place {
+                    row: rows.start,
+                    panel,
+                    width,
+                    turn: (turn, turns),
+                };
+                // SAFETY: a tile's rows and columns are among those that the caller promised, and one tile is
+                // finished before the next begins.
+                unsafe { self.tile(s, height, wide, place) };
+                if self.epilogue.activation != Activation::Identity {
+                    s.enter(Finish {
+                        product: self,
+                        place,
+                        height,
+                    });
+                }
+            }
+            panel += wide;
+        }
+    }
+
+    /// Computes one tile, by the micro-kernel of its shape.
+    ///
+    /// # Safety
+    /// As [`run`](Self::run), for the tile's rows and columns.
+    #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+    #[inline(always)]
+    unsafe fn tile<S: Simd>(&self, s: S, height: usize, wide: usize, place: Place) {
+        /// The arms that a level can reach; the rest falls away when it is compiled.
+        macro_rules! shapes {
+            ($($rows:literal)*) => {
+                match (height, wide) {
+                    $(($rows, 1) if $rows <= S::TILE_ROWS => {
+                        s.enter(Tile::<$rows, 1> { product: self, place });
+                    })*
+                    $(($rows, 2) if $rows <= S::TILE_ROWS && S::TILE_PANELS == 2 => {
+                        s.enter(Tile::<$rows, 2> { product: self, place });
+                    })*
+                    _ => unreachable!("a tile of {height} rows by {wide} panels"),
+                }
+            };
+        }
+        shapes!(1 2 3 4 5 6 7 8 9 10 11 12 13);
+    }
+}
+
+/// Cuts rows into tiles of even height: 16 rows are 8 + 8, not 13 + 3, since a low tile is paid like a high one.
+#[inline(always)]
+fn tiles(rows: Range<usize>, highest: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = rows.len().div_ceil(highest);
+    let (height, higher) = match count {
+        0 => (0, 0),
+        _ => (rows.len() / count, rows.len() % count),
+    };
+    (0..count).map(move |tile| {
+        let start = rows.start + tile * height + tile.min(higher);
+        start..start + height + usize::from(tile < higher)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_cover_the_rows_evenly() {
+        for highest in [1, 2, 6, 13] {
+            for rows in 0..100 {
+                let mut next = 7;
+                let mut heights = Vec::new();
+                for tile in tiles(7..7 + rows, highest) {
+                    assert_eq!(tile.start, next);
+                    next = tile.end;
+                    heights.push(tile.len());
+                }
+                assert_eq!(next, 7 + rows);
+                assert!(heights.iter().all(|&h| (1..=highest).contains(&h)));
+                let (least, most) = (heights.iter().min(), heights.iter().max());
+                assert!(
+                    most.zip(least)
+                        .is_none_or(|(most, least)| most - least <= 1)
+                );
+            }
+        }
+    }
+}

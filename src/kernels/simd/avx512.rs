@@ -1,0 +1,167 @@
+//! AVX-512: sixteen floats are one register, of which there are 32.
+#![allow(
+    unsafe_code,
+    reason = "instructions are reached through unsafe functions"
+)]
+
+use std::arch::asm;
+use std::arch::x86_64::*;
+
+use super::{Kernel, LANES, Simd};
+
+/// Proof that this processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    /// The token, if this processor has the instructions.
+    pub(crate) fn new() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma");
+        has.then_some(Self(()))
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+fn enter<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
+    kernel.run(token)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn in_order(mut x: __m512) -> __m512 {
+    // SAFETY: no instruction, only a comment, which takes a register and gives it back as it is. That it might also
+    // touch memory, for all the compiler knows, is what keeps later loads behind it.
+    unsafe { asm!("/* {} */", inout(zmm_reg) x, options(nostack, preserves_flags)) };
+    x
+}
+
+/// Calls instructions of the level.
+macro_rules! with {
+    ($call:expr) => {
+        // SAFETY: the token at hand was made by `Avx512::new`, which found the instructions on this processor.
+        // Addresses come from references to sixteen floats, which unaligned loads and stores may touch whole.
+        unsafe { $call }
+    };
+}
+
+impl Simd for Avx512 {
+    type Floats = __m512;
+
+    // 13 x 2 accumulators, two registers of weights and one for an activation: 29 of 32.
+    const TILE_ROWS: usize = 13;
+    const TILE_PANELS: usize = 2;
+
+    #[inline(always)]
+    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+        with!(enter(self, kernel))
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        with!(_mm512_set1_ps(x))
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> __m512 {
+        with!(_mm512_loadu_ps(from.as_ptr()))
+    }
+
+    #[inline(always)]
+    fn store(self, x: __m512, to: &mut [f32; LANES]) {
+        with!(_mm512_storeu_ps(to.as_mut_ptr(), x))
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        with!(_mm512_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        with!(_mm512_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        with!(_mm512_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn div(self, a: __m512, b: __m512) -> __m512 {
+        with!(_mm512_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        with!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        with!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn minus_abs(self, x: __m512) -> __m512 {
+        with!(_mm512_or_ps(self.splat(-0.0), x))
+    }
+
+    #[inline(always)]
+    fn by_sign(self, of: __m512, minus: __m512, plus: __m512) -> __m512 {
+        with!(_mm512_mask_blend_ps(
+            _mm512_movepi32_mask(_mm512_castps_si512(of)),
+            plus,
+            minus
+        ))
+    }
+
+    #[inline(always)]
+    fn times_power_of_two(self, x: __m512, shifted: __m512) -> __m512 {
+        with!(_mm512_castsi512_ps(_mm512_add_epi32(
+            _mm512_castps_si512(x),
+            _mm512_slli_epi32::<23>(_mm512_castps_si512(shifted)),
+        )))
+    }
+
+    #[inline(always)]
+    fn sum(self, x: __m512) -> f32 {
+        with!({
+            let eight = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
+            let four = _mm_add_ps(
+                _mm256_castps256_ps128(eight),
+                _mm256_extractf128_ps::<1>(eight),
+            );
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+
+    #[inline(always)]
+    fn largest(self, x: __m512) -> f32 {
+        with!({
+            let eight = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
+            let four = _mm_max_ps(
+                _mm256_castps256_ps128(eight),
+                _mm256_extractf128_ps::<1>(eight),
+            );
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+
+    #[inline(always)]
+    fn in_order(self, x: __m512) -> __m512 {
+        with!(in_order(x))
+    }
+
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        // SAFETY: a prefetch is a hint: it reads nothing, and an address that is not there does no harm.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+}

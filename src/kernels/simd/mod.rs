@@ -1,0 +1,212 @@
+//! Vectors of sixteen floats, on every instruction set.
+//!
+//! A kernel is written once over [`Simd`] and compiled for each level: sixteen lanes are one AVX-512 register, two of
+//! AVX2, four of NEON, and an array that the compiler deals with anywhere else. Each level is a file here and a token:
+//! a value of its type is proof that this processor has the level's instructions, since only the constructors that
+//! [`Cpu`](super::Cpu) calls after asking the processor make one.
+//!
+//! Nothing here knows what the numbers are. Lanes never meet but in [`sum`](Simd::sum) and [`largest`](Simd::largest),
+//! whose order is the same on every level.
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
+pub(super) mod portable;
+
+/// Lanes of a vector, output channels of a panel, and the grain in which every reduction is ordered.
+pub(crate) const LANES: usize = 16;
+
+/// A loop nest that is compiled once for each instruction set.
+///
+/// `run` must be `#[inline(always)]`, and so must everything hot that it calls: what is inlined into a level's entry is
+/// compiled with the level's instructions, what is not is compiled for the oldest processor.
+pub(crate) trait Kernel {
+    /// What comes out.
+    type Output;
+
+    /// The work.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// The operations of a level on vectors of [`LANES`] floats.
+///
+/// Products and sums are IEEE 754 single precision, rounded to nearest; NaN passes through all but `largest`.
+pub(crate) trait Simd: Copy {
+    /// Sixteen floats.
+    type Floats: Copy;
+
+    /// Rows of the highest tile of a matrix product whose accumulators stay in registers,
+    const TILE_ROWS: usize;
+    /// and panels of the widest: 1 or 2.
+    const TILE_PANELS: usize;
+
+    /// Runs a kernel in a function of its own that is compiled for this level.
+    fn enter<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// The same number in all lanes.
+    fn splat(self, x: f32) -> Self::Floats;
+    /// Sixteen floats from memory.
+    fn load(self, from: &[f32; LANES]) -> Self::Floats;
+    /// Sixteen floats to memory.
+    fn store(self, x: Self::Floats, to: &mut [f32; LANES]);
+    /// `a + b`.
+    fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `a - b`.
+    fn sub(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `a * b`.
+    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `a / b`.
+    fn div(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `a * b + c`, rounded once where the level has an instruction for it, else twice.
+    fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+    /// The greater of both; NaN where `b` is NaN.
+    fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// `-|x|`.
+    fn minus_abs(self, x: Self::Floats) -> Self::Floats;
+    /// `minus` in the lanes where `of` has a minus sign, `plus` in the others.
+    fn by_sign(self, of: Self::Floats, minus: Self::Floats, plus: Self::Floats) -> Self::Floats;
+    /// `x * 2^k`, where the low bits of `shifted` hold k as `1.5 * 2^23 + k` has them, and the result is normal.
+    fn times_power_of_two(self, x: Self::Floats, shifted: Self::Floats) -> Self::Floats;
+    /// The sum of all lanes: lane i and lane i + 8, then i + 4, i + 2, i + 1.
+    fn sum(self, x: Self::Floats) -> f32;
+    /// The greatest lane; which, if one is NaN, is not said.
+    fn largest(self, x: Self::Floats) -> f32;
+    /// `x`, computed before anything that stands behind in the program is begun.
+    ///
+    /// A compiler fetches what a loop's body needs as early as it can; where nearly all registers are taken, that
+    /// throws the others out. This costs no instruction; levels whose compiler does well without it do nothing.
+    #[inline(always)]
+    fn in_order(self, x: Self::Floats) -> Self::Floats {
+        x
+    }
+    /// Asks for the cache line at an address to be brought near. Any address will do.
+    fn prefetch(self, at: *const f32);
+
+    /// The floats of a slice of at most sixteen, and `fill` in the lanes that it does not have.
+    #[inline(always)]
+    fn load_some(self, from: &[f32], fill: f32) -> Self::Floats {
+        match from.first_chunk() {
+            Some(whole) => self.load(whole),
+            None => {
+                let mut lanes = [fill; LANES];
+                lanes[..from.len()].copy_from_slice(from);
+                self.load(&lanes)
+            }
+        }
+    }
+
+    /// As many lanes as a slice of at most sixteen has room for.
+    #[inline(always)]
+    fn store_some(self, x: Self::Floats, to: &mut [f32]) {
+        match to.first_chunk_mut() {
+            Some(whole) => self.store(x, whole),
+            None => {
+                let mut lanes = [0.0; LANES];
+                self.store(x, &mut lanes);
+                to.copy_from_slice(&lanes[..to.len()]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Cpu;
+
+    const A: [f32; LANES] = [
+        0.0, -1.5, 2.25, -3.0, 4.0, 5.5, -6.0, 7.0, 8.0, -9.25, 10.0, 11.0, -12.5, 13.0, 14.0, 15.0,
+    ];
+    const B: [f32; LANES] = [
+        1.0, 2.0, -2.0, 4.0, -0.5, 3.0, 7.0, -8.0, 0.25, 9.0, -1.0, 2.5, 6.0, -4.0, 1.5, -3.0,
+    ];
+
+    struct Operations;
+
+    impl Kernel for Operations {
+        type Output = Vec<[f32; LANES]>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Self::Output {
+            let (a, b) = (s.load(&A), s.load(&B));
+            let mut out = Vec::new();
+            for x in [
+                s.add(a, b),
+                s.sub(a, b),
+                s.mul(a, b),
+                s.div(a, b),
+                s.mul_add(a, b, s.splat(0.5)),
+                s.max(a, b),
+                s.minus_abs(a),
+                s.by_sign(a, b, s.splat(2.0)),
+                s.times_power_of_two(b, s.splat(12_582_912.0 - 3.0)),
+                s.splat(s.sum(a)),
+                s.splat(s.largest(a)),
+                s.load_some(&A[..5], 7.0),
+                s.load_some(&A, 7.0),
+            ] {
+                let mut lanes = [f32::NAN; LANES];
+                s.store_some(x, &mut lanes);
+                out.push(lanes);
+            }
+            let mut lanes = [9.0; LANES];
+            s.store_some(a, &mut lanes[..3]);
+            out.push(lanes);
+            s.prefetch(std::ptr::null());
+            out
+        }
+    }
+
+    #[test]
+    fn every_level_does_what_its_operations_say() {
+        let by = |f: fn(f32, f32) -> f32| -> [f32; LANES] {
+            std::array::from_fn(|lane| f(A[lane], B[lane]))
+        };
+        // All exact in single precision, so fused or not, in any order, they are these numbers.
+        let mut expected = vec![
+            by(|a, b| a + b),
+            by(|a, b| a - b),
+            by(|a, b| a * b),
+            by(|a, b| a / b),
+            by(|a, b| a * b + 0.5),
+            by(f32::max),
+            by(|a, _| -a.abs()),
+            by(|a, b| if a.is_sign_negative() { b } else { 2.0 }),
+            by(|_, b| b / 8.0),
+            [A.iter().sum(); LANES],
+            [15.0; LANES],
+        ];
+        let mut some = [7.0; LANES];
+        some[..5].copy_from_slice(&A[..5]);
+        let mut stored = [9.0; LANES];
+        stored[..3].copy_from_slice(&A[..3]);
+        expected.extend([some, A, stored]);
+        for cpu in Cpu::supported() {
+            assert_eq!(cpu.run(Operations), expected, "{cpu:?}");
+        }
+    }
+
+    struct NotNumbers;
+
+    impl Kernel for NotNumbers {
+        type Output = [f32; LANES];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Self::Output {
+            let mut out = [0.0; LANES];
+            let (one, nan) = (s.splat(1.0), s.splat(f32::NAN));
+            s.store(s.max(one, nan), &mut out);
+            out
+        }
+    }
+
+    #[test]
+    fn a_bound_lets_nan_through() {
+        for cpu in Cpu::supported() {
+            assert!(cpu.run(NotNumbers).iter().all(|x| x.is_nan()), "{cpu:?}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Any processor: arrays, and whatever the compiler makes of them.
+
+use super::{Kernel, LANES, Simd};
+
+/// The level that is always there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Portable;
+
+#[inline(always)]
+fn map(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
+    let mut out = [0.0; LANES];
+    for lane in 0..LANES {
+        out[lane] = f(a[lane], b[lane]);
+    }
+    out
+}
+
+impl Simd for Portable {
+    type Floats = [f32; LANES];
+
+    // 2 x 16 accumulators are 8 of SSE2's 16 registers; a third row would leave none for the weights.
+    const TILE_ROWS: usize = 2;
+    const TILE_PANELS: usize = 1;
+
+    #[inline(always)]
+    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::Floats {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> Self::Floats {
+        *from
+    }
+
+    #[inline(always)]
+    fn store(self, x: Self::Floats, to: &mut [f32; LANES]) {
+        *to = x;
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        map(a, b, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        map(a, b, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        map(a, b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        map(a, b, |a, b| a / b)
+    }
+
+    // Rounded twice: without an instruction of its own a fused product is a library call, and slow.
+    #[inline(always)]
+    fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats {
+        self.add(self.mul(a, b), c)
+    }
+
+    // Not `f32::max`, which gives the number where one of both is NaN.
+    #[inline(always)]
+    fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        map(a, b, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn minus_abs(self, x: Self::Floats) -> Self::Floats {
+        map(x, x, |x, _| -x.abs())
+    }
+
+    #[inline(always)]
+    fn by_sign(self, of: Self::Floats, minus: Self::Floats, plus: Self::Floats) -> Self::Floats {
+        let mut out = plus;
+        for lane in 0..LANES {
+            out[lane] = if of[lane].is_sign_negative() {
+                minus[lane]
+            } else {
+                plus[lane]
+            };
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn times_power_of_two(self, x: Self::Floats, shifted: Self::Floats) -> Self::Floats {
+        map(x, shifted, |x, k| {
+            f32::from_bits(x.to_bits().wrapping_add(k.to_bits() << 23))
+        })
+    }
+
+    #[inline(always)]
+    fn sum(self, mut x: Self::Floats) -> f32 {
+        for half in [8, 4, 2, 1] {
+            for lane in 0..half {
+                x[lane] += x[lane + half];
+            }
+        }
+        x[0]
+    }
+
+    #[inline(always)]
+    fn largest(self, mut x: Self::Floats) -> f32 {
+        for half in [8, 4, 2, 1] {
+            for lane in 0..half {
+                x[lane] = if x[lane] > x[lane + half] {
+                    x[lane]
+                } else {
+                    x[lane + half]
+                };
+            }
+        }
+        x[0]
+    }
+
+    #[inline(always)]
+    fn prefetch(self, _: *const f32) {}
+}

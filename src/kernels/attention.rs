@@ -124,6 +124,7 @@ impl Kernel for OneHead<'_> {
         let values = self.scratch.values.at_least(value_panels * PANEL * len);
         let value = self.input.value;
         pack_columns(
+            s,
             strided(value, head(value), len, head_dim),
             value.stride,
             head_dim,
@@ -229,14 +230,20 @@ fn strided(projection: Projection<'_>, start: usize, len: usize, head_dim: usize
 
 /// Packs `columns` columns of `len` rows, `stride` apart, as weights of (columns, len): `[columns / 16][len][16]`.
 #[inline(always)]
-fn pack_columns(rows: &[f32], stride: usize, columns: usize, len: usize, panels: &mut [f32]) {
+fn pack_columns<S: Simd>(
+    s: S,
+    rows: &[f32],
+    stride: usize,
+    columns: usize,
+    len: usize,
+    panels: &mut [f32],
+) {
     for (index, panel) in panels.chunks_exact_mut(PANEL * len).enumerate() {
         let column = index * PANEL;
         let width = PANEL.min(columns - column);
         for (row, lanes) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
-            let start = row * stride + column;
-            lanes[..width].copy_from_slice(&rows[start..start + width]);
-            lanes[width..].fill(0.0);
+            let from = &rows[row * stride + column..][..width];
+            s.store(s.load_some(from, 0.0), lanes);
         }
     }
 }

@@ -36,22 +36,37 @@ impl<const R: usize, const P: usize> Kernel for Tile<'_, R, P> {
         let sums: [[S::Floats; P]; R] = self.sums(s);
         let identity = product.epilogue.activation == Activation::Identity;
         let residual = product.epilogue.residual.filter(|_| identity);
+        let mut bias = [s.splat(0.0); P];
+        if let Some(all) = product.epilogue.bias {
+            let of_tile = &all[place.panel * PANEL..][..place.width];
+            for (bias, of_panel) in bias.iter_mut().zip(of_tile.chunks(LANES)) {
+                *bias = s.load_some(of_panel, 0.0);
+            }
+        }
         for (index, sums) in sums.iter().enumerate() {
             let start = place.start(product, index);
             // SAFETY: see `Product::run`, whose caller gave it these rows and columns; the piece is dropped at once.
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
             let out = unsafe { product.out.piece(start, place.width) };
-            for (at, (&sum, out)) in sums.iter().zip(out.chunks_mut(LANES)).enumerate() {
-                let mut sum = sum;
-                if let Some(bias) = product.epilogue.bias {
-                    let bias = &bias[(place.panel + at) * PANEL..][..out.len()];
-                    sum = s.add(sum, s.load_some(bias, 0.0));
+            let residual = residual.map(|all| &all[start..][..place.width]);
+            if let (whole, []) = out.as_chunks_mut::<LANES>() {
+                let residual = residual.map(|residual| residual.as_chunks::<LANES>().0);
+                for (at, out) in whole.iter_mut().enumerate().take(P) {
+                    let mut sum = s.add(sums[at], bias[at]);
+                    if let Some(residual) = residual {
+                        sum = s.add(sum, s.load(&residual[at]));
+                    }
+                    s.store(sum, out);
                 }
-                if let Some(residual) = residual {
-                    let residual = &residual[start + at * PANEL..][..out.len()];
-                    sum = s.add(sum, s.load_some(residual, 0.0));
+            } else {
+                for (at, out) in out.chunks_mut(LANES).enumerate().take(P) {
+                    let mut sum = s.add(sums[at], bias[at]);
+                    if let Some(residual) = residual {
+                        let residual = &residual[at * LANES..][..out.len()];
+                        sum = s.add(sum, s.load_some(residual, 0.0));
+                    }
+                    s.store_some(sum, out);
                 }
-                s.store_some(sum, out);
             }
         }
     }

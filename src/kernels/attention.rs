@@ -60,7 +60,7 @@ pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32
         assert!(longest.is_none_or(|longest| longest <= bias.reach));
     }
     let out = Disjoint::new(out);
-    compute.threads.run(
+    compute.team.run(
         sequences * input.heads,
         Scratch::default,
         |scratch, task| {
@@ -315,10 +315,7 @@ mod tests {
                 for cpu in Cpu::supported() {
                     let mut first_out: Option<Vec<f32>> = None;
                     for threads in [1, 4] {
-                        let compute = Compute {
-                            cpu,
-                            threads: Threads::new(threads).unwrap(),
-                        };
+                        let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
                         let mut out = vec![f32::NAN; rows * width];
                         attention(&compute, &input, &mut out);
                         for sequence in 0..starts.len() - 1 {

@@ -48,7 +48,7 @@ fn each_rows(
     let count = rows.len() / width;
     assert_eq!(rows.len(), count * width, "rows of width {width}");
     let out = Disjoint::new(rows);
-    compute.threads.run(
+    compute.team.run(
         count.div_ceil(ROWS_PER_TASK),
         || (),
         |(), task| {
@@ -165,10 +165,7 @@ mod tests {
     fn agrees_with_f64_at_every_width_and_thread_count() {
         for cpu in Cpu::supported() {
             for threads in [1, 3] {
-                let compute = Compute {
-                    cpu,
-                    threads: Threads::new(threads).unwrap(),
-                };
+                let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
                 for width in [1, 2, 15, 16, 17, 36, 312, 384, 1024] {
                     let weight: Vec<f32> = (0..width).map(|i| 1.0 + (i % 5) as f32 * 0.1).collect();
                     let bias: Vec<f32> = (0..width).map(|i| (i % 7) as f32 * 0.2 - 0.5).collect();

@@ -21,17 +21,37 @@ pub(crate) mod layer_norm;
 mod math;
 pub(crate) mod simd;
 pub(crate) mod softmax;
+mod team;
 pub(crate) mod threads;
 
 pub(crate) use activation::Activation;
 pub(crate) use cpu::Cpu;
 pub(crate) use threads::Threads;
 
-/// What a computation runs on: an instruction set, and threads.
+use team::Team;
+
+/// What a model computes with: an instruction set, and threads.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) cpu: Cpu,
+    pub(crate) threads: Threads,
+}
+
+impl Engine {
+    /// What one pass computes with, as long as it lives.
+    pub(crate) fn compute(&self) -> Compute {
+        Compute {
+            cpu: self.cpu,
+            team: self.threads.team(),
+        }
+    }
+}
+
+/// What a pass computes with: an instruction set, and the threads that take part in it.
 #[derive(Debug)]
 pub(crate) struct Compute {
     pub(crate) cpu: Cpu,
-    pub(crate) threads: Threads,
+    pub(crate) team: Team,
 }
 
 impl Compute {
@@ -40,7 +60,16 @@ impl Compute {
     pub(crate) fn serial() -> Self {
         Self {
             cpu: Cpu::detect(),
-            threads: Threads::serial(),
+            team: Team::alone(),
+        }
+    }
+
+    /// Several threads, on a chosen instruction set.
+    #[cfg(test)]
+    pub(crate) fn new(cpu: Cpu, threads: &Threads) -> Self {
+        Self {
+            cpu,
+            team: threads.team(),
         }
     }
 }

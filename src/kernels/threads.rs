@@ -1,66 +1,66 @@
-//! How many threads, and how work is spread over them.
+//! How many threads a model has, and which of them help a pass.
 
-use rayon::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+
+use super::team::Team;
 
 /// Memory for which AWS Lambda grants one CPU, in MB.
 const LAMBDA_MEMORY_PER_CPU: usize = 1769;
 
-/// The threads of one model: none beside the caller's, or a pool of its own.
+/// The threads of one model: none beside its callers', or a pool of its own.
 #[derive(Debug)]
 pub(crate) struct Threads {
-    pool: Option<ThreadPool>,
+    pool: Option<Pool>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    threads: ThreadPool,
+    /// How many of them help nobody at the moment.
+    idle: Arc<AtomicUsize>,
 }
 
 impl Threads {
-    /// The caller's thread alone.
-    #[cfg(test)]
-    pub(crate) fn serial() -> Self {
-        Self { pool: None }
-    }
-
-    /// A pool of `count` threads; none where `count` is at most one.
+    /// `count` threads for a pass, of which the caller's is one; no pool where that is all.
     pub(crate) fn new(count: usize) -> Result<Self, ThreadPoolBuildError> {
-        let pool = match count {
-            0 | 1 => None,
-            _ => Some(
-                ThreadPoolBuilder::new()
-                    .num_threads(count)
+        let helpers = count.saturating_sub(1);
+        let pool = match helpers {
+            0 => None,
+            _ => Some(Pool {
+                threads: ThreadPoolBuilder::new()
+                    .num_threads(helpers)
                     .thread_name(|index| format!("bertless-{index}"))
                     .build()?,
-            ),
+                idle: Arc::new(AtomicUsize::new(helpers)),
+            }),
         };
         Ok(Self { pool })
     }
 
-    /// How many threads there are.
+    /// How many threads a pass has, the caller's included.
     pub(crate) fn count(&self) -> usize {
-        self.pool
-            .as_ref()
-            .map_or(1, ThreadPool::current_num_threads)
+        let helpers = |pool: &Pool| pool.threads.current_num_threads();
+        1 + self.pool.as_ref().map_or(0, helpers)
     }
 
-    /// Calls `task` with each number below `tasks`, in any order, on any thread; `scratch` makes what a thread keeps
-    /// from one task to the next.
-    pub(crate) fn run<S>(
-        &self,
-        tasks: usize,
-        scratch: impl Fn() -> S + Sync + Send,
-        task: impl Fn(&mut S, usize) + Sync + Send,
-    ) {
-        match &self.pool {
-            Some(pool) if tasks > 1 => pool.install(|| {
-                (0..tasks)
-                    .into_par_iter()
-                    .with_max_len(1)
-                    .for_each_init(scratch, |scratch, index| task(scratch, index));
+    /// The caller and all threads that help nobody else; so callers at the same time share out the pool, and none
+    /// waits for another.
+    pub(crate) fn team(&self) -> Team {
+        let Some(pool) = &self.pool else {
+            return Team::alone();
+        };
+        match pool.idle.swap(0, Ordering::AcqRel) {
+            0 => Team::alone(),
+            helpers => Team::gather(helpers, |help| {
+                let idle = Arc::clone(&pool.idle);
+                pool.threads.spawn(move || {
+                    help();
+                    idle.fetch_add(1, Ordering::AcqRel);
+                });
             }),
-            _ => {
-                let mut scratch = scratch();
-                for index in 0..tasks {
-                    task(&mut scratch, index);
-                }
-            }
         }
     }
 }
@@ -83,16 +83,17 @@ fn lambda_grant(memory: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Barrier;
 
     #[test]
     fn every_task_runs_once_at_any_count() {
         for count in [0, 1, 2, 5] {
             let threads = Threads::new(count).unwrap();
             assert_eq!(threads.count(), count.max(1));
-            for tasks in [0, 1, 2, 100] {
+            let team = threads.team();
+            for tasks in (0..300).chain([1000]) {
                 let runs: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
-                threads.run(
+                team.run(
                     tasks,
                     || (),
                     |(), index| {
@@ -101,6 +102,45 @@ mod tests {
                 );
                 assert!(runs.iter().all(|run| run.load(Ordering::Relaxed) == 1));
             }
+        }
+    }
+
+    #[test]
+    fn helpers_do_help() {
+        let threads = Threads::new(3).unwrap();
+        let team = threads.team();
+        // Passes only if three threads are in a task at the same time.
+        let together = Barrier::new(3);
+        team.run(
+            3,
+            || (),
+            |(), _| {
+                together.wait();
+            },
+        );
+    }
+
+    #[test]
+    fn a_second_caller_is_alone_and_the_next_has_help_again() {
+        let threads = Threads::new(4).unwrap();
+        let first = threads.team();
+        assert_eq!((first.count(), threads.team().count()), (4, 1));
+        drop(first);
+        while threads.team().count() == 1 {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_whoever_ran_the_task() {
+        let threads = Threads::new(2).unwrap();
+        for bad in [0, 99] {
+            let team = threads.team();
+            let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                team.run(100, || (), |(), index| assert_ne!(index, bad));
+            }));
+            assert!(ran.is_err());
+            drop(team);
         }
     }
 

@@ -126,12 +126,12 @@ impl Model {
                 .encode((text, hypothesis.as_str()), Some(&truncation))?;
             n_tokens += encoding.len();
             truncated |= encoding.truncated;
-            logits.extend(self.forward([&encoding], |batch, rows| {
-                Ok(head.forward(&self.compute, rows, &batch.starts))
+            logits.extend(self.forward([&encoding], |compute, batch, rows| {
+                Ok(head.forward(compute, rows, &batch.starts))
             })?);
         }
         let count = self.labels().len();
-        let cpu = self.compute.cpu;
+        let cpu = self.engine.cpu;
         let mut answer = zero_shot::decode(&logits, count, entailment, &labels, options, cpu)?;
         answer.n_tokens = n_tokens;
         answer.truncated = truncated;

@@ -7,7 +7,7 @@ use super::{Model, ModelOptions, Summary};
 use crate::config::{Config, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::kernels::{Compute, Cpu, Threads, cpu, threads};
+use crate::kernels::{Cpu, Engine, Threads, cpu, threads};
 use crate::tasks::Similarity;
 use crate::tasks::embedding::EmbeddingHead;
 use crate::tasks::heads::Head;
@@ -54,7 +54,7 @@ impl Model {
     }
 
     fn open(files: &Files, options: ModelOptions) -> Result<Self> {
-        let compute = compute(&options)?;
+        let engine = engine(&options)?;
         let config = Config::read(files)?;
         let tokenizer = Tokenizer::open(files, &config.folder, config.sentence.lower_case)?;
         let max_length = max_length(&config, &tokenizer, &options)?;
@@ -87,14 +87,14 @@ impl Model {
             similarity,
             options,
             max_length,
-            compute,
+            engine,
             scratch: Mutex::default(),
             summary,
         })
     }
 }
 
-fn compute(options: &ModelOptions) -> Result<Compute> {
+fn engine(options: &ModelOptions) -> Result<Engine> {
     let count = match options.threads {
         Some(0) => {
             return Err(Error::Option {
@@ -119,7 +119,7 @@ fn compute(options: &ModelOptions) -> Result<Compute> {
         threads: count,
         source,
     })?;
-    Ok(Compute { cpu, threads })
+    Ok(Engine { cpu, threads })
 }
 
 #[cfg(feature = "mmap")]

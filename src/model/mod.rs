@@ -20,7 +20,7 @@ use crate::batch::{Encoding, Input};
 use crate::config::{Config, Family, Pooling, ScoreFunction, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::kernels::Compute;
+use crate::kernels::Engine;
 use crate::layers::Scratch;
 use crate::tasks::embedding::EmbeddingHead;
 use crate::tasks::entities::Decoding;
@@ -57,7 +57,7 @@ pub struct Model {
     similarity: Similarity,
     options: ModelOptions,
     max_length: usize,
-    compute: Compute,
+    engine: Engine,
     /// Memory to compute in: as many as there have been callers at once.
     scratch: Mutex<Vec<Scratch>>,
     summary: Summary,
@@ -214,8 +214,8 @@ impl Model {
                 Ok(vectors.zip(encodings()).map(embedding).collect())
             }
             Head::Sequence(head) => {
-                let logits = self.forward(encodings(), |batch, rows| {
-                    Ok(head.forward(&self.compute, rows, &batch.starts))
+                let logits = self.forward(encodings(), |compute, batch, rows| {
+                    Ok(head.forward(compute, rows, &batch.starts))
                 })?;
                 let rows = logits.chunks_exact(self.labels().len());
                 rows.zip(chunk)
@@ -232,7 +232,7 @@ impl Model {
             logits.to_vec(),
             &self.config.head,
             &self.options.thresholds,
-            self.compute.cpu,
+            self.engine.cpu,
             encoding,
         )?;
         answer
@@ -247,7 +247,7 @@ impl Model {
             labels,
             aggregation: self.options.aggregation,
             unknown: self.tokenizer.unk_id(),
-            cpu: self.compute.cpu,
+            cpu: self.engine.cpu,
         };
         let logits = self.token_logits(chunk.iter().map(|(_, encoding)| encoding))?;
         let mut logits = logits.as_slice();
@@ -297,7 +297,7 @@ impl Model {
                 masks.push(fill_mask::decode(
                     logits.next().unwrap_or_default().to_vec(),
                     top_k,
-                    self.compute.cpu,
+                    self.engine.cpu,
                     input.first(),
                     place,
                     |id| self.tokenizer.id_to_token(id),

@@ -7,6 +7,7 @@ use ndarray::Array2;
 use super::Model;
 use crate::batch::{Batch, Encoding, Input};
 use crate::error::{Error, Result};
+use crate::kernels::Compute;
 use crate::layers::Scratch;
 use crate::tasks::finite;
 use crate::tasks::heads::Head;
@@ -21,7 +22,7 @@ impl Model {
     /// As [`predict`](Self::predict).
     pub fn encode<'a>(&self, input: impl Into<Input<'a>>) -> Result<Array2<f32>> {
         let encoding = self.read(input.into())?;
-        let rows = self.forward([&encoding], |_, rows| Ok(rows.to_vec()))?;
+        let rows = self.forward([&encoding], |_, _, rows| Ok(rows.to_vec()))?;
         finite("a hidden state", &rows)?;
         self.array(rows, self.encoder.hidden())
     }
@@ -35,9 +36,10 @@ impl Model {
         let batch = batch([&encoding])?;
         let mut states = Vec::new();
         let mut scratch = self.take_scratch();
+        let compute = self.engine.compute();
         let passed = self
             .encoder
-            .forward(&self.compute, &batch, &mut scratch, |_, rows| {
+            .forward(&compute, &batch, &mut scratch, |_, rows| {
                 states.push(rows.to_vec());
             });
         passed.map(|_| ())?;
@@ -58,8 +60,8 @@ impl Model {
         match &self.head {
             Head::Rows => Err(self.wrong_task("logits")),
             Head::Sequence(head) => {
-                let logits = self.forward([&encoding], |batch, rows| {
-                    Ok(head.forward(&self.compute, rows, &batch.starts))
+                let logits = self.forward([&encoding], |compute, batch, rows| {
+                    Ok(head.forward(compute, rows, &batch.starts))
                 })?;
                 self.array(logits, self.labels().len())
             }
@@ -79,9 +81,9 @@ impl Model {
         let Head::Tokens(head) = &self.head else {
             return Err(self.wrong_task("labels of tokens"));
         };
-        self.forward(encodings, |batch, rows| {
+        self.forward(encodings, |compute, batch, rows| {
             let mut logits = vec![0.0; batch.rows() * head.outputs()];
-            head.forward(&self.compute, rows, &mut logits);
+            head.forward(compute, rows, &mut logits);
             Ok(logits)
         })
     }
@@ -96,11 +98,11 @@ impl Model {
             return Err(self.wrong_task("words for masks"));
         };
         let hidden = self.encoder.hidden();
-        self.forward(encodings, |batch, rows| {
+        self.forward(encodings, |compute, batch, rows| {
             let rows = rows.chunks_exact(hidden).zip(&batch.ids);
             let rows = rows.filter(|(_, id)| chosen(id));
             let rows: Vec<f32> = rows.flat_map(|(row, _)| row.iter().copied()).collect();
-            Ok(head.forward(&self.compute, &rows, &self.encoder))
+            Ok(head.forward(compute, &rows, &self.encoder))
         })
     }
 
@@ -110,10 +112,8 @@ impl Model {
         encodings: impl IntoIterator<Item = &'e Encoding>,
         skip: usize,
     ) -> Result<Vec<f32>> {
-        let vectors = self.forward(encodings, |batch, rows| {
-            Ok(self
-                .embedding
-                .forward(&self.compute, rows, &batch.starts, skip))
+        let vectors = self.forward(encodings, |compute, batch, rows| {
+            Ok(self.embedding.forward(compute, rows, &batch.starts, skip))
         })?;
         finite("an embedding", &vectors)?;
         Ok(vectors)
@@ -123,14 +123,15 @@ impl Model {
     pub(super) fn forward<'e, T>(
         &self,
         encodings: impl IntoIterator<Item = &'e Encoding>,
-        head: impl FnOnce(&Batch, &[f32]) -> Result<T>,
+        head: impl FnOnce(&Compute, &Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
         let batch = batch(encodings)?;
         let mut scratch = self.take_scratch();
+        let compute = self.engine.compute();
         let rows = self
             .encoder
-            .forward(&self.compute, &batch, &mut scratch, |_, _| {});
-        let out = rows.and_then(|rows| head(&batch, rows));
+            .forward(&compute, &batch, &mut scratch, |_, _| {});
+        let out = rows.and_then(|rows| head(&compute, &batch, rows));
         self.give_scratch(scratch);
         out
     }

@@ -69,9 +69,9 @@ pub(crate) fn gemm(
             .is_none_or(|residual| residual.len() == out.len())
     );
 
-    let grid = Grid::new(rows, n.div_ceil(PANEL), k, compute.threads.count());
+    let grid = Grid::new(rows, n.div_ceil(PANEL), k, compute.team.count());
     let out = Disjoint::new(out);
-    compute.threads.run(
+    compute.team.run(
         grid.tasks(),
         || (),
         |(), task| {

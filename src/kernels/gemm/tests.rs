@@ -44,8 +44,7 @@ fn every_compute() -> Vec<Compute> {
     let mut all = Vec::new();
     for cpu in Cpu::supported() {
         for threads in [1, 2, 5] {
-            let threads = Threads::new(threads).unwrap();
-            all.push(Compute { cpu, threads });
+            all.push(Compute::new(cpu, &Threads::new(threads).unwrap()));
         }
     }
     all
@@ -114,20 +113,14 @@ fn a_row_is_the_same_bits_alone_in_any_company_and_on_any_number_of_threads() {
     };
     for cpu in Cpu::supported() {
         let mut alone = Vec::new();
-        let serial = Compute {
-            cpu,
-            threads: Threads::serial(),
-        };
+        let serial = Compute::new(cpu, &Threads::new(1).unwrap());
         for row in x.chunks(k) {
             let mut out = vec![0.0; n];
             gemm(&serial, row, &packed, epilogue, &mut out);
             alone.extend(out);
         }
         for threads in [1, 2, 3, 8] {
-            let compute = Compute {
-                cpu,
-                threads: Threads::new(threads).unwrap(),
-            };
+            let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
             for count in [1, 2, 8, 33, 150] {
                 let mut out = vec![0.0; count * n];
                 gemm(&compute, &x[..count * k], &packed, epilogue, &mut out);

@@ -1,0 +1,258 @@
+//! A pass's threads: the caller, and those that help it as long as the pass goes on.
+//!
+//! A pass through an encoder is a row of short parallel steps, some of a few microseconds. Waking threads for each of
+//! them would cost as much as the steps. So helpers are gathered once a pass, and between steps they wait by looking at
+//! one number: a step is begun and ended in less than a microsecond.
+
+use std::cell::UnsafeCell;
+use std::hint;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+/// Looks at a number that is about to change before the processor is offered to others: some 20 microseconds.
+const LOOKS: u32 = 2_000;
+
+/// The caller's thread and its helpers.
+#[derive(Debug)]
+pub(crate) struct Team {
+    /// `None` where the caller is alone.
+    shared: Option<Arc<Shared>>,
+}
+
+/// What the threads of a team have in common.
+struct Shared {
+    /// The number of the step in the high half; below it whether helpers may still begin it ([`OPEN`]), and how many
+    /// are at work on it.
+    state: AtomicU64,
+    /// What a step calls; written by the caller while no helper is at work.
+    step: UnsafeCell<Option<Step>>,
+    /// The tasks left to each member: the first in the low half, the end in the high half.
+    left: Vec<AtomicU64>,
+    /// Whether the pass is over.
+    over: AtomicBool,
+    /// Whether a helper's task has panicked.
+    panicked: AtomicBool,
+}
+
+/// Set in [`Shared::state`] as long as helpers may begin the step.
+const OPEN: u64 = 1 << 31;
+/// The part of [`Shared::state`] that counts helpers at work.
+const AT_WORK: u64 = OPEN - 1;
+
+/// A closure on the caller's stack, without its type and lifetime.
+#[derive(Clone, Copy)]
+struct Step {
+    closure: *const (),
+    /// Calls the closure for the member of this number.
+    ///
+    /// # Safety
+    /// The closure must still be there.
+    call: unsafe fn(*const (), usize),
+}
+
+#[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
+// SAFETY: `step` is the one part that is neither `Send` nor `Sync`. It is written by the caller's thread alone, while
+// `state` says that no helper is at work and none may begin; helpers read it only between beginning and ending a step
+// (see `Shared::begin` and `Team::each`). The closure behind it is `Sync`, as `Team::each` demands.
+unsafe impl Sync for Shared {}
+#[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
+// SAFETY: as above.
+unsafe impl Send for Shared {}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shared({} members)", self.left.len())
+    }
+}
+
+impl Team {
+    /// The caller alone.
+    pub(super) fn alone() -> Self {
+        Self { shared: None }
+    }
+
+    /// The caller and `helpers` more, each of which `start` is to have run on a thread of its own, soon.
+    pub(super) fn gather(helpers: usize, mut start: impl FnMut(Box<dyn FnOnce() + Send>)) -> Self {
+        let shared = Arc::new(Shared {
+            state: AtomicU64::new(0),
+            step: UnsafeCell::new(None),
+            left: (0..=helpers).map(|_| AtomicU64::new(0)).collect(),
+            over: AtomicBool::new(false),
+            panicked: AtomicBool::new(false),
+        });
+        for helper in 1..=helpers {
+            let shared = Arc::clone(&shared);
+            start(Box::new(move || shared.help(helper)));
+        }
+        Self {
+            shared: Some(shared),
+        }
+    }
+
+    /// How many members there are.
+    pub(crate) fn count(&self) -> usize {
+        self.shared.as_ref().map_or(1, |shared| shared.left.len())
+    }
+
+    /// Calls `task` with each number below `tasks`, once, on any member's thread; `scratch` makes what a member keeps
+    /// from one task to the next.
+    ///
+    /// Each member begins with a share of neighbouring tasks, in their order, and then takes over from the end of
+    /// another's share.
+    ///
+    /// # Panics
+    /// If a task does.
+    pub(crate) fn run<S>(
+        &self,
+        tasks: usize,
+        scratch: impl Fn() -> S + Sync,
+        task: impl Fn(&mut S, usize) + Sync,
+    ) {
+        let alone = || {
+            let mut scratch = scratch();
+            (0..tasks).for_each(|index| task(&mut scratch, index));
+        };
+        match &self.shared {
+            Some(shared) if tasks > 1 => {
+                let members = shared.left.len();
+                for (member, left) in shared.left.iter().enumerate() {
+                    let share = |member: usize| (member * tasks / members) as u64;
+                    left.store(share(member) | share(member + 1) << 32, Ordering::Relaxed);
+                }
+                shared.each(&|member: usize| {
+                    let mut kept = None;
+                    while let Some(index) = shared.take(member) {
+                        task(kept.get_or_insert_with(&scratch), index);
+                    }
+                });
+            }
+            _ => alone(),
+        }
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.over.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl Shared {
+    /// Calls `closure` on the caller's thread as member 0, and on those of helpers that come in time.
+    fn each<F: Fn(usize) + Sync>(&self, closure: &F) {
+        /// Closes the step and waits for its helpers, even if the caller's part panics: the closure is on its stack.
+        struct Closing<'a>(&'a Shared);
+        impl Drop for Closing<'_> {
+            fn drop(&mut self) {
+                self.0.state.fetch_and(!OPEN, Ordering::Relaxed);
+                wait_until(|| self.0.state.load(Ordering::Acquire) & AT_WORK == 0);
+            }
+        }
+        let step = Step {
+            closure: std::ptr::from_ref(closure).cast(),
+            call: |closure, member| {
+                // SAFETY: `closure` is the reference above without its type, and this function was made for that type;
+                // that it is still there is the promise of whoever calls.
+                #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
+                let closure = unsafe { &*closure.cast::<F>() };
+                closure(member);
+            },
+        };
+        // SAFETY: the last step was closed, and its helpers waited for, before `each` returned; none may begin before
+        // the next line opens this one.
+        #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
+        unsafe {
+            *self.step.get() = Some(step);
+        }
+        let number = (self.state.load(Ordering::Relaxed) >> 32) + 1;
+        self.state.store(number << 32 | OPEN, Ordering::Release);
+        let closing = Closing(self);
+        closure(0);
+        drop(closing);
+        assert!(
+            !self.panicked.load(Ordering::Relaxed),
+            "a helper's task panicked"
+        );
+    }
+
+    /// What a helper does until the pass is over.
+    fn help(&self, helper: usize) {
+        let mut done = 0;
+        loop {
+            let mut begun = None;
+            wait_until(|| {
+                begun = self.begin(done);
+                begun.is_some() || self.over.load(Ordering::Acquire)
+            });
+            let Some((number, step)) = begun else {
+                return;
+            };
+            done = number;
+            // SAFETY: between `begin` and the subtraction below the caller waits in `each`, where the closure lives.
+            #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
+            let called = catch_unwind(AssertUnwindSafe(|| unsafe {
+                (step.call)(step.closure, helper);
+            }));
+            if called.is_err() {
+                self.panicked.store(true, Ordering::Relaxed);
+            }
+            self.state.fetch_sub(1, Ordering::Release);
+        }
+    }
+
+    /// Begins the step that is open, if it is not the one `done` already.
+    fn begin(&self, done: u64) -> Option<(u64, Step)> {
+        let state = self.state.load(Ordering::Relaxed);
+        let number = state >> 32;
+        if state & OPEN == 0 || number == done {
+            return None;
+        }
+        self.state
+            .compare_exchange(state, state + 1, Ordering::Acquire, Ordering::Relaxed)
+            .ok()?;
+        // SAFETY: the exchange found the step open and counts this helper as at work, so the caller, who wrote the
+        // step before opening it, does not write again until this helper has ended it.
+        #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
+        let step = unsafe { *self.step.get() };
+        step.map(|step| (number, step))
+    }
+
+    /// The next task of a member: the first of its own share, or else the last of another's.
+    fn take(&self, member: usize) -> Option<usize> {
+        const LOW: u64 = u32::MAX as u64;
+        let own = self.left[member].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            (left & LOW < left >> 32).then_some(left + 1)
+        });
+        if let Ok(left) = own {
+            return Some((left & LOW) as usize);
+        }
+        let others = (1..self.left.len()).map(|ahead| (member + ahead) % self.left.len());
+        for other in others {
+            let taken =
+                self.left[other].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                    (left & LOW < left >> 32).then(|| left - (1 << 32))
+                });
+            if let Ok(left) = taken {
+                return Some((left >> 32) as usize - 1);
+            }
+        }
+        None
+    }
+}
+
+/// Waits for what another thread is about to do.
+fn wait_until(mut holds: impl FnMut() -> bool) {
+    let mut looks = 0;
+    while !holds() {
+        looks += 1;
+        if looks < LOOKS {
+            hint::spin_loop();
+        } else {
+            thread::yield_now();
+        }
+    }
+}

@@ -5,7 +5,7 @@ use super::disjoint::Disjoint;
 use super::simd::{Kernel, LANES, Simd};
 
 /// Rows that one task normalises: enough work to be worth handing to a thread.
-const ROWS_PER_TASK: usize = 32;
+const ROWS_PER_TASK: usize = 16;
 
 /// Layer normalisation in place (Ba et al. 2016): each row of `width` numbers to mean 0 and variance 1, times `weight`
 /// plus `bias`. `rows` is (rows, width).

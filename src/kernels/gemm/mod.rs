@@ -30,6 +30,9 @@ const BYTES_PER_ROW_BLOCK: usize = 256 * 1024;
 /// Rows that are worth a pass over the weights, however long they are.
 const ROWS_PER_BLOCK: usize = 48;
 
+/// Pieces that each of several threads' work is cut into, so that one that is late can leave some to the others.
+const TASKS_PER_THREAD: usize = 8;
+
 /// What happens to a product before it is stored.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Epilogue<'a> {
@@ -129,19 +132,19 @@ impl Grid {
         let most = (BYTES_PER_ROW_BLOCK / (4 * k.max(1))).max(ROWS_PER_BLOCK);
         let blocks = rows.div_ceil(most).max(1);
         let rows_per_block = rows.div_ceil(blocks).max(1);
-        // With one thread a block runs over all panels; with more, panels are shared out, so that each weight is
-        // still read once. Four groups a thread keep the threads level when one of them is late; a group is of whole
-        // pairs, since tiles are up to two panels wide.
-        let groups = if threads == 1 {
-            1
-        } else {
-            (4 * threads).div_ceil(blocks).clamp(1, panels.max(1))
+        // With one thread a block runs over all panels. With more, panels are shared out, so that each weight is still
+        // read once: in whole pairs, since tiles are up to two panels wide, and in so many that the threads end level.
+        let panels_per_group = match threads {
+            1 => panels.max(1),
+            _ => (panels / (TASKS_PER_THREAD * threads).div_ceil(blocks))
+                .next_multiple_of(2)
+                .max(2),
         };
         Self {
             rows,
             rows_per_block,
             panels,
-            panels_per_group: panels.div_ceil(groups).next_multiple_of(2).max(2),
+            panels_per_group,
         }
     }
 

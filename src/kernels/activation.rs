@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     fn sweep() -> Vec<f32> {
-        (-120_000..=120_000).map(|i| i as f32 / 12_000.0).collect()
+        (-30_000..=30_000).map(|i| i as f32 / 3_000.0).collect()
     }
 
     /// GELU in f64 by the error function's series and, beyond it, by the fact that nothing is left of the tail.
@@ -102,16 +102,17 @@ mod tests {
 
     #[test]
     fn both_forms_of_gelu_are_exact_on_every_level() {
-        for cpu in Cpu::supported() {
-            for (activation, oracle) in [
-                (Activation::Gelu, gelu_oracle as fn(f64) -> f64),
-                (Activation::GeluTanh, gelu_tanh_oracle),
-            ] {
-                let inputs = sweep();
+        let inputs = sweep();
+        for (activation, oracle) in [
+            (Activation::Gelu, gelu_oracle as fn(f64) -> f64),
+            (Activation::GeluTanh, gelu_tanh_oracle),
+        ] {
+            let expected: Vec<f64> = inputs.iter().map(|&x| oracle(x.into())).collect();
+            for cpu in Cpu::supported() {
                 let mut outputs = inputs.clone();
                 activation.apply_on(cpu, &mut outputs);
-                for (&x, &y) in inputs.iter().zip(&outputs) {
-                    let error = (f64::from(y) - oracle(x.into())).abs();
+                for ((&x, &y), expected) in inputs.iter().zip(&outputs).zip(&expected) {
+                    let error = (f64::from(y) - expected).abs();
                     // x times a factor that is exact to 2.4e-7 at worst, in the form by the tangent.
                     let bound = 3.0e-7 * f64::from(x.abs().max(1e-6));
                     assert!(

@@ -52,15 +52,20 @@ fn every_compute() -> Vec<Compute> {
 
 #[test]
 fn agrees_with_matrixmultiply_at_interesting_sizes() {
-    for compute in every_compute() {
-        for n in [1, 15, 16, 17, 26, 48, 312] {
-            for k in [1, 3, 16, 26, 384] {
-                for rows in [0, 1, 2, 5, 6, 7, 13, 64, 131] {
-                    let (x, w) = (numbers(rows * k, 1), numbers(n * k, 2));
+    let computes = every_compute();
+    for n in [1, 15, 16, 17, 26, 48, 312] {
+        for k in [1, 3, 16, 26, 384] {
+            for rows in [0, 1, 2, 5, 6, 7, 13, 14, 64, 131] {
+                // The largest products of many rows say nothing that smaller ones do not.
+                if n * k * rows > 312 * 384 * 16 {
+                    continue;
+                }
+                let (x, w) = (numbers(rows * k, 1), numbers(n * k, 2));
+                let packed = PackedWeights::new(&w, n, k);
+                let expected = oracle(&x, &w, rows, n, k);
+                for compute in &computes {
                     let mut out = vec![f32::NAN; rows * n];
-                    let packed = PackedWeights::new(&w, n, k);
-                    gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
-                    let expected = oracle(&x, &w, rows, n, k);
+                    gemm(compute, &x, &packed, Epilogue::NONE, &mut out);
                     for (index, (a, b)) in out.iter().zip(&expected).enumerate() {
                         // Two orders of summing k products below 1: far inside k units of the last place.
                         let bound = 1e-6 + k as f32 * 6e-8;

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# The comparison with other engines, in one command: benches/peers/run.sh [WORK] [options of compare.py]
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+work=${1:-$here/../../.peers}
+shift || true
+"$here/setup.sh" "$work"
+exec "$work/venv/bin/python" "$here/compare.py" "$work" "$@"

@@ -1,0 +1,79 @@
+"""A Python engine behind the comparison's protocol: python worker.py ENGINE MODEL THREADS [once]
+
+ENGINE is ort, openvino or torch. See compare.py for what is read and written.
+"""
+
+import json
+import os
+import sys
+import time
+
+engine, model, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
+os.environ["OMP_NUM_THREADS"] = str(threads)
+
+import numpy as np
+
+if engine == "ort":
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    session = ort.InferenceSession(f"{model}.onnx", options, providers=["CPUExecutionProvider"])
+
+    def run(inputs):
+        return session.run(None, inputs)[0]
+
+elif engine == "openvino":
+    import openvino as ov
+
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    compiled = ov.Core().compile_model(f"{model}.onnx", "CPU", settings)
+
+    def run(inputs):
+        return compiled(inputs)[0]
+
+else:
+    import torch
+    from transformers import AutoModel
+
+    torch.set_num_threads(threads)
+    loaded = AutoModel.from_pretrained(model).eval()
+
+    def run(inputs):
+        with torch.inference_mode():
+            tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+            return loaded(**tensors).last_hidden_state.numpy()
+
+
+def feed(texts):
+    """Texts of ids as the engine takes them: filled up to the longest, with a mask."""
+    longest = max(map(len, texts))
+    ids = np.zeros((len(texts), longest), np.int64)
+    mask = np.zeros((len(texts), longest), np.int64)
+    for row, text in enumerate(texts):
+        ids[row, : len(text)] = text
+        mask[row, : len(text)] = 1
+    return dict(input_ids=ids, attention_mask=mask, token_type_ids=np.zeros_like(ids))
+
+
+if sys.argv[4:] == ["once"]:
+    run(feed([[101, 2023, 2003, 1037, 6251, 1012, 102]]))
+    sys.exit()
+print("ready", flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    batches = [feed(batch) for batch in request["batches"]]
+    first = run(batches[0])
+    times = []
+    start = time.perf_counter()
+    while not times or time.perf_counter() - start < request["seconds"]:
+        begin = time.perf_counter()
+        for batch in batches:
+            run(batch)
+        times.append((time.perf_counter() - begin) * 1e3)
+    print(json.dumps({"ms": float(np.median(times)), "first": [float(x) for x in first[0, 0, :4]]}), flush=True)

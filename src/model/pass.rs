@@ -102,7 +102,7 @@ impl Model {
             let rows = rows.chunks_exact(hidden).zip(&batch.ids);
             let rows = rows.filter(|(_, id)| chosen(id));
             let rows: Vec<f32> = rows.flat_map(|(row, _)| row.iter().copied()).collect();
-            Ok(head.forward(compute, &rows, &self.encoder))
+            head.forward(compute, &rows, &self.encoder)
         })
     }
 

@@ -99,6 +99,7 @@ impl Packer {
         let pieces = packed.panels.chunks_mut(panels_per_piece * PANEL * k);
         let pieces = Mutex::new(pieces.enumerate());
         let failed = FirstError::default();
+        let buffers = &self.buffers;
         self.team.run(
             tasks,
             || (),
@@ -108,14 +109,14 @@ impl Packer {
                 };
                 let first = index * panels_per_piece * PANEL;
                 let rows = first..n.min(first + panels_per_piece * PANEL);
-                let mut buffer = lock(&self.buffers).pop().unwrap_or_default();
+                let mut buffer = lock(buffers).pop().unwrap_or_default();
                 let len = rows.len() * k;
                 buffer.resize(buffer.len().max(len), 0.0);
                 match read(rows, &mut buffer[..len]) {
                     Ok(()) => pack(&buffer[..len], k, k, panels),
                     Err(error) => failed.note(index, error),
                 }
-                lock(&self.buffers).push(buffer);
+                lock(buffers).push(buffer);
             },
         );
         failed.into_result().map(|()| packed)

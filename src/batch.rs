@@ -91,6 +91,24 @@ pub struct Encoding {
 }
 
 impl Encoding {
+    /// Tokens that come from no text, all of type 0.
+    ///
+    /// ```
+    /// let encoding = bertless::Encoding::from_ids(vec![101, 7592, 102]);
+    /// assert_eq!((encoding.len(), encoding.type_ids), (3, vec![0, 0, 0]));
+    /// ```
+    pub fn from_ids(ids: Vec<u32>) -> Self {
+        let len = ids.len();
+        Self {
+            ids,
+            type_ids: vec![0; len],
+            offsets: vec![(0, 0); len],
+            sequences: vec![None; len],
+            words: vec![None; len],
+            truncated: false,
+        }
+    }
+
     /// The number of tokens, special ones included.
     pub fn len(&self) -> usize {
         self.ids.len()

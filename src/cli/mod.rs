@@ -4,6 +4,7 @@
 //! read and answered in chunks, so that memory does not grow with their number. An error is one line, `error: ...`, with
 //! its causes after colons, and ends the command with code 1, or with 2 if the command itself was not understood.
 
+mod bench;
 mod embed;
 mod evaluate;
 mod input;
@@ -12,6 +13,7 @@ mod lines;
 mod options;
 mod output;
 mod predict;
+mod process;
 mod rerank;
 mod show;
 mod similarity;
@@ -62,6 +64,7 @@ enum Command {
     Tokenize(tokenize::Arguments),
     Inspect(inspect::Arguments),
     Evaluate(evaluate::Arguments),
+    Bench(bench::Arguments),
 }
 
 /// Runs the command that this process was started with.
@@ -90,6 +93,7 @@ impl Cli {
             Command::Tokenize(arguments) => tokenize::run(arguments, common, output),
             Command::Inspect(arguments) => inspect::run(arguments, common, output),
             Command::Evaluate(arguments) => evaluate::run(arguments, common, output),
+            Command::Bench(arguments) => bench::run(arguments, common, output),
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::batch::Batch;
 use crate::config::{EncoderConfig, Family};
 use crate::error::Result;
 use crate::kernels::Compute;
-use crate::layers::{Linear, Norm, Scratch, Table};
+use crate::layers::{Linear, Norm, Residence, Scratch, Table};
 use crate::weights::Weights;
 
 /// MPNet's padding id, which its positions skip; fixed in the reference implementation, whatever config.json says.
@@ -36,11 +36,13 @@ enum Form {
 }
 
 impl Embeddings {
-    /// `weights` is inside the embeddings' module, `top` at the checkpoint's top.
+    /// `weights` is inside the embeddings' module, `top` at the checkpoint's top; `words` says where the table of words
+    /// is to be.
     pub(super) fn load(
         weights: &Weights<'_>,
         top: &Weights<'_>,
         config: &EncoderConfig,
+        words: Residence,
     ) -> Result<Self> {
         let (narrow, hidden) = (config.embedding_size, config.hidden);
         let mut eps = Some(config.eps);
@@ -67,8 +69,8 @@ impl Embeddings {
                 weights,
                 "token_type_embeddings.weight",
                 "the table of token types",
-                rows,
-                width,
+                (rows, width),
+                Residence::Loaded,
             )?),
         };
         Ok(Self {
@@ -76,15 +78,15 @@ impl Embeddings {
                 weights,
                 "word_embeddings.weight",
                 "the table of words",
-                config.vocab_size,
-                narrow,
+                (config.vocab_size, narrow),
+                words,
             )?,
             positions: Table::load(
                 weights,
                 "position_embeddings.weight",
                 "the table of positions",
-                config.positions,
-                width,
+                (config.positions, width),
+                Residence::Loaded,
             )?,
             types,
             norm: Norm::load(weights, "LayerNorm", width, eps)?,
@@ -145,7 +147,7 @@ impl Embeddings {
     fn copy_words(&self, batch: &Batch, rows: &mut [f32]) -> Result<()> {
         let width = rows.len() / batch.rows().max(1);
         for (row, &id) in rows.chunks_exact_mut(width.max(1)).zip(&batch.ids) {
-            row.copy_from_slice(self.words.row(id as usize)?);
+            self.words.copy(id as usize, row)?;
         }
         Ok(())
     }
@@ -161,7 +163,7 @@ impl Embeddings {
                 let around = [Some(index + 1), Some(index), index.checked_sub(1)];
                 for (part, neighbour) in row.chunks_exact_mut(narrow).zip(around) {
                     match neighbour.and_then(|index| ids.get(index)) {
-                        Some(&id) => part.copy_from_slice(self.words.row(id as usize)?),
+                        Some(&id) => self.words.copy(id as usize, part)?,
                         None => part.fill(0.0),
                     }
                 }
@@ -178,7 +180,7 @@ impl Embeddings {
             for index in text[0]..text[1] {
                 let Some(row) = rows.next() else { break };
                 if let Some(types) = &self.types {
-                    add(row, types.row(batch.type_ids[index] as usize)?);
+                    types.add(batch.type_ids[index] as usize, row)?;
                 }
                 let position = if !self.positions_by_id {
                     index - text[0]
@@ -188,15 +190,9 @@ impl Embeddings {
                     counted += 1;
                     counted + MPNET_PAD as usize
                 };
-                add(row, self.positions.row(position)?);
+                self.positions.add(position, row)?;
             }
         }
         Ok(())
-    }
-}
-
-fn add(row: &mut [f32], vector: &[f32]) {
-    for (sum, x) in row.iter_mut().zip(vector) {
-        *sum += x;
     }
 }

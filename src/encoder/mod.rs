@@ -9,7 +9,7 @@ use crate::batch::Batch;
 use crate::config::{EncoderConfig, Family};
 use crate::error::Result;
 use crate::kernels::Compute;
-use crate::layers::{Scratch, Table};
+use crate::layers::{Residence, Scratch, Table};
 use crate::weights::Weights;
 use embeddings::Embeddings;
 use mobile::MobileLayer;
@@ -32,9 +32,13 @@ enum Layers {
 }
 
 impl Encoder {
-    /// Takes its weights from the top of a checkpoint.
-    pub(crate) fn load(weights: &Weights<'_>, config: &EncoderConfig) -> Result<Self> {
-        let embeddings = Embeddings::load(&weights.at("embeddings"), weights, config)?;
+    /// Takes its weights from the top of a checkpoint; `words` says where the table of words is to be.
+    pub(crate) fn load(
+        weights: &Weights<'_>,
+        config: &EncoderConfig,
+        words: Residence,
+    ) -> Result<Self> {
+        let embeddings = Embeddings::load(&weights.at("embeddings"), weights, config, words)?;
         let relative = match config.family {
             Family::MpNet => Some(RelativePositions::load(weights, config)?),
             _ => None,
@@ -73,7 +77,8 @@ impl Encoder {
     /// `observe` sees them after the embeddings, as number 0, and after each layer.
     ///
     /// # Errors
-    /// `EmbeddingOutOfRange` for an id, a type or a length that the tables have no row for.
+    /// `EmbeddingOutOfRange` for an id, a type or a length that the tables have no row for; of a table of words that is
+    /// read in place, `NonFinite` and `Io`.
     pub(crate) fn forward<'a>(
         &self,
         compute: &Compute,

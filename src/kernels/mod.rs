@@ -13,6 +13,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod aligned;
+pub(crate) mod arena;
 pub(crate) mod attention;
 pub(crate) mod cpu;
 mod disjoint;

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::kernels::gemm::{Epilogue, PackedWeights, gemm};
 use crate::kernels::{Activation, Compute};
-use crate::weights::Weights;
+use crate::weights::{Tensor, Weights};
 
 /// `x W^T + b`.
 #[derive(Debug)]
@@ -30,19 +30,14 @@ impl Linear {
         outputs: usize,
         inputs: usize,
     ) -> Result<Self> {
-        let mut joined = Vec::new();
-        let mut bias = Vec::new();
+        let mut bias = Vec::with_capacity(names.len() * outputs);
+        let mut matrices = Vec::with_capacity(names.len());
         for name in names {
             let layer = weights.at(name);
-            joined.extend(layer.tensor("weight", &[outputs, inputs])?);
+            matrices.push(layer.find("weight", &[outputs, inputs])?);
             bias.extend(layer.tensor("bias", &[outputs])?);
         }
-        Ok(Self::new(
-            &joined,
-            names.len() * outputs,
-            inputs,
-            Some(bias),
-        ))
+        Self::pack(weights, &matrices, outputs, inputs, Some(bias))
     }
 
     /// `name.weight` alone.
@@ -52,21 +47,47 @@ impl Linear {
         outputs: usize,
         inputs: usize,
     ) -> Result<Self> {
-        let matrix = weights.at(name).tensor("weight", &[outputs, inputs])?;
-        Ok(Self::new(&matrix, outputs, inputs, None))
+        let matrix = weights.at(name).find("weight", &[outputs, inputs])?;
+        Self::pack(weights, &[matrix], outputs, inputs, None)
     }
 
-    /// Of a matrix (outputs, inputs) and a bias.
-    pub(crate) fn new(
-        matrix: &[f32],
+    /// `tensor` of (inputs, outputs), the other way round than `load` has it, without a bias.
+    pub(crate) fn load_columns(
+        weights: &Weights<'_>,
+        tensor: &str,
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Self> {
+        let matrix = weights.find(tensor, &[inputs, outputs])?;
+        let packer = weights.packer();
+        Ok(Self {
+            weights: packer.columns(outputs, inputs, |row, out| matrix.read(row * outputs, out))?,
+            bias: None,
+        })
+    }
+
+    /// Matrices of (outputs, inputs), one below the other.
+    fn pack(
+        weights: &Weights<'_>,
+        matrices: &[Tensor],
         outputs: usize,
         inputs: usize,
         bias: Option<Vec<f32>>,
-    ) -> Self {
-        Self {
-            weights: PackedWeights::new(matrix, outputs, inputs),
-            bias,
-        }
+    ) -> Result<Self> {
+        let n = matrices.len() * outputs;
+        let weights = weights.packer().rows(n, inputs, |mut rows, mut out| {
+            // Some rows may be the end of one matrix and the start of the next.
+            while !rows.is_empty() {
+                let (matrix, row) = (rows.start / outputs, rows.start % outputs);
+                let count = rows.len().min(outputs - row);
+                let part;
+                (part, out) = out.split_at_mut(count * inputs);
+                matrices[matrix].read(row * inputs, part)?;
+                rows.start += count;
+            }
+            Ok(())
+        })?;
+        Ok(Self { weights, bias })
     }
 
     /// Width of what comes out.

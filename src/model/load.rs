@@ -7,7 +7,9 @@ use super::{Model, ModelOptions, Summary};
 use crate::config::{Config, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
+use crate::kernels::gemm::Packer;
 use crate::kernels::{Cpu, Engine, Threads, cpu, threads};
+use crate::layers::Residence;
 use crate::tasks::Similarity;
 use crate::tasks::embedding::EmbeddingHead;
 use crate::tasks::heads::Head;
@@ -62,11 +64,16 @@ impl Model {
 
         let access = access(&options);
         let checkpoint = Checkpoint::open(files, &config.folder, config.encoder.family, access)?;
-        let weights = checkpoint.weights();
-        let encoder = Encoder::load(&weights, &config.encoder)?;
+        let packer = Packer::new(&engine.threads, checkpoint.packed_floats());
+        let weights = checkpoint.weights(&packer);
+        let words = match Head::shares_words(&config.head) {
+            true => Residence::Loaded,
+            false => Residence::InPlace,
+        };
+        let encoder = Encoder::load(&weights, &config.encoder, words)?;
         let head = Head::load(&weights, &config.encoder, &config.head)?;
-        let mut embedding =
-            EmbeddingHead::load(files, &config.sentence, config.encoder.hidden, access)?;
+        let hidden = config.encoder.hidden;
+        let mut embedding = EmbeddingHead::load(files, &config.sentence, hidden, access, &packer)?;
         if let Some(pooling) = options.pooling {
             embedding.pool_by(pooling);
         }

@@ -164,6 +164,21 @@ impl Model {
         self.max_length
     }
 
+    /// The most tokens that its tables have positions for, special ones included; `max_length` may be less.
+    pub fn max_positions(&self) -> usize {
+        self.config.encoder.max_tokens()
+    }
+
+    /// How many threads compute.
+    pub fn threads(&self) -> usize {
+        self.engine.threads.count()
+    }
+
+    /// The name of the instruction set that it computes with, as the environment variable `BERTLESS_CPU` takes it.
+    pub fn instruction_set(&self) -> &'static str {
+        self.engine.cpu.name()
+    }
+
     /// What the model is, in short.
     pub fn summary(&self) -> &Summary {
         &self.summary

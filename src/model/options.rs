@@ -100,8 +100,8 @@ impl ModelOptions {
 
     /// Opens weight files by mapping them, which the caller has promised to be safe.
     ///
-    /// Today a checkpoint's weights are packed when they are loaded, so mapping saves a copy of a file's bytes, not
-    /// the weights' memory.
+    /// A checkpoint's dense weights are packed when they are loaded, so mapping saves system calls for the table of
+    /// words, not the weights' memory; and pages of the map that were read count as this process's.
     #[cfg(feature = "mmap")]
     #[must_use]
     pub fn map(mut self, promise: MapContract) -> Self {

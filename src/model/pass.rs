@@ -27,6 +27,50 @@ impl Model {
         self.array(rows, self.encoder.hidden())
     }
 
+    /// The last hidden states, (tokens, hidden), of texts that are tokens already; of each the same bits as alone.
+    ///
+    /// Only ids and type ids are looked at. A text may be as long as the model has
+    /// [positions](Self::max_positions), whatever [`max_length`](Self::max_length) says.
+    ///
+    /// ```no_run
+    /// # fn main() -> bertless::Result<()> {
+    /// let model = bertless::Model::load("path/to/a/model")?;
+    /// let states = model.encode_batch(&[bertless::Encoding::from_ids(vec![101, 7592, 102])])?;
+    /// assert_eq!(states[0].nrows(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Input` for a text without a token or with another number of type ids than of ids, `EmbeddingOutOfRange` for an
+    /// id, a type or a length that the model's tables have no row for, `NonFinite` if the weights lead to no number.
+    pub fn encode_batch(&self, encodings: &[Encoding]) -> Result<Vec<Array2<f32>>> {
+        for (index, encoding) in encodings.iter().enumerate() {
+            let (ids, types) = (encoding.ids.len(), encoding.type_ids.len());
+            if ids == 0 || ids != types {
+                return Err(Error::Input {
+                    reason: format!("input {index}: {types} type ids for {ids} tokens"),
+                });
+            }
+        }
+        let hidden = self.encoder.hidden();
+        let mut states = Vec::with_capacity(encodings.len());
+        let mut rest = encodings;
+        while !rest.is_empty() {
+            let (chunk, more) = rest.split_at(fitting(rest));
+            rest = more;
+            let rows = self.forward(chunk, |_, _, rows| Ok(rows.to_vec()))?;
+            finite("a hidden state", &rows)?;
+            let mut rows = rows.as_slice();
+            for encoding in chunk {
+                let own;
+                (own, rows) = rows.split_at(encoding.len() * hidden);
+                states.push(self.array(own.to_vec(), hidden)?);
+            }
+        }
+        Ok(states)
+    }
+
     /// All hidden states of a text or a pair: after the embeddings, then after each layer, each (tokens, hidden).
     ///
     /// # Errors
@@ -102,7 +146,7 @@ impl Model {
             let rows = rows.chunks_exact(hidden).zip(&batch.ids);
             let rows = rows.filter(|(_, id)| chosen(id));
             let rows: Vec<f32> = rows.flat_map(|(row, _)| row.iter().copied()).collect();
-            Ok(head.forward(compute, &rows, &self.encoder))
+            head.forward(compute, &rows, &self.encoder)
         })
     }
 
@@ -209,6 +253,16 @@ impl Model {
         let mut pool = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         pool.push(scratch);
     }
+}
+
+/// How many of these texts are computed together: at least one.
+fn fitting(encodings: &[Encoding]) -> usize {
+    let mut tokens = 0;
+    let fits = encodings.iter().take_while(|encoding| {
+        tokens += encoding.len();
+        tokens <= TOKENS_PER_PASS
+    });
+    fits.count().clamp(1, encodings.len())
 }
 
 /// Texts to compute together. One without a token, which only a tokenizer without special tokens makes, has no answer.

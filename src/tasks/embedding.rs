@@ -2,6 +2,7 @@
 
 use crate::config::{DenseConfig, Family, Module, Pooling, SentenceConfig};
 use crate::error::Result;
+use crate::kernels::gemm::Packer;
 use crate::kernels::{Activation, Compute};
 use crate::layers::Linear;
 use crate::weights::{Access, Checkpoint, Files};
@@ -44,10 +45,11 @@ impl EmbeddingHead {
         config: &SentenceConfig,
         hidden: usize,
         access: Access,
+        packer: &Packer,
     ) -> Result<Self> {
         let step = |module: &Module| match module {
             Module::Normalize => Ok(Step::Normalize),
-            Module::Dense(dense) => load_dense(files, dense, access),
+            Module::Dense(dense) => load_dense(files, dense, access, packer),
         };
         Ok(Self {
             pooling: config.pooling.clone(),
@@ -142,11 +144,16 @@ impl EmbeddingHead {
     }
 }
 
-fn load_dense(files: &Files, config: &DenseConfig, access: Access) -> Result<Step> {
+fn load_dense(
+    files: &Files,
+    config: &DenseConfig,
+    access: Access,
+    packer: &Packer,
+) -> Result<Step> {
     let (outputs, inputs) = (config.outputs, config.inputs);
     // A module's weights carry no family's prefix, so any family's names serve.
     let checkpoint = Checkpoint::open(files, &config.folder, Family::Bert, access)?;
-    let weights = checkpoint.weights();
+    let weights = checkpoint.weights(packer);
     let linear = match config.bias {
         true => Linear::load(&weights, "linear", outputs, inputs)?,
         false => Linear::load_without_bias(&weights, "linear", outputs, inputs)?,

@@ -22,6 +22,11 @@ pub(crate) enum Head {
 }
 
 impl Head {
+    /// Whether its decoder is the table of words.
+    pub(crate) fn shares_words(head: &HeadConfig) -> bool {
+        head.task == Task::FillMask && head.tied
+    }
+
     /// Takes its weights from the top of a checkpoint.
     pub(crate) fn load(
         weights: &Weights<'_>,
@@ -126,8 +131,8 @@ impl WordHead {
             0 => None,
             _ if config.family != Family::MobileBert => None,
             wide => {
-                let columns = weights.tensor("cls.predictions.dense.weight", &[wide, vocab])?;
-                Some(Linear::new(&transposed(&columns, vocab), vocab, wide, None))
+                let name = "cls.predictions.dense.weight";
+                Some(Linear::load_columns(weights, name, vocab, wide)?)
             }
         };
         Ok(Self {
@@ -148,7 +153,15 @@ impl WordHead {
     }
 
     /// Logits, (rows, vocabulary), of rows (rows, hidden). `encoder` holds the table that a tied decoder shares.
-    pub(crate) fn forward(&self, compute: &Compute, rows: &[f32], encoder: &Encoder) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// Those of reading that table, if it was not read before.
+    pub(crate) fn forward(
+        &self,
+        compute: &Compute,
+        rows: &[f32],
+        encoder: &Encoder,
+    ) -> Result<Vec<f32>> {
         let count = rows.len() / self.transform.inputs();
         let (width, vocab) = (self.transform.outputs(), self.bias.len());
         let mut transformed = vec![0.0; count * width];
@@ -170,8 +183,8 @@ impl WordHead {
             None => {
                 let packed = PackedWeights::new(&words, count, self.narrow);
                 let mut columns = vec![0.0; vocab * count];
-                let table = encoder.words().data();
-                gemm(compute, table, &packed, Epilogue::NONE, &mut columns);
+                let table = encoder.words().whole()?;
+                gemm(compute, &table, &packed, Epilogue::NONE, &mut columns);
                 logits = transposed(&columns, count);
             }
         }
@@ -188,7 +201,7 @@ impl WordHead {
                 .zip(&self.bias)
                 .for_each(|(logit, b)| *logit += b);
         }
-        logits
+        Ok(logits)
     }
 }
 

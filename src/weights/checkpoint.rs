@@ -1,14 +1,17 @@
 //! Safetensors files as named tensors.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use super::source::Source;
+use super::tensor::Tensor;
 use super::{Access, Files, files, names};
 use crate::config::Family;
 use crate::error::{Error, Result};
+use crate::kernels::gemm::{PackedWeights, Packer};
 
 /// The longest header that is read: a million tensors would fit.
 const MAX_HEADER: usize = 100_000_000;
@@ -20,20 +23,10 @@ const INDEX: &str = "model.safetensors.index.json";
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     family: Family,
-    sources: Vec<Source>,
     /// By name without the family's prefix.
-    tensors: BTreeMap<String, Entry>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    /// The name in the file.
-    name: String,
-    source: usize,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    /// First byte in the file, and one past the last.
-    bytes: (usize, usize),
+    tensors: BTreeMap<String, Tensor>,
+    /// The length of all files.
+    bytes: usize,
 }
 
 impl Checkpoint {
@@ -46,8 +39,8 @@ impl Checkpoint {
     ) -> Result<Self> {
         let mut checkpoint = Self {
             family,
-            sources: Vec::new(),
             tensors: BTreeMap::new(),
+            bytes: 0,
         };
         let single = files::inside(folder, SINGLE, SINGLE)?;
         if files.has(&single) {
@@ -69,56 +62,66 @@ impl Checkpoint {
     /// Reads a file's header and takes in its tensors.
     fn add(&mut self, source: Source) -> Result<()> {
         let (header, metadata) = read_header(&source)?;
+        self.bytes += source.len();
+        let source = Arc::new(source);
         for (name, info) in metadata.tensors() {
-            let entry = Entry {
-                source: self.sources.len(),
+            let tensor = Tensor {
+                source: Arc::clone(&source),
                 dtype: info.dtype,
                 shape: info.shape.clone(),
-                bytes: (header + info.data_offsets.0, header + info.data_offsets.1),
+                start: header + info.data_offsets.0,
                 name: name.clone(),
             };
             let bare = names::without_spelling(self.family, &name);
-            if let Some(other) = self.tensors.insert(bare, entry) {
+            if let Some(other) = self.tensors.insert(bare, tensor) {
                 return Err(Error::WeightTwice {
                     name,
                     other: other.name,
                 });
             }
         }
-        self.sources.push(source);
         Ok(())
     }
 
-    /// A view from the top.
-    pub(crate) fn weights(&self) -> Weights<'_> {
+    /// A view from the top, with what packs the matrices that are read through it.
+    pub(crate) fn weights<'a>(&'a self, packer: &'a Packer) -> Weights<'a> {
         Weights {
             checkpoint: self,
+            packer,
             scope: String::new(),
         }
     }
 
     /// How many numbers all tensors hold together.
     pub(crate) fn parameters(&self) -> usize {
-        let count = |entry: &Entry| entry.shape.iter().product::<usize>();
-        self.tensors
-            .values()
-            .filter(|entry| entry.dtype != Dtype::I64)
-            .map(count)
+        let tensors = self.tensors.values();
+        tensors
+            .filter(|tensor| tensor.dtype != Dtype::I64)
+            .map(Tensor::len)
             .sum()
+    }
+
+    /// At least as many floats as all matrices take once they are packed, but for the tables of embeddings.
+    pub(crate) fn packed_floats(&self) -> usize {
+        let matrices = self.tensors.iter().filter_map(|(name, tensor)| {
+            let table = name.starts_with("embeddings.") && name.ends_with("_embeddings.weight");
+            match tensor.shape[..] {
+                [n, k] if !table => PackedWeights::floats(n, k),
+                _ => None,
+            }
+        });
+        matrices.fold(0, usize::saturating_add)
     }
 
     /// The type that most numbers are stored in, as safetensors writes it.
     pub(crate) fn dtype(&self) -> String {
-        let largest = self
-            .tensors
-            .values()
-            .max_by_key(|entry| entry.bytes.1 - entry.bytes.0);
-        largest.map_or_else(String::new, |entry| format!("{:?}", entry.dtype))
+        let largest = self.tensors.values().max_by_key(|tensor| tensor.bytes());
+        largest.map_or_else(String::new, |tensor| format!("{:?}", tensor.dtype))
     }
 
     /// The length of all files in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.sources.iter().map(Source::len).sum()
+        self.bytes
     }
 }
 
@@ -126,7 +129,8 @@ fn open_source(files: &Files, name: String, access: Access) -> Result<Source> {
     match files.path(&name) {
         Some(path) => Source::open(name, &path, access),
         None => {
-            let bytes = files.require(&name, "a shard that its index lists")?;
+            let bytes = files.share(&name);
+            let bytes = bytes.ok_or_else(|| files.missing("a shard that its index lists"))?;
             Ok(Source::memory(name, bytes))
         }
     }
@@ -186,6 +190,7 @@ fn read_header(source: &Source) -> Result<(usize, Metadata)> {
 #[derive(Debug, Clone)]
 pub(crate) struct Weights<'a> {
     checkpoint: &'a Checkpoint,
+    packer: &'a Packer,
     scope: String,
 }
 
@@ -194,13 +199,40 @@ impl Weights<'_> {
     pub(crate) fn at(&self, name: &str) -> Self {
         Self {
             checkpoint: self.checkpoint,
+            packer: self.packer,
             scope: self.full(name),
         }
     }
 
+    /// What packs the matrices of this checkpoint.
+    pub(crate) fn packer(&self) -> &Packer {
+        self.packer
+    }
+
     /// Whether there is a tensor of this name here.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.entry(&self.in_checkpoint(name)).is_some()
+        let tensors = &self.checkpoint.tensors;
+        tensors.contains_key(&self.in_checkpoint(name))
+    }
+
+    /// The tensor of this name, which must have this shape; its numbers are still to be read.
+    ///
+    /// # Errors
+    /// `WeightMissing`, `WeightShape`, `WeightType`.
+    pub(crate) fn find(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let name = self.in_checkpoint(name);
+        let Some(tensor) = self.checkpoint.tensors.get(&name) else {
+            return Err(Error::WeightMissing { name });
+        };
+        if tensor.shape != shape {
+            return Err(Error::WeightShape {
+                name: tensor.name.clone(),
+                expected: shape.to_vec(),
+                found: tensor.shape.clone(),
+            });
+        }
+        tensor.check_type()?;
+        Ok(tensor.clone())
     }
 
     /// The numbers of the tensor of this name, which must have this shape.
@@ -208,54 +240,7 @@ impl Weights<'_> {
     /// # Errors
     /// `WeightMissing`, `WeightShape`, `WeightType`, `NonFinite`, and `Io` if the file cannot be read.
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let name = self.in_checkpoint(name);
-        let Some(entry) = self.entry(&name) else {
-            return Err(Error::WeightMissing { name });
-        };
-        if entry.shape != shape {
-            return Err(Error::WeightShape {
-                name: entry.name.clone(),
-                expected: shape.to_vec(),
-                found: entry.shape.clone(),
-            });
-        }
-        let numbers = self.read(entry)?;
-        if !numbers.iter().all(|x| x.is_finite()) {
-            return Err(Error::NonFinite {
-                what: format!("weight {}", entry.name),
-            });
-        }
-        Ok(numbers)
-    }
-
-    fn read(&self, entry: &Entry) -> Result<Vec<f32>> {
-        let source = &self.checkpoint.sources[entry.source];
-        let (start, end) = entry.bytes;
-        if entry.dtype == Dtype::F32 {
-            let mut numbers = vec![0f32; (end - start) / 4];
-            source.read(start, bytemuck::cast_slice_mut(&mut numbers))?;
-            if cfg!(target_endian = "big") {
-                numbers
-                    .iter_mut()
-                    .for_each(|x| *x = f32::from_bits(x.to_bits().swap_bytes()));
-            }
-            return Ok(numbers);
-        }
-        let mut bytes = vec![0; end - start];
-        source.read(start, &mut bytes)?;
-        let numbers = match entry.dtype {
-            Dtype::F16 => convert(&bytes, |b| half::f16::from_le_bytes(b).to_f32()),
-            Dtype::BF16 => convert(&bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
-            Dtype::F64 => convert(&bytes, |b| f64::from_le_bytes(b) as f32),
-            Dtype::I64 => convert(&bytes, |b| i64::from_le_bytes(b) as f32),
-            other => {
-                return Err(Error::WeightType {
-                    name: entry.name.clone(),
-                    found: format!("{other:?}"),
-                });
-            }
-        };
-        Ok(numbers)
+        self.find(name, shape)?.to_vec()
     }
 
     fn full(&self, name: &str) -> String {
@@ -269,14 +254,6 @@ impl Weights<'_> {
     fn in_checkpoint(&self, name: &str) -> String {
         names::in_checkpoint(self.checkpoint.family, &self.full(name))
     }
-
-    fn entry(&self, name: &str) -> Option<&Entry> {
-        self.checkpoint.tensors.get(name)
-    }
-}
-
-fn convert<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|&b| number(b)).collect()
 }
 
 #[cfg(test)]

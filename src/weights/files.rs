@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
@@ -26,7 +27,8 @@ pub struct Files {
 #[derive(Clone)]
 enum Place {
     Folder(PathBuf),
-    Memory(BTreeMap<String, Cow<'static, [u8]>>),
+    /// Shared, so that a model can keep a file's bytes without another copy.
+    Memory(BTreeMap<String, Arc<Cow<'static, [u8]>>>),
 }
 
 impl Default for Place {
@@ -45,7 +47,7 @@ impl Files {
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, bytes: impl Into<Cow<'static, [u8]>>) -> Self {
         if let Place::Memory(files) = &mut self.place {
-            files.insert(name.into(), bytes.into());
+            files.insert(name.into(), Arc::new(bytes.into()));
         }
         self
     }
@@ -60,7 +62,7 @@ impl Files {
     /// What a file holds; `None` if there is no such file.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>> {
         match &self.place {
-            Place::Memory(files) => Ok(files.get(name).cloned()),
+            Place::Memory(files) => Ok(files.get(name).map(|bytes| Cow::clone(bytes))),
             Place::Folder(folder) => {
                 let path = folder.join(name);
                 match std::fs::read(&path) {
@@ -76,6 +78,14 @@ impl Files {
                     Err(source) => Err(Error::Io { path, source }),
                 }
             }
+        }
+    }
+
+    /// What a file in memory holds, without a copy; `None` if there is no such file, or if this is a folder.
+    pub(crate) fn share(&self, name: &str) -> Option<Arc<Cow<'static, [u8]>>> {
+        match &self.place {
+            Place::Memory(files) => files.get(name).cloned(),
+            Place::Folder(_) => None,
         }
     }
 

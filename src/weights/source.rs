@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::Access;
 use crate::error::{Error, Result};
@@ -18,13 +17,14 @@ pub(super) struct Source {
 }
 
 enum Place {
-    /// On disk: read piece by piece, so that a tensor and its packed copy are all that is ever in memory.
+    /// On disk, kept open: what is read is copied by the system and belongs to nobody's memory afterwards, where a
+    /// map's pages would count as this process's.
     File {
         path: PathBuf,
-        file: Mutex<File>,
+        file: Shared,
         len: usize,
     },
-    Memory(Cow<'static, [u8]>),
+    Memory(Arc<Cow<'static, [u8]>>),
     #[cfg(feature = "mmap")]
     Mapped(memmap2::Mmap),
 }
@@ -53,7 +53,7 @@ impl Source {
                 let len = file.metadata().map_err(failed)?.len();
                 Place::File {
                     path: path.to_owned(),
-                    file: Mutex::new(file),
+                    file: Shared::new(file),
                     len: usize::try_from(len).unwrap_or(usize::MAX),
                 }
             }
@@ -66,7 +66,7 @@ impl Source {
     }
 
     /// Bytes in memory.
-    pub(super) fn memory(name: String, bytes: Cow<'static, [u8]>) -> Self {
+    pub(super) fn memory(name: String, bytes: Arc<Cow<'static, [u8]>>) -> Self {
         Self {
             name,
             place: Place::Memory(bytes),
@@ -87,13 +87,11 @@ impl Source {
     pub(super) fn read(&self, start: usize, out: &mut [u8]) -> Result<()> {
         match &self.place {
             Place::File { path, file, .. } => {
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.seek(SeekFrom::Start(start as u64))
-                    .and_then(|_| file.read_exact(out))
-                    .map_err(|source| Error::Io {
-                        path: path.clone(),
-                        source,
-                    })
+                let read = file.read(start as u64, out);
+                read.map_err(|source| Error::Io {
+                    path: path.clone(),
+                    source,
+                })
             }
             Place::Memory(bytes) => self.copy(bytes, start, out),
             #[cfg(feature = "mmap")]
@@ -113,5 +111,39 @@ impl Source {
         };
         out.copy_from_slice(piece);
         Ok(())
+    }
+}
+
+/// A file that many read at once, each at a place of its own.
+#[cfg(unix)]
+struct Shared(File);
+
+#[cfg(unix)]
+impl Shared {
+    fn new(file: File) -> Self {
+        Self(file)
+    }
+
+    fn read(&self, start: u64, out: &mut [u8]) -> std::io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.0, out, start)
+    }
+}
+
+/// The same where reading moves the file's only position: one after the other.
+#[cfg(not(unix))]
+struct Shared(std::sync::Mutex<File>);
+
+#[cfg(not(unix))]
+impl Shared {
+    fn new(file: File) -> Self {
+        Self(std::sync::Mutex::new(file))
+    }
+
+    fn read(&self, start: u64, out: &mut [u8]) -> std::io::Result<()> {
+        use std::io::{Read, Seek, SeekFrom};
+        let lock = self.0.lock();
+        let mut file = lock.unwrap_or_else(std::sync::PoisonError::into_inner);
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(out)
     }
 }

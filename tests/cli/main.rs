@@ -1,8 +1,10 @@
 //! The `bertless` command, run as a process on the tiny models of `fixtures/models`.
 
 mod answers;
+mod bench;
 mod errors;
 mod figures;
+mod memory;
 mod texts;
 
 use std::io::Write;

@@ -17,8 +17,8 @@ use std::ops::Range;
 use super::disjoint::Disjoint;
 use super::simd::{Kernel, LANES, Simd};
 use super::{Activation, Compute};
-pub(crate) use pack::PackedWeights;
 pub(super) use pack::pack;
+pub(crate) use pack::{PackedWeights, Packer};
 pub(super) use product::{Product, Rows};
 
 /// Output channels of a panel.

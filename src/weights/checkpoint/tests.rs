@@ -1,4 +1,5 @@
 use super::*;
+use crate::kernels::Threads;
 use safetensors::tensor::TensorView;
 
 type Tensor<'a> = (&'a str, Dtype, &'a [usize], Vec<u8>);
@@ -15,6 +16,12 @@ fn safetensors(tensors: &[Tensor<'_>]) -> Vec<u8> {
 
 fn floats(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+fn tensor(checkpoint: &Checkpoint, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    let threads = Threads::new(1).unwrap();
+    let packer = Packer::new(&threads, 0);
+    checkpoint.weights(&packer).tensor(name, shape)
 }
 
 fn open(bytes: Vec<u8>) -> Result<Checkpoint> {
@@ -53,12 +60,12 @@ fn every_type_is_read() {
         ("u8", Dtype::U8, &[3], vec![1, 2, 3]),
     ]))
     .unwrap();
-    let weights = checkpoint.weights();
     for name in ["f32", "f16", "bf16", "f64"] {
-        assert_eq!(weights.tensor(name, &[3]).unwrap(), numbers, "{name}");
+        assert_eq!(tensor(&checkpoint, name, &[3]).unwrap(), numbers, "{name}");
     }
-    assert_eq!(weights.tensor("i64", &[3]).unwrap(), [3.0, -4.0, 5.0]);
-    let error = weights.tensor("u8", &[3]).unwrap_err();
+    let whole = tensor(&checkpoint, "i64", &[3]).unwrap();
+    assert_eq!(whole, [3.0, -4.0, 5.0]);
+    let error = tensor(&checkpoint, "u8", &[3]).unwrap_err();
     assert!(matches!(error, Error::WeightType { name, found } if name == "u8" && found == "U8"));
     assert_eq!(checkpoint.parameters(), 15); // whole numbers are no parameters
 }
@@ -70,7 +77,9 @@ fn errors_name_the_tensor_and_both_shapes() {
         ("bert.b.weight", Dtype::F32, &[1], floats(&[f32::NAN])),
     ]))
     .unwrap();
-    let weights = checkpoint.weights();
+    let threads = Threads::new(1).unwrap();
+    let packer = Packer::new(&threads, 0);
+    let weights = checkpoint.weights(&packer);
     assert_eq!(
         weights.at("a").tensor("weight", &[2, 1]).unwrap(),
         [1.0, 2.0]
@@ -116,7 +125,7 @@ fn shards_are_found_through_their_index_and_stay_inside() {
     let open = |files: Files| Checkpoint::open(&files, "m", Family::Bert, Access::Read);
     let index_file = "m/model.safetensors.index.json";
     let checkpoint = open(files.clone().with(index_file, index("2.safetensors"))).unwrap();
-    assert_eq!(checkpoint.weights().tensor("b", &[1]).unwrap(), [2.0]);
+    assert_eq!(tensor(&checkpoint, "b", &[1]).unwrap(), [2.0]);
     for shard in ["../2.safetensors", "/etc/passwd", "x/../../m/2.safetensors"] {
         let error = open(files.clone().with(index_file, index(shard))).unwrap_err();
         assert!(matches!(error, Error::PathOutside { path, .. } if path == shard));
@@ -156,7 +165,7 @@ fn a_flipped_bit_in_the_header_is_refused_or_harmless() {
         damaged[bit / 8] ^= 1 << (bit % 8);
         // Refused on opening; or another name or shape, which is refused on reading; or the numbers are right.
         if let Ok(checkpoint) = open(damaged)
-            && let Ok(read) = checkpoint.weights().tensor("abc", &[2, 2])
+            && let Ok(read) = tensor(&checkpoint, "abc", &[2, 2])
         {
             assert_eq!(read, numbers, "bit {bit}");
         }
@@ -178,11 +187,8 @@ fn a_file_on_disk_reads_as_in_memory() {
     std::fs::write(dir.path().join(SINGLE), &whole).unwrap();
     let check = |files: &Files, access| {
         let checkpoint = Checkpoint::open(files, "", Family::Bert, access).unwrap();
-        assert_eq!(
-            checkpoint.weights().tensor("a", &[3]).unwrap(),
-            [1.0, 2.0, 3.0]
-        );
-        assert_eq!(checkpoint.weights().tensor("b", &[1]).unwrap(), [0.5]);
+        assert_eq!(tensor(&checkpoint, "a", &[3]).unwrap(), [1.0, 2.0, 3.0]);
+        assert_eq!(tensor(&checkpoint, "b", &[1]).unwrap(), [0.5]);
         assert_eq!(checkpoint.bytes(), whole.len());
         assert_eq!(checkpoint.dtype(), "F32");
     };

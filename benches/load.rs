@@ -1,0 +1,50 @@
+//! How long a model takes to open, on one thread and on two: `cargo bench --bench load`.
+//!
+//! A fixture shows what a load costs beside the weights. With all-MiniLM-L6-v2 in `.models/`
+//! (`python3 fixtures/fetch_models.py`) 43 MB of weights are read out of the system's cache and packed; the bound is what
+//! the memory can copy: reading into the cache and writing once.
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+
+use bertless::{Model, ModelOptions, Tokenizer};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+/// The models that are there.
+fn models() -> Vec<(&'static str, PathBuf)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let fixture = root.join("fixtures/models/sentence-mean");
+    let real = root.join(".models/all-MiniLM-L6-v2");
+    let models = [("fixture", fixture), ("all-MiniLM-L6-v2", real)];
+    models.into_iter().filter(|(_, dir)| dir.is_dir()).collect()
+}
+
+fn load(criterion: &mut Criterion) {
+    for (name, dir) in models() {
+        let open = |threads| {
+            let options = ModelOptions::new().threads(threads);
+            Model::load_with(&dir, options).expect("a model")
+        };
+        let vector = open(1).embed("A man is eating.").expect("a vector");
+        let length: f32 = vector.iter().map(|x| x * x).sum();
+        assert!((length - 1.0).abs() < 1e-5, "an embedding has length one");
+
+        let mut group = criterion.benchmark_group(format!("load/{name}"));
+        group.throughput(Throughput::Bytes(open(1).summary().bytes as u64));
+        for threads in [1, 2] {
+            let again = open(threads).embed("A man is eating.").expect("a vector");
+            assert_eq!(again, vector, "packing on {threads} threads");
+            group.bench_function(format!("threads={threads}"), |bencher| {
+                bencher.iter(|| open(black_box(threads)));
+            });
+        }
+        // A part of it.
+        group.bench_function("tokenizer", |bencher| {
+            bencher.iter(|| Tokenizer::load(black_box(&dir)));
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, load);
+criterion_main!(benches);

@@ -1,0 +1,354 @@
+//! `bertless bench`: how fast a model is on this machine.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use bertless::{Encoding, Model, ModelOptions};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::options::at_least_one;
+use super::output::Output;
+use super::{Common, process};
+
+/// Lengths that are measured if none are asked for, as far as the model has positions.
+const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
+/// What is embedded first.
+const FIRST_TEXT: &str = "A man is eating.";
+/// The fewest runs that a figure is made of, however little time there is.
+const LEAST_RUNS: usize = 5;
+/// The part of a shape's time in which it runs without being counted.
+const WARM_UP: f64 = 0.1;
+
+/// Measure a model: load time, first answer, peak memory, and how long texts take by their length
+///
+/// Each length is measured on random ids of the vocabulary between the model's special tokens, as many texts at once as
+/// --batch says. The first answer counts from the start of the process. Peak memory is that of loading and the first
+/// answer. With --json a line {"load_ms", "first_ms", "peak_rss_mb", "cpu", "threads", "dtype"}, then one {"tokens",
+/// "batch", "median_ms", "p99_ms", "min_ms"} a length; a MB is a million bytes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The model's folder
+    #[arg(short, long, value_name = "MODEL_DIR")]
+    model: PathBuf,
+    /// Lengths of texts, special tokens included [default: 8,16,32,64,128,256,512, as far as the model has positions]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = at_least_one())]
+    tokens: Vec<usize>,
+    /// How many texts are computed at once
+    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one())]
+    batch: usize,
+    /// How long each length is measured
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    seconds: Duration,
+}
+
+/// What comes first.
+#[derive(Debug, Serialize)]
+struct Start {
+    load_ms: f64,
+    first_ms: f64,
+    peak_rss_mb: Option<f64>,
+    cpu: &'static str,
+    threads: usize,
+    dtype: String,
+}
+
+/// Some texts of one length.
+#[derive(Debug, Serialize)]
+struct Shape {
+    tokens: usize,
+    batch: usize,
+    median_ms: f64,
+    p99_ms: f64,
+    min_ms: f64,
+}
+
+pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+    let begin = Instant::now();
+    let age = process::age().unwrap_or_default();
+    let (model, start) = load(&arguments, common, begin, age)?;
+    let lengths = lengths(&model, &arguments.tokens)?;
+    let specials = model.tokenizer().encode("", None)?.ids;
+    if let Some(short) = lengths.iter().find(|&&tokens| tokens < specials.len()) {
+        let least = specials.len();
+        bail!("--tokens {short}: a text of this model has {least} special tokens already");
+    }
+    match output.json {
+        true => output.object(&start)?,
+        false => output.line(start.report())?,
+    }
+    output.flush()?;
+
+    let progress = Progress::new(lengths.len(), arguments.seconds);
+    let mut random = Random(1);
+    for (index, &tokens) in lengths.iter().enumerate() {
+        let text = |_| random_text(&specials, tokens, model.summary().vocabulary, &mut random);
+        let texts: Vec<Encoding> = (0..arguments.batch).map(text).collect();
+        let times = measure(&model, &texts, arguments.seconds, |spent| {
+            progress.at(index, tokens, spent);
+        })?;
+        let shape = Shape::new(tokens, arguments.batch, times);
+        progress.aside(|| -> Result<()> {
+            match output.json {
+                true => output.object(&shape)?,
+                false => output.line(shape.row())?,
+            }
+            Ok(output.flush()?)
+        })?;
+    }
+    Ok(())
+}
+
+/// Loads the model and answers once. The process was `age` old when `begin` was.
+fn load(
+    arguments: &Arguments,
+    common: &Common,
+    begin: Instant,
+    age: Duration,
+) -> Result<(Model, Start)> {
+    let mut options = ModelOptions::new();
+    if let Some(threads) = common.threads {
+        options = options.threads(threads);
+    }
+    let opening = Instant::now();
+    let model = Model::load_with(&arguments.model, options)?;
+    let load = opening.elapsed();
+    model.encode(FIRST_TEXT)?;
+    let start = Start {
+        load_ms: milliseconds(load),
+        first_ms: milliseconds(age + begin.elapsed()),
+        peak_rss_mb: process::peak_memory().map(|bytes| rounded(bytes as f64 / 1e6)),
+        cpu: model.instruction_set(),
+        threads: model.threads(),
+        dtype: model.summary().dtype.to_lowercase(),
+    };
+    Ok((model, start))
+}
+
+/// The lengths to measure: those that are asked for, else all usual ones that the model has positions for.
+fn lengths(model: &Model, wanted: &[usize]) -> Result<Vec<usize>> {
+    let positions = model.max_positions();
+    if let Some(long) = wanted.iter().find(|&&tokens| tokens > positions) {
+        bail!("--tokens {long}: the model has {positions} positions");
+    }
+    Ok(match wanted {
+        [] => {
+            let usual = LENGTHS.into_iter();
+            usual.filter(|&tokens| tokens <= positions).collect()
+        }
+        wanted => wanted.to_vec(),
+    })
+}
+
+/// Random ids behind the first of the special tokens and ahead of the others, so many in all.
+fn random_text(
+    specials: &[u32],
+    tokens: usize,
+    vocabulary: usize,
+    random: &mut Random,
+) -> Encoding {
+    let (first, last) = specials.split_at(specials.len().min(1));
+    let mut ids = first.to_vec();
+    ids.extend((specials.len()..tokens).map(|_| random.below(vocabulary)));
+    ids.extend(last);
+    Encoding::from_ids(ids)
+}
+
+/// How long each run took, in order of length; `watch` hears how much of the time is over.
+fn measure(
+    model: &Model,
+    texts: &[Encoding],
+    time: Duration,
+    watch: impl Fn(Duration),
+) -> Result<Vec<Duration>> {
+    let begin = Instant::now();
+    model.encode_batch(texts)?;
+    while begin.elapsed() < time.mul_f64(WARM_UP) {
+        model.encode_batch(texts)?;
+    }
+    let mut times = Vec::new();
+    while times.len() < LEAST_RUNS || begin.elapsed() < time {
+        let run = Instant::now();
+        let states = model.encode_batch(texts)?;
+        times.push(run.elapsed());
+        drop(states);
+        watch(begin.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times)
+}
+
+impl Start {
+    fn report(&self) -> String {
+        let Self {
+            load_ms,
+            first_ms,
+            cpu,
+            threads,
+            dtype,
+            ..
+        } = self;
+        let memory = self.peak_rss_mb.map(|mb| format!("{mb:.1} MB"));
+        [
+            format!("load          {load_ms:.2} ms"),
+            format!("first answer  {first_ms:.2} ms after the process was started"),
+            format!("peak memory   {}", memory.as_deref().unwrap_or("not known")),
+            format!("computed on   {cpu}, threads: {threads}, weights stored as {dtype}"),
+            String::new(),
+            format!(
+                "{:>6} {:>6} {:>11} {:>11} {:>11}",
+                "tokens", "batch", "median ms", "p99 ms", "min ms"
+            ),
+        ]
+        .join("\n")
+    }
+}
+
+impl Shape {
+    /// Of times in order of length.
+    fn new(tokens: usize, batch: usize, times: Vec<Duration>) -> Self {
+        let at = |share| milliseconds(percentile(&times, share));
+        Self {
+            tokens,
+            batch,
+            median_ms: at(0.5),
+            p99_ms: at(0.99),
+            min_ms: at(0.0),
+        }
+    }
+
+    fn row(&self) -> String {
+        let Self {
+            tokens,
+            batch,
+            median_ms,
+            p99_ms,
+            min_ms,
+        } = self;
+        format!("{tokens:>6} {batch:>6} {median_ms:>11.3} {p99_ms:>11.3} {min_ms:>11.3}")
+    }
+}
+
+/// The least of some ordered times that this share of them does not exceed.
+fn percentile(times: &[Duration], share: f64) -> Duration {
+    let rank = (share * times.len() as f64).ceil() as usize;
+    let index = rank.saturating_sub(1);
+    times.get(index).copied().unwrap_or_default()
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    rounded(time.as_secs_f64() * 1e3)
+}
+
+/// To three decimals.
+fn rounded(x: f64) -> f64 {
+    (x * 1e3).round() / 1e3
+}
+
+fn seconds(argument: &str) -> Result<Duration, String> {
+    let seconds = argument
+        .parse()
+        .ok()
+        .filter(|&seconds| seconds > 0.0 && seconds <= 3600.0);
+    match seconds {
+        Some(seconds) => Ok(Duration::from_secs_f64(seconds)),
+        None => Err("expected seconds, more than 0 and at most 3600".to_owned()),
+    }
+}
+
+/// A sequence that looks random and is the same every time (Marsaglia 2003, "Xorshift RNGs").
+struct Random(u32);
+
+impl Random {
+    /// A number below `bound`, which is at least one.
+    fn below(&mut self, bound: usize) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        ((u64::from(self.0) * bound as u64) >> 32) as u32
+    }
+}
+
+/// A bar on standard error, if that is a terminal.
+struct Progress {
+    bar: Option<ProgressBar>,
+    /// Milliseconds that a length takes.
+    each: u64,
+}
+
+impl Progress {
+    fn new(lengths: usize, time: Duration) -> Self {
+        let each = time.as_millis() as u64;
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(each * lengths as u64);
+            match ProgressStyle::with_template("{wide_bar} {msg}") {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            }
+        });
+        Self { bar, each }
+    }
+
+    /// Shows how much of the `index`th length's time is over.
+    fn at(&self, index: usize, tokens: usize, spent: Duration) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{tokens} tokens"));
+            let spent = (spent.as_millis() as u64).min(self.each);
+            bar.set_position(index as u64 * self.each + spent);
+        }
+    }
+
+    /// Writes something to standard output, which may be the same terminal.
+    fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_times_that_were_measured() {
+        let times: Vec<Duration> = (1..=200).map(Duration::from_millis).collect();
+        let at = |share| percentile(&times, share).as_millis();
+        assert_eq!((at(0.0), at(0.5), at(0.99), at(1.0)), (1, 100, 198, 200));
+        assert_eq!(percentile(&times[..1], 0.99).as_millis(), 1);
+        assert_eq!(percentile(&[], 0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn texts_are_of_the_vocabulary_and_have_their_length() {
+        let mut random = Random(1);
+        for tokens in [2, 3, 100] {
+            let text = random_text(&[101, 102], tokens, 7, &mut random);
+            assert_eq!((text.len(), text.type_ids.len()), (tokens, tokens));
+            assert_eq!((text.ids[0], text.ids[tokens - 1]), (101, 102));
+            assert!(text.ids[1..tokens - 1].iter().all(|&id| id < 7));
+        }
+        assert_eq!(random_text(&[], 4, 7, &mut random).len(), 4);
+        let ids = random_text(&[], 1000, 7, &mut random).ids;
+        assert!((0..7).all(|id| ids.contains(&id)));
+    }
+
+    #[test]
+    fn seconds_are_positive() {
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        for wrong in ["0", "-1", "nan", "inf", "1e9", "long"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

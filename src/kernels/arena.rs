@@ -1,0 +1,197 @@
+//! One piece of memory for all weights of a model, in huge pages where the system has them.
+//!
+//! A cold start pays for memory by the page: the 42 MB of all-MiniLM-L6-v2 are 10,500 faults of 4 KB, but 21 of 2 MB.
+//! On an EPYC of 2024 (a virtual machine, Linux 6.18) the faults alone took 19 ms against 1.5 ms, giving the pages back
+//! 3 ms against 0.15 ms. Each pass needs 500 times fewer entries of the processor's address cache: with small pages it
+//! takes 15% longer at 8 tokens and 10% at 32, where reading weights is most of the work.
+//!
+//! Linux gives huge pages to a range that asks for them ("madvise", the default of most distributions) and whose start
+//! and end lie on their bounds. Layers are no multiples of 2 MB, so each in memory of its own would waste half a page on
+//! average; that is why they share one range. It is as long as the weights: address space that no weight needs is never
+//! touched, so at most a part of the last page is memory for nothing.
+//!
+//! Where the request is refused the same range works with small pages; where there is no such range, each piece gets
+//! memory of its own.
+
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use memmap2::MmapMut;
+
+use super::aligned::AlignedFloats;
+
+/// A huge page of x86-64, and of AArch64 with pages of 4 KB.
+const HUGE_PAGE: usize = 2 << 20;
+/// Floats of a cache line, at whose start every piece begins.
+const LINE: usize = 16;
+
+/// Hands out floats, from one range as long as that has room.
+#[derive(Debug, Default)]
+pub(crate) struct Arena {
+    region: Option<Arc<Region>>,
+    /// Floats of the region that have been handed out.
+    used: Mutex<usize>,
+}
+
+/// Zeroed memory that belongs to the pieces that are made of it.
+#[derive(Debug)]
+struct Region {
+    /// Where the pieces are; at the start of a huge page, inside the map.
+    start: NonNull<f32>,
+    /// How many floats there are from `start` on.
+    len: usize,
+    /// Keeps the memory.
+    _map: MmapMut,
+}
+
+// SAFETY: a region is memory that its pieces use, each its own part; by itself it reads and writes nothing.
+#[allow(unsafe_code, reason = "a raw pointer is neither by itself")]
+unsafe impl Send for Region {}
+// SAFETY: as above: nothing can be done with a shared region but to keep it.
+#[allow(unsafe_code, reason = "a raw pointer is neither by itself")]
+unsafe impl Sync for Region {}
+
+impl Arena {
+    /// Room for so many floats; none in common for less than a huge page of them.
+    pub(crate) fn new(floats: usize) -> Self {
+        let region = match floats.checked_mul(size_of::<f32>()) {
+            Some(bytes) if bytes >= HUGE_PAGE => Region::new(bytes).map(Arc::new),
+            _ => None,
+        };
+        Self {
+            region,
+            used: Mutex::default(),
+        }
+    }
+
+    /// `len` zeros at the start of a cache line.
+    pub(crate) fn zeros(&self, len: usize) -> Floats {
+        let shared = self.region.as_ref().and_then(|region| {
+            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            let start = *used;
+            let end = start.checked_add(len)?.checked_next_multiple_of(LINE)?;
+            if end > region.len {
+                return None;
+            }
+            *used = end;
+            Some(Piece {
+                region: Arc::clone(region),
+                start,
+                len,
+            })
+        });
+        match shared {
+            Some(piece) => Floats::Shared(piece),
+            None => Floats::Own(AlignedFloats::zeros(len)),
+        }
+    }
+}
+
+impl Region {
+    /// So many bytes in whole huge pages; `None` where the system has no such memory to give.
+    fn new(bytes: usize) -> Option<Self> {
+        let len = bytes.checked_next_multiple_of(HUGE_PAGE)?;
+        // One page more, since older systems start a map at any small page.
+        let mut map = MmapMut::map_anon(len.checked_add(HUGE_PAGE)?).ok()?;
+        // Refused by systems that know no huge pages; then the pages are small and everything else is the same.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        let address = map.as_ptr() as usize;
+        let skip = address.next_multiple_of(HUGE_PAGE) - address;
+        let start = map.get_mut(skip..skip + len)?.as_mut_ptr();
+        Some(Self {
+            start: NonNull::new(start.cast())?,
+            len: len / size_of::<f32>(),
+            _map: map,
+        })
+    }
+}
+
+/// Floats of an arena.
+#[derive(Debug)]
+pub(crate) enum Floats {
+    /// A part of the common range.
+    Shared(Piece),
+    /// In memory of their own.
+    Own(AlignedFloats),
+}
+
+/// A part of a region that is nobody else's.
+pub(crate) struct Piece {
+    region: Arc<Region>,
+    start: usize,
+    len: usize,
+}
+
+impl Deref for Floats {
+    type Target = [f32];
+
+    #[inline]
+    fn deref(&self) -> &[f32] {
+        match self {
+            Self::Own(floats) => floats,
+            #[allow(unsafe_code, reason = "a region is memory without a slice")]
+            // SAFETY: `zeros` has checked that start + len is inside the region, whose memory is initialised (anonymous
+            // maps are zeros), aligned for f32 and kept by the piece's `Arc`. It has handed out these floats once, and
+            // `Piece` is neither `Clone` nor made elsewhere: so `&self` rules out writers.
+            Self::Shared(Piece { region, start, len }) => unsafe {
+                std::slice::from_raw_parts(region.start.as_ptr().add(*start), *len)
+            },
+        }
+    }
+}
+
+impl DerefMut for Floats {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        match self {
+            Self::Own(floats) => floats,
+            #[allow(unsafe_code, reason = "a region is memory without a slice")]
+            // SAFETY: as in `deref`; and `&mut self` is the only way to this piece, whose floats no other piece has.
+            Self::Shared(Piece { region, start, len }) => unsafe {
+                std::slice::from_raw_parts_mut(region.start.as_ptr().add(*start), *len)
+            },
+        }
+    }
+}
+
+impl std::fmt::Debug for Piece {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Piece({} + {})", self.start, self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_zeros_at_cache_lines_and_do_not_overlap() {
+        let arena = Arena::new(1 << 20);
+        let lens = [0, 1, 16, 17, 1000, 100_000];
+        let mut pieces: Vec<Floats> = lens.iter().map(|&len| arena.zeros(len)).collect();
+        for (piece, (index, len)) in pieces.iter_mut().zip(lens.into_iter().enumerate()) {
+            assert!(matches!(piece, Floats::Shared(_)));
+            assert_eq!((piece.len(), piece.as_ptr() as usize % 64), (len, 0));
+            assert!(piece.iter().all(|&x| x == 0.0));
+            piece.fill(index as f32);
+        }
+        drop(arena); // pieces keep the memory
+        for (index, piece) in pieces.iter().enumerate() {
+            assert!(piece.iter().all(|&x| x == index as f32));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_has_memory_of_its_own() {
+        let arena = Arena::new(HUGE_PAGE / 4);
+        assert!(matches!(arena.zeros(HUGE_PAGE / 4 + 1), Floats::Own(_)));
+        assert!(matches!(arena.zeros(HUGE_PAGE / 4), Floats::Shared(_)));
+        assert!(matches!(arena.zeros(1), Floats::Own(_)));
+        for small in [Arena::new(0), Arena::new(1000), Arena::new(usize::MAX)] {
+            let floats = small.zeros(20);
+            assert!(matches!(floats, Floats::Own(_)));
+            assert_eq!(floats.len(), 20);
+        }
+    }
+}

@@ -154,11 +154,11 @@ impl Kernel for OneHead<'_> {
                 stride: padded,
                 width: padded,
             };
-            // SAFETY: the scores are this thread's own.
             #[allow(
                 unsafe_code,
                 reason = "the loops of a product write through a shared output"
             )]
+            // SAFETY: the scores are this thread's own.
             unsafe {
                 product.run(s, 0..count, 0..padded / PANEL);
             }
@@ -189,8 +189,8 @@ impl Kernel for OneHead<'_> {
                 stride: width,
                 width: head_dim,
             };
-            // SAFETY: the rows of this sequence in the columns of this head belong to this task alone.
             #[allow(unsafe_code, reason = "heads write columns of rows they share")]
+            // SAFETY: the rows of this sequence in the columns of this head belong to this task alone.
             unsafe {
                 product.run(s, 0..count, 0..value_panels);
             }

@@ -162,9 +162,9 @@ impl Shared {
                 closure(member);
             },
         };
+        #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
         // SAFETY: the last step was closed, and its helpers waited for, before `each` returned; none may begin before
         // the next line opens this one.
-        #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
         unsafe {
             *self.step.get() = Some(step);
         }

@@ -110,8 +110,8 @@ impl Kernel for Block<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // SAFETY: the grid gives each task rows and panels of its own.
         #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+        // SAFETY: the grid gives each task rows and panels of its own.
         unsafe {
             self.product.run(s, self.rows, self.panels);
         }

@@ -1,0 +1,204 @@
+//! The kernels by themselves, on every instruction set of this machine: `cargo bench --bench kernels`.
+//!
+//! Products of few rows are bound by reading weights (8 rows by 1536 x 384 read 2.4 MB, which a second-level cache does
+//! not hold), those of 32 rows and more by arithmetic. `matrixmultiply` packs its weights again at each call. How near
+//! the processor's peak the products come is in `benches/share.rs`.
+
+// The floor is not part of the public crate, so it is compiled in here.
+#[path = "../src/kernels/mod.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "only a part of the floor is measured"
+)]
+mod kernels;
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use kernels::attention::{Attention, Projection, attention};
+use kernels::gemm::{Epilogue, PackedWeights, gemm};
+use kernels::layer_norm::layer_norm;
+use kernels::softmax::softmax;
+use kernels::{Activation, Compute, Cpu, Engine, Threads};
+
+/// Numbers from -1 to 1 that repeat after a prime number of steps.
+fn numbers(len: usize) -> Vec<f32> {
+    (0..len)
+        .map(|i| ((i * 7919) % 1999) as f32 / 999.0 - 1.0)
+        .collect()
+}
+
+/// One thread on each level that computes floats in its own way.
+fn computes() -> Vec<(&'static str, Compute)> {
+    ["avx512", "avx2", "neon", "portable"]
+        .into_iter()
+        .filter_map(|name| {
+            let (cpu, threads) = (Cpu::from_name(name)?, Threads::new(1).ok()?);
+            Some((name, Engine { cpu, threads }.compute()))
+        })
+        .collect()
+}
+
+/// One output of a product in f64.
+fn output(x: &[f32], w: &[f32], k: usize, row: usize, channel: usize) -> f64 {
+    let pairs = x[row * k..][..k].iter().zip(&w[channel * k..][..k]);
+    pairs.map(|(&x, &w)| f64::from(x) * f64::from(w)).sum()
+}
+
+fn products(criterion: &mut Criterion) {
+    for rows in [1, 8, 32, 128, 512] {
+        for (n, k) in [
+            (1152, 384),
+            (384, 384),
+            (1536, 384),
+            (384, 1536),
+            (1200, 312),
+        ] {
+            let mut group = criterion.benchmark_group(format!("gemm/f32/{rows}x{n}x{k}"));
+            group.throughput(Throughput::Elements((2 * rows * n * k) as u64));
+            let (x, w) = (numbers(rows * k), numbers(n * k));
+            let packed = PackedWeights::new(&w, n, k);
+            let mut out = vec![0.0; rows * n];
+            let expected = output(&x, &w, k, rows - 1, n - 1);
+            for (name, compute) in computes() {
+                gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
+                assert!((f64::from(out[rows * n - 1]) - expected).abs() < 1e-3);
+                group.bench_function(name, |bencher| {
+                    bencher.iter(|| {
+                        gemm(&compute, black_box(&x), &packed, Epilogue::NONE, &mut out);
+                    });
+                });
+            }
+            group.bench_function("matrixmultiply", |bencher| {
+                bencher.iter(|| multiply(black_box(&x), &w, &mut out, rows, n, k));
+            });
+            assert!((f64::from(out[rows * n - 1]) - expected).abs() < 1e-3);
+            group.finish();
+        }
+    }
+}
+
+/// The same product by another crate.
+#[allow(unsafe_code, reason = "the other crate takes raw pointers")]
+fn multiply(x: &[f32], w: &[f32], out: &mut [f32], rows: usize, n: usize, k: usize) {
+    assert!(x.len() == rows * k && w.len() == n * k && out.len() == rows * n);
+    // SAFETY: the buffers hold rows x k, n x k (read transposed) and rows x n numbers, as the strides say.
+    unsafe {
+        matrixmultiply::sgemm(
+            rows,
+            k,
+            n,
+            1.0,
+            x.as_ptr(),
+            k as isize,
+            1,
+            w.as_ptr(),
+            1,
+            k as isize,
+            0.0,
+            out.as_mut_ptr(),
+            n as isize,
+            1,
+        );
+    }
+}
+
+fn heads(criterion: &mut Criterion) {
+    let (heads, head_dim) = (12, 32);
+    let width = heads * head_dim;
+    for tokens in [8, 32, 128, 512] {
+        let mut group = criterion.benchmark_group(format!("attention/f32/{tokens}"));
+        group.throughput(Throughput::Elements((4 * tokens * tokens * width) as u64));
+        let mut qkv = numbers(tokens * 3 * width);
+        // Values of one make each output the sum of its shares.
+        qkv.chunks_mut(3 * width)
+            .for_each(|row| row[2 * width..].fill(1.0));
+        let part = |index: usize| Projection {
+            data: &qkv,
+            stride: 3 * width,
+            offset: index * width,
+        };
+        let input = Attention {
+            query: part(0),
+            key: part(1),
+            value: part(2),
+            starts: &[0, tokens],
+            heads,
+            head_dim,
+            bias: None,
+        };
+        let mut out = vec![0.0; tokens * width];
+        for (name, compute) in computes() {
+            attention(&compute, &input, &mut out);
+            assert!(out.iter().all(|sum| (sum - 1.0).abs() < 1e-5));
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| attention(&compute, black_box(&input), &mut out));
+            });
+        }
+        group.finish();
+    }
+}
+
+fn rows(criterion: &mut Criterion) {
+    for len in [32, 128, 512] {
+        let mut group = criterion.benchmark_group(format!("softmax/f32/{len}"));
+        group.throughput(Throughput::Elements(len as u64));
+        for (name, compute) in computes() {
+            let mut row = numbers(len);
+            softmax(compute.cpu, &mut row);
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| softmax(compute.cpu, black_box(&mut row)));
+            });
+        }
+        group.finish();
+    }
+    let (count, width) = (128, 384);
+    let (weight, bias) = (vec![1.0; width], vec![0.0; width]);
+    let mut group = criterion.benchmark_group(format!("layer_norm/f32/{count}x{width}"));
+    group.throughput(Throughput::Elements((count * width) as u64));
+    for (name, compute) in computes() {
+        let mut x = numbers(count * width);
+        layer_norm(&compute, &mut x, &weight, &bias, 1e-12);
+        let squares: f32 = x.iter().map(|x| x * x).sum();
+        assert!((squares / x.len() as f32 - 1.0).abs() < 1e-4);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| layer_norm(&compute, black_box(&mut x), &weight, &bias, 1e-12));
+        });
+    }
+    group.finish();
+}
+
+/// What an activation costs in an epilogue: a product of one input channel, which is hardly a product.
+fn epilogues(criterion: &mut Criterion) {
+    let (rows, n) = (128, 1536);
+    let (x, w) = (numbers(rows), numbers(n));
+    let packed = PackedWeights::new(&w, n, 1);
+    let mut out = vec![0.0; rows * n];
+    for activation in [Activation::Identity, Activation::Gelu, Activation::GeluTanh] {
+        let mut group = criterion.benchmark_group(format!("epilogue/{activation:?}/{rows}x{n}"));
+        group.throughput(Throughput::Elements((rows * n) as u64));
+        for (name, compute) in computes() {
+            let epilogue = Epilogue {
+                activation,
+                ..Epilogue::NONE
+            };
+            gemm(&compute, &x, &packed, epilogue, &mut out);
+            let (last, product) = (out[rows * n - 1], x[rows - 1] * w[n - 1]);
+            assert!(last.abs() <= product.abs() && last * product >= 0.0);
+            group.bench_with_input(
+                BenchmarkId::from_parameter(name),
+                &epilogue,
+                |bencher, &epilogue| {
+                    bencher.iter(|| gemm(&compute, black_box(&x), &packed, epilogue, &mut out));
+                },
+            );
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, products, heads, rows, epilogues);
+criterion_main!(benches);

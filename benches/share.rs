@@ -1,0 +1,163 @@
+//! How near the processor's peak of single-precision arithmetic it all comes: `cargo bench --bench share`.
+//!
+//! The peak is measured here and now, by a loop of fused products that depend on nothing; then the dense products of a
+//! MiniLM-shaped encoder (six layers of weights of their own, 42 MB) by rows, and the encoder of all-MiniLM-L6-v2 as a
+//! whole by tokens, its attention counted. One thread, each instruction set in a process of its own. Every figure is the
+//! best of many runs, the peak's included, taken in turn with them.
+
+#[path = "../src/kernels/mod.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "only a part of the floor is measured"
+)]
+mod kernels;
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bertless::{Encoding, Model, ModelOptions};
+use kernels::gemm::{Epilogue, PackedWeights, gemm};
+use kernels::simd::{Kernel, Simd};
+use kernels::{Cpu, Engine, Threads};
+
+const FORCED: &str = "BERTLESS_CPU";
+/// Dense layers of one encoder layer: (n, k).
+const DENSE: [(usize, usize); 4] = [(1152, 384), (384, 384), (1536, 384), (384, 1536)];
+const LAYERS: usize = 6;
+const HIDDEN: usize = 384;
+
+/// `N` chains of fused products, enough of them to hide how long one takes.
+struct Chains<const N: usize>(usize);
+
+impl<const N: usize> Kernel for Chains<N> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let mut chains = [s.splat(0.0); N];
+        let (factor, term) = (s.splat(black_box(0.5)), s.splat(black_box(1.0)));
+        for _ in 0..self.0 {
+            for chain in &mut chains {
+                *chain = s.mul_add(*chain, factor, term);
+            }
+        }
+        chains.iter().map(|&chain| s.sum(chain)).sum()
+    }
+}
+
+/// Operations a second of independent fused products.
+fn peak(cpu: Cpu) -> f64 {
+    const STEPS: usize = 200_000;
+    // As many chains as fill the registers: of sixteen floats, which are one register of AVX-512 and two of AVX2.
+    let (chains, time) = match cpu.name() {
+        "avx512" => (24, seconds(50, || cpu.run(Chains::<24>(black_box(STEPS))))),
+        _ => (6, seconds(50, || cpu.run(Chains::<6>(black_box(STEPS))))),
+    };
+    (STEPS * chains * 16 * 2) as f64 / time
+}
+
+/// The least time of a call in this many milliseconds.
+fn seconds<T>(milliseconds: u64, mut call: impl FnMut() -> T) -> f64 {
+    let (start, mut least) = (Instant::now(), f64::MAX);
+    while start.elapsed() < Duration::from_millis(milliseconds) {
+        let begin = Instant::now();
+        black_box(call());
+        least = least.min(begin.elapsed().as_secs_f64());
+    }
+    least
+}
+
+/// The share of the peak at which `call` does so many operations.
+fn share(cpu: Cpu, operations: usize, mut call: impl FnMut()) -> (f64, f64) {
+    let (mut highest, mut least) = (0.0f64, f64::MAX);
+    for _ in 0..10 {
+        highest = highest.max(peak(cpu));
+        least = least.min(seconds(50, &mut call));
+    }
+    (least * 1e3, operations as f64 / least / highest)
+}
+
+fn dense(cpu: Cpu) {
+    let engine = Engine {
+        cpu,
+        threads: Threads::new(1).expect("no pool"),
+    };
+    let compute = engine.compute();
+    let layer = || DENSE.map(|(n, k)| PackedWeights::new(&vec![0.01; n * k], n, k));
+    let layers: Vec<_> = (0..LAYERS).map(|_| layer()).collect();
+    for rows in [8, 16, 32, 64, 128, 256, 512] {
+        let x = vec![0.1; rows * 1536];
+        let mut out = vec![0.0; rows * 1536];
+        let operations: usize = DENSE.iter().map(|(n, k)| 2 * LAYERS * rows * n * k).sum();
+        let (ms, share) = share(cpu, operations, || {
+            for weights in layers.iter().flatten() {
+                let (n, k) = (weights.n(), weights.k());
+                gemm(
+                    &compute,
+                    &x[..rows * k],
+                    weights,
+                    Epilogue::NONE,
+                    &mut out[..rows * n],
+                );
+            }
+        });
+        // The last product is of 1536 times 0.1 by 0.01.
+        assert!((out[0] - 1.536).abs() < 1e-3, "{}", out[0]);
+        println!(
+            "  dense products, {rows:3} rows      {ms:8.3} ms  {:5.1} % of the peak",
+            share * 100.0
+        );
+    }
+}
+
+fn whole(cpu: Cpu, dir: &Path) {
+    let options = ModelOptions::new().threads(1);
+    let model = Model::load_with(dir, options).expect("a model");
+    for tokens in [8, 16, 32, 64, 128, 256, 512] {
+        let mut ids: Vec<u32> = (0..tokens as u32)
+            .map(|at| 1000 + at * 7919 % 28000)
+            .collect();
+        (ids[0], ids[tokens - 1]) = (101, 102);
+        let texts = [Encoding::from_ids(ids)];
+        let rows = model.encode_batch(&texts).expect("rows");
+        assert_eq!(rows[0].dim(), (tokens, HIDDEN));
+        let products: usize = DENSE.iter().map(|(n, k)| 2 * LAYERS * tokens * n * k).sum();
+        let operations = products + 4 * LAYERS * tokens * tokens * HIDDEN;
+        let (ms, share) = share(cpu, operations, || {
+            black_box(model.encode_batch(&texts).expect("rows"));
+        });
+        println!(
+            "  whole encoder,  {tokens:3} tokens    {ms:8.3} ms  {:5.1} % of the peak",
+            share * 100.0
+        );
+    }
+}
+
+fn main() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(".models/all-MiniLM-L6-v2");
+    if let Ok(name) = std::env::var(FORCED) {
+        let cpu = Cpu::from_name(&name).expect("an instruction set of this processor");
+        println!("{name}: {:.1} GFLOP/s", peak(cpu) / 1e9);
+        dense(cpu);
+        match dir.is_dir() {
+            true => whole(cpu, &dir),
+            false => println!(
+                "  not measured: {} (python3 fixtures/fetch_models.py)",
+                dir.display()
+            ),
+        }
+        return;
+    }
+    // The level of a model is chosen by the environment, once a process.
+    let this = std::env::current_exe().expect("this program");
+    for name in ["avx512", "avx2", "neon"] {
+        if Cpu::from_name(name).is_some() {
+            let mut child = std::process::Command::new(&this);
+            let ended = child.env(FORCED, name).status().expect("a second process");
+            assert!(ended.success(), "{name}");
+        }
+    }
+}

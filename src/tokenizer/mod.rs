@@ -1,12 +1,16 @@
 //! Texts become token ids: BERT's WordPiece, id for id as Hugging Face's `tokenizers` 0.23 gives them.
 //!
 //! A text is searched for added tokens (`added`), what is between them is normalised (`normalize`), cut into words and
-//! these into tokens (`wordpiece`), and put between special tokens (`template`). `settings` reads the files.
+//! these into tokens (`wordpiece`, `vocab`, `table`), and put between special tokens (`template`). What is ASCII takes a
+//! shorter way (`scan`). `settings` reads the files.
 
 mod added;
 mod json;
+mod listed;
 mod normalize;
+mod scan;
 mod settings;
+mod table;
 mod tables;
 mod template;
 mod truncate;
@@ -24,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::weights::Files;
 use added::{AddedToken, AddedTokens};
 use normalize::{Unit, normalize};
+use scan::scan;
 use settings::Settings;
 use truncate::windows;
 use wordpiece::{Token, WordPiece};
@@ -248,7 +253,12 @@ impl Tokenizer {
             });
         }
         let settings = &self.settings;
-        let mut pieces = WordPiece::new(&settings.vocab, settings.unknown, settings.max_characters);
+        let mut pieces = WordPiece::new(
+            &settings.vocab,
+            settings.unknown,
+            settings.max_characters,
+            text.len(),
+        );
         self.raw.split(text, |piece| match piece.id {
             Some(id) => pieces.push_added(id, piece.start as u32, piece.end as u32),
             None => {
@@ -267,7 +277,7 @@ impl Tokenizer {
     fn cut(&self, text: &str, offset: u32, pieces: &mut WordPiece<'_>) {
         let normalizer = &self.settings.normalizer;
         if self.normalized.is_empty() {
-            return normalize(normalizer, text, offset, |unit| pieces.push(unit));
+            return scan(text, offset, normalizer, pieces);
         }
         let mut units: Vec<Unit> = Vec::new();
         let mut normal = String::new();

@@ -106,7 +106,12 @@ pub(super) fn read(file: &str, bytes: &[u8], mut names: Names) -> Result<Setting
         file: file.to_owned(),
         reason,
     };
-    let json: File = serde_json::from_slice(bytes).map_err(|source| Error::Json {
+    // Of a text each string need not be checked for UTF-8 by itself.
+    let json = match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(bytes),
+    };
+    let json: File = json.map_err(|source| Error::Json {
         file: file.to_owned(),
         source,
     })?;

@@ -7,6 +7,8 @@ use std::str::Utf8Error;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::blocks::{Marked, read};
+
 /// Where a token starts and ends.
 pub(super) type Span = [u32; 2];
 
@@ -27,15 +29,17 @@ pub(super) fn lines(text: &str) -> Vec<Span> {
     // A token and its line's end take six bytes at the least in all but small vocabularies.
     let mut spans = Vec::with_capacity(bytes.len() / 6);
     let mut start = 0;
-    let mut after_return = false;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if byte == b'\n' && after_return {
-            start = at + 1;
-        } else if byte == b'\n' || byte == b'\r' {
-            spans.push([start as u32, at as u32]);
-            start = at + 1;
+    for from in (0..bytes.len()).step_by(8) {
+        let block = read(bytes, from);
+        let ends = Marked::equal(block, b'\n').or(Marked::equal(block, b'\r'));
+        for end in ends.map(|place| from + place) {
+            // A line feed after a carriage return ends what has ended.
+            let second = bytes[end] == b'\n' && end > 0 && bytes[end - 1] == b'\r';
+            if !second {
+                spans.push([start as u32, end as u32]);
+            }
+            start = end + 1;
         }
-        after_return = byte == b'\r';
     }
     if start < bytes.len() {
         spans.push([start as u32, bytes.len() as u32]);
@@ -75,7 +79,9 @@ impl<'de> Visitor<'de> for ListedVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Listed, A::Error> {
-        let (mut text, mut spans, mut ids) = (String::new(), Vec::new(), Vec::new());
+        // BERT's own vocabularies fit; memory that is not touched costs nothing.
+        let (mut spans, mut ids) = (Vec::with_capacity(1 << 15), Vec::with_capacity(1 << 15));
+        let mut text = String::with_capacity(1 << 18);
         while let Some(span) = map.next_key_seed(Append(&mut text))? {
             spans.push(span);
             ids.push(map.next_value()?);

@@ -5,6 +5,8 @@
 //! shorter way (`scan`). `settings` reads the files.
 
 mod added;
+mod blocks;
+mod characters;
 mod json;
 mod listed;
 mod normalize;
@@ -27,6 +29,7 @@ use crate::batch::{Encoding, Input};
 use crate::error::{Error, Result};
 use crate::weights::Files;
 use added::{AddedToken, AddedTokens};
+use characters::Characters;
 use normalize::{Unit, normalize};
 use scan::scan;
 use settings::Settings;
@@ -50,6 +53,8 @@ use wordpiece::{Token, WordPiece};
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     settings: Settings,
+    /// The normalizer of the settings, with a memory.
+    characters: Characters,
     /// Added tokens that are looked for in the text as it is.
     raw: AddedTokens,
     /// Added tokens that are looked for after normalisation.
@@ -99,6 +104,7 @@ impl Tokenizer {
             raw: AddedTokens::new(raw.into_iter().map(as_it_is)),
             normalized: AddedTokens::new(normalized.into_iter().map(as_normalized)),
             beyond,
+            characters: Characters::new(settings.normalizer),
             settings,
         })
     }
@@ -275,10 +281,10 @@ impl Tokenizer {
 
     /// Cuts a text in which no more tokens are looked for as they are.
     fn cut(&self, text: &str, offset: u32, pieces: &mut WordPiece<'_>) {
-        let normalizer = &self.settings.normalizer;
         if self.normalized.is_empty() {
-            return scan(text, offset, normalizer, pieces);
+            return scan(text, offset, &self.characters, pieces);
         }
+        let normalizer = &self.settings.normalizer;
         let mut units: Vec<Unit> = Vec::new();
         let mut normal = String::new();
         let mut starts = Vec::new();

@@ -1,18 +1,17 @@
-//! The way through most text: words of ASCII are found and lower-cased eight bytes at a time.
+//! The ways through a text: a short one for words of ASCII, which are found and lower-cased eight bytes at a time, a
+//! middle one for characters whose fate is settled, and the long one, by `normalize`.
 //!
 //! ASCII white space and punctuation end a word whatever the normalizer does, and nothing that follows them depends on
-//! what came ahead. So a text is cut there, and only what lies between two such places and is not all letters and
-//! digits takes the long way, by `normalize`, character by character.
+//! what came ahead. So a text is cut there, and each piece takes the shortest way that is open to it.
 
-use super::normalize::{Normalizer, normalize};
-use super::table::{Key, read};
+use super::blocks::{LOWER, Marked, read};
+use super::characters::{Characters, Fate};
+use super::normalize::{Unit, normalize};
+use super::table::{Key, Short};
 use super::wordpiece::WordPiece;
 
-/// A longer word takes the long way.
+/// A longer word of ASCII takes the middle way.
 const LONGEST: usize = 128;
-/// A byte in each place of a block.
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x80 * ONES;
 
 /// What a byte means for cutting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +48,18 @@ fn class(byte: u8) -> Class {
     CLASSES[usize::from(byte)]
 }
 
+/// Whether a word ends ahead of this byte.
+fn cuts(byte: u8) -> bool {
+    matches!(class(byte), Class::Space | Class::Punctuation)
+}
+
 /// Makes tokens of a text without added tokens; `offset` is where it starts in the whole text.
-pub(super) fn scan(text: &str, offset: u32, normalizer: &Normalizer, pieces: &mut WordPiece<'_>) {
+pub(super) fn scan(text: &str, offset: u32, characters: &Characters, pieces: &mut WordPiece<'_>) {
     let bytes = text.as_bytes();
-    let lower = normalizer.lower || normalizer.lower_first;
+    let case = match characters.normalizer().lowers() {
+        true => LOWER,
+        false => 0,
+    };
     let mut word = [0; LONGEST + 8];
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -61,72 +68,116 @@ pub(super) fn scan(text: &str, offset: u32, normalizer: &Normalizer, pieces: &mu
             Class::Space => at += 1,
             Class::Punctuation => {
                 at += 1;
-                pieces.push_ascii(Key::new(bytes, start, at), offset + start as u32);
+                pieces.push_short(Short::new([byte.into(), 0], 1), offset + start as u32);
             }
             Class::Alphanumeric => {
-                let len = copy_word(bytes, at, lower, &mut word);
+                // Mostly a word ends in its first block, nearly always in its second.
+                let first = read(bytes, start);
+                let mut second = 0;
+                let mut len = Marked::alphanumeric(first).run();
+                if len == 8 {
+                    second = read(bytes, start + 8);
+                    len += Marked::alphanumeric(second).run();
+                }
+                let long = len == Short::MAX;
+                if long {
+                    len = copy_word(bytes, start, case, &mut word);
+                }
                 at += len;
-                let ends = bytes
-                    .get(at)
-                    .is_none_or(|&next| matches!(class(next), Class::Space | Class::Punctuation));
-                if ends && len <= LONGEST {
+                if bytes.get(at).is_some_and(|&next| !cuts(next)) || len > LONGEST {
+                    at = middle_way(text, start, offset, characters, pieces);
+                } else if long {
                     pieces.push_ascii(Key::new(&word, 0, len), offset + start as u32);
                 } else {
-                    at = long_way(text, start, offset, normalizer, pieces);
+                    let word = Short::new([first | case, second | case], len);
+                    pieces.push_short(word, offset + start as u32);
                 }
             }
-            Class::Other => at = long_way(text, start, offset, normalizer, pieces),
+            Class::Other => at = middle_way(text, start, offset, characters, pieces),
         }
     }
 }
 
-/// Copies the letters and digits from `start` on into `word`, in lower case if `lower` says so, and counts them.
+/// Copies the letters and digits from `start` on into `word`, with the bits of `case` set, and counts them.
 ///
 /// Of more than [`LONGEST`] not all need be counted; past the last one, `word` is anything.
-#[inline]
-fn copy_word(bytes: &[u8], start: usize, lower: bool, word: &mut [u8; LONGEST + 8]) -> usize {
-    // Letters are lower-cased by this bit, and digits have it.
-    let case = if lower { 0x20 * ONES } else { 0 };
-    for (index, copy) in word.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-        let block = read(bytes, start + 8 * index);
+fn copy_word(bytes: &[u8], start: usize, case: u64, word: &mut [u8; LONGEST + 8]) -> usize {
+    let mut len = 0;
+    for copy in word.as_chunks_mut::<8>().0 {
+        let block = read(bytes, start + len);
         *copy = (block | case).to_le_bytes();
-        let others = !alphanumerics(block) & HIGH;
-        if others != 0 {
-            return 8 * index + others.trailing_zeros() as usize / 8;
+        let run = Marked::alphanumeric(block).run();
+        len += run;
+        if run < 8 {
+            break;
         }
     }
-    LONGEST + 8
-}
-
-/// The high bit of each byte that is an ASCII letter or digit.
-#[inline]
-fn alphanumerics(block: u64) -> u64 {
-    // Without their high bits, bytes can be compared by sums that stay inside them.
-    let low = block & !HIGH;
-    let at_least = |bytes: u64, least: u8| bytes + u64::from(0x80 - least) * ONES;
-    let between =
-        |bytes: u64, first: u8, last: u8| at_least(bytes, first) & !at_least(bytes, last + 1);
-    let letters = between(low | 0x20 * ONES, b'a', b'z');
-    let digits = between(low, b'0', b'9');
-    (letters | digits) & !block & HIGH
+    len
 }
 
 /// Makes tokens of the characters from `start` up to the next place to cut, which is returned.
+fn middle_way(
+    text: &str,
+    start: usize,
+    offset: u32,
+    characters: &Characters,
+    pieces: &mut WordPiece<'_>,
+) -> usize {
+    // Marks settle what becomes of their own word: then that starts anew.
+    let mut word = start;
+    for (at, c) in text[start..].char_indices() {
+        let at = start + at;
+        if u8::try_from(c).is_ok_and(cuts) {
+            pieces.end_word();
+            return at;
+        }
+        let end = at + c.len_utf8();
+        let unit = |c| Unit {
+            c,
+            start: offset + at as u32,
+            end: offset + end as u32,
+        };
+        match characters.fate(c) {
+            Fate::Letter(c) => pieces.extend_word(unit(c)),
+            Fate::Letters => {
+                let place = unit(c);
+                normalize(characters.normalizer(), &text[at..end], 0, |unit| {
+                    pieces.extend_word(Unit { c: unit.c, ..place })
+                });
+            }
+            Fate::Alone(c) => {
+                pieces.end_word();
+                pieces.push_alone(unit(c));
+                word = end;
+            }
+            Fate::Space => {
+                pieces.end_word();
+                word = end;
+            }
+            Fate::Removed => {}
+            Fate::Unsettled => {
+                pieces.drop_word();
+                return long_way(text, word, offset, characters, pieces);
+            }
+        }
+    }
+    pieces.end_word();
+    text.len()
+}
+
+/// The same, whatever the characters are.
 #[cold]
 fn long_way(
     text: &str,
     start: usize,
     offset: u32,
-    normalizer: &Normalizer,
+    characters: &Characters,
     pieces: &mut WordPiece<'_>,
 ) -> usize {
     let rest = text[start..].bytes();
-    let len = rest
-        .take_while(|&byte| matches!(class(byte), Class::Alphanumeric | Class::Other))
-        .count();
-    let end = start + len;
+    let end = start + rest.take_while(|&byte| !cuts(byte)).count();
     let offset = offset + start as u32;
-    normalize(normalizer, &text[start..end], offset, |unit| {
+    normalize(characters.normalizer(), &text[start..end], offset, |unit| {
         pieces.push(unit)
     });
     pieces.end_word();
@@ -135,21 +186,87 @@ fn long_way(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn letters_and_digits_are_told_from_all_other_bytes() {
-        for byte in 0..=u8::MAX {
-            for place in 0..8 {
-                for around in [0x00, 0xFF, b'a', b'/'] {
-                    let mut block = [around; 8];
-                    block[place] = byte;
-                    let found = alphanumerics(u64::from_le_bytes(block)).to_le_bytes();
-                    for (byte, found) in block.iter().zip(found) {
-                        assert_eq!(found, u8::from(byte.is_ascii_alphanumeric()) << 7);
-                    }
-                }
-            }
+    use super::*;
+    use crate::tokenizer::listed::lines;
+    use crate::tokenizer::normalize::Normalizer;
+    use crate::tokenizer::vocab::Vocab;
+    use crate::tokenizer::wordpiece::Token;
+
+    const TOKENS: &str = "[UNK]\na\nb\nab\n##a\n##b\n##ab\n1\n##1\ne\n##e\né\n##é\nи\n##и\n.\n—\n中\n##\u{1161}\n\u{1112}\n##\u{11ab}\n\
+        abababab\n##abababab\n##ababababababababab\n\u{301}\n##\u{301}\n##\u{302e}\nA\n##A\n\0\n##\0";
+
+    /// A text's tokens by the shortest ways, and all the long way.
+    fn both(text: &str, normalizer: Normalizer, max_characters: usize) -> [Vec<Token>; 2] {
+        let vocab = Vocab::new("vocab.txt", "##", TOKENS.into(), lines(TOKENS)).unwrap();
+        let mut short = WordPiece::new(&vocab, 0, max_characters, text.len());
+        scan(text, 7, &Characters::new(normalizer), &mut short);
+        short.end_word();
+        let mut long = WordPiece::new(&vocab, 0, max_characters, text.len());
+        normalize(&normalizer, text, 7, |unit| long.push(unit));
+        long.end_word();
+        [short.tokens, long.tokens]
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let hard = prop::sample::select(vec![
+            "a",
+            "b",
+            "ab",
+            "B",
+            "abababab",
+            "1",
+            " ",
+            " ",
+            "\t",
+            "\u{b}",
+            "\u{1c}",
+            "\u{85}",
+            "\u{3000}",
+            ".",
+            "—",
+            "é",
+            "É",
+            "й",
+            "İ",
+            "中",
+            "한",
+            "≠",
+            "\u{301}",
+            "\u{323}",
+            "\u{344}",
+            "\u{302e}",
+            "\u{f73}",
+            "\u{200b}",
+            "\0",
+            "😀",
+            "\u{20000}",
+            "\u{93e}",
+            "\u{2001}",
+        ]);
+        prop_oneof![
+            any::<String>(),
+            prop::collection::vec(hard, 0..60).prop_map(|pieces| pieces.concat()),
+            "[abAB1 .é]{0,300}",
+            "[abAB]{100,300}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_shorter_ways_lead_where_the_long_one_does(
+            text in text(),
+            lower_first: bool,
+            clean: bool,
+            chinese: bool,
+            strip_accents: Option<bool>,
+            lower: bool,
+            max_characters in prop::sample::select(vec![0, 1, 5, 100, 200]),
+        ) {
+            let normalizer = Normalizer { lower_first, clean, chinese, strip_accents, lower };
+            let [short, long] = both(&text, normalizer, max_characters);
+            prop_assert_eq!(short, long);
         }
     }
 }

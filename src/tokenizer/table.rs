@@ -1,9 +1,13 @@
-//! Ids by the bytes of their tokens: a hash table with open addressing.
+//! Ids by the bytes of their tokens: a hash table with open addressing, and what is looked up in it.
+
+use super::blocks::{low_bytes, read};
 
 /// No id: an empty slot.
 const NONE: u32 = u32::MAX;
 /// The bits of a slot that are an id; the others are bits of the hash, which tell most other tokens apart.
 const ID: u32 = (1 << 24) - 1;
+/// Keep products of blocks from being zero.
+const SEEDS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93];
 
 /// Ids in a power of two of slots, at most two thirds of them full. On a collision the next free slot is taken.
 #[derive(Debug, Clone)]
@@ -19,17 +23,16 @@ impl Table {
         }
     }
 
-    /// Puts an id in by its token, and says whether there was an equal one; then the later one stays.
+    /// Puts an id in by its token's hash, and says whether there was an equal one; then the later one stays.
     pub(super) fn insert(
         &mut self,
-        key: Key<'_>,
+        hash: u64,
         id: u32,
         is_later: impl Fn(u32) -> bool,
         is_equal: impl Fn(u32) -> bool,
     ) -> bool {
-        let hash = key.hash();
         let mask = self.slots.len() - 1;
-        let mut slot = self.first(hash);
+        let mut slot = first(hash);
         loop {
             let taken = &mut self.slots[slot & mask];
             let same = same_tag(*taken, hash) && *taken != NONE && is_equal(*taken & ID);
@@ -43,12 +46,11 @@ impl Table {
         }
     }
 
-    /// The id whose token this is, as `is_equal` finds.
+    /// The id of the token with this hash that `is_equal` says is the right one.
     #[inline]
-    pub(super) fn find(&self, key: Key<'_>, is_equal: impl Fn(u32) -> bool) -> Option<u32> {
-        let hash = key.hash();
+    pub(super) fn find(&self, hash: u64, is_equal: impl Fn(u32) -> bool) -> Option<u32> {
         let mask = self.slots.len() - 1;
-        let mut slot = self.first(hash);
+        let mut slot = first(hash);
         loop {
             let taken = self.slots[slot & mask];
             if taken == NONE {
@@ -60,20 +62,76 @@ impl Table {
             slot += 1;
         }
     }
+}
 
-    /// The slot where the search begins.
-    fn first(&self, hash: u64) -> usize {
-        (hash >> 32) as usize & (self.slots.len() - 1)
-    }
+/// Where the search begins, wrapped around the table.
+fn first(hash: u64) -> usize {
+    (hash >> 32) as usize
 }
 
 fn same_tag(slot: u32, hash: u64) -> bool {
     (slot ^ hash as u32) <= ID
 }
 
+/// Two blocks as one number, of both halves of a product.
+#[inline]
+fn mix(first: u64, second: u64) -> u64 {
+    let product = u128::from(first ^ SEEDS[0]) * u128::from(second ^ SEEDS[1]);
+    (product >> 64) as u64 ^ product as u64
+}
+
+/// A piece of at most sixteen bytes, which most tokens and words are: in two numbers, with zeros above.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Short {
+    blocks: [u64; 2],
+    len: usize,
+}
+
+impl Short {
+    /// The most bytes.
+    pub(super) const MAX: usize = 16;
+
+    /// The first `len` bytes of two blocks.
+    #[inline]
+    pub(super) fn new(blocks: [u64; 2], len: usize) -> Self {
+        let [first, second] = blocks;
+        let blocks = [
+            first & low_bytes(len),
+            second & low_bytes(len.saturating_sub(8)),
+        ];
+        Self { blocks, len }
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.len
+    }
+
+    /// Its bytes, and as many zeros: what starts at any of them can be read in whole blocks.
+    pub(super) fn bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&self.blocks[0].to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.blocks[1].to_le_bytes());
+        bytes
+    }
+
+    /// Whether it is what stands at `span` in a text, but for the first `skip` bytes there.
+    #[inline]
+    pub(super) fn is(self, text: &[u8], [start, end]: [u32; 2], skip: usize) -> bool {
+        let from = start as usize + skip;
+        self.len + skip == (end - start) as usize
+            && read(text, from) & low_bytes(self.len) == self.blocks[0]
+            && (self.len <= 8 || read(text, from + 8) & low_bytes(self.len - 8) == self.blocks[1])
+    }
+
+    #[inline]
+    pub(super) fn hash(self) -> u64 {
+        mix(self.blocks[0], self.blocks[1])
+    }
+}
+
 /// A piece of a text, in bytes.
 ///
-/// The text goes on where the piece ends: then eight bytes are read at once, and those past the end are masked out.
+/// The text may go on where the piece ends: it is read in blocks, and what is past the end is masked out.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key<'a> {
     text: &'a [u8],
@@ -82,26 +140,47 @@ pub(super) struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// The piece of `text` from `start` up to `end`, or up to the text's end.
+    /// The piece of `text` from `start` up to `end`.
     #[inline]
     pub(super) fn new(text: &'a [u8], start: usize, end: usize) -> Self {
         Self { text, start, end }
     }
 
-    /// Its bytes.
+    /// The number of its bytes.
+    #[inline]
     pub(super) fn len(self) -> usize {
         self.end - self.start
     }
 
-    /// Its first `len` bytes, unless that cuts a character of UTF-8.
+    /// Its first byte, or 0.
     #[inline]
-    pub(super) fn cut(self, len: usize) -> Option<Self> {
-        let end = self.start + len;
-        let inside = end < self.end && self.text[end] & 0xC0 == 0x80;
-        (!inside).then_some(Self { end, ..self })
+    pub(super) fn first(self) -> u8 {
+        self.block(0) as u8
+    }
+
+    /// Its first bytes, and what follows them in the text.
+    #[inline]
+    pub(super) fn blocks(self) -> [u64; 2] {
+        [read(self.text, self.start), read(self.text, self.start + 8)]
+    }
+
+    /// Whether its first `len` bytes end between two characters of UTF-8.
+    #[inline]
+    pub(super) fn is_boundary(self, len: usize) -> bool {
+        let at = self.start + len;
+        at >= self.end || self.text[at] & 0xC0 != 0x80
+    }
+
+    /// Its first `len` bytes.
+    pub(super) fn cut(self, len: usize) -> Self {
+        Self {
+            end: self.start + len,
+            ..self
+        }
     }
 
     /// What follows its first `len` bytes.
+    #[inline]
     pub(super) fn skip(self, len: usize) -> Self {
         Self {
             start: self.start + len,
@@ -110,56 +189,56 @@ impl<'a> Key<'a> {
     }
 
     /// Whether it is what stands at `span` in another text, but for the first `skip` bytes there.
-    #[inline]
     pub(super) fn is(self, text: &[u8], [start, end]: [u32; 2], skip: usize) -> bool {
         let other = Key::new(text, start as usize + skip, end as usize);
-        if self.len() + skip != (end - start) as usize {
-            return false;
-        }
-        (0..self.len())
-            .step_by(8)
-            .all(|at| self.block(at) == other.block(at))
+        self.len() + skip == (end - start) as usize
+            && (0..self.len())
+                .step_by(8)
+                .all(|at| self.block(at) == other.block(at))
     }
 
-    /// A block of eight bytes after the other, each mixed in by both halves of a product.
+    /// Sixteen bytes at a time, so that most tokens take no branch; that of [`Short`] for what is short.
     #[inline]
-    fn hash(self) -> u64 {
-        let mut hash = 0x9E37_79B9_7F4A_7C15;
-        let mut at = 0;
-        loop {
-            let product = u128::from(hash ^ self.block(at)) * 0xD6E8_FEB8_6659_FD93;
-            hash = (product >> 64) as u64 ^ product as u64;
-            at += 8;
-            if at >= self.len() {
-                return hash;
-            }
+    pub(super) fn hash(self) -> u64 {
+        let mut hash = mix(self.block(0), self.block(8));
+        let mut at = 16;
+        while at < self.len() {
+            hash = mix(hash ^ self.block(at), self.block(at + 8));
+            at += 16;
         }
+        hash
     }
 
     /// The eight bytes from `at` on as a number; zeros stand for bytes past the end.
     #[inline]
     fn block(self, at: usize) -> u64 {
         let from = self.start + at;
-        let len = self.end.saturating_sub(from);
-        let block = read(self.text, from);
-        match len {
-            8.. => block,
-            _ => block & !(u64::MAX << (8 * len)),
-        }
+        read(self.text, from) & low_bytes(self.end.saturating_sub(from))
     }
 }
 
-/// Eight bytes of a text as a number; zeros stand for bytes past its end.
-#[inline]
-pub(super) fn read(text: &[u8], from: usize) -> u64 {
-    match text.get(from..).and_then(|rest| rest.first_chunk()) {
-        Some(chunk) => u64::from_le_bytes(*chunk),
-        None => {
-            let mut block = [0; 8];
-            if let Some(rest) = text.get(from..) {
-                block[..rest.len()].copy_from_slice(rest);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_hashes_the_same_in_whatever_form_and_place() {
+        let text = "a word of fifty bytes, give or take one or two ones".as_bytes();
+        for start in 0..8 {
+            for end in start + 1..=text.len() {
+                let key = Key::new(text, start, end);
+                let alone = Key::new(&text[start..end], 0, end - start);
+                assert_eq!(key.hash(), alone.hash());
+                assert!(key.is(text, [start as u32, end as u32], 0));
+                assert!(!key.is(text, [start as u32 + 1, end as u32 + 1], 0));
+                if key.len() <= Short::MAX {
+                    let short = Short::new(key.blocks(), key.len());
+                    assert_eq!(short.hash(), key.hash());
+                    assert_eq!(short.bytes()[..key.len()], text[start..end]);
+                    assert!(short.is(text, [0, end as u32], start));
+                    assert!(!short.is(text, [0, end as u32 + 1], start));
+                }
             }
-            u64::from_le_bytes(block)
         }
     }
 }

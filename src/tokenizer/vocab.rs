@@ -5,8 +5,9 @@
 
 use std::borrow::Cow;
 
+use super::blocks::{low_bytes, read};
 use super::listed::Span;
-use super::table::{Key, Table};
+use super::table::{Key, Short, Table};
 use crate::error::{Error, Result};
 
 /// The largest id that is believed: the tables keep ids in 24 bits.
@@ -25,8 +26,8 @@ pub(super) struct Vocab {
     whole: Table,
     /// Ids of tokens that continue a word, by what follows their prefix.
     continuing: Table,
-    /// The longest token of each table, in bytes.
-    longest: [usize; 2],
+    /// The length of the longest token of each table, in bytes, by its first byte; 255 for all that is longer.
+    longest: [[u8; 256]; 2],
     /// The length of the prefix.
     prefix: usize,
     /// Whether a token is listed more than once.
@@ -79,53 +80,46 @@ impl Vocab {
         if spans.len() > MAX_ID as usize + 1 {
             return Err(wrong(file, format!("more than {} tokens", MAX_ID + 1)));
         }
-        let (mut count, mut continuing) = (0, 0);
-        let mut longest = [0; 2];
-        for &[start, end] in spans.iter().filter(|&&span| span != ABSENT) {
-            let token = &text.as_bytes()[start as usize..end as usize];
-            count += 1;
-            longest[0] = longest[0].max(token.len());
-            if token.starts_with(prefix.as_bytes()) {
-                continuing += 1;
-                longest[1] = longest[1].max(token.len() - prefix.len());
-            }
-        }
-        if longest[0] == 0 {
+        let Some(longest) = spans.iter().map(|[start, end]| end - start).max() else {
+            return Err(wrong(file, "it has no token".to_owned()));
+        };
+        if longest == 0 {
             return Err(wrong(file, "it has no token".to_owned()));
         }
+        let starts = Prefix::new(prefix);
+        let present = |span: &&Span| **span != ABSENT;
+        let whole = spans.iter().filter(present);
+        let continuing = whole.clone().filter(|&&span| starts.is_at(&text, span));
         let mut vocab = Self {
-            whole: Table::new(count),
-            continuing: Table::new(continuing),
+            whole: Table::new(whole.count()),
+            continuing: Table::new(continuing.count()),
             text,
             spans,
-            longest,
+            longest: [[0; 256]; 2],
             prefix: prefix.len(),
             repeats: false,
         };
-        vocab.fill(prefix);
+        vocab.fill(&starts);
         Ok(vocab)
     }
 
     /// Puts all ids into the tables.
-    fn fill(&mut self, prefix: &str) {
-        let text = self.text.as_bytes();
-        for (id, &span) in self.spans.iter().enumerate() {
-            if span == ABSENT {
-                continue;
-            }
-            let [start, end] = span.map(|at| at as usize);
-            let spans = &self.spans;
+    fn fill(&mut self, prefix: &Prefix<'_>) {
+        let (text, spans) = (self.text.as_bytes(), &self.spans);
+        let skip = self.prefix;
+        for (&span, id) in spans.iter().zip(0..).filter(|&(&span, _)| span != ABSENT) {
             // The text is in the order of the file.
             let is_later = |other: u32| spans[other as usize][0] < span[0];
+            let [start, end] = span.map(|at| at as usize);
             let key = Key::new(text, start, end);
-            self.repeats |= self.whole.insert(key, id as u32, is_later, |other| {
-                key.is(text, spans[other as usize], 0)
-            });
-            if text[start..end].starts_with(prefix.as_bytes()) {
-                let key = Key::new(text, start + prefix.len(), end);
-                self.continuing.insert(key, id as u32, is_later, |other| {
-                    key.is(text, spans[other as usize], prefix.len())
-                });
+            let is_equal = |other: u32| key.is(text, spans[other as usize], 0);
+            self.repeats |= self.whole.insert(key.hash(), id, is_later, is_equal);
+            raise(&mut self.longest[0], key);
+            if prefix.is_at(&self.text, span) {
+                let key = key.skip(skip);
+                let is_equal = |other: u32| key.is(text, spans[other as usize], skip);
+                self.continuing.insert(key.hash(), id, is_later, is_equal);
+                raise(&mut self.longest[1], key);
             }
         }
     }
@@ -164,23 +158,83 @@ impl Vocab {
 
     /// The id of a piece of a word.
     pub(super) fn find(&self, position: Position, piece: Key<'_>) -> Option<u32> {
-        let (table, skip) = match position {
-            Position::First => (&self.whole, 0),
-            Position::Later => (&self.continuing, self.prefix),
-        };
+        let (table, skip) = self.table(position);
         let text = self.text.as_bytes();
-        table.find(piece, |id| piece.is(text, self.spans[id as usize], skip))
+        table.find(piece.hash(), |id| {
+            piece.is(text, self.spans[id as usize], skip)
+        })
+    }
+
+    /// The same for a short piece.
+    #[inline]
+    pub(super) fn find_short(&self, position: Position, piece: Short) -> Option<u32> {
+        let (table, skip) = self.table(position);
+        let text = self.text.as_bytes();
+        table.find(piece.hash(), |id| {
+            piece.is(text, self.spans[id as usize], skip)
+        })
     }
 
     /// The id and the length of the longest token that starts this piece of UTF-8.
     pub(super) fn longest(&self, position: Position, piece: Key<'_>) -> Option<(u32, usize)> {
-        let longest = self.longest[position as usize].min(piece.len());
-        (1..=longest).rev().find_map(|len| {
-            // No token ends inside a character.
-            let cut = piece.cut(len)?;
-            Some((self.find(position, cut)?, len))
-        })
+        let longest = match self.longest[position as usize][usize::from(piece.first())] {
+            u8::MAX => piece.len(),
+            longest => piece.len().min(longest.into()),
+        };
+        let blocks = piece.blocks();
+        // No token ends inside a character.
+        let lens = (1..=longest).rev().filter(|&len| piece.is_boundary(len));
+        for len in lens {
+            let id = match len {
+                ..=Short::MAX => self.find_short(position, Short::new(blocks, len)),
+                _ => self.find(position, piece.cut(len)),
+            };
+            if let Some(id) = id {
+                return Some((id, len));
+            }
+        }
+        None
     }
+
+    /// Where pieces at this position are found, and how many bytes of a token stand ahead of them.
+    #[inline]
+    fn table(&self, position: Position) -> (&Table, usize) {
+        match position {
+            Position::First => (&self.whole, 0),
+            Position::Later => (&self.continuing, self.prefix),
+        }
+    }
+}
+
+/// What the tokens that continue a word start with.
+struct Prefix<'a> {
+    bytes: &'a [u8],
+    /// Its first eight bytes.
+    block: u64,
+}
+
+impl<'a> Prefix<'a> {
+    fn new(prefix: &'a str) -> Self {
+        Self {
+            bytes: prefix.as_bytes(),
+            block: read(prefix.as_bytes(), 0),
+        }
+    }
+
+    /// Whether a token starts with it.
+    fn is_at(&self, text: &str, [start, end]: Span) -> bool {
+        let (start, len) = (start as usize, self.bytes.len());
+        // Mostly the block decides, with nothing to call.
+        read(text.as_bytes(), start) & low_bytes(len) == self.block
+            && (end as usize) - start >= len
+            && (len <= 8 || text.as_bytes()[start..].starts_with(self.bytes))
+    }
+}
+
+/// Takes in a token's length.
+fn raise(longest: &mut [u8; 256], token: Key<'_>) {
+    let longest = &mut longest[usize::from(token.first())];
+    *longest = (*longest).max(u8::try_from(token.len()).unwrap_or(u8::MAX));
 }
 
 fn wrong(file: &str, reason: String) -> Error {

@@ -1,7 +1,7 @@
 //! Words become tokens: the longest piece that the vocabulary has, then the next (Wu et al. 2016; Devlin et al. 2019).
 
 use super::normalize::Unit;
-use super::table::Key;
+use super::table::{Key, Short};
 use super::unicode;
 use super::vocab::{Position, Vocab};
 
@@ -72,6 +72,42 @@ impl<'a> WordPiece<'a> {
     /// A token that stands in the text as such.
     pub(super) fn push_added(&mut self, id: u32, start: u32, end: u32) {
         self.end_word();
+        self.push_whole(id, start, end);
+    }
+
+    /// A whole word of ASCII; `start` is where it is in the text.
+    #[inline]
+    pub(super) fn push_short(&mut self, word: Short, start: u32) {
+        if word.len() <= self.max_characters
+            && let Some(id) = self.vocab.find_short(Position::First, word)
+        {
+            self.push_whole(id, start, start + word.len() as u32);
+        } else {
+            self.push_ascii(Key::new(&word.bytes(), 0, word.len()), start);
+        }
+    }
+
+    /// The same for a word of any length, perhaps of several tokens.
+    pub(super) fn push_ascii(&mut self, word: Key<'_>, start: u32) {
+        let end = start + word.len() as u32;
+        self.push_word(word, word.len(), [start, end], |from, to| {
+            [start + from as u32, start + to as u32]
+        });
+    }
+
+    /// A character that is a word of its own.
+    pub(super) fn push_alone(&mut self, unit: Unit) {
+        let mut bytes = [0; 8];
+        let len = unit.c.encode_utf8(&mut bytes).len();
+        let word = Short::new([u64::from_le_bytes(bytes), 0], len);
+        let id = self.vocab.find_short(Position::First, word);
+        let known = id.filter(|_| self.max_characters > 0);
+        self.push_whole(known.unwrap_or(self.unknown), unit.start, unit.end);
+    }
+
+    /// A word that is one token.
+    #[inline]
+    fn push_whole(&mut self, id: u32, start: u32, end: u32) {
         self.tokens.push(Token {
             id,
             start,
@@ -81,29 +117,8 @@ impl<'a> WordPiece<'a> {
         self.index += 1;
     }
 
-    /// A whole word of ASCII; `start` is where it starts in the text.
-    #[inline]
-    pub(super) fn push_ascii(&mut self, word: Key<'_>, start: u32) {
-        let end = start + word.len() as u32;
-        if word.len() <= self.max_characters
-            && let Some(id) = self.vocab.find(Position::First, word)
-        {
-            let word = self.index;
-            self.tokens.push(Token {
-                id,
-                start,
-                end,
-                word,
-            });
-            self.index += 1;
-        } else {
-            self.push_word(word, word.len(), [start, end], |from, to| {
-                [start + from as u32, start + to as u32]
-            });
-        }
-    }
-
-    fn extend_word(&mut self, unit: Unit) {
+    /// A character of the word so far.
+    pub(super) fn extend_word(&mut self, unit: Unit) {
         let word = &mut self.word;
         if word.len < self.max_characters || word.len == 0 {
             let mut buffer = [0; 4];
@@ -122,13 +137,20 @@ impl<'a> WordPiece<'a> {
         };
         let mut word = std::mem::take(&mut self.word);
         let len = word.text.len();
+        // So that what starts at any byte can be read in whole blocks.
+        word.text.resize(len + Short::MAX, 0);
         let place = |from: usize, to: usize| [word.places[from][0], word.places[to - 1][1]];
         let key = Key::new(&word.text, 0, len);
         self.push_word(key, word.len, [start, word.end], place);
-        word.text.clear();
-        word.places.clear();
-        word.len = 0;
         self.word = word;
+        self.drop_word();
+    }
+
+    /// Forgets the word so far.
+    pub(super) fn drop_word(&mut self) {
+        self.word.text.clear();
+        self.word.places.clear();
+        self.word.len = 0;
     }
 
     /// Adds a word's tokens; the unknown one if there is a piece that the vocabulary does not have.

@@ -4,22 +4,27 @@ use super::blocks::{low_bytes, read};
 
 /// No id: an empty slot.
 const NONE: u32 = u32::MAX;
-/// The bits of a slot that are an id; the others are bits of the hash, which tell most other tokens apart.
+/// The bits of a slot that are an id.
 const ID: u32 = (1 << 24) - 1;
+/// The bits of a slot that are bits of the hash, which tell most other tokens apart; an empty slot has one bit more.
+const TAG: u32 = 0x7F << 24;
+/// The slots that are looked at together.
+const BUCKET: usize = 4;
 /// Keep products of blocks from being zero.
 const SEEDS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93];
 
-/// Ids in a power of two of slots, at most two thirds of them full. On a collision the next free slot is taken.
+/// Ids in a power of two of buckets, at most two thirds of whose slots are taken. A full bucket goes on in the next.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
-    slots: Vec<u32>,
+    buckets: Vec<[u32; BUCKET]>,
 }
 
 impl Table {
     /// For so many tokens.
     pub(super) fn new(tokens: usize) -> Self {
+        let slots = (tokens + tokens / 2 + 2).next_power_of_two();
         Self {
-            slots: vec![NONE; (tokens + tokens / 2 + 2).next_power_of_two()],
+            buckets: vec![[NONE; BUCKET]; slots.div_ceil(BUCKET)],
         }
     }
 
@@ -31,46 +36,76 @@ impl Table {
         is_later: impl Fn(u32) -> bool,
         is_equal: impl Fn(u32) -> bool,
     ) -> bool {
-        let mask = self.slots.len() - 1;
-        let mut slot = first(hash);
+        let new = (hash as u32 & TAG) | id;
+        let mask = self.buckets.len() - 1;
+        let mut index = first(hash);
         loop {
-            let taken = &mut self.slots[slot & mask];
-            let same = same_tag(*taken, hash) && *taken != NONE && is_equal(*taken & ID);
-            if *taken == NONE || same {
-                if !same || is_later(*taken & ID) {
-                    *taken = (hash as u32 & !ID) | id;
+            let bucket = &mut self.buckets[index & mask];
+            for place in places(bucket, |slot| same_tag(slot, hash)) {
+                let slot = &mut bucket[place];
+                if is_equal(*slot & ID) {
+                    if is_later(*slot & ID) {
+                        *slot = new;
+                    }
+                    return true;
                 }
-                return same;
             }
-            slot += 1;
+            if let Some(place) = places(bucket, |slot| slot == NONE).next() {
+                bucket[place] = new;
+                return false;
+            }
+            index += 1;
         }
     }
 
     /// The id of the token with this hash that `is_equal` says is the right one.
     #[inline]
     pub(super) fn find(&self, hash: u64, is_equal: impl Fn(u32) -> bool) -> Option<u32> {
-        let mask = self.slots.len() - 1;
-        let mut slot = first(hash);
+        let mask = self.buckets.len() - 1;
+        let mut index = first(hash);
         loop {
-            let taken = self.slots[slot & mask];
-            if taken == NONE {
+            let bucket = &self.buckets[index & mask];
+            for place in places(bucket, |slot| same_tag(slot, hash)) {
+                let id = bucket[place] & ID;
+                if is_equal(id) {
+                    return Some(id);
+                }
+            }
+            // Slots are taken in order.
+            if bucket[BUCKET - 1] == NONE {
                 return None;
             }
-            if same_tag(taken, hash) && is_equal(taken & ID) {
-                return Some(taken & ID);
-            }
-            slot += 1;
+            index += 1;
         }
     }
 }
 
-/// Where the search begins, wrapped around the table.
+/// The places of the slots that are `wanted`, found without a branch a slot: which they are, nothing foretells.
+#[inline]
+fn places<F: Fn(u32) -> bool>(
+    bucket: &[u32; BUCKET],
+    wanted: F,
+) -> impl Iterator<Item = usize> + use<F> {
+    let mut places = 0u32;
+    for (place, &slot) in bucket.iter().enumerate() {
+        places |= u32::from(wanted(slot)) << place;
+    }
+    std::iter::from_fn(move || {
+        let place = places.trailing_zeros() as usize;
+        places &= places.wrapping_sub(1);
+        (place < BUCKET).then_some(place)
+    })
+}
+
+/// The bucket where the search begins, to be wrapped around the table.
+#[inline]
 fn first(hash: u64) -> usize {
     (hash >> 32) as usize
 }
 
+#[inline]
 fn same_tag(slot: u32, hash: u64) -> bool {
-    (slot ^ hash as u32) <= ID
+    slot ^ (hash as u32 & TAG) <= ID
 }
 
 /// Two blocks as one number, of both halves of a product.
@@ -152,10 +187,11 @@ impl<'a> Key<'a> {
         self.end - self.start
     }
 
-    /// Its first byte, or 0.
+    /// Its first two bytes; zeros where it has none.
     #[inline]
-    pub(super) fn first(self) -> u8 {
-        self.block(0) as u8
+    pub(super) fn first_two(self) -> [u8; 2] {
+        let [first, second, ..] = self.block(0).to_le_bytes();
+        [first, second]
     }
 
     /// Its first bytes, and what follows them in the text.

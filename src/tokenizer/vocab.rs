@@ -26,8 +26,8 @@ pub(super) struct Vocab {
     whole: Table,
     /// Ids of tokens that continue a word, by what follows their prefix.
     continuing: Table,
-    /// The length of the longest token of each table, in bytes, by its first byte; 255 for all that is longer.
-    longest: [[u8; 256]; 2],
+    /// The longest tokens of each table.
+    longest: [Longest; 2],
     /// The length of the prefix.
     prefix: usize,
     /// Whether a token is listed more than once.
@@ -95,7 +95,7 @@ impl Vocab {
             continuing: Table::new(continuing.count()),
             text,
             spans,
-            longest: [[0; 256]; 2],
+            longest: [Longest::new(), Longest::new()],
             prefix: prefix.len(),
             repeats: false,
         };
@@ -114,12 +114,12 @@ impl Vocab {
             let key = Key::new(text, start, end);
             let is_equal = |other: u32| key.is(text, spans[other as usize], 0);
             self.repeats |= self.whole.insert(key.hash(), id, is_later, is_equal);
-            raise(&mut self.longest[0], key);
+            self.longest[0].take_in(key);
             if prefix.is_at(&self.text, span) {
                 let key = key.skip(skip);
                 let is_equal = |other: u32| key.is(text, spans[other as usize], skip);
                 self.continuing.insert(key.hash(), id, is_later, is_equal);
-                raise(&mut self.longest[1], key);
+                self.longest[1].take_in(key);
             }
         }
     }
@@ -177,10 +177,7 @@ impl Vocab {
 
     /// The id and the length of the longest token that starts this piece of UTF-8.
     pub(super) fn longest(&self, position: Position, piece: Key<'_>) -> Option<(u32, usize)> {
-        let longest = match self.longest[position as usize][usize::from(piece.first())] {
-            u8::MAX => piece.len(),
-            longest => piece.len().min(longest.into()),
-        };
+        let longest = self.longest[position as usize].of(piece);
         let blocks = piece.blocks();
         // No token ends inside a character.
         let lens = (1..=longest).rev().filter(|&len| piece.is_boundary(len));
@@ -231,10 +228,40 @@ impl<'a> Prefix<'a> {
     }
 }
 
-/// Takes in a token's length.
-fn raise(longest: &mut [u8; 256], token: Key<'_>) {
-    let longest = &mut longest[usize::from(token.first())];
-    *longest = (*longest).max(u8::try_from(token.len()).unwrap_or(u8::MAX));
+/// How long the longest token is, by the lowest five bits of its first two bytes: what is longer need not be tried.
+#[derive(Debug, Clone)]
+struct Longest {
+    /// Lengths in bytes; 255 stands for all that is longer.
+    lens: Vec<u8>,
+}
+
+impl Longest {
+    fn new() -> Self {
+        Self {
+            lens: vec![0; 1 << 10],
+        }
+    }
+
+    #[inline]
+    fn index(token: Key<'_>) -> usize {
+        let [first, second] = token.first_two();
+        usize::from(first & 31) << 5 | usize::from(second & 31)
+    }
+
+    fn take_in(&mut self, token: Key<'_>) {
+        let len = &mut self.lens[Self::index(token)];
+        *len = (*len).max(u8::try_from(token.len()).unwrap_or(u8::MAX));
+    }
+
+    /// The most bytes of a token that may start this piece.
+    #[inline]
+    fn of(&self, piece: Key<'_>) -> usize {
+        match self.lens[Self::index(piece)] {
+            u8::MAX => piece.len(),
+            // A token of one byte is listed without the second.
+            len => piece.len().min(usize::from(len).max(1)),
+        }
+    }
 }
 
 fn wrong(file: &str, reason: String) -> Error {

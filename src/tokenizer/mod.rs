@@ -1,8 +1,9 @@
 //! Texts become token ids: BERT's WordPiece, id for id as Hugging Face's `tokenizers` 0.23 gives them.
 //!
 //! A text is searched for added tokens (`added`), what is between them is normalised (`normalize`), cut into words and
-//! these into tokens (`wordpiece`, `vocab`, `table`), and put between special tokens (`template`). What is ASCII takes a
-//! shorter way (`scan`). `settings` reads the files.
+//! these into tokens (`wordpiece`, with the ids of `vocab` and its `table`s), and put between special tokens
+//! (`template`). Most of a text takes a shorter way to its words (`scan`, `characters`, eight bytes at a time by
+//! `blocks`). `settings` reads the files, `listed` the vocabularies in them.
 
 mod added;
 mod blocks;

@@ -207,10 +207,8 @@ fn from_vocabulary(
         file: file.clone(),
         reason: format!("it is not UTF-8 at byte {}", error.valid_up_to()),
     })?;
-    let vocab = {
-        let spans = listed::lines(&text);
-        Vocab::new(&file, "##", text, spans)?
-    };
+    let spans = listed::lines(&text);
+    let vocab = Vocab::new(&file, "##", text, spans)?;
     let id = |token: &str| {
         vocab.id(token).ok_or_else(|| Error::TokenNotInVocabulary {
             token: token.to_owned(),

@@ -1,4 +1,4 @@
-//! How long texts take, by their length, on one thread: `cargo bench`.
+//! How long texts take, by their length, on one thread: `cargo bench --bench predict`.
 //!
 //! With all-MiniLM-L6-v2 in `.models/` (`python3 fixtures/fetch_models.py`) the model is real, and short texts are bound
 //! by reading 42 MB of weights, long ones by arithmetic; without it a fixture shows what a call costs beside the
@@ -60,24 +60,5 @@ fn embed(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn tokenize(criterion: &mut Criterion) {
-    let (embedder, name) = embedder();
-    let tokenizer = embedder.model().tokenizer();
-    let text = "Zoë Müller lives in New York; she works at ACME Corp. ".repeat(20);
-    let encoding = tokenizer.encode(text.as_str(), None).expect("tokens");
-    assert!(
-        encoding
-            .offsets
-            .iter()
-            .all(|&(start, end)| text.get(start as usize..end as usize).is_some())
-    );
-    let mut group = criterion.benchmark_group(format!("tokenize/{name}"));
-    group.throughput(Throughput::Bytes(text.len() as u64));
-    group.bench_function("mixed", |bencher| {
-        bencher.iter(|| tokenizer.encode(black_box(text.as_str()), None));
-    });
-    group.finish();
-}
-
-criterion_group!(benches, embed, tokenize);
+criterion_group!(benches, embed);
 criterion_main!(benches);

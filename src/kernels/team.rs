@@ -4,8 +4,9 @@
 //! them would cost as much as the steps. So helpers are gathered once a pass, and between steps they wait by looking at
 //! one number: a step is begun and ended in less than a microsecond.
 
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::hint;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,6 +20,8 @@ const LOOKS: u32 = 2_000;
 pub(crate) struct Team {
     /// `None` where the caller is alone.
     shared: Option<Arc<Shared>>,
+    /// A team is its caller's: two threads at once could not both begin a step.
+    callers: PhantomData<Cell<()>>,
 }
 
 /// What the threads of a team have in common.
@@ -70,7 +73,10 @@ impl std::fmt::Debug for Shared {
 impl Team {
     /// The caller alone.
     pub(super) fn alone() -> Self {
-        Self { shared: None }
+        Self {
+            shared: None,
+            callers: PhantomData,
+        }
     }
 
     /// The caller and `helpers` more, each of which `start` is to have run on a thread of its own, soon.
@@ -88,6 +94,7 @@ impl Team {
         }
         Self {
             shared: Some(shared),
+            callers: PhantomData,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Tokens that are found in a text as they are, ahead of any cutting into words.
 
+use super::blocks::{Marked, read};
 use super::unicode;
 
 /// A token that stands for itself.
@@ -23,8 +24,8 @@ pub(super) struct AddedToken {
 pub(super) struct AddedTokens {
     /// What is looked for, with the token it is; longest first.
     patterns: Vec<(String, AddedToken)>,
-    /// Which bytes a pattern starts with.
-    starts: Vec<bool>,
+    /// The bytes that patterns start with, each once.
+    starts: Vec<u8>,
 }
 
 /// A piece of a text: a token, or what is between tokens.
@@ -43,10 +44,12 @@ impl AddedTokens {
             .filter(|(pattern, _)| !pattern.is_empty())
             .collect();
         patterns.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.len()));
-        let mut starts = vec![false; if patterns.is_empty() { 0 } else { 256 }];
-        for (pattern, _) in &patterns {
-            starts[usize::from(pattern.as_bytes()[0])] = true;
-        }
+        let mut starts: Vec<u8> = patterns
+            .iter()
+            .map(|(pattern, _)| pattern.as_bytes()[0])
+            .collect();
+        starts.sort_unstable();
+        starts.dedup();
         Self { patterns, starts }
     }
 
@@ -104,19 +107,29 @@ impl AddedTokens {
 
     /// The first token from `from` on: where it starts, and the length of its pattern.
     fn next(&self, text: &str, from: usize) -> Option<(usize, &AddedToken, usize)> {
-        let bytes = text.as_bytes();
         if self.is_empty() {
             return None;
         }
+        let bytes = text.as_bytes();
+        let here = |at: usize| {
+            let mut patterns = self.patterns.iter();
+            let (pattern, token) =
+                patterns.find(|(pattern, _)| bytes[at..].starts_with(pattern.as_bytes()))?;
+            Some((at, token, pattern.len()))
+        };
         (from..bytes.len())
-            .filter(|&at| self.starts[usize::from(bytes[at])])
-            .find_map(|at| {
-                let here = self.patterns.iter();
-                let mut here =
-                    here.filter(|(pattern, _)| bytes[at..].starts_with(pattern.as_bytes()));
-                here.next()
-                    .map(|(pattern, token)| (at, token, pattern.len()))
-            })
+            .step_by(8)
+            .flat_map(|at| self.places(read(bytes, at)).map(move |place| at + place))
+            .filter(|&at| at < bytes.len())
+            .find_map(here)
+    }
+
+    /// Where in a block a pattern may start.
+    fn places(&self, block: u64) -> Marked {
+        let starts = self.starts.iter();
+        starts
+            .map(|&byte| Marked::equal(block, byte))
+            .fold(Marked::default(), Marked::or)
     }
 }
 

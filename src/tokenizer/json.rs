@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::Error as _;
 
 use super::added::AddedToken;
+use super::listed::Listed;
 use super::normalize::Normalizer;
 use super::settings::{Names, Settings, TokenEntry};
 use super::template::{Part, Template};
@@ -39,8 +41,7 @@ struct Model {
     unk_token: Option<String>,
     continuing_subword_prefix: Option<String>,
     max_input_chars_per_word: Option<usize>,
-    #[serde(default)]
-    vocab: serde_json::Value,
+    vocab: Option<Listed>,
 }
 
 #[derive(Deserialize)]
@@ -105,7 +106,12 @@ pub(super) fn read(file: &str, bytes: &[u8], mut names: Names) -> Result<Setting
         file: file.to_owned(),
         reason,
     };
-    let json: File = serde_json::from_slice(bytes).map_err(|source| Error::Json {
+    // Of a text each string need not be checked for UTF-8 by itself.
+    let json = match std::str::from_utf8(bytes) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(bytes),
+    };
+    let json: File = json.map_err(|source| Error::Json {
         file: file.to_owned(),
         source,
     })?;
@@ -136,13 +142,13 @@ pub(super) fn read(file: &str, bytes: &[u8], mut names: Names) -> Result<Setting
         add_step(&mut normalizer, entry).map_err(unsupported)?;
     }
     let prefix = model.continuing_subword_prefix.as_deref().unwrap_or("##");
-    let tokens: BTreeMap<String, u32> =
-        serde_json::from_value(model.vocab).map_err(|source| Error::Json {
+    let Some(Listed::Map { text, spans, ids }) = model.vocab else {
+        return Err(Error::Json {
             file: file.to_owned(),
-            source,
-        })?;
-    let tokens = tokens.iter().map(|(token, &id)| (token.as_str(), id));
-    let vocab = Vocab::new(file, prefix, tokens)?;
+            source: serde_json::Error::custom("model.vocab is not a map of tokens and ids"),
+        });
+    };
+    let vocab = Vocab::of_map(file, prefix, text, spans, &ids)?;
     if let Some(unknown) = model.unk_token {
         names.unknown = unknown;
     }

@@ -1,12 +1,19 @@
 //! Texts become token ids: BERT's WordPiece, id for id as Hugging Face's `tokenizers` 0.23 gives them.
 //!
 //! A text is searched for added tokens (`added`), what is between them is normalised (`normalize`), cut into words and
-//! these into tokens (`wordpiece`), and put between special tokens (`template`). `settings` reads the files.
+//! these into tokens (`wordpiece`, with the ids of `vocab` and its `table`s), and put between special tokens
+//! (`template`). Most of a text takes a shorter way to its words (`scan`, `characters`, eight bytes at a time by
+//! `blocks`). `settings` reads the files, `listed` the vocabularies in them.
 
 mod added;
+mod blocks;
+mod characters;
 mod json;
+mod listed;
 mod normalize;
+mod scan;
 mod settings;
+mod table;
 mod tables;
 mod template;
 mod truncate;
@@ -23,7 +30,9 @@ use crate::batch::{Encoding, Input};
 use crate::error::{Error, Result};
 use crate::weights::Files;
 use added::{AddedToken, AddedTokens};
+use characters::Characters;
 use normalize::{Unit, normalize};
+use scan::scan;
 use settings::Settings;
 use truncate::windows;
 use wordpiece::{Token, WordPiece};
@@ -45,6 +54,8 @@ use wordpiece::{Token, WordPiece};
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     settings: Settings,
+    /// The normalizer of the settings, with a memory.
+    characters: Characters,
     /// Added tokens that are looked for in the text as it is.
     raw: AddedTokens,
     /// Added tokens that are looked for after normalisation.
@@ -94,6 +105,7 @@ impl Tokenizer {
             raw: AddedTokens::new(raw.into_iter().map(as_it_is)),
             normalized: AddedTokens::new(normalized.into_iter().map(as_normalized)),
             beyond,
+            characters: Characters::new(settings.normalizer),
             settings,
         })
     }
@@ -248,7 +260,12 @@ impl Tokenizer {
             });
         }
         let settings = &self.settings;
-        let mut pieces = WordPiece::new(&settings.vocab, settings.unknown, settings.max_characters);
+        let mut pieces = WordPiece::new(
+            &settings.vocab,
+            settings.unknown,
+            settings.max_characters,
+            text.len(),
+        );
         self.raw.split(text, |piece| match piece.id {
             Some(id) => pieces.push_added(id, piece.start as u32, piece.end as u32),
             None => {
@@ -265,10 +282,10 @@ impl Tokenizer {
 
     /// Cuts a text in which no more tokens are looked for as they are.
     fn cut(&self, text: &str, offset: u32, pieces: &mut WordPiece<'_>) {
-        let normalizer = &self.settings.normalizer;
         if self.normalized.is_empty() {
-            return normalize(normalizer, text, offset, |unit| pieces.push(unit));
+            return scan(text, offset, &self.characters, pieces);
         }
+        let normalizer = &self.settings.normalizer;
         let mut units: Vec<Unit> = Vec::new();
         let mut normal = String::new();
         let mut starts = Vec::new();

@@ -39,6 +39,16 @@ impl Normalizer {
         strip_accents: None,
         lower: true,
     };
+
+    /// Whether marks are removed.
+    pub(super) fn strips(&self) -> bool {
+        self.strip_accents.unwrap_or(self.lower)
+    }
+
+    /// Whether letters come out in lower case.
+    pub(super) fn lowers(&self) -> bool {
+        self.lower_first || self.lower
+    }
 }
 
 /// A character after normalisation.
@@ -52,10 +62,9 @@ pub(super) struct Unit {
 
 /// Calls `emit` with the characters that `text` becomes; `offset` is where it starts in the whole text.
 pub(super) fn normalize(normalizer: &Normalizer, text: &str, offset: u32, emit: impl FnMut(Unit)) {
-    let strip = normalizer.strip_accents.unwrap_or(normalizer.lower);
     let mut stage = Stage {
         normalizer,
-        strip,
+        strip: normalizer.strips(),
         marks: Marks::default(),
         emit,
     };

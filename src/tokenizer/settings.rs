@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::added::AddedToken;
 use super::json;
+use super::listed;
 use super::normalize::Normalizer;
 use super::template::Template;
 use super::vocab::Vocab;
@@ -202,11 +203,12 @@ fn from_vocabulary(
 ) -> Result<Settings> {
     let file = inside(folder, VOCAB, VOCAB)?;
     let bytes = files.require(&file, "tokenizer.json and no vocab.txt")?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| Error::Vocabulary {
+    let text = listed::text(bytes).map_err(|error| Error::Vocabulary {
         file: file.clone(),
         reason: format!("it is not UTF-8 at byte {}", error.valid_up_to()),
     })?;
-    let vocab = Vocab::new(&file, "##", lines(text).zip(0..))?;
+    let spans = listed::lines(&text);
+    let vocab = Vocab::new(&file, "##", text, spans)?;
     let id = |token: &str| {
         vocab.id(token).ok_or_else(|| Error::TokenNotInVocabulary {
             token: token.to_owned(),
@@ -227,24 +229,6 @@ fn from_vocabulary(
         template,
         names,
         max_length: None,
-    })
-}
-
-/// A token a line, as Python reads lines: they end in a line feed, a carriage return, or both.
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let end = rest.find(['\n', '\r']).unwrap_or(rest.len());
-        let line = &rest[..end];
-        rest = &rest[end..];
-        rest = rest
-            .strip_prefix("\r\n")
-            .or_else(|| rest.get(1..))
-            .unwrap_or("");
-        Some(line)
     })
 }
 
@@ -331,16 +315,5 @@ fn read_json<T: serde::de::DeserializeOwned>(
     match serde_json::from_value(value) {
         Ok(read) => Ok(Some(read)),
         Err(source) => Err(Error::Json { file, source }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_end_as_in_python() {
-        let lines: Vec<&str> = lines("a\nb\r\nc\rd\n\ne").collect();
-        assert_eq!(lines, ["a", "b", "c", "d", "", "e"]);
     }
 }

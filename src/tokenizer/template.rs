@@ -82,49 +82,39 @@ impl Template {
         second: Option<&[Token]>,
         truncated: bool,
     ) -> Encoding {
+        let parts = self.parts(second.is_some());
+        let second = second.unwrap_or_default();
+        let len = first.len() + second.len() + parts.len();
         let mut out = Encoding {
+            ids: Vec::with_capacity(len),
+            type_ids: Vec::with_capacity(len),
+            offsets: Vec::with_capacity(len),
+            sequences: Vec::with_capacity(len),
+            words: Vec::with_capacity(len),
             truncated,
-            ..Default::default()
         };
-        for part in self.parts(second.is_some()) {
+        for part in parts {
             match *part {
                 Part::Special { id, type_id } => {
-                    push(&mut out, id, type_id, (0, 0), None, None);
+                    out.ids.push(id);
+                    out.type_ids.push(type_id);
+                    out.offsets.push((0, 0));
+                    out.sequences.push(None);
+                    out.words.push(None);
                 }
                 Part::Text { index, type_id } => {
-                    let tokens = match index {
-                        0 => first,
-                        _ => second.unwrap_or_default(),
-                    };
-                    for token in tokens {
-                        let offsets = (token.start, token.end);
-                        push(
-                            &mut out,
-                            token.id,
-                            type_id,
-                            offsets,
-                            Some(index),
-                            Some(token.word),
-                        );
-                    }
+                    let tokens = if index == 0 { first } else { second };
+                    let len = out.ids.len() + tokens.len();
+                    out.ids.extend(tokens.iter().map(|token| token.id));
+                    out.type_ids.resize(len, type_id);
+                    out.offsets
+                        .extend(tokens.iter().map(|token| (token.start, token.end)));
+                    out.sequences.resize(len, Some(index));
+                    out.words
+                        .extend(tokens.iter().map(|token| Some(token.word)));
                 }
             }
         }
         out
     }
-}
-
-fn push(
-    out: &mut Encoding,
-    id: u32,
-    type_id: u32,
-    offsets: (u32, u32),
-    sequence: Option<u8>,
-    word: Option<u32>,
-) {
-    out.ids.push(id);
-    out.type_ids.push(type_id);
-    out.offsets.push(offsets);
-    out.sequences.push(sequence);
-    out.words.push(word);
 }

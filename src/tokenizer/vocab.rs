@@ -1,92 +1,143 @@
 //! The vocabulary: tokens and their ids, both ways.
+//!
+//! All of it is flat: bytes of text, places in them, slots of hash tables. So it is built in one pass without an
+//! allocation a token, and could be stored and used where it lies.
 
+use std::borrow::Cow;
+
+use super::blocks::{low_bytes, read};
+use super::listed::Span;
+use super::table::{Key, Short, Table};
 use crate::error::{Error, Result};
 
-/// The largest id that is believed.
-const MAX_ID: u32 = 1 << 24;
-/// No id: an empty slot of the table.
-const NONE: u32 = u32::MAX;
+/// The largest id that is believed: the tables keep ids in 24 bits.
+const MAX_ID: u32 = (1 << 24) - 2;
+/// The place of a token that is not there.
+const ABSENT: Span = [u32::MAX; 2];
 
 /// Tokens by id, and ids by token.
 #[derive(Debug, Clone)]
 pub(super) struct Vocab {
-    /// All tokens, one after the other.
-    text: String,
-    /// Where each id's token is in `text`; an empty range where no token has the id.
-    spans: Vec<(u32, u32)>,
-    /// Ids by the hash of their token, with the next free slot taken on a collision.
+    /// Where the tokens are, with anything between them.
+    text: Cow<'static, str>,
+    /// Where each id's token starts and ends in `text`, or `ABSENT`.
+    spans: Vec<Span>,
+    /// Ids by token.
     whole: Table,
-    /// The same for tokens that continue a word, by what follows their prefix.
+    /// Ids of tokens that continue a word, by what follows their prefix.
     continuing: Table,
-    /// The longest of both, in characters.
-    longest: usize,
+    /// The longest tokens of each table.
+    longest: [Longest; 2],
+    /// The length of the prefix.
     prefix: usize,
+    /// Whether a token is listed more than once.
+    repeats: bool,
 }
 
-/// A hash table of ids: a power of two of slots, at most half of them full.
-#[derive(Debug, Clone)]
-struct Table {
-    slots: Vec<u32>,
+/// Where in a word a piece of it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Position {
+    /// At its start.
+    First,
+    /// After another piece.
+    Later,
 }
 
 impl Vocab {
-    /// Of tokens and ids. Of equal tokens the last one's id counts, as in the reference; `prefix` starts tokens that
-    /// continue a word.
-    pub(super) fn new<'a>(
+    /// Of tokens, as places in `text` in ascending order, and their ids.
+    ///
+    /// Of equal tokens only the last one is there, as in any map.
+    pub(super) fn of_map(
         file: &str,
         prefix: &str,
-        tokens: impl Iterator<Item = (&'a str, u32)>,
+        text: String,
+        spans: Vec<Span>,
+        ids: &[u32],
     ) -> Result<Self> {
-        let wrong = |reason: String| Error::Vocabulary {
-            file: file.to_owned(),
-            reason,
+        check_len(file, &text)?;
+        let in_order = ids.iter().copied().eq(0..spans.len() as u32);
+        let spans = match in_order {
+            true => spans,
+            false => by_id(file, &text, &spans, ids)?,
         };
-        let mut text = String::new();
-        let mut spans: Vec<(u32, u32)> = Vec::new();
-        let mut taken: Vec<bool> = Vec::new();
-        let mut longest = 0;
-        for (token, id) in tokens {
-            if id > MAX_ID {
-                return Err(wrong(format!("token {token:?} has id {id}, past {MAX_ID}")));
-            }
-            let index = id as usize;
-            if index >= spans.len() {
-                spans.resize(index + 1, (0, 0));
-                taken.resize(index + 1, false);
-            }
-            if std::mem::replace(&mut taken[index], true) {
-                return Err(wrong(format!(
-                    "two tokens have id {id}, one of them {token:?}"
-                )));
-            }
-            let start = text.len();
-            text.push_str(token);
-            let end = u32::try_from(text.len()).map_err(|_| wrong("4 GiB or more".to_owned()))?;
-            spans[index] = (start as u32, end);
-            longest = longest.max(token.chars().count());
-        }
-        if text.is_empty() {
-            return Err(wrong("it has no token".to_owned()));
-        }
-        let mut vocab = Self {
-            whole: Table::new(spans.len()),
-            continuing: Table::new(spans.len()),
-            text,
-            spans,
-            longest,
-            prefix: prefix.len(),
-        };
-        for id in (0..vocab.spans.len() as u32).filter(|&id| taken[id as usize]) {
-            let mut table = std::mem::take(&mut vocab.whole.slots);
-            vocab.insert(&mut table, id, 0);
-            vocab.whole.slots = table;
-            if vocab.token_of(id).starts_with(prefix) {
-                let mut table = std::mem::take(&mut vocab.continuing.slots);
-                vocab.insert(&mut table, id, prefix.len());
-                vocab.continuing.slots = table;
-            }
+        let mut vocab = Self::new(file, prefix, text.into(), spans)?;
+        if vocab.repeats {
+            vocab.keep_last_of_equals();
         }
         Ok(vocab)
+    }
+
+    /// Of tokens in the order of their ids, as places in `text`; of equal tokens the last one's id counts.
+    ///
+    /// `prefix` starts tokens that continue a word.
+    pub(super) fn new(
+        file: &str,
+        prefix: &str,
+        text: Cow<'static, str>,
+        spans: Vec<Span>,
+    ) -> Result<Self> {
+        check_len(file, &text)?;
+        if spans.len() > MAX_ID as usize + 1 {
+            return Err(wrong(file, format!("more than {} tokens", MAX_ID + 1)));
+        }
+        let Some(longest) = spans.iter().map(|[start, end]| end - start).max() else {
+            return Err(wrong(file, "it has no token".to_owned()));
+        };
+        if longest == 0 {
+            return Err(wrong(file, "it has no token".to_owned()));
+        }
+        let starts = Prefix::new(prefix);
+        let present = |span: &&Span| **span != ABSENT;
+        let whole = spans.iter().filter(present);
+        let continuing = whole.clone().filter(|&&span| starts.is_at(&text, span));
+        let mut vocab = Self {
+            whole: Table::new(whole.count()),
+            continuing: Table::new(continuing.count()),
+            text,
+            spans,
+            longest: [Longest::new(), Longest::new()],
+            prefix: prefix.len(),
+            repeats: false,
+        };
+        vocab.fill(&starts);
+        Ok(vocab)
+    }
+
+    /// Puts all ids into the tables.
+    fn fill(&mut self, prefix: &Prefix<'_>) {
+        let (text, spans) = (self.text.as_bytes(), &self.spans);
+        let skip = self.prefix;
+        for (&span, id) in spans.iter().zip(0..).filter(|&(&span, _)| span != ABSENT) {
+            // The text is in the order of the file.
+            let is_later = |other: u32| spans[other as usize][0] < span[0];
+            let [start, end] = span.map(|at| at as usize);
+            let key = Key::new(text, start, end);
+            let is_equal = |other: u32| key.is(text, spans[other as usize], 0);
+            self.repeats |= self.whole.insert(key.hash(), id, is_later, is_equal);
+            self.longest[0].take_in(key);
+            if prefix.is_at(&self.text, span) {
+                let key = key.skip(skip);
+                let is_equal = |other: u32| key.is(text, spans[other as usize], skip);
+                self.continuing.insert(key.hash(), id, is_later, is_equal);
+                self.longest[1].take_in(key);
+            }
+        }
+    }
+
+    /// Forgets the tokens in whose stead an equal one is found.
+    fn keep_last_of_equals(&mut self) {
+        let counts = |&id: &u32| {
+            self.token(id)
+                .is_some_and(|token| self.id(token) == Some(id))
+        };
+        let lost: Vec<u32> = (0..self.spans.len() as u32)
+            .filter(|id| !counts(id))
+            .collect();
+        for id in lost {
+            self.spans[id as usize] = ABSENT;
+        }
+        let last = self.spans.iter().rposition(|&span| span != ABSENT);
+        self.spans.truncate(last.map_or(0, |last| last + 1));
     }
 
     /// One more than the highest id.
@@ -94,113 +145,247 @@ impl Vocab {
         self.spans.len()
     }
 
-    /// The longest token, in characters.
-    pub(super) fn longest(&self) -> usize {
-        self.longest
-    }
-
     /// The token of an id.
     pub(super) fn token(&self, id: u32) -> Option<&str> {
-        let &(start, end) = self.spans.get(id as usize)?;
+        let &[start, end] = self.spans.get(id as usize)?;
         (start < end).then(|| &self.text[start as usize..end as usize])
     }
 
     /// The id of a whole token.
     pub(super) fn id(&self, token: &str) -> Option<u32> {
-        self.find(&self.whole, token, 0)
+        self.find(Position::First, Key::new(token.as_bytes(), 0, token.len()))
     }
 
-    /// The id of the token that continues a word with these characters.
-    pub(super) fn continuing_id(&self, rest: &str) -> Option<u32> {
-        self.find(&self.continuing, rest, self.prefix)
+    /// The id of a piece of a word.
+    pub(super) fn find(&self, position: Position, piece: Key<'_>) -> Option<u32> {
+        let (table, skip) = self.table(position);
+        let text = self.text.as_bytes();
+        table.find(piece.hash(), |id| {
+            piece.is(text, self.spans[id as usize], skip)
+        })
     }
 
-    fn token_of(&self, id: u32) -> &str {
-        self.token(id).unwrap_or_default()
+    /// The same for a short piece.
+    #[inline]
+    pub(super) fn find_short(&self, position: Position, piece: Short) -> Option<u32> {
+        let (table, skip) = self.table(position);
+        let text = self.text.as_bytes();
+        table.find(piece.hash(), |id| {
+            piece.is(text, self.spans[id as usize], skip)
+        })
     }
 
-    /// Puts an id into a table by its token from byte `skip` on; a later id takes an equal one's slot.
-    fn insert(&self, slots: &mut [u32], id: u32, skip: usize) {
-        let token = &self.token_of(id)[skip..];
-        let mut slot = Table::first(slots, token);
-        while slots[slot] != NONE && &self.token_of(slots[slot])[skip..] != token {
-            slot = (slot + 1) & (slots.len() - 1);
-        }
-        slots[slot] = id;
-    }
-
-    fn find(&self, table: &Table, token: &str, skip: usize) -> Option<u32> {
-        let slots = &table.slots;
-        let mut slot = Table::first(slots, token);
-        while slots[slot] != NONE {
-            let id = slots[slot];
-            if &self.token_of(id)[skip..] == token {
-                return Some(id);
+    /// The id and the length of the longest token that starts this piece of UTF-8.
+    pub(super) fn longest(&self, position: Position, piece: Key<'_>) -> Option<(u32, usize)> {
+        let longest = self.longest[position as usize].of(piece);
+        let blocks = piece.blocks();
+        // No token ends inside a character.
+        let lens = (1..=longest).rev().filter(|&len| piece.is_boundary(len));
+        for len in lens {
+            let id = match len {
+                ..=Short::MAX => self.find_short(position, Short::new(blocks, len)),
+                _ => self.find(position, piece.cut(len)),
+            };
+            if let Some(id) = id {
+                return Some((id, len));
             }
-            slot = (slot + 1) & (slots.len() - 1);
         }
         None
     }
+
+    /// Where pieces at this position are found, and how many bytes of a token stand ahead of them.
+    #[inline]
+    fn table(&self, position: Position) -> (&Table, usize) {
+        match position {
+            Position::First => (&self.whole, 0),
+            Position::Later => (&self.continuing, self.prefix),
+        }
+    }
 }
 
-impl Table {
-    fn new(tokens: usize) -> Self {
+/// What the tokens that continue a word start with.
+struct Prefix<'a> {
+    bytes: &'a [u8],
+    /// Its first eight bytes.
+    block: u64,
+}
+
+impl<'a> Prefix<'a> {
+    fn new(prefix: &'a str) -> Self {
         Self {
-            slots: vec![NONE; (2 * tokens + 2).next_power_of_two()],
+            bytes: prefix.as_bytes(),
+            block: read(prefix.as_bytes(), 0),
         }
     }
 
-    /// The slot where the search for a token begins.
-    fn first(slots: &[u32], token: &str) -> usize {
-        // FNV-1a's mixing over words of eight bytes, with the high half folded in.
-        let mut hash = 0xCBF2_9CE4_8422_2325u64 ^ token.len() as u64;
-        let (words, rest) = token.as_bytes().as_chunks::<8>();
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        for word in words.iter().chain([&last]) {
-            hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            hash ^= hash >> 32;
-        }
-        hash as usize & (slots.len() - 1)
+    /// Whether a token starts with it.
+    fn is_at(&self, text: &str, [start, end]: Span) -> bool {
+        let (start, len) = (start as usize, self.bytes.len());
+        // Mostly the block decides, with nothing to call.
+        read(text.as_bytes(), start) & low_bytes(len) == self.block
+            && (end as usize) - start >= len
+            && (len <= 8 || text.as_bytes()[start..].starts_with(self.bytes))
     }
+}
+
+/// How long the longest token is, by the lowest five bits of its first two bytes: what is longer need not be tried.
+#[derive(Debug, Clone)]
+struct Longest {
+    /// Lengths in bytes; 255 stands for all that is longer.
+    lens: Vec<u8>,
+}
+
+impl Longest {
+    fn new() -> Self {
+        Self {
+            lens: vec![0; 1 << 10],
+        }
+    }
+
+    #[inline]
+    fn index(token: Key<'_>) -> usize {
+        let [first, second] = token.first_two();
+        usize::from(first & 31) << 5 | usize::from(second & 31)
+    }
+
+    fn take_in(&mut self, token: Key<'_>) {
+        let len = &mut self.lens[Self::index(token)];
+        *len = (*len).max(u8::try_from(token.len()).unwrap_or(u8::MAX));
+    }
+
+    /// The most bytes of a token that may start this piece.
+    #[inline]
+    fn of(&self, piece: Key<'_>) -> usize {
+        match self.lens[Self::index(piece)] {
+            u8::MAX => piece.len(),
+            // A token of one byte is listed without the second.
+            len => piece.len().min(usize::from(len).max(1)),
+        }
+    }
+}
+
+fn wrong(file: &str, reason: String) -> Error {
+    Error::Vocabulary {
+        file: file.to_owned(),
+        reason,
+    }
+}
+
+fn check_len(file: &str, text: &str) -> Result<()> {
+    match u32::try_from(text.len()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(wrong(file, "4 GiB or more".to_owned())),
+    }
+}
+
+/// The places in the order of their ids.
+fn by_id(file: &str, text: &str, spans: &[Span], ids: &[u32]) -> Result<Vec<Span>> {
+    let mut sorted: Vec<Span> = Vec::with_capacity(spans.len());
+    for (&span, &id) in spans.iter().zip(ids) {
+        let token = || &text[span[0] as usize..span[1] as usize];
+        if id > MAX_ID {
+            let reason = format!("token {:?} has id {id}, past {MAX_ID}", token());
+            return Err(wrong(file, reason));
+        }
+        let index = id as usize;
+        if index >= sorted.len() {
+            sorted.resize(index + 1, ABSENT);
+        }
+        if std::mem::replace(&mut sorted[index], span) != ABSENT {
+            let reason = format!("two tokens have id {id}, one of them {:?}", token());
+            return Err(wrong(file, reason));
+        }
+    }
+    Ok(sorted)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn vocab(tokens: &[&str]) -> Result<Vocab> {
-        Vocab::new("vocab.txt", "##", tokens.iter().copied().zip(0..))
+    fn vocab<'a>(tokens: impl Iterator<Item = (&'a str, u32)>) -> Result<Vocab> {
+        let (mut text, mut spans, mut ids) = (String::new(), Vec::new(), Vec::new());
+        for (token, id) in tokens {
+            text.push_str(token);
+            spans.push([text.len() - token.len(), text.len()].map(|at| at as u32));
+            ids.push(id);
+        }
+        Vocab::of_map("vocab.txt", "##", text, spans, &ids)
+    }
+
+    fn continuing(vocab: &Vocab, rest: &str) -> Option<u32> {
+        vocab.find(Position::Later, Key::new(rest.as_bytes(), 0, rest.len()))
     }
 
     #[test]
     fn both_ways() {
-        let vocab = vocab(&["[UNK]", "a", "##a", "ab", "##b", "a"]).unwrap();
+        let vocab = vocab(["[UNK]", "a", "##a", "ab", "##b"].into_iter().zip(0..)).unwrap();
         assert_eq!(vocab.id("ab"), Some(3));
-        assert_eq!(vocab.id("a"), Some(5)); // the last of two
         assert_eq!(vocab.id("##a"), Some(2));
-        assert_eq!(vocab.continuing_id("b"), Some(4));
-        assert_eq!(vocab.continuing_id("ab"), None);
+        assert_eq!(continuing(&vocab, "b"), Some(4));
+        assert_eq!(continuing(&vocab, "ab"), None);
         assert_eq!(vocab.token(3), Some("ab"));
-        assert_eq!(vocab.token(6), None);
-        assert_eq!((vocab.len(), vocab.longest()), (6, 5));
+        assert_eq!(vocab.token(5), None);
+        assert_eq!(vocab.len(), 5);
+    }
+
+    #[test]
+    fn the_last_of_equals_counts() {
+        let text = "a\na\n";
+        let vocab = Vocab::new("vocab.txt", "##", text.into(), vec![[0, 1], [2, 3]]).unwrap();
+        assert_eq!(vocab.id("a"), Some(1));
+        assert_eq!((vocab.token(0), vocab.token(1)), (Some("a"), Some("a")));
+    }
+
+    #[test]
+    fn of_equals_in_a_map_only_the_last_is_there() {
+        let vocab = vocab([("##a", 3), ("b", 0), ("##a", 1)].into_iter()).unwrap();
+        assert_eq!(
+            (vocab.id("##a"), continuing(&vocab, "a")),
+            (Some(1), Some(1))
+        );
+        assert_eq!((vocab.token(1), vocab.token(3)), (Some("##a"), None));
+        assert_eq!(vocab.len(), 2);
+    }
+
+    #[test]
+    fn the_longest_token_that_starts_a_word() {
+        let vocab = vocab(
+            ["a", "ab", "abcdefghij", "##é", "##éa"]
+                .into_iter()
+                .zip(0..),
+        )
+        .unwrap();
+        let longest = |position, word: &str| {
+            vocab.longest(position, Key::new(word.as_bytes(), 0, word.len()))
+        };
+        assert_eq!(longest(Position::First, "abc"), Some((1, 2)));
+        assert_eq!(longest(Position::First, "abcdefghijk"), Some((2, 10)));
+        assert_eq!(longest(Position::First, "é"), None);
+        assert_eq!(longest(Position::Later, "éb"), Some((3, 2)));
+        assert_eq!(longest(Position::Later, "è"), None);
     }
 
     #[test]
     fn many_tokens_are_all_found() {
         let tokens: Vec<String> = (0..5000).map(|i| format!("##{}", i * 7919)).collect();
-        let vocab = Vocab::new("v", "##", tokens.iter().map(String::as_str).zip(0..)).unwrap();
+        let vocab = vocab(tokens.iter().map(String::as_str).zip(0..)).unwrap();
         for (id, token) in tokens.iter().enumerate() {
             assert_eq!(vocab.id(token), Some(id as u32));
-            assert_eq!(vocab.continuing_id(&token[2..]), Some(id as u32));
+            assert_eq!(continuing(&vocab, &token[2..]), Some(id as u32));
         }
-        assert_eq!(vocab.continuing_id("x"), None);
+        assert_eq!(continuing(&vocab, "x"), None);
     }
 
     #[test]
     fn ids_that_cannot_be() {
-        for tokens in [&[("a", 1), ("b", 1)][..], &[("a", u32::MAX)], &[]] {
-            let error = Vocab::new("tokenizer.json", "##", tokens.iter().copied()).unwrap_err();
+        for tokens in [
+            &[("a", 1), ("b", 1)][..],
+            &[("a", u32::MAX)],
+            &[("", 0)],
+            &[],
+        ] {
+            let error = vocab(tokens.iter().copied()).unwrap_err();
             assert!(matches!(error, Error::Vocabulary { .. }), "{error}");
         }
     }

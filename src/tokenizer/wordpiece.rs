@@ -1,8 +1,9 @@
 //! Words become tokens: the longest piece that the vocabulary has, then the next (Wu et al. 2016; Devlin et al. 2019).
 
 use super::normalize::Unit;
+use super::table::{Key, Short};
 use super::unicode;
-use super::vocab::Vocab;
+use super::vocab::{Position, Vocab};
 
 /// A token of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +29,13 @@ pub(super) struct WordPiece<'a> {
     pub(super) tokens: Vec<Token>,
 }
 
+/// A word that comes character by character.
 #[derive(Default)]
 struct Word {
-    text: String,
-    /// Of each character: where it starts in `text`, and the bytes of the original that it stands for.
-    characters: Vec<(u32, u32, u32)>,
+    /// Its characters after normalisation.
+    text: Vec<u8>,
+    /// Of each byte of `text`, the bytes of the original that its character stands for.
+    places: Vec<[u32; 2]>,
     /// How many characters it has; more than are kept where it is too long.
     len: usize,
     /// The end of the last character, kept or not.
@@ -40,14 +43,16 @@ struct Word {
 }
 
 impl<'a> WordPiece<'a> {
-    pub(super) fn new(vocab: &'a Vocab, unknown: u32, max_characters: usize) -> Self {
+    /// For a text of `bytes` bytes.
+    pub(super) fn new(vocab: &'a Vocab, unknown: u32, max_characters: usize, bytes: usize) -> Self {
         Self {
             vocab,
             unknown,
             max_characters,
             word: Word::default(),
             index: 0,
-            tokens: Vec::new(),
+            // English has a token for every four to five bytes.
+            tokens: Vec::with_capacity(bytes / 4 + 8),
         }
     }
 
@@ -67,6 +72,42 @@ impl<'a> WordPiece<'a> {
     /// A token that stands in the text as such.
     pub(super) fn push_added(&mut self, id: u32, start: u32, end: u32) {
         self.end_word();
+        self.push_whole(id, start, end);
+    }
+
+    /// A whole word of ASCII; `start` is where it is in the text.
+    #[inline]
+    pub(super) fn push_short(&mut self, word: Short, start: u32) {
+        if word.len() <= self.max_characters
+            && let Some(id) = self.vocab.find_short(Position::First, word)
+        {
+            self.push_whole(id, start, start + word.len() as u32);
+        } else {
+            self.push_ascii(Key::new(&word.bytes(), 0, word.len()), start);
+        }
+    }
+
+    /// The same for a word of any length, perhaps of several tokens.
+    pub(super) fn push_ascii(&mut self, word: Key<'_>, start: u32) {
+        let end = start + word.len() as u32;
+        self.push_word(word, word.len(), [start, end], |from, to| {
+            [start + from as u32, start + to as u32]
+        });
+    }
+
+    /// A character that is a word of its own.
+    pub(super) fn push_alone(&mut self, unit: Unit) {
+        let mut bytes = [0; 8];
+        let len = unit.c.encode_utf8(&mut bytes).len();
+        let word = Short::new([u64::from_le_bytes(bytes), 0], len);
+        let id = self.vocab.find_short(Position::First, word);
+        let known = id.filter(|_| self.max_characters > 0);
+        self.push_whole(known.unwrap_or(self.unknown), unit.start, unit.end);
+    }
+
+    /// A word that is one token.
+    #[inline]
+    fn push_whole(&mut self, id: u32, start: u32, end: u32) {
         self.tokens.push(Token {
             id,
             start,
@@ -76,12 +117,14 @@ impl<'a> WordPiece<'a> {
         self.index += 1;
     }
 
-    fn extend_word(&mut self, unit: Unit) {
+    /// A character of the word so far.
+    pub(super) fn extend_word(&mut self, unit: Unit) {
         let word = &mut self.word;
         if word.len < self.max_characters || word.len == 0 {
-            word.characters
-                .push((word.text.len() as u32, unit.start, unit.end));
-            word.text.push(unit.c);
+            let mut buffer = [0; 4];
+            let c = unit.c.encode_utf8(&mut buffer);
+            word.text.extend_from_slice(c.as_bytes());
+            word.places.resize(word.text.len(), [unit.start, unit.end]);
         }
         word.len += 1;
         word.end = unit.end;
@@ -89,56 +132,63 @@ impl<'a> WordPiece<'a> {
 
     /// Makes tokens of the word so far.
     pub(super) fn end_word(&mut self) {
-        let count = self.word.len;
-        if count == 0 {
+        let Some(&[start, _]) = self.word.places.first() else {
             return;
-        }
+        };
+        let mut word = std::mem::take(&mut self.word);
+        let len = word.text.len();
+        // So that what starts at any byte can be read in whole blocks.
+        word.text.resize(len + Short::MAX, 0);
+        let place = |from: usize, to: usize| [word.places[from][0], word.places[to - 1][1]];
+        let key = Key::new(&word.text, 0, len);
+        self.push_word(key, word.len, [start, word.end], place);
+        self.word = word;
+        self.drop_word();
+    }
+
+    /// Forgets the word so far.
+    pub(super) fn drop_word(&mut self) {
+        self.word.text.clear();
+        self.word.places.clear();
+        self.word.len = 0;
+    }
+
+    /// Adds a word's tokens; the unknown one if there is a piece that the vocabulary does not have.
+    ///
+    /// `place` says where in the text the bytes `from` up to `to` of the word are from, `whole` all of them.
+    fn push_word(
+        &mut self,
+        word: Key<'_>,
+        characters: usize,
+        whole: [u32; 2],
+        place: impl Fn(usize, usize) -> [u32; 2],
+    ) {
         let known = self.tokens.len();
-        if count > self.max_characters || !self.cut() {
+        let mut done = 0;
+        let mut position = Position::First;
+        while characters <= self.max_characters && done < word.len() {
+            let Some((id, len)) = self.vocab.longest(position, word.skip(done)) else {
+                break;
+            };
+            let [start, end] = place(done, done + len);
+            self.tokens.push(Token {
+                id,
+                start,
+                end,
+                word: self.index,
+            });
+            done += len;
+            position = Position::Later;
+        }
+        if done < word.len() {
             self.tokens.truncate(known);
             self.tokens.push(Token {
                 id: self.unknown,
-                start: self.word.characters[0].1,
-                end: self.word.end,
+                start: whole[0],
+                end: whole[1],
                 word: self.index,
             });
         }
         self.index += 1;
-        self.word.text.clear();
-        self.word.characters.clear();
-        self.word.len = 0;
-    }
-
-    /// Adds the word's tokens, until there is a piece that the vocabulary does not have.
-    fn cut(&mut self) -> bool {
-        let Word {
-            text, characters, ..
-        } = &self.word;
-        let count = characters.len();
-        let mut first = 0;
-        while first < count {
-            let start = characters[first].0 as usize;
-            let longest = count.min(first + self.vocab.longest());
-            let piece = (first + 1..=longest).rev().find_map(|next| {
-                let end = characters.get(next).map_or(text.len(), |c| c.0 as usize);
-                let piece = &text[start..end];
-                let id = match first {
-                    0 => self.vocab.id(piece),
-                    _ => self.vocab.continuing_id(piece),
-                };
-                Some((id?, next))
-            });
-            let Some((id, next)) = piece else {
-                return false;
-            };
-            self.tokens.push(Token {
-                id,
-                start: characters[first].1,
-                end: characters[next - 1].2,
-                word: self.index,
-            });
-            first = next;
-        }
-        true
     }
 }

@@ -1,0 +1,126 @@
+//! Eight bytes of text at a time, as one number: the first byte is the lowest.
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x80 * ONES;
+
+/// The bit that makes ASCII letters lower-case, in each byte; digits have it, too.
+pub(super) const LOWER: u64 = 0x20 * ONES;
+
+/// Eight bytes of a text; zeros stand for bytes past its end.
+#[inline]
+pub(super) fn read(text: &[u8], from: usize) -> u64 {
+    match text.get(from..).and_then(|rest| rest.first_chunk()) {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => {
+            let mut block = [0; 8];
+            if let Some(rest) = text.get(from..) {
+                block[..rest.len()].copy_from_slice(rest);
+            }
+            u64::from_le_bytes(block)
+        }
+    }
+}
+
+/// A number with so many bytes of ones, the lowest; all of them from eight on.
+#[inline]
+pub(super) fn low_bytes(len: usize) -> u64 {
+    match len {
+        8.. => u64::MAX,
+        _ => !(u64::MAX << (8 * len)),
+    }
+}
+
+/// Which bytes of a block have some property: their high bits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Marked(u64);
+
+impl Marked {
+    /// Bytes that are this one.
+    #[inline]
+    pub(super) fn equal(block: u64, byte: u8) -> Self {
+        let zero_if_equal = block ^ (ONES * u64::from(byte));
+        // Without their high bits, bytes can be added to and stay inside themselves.
+        let low = (zero_if_equal & !HIGH) + (0x7F * ONES);
+        Self(!(low | zero_if_equal) & HIGH)
+    }
+
+    /// Bytes that are an ASCII letter or digit.
+    #[inline]
+    pub(super) fn alphanumeric(block: u64) -> Self {
+        let low = block & !HIGH;
+        let at_least = |bytes: u64, least: u8| bytes + u64::from(0x80 - least) * ONES;
+        let between =
+            |bytes: u64, first: u8, last: u8| at_least(bytes, first) & !at_least(bytes, last + 1);
+        let letters = between(low | LOWER, b'a', b'z');
+        let digits = between(low, b'0', b'9');
+        Self((letters | digits) & !block & HIGH)
+    }
+
+    /// Either way.
+    #[inline]
+    pub(super) fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// How many bytes are marked ahead of the first that is not.
+    #[inline]
+    pub(super) fn run(self) -> usize {
+        (!self.0 & HIGH).trailing_zeros() as usize / 8
+    }
+}
+
+/// The places of the marked bytes, in order.
+impl Iterator for Marked {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let place = self.0.trailing_zeros() as usize / 8;
+        self.0 &= self.0.wrapping_sub(1);
+        (place < 8).then_some(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn past_the_end_there_are_zeros() {
+        assert_eq!(read(b"abcdefgh", 0), u64::from_le_bytes(*b"abcdefgh"));
+        assert_eq!(read(b"abcdefgh", 6), u64::from_le_bytes(*b"gh\0\0\0\0\0\0"));
+        assert_eq!((read(b"a", 1), read(b"a", 9)), (0, 0));
+        assert_eq!(
+            (low_bytes(0), low_bytes(2), low_bytes(9)),
+            (0, 0xFFFF, u64::MAX)
+        );
+    }
+
+    #[test]
+    fn bytes_are_told_apart_whatever_stands_beside_them() {
+        for byte in 0..=u8::MAX {
+            for place in 0..8 {
+                for around in [0x00, 0xFF, b'a', b'/'] {
+                    let mut bytes = [around; 8];
+                    bytes[place] = byte;
+                    let block = u64::from_le_bytes(bytes);
+                    let places = |is: &dyn Fn(u8) -> bool| -> Vec<usize> {
+                        (0..8).filter(|&place| is(bytes[place])).collect()
+                    };
+                    let found: Vec<usize> = Marked::alphanumeric(block).collect();
+                    assert_eq!(found, places(&|byte| byte.is_ascii_alphanumeric()));
+                    let found: Vec<usize> = Marked::equal(block, byte).collect();
+                    assert_eq!(found, places(&|other| other == byte));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn runs() {
+        let run = |bytes: &[u8; 8]| Marked::alphanumeric(u64::from_le_bytes(*bytes)).run();
+        assert_eq!(run(b"abc def "), 3);
+        assert_eq!(run(b" abcdef "), 0);
+        assert_eq!(run(b"Abcdef12"), 8);
+    }
+}

@@ -60,11 +60,12 @@ pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32
         assert!(longest.is_none_or(|longest| longest <= bias.reach));
     }
     let out = Disjoint::new(out);
+    let cpu = compute.cpu;
     compute.team.run(
         sequences * input.heads,
         Scratch::default,
         |scratch, task| {
-            compute.cpu.run(OneHead {
+            cpu.run(OneHead {
                 input,
                 sequence: task / input.heads,
                 head: task % input.heads,

@@ -18,8 +18,9 @@ pub(crate) fn layer_norm(
     bias: &[f32],
     eps: f32,
 ) {
+    let cpu = compute.cpu;
     each_rows(compute, rows, weight.len(), |block| {
-        compute.cpu.run(LayerNorm {
+        cpu.run(LayerNorm {
             rows: block,
             weight,
             bias,
@@ -30,8 +31,9 @@ pub(crate) fn layer_norm(
 
 /// Element-wise `x * weight + bias` of each row: what MobileBERT calls `no_norm` (Sun et al. 2020, section 3.3).
 pub(crate) fn no_norm(compute: &Compute, rows: &mut [f32], weight: &[f32], bias: &[f32]) {
+    let cpu = compute.cpu;
     each_rows(compute, rows, weight.len(), |block| {
-        compute.cpu.run(NoNorm {
+        cpu.run(NoNorm {
             rows: block,
             weight,
             bias,

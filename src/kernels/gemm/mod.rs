@@ -74,6 +74,7 @@ pub(crate) fn gemm(
 
     let grid = Grid::new(rows, n.div_ceil(PANEL), k, compute.team.count());
     let out = Disjoint::new(out);
+    let cpu = compute.cpu;
     compute.team.run(
         grid.tasks(),
         || (),
@@ -89,7 +90,7 @@ pub(crate) fn gemm(
                 stride: n,
                 width: n,
             };
-            compute.cpu.run(Block {
+            cpu.run(Block {
                 product,
                 rows,
                 panels,

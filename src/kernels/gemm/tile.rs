@@ -137,31 +137,45 @@ impl Kernel for Finish<'_> {
         // One loop a function, so that the choice is made once.
         use Activation::{Gelu, GeluTanh, Identity, Relu, Tanh};
         match self.product.epilogue.activation {
-            Identity => self.map(s, |x| x),
-            Gelu => self.map(s, |x| Gelu.of(s, x)),
-            GeluTanh => self.map(s, |x| GeluTanh.of(s, x)),
-            Relu => self.map(s, |x| Relu.of(s, x)),
-            Tanh => self.map(s, |x| Tanh.of(s, x)),
+            Identity => self.apply(s, Identity),
+            Gelu => self.apply(s, Gelu),
+            GeluTanh => self.apply(s, GeluTanh),
+            Relu => self.apply(s, Relu),
+            Tanh => self.apply(s, Tanh),
         }
     }
 }
 
 impl Finish<'_> {
+    // The function is a value and no closure: a closure of two calls is not inlined, and then it is compiled for the
+    // oldest processor.
     #[inline(always)]
-    fn map<S: Simd>(&self, s: S, activation: impl Fn(S::Floats) -> S::Floats) {
+    fn apply<S: Simd>(&self, s: S, activation: Activation) {
         let Self { product, place, .. } = self;
         for row in 0..self.height {
             let start = place.start(product, row);
             // SAFETY: as in `Tile`.
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
             let out = unsafe { product.out.piece(start, place.width) };
-            for (at, out) in out.chunks_mut(LANES).enumerate() {
-                let mut x = activation(s.load_some(out, 0.0));
-                if let Some(residual) = product.epilogue.residual {
-                    let residual = &residual[start + at * PANEL..][..out.len()];
-                    x = s.add(x, s.load_some(residual, 0.0));
+            let residual = product
+                .epilogue
+                .residual
+                .map(|all| &all[start..][..place.width]);
+            let (blocks, rest) = out.as_chunks_mut::<LANES>();
+            let whole = blocks.len() * LANES;
+            for (at, block) in blocks.iter_mut().enumerate() {
+                let mut x = activation.of(s, s.load(block));
+                if let Some(residual) = residual {
+                    x = s.add(x, s.load(&residual.as_chunks().0[at]));
                 }
-                s.store_some(x, out);
+                s.store(x, block);
+            }
+            if !rest.is_empty() {
+                let mut x = activation.of(s, s.load_some(rest, 0.0));
+                if let Some(residual) = residual {
+                    x = s.add(x, s.load_some(&residual[whole..], 0.0));
+                }
+                s.store_some(x, rest);
             }
         }
     }

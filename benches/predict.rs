@@ -60,5 +60,31 @@ fn embed(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, embed);
+/// Texts of many lengths at once: no padding, so their tokens are all that counts.
+fn embed_batch(criterion: &mut Criterion) {
+    let (embedder, name) = embedder();
+    let mut group = criterion.benchmark_group(format!("embed-batch/{name}"));
+    let longest = embedder.model().max_length().min(64);
+    for count in [2, 8, 32] {
+        let lengths = (0..count).map(|index| 3 + (index * 7919) % (longest - 2));
+        let texts: Vec<String> = lengths
+            .clone()
+            .map(|tokens| text(embedder.model(), tokens))
+            .collect();
+        let together = embedder.embed_batch(&texts).expect("vectors");
+        let alone = embedder.embed(&texts[1]).expect("a vector");
+        assert_eq!(together.row(1).to_vec(), alone, "the same bits in company");
+        group.throughput(Throughput::Elements(lengths.sum::<usize>() as u64));
+        group.bench_with_input(
+            BenchmarkId::from_parameter(count),
+            &texts,
+            |bencher, texts| {
+                bencher.iter(|| embedder.embed_batch(black_box(texts)));
+            },
+        );
+    }
+    group.finish();
+}
+
+criterion_group!(benches, embed, embed_batch);
 criterion_main!(benches);

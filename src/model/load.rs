@@ -169,8 +169,8 @@ fn check(config: &Config, options: &ModelOptions) -> Result<()> {
         });
     }
     options.answers.check()?;
-    if config.head.task == Task::Classification {
-        options.thresholds.check(&config.head.labels)?;
+    if let Some(thresholds) = &options.thresholds {
+        thresholds.check(&config.head)?;
     }
     let prompts = &config.sentence.prompts;
     match &options.prompt {

@@ -231,7 +231,7 @@ impl Model {
         let mut answer = classification::classify(
             logits.to_vec(),
             &self.config.head,
-            &self.options.thresholds,
+            self.options.thresholds.as_ref(),
             self.compute.cpu,
             encoding,
         )?;

@@ -67,6 +67,7 @@ impl Model {
         let head = Head::load(&weights, &config.encoder, &config.head)?;
         let mut embedding =
             EmbeddingHead::load(files, &config.sentence, config.encoder.hidden, access)?;
+        checkpoint.refuse_leftovers(config.encoder.layers)?;
         if let Some(pooling) = options.pooling {
             embedding.pool_by(pooling);
         }

@@ -158,6 +158,7 @@ fn load_dense(files: &Files, config: &DenseConfig, access: Access) -> Result<Ste
             &weights, "residual", outputs, inputs,
         )?),
     };
+    checkpoint.refuse_leftovers(0)?;
     Ok(Step::Dense {
         linear,
         activation: config.activation,

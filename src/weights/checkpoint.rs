@@ -9,6 +9,9 @@ use super::source::Source;
 use super::{Access, Files, files, names};
 use crate::config::Family;
 use crate::error::{Error, Result};
+use leftovers::Asked;
+
+mod leftovers;
 
 /// The longest header that is read: a million tensors would fit.
 const MAX_HEADER: usize = 100_000_000;
@@ -23,6 +26,7 @@ pub(crate) struct Checkpoint {
     sources: Vec<Source>,
     /// By name without the family's prefix.
     tensors: BTreeMap<String, Entry>,
+    asked: Asked,
 }
 
 #[derive(Debug)]
@@ -48,6 +52,7 @@ impl Checkpoint {
             family,
             sources: Vec::new(),
             tensors: BTreeMap::new(),
+            asked: Asked::default(),
         };
         let single = files::inside(folder, SINGLE, SINGLE)?;
         if files.has(&single) {
@@ -212,6 +217,7 @@ impl Weights<'_> {
         let Some(entry) = self.entry(&name) else {
             return Err(Error::WeightMissing { name });
         };
+        self.checkpoint.asked.note(&name);
         if entry.shape != shape {
             return Err(Error::WeightShape {
                 name: entry.name.clone(),

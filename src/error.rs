@@ -129,6 +129,15 @@ pub enum Error {
         /// The other name.
         other: String,
     },
+    /// The checkpoint holds a weight that cannot be left out, but that the model as configured does not have: a misspelt
+    /// name, or more layers than config.json says.
+    #[error("weight {name} is not expected: {reason}")]
+    WeightUnexpected {
+        /// Its name in the checkpoint.
+        name: String,
+        /// Why it cannot be one that is simply not needed.
+        reason: String,
+    },
     /// A weight has another shape than the configuration says.
     #[error("weight {name} has shape {found:?}, expected {expected:?}")]
     WeightShape {

@@ -1,11 +1,15 @@
 //! What is wrong is refused with an error that names it: one test for each variant, and inputs at the limits.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bertless::{
-    Classifier, Embedder, Error, Files, Model, ModelOptions, Thresholds, Tokenizer, Truncation,
+    AnswerOptions, Classifier, Embedder, Error, Files, Model, ModelOptions, Thresholds, Tokenizer,
+    Truncation,
 };
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -251,6 +255,148 @@ fn weight_twice_is_refused() {
     assert!(matches!(&error, Error::WeightTwice { .. }), "{error}");
 }
 
+/// A fixture's files in memory, with its tensors changed.
+fn with_tensors(name: &str, change: impl FnOnce(&mut Tensors)) -> Files {
+    let bytes = read(name, "model.safetensors");
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let mut tensors: Tensors = file
+        .iter()
+        .map(|(name, view)| {
+            assert_eq!(view.dtype(), Dtype::F16);
+            (
+                name.to_owned(),
+                (view.shape().to_vec(), view.data().to_vec()),
+            )
+        })
+        .collect();
+    change(&mut tensors);
+    let views = tensors.iter().map(|(name, (shape, data))| {
+        (
+            name,
+            TensorView::new(Dtype::F16, shape.clone(), data).unwrap(),
+        )
+    });
+    let bytes = safetensors::serialize(views, None).unwrap();
+    let files = [
+        "config.json",
+        "vocab.txt",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ];
+    let there = files
+        .into_iter()
+        .filter(|file| folder(name).join(file).exists());
+    there
+        .fold(Files::new(), |files, file| {
+            files.with(file, read(name, file))
+        })
+        .with("model.safetensors", bytes)
+}
+
+/// Shapes and bytes by name.
+type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
+
+#[track_caller]
+fn unexpected(files: Files, weight: &str) {
+    let error = Model::from_parts(files).unwrap_err();
+    assert!(
+        matches!(&error, Error::WeightUnexpected { name, .. } if name == weight),
+        "{error}"
+    );
+}
+
+#[test]
+fn weight_unexpected_where_a_name_is_misspelt() {
+    let misspelt = with_tensors("bert-untied", |tensors| {
+        let bias = tensors.remove("cls.predictions.decoder.bias").unwrap();
+        tensors.insert("cls.predictions.decoder.bIas".to_owned(), bias);
+    });
+    unexpected(misspelt, "cls.predictions.decoder.bIas");
+}
+
+#[test]
+fn weight_unexpected_where_there_are_more_layers_than_the_config_says() {
+    for layers in 0..2 {
+        let config = config_with("num_hidden_layers", layers.into());
+        let error = refused("config.json", config);
+        let layer = format!("bert.encoder.layer.{layers}.");
+        assert!(
+            matches!(&error, Error::WeightUnexpected { name, .. } if name.starts_with(&layer)),
+            "{error}"
+        );
+    }
+    let more = with_tensors("bert-base", |tensors| {
+        let (shape, data) = tensors["encoder.layer.0.output.dense.bias"].clone();
+        tensors.insert("encoder.layer.0.adapter.bias".to_owned(), (shape, data));
+    });
+    unexpected(more, "encoder.layer.0.adapter.bias");
+    let networks = with_tensors("mobilebert-base", |_| {});
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&read("mobilebert-base", "config.json")).unwrap();
+    config["num_feedforward_networks"] = 3.into();
+    let networks = networks.with("config.json", serde_json::to_vec(&config).unwrap());
+    unexpected(networks, "encoder.layer.0.ffn.2.intermediate.dense.bias");
+}
+
+/// What is saved although it is tied is harmless where it is the same, and has no right answer where it is not.
+#[test]
+fn weight_unexpected_where_a_tied_one_differs() {
+    for (model, words, decoder, bias) in [
+        (
+            "bert-mask",
+            "bert",
+            "cls.predictions.decoder",
+            "cls.predictions.bias",
+        ),
+        (
+            "mobilebert-mask",
+            "mobilebert",
+            "cls.predictions.decoder",
+            "cls.predictions.bias",
+        ),
+        ("mpnet-mask", "mpnet", "lm_head.decoder", "lm_head.bias"),
+        (
+            "distilbert-mask",
+            "distilbert",
+            "vocab_projector",
+            "vocab_projector.bias",
+        ),
+        (
+            "electra-mask",
+            "electra",
+            "generator_lm_head",
+            "generator_lm_head.bias",
+        ),
+    ] {
+        let words = format!("{words}.embeddings.word_embeddings.weight");
+        let own = [format!("{decoder}.weight"), format!("{decoder}.bias")];
+        let both = |changed: Option<&String>| {
+            with_tensors(model, |tensors| {
+                for (name, same) in own.iter().zip([words.as_str(), bias]) {
+                    let mut tensor = tensors[same].clone();
+                    if changed == Some(name) {
+                        tensor.1[0] ^= 1;
+                    }
+                    tensors.insert(name.clone(), tensor);
+                }
+            })
+        };
+        let mask = if model == "mpnet-mask" {
+            "<mask>"
+        } else {
+            "[MASK]"
+        };
+        let text = format!("a good {mask}");
+        let predict = |files: Files| Model::from_parts(files).unwrap().predict(&text).unwrap();
+        let plain = predict(with_tensors(model, |_| {}));
+        assert_eq!(predict(both(None)), plain, "{model}");
+        unexpected(both(Some(&own[0])), &own[0]);
+        if own[1] != bias {
+            unexpected(both(Some(&own[1])), &own[1]);
+        }
+    }
+}
+
 #[test]
 fn weight_shape_names_both() {
     let error = refused("config.json", config_with("intermediate_size", 41.into()));
@@ -349,15 +495,50 @@ fn input_of_the_wrong_form() {
 
 #[test]
 fn options_that_cannot_be_followed() {
-    let mut thresholds = Thresholds::default();
-    thresholds.labels.insert("no such label".to_owned(), 0.5);
+    let mut unknown = Thresholds::default();
+    unknown.labels.insert("no such label".to_owned(), 0.5);
+    let mut high = Thresholds::default();
+    high.labels.insert("neutral".to_owned(), 1.5);
+    let choose = |thresholds| ModelOptions::new().thresholds(thresholds);
+    for thresholds in [
+        unknown,
+        high,
+        Thresholds::all(-0.1),
+        Thresholds::all(f32::NAN),
+    ] {
+        let error = Model::load_with(folder("bert-multilabel"), choose(thresholds)).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Option {
+                    name: "thresholds",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+    assert!(Model::load_with(folder("bert-multilabel"), choose(Thresholds::all(1.0))).is_ok());
+    // Where labels exclude each other, or there are none, thresholds mean nothing.
+    for model in [CLASSIFIER, "bert-regression", "bert-tokens", "bert-base"] {
+        let error = Model::load_with(folder(model), choose(Thresholds::all(0.5))).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Option {
+                    name: "thresholds",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
     for (name, options) in [
         ("threads", ModelOptions::new().threads(0)),
         ("max_length", ModelOptions::new().max_length(41)),
         ("max_length", ModelOptions::new().max_length(2)),
         ("top_k", ModelOptions::new().top_k(0)),
         ("prompt", ModelOptions::new().prompt("query")),
-        ("thresholds", ModelOptions::new().thresholds(thresholds)),
     ] {
         let error = Model::load_with(folder(CLASSIFIER), options).unwrap_err();
         assert!(
@@ -379,6 +560,38 @@ fn options_that_cannot_be_followed() {
         ),
         "{error}"
     );
+}
+
+/// The usual stride gives way to a question that leaves little room; one that was asked for does not.
+#[test]
+fn a_long_question_has_windows_that_fit() {
+    let context = "it was a good year for people in london and in paris and they eat lunch in the rain and in the city";
+    let asked = |stride, words| {
+        let answers = AnswerOptions {
+            stride,
+            ..Default::default()
+        };
+        let options = ModelOptions::new().answers(answers);
+        let model = Model::load_with(folder("bert-question"), options).unwrap();
+        model.answer(&"who ".repeat(words), context)
+    };
+    // 40 tokens, 3 of them special.
+    for words in [1, 16, 17, 20, 34, 36] {
+        assert!(asked(None, words).is_ok(), "{words}");
+    }
+    assert!(matches!(
+        asked(None, 37),
+        Err(Error::Option {
+            name: "max_length",
+            ..
+        })
+    ));
+    let error = asked(Some(20), 20).unwrap_err();
+    assert!(
+        matches!(error, Error::Option { name: "stride", .. }),
+        "{error}"
+    );
+    assert!(asked(Some(16), 20).is_ok());
 }
 
 /// Threads need address space: a process that has too little of it gets an error, not a crash.

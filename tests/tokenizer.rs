@@ -59,25 +59,52 @@ fn answer(tokenizer: &Tokenizer, request: &Value) -> Value {
     Value::Array(windows.iter().map(window).collect())
 }
 
+/// The vocabulary of a `tokenizer.json` as `vocab.txt` has it.
+fn vocabulary(tokenizer: &Value) -> Vec<u8> {
+    let vocab = tokenizer["model"]["vocab"].as_object().unwrap();
+    let mut tokens: Vec<_> = vocab
+        .iter()
+        .map(|(token, id)| (id.as_u64(), token))
+        .collect();
+    tokens.sort();
+    let lines = tokens.into_iter().map(|(_, token)| format!("{token}\n"));
+    lines.collect::<String>().into_bytes()
+}
+
+/// Through `tokenizer.json`; through `vocab.txt` with `tokenizer_config.json`; and through the `tokenizer.json` of another
+/// setting, over which the config stands.
 #[test]
-fn references_in_every_setting() {
-    let cases: Vec<Value> = serde_json::from_slice(&fixture("tokenizer/reference.json")).unwrap();
+fn references_in_every_setting_and_every_way_in() {
+    let reference: Value = serde_json::from_slice(&fixture("tokenizer/reference.json")).unwrap();
+    let requests = reference["requests"].as_array().unwrap();
+    let cases = reference["cases"].as_array().unwrap();
+    let bytes = |value: &Value| serde_json::to_vec(value).unwrap();
     let mut compared = 0;
-    for case in &cases {
-        let json = serde_json::to_vec(&case["tokenizer"]).unwrap();
-        let tokenizer = Tokenizer::from_parts(Files::new().with("tokenizer.json", json)).unwrap();
-        let requests = case["requests"].as_array().unwrap();
-        for (request, expected) in requests.iter().zip(case["answers"].as_array().unwrap()) {
-            let setting = &case["tokenizer"]["normalizer"];
-            assert_eq!(
-                &answer(&tokenizer, request),
-                expected,
-                "{setting}: {request}"
-            );
-            compared += 1;
+    for case in cases {
+        let json = Files::new().with("tokenizer.json", bytes(&case["tokenizer"]));
+        let mut ways = vec![("tokenizer.json", json)];
+        if case["config"].is_object() {
+            let config = Files::new().with("tokenizer_config.json", bytes(&case["config"]));
+            let text = config
+                .clone()
+                .with("vocab.txt", vocabulary(&case["tokenizer"]));
+            ways.push(("vocab.txt", text));
+            let other = config.with("tokenizer.json", bytes(&cases[0]["tokenizer"]));
+            ways.push(("tokenizer_config.json", other));
+        }
+        for (way, files) in ways {
+            let tokenizer = Tokenizer::from_parts(files).unwrap();
+            let answers = case["answers"].as_array().unwrap();
+            assert_eq!(requests.len(), answers.len());
+            for (request, expected) in requests.iter().zip(answers) {
+                let setting = &case["tokenizer"]["normalizer"];
+                let got = answer(&tokenizer, request);
+                assert_eq!(&got, expected, "{way}, {setting}: {request}");
+                compared += 1;
+            }
         }
     }
-    assert!(compared > 200);
+    assert!(compared > 20 * requests.len() - 1, "{compared}");
 }
 
 fn small() -> Tokenizer {

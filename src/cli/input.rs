@@ -113,6 +113,9 @@ impl InputFlags {
 
     /// The same, texts being taken two by two even if nobody says so.
     pub(crate) fn open_pairs(mut self) -> Result<Inputs> {
+        if !self.pairs && self.texts.len() % 2 == 1 && self.texts != ["-"] {
+            return Err(usage("texts are compared two by two: give an even number"));
+        }
         self.pairs = !self.jsonl;
         self.open()
     }

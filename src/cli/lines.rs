@@ -25,6 +25,10 @@ pub(crate) enum Place {
 impl Place {
     /// An error with its place ahead of it.
     pub(crate) fn blame(&self, error: anyhow::Error) -> anyhow::Error {
+        // No text is to blame for the model.
+        if let Some(bertless::Error::WrongTask { .. }) = error.downcast_ref() {
+            return error;
+        }
         match self {
             Self::Only => error,
             Self::Argument(number) => error.context(format!("text {number}")),

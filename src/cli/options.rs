@@ -77,8 +77,8 @@ pub(crate) struct Threshold {
     score: f32,
 }
 
-/// All thresholds that were given; a later one stands over an earlier.
-pub(crate) fn thresholds(given: &[Threshold]) -> Thresholds {
+/// All thresholds that were given, if any were; a later one stands over an earlier.
+pub(crate) fn thresholds(given: &[Threshold]) -> Option<Thresholds> {
     let mut thresholds = Thresholds::default();
     for Threshold { label, score } in given {
         match label {
@@ -88,7 +88,7 @@ pub(crate) fn thresholds(given: &[Threshold]) -> Thresholds {
             None => thresholds.default = *score,
         }
     }
-    thresholds
+    (!given.is_empty()).then_some(thresholds)
 }
 
 pub(crate) fn threshold(argument: &str) -> Result<Threshold, String> {
@@ -97,8 +97,8 @@ pub(crate) fn threshold(argument: &str) -> Result<Threshold, String> {
         None => (None, argument),
     };
     match score.parse::<f32>() {
-        Ok(score) if score.is_finite() => Ok(Threshold { label, score }),
-        _ => Err("expected a number, or LABEL=NUMBER".to_owned()),
+        Ok(score) if (0.0..=1.0).contains(&score) => Ok(Threshold { label, score }),
+        _ => Err("expected a number from 0 to 1, or LABEL=NUMBER".to_owned()),
     }
 }
 
@@ -135,13 +135,14 @@ mod tests {
     #[test]
     fn thresholds_for_all_and_for_one() {
         let given = ["0.3", "a=b=0.7", "c=1"].map(|argument| threshold(argument).unwrap());
-        let thresholds = thresholds(&given);
+        let thresholds = thresholds(&given).unwrap();
         assert_eq!(thresholds.default, 0.3);
         assert_eq!(thresholds.labels["a=b"], 0.7);
         assert_eq!(thresholds.labels["c"], 1.0);
-        for wrong in ["", "x", "x=", "nan", "a=inf"] {
+        for wrong in ["", "x", "x=", "nan", "a=inf", "1.01", "-0.1"] {
             assert!(threshold(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(super::thresholds(&[]), None);
     }
 
     #[test]

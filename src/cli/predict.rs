@@ -83,7 +83,7 @@ struct QuestionFlags {
     /// The most tokens of an answer [default: 15]
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
     max_answer_tokens: Option<usize>,
-    /// How many tokens the windows of a long context share [default: 128, or half a window]
+    /// How many tokens the windows of a long context share [default: 128, or what fits]
     #[arg(long, value_name = "TOKENS")]
     stride: Option<usize>,
 }
@@ -170,8 +170,10 @@ impl Arguments {
             .model
             .options(common)
             .aggregation(self.aggregation)
-            .answers(self.question.options())
-            .thresholds(thresholds(&self.thresholds));
+            .answers(self.question.options());
+        if let Some(thresholds) = thresholds(&self.thresholds) {
+            options = options.thresholds(thresholds);
+        }
         if let Some(top_k) = self.top_k {
             options = options.top_k(top_k);
         }

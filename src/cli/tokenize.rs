@@ -22,12 +22,7 @@ use super::stream::answer_all;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The model's folder
-    #[arg(
-        short,
-        long,
-        value_name = "MODEL_DIR",
-        required_unless_present = "tokenizer_only"
-    )]
+    #[arg(short, long, value_name = "MODEL_DIR")]
     model: Option<PathBuf>,
     /// A folder that has a vocabulary and need not have weights
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
@@ -77,6 +72,9 @@ struct Line<'a> {
 }
 
 pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+    if arguments.model.is_none() && arguments.tokenizer_only.is_none() {
+        return Err(super::usage("give --model or --tokenizer-only"));
+    }
     let inputs = arguments.input.open()?;
     let tokenizer = match (arguments.tokenizer_only, arguments.model) {
         (Some(dir), _) => Tokenizer::load(dir)?,

@@ -58,15 +58,21 @@ pub(crate) struct MobileConfig {
 }
 
 impl EncoderConfig {
+    /// Sizes and the activation must be there, as they are in every config.json that transformers writes: were they
+    /// taken from defaults, a misspelt key could change the answer (heads, the activation) without any other sign. Keys
+    /// that older versions did not write (`layer_norm_eps`, `type_vocab_size`) have the reference's defaults.
     pub(super) fn read(keys: &Keys) -> Result<Self> {
         let family = family(keys)?;
         refuse_decoders(keys)?;
-        let default = Defaults::of(family);
+        let names = match family {
+            Family::DistilBert => Names::DISTILBERT,
+            _ => Names::COMMON,
+        };
         let width = 1..=MAX_WIDTH;
-        let hidden = keys.size(&["hidden_size", "dim"], default.hidden, width.clone())?;
+        let hidden = keys.required_size(names.hidden, width.clone())?;
         let embedding_size = match family {
             Family::Electra | Family::MobileBert => {
-                keys.size(&["embedding_size"], 128, width.clone())?
+                keys.required_size(&["embedding_size"], width.clone())?
             }
             Family::Bert | Family::DistilBert | Family::MpNet => hidden,
         };
@@ -74,19 +80,15 @@ impl EncoderConfig {
             Family::MobileBert => Some(MobileConfig::read(keys, hidden)?),
             _ => None,
         };
-        let heads = keys.size(
-            &["num_attention_heads", "n_heads"],
-            default.heads,
-            width.clone(),
-        )?;
+        let heads = keys.required_size(names.heads, width.clone())?;
         let attended = mobile.as_ref().map_or(hidden, |mobile| mobile.inner);
         if attended % heads != 0 {
             return Err(keys.wrong(
-                "num_attention_heads",
+                names.heads[0],
                 format!("{heads} heads do not divide a width of {attended}"),
             ));
         }
-        let act = keys.text(&["hidden_act", "activation"])?;
+        let act = keys.required_text(names.activation)?;
         let eps = match family {
             Family::DistilBert => 1e-12,
             _ => keys.positive("layer_norm_eps", 1e-12)?,
@@ -97,26 +99,19 @@ impl EncoderConfig {
         };
         Ok(Self {
             family,
-            vocab_size: keys.size(&["vocab_size"], default.vocab_size, 1..=MAX_ROWS)?,
-            positions: keys.size(&["max_position_embeddings"], 512, min_positions..=MAX_ROWS)?,
+            vocab_size: keys.required_size(&["vocab_size"], 1..=MAX_ROWS)?,
+            positions: keys
+                .required_size(&["max_position_embeddings"], min_positions..=MAX_ROWS)?,
             token_types: match family {
                 Family::DistilBert | Family::MpNet => 0,
                 _ => keys.size(&["type_vocab_size"], 2, 1..=MAX_WIDTH)?,
             },
             embedding_size,
             hidden,
-            intermediate: keys.size(
-                &["intermediate_size", "hidden_dim"],
-                default.intermediate,
-                width,
-            )?,
-            layers: keys.size(
-                &["num_hidden_layers", "n_layers"],
-                default.layers,
-                0..=MAX_LAYERS,
-            )?,
+            intermediate: keys.required_size(names.intermediate, width)?,
+            layers: keys.required_size(names.layers, 0..=MAX_LAYERS)?,
             heads,
-            activation: activation(act.unwrap_or(default.activation))?,
+            activation: activation(act)?,
             eps,
             mobile,
         })
@@ -144,10 +139,10 @@ impl MobileConfig {
                 format!("without it, rows of {hidden} meet queries of {intra}"),
             ));
         }
-        let no_norm = match keys.text(&["normalization_type"])? {
-            None | Some("no_norm") => true,
-            Some("layer_norm") => false,
-            Some(other) => {
+        let no_norm = match keys.required_text(&["normalization_type"])? {
+            "no_norm" => true,
+            "layer_norm" => false,
+            other => {
                 return Err(keys.wrong(
                     "normalization_type",
                     format!("{other:?} is neither \"no_norm\" nor \"layer_norm\""),
@@ -167,49 +162,31 @@ impl MobileConfig {
     }
 }
 
-/// What the reference implementation assumes where a configuration is silent.
-struct Defaults {
-    vocab_size: usize,
-    hidden: usize,
-    layers: usize,
-    heads: usize,
-    intermediate: usize,
-    activation: &'static str,
+/// What a family calls the sizes that all have.
+struct Names {
+    hidden: &'static [&'static str],
+    intermediate: &'static [&'static str],
+    layers: &'static [&'static str],
+    heads: &'static [&'static str],
+    activation: &'static [&'static str],
 }
 
-impl Defaults {
-    fn of(family: Family) -> Self {
-        let base = Self {
-            vocab_size: 30522,
-            hidden: 768,
-            layers: 12,
-            heads: 12,
-            intermediate: 3072,
-            activation: "gelu",
-        };
-        match family {
-            Family::Bert => base,
-            Family::DistilBert => Self { layers: 6, ..base },
-            Family::Electra => Self {
-                hidden: 256,
-                heads: 4,
-                intermediate: 1024,
-                ..base
-            },
-            Family::MobileBert => Self {
-                hidden: 512,
-                layers: 24,
-                heads: 4,
-                intermediate: 512,
-                activation: "relu",
-                ..base
-            },
-            Family::MpNet => Self {
-                vocab_size: 30527,
-                ..base
-            },
-        }
-    }
+impl Names {
+    const COMMON: Self = Self {
+        hidden: &["hidden_size"],
+        intermediate: &["intermediate_size"],
+        layers: &["num_hidden_layers"],
+        heads: &["num_attention_heads"],
+        activation: &["hidden_act"],
+    };
+    /// Where the reference reads the common word as well, its own comes first.
+    const DISTILBERT: Self = Self {
+        hidden: &["dim", "hidden_size"],
+        intermediate: &["hidden_dim"],
+        layers: &["n_layers", "num_hidden_layers"],
+        heads: &["n_heads", "num_attention_heads"],
+        activation: &["activation"],
+    };
 }
 
 fn family(keys: &Keys) -> Result<Family> {

@@ -1,6 +1,6 @@
 //! What stands on top of the encoder.
 
-use super::Keys;
+use super::{Family, Keys};
 use crate::error::{Error, Result};
 
 /// The most labels that are believed.
@@ -60,7 +60,7 @@ pub(crate) struct HeadConfig {
     /// The architecture that the checkpoint names; `""` if it names none.
     pub(crate) architecture: String,
     pub(crate) task: Task,
-    /// Names of the labels, by id. Empty where the task has none.
+    /// Names of the labels, by id. Empty where the task has none. As in the reference, two may be called the same.
     pub(crate) labels: Vec<String>,
     pub(crate) score: ScoreFunction,
     /// Whether labels may hold together, each with its threshold.
@@ -72,12 +72,17 @@ pub(crate) struct HeadConfig {
 impl HeadConfig {
     /// `sentence`: whether sentence-transformers' files declare the model to be an embedder; `score`: the score function
     /// that they name for a cross-encoder.
-    pub(super) fn read(keys: &Keys, sentence: bool, score: Option<&str>) -> Result<Self> {
+    pub(super) fn read(
+        keys: &Keys,
+        family: Family,
+        sentence: bool,
+        score: Option<&str>,
+    ) -> Result<Self> {
         let architecture = architecture(keys)?;
         let task = if sentence {
             Task::Embedding
         } else {
-            task(&architecture)?
+            task(family, &architecture)?
         };
         let labels = match task {
             Task::Classification | Task::TokenClassification => labels(keys)?,
@@ -108,29 +113,30 @@ fn architecture(keys: &Keys) -> Result<String> {
     }
 }
 
-/// The task that an architecture's name ends in.
-fn task(architecture: &str) -> Result<Task> {
-    // The pre-training models of BERT and MobileBERT are masked-language models with one head more; ELECTRA's is a
-    // detector of replaced tokens.
-    match architecture {
-        "BertForPreTraining" | "MobileBertForPreTraining" => return Ok(Task::FillMask),
-        "" => return Ok(Task::Embedding),
-        _ => {}
+/// The task of an architecture, by its exact name: what only ends alike (a decoder, a model with code of its own) is
+/// another model.
+fn task(family: Family, architecture: &str) -> Result<Task> {
+    if architecture.is_empty() {
+        return Ok(Task::Embedding);
     }
-    let endings = [
-        ("ForSequenceClassification", Task::Classification),
-        ("ForTokenClassification", Task::TokenClassification),
-        ("ForQuestionAnswering", Task::QuestionAnswering),
-        ("ForMaskedLM", Task::FillMask),
-        ("Model", Task::Embedding),
-    ];
-    endings
-        .into_iter()
-        .find(|(ending, _)| architecture.ends_with(ending))
-        .map(|(_, task)| task)
-        .ok_or_else(|| Error::UnsupportedArchitecture {
-            found: architecture.to_owned(),
-        })
+    let head = architecture.strip_prefix(family.class());
+    Ok(match head {
+        Some("Model") => Task::Embedding,
+        Some("ForSequenceClassification") => Task::Classification,
+        Some("ForTokenClassification") => Task::TokenClassification,
+        Some("ForQuestionAnswering") => Task::QuestionAnswering,
+        Some("ForMaskedLM") => Task::FillMask,
+        // The pre-training models of BERT and MobileBERT are masked-language models with one head more; ELECTRA's is a
+        // detector of replaced tokens.
+        Some("ForPreTraining") if matches!(family, Family::Bert | Family::MobileBert) => {
+            Task::FillMask
+        }
+        _ => {
+            return Err(Error::UnsupportedArchitecture {
+                found: architecture.to_owned(),
+            });
+        }
+    })
 }
 
 /// Label names in the order of their ids: `id2label`, else `LABEL_0` and so on.

@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 
 /// The keys of a JSON object, with the name of the file for errors.
 ///
-/// A key that is absent, or `null`, takes the default that the reference implementation gives it; a key that is there
-/// with a value that cannot be is an error which names it.
+/// A key that is absent, or `null`, takes the default that the reference implementation gives it, or is an error where it
+/// is one that is always written; a key that is there with a value that cannot be is an error which names it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Keys {
     file: String,
@@ -71,6 +71,27 @@ impl Keys {
                 ),
             )),
         }
+    }
+
+    /// The same of a key that has no default, by the first of these names that is there.
+    pub(super) fn required_size(
+        &self,
+        names: &[&str],
+        range: std::ops::RangeInclusive<usize>,
+    ) -> Result<usize> {
+        self.optional_size(names, range)?
+            .ok_or_else(|| self.absent(names))
+    }
+
+    /// A string that has no default, by the first of these names that is there.
+    pub(super) fn required_text(&self, names: &[&str]) -> Result<&str> {
+        self.text(names)?.ok_or_else(|| self.absent(names))
+    }
+
+    /// The error for a key that must be there.
+    fn absent(&self, names: &[&str]) -> Error {
+        let key = names.first().copied().unwrap_or_default();
+        self.wrong(key, "is missing (every configuration has it)")
     }
 
     /// Yes or no.

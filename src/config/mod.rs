@@ -60,6 +60,17 @@ impl Family {
         }
     }
 
+    /// What the names of its classes start with.
+    pub(crate) fn class(self) -> &'static str {
+        match self {
+            Self::Bert => "Bert",
+            Self::DistilBert => "DistilBert",
+            Self::Electra => "Electra",
+            Self::MobileBert => "MobileBert",
+            Self::MpNet => "MPNet",
+        }
+    }
+
     /// What the names of the encoder's weights start with in checkpoints that have a head.
     pub(crate) fn prefix(self) -> &'static str {
         match self {
@@ -103,7 +114,12 @@ impl Config {
         let modules = modules.filter(|_| cross.is_none());
         let sentence = SentenceConfig::read(files, &folder, modules, encoder.hidden)?;
         let score = cross.and_then(|cross| cross.score);
-        let head = HeadConfig::read(&keys, sentence.is_declared, score.as_deref())?;
+        let head = HeadConfig::read(
+            &keys,
+            encoder.family,
+            sentence.is_declared,
+            score.as_deref(),
+        )?;
         Ok(Self {
             folder,
             encoder,

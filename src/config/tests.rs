@@ -15,35 +15,60 @@ fn key_of(error: Error) -> String {
     }
 }
 
-#[test]
-fn a_silent_config_has_the_family_s_defaults() {
-    for (family, hidden, layers, heads) in [
-        ("bert", 768, 12, 12),
-        ("distilbert", 768, 6, 12),
-        ("electra", 256, 12, 4),
-        ("mobilebert", 512, 24, 4),
-        ("mpnet", 768, 12, 12),
-    ] {
-        let encoder = read(&format!(r#"{{"model_type": "{family}"}}"#))
-            .unwrap()
-            .encoder;
-        assert_eq!(encoder.family.name(), family);
-        assert_eq!(
-            (encoder.hidden, encoder.layers, encoder.heads),
-            (hidden, layers, heads)
-        );
+/// What every config.json of BERT says; of two entries of one key the last counts.
+const BERT: &str = r#""model_type": "bert", "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "intermediate_size": 96, "vocab_size": 100, "max_position_embeddings": 40, "hidden_act": "gelu""#;
+
+/// A config.json of BERT with more keys, or other values.
+fn bert(rest: &str) -> String {
+    match rest {
+        "" => format!("{{{BERT}}}"),
+        rest => format!("{{{BERT}, {rest}}}"),
     }
-    let mobile = read(r#"{"model_type": "mobilebert"}"#)
-        .unwrap()
-        .encoder
-        .mobile
-        .unwrap();
+}
+
+#[test]
+fn a_key_that_every_config_has_must_be_there() {
+    let mobile =
+        r#""model_type": "mobilebert", "embedding_size": 8, "normalization_type": "no_norm""#;
+    let electra = r#""model_type": "electra", "embedding_size": 8"#;
+    let distilbert = r#""model_type": "distilbert", "dim": 48, "n_layers": 2, "n_heads": 3, "hidden_dim": 96,
+        "activation": "relu", "vocab_size": 100, "max_position_embeddings": 40"#;
+    for config in [
+        bert(""),
+        bert(r#""model_type": "mpnet""#),
+        bert(electra),
+        bert(mobile),
+        format!("{{{distilbert}}}"),
+    ] {
+        read(&config).unwrap();
+        let whole: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&config).unwrap();
+        for key in whole.keys().filter(|&key| key != "model_type") {
+            let mut misspelt = whole.clone();
+            let value = misspelt.remove(key).unwrap();
+            misspelt.insert(format!("{key}s"), value);
+            let error = read(&serde_json::to_string(&misspelt).unwrap()).unwrap_err();
+            assert!(error.to_string().contains("missing"), "{error}");
+            assert_eq!(&key_of(error), key);
+        }
+    }
+}
+
+#[test]
+fn what_older_configs_do_not_say_is_as_in_the_reference() {
+    let encoder = read(&bert("")).unwrap().encoder;
+    assert_eq!((encoder.eps, encoder.token_types), (1e-12, 2));
+    let mobile =
+        bert(r#""model_type": "mobilebert", "embedding_size": 8, "normalization_type": "no_norm""#);
+    let mobile = read(&mobile).unwrap().encoder.mobile.unwrap();
     assert!(mobile.no_norm && mobile.trigram && mobile.inner == 128 && mobile.feed_forwards == 4);
 }
 
 #[test]
 fn distilbert_has_words_of_its_own() {
-    let config = r#"{"model_type": "distilbert", "dim": 48, "n_layers": 2, "n_heads": 3, "hidden_dim": 96, "activation": "relu"}"#;
+    let config = r#"{"model_type": "distilbert", "dim": 48, "n_layers": 2, "n_heads": 3, "hidden_dim": 96, "activation": "relu",
+        "vocab_size": 100, "max_position_embeddings": 40}"#;
     let encoder = read(config).unwrap().encoder;
     assert_eq!((encoder.hidden, encoder.layers, encoder.heads), (48, 2, 3));
     assert_eq!(
@@ -56,12 +81,59 @@ fn distilbert_has_words_of_its_own() {
 fn families_and_architectures_that_are_not_ours_are_named() {
     let error = read(r#"{"model_type": "roberta"}"#).unwrap_err();
     assert!(matches!(error, Error::UnsupportedFamily { found } if found == "roberta"));
-    let error = read(r#"{"model_type": "electra", "architectures": ["ElectraForPreTraining"]}"#);
-    assert!(
-        matches!(error, Err(Error::UnsupportedArchitecture { found }) if found == "ElectraForPreTraining")
-    );
-    let error = read(r#"{"model_type": "bert", "hidden_act": "swish"}"#).unwrap_err();
+    let error = read(&bert(r#""hidden_act": "swish""#)).unwrap_err();
     assert!(matches!(error, Error::UnsupportedActivation { found } if found == "swish"));
+}
+
+#[test]
+fn architectures_are_known_by_their_whole_names() {
+    let read = |family: &str, architecture: &str| {
+        let more = r#""embedding_size": 8, "normalization_type": "no_norm", "activation": "gelu", "hidden_dim": 96"#;
+        let own =
+            format!(r#""model_type": {family:?}, "architectures": [{architecture:?}], {more}"#);
+        read(&bert(&own)).map(|config| config.head.task)
+    };
+    for (family, class) in [
+        ("bert", "Bert"),
+        ("distilbert", "DistilBert"),
+        ("electra", "Electra"),
+        ("mobilebert", "MobileBert"),
+        ("mpnet", "MPNet"),
+    ] {
+        for (ending, task) in [
+            ("Model", Task::Embedding),
+            ("ForSequenceClassification", Task::Classification),
+            ("ForTokenClassification", Task::TokenClassification),
+            ("ForQuestionAnswering", Task::QuestionAnswering),
+            ("ForMaskedLM", Task::FillMask),
+        ] {
+            assert_eq!(read(family, &format!("{class}{ending}")).unwrap(), task);
+        }
+    }
+    for (family, name) in [
+        ("bert", "BertForPreTraining"),
+        ("mobilebert", "MobileBertForPreTraining"),
+    ] {
+        assert_eq!(read(family, name).unwrap(), Task::FillMask);
+    }
+    for (family, name) in [
+        ("electra", "ElectraForPreTraining"),
+        ("bert", "BertLMHeadModel"),
+        ("bert", "JinaBertModel"),
+        ("bert", "JinaBertForMaskedLM"),
+        ("bert", "TFBertModel"),
+        ("bert", "MobileBertForSequenceClassification"),
+        ("mobilebert", "BertModel"),
+        ("mpnet", "MPNetForCausalLM"),
+        ("bert", "Model"),
+        ("bert", "bertmodel"),
+    ] {
+        let error = read(family, name).unwrap_err();
+        assert!(
+            matches!(&error, Error::UnsupportedArchitecture { found } if found == name),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -77,7 +149,7 @@ fn absurd_sizes_are_refused_before_anything_is_allocated() {
         ("is_decoder", "true"),
         ("position_embedding_type", "\"relative_key\""),
     ] {
-        let config = format!(r#"{{"model_type": "bert", "{key}": {value}}}"#);
+        let config = bert(&format!("\"{key}\": {value}"));
         assert_eq!(key_of(read(&config).unwrap_err()), key);
     }
 }
@@ -85,8 +157,8 @@ fn absurd_sizes_are_refused_before_anything_is_allocated() {
 #[test]
 fn labels_come_in_the_order_of_their_ids() {
     let config = |rest: &str| {
-        let head = r#""model_type": "bert", "architectures": ["BertForSequenceClassification"]"#;
-        read(&format!("{{{head}{rest}}}"))
+        let head = r#""architectures": ["BertForSequenceClassification"]"#;
+        read(&bert(&format!("{head}{rest}")))
     };
     let head = config(r#", "id2label": {"1": "yes", "0": "no"}"#)
         .unwrap()
@@ -97,6 +169,10 @@ fn labels_come_in_the_order_of_their_ids() {
     );
     let head = config("").unwrap().head;
     assert_eq!(head.labels, ["LABEL_0", "LABEL_1"]);
+    let alike = config(r#", "id2label": {"0": "a", "1": "a"}"#)
+        .unwrap()
+        .head;
+    assert_eq!(alike.labels, ["a", "a"]); // as in the reference
     for wrong in [
         r#"{"0": "a", "2": "b"}"#,
         r#"{"0": 1}"#,
@@ -112,8 +188,8 @@ fn labels_come_in_the_order_of_their_ids() {
 #[test]
 fn scores_follow_the_problem_type() {
     let score = |rest: &str| {
-        let head = r#""model_type": "bert", "architectures": ["BertForSequenceClassification"]"#;
-        read(&format!("{{{head}, {rest}}}")).unwrap().head.score
+        let head = r#""architectures": ["BertForSequenceClassification"]"#;
+        read(&bert(&format!("{head}, {rest}"))).unwrap().head.score
     };
     let one = r#""id2label": {"0": "LABEL_0"}"#;
     assert_eq!(score(one), ScoreFunction::Sigmoid);
@@ -132,7 +208,7 @@ fn scores_follow_the_problem_type() {
 }
 
 fn sentence(pooling: &str) -> Files {
-    files(r#"{"model_type": "bert", "hidden_size": 48}"#)
+    files(&bert(""))
         .with(
             "modules.json",
             br#"[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
@@ -188,7 +264,7 @@ fn modules_that_leave_the_folder_or_are_unknown_are_refused() {
     assert_eq!(key_of(error), "type");
     let lstm = r#"[{"path": "", "type": "a.Transformer"}, {"path": "1", "type": "a.LSTM"}]"#;
     let files = Files::new()
-        .with("config.json", br#"{"model_type": "bert"}"#)
+        .with("config.json", bert("").into_bytes())
         .with("modules.json", lstm.as_bytes().to_vec());
     let error = Config::read(&files).unwrap_err();
     assert!(matches!(error, Error::UnsupportedArchitecture { found } if found.contains("LSTM")));
@@ -197,9 +273,9 @@ fn modules_that_leave_the_folder_or_are_unknown_are_refused() {
 #[test]
 fn a_cross_encoder_may_have_modules() {
     let read = |modules: &str, settings: &str| {
-        let config = r#"{"model_type": "bert", "architectures": ["BertForSequenceClassification"], "id2label": {"0": "x"}}"#;
+        let head = r#""architectures": ["BertForSequenceClassification"], "id2label": {"0": "x"}"#;
         Config::read(
-            &files(config)
+            &files(&bert(head))
                 .with("modules.json", modules.as_bytes().to_vec())
                 .with(
                     "config_sentence_transformers.json",

@@ -69,6 +69,9 @@ impl Bottleneck {
         let width = mobile.inner;
         let shared = mobile.shared_bottleneck && !mobile.bottleneck_attention;
         let attention = weights.at("bottleneck.attention");
+        if mobile.shared_bottleneck && !shared {
+            weights.pass_over("bottleneck.attention");
+        }
         Ok(Self {
             input: Narrowing::load(&weights.at("bottleneck.input"), width, hidden, eps)?,
             shared: match shared {

@@ -150,14 +150,17 @@ impl Model {
     }
 
     pub(super) fn answer_pair(&self, input: Input<'_>) -> Result<Answer> {
-        let Input::Pair(_, context) = input else {
+        let Input::Pair(question, context) = input else {
             return Err(Error::Input {
                 reason: "question answering takes a pair: a question and a context".to_owned(),
             });
         };
         let mut options = self.options.answers.clone();
         options.top_k = self.options.top_k.unwrap_or(options.top_k);
-        let (max_length, stride) = options.windows(self.max_length);
+        let question = self.tokenizer.encode(question, None)?.len();
+        let taken =
+            question + self.tokenizer.special_tokens(true) - self.tokenizer.special_tokens(false);
+        let (max_length, stride) = options.windows(self.max_length, taken);
         let truncation = Truncation {
             max_length,
             strategy: TruncationStrategy::OnlySecond,

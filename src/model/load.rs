@@ -74,6 +74,7 @@ impl Model {
         let head = Head::load(&weights, &config.encoder, &config.head)?;
         let hidden = config.encoder.hidden;
         let mut embedding = EmbeddingHead::load(files, &config.sentence, hidden, access, &packer)?;
+        checkpoint.refuse_leftovers(config.encoder.layers)?;
         if let Some(pooling) = options.pooling {
             embedding.pool_by(pooling);
         }
@@ -176,8 +177,8 @@ fn check(config: &Config, options: &ModelOptions) -> Result<()> {
         });
     }
     options.answers.check()?;
-    if config.head.task == Task::Classification {
-        options.thresholds.check(&config.head.labels)?;
+    if let Some(thresholds) = &options.thresholds {
+        thresholds.check(&config.head)?;
     }
     let prompts = &config.sentence.prompts;
     match &options.prompt {

@@ -246,7 +246,7 @@ impl Model {
         let mut answer = classification::classify(
             logits.to_vec(),
             &self.config.head,
-            &self.options.thresholds,
+            self.options.thresholds.as_ref(),
             self.engine.cpu,
             encoding,
         )?;

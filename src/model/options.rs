@@ -17,7 +17,7 @@ pub struct ModelOptions {
     pub(super) pooling: Option<Pooling>,
     pub(super) normalize: Option<bool>,
     pub(super) prompt: Option<String>,
-    pub(super) thresholds: Thresholds,
+    pub(super) thresholds: Option<Thresholds>,
     pub(super) top_k: Option<usize>,
     pub(super) aggregation: Aggregation,
     pub(super) answers: AnswerOptions,
@@ -70,10 +70,10 @@ impl ModelOptions {
         self
     }
 
-    /// From which score on labels of a multi-label classifier hold.
+    /// From which score on labels of a multi-label classifier hold, from 0 to 1; an error for any other model.
     #[must_use]
     pub fn thresholds(mut self, thresholds: Thresholds) -> Self {
-        self.thresholds = thresholds;
+        self.thresholds = Some(thresholds);
         self
     }
 

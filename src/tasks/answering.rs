@@ -17,7 +17,8 @@ pub struct AnswerOptions {
     pub max_answer_tokens: usize,
     /// The most tokens of a window, question and special tokens included; the model's limit is the limit of this one.
     pub max_window: usize,
-    /// How many tokens two neighbouring windows share; by default 128, and at most half of a window.
+    /// How many tokens two neighbouring windows share; by default 128, at most half of a window, and half of what a
+    /// long question leaves of it if that is less.
     pub stride: Option<usize>,
     /// Whether "there is no answer in it", as an empty string, is an answer.
     pub allow_no_answer: bool,
@@ -39,10 +40,14 @@ impl Default for AnswerOptions {
 }
 
 impl AnswerOptions {
-    /// Window and stride for a model that reads `limit` tokens.
-    pub(crate) fn windows(&self, limit: usize) -> (usize, usize) {
+    /// Window and stride for a model that reads `limit` tokens, `taken` of which are the question and special tokens.
+    pub(crate) fn windows(&self, limit: usize, taken: usize) -> (usize, usize) {
         let window = self.max_window.min(limit);
-        (window, self.stride.unwrap_or_else(|| 128.min(window / 2)))
+        let usual = 128.min(window / 2);
+        let room = window.saturating_sub(taken);
+        // The reference has an error where the usual stride leaves no progress; nobody asked for that stride.
+        let fitting = if usual < room { usual } else { room / 2 };
+        (window, self.stride.unwrap_or(fitting))
     }
 
     pub(crate) fn check(&self) -> Result<()> {

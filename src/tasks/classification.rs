@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{Classification, LabelScore, argmax, descending, finite};
 use crate::batch::Encoding;
-use crate::config::{HeadConfig, ScoreFunction};
+use crate::config::{HeadConfig, ScoreFunction, Task};
 use crate::error::{Error, Result};
 use crate::kernels::Cpu;
 use crate::kernels::softmax::softmax;
 
-/// From which score on a label of a multi-label model holds.
+/// From which score on a label of a multi-label model holds, from 0 to 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Thresholds {
     /// For labels that have none of their own.
@@ -36,17 +36,36 @@ impl Thresholds {
         }
     }
 
-    /// A label that these thresholds name and the model does not have is a mistake.
-    pub(crate) fn check(&self, labels: &[String]) -> Result<()> {
-        match self.labels.keys().find(|label| !labels.contains(label)) {
+    /// Thresholds for a model that has none, for a label that the model does not have, or that no score can be, are
+    /// mistakes.
+    pub(crate) fn check(&self, head: &HeadConfig) -> Result<()> {
+        let wrong = |reason: String| Error::Option {
+            name: "thresholds",
+            reason,
+        };
+        if !head.multi_label {
+            let found = match head.task {
+                Task::Classification => "labels that exclude each other",
+                other => other.name(),
+            };
+            return Err(wrong(format!(
+                "only multi-label classifiers have thresholds, and this is a model for {found}"
+            )));
+        }
+        if let Some(label) = self
+            .labels
+            .keys()
+            .find(|label| !head.labels.contains(label))
+        {
+            return Err(wrong(format!(
+                "the model has no label {label:?}, only {}",
+                head.labels.join(", ")
+            )));
+        }
+        let mut all = self.labels.values().chain([&self.default]);
+        match all.find(|threshold| !(0.0..=1.0).contains(*threshold)) {
             None => Ok(()),
-            Some(label) => Err(Error::Option {
-                name: "thresholds",
-                reason: format!(
-                    "the model has no label {label:?}, only {}",
-                    labels.join(", ")
-                ),
-            }),
+            Some(threshold) => Err(wrong(format!("{threshold} is not a number from 0 to 1"))),
         }
     }
 
@@ -71,7 +90,7 @@ pub(crate) fn score(function: ScoreFunction, cpu: Cpu, logits: &mut [f32]) {
 pub(crate) fn classify(
     mut logits: Vec<f32>,
     head: &HeadConfig,
-    thresholds: &Thresholds,
+    thresholds: Option<&Thresholds>,
     cpu: Cpu,
     encoding: &Encoding,
 ) -> Result<Classification> {
@@ -80,6 +99,8 @@ pub(crate) fn classify(
     let scores = logits;
     let best = argmax(&scores);
     let order = descending(&scores);
+    let usual = Thresholds::default();
+    let thresholds = thresholds.unwrap_or(&usual);
     let labels = head.multi_label.then(|| {
         let holds = |&&id: &&usize| scores[id] >= thresholds.of(&head.labels[id]);
         let holding = order.iter().filter(holds);
@@ -104,8 +125,6 @@ pub(crate) fn classify(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Task;
-
     fn head(score: ScoreFunction, multi_label: bool) -> HeadConfig {
         HeadConfig {
             architecture: String::new(),
@@ -119,7 +138,14 @@ mod tests {
 
     fn answer(head: &HeadConfig, thresholds: &Thresholds, logits: [f32; 3]) -> Classification {
         let encoding = Encoding::default();
-        classify(logits.to_vec(), head, thresholds, Cpu::detect(), &encoding).unwrap()
+        classify(
+            logits.to_vec(),
+            head,
+            Some(thresholds),
+            Cpu::detect(),
+            &encoding,
+        )
+        .unwrap()
     }
 
     #[test]
@@ -142,9 +168,9 @@ mod tests {
         let mut own = Thresholds::all(0.2);
         own.labels.insert("b".to_owned(), 0.9);
         assert_eq!(labels(&own).unwrap(), ["c", "a"]);
-        assert!(own.check(&head.labels).is_ok());
+        assert!(own.check(&head).is_ok());
         own.labels.insert("d".to_owned(), 0.9);
-        assert!(matches!(own.check(&head.labels), Err(Error::Option { .. })));
+        assert!(matches!(own.check(&head), Err(Error::Option { .. })));
     }
 
     #[test]
@@ -161,13 +187,7 @@ mod tests {
         let head = head(ScoreFunction::Softmax, false);
         let logits = vec![0.0, f32::NAN, 1.0];
         let encoding = Encoding::default();
-        let answer = classify(
-            logits,
-            &head,
-            &Thresholds::default(),
-            Cpu::detect(),
-            &encoding,
-        );
+        let answer = classify(logits, &head, None, Cpu::detect(), &encoding);
         assert!(matches!(answer, Err(Error::NonFinite { .. })));
     }
 }

@@ -165,6 +165,7 @@ fn load_dense(
             &weights, "residual", outputs, inputs,
         )?),
     };
+    checkpoint.refuse_leftovers(0)?;
     Ok(Step::Dense {
         linear,
         activation: config.activation,

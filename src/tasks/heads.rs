@@ -2,7 +2,7 @@
 
 use crate::config::{EncoderConfig, Family, HeadConfig, Task};
 use crate::encoder::Encoder;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::gemm::{Epilogue, PackedWeights, gemm};
 use crate::kernels::{Activation, Compute};
 use crate::layers::{Linear, Norm};
@@ -122,6 +122,9 @@ impl WordHead {
             _ => config.activation,
         };
         let decoder = weights.at(names.decoder);
+        if tied {
+            names.check_tie(weights, vocab, narrow)?;
+        }
         // A decoder of its own has a bias of its own, where the checkpoint holds both.
         let bias = match decoder.has("bias") && !(tied && weights.has(names.bias)) {
             true => decoder.tensor("bias", &[vocab])?,
@@ -205,6 +208,9 @@ impl WordHead {
     }
 }
 
+/// The table that a tied decoder is.
+const WORDS: &str = "embeddings.word_embeddings.weight";
+
 /// What the families call the parts of the masked-language head.
 struct WordNames {
     transform: &'static str,
@@ -241,6 +247,32 @@ impl WordNames {
                 bias: "lm_head.bias",
             },
         }
+    }
+}
+
+impl WordNames {
+    /// A decoder that is saved although it is tied must be what it is tied to. (Where it is not, transformers 4 ties it
+    /// nevertheless and transformers 5 does not: there is no right answer.)
+    fn check_tie(&self, weights: &Weights<'_>, vocab: usize, width: usize) -> Result<()> {
+        let decoder = weights.at(self.decoder);
+        let differs = |name: &str, other: &str, shape: &[usize]| -> Result<bool> {
+            let both = decoder.has(name) && weights.has(other);
+            Ok(both && decoder.tensor(name, shape)? != weights.tensor(other, shape)?)
+        };
+        for (name, other, shape) in [
+            ("weight", WORDS, &[vocab, width][..]),
+            ("bias", self.bias, &[vocab]),
+        ] {
+            if differs(name, other, shape)? {
+                return Err(Error::WeightUnexpected {
+                    name: format!("{}.{name}", self.decoder),
+                    reason: format!(
+                        "it differs from {other}, to which tie_word_embeddings of config.json ties it"
+                    ),
+                });
+            }
+        }
+        Ok(())
     }
 }
 

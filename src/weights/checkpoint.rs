@@ -12,6 +12,9 @@ use super::{Access, Files, files, names};
 use crate::config::Family;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{PackedWeights, Packer};
+use leftovers::Asked;
+
+mod leftovers;
 
 /// The longest header that is read: a million tensors would fit.
 const MAX_HEADER: usize = 100_000_000;
@@ -27,6 +30,7 @@ pub(crate) struct Checkpoint {
     tensors: BTreeMap<String, Tensor>,
     /// The length of all files.
     bytes: usize,
+    asked: Asked,
 }
 
 impl Checkpoint {
@@ -41,6 +45,7 @@ impl Checkpoint {
             family,
             tensors: BTreeMap::new(),
             bytes: 0,
+            asked: Asked::default(),
         };
         let single = files::inside(folder, SINGLE, SINGLE)?;
         if files.has(&single) {
@@ -224,6 +229,7 @@ impl Weights<'_> {
         let Some(tensor) = self.checkpoint.tensors.get(&name) else {
             return Err(Error::WeightMissing { name });
         };
+        self.checkpoint.asked.note(&name);
         if tensor.shape != shape {
             return Err(Error::WeightShape {
                 name: tensor.name.clone(),

@@ -67,14 +67,23 @@ impl Files {
                 let path = folder.join(name);
                 match std::fs::read(&path) {
                     Ok(bytes) => Ok(Some(Cow::Owned(bytes))),
-                    Err(source) if source.kind() == ErrorKind::NotFound && folder.is_dir() => {
+                    // What is wrong with the folder is what the user wants to hear of.
+                    Err(_) if folder.is_file() => Err(Error::Io {
+                        path: folder.clone(),
+                        source: std::io::Error::new(
+                            ErrorKind::NotADirectory,
+                            "this is a file, not a model's folder",
+                        ),
+                    }),
+                    Err(source) if source.kind() == ErrorKind::NotFound && !folder.is_dir() => {
+                        Err(Error::Io {
+                            path: folder.clone(),
+                            source,
+                        })
+                    }
+                    Err(source) if source.kind() == ErrorKind::NotFound && !is_there(&path) => {
                         Ok(None)
                     }
-                    // Where the folder is missing, it is the folder that the user wants to hear of.
-                    Err(source) if source.kind() == ErrorKind::NotFound => Err(Error::Io {
-                        path: folder.clone(),
-                        source,
-                    }),
                     Err(source) => Err(Error::Io { path, source }),
                 }
             }
@@ -111,13 +120,18 @@ impl Files {
         }
     }
 
-    /// Whether there is a file of this name.
+    /// Whether there is something of this name; it may still be no file that can be read.
     pub(crate) fn has(&self, name: &str) -> bool {
         match &self.place {
-            Place::Folder(folder) => folder.join(name).is_file(),
+            Place::Folder(folder) => is_there(&folder.join(name)),
             Place::Memory(files) => files.contains_key(name),
         }
     }
+}
+
+/// Whether a folder has this entry, be it a link that leads nowhere.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 impl std::fmt::Debug for Files {
@@ -205,6 +219,34 @@ mod tests {
             assert!(files.read("b.json").unwrap().is_none());
             let error = files.require("b.json", "b.json").unwrap_err();
             assert!(matches!(error, Error::FileMissing { what: "b.json", .. }));
+        }
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("model.safetensors");
+        std::fs::write(&file, b"").unwrap();
+        let error = Files::folder(&file).read("config.json").unwrap_err();
+        let Error::Io { path, source } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(path, file);
+        assert!(source.to_string().contains("not a model's folder"));
+    }
+
+    /// A folder where a file should be, or a link that leads nowhere, is not the same as nothing.
+    #[cfg(unix)]
+    #[test]
+    fn what_cannot_be_read_is_not_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("folder.json")).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("link.json")).unwrap();
+        let files = Files::folder(dir.path());
+        for name in ["folder.json", "link.json"] {
+            assert!(files.has(name));
+            let error = files.read(name).unwrap_err();
+            assert!(matches!(&error, Error::Io { path, .. } if path.ends_with(name)));
         }
     }
 

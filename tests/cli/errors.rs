@@ -41,6 +41,7 @@ fn a_command_that_makes_no_sense() {
         ),
         (&["--pooling", "most", "x"], "mean-sqrt-len"),
         (&["--threshold", "high", "x"], "LABEL=NUMBER"),
+        (&["--threshold", "1.5", "x"], "from 0 to 1"),
         (&["--context", "x"], "--question"),
         (&["--multi-label", "x"], "--labels"),
         (&["--labels", "a,,b", "x"], "empty"),
@@ -51,8 +52,12 @@ fn a_command_that_makes_no_sense() {
     }
     fails(&bertless(&["predict", "x"]), 2, "--model");
     fails(&bertless(&["frobnicate"]), 2, "frobnicate");
-    fails(&bertless(&["tokenize", "x"]), 2, "--model");
-    fails(&on("sentence-mean", "similarity", &["a"]), 2, "even number");
+    let neither = bertless(&["tokenize", "x"]);
+    fails(&neither, 2, "--model");
+    fails(&neither, 2, "--tokenizer-only");
+    let one = on("sentence-mean", "similarity", &["a"]);
+    fails(&one, 2, "even number");
+    assert!(!one.err.contains("--pairs"), "{one:?}");
 }
 
 #[test]
@@ -103,6 +108,14 @@ fn models_that_are_not_there_or_not_for_that() {
         (
             on("bert-multilabel", "predict", &["--threshold", "joy=1", "x"]),
             "joy",
+        ),
+        (
+            on("bert-classify", "predict", &["--threshold", "0.5", "x"]),
+            "labels that exclude each other",
+        ),
+        (
+            on("bert-classify", "predict", &["--query", "q", "a", "b"]),
+            "error: this is a model for",
         ),
         (
             on(
@@ -214,6 +227,44 @@ fn a_text_without_any_token() {
         let ran = bertless(&[&["predict", "--model", dir], empty].concat());
         fails(&ran, 1, "no token in the text");
     }
+}
+
+#[test]
+fn a_file_instead_of_a_folder() {
+    let file = fixture("bert-classify").join("config.json");
+    let ran = bertless(&["predict", "-m", file.to_str().unwrap(), "x"]);
+    fails(&ran, 1, "config.json: this is a file, not a model's folder");
+}
+
+#[cfg(unix)]
+#[test]
+fn weights_that_cannot_be_read_are_not_called_missing() {
+    let dir = copied("bert-classify");
+    let weights = dir.path().join("model.safetensors");
+    let inspect = || bertless(&["inspect", "-m", dir.path().to_str().unwrap()]);
+    std::fs::remove_file(&weights).unwrap();
+    fails(&inspect(), 1, "has no model.safetensors");
+    std::os::unix::fs::symlink("nowhere", &weights).unwrap();
+    fails(&inspect(), 1, "/model.safetensors: No such file");
+    std::fs::remove_file(&weights).unwrap();
+    std::fs::create_dir(&weights).unwrap();
+    fails(&inspect(), 1, "/model.safetensors: Is a directory");
+}
+
+#[test]
+fn labels_that_are_called_the_same_are_not_measured() {
+    let dir = copied("bert-classify");
+    let path = dir.path().join("config.json");
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config["id2label"]["1"] = "negative".into();
+    std::fs::write(&path, config.to_string()).unwrap();
+    let data = dir.path().join("data.tsv");
+    std::fs::write(&data, "text\tlabel\nrain\tnegative\n").unwrap();
+    let dir = dir.path().to_str().unwrap();
+    let ran = bertless(&["evaluate", "-m", dir, "--data", data.to_str().unwrap()]);
+    fails(&ran, 1, "two labels \"negative\"");
+    assert_eq!(bertless(&["predict", "-m", dir, "rain"]).code, Some(0));
 }
 
 #[test]

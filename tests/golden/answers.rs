@@ -53,7 +53,7 @@ fn classifications() {
 fn several_labels_hold_by_their_thresholds() {
     for fixture in fixtures(&["multilabel"]) {
         let all = ModelOptions::new().thresholds(Thresholds::all(0.0));
-        let none = ModelOptions::new().thresholds(Thresholds::all(1.1));
+        let none = ModelOptions::new().thresholds(Thresholds::all(1.0));
         for (options, holding) in [(all, 3), (none, 0)] {
             let prediction = fixture.model_with(options).predict("a good film").unwrap();
             let Prediction::Classification(answer) = prediction else {

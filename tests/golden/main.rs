@@ -58,12 +58,7 @@ impl Fixture {
         let tensors = SafeTensors::deserialize(&self.tensors).unwrap();
         let tensor = tensors.tensor(name).ok()?;
         let bytes = tensor.data().as_chunks().0;
-        Some(
-            bytes
-                .iter()
-                .map(|&b| i64::from_le_bytes(b) as u32)
-                .collect(),
-        )
+        Some(bytes.iter().map(|&b| u32::from_le_bytes(b)).collect())
     }
 }
 

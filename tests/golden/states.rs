@@ -65,7 +65,7 @@ fn hidden_states_agree_layer_by_layer() {
             assert_eq!(Some(&last), states.last());
         }
     }
-    assert!(compared > 300, "only {compared} layers were compared");
+    assert!(compared > 180, "only {compared} layers were compared");
 }
 
 #[test]

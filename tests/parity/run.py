@@ -4,18 +4,24 @@
     python tests/parity/run.py --data FOLDER --vocabs FOLDER [--quick]
 
 Texts are every line of every file in the data folder, every Unicode scalar value alone and inside `a?b`, and random
-strings; settings are three vocabularies by lower-casing by `strip_accents`, as `vocab.txt` and as `tokenizer.json`.
-Pairs, truncation and windows are compared on a sample. Exits with 1 at the first setting that differs, and shows how.
+strings; settings are three vocabularies by lower-casing by `strip_accents`, each read from `tokenizer.json` and from
+`vocab.txt` with `tokenizer_config.json`. Pairs, truncation and windows are compared on a sample. Settings are compared
+side by side, one a processor. Exits with 1 if any differs, and shows how.
+
+With --quick the lines, vocabularies and settings are the same; only a third of the scalars is compared with each
+vocabulary (all with each setting, then), and there are fewer random strings and pairs.
 """
 
 import argparse
 import itertools
 import json
+import multiprocessing
 import os
 import random
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -101,43 +107,124 @@ def expected(tokenizer, request):
         return None
 
 
-def answers(binary, folder, requests):
-    """What the crate says, a request at a time; a thread feeds it."""
-    with tempfile.TemporaryFile() as given:
-        for request in requests:
-            given.write(json.dumps(request).encode() + b"\n")
-        given.seek(0)
-        with subprocess.Popen([binary, folder], stdin=given, stdout=subprocess.PIPE) as process:
-            for line in process.stdout:
-                yield json.loads(line)
-        if process.returncode != 0:
-            sys.exit(f"{binary} ended with {process.returncode}")
+def line(encodings):
+    """As tests/parity/tokenize.rs writes it: lists as Python shows them, a `;` between windows."""
+    one = lambda e: f"{e.ids}{e.type_ids}{e.offsets}{e.word_ids}{e.special_tokens_mask}"
+    return ";".join(map(one, encodings))
 
 
-def compare(name, binary, folder, tokenizer, requests):
-    count = 0
-    requests = list(requests)
-    plain = all(second is None and limit is None for _, second, limit, *_ in requests)
-    if plain:
+def told(tokenizer, request):
+    first, second, max_length, strategy, stride = request
+    try:
+        if max_length is None:
+            tokenizer.no_truncation()
+        else:
+            tokenizer.enable_truncation(max_length, strategy=strategy, stride=stride)
+        encoding = tokenizer.encode(first, second)
+        return line([encoding, *encoding.overflowing])
+    except BaseException as error:  # a panic of the reference is no Exception
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return "None"
+
+
+class Differs(Exception):
+    pass
+
+
+def compare(name, binary, folders, tokenizer, requests, given):
+    """What the crate says from each of the folders, against the reference; `given` is a file of the requests."""
+    started = []
+    for folder in folders:
+        command = [binary, folder]
+        started.append(subprocess.Popen(command, stdin=open(given, "rb"), stdout=subprocess.PIPE, encoding="ascii"))
+    if isinstance(requests[0], str):
         tokenizer.no_truncation()
-        batches = (requests[i : i + 5000] for i in range(0, len(requests), 5000))
-        encoded = (e for b in batches for e in tokenizer.encode_batch([r[0] for r in b]))
-        wanted = (shown(e) for e in encoded)
+        batches = (requests[i : i + 2000] for i in range(0, len(requests), 2000))
+        wanted = (line([e]) for batch in batches for e in tokenizer.encode_batch(batch))
     else:
-        wanted = (expected(tokenizer, request) for request in requests)
-    for request, want, got in itertools.zip_longest(requests, wanted, answers(binary, folder, requests)):
-        if want != got:
-            sys.exit(print(f"{name} differs on {request!r}:\n  expected {want}\n  got      {got}") or 1)
-        count += 1
-    print(f"{name}: {count} texts, no difference", flush=True)
-    return count
+        wanted = (told(tokenizer, request) for request in requests)
+    try:
+        for request, want, *got in itertools.zip_longest(requests, wanted, *(process.stdout for process in started)):
+            for folder, said in zip(folders, got):
+                if said is None or want != said[:-1]:
+                    way = "vocab.txt" if folder.endswith("vocab") else "tokenizer.json"
+                    raise Differs(f"{name}, {way} differs on {request!r}:\n  expected {want}\n  got      {said}")
+    finally:
+        for process in started:
+            process.stdout.close()
+            process.wait()
+    return len(requests) * len(folders)
 
 
-def pairs(texts, seed):
+def pairs(texts, seed, count):
     rng = random.Random(seed)
-    for _ in range(20000):
+    for _ in range(count):
         first, second = rng.choice(texts), rng.choice([None, *rng.choices(texts, k=3)])
         yield [first, second, rng.choice([None, 4, 5, 8, 13, 32, 64]), rng.choice(STRATEGIES), rng.choice([0, 0, 1, 3, 8])]
+
+
+def added_tokens(vocab):
+    """A tokenizer with added tokens of every kind, and texts full of them."""
+    added = [
+        AddedToken("new york", normalized=True),
+        AddedToken("ÉCOLE", normalized=True, single_word=True),
+        AddedToken("<x>", lstrip=True, normalized=False),
+        AddedToken("<y>", rstrip=True, normalized=False),
+    ]
+    rng = random.Random(3)
+    words = ["new york", "New  York", "école", "ÉCOLES", " <x> ", "<y> ", "<y>", "[MASK]", "a", " ", ".", "é", "\t"]
+    texts = ["".join(rng.choices(words, k=rng.randrange(8))) for _ in range(20_000)]
+    return reference(vocab, True, None, "template", added), texts
+
+
+def write(path, requests):
+    """Requests as the crate's side reads them; a text alone is a request without limits."""
+    with open(path, "w", encoding="ascii") as file:
+        for request in requests:
+            request = [request, None, None, "", 0] if isinstance(request, str) else request
+            file.write(json.dumps(request) + "\n")
+    return path
+
+
+SETTINGS = list(itertools.product([True, False], [None, True, False]))
+# What all settings share: filled in once, and inherited by the processes that compare.
+SHARED = {}
+
+
+def setting(job):
+    """One vocabulary in one setting, on all texts; gives how many comparisons, or what differs."""
+    vocab, place, index = job
+    lower, accents = SETTINGS[index]
+    args, work = SHARED["args"], SHARED["work"]
+    title = f"{vocab.parent.name}, lower {lower}, strip {accents}"
+    begin, total = time.time(), 0
+    try:
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            ways = [f"{folder}/json", f"{folder}/vocab"]
+            for way in ways:
+                os.mkdir(way)
+            Path(ways[1], "vocab.txt").write_bytes(vocab.read_bytes())
+            config = dict(do_lower_case=lower, strip_accents=accents)
+            Path(ways[1], "tokenizer_config.json").write_text(json.dumps(config))
+            plain = reference(vocab, lower, accents, "template")
+            plain.save(f"{ways[0]}/tokenizer.json")
+            for what in ["lines", "strings", f"scalars.{(index + place) % 3}" if args.quick else "scalars"]:
+                total += compare(f"{title}, {what}", args.binary, ways, plain, *SHARED[what])
+            requests = list(pairs(SHARED["sample"], index, 4000 if args.quick else 20_000))
+            given = write(f"{folder}/pairs", requests)
+            total += compare(f"{title}, pairs", args.binary, ways[1:], plain, requests, given)
+            own = reference(vocab, lower, accents, ["template", "bert", "roberta"][index % 3])
+            own.save(f"{ways[0]}/tokenizer.json")
+            total += compare(f"{title}, pairs", args.binary, ways[:1], own, requests, given)
+            if index == 0:
+                tokenizer, texts = added_tokens(vocab)
+                tokenizer.save(f"{ways[0]}/tokenizer.json")
+                given = write(f"{folder}/added", texts)
+                total += compare(f"{title}, added tokens", args.binary, ways[:1], tokenizer, texts, given)
+    except Differs as difference:
+        return title, None, str(difference)
+    return title, total, f"{total} comparisons in {time.time() - begin:.0f} s, no difference"
 
 
 def main():
@@ -145,56 +232,40 @@ def main():
     parser.add_argument("--data", type=Path, required=True, help="a folder of texts")
     parser.add_argument("--vocabs", type=Path, required=True, help="a folder of folders with vocab.txt")
     parser.add_argument("--binary", default=ROOT / "target/release/examples/tokenize-parity", help="the crate's side")
-    parser.add_argument("--quick", action="store_true", help="one setting a vocabulary, and only part of the lines")
+    parser.add_argument("--quick", action="store_true", help="fewer scalars, random strings and pairs")
     args = parser.parse_args()
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # there is a process for each processor
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where the reference writes its panics
 
     if not Path(args.binary).is_file():
         sys.exit(print(f"{args.binary} is not there: cargo build --release --example tokenize-parity") or 1)
+    vocabs = sorted(args.vocabs.glob("*/vocab.txt"))
     lines = list(dict.fromkeys(lines_of(args.data)))
     strings = list(random_strings(100_000, seed=1))
-    sample = random.Random(2).sample(lines, 5000) + strings[:3000]
-    if args.quick:
-        lines, strings = lines[::20], strings[:20_000]
-    total = 0
-    settings = list(itertools.product([True, False], [None, True, False]))
-    for vocab in sorted(args.vocabs.glob("*/vocab.txt")):
-        name = vocab.parent.name
-        for index, (lower, accents) in enumerate(settings):
-            template = ["template", "bert", "roberta"][index % 3]
-            tokenizer = reference(vocab, lower, accents, template)
-            with tempfile.TemporaryDirectory() as folder:
-                if index % 2 and template == "template":
-                    Path(folder, "vocab.txt").write_bytes(vocab.read_bytes())
-                    config = dict(do_lower_case=lower, strip_accents=accents)
-                    Path(folder, "tokenizer_config.json").write_text(json.dumps(config))
-                else:
-                    tokenizer.save(f"{folder}/tokenizer.json")
-                title = f"{name}, lower {lower}, strip {accents}"
-                check = lambda what, requests: compare(f"{title}, {what}", args.binary, folder, tokenizer, requests)
-                single = lambda texts: ([text, None, None, "", 0] for text in texts)
-                total += check("lines", single(lines))
-                total += check("random strings", single(strings))
-                if index in (0, 4) or not args.quick:
-                    total += check("every scalar", single(scalars()))
-                total += check("pairs and windows", pairs(sample, seed=index))
-            if args.quick and index >= 1:
-                break
-        added = [
-            AddedToken("new york", normalized=True),
-            AddedToken("ÉCOLE", normalized=True, single_word=True),
-            AddedToken("<x>", lstrip=True, normalized=False),
-            AddedToken("<y>", rstrip=True, normalized=False),
-        ]
-        tokenizer = reference(vocab, True, None, "template", added)
-        with tempfile.TemporaryDirectory() as folder:
-            tokenizer.save(f"{folder}/tokenizer.json")
-            rng = random.Random(3)
-            words = ["new york", "New  York", "école", "ÉCOLES", " <x> ", "<y> ", "<y>", "[MASK]", "a", " ", ".", "é", "\t"]
-            texts = ["".join(rng.choices(words, k=rng.randrange(8))) for _ in range(20_000)]
-            requests = ([text, None, None, "", 0] for text in texts)
-            total += compare(f"{name}, added tokens", args.binary, folder, tokenizer, requests)
-    print(f"{total} comparisons in all, no difference")
+    if not vocabs or not lines:
+        sys.exit(print("there are no vocabularies, or no texts") or 1)
+    with tempfile.TemporaryDirectory() as work:
+        sample = random.Random(2).sample(lines, min(5000, len(lines))) + strings[:3000]
+        SHARED.update(args=args, work=work, sample=sample)
+        every = list(scalars())
+        texts = {"lines": lines, "strings": strings[:20_000] if args.quick else strings, "scalars": every}
+        if args.quick:
+            del texts["scalars"]
+            # Pairs of texts: a scalar alone, and inside.
+            for part in range(3):
+                texts[f"scalars.{part}"] = [text for i in range(2 * part, len(every), 6) for text in every[i : i + 2]]
+        for what, chosen in texts.items():
+            SHARED[what] = (chosen, write(f"{work}/{what}", chosen))
+        jobs = [(vocab, place, index) for place, vocab in enumerate(vocabs) for index in range(len(SETTINGS))]
+        total, differ = 0, 0
+        processes = min(os.cpu_count() or 1, len(jobs))
+        with multiprocessing.get_context("fork").Pool(processes, maxtasksperchild=1) as pool:
+            for title, count, said in pool.imap_unordered(setting, jobs, chunksize=1):
+                print(said if count is None else f"{title}: {said}", flush=True)
+                total, differ = total + (count or 0), differ + (count is None)
+    if differ:
+        sys.exit(print(f"{differ} settings differ") or 1)
+    print(f"{total} comparisons in all ({len(lines)} lines in {len(jobs)} settings, two ways in), no difference")
 
 
 if __name__ == "__main__":

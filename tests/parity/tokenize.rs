@@ -1,7 +1,8 @@
 //! Tokenizes JSON lines for `tests/parity/run.py`, which compares with Hugging Face's `tokenizers`.
 //!
 //! The argument is a folder; a line is `[first, second or null, max_length or null, strategy, stride]`; the answer is a
-//! line of windows `[ids, type ids, character offsets, words, special mask]`, or `null` for an error.
+//! line of lists as Python shows them, ids, type ids, character offsets, words and special mask one behind the other, with a
+//! `;` between windows; or `None` for an error.
 
 use std::io::{BufRead, BufWriter, Write};
 
@@ -35,27 +36,38 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 tokenizer.encode_windows(input, &truncation)
             }
         };
-        let shown = |encoding: Encoding| {
-            let offsets = encoding.char_offsets(input);
-            let mask: Vec<u8> = encoding
-                .special_tokens_mask()
-                .into_iter()
-                .map(u8::from)
-                .collect();
-            (
-                encoding.ids,
-                encoding.type_ids,
-                offsets,
-                encoding.words,
-                mask,
-            )
-        };
-        let windows = windows
-            .ok()
-            .map(|windows| windows.into_iter().map(shown).collect::<Vec<_>>());
-        serde_json::to_writer(&mut out, &windows)?;
-        out.write_all(b"\n")?;
+        match windows {
+            Ok(windows) => {
+                for (index, window) in windows.iter().enumerate() {
+                    let between = if index == 0 { "" } else { ";" };
+                    write!(out, "{between}{}", shown(window, input))?;
+                }
+                writeln!(out)?;
+            }
+            Err(_) => writeln!(out, "None")?,
+        }
     }
     out.flush()?;
     Ok(())
+}
+
+/// A window's lists, as Python shows them.
+fn shown(window: &Encoding, input: Input<'_>) -> String {
+    let mask: Vec<u8> = window
+        .special_tokens_mask()
+        .iter()
+        .map(|&special| special.into())
+        .collect();
+    let words: Vec<String> = window
+        .words
+        .iter()
+        .map(|word| word.map_or_else(|| "None".to_owned(), |word| word.to_string()))
+        .collect();
+    format!(
+        "{:?}{:?}{:?}[{}]{mask:?}",
+        window.ids,
+        window.type_ids,
+        window.char_offsets(input),
+        words.join(", ")
+    )
 }

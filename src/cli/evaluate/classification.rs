@@ -1,6 +1,6 @@
 //! Labels against expected ones.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bertless::{Model, Prediction, metrics};
 
 use super::super::output::Output;
@@ -9,6 +9,11 @@ use super::{Report, Row, Table};
 
 pub(super) fn evaluate(model: &Model, table: Table, output: &mut Output) -> Result<Report> {
     let labels = model.labels();
+    if let Some(label) = repeated(labels) {
+        bail!(
+            "the model calls two labels {label:?}, and answers cannot tell which of them is meant"
+        );
+    }
     let (mut pairs, mut sets) = (Vec::new(), Vec::new());
     answer_all(
         table,
@@ -46,6 +51,16 @@ pub(super) fn evaluate(model: &Model, table: Table, output: &mut Output) -> Resu
         .figure("mcc", metrics::matthews(&pairs)))
 }
 
+/// A name that two labels have.
+fn repeated(labels: &[String]) -> Option<&String> {
+    let again = |(id, label): &(usize, &String)| labels[..*id].contains(label);
+    labels
+        .iter()
+        .enumerate()
+        .find(again)
+        .map(|(_, label)| label)
+}
+
 /// The label that a cell means: by its name, else by its id.
 fn label_id(labels: &[String], cell: &str) -> Result<usize, String> {
     let name = cell.trim();
@@ -62,6 +77,13 @@ fn label_id(labels: &[String], cell: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_two_labels_have() {
+        let labels = |names: [&str; 3]| names.map(str::to_owned);
+        assert_eq!(repeated(&labels(["a", "b", "c"])), None);
+        assert_eq!(repeated(&labels(["a", "b", "a"])), Some(&"a".to_owned()));
+    }
 
     #[test]
     fn by_name_first_then_by_id() {

@@ -73,12 +73,14 @@ struct ColumnFlags {
 }
 
 pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
-    let options = arguments
+    let mut options = arguments
         .model
         .options(common)
-        .thresholds(thresholds(&arguments.thresholds))
         // Each token's own label: what a word's first token says is what counts.
         .aggregation(Aggregation::None);
+    if let Some(thresholds) = thresholds(&arguments.thresholds) {
+        options = options.thresholds(thresholds);
+    }
     let table = table::open(&arguments.data)?;
     let model = arguments.model.load(arguments.embedding.apply(options))?;
     let table = |texts, expected| -> Result<Table> {

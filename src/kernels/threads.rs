@@ -41,7 +41,6 @@ impl Threads {
     }
 
     /// How many threads a pass has, the caller's included.
-    #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         let helpers = |pool: &Pool| pool.threads.current_num_threads();
         1 + self.pool.as_ref().map_or(0, helpers)

@@ -4,9 +4,15 @@ use rten_tensor::prelude::*;
 
 fn main() -> anyhow::Result<()> {
     let (dir, _) = peers::arguments();
-    let model = Model::load_file(format!("{dir}.onnx")).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let [ids, mask, types, out] = ["input_ids", "attention_mask", "token_type_ids", "last_hidden_state"]
-        .map(|name| model.node_id(name).expect("a node"));
+    let model =
+        Model::load_file(format!("{dir}.onnx")).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let [ids, mask, types, out] = [
+        "input_ids",
+        "attention_mask",
+        "token_type_ids",
+        "last_hidden_state",
+    ]
+    .map(|name| model.node_id(name).expect("a node"));
     peers::serve(|batch| {
         let (numbers, masks, longest) = peers::padded(batch);
         let tensor = |numbers: Vec<i64>| {

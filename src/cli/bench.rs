@@ -19,6 +19,8 @@ const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
 const FIRST_TEXT: &str = "A man is eating.";
 /// The fewest runs that a figure is made of, however little time there is.
 const LEAST_RUNS: usize = 5;
+/// What weights are packed as and products computed in, whatever a checkpoint stores.
+const COMPUTED_IN: &str = "f32";
 /// The part of a shape's time in which it runs without being counted.
 const WARM_UP: f64 = 0.1;
 
@@ -52,7 +54,7 @@ struct Start {
     peak_rss_mb: Option<f64>,
     cpu: &'static str,
     threads: usize,
-    dtype: String,
+    dtype: &'static str,
 }
 
 /// Some texts of one length.
@@ -122,7 +124,7 @@ fn load(
         peak_rss_mb: process::peak_memory().map(|bytes| rounded(bytes as f64 / 1e6)),
         cpu: model.instruction_set(),
         threads: model.threads(),
-        dtype: model.summary().dtype.to_lowercase(),
+        dtype: COMPUTED_IN,
     };
     Ok((model, start))
 }
@@ -195,7 +197,7 @@ impl Start {
             format!("load          {load_ms:.2} ms"),
             format!("first answer  {first_ms:.2} ms after the process was started"),
             format!("peak memory   {}", memory.as_deref().unwrap_or("not known")),
-            format!("computed on   {cpu}, threads: {threads}, weights stored as {dtype}"),
+            format!("computed on   {cpu}, threads: {threads}, in {dtype}"),
             String::new(),
             format!(
                 "{:>6} {:>6} {:>11} {:>11} {:>11}",

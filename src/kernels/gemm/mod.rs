@@ -84,6 +84,7 @@ pub(crate) fn gemm(
                 x: Rows { data: x, stride: k },
                 k,
                 panels: weights.panels(),
+                streamed: true,
                 epilogue,
                 out: &out,
                 first: 0,

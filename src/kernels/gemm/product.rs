@@ -24,6 +24,8 @@ pub(in crate::kernels) struct Product<'a> {
     pub(in crate::kernels) k: usize,
     /// `[panels][k][16]`.
     pub(in crate::kernels) panels: &'a [f32],
+    /// Whether the panels come from far away, so that they are asked for ahead of time.
+    pub(in crate::kernels) streamed: bool,
     pub(in crate::kernels) epilogue: Epilogue<'a>,
     pub(in crate::kernels) out: &'a Disjoint<'a>,
     /// Where the first row's output starts in `out`,

@@ -49,14 +49,15 @@ impl<const R: usize, const P: usize> Kernel for Tile<'_, R, P> {
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
             let out = unsafe { product.out.piece(start, place.width) };
             let residual = residual.map(|all| &all[start..][..place.width]);
-            if let (whole, []) = out.as_chunks_mut::<LANES>() {
-                let residual = residual.map(|residual| residual.as_chunks::<LANES>().0);
-                for (at, out) in whole.iter_mut().enumerate().take(P) {
+            // Nearly always all columns are stored: arrays of known length, so that nothing is left to look at.
+            if let Some(out) = out.as_chunks_mut::<LANES>().0.first_chunk_mut::<P>() {
+                let residual = residual.and_then(|all| all.as_chunks().0.first_chunk::<P>());
+                for at in 0..P {
                     let mut sum = s.add(sums[at], bias[at]);
                     if let Some(residual) = residual {
                         sum = s.add(sum, s.load(&residual[at]));
                     }
-                    s.store(sum, out);
+                    s.store(sum, &mut out[at]);
                 }
             } else {
                 for (at, out) in out.chunks_mut(LANES).enumerate().take(P) {
@@ -86,20 +87,23 @@ impl<const R: usize, const P: usize> Tile<'_, R, P> {
         for (index, panel) in panels.iter_mut().enumerate() {
             *panel = &all[(place.panel + index) * k..][..k];
         }
-        // What follows the last of these panels; beyond the end of all, where nothing is, asking does no harm. The tiles
-        // share the asking evenly, a whole line each step if there is one tile, half a line if there are two: memory
-        // is slower than the first tile, and idle afterwards.
-        let next = panels[P - 1].as_ptr_range().end.cast::<f32>();
+        // The tiles share evenly in asking for the panels that follow, a whole line each step if there is one tile, half a
+        // line if there are two: memory is slower than the first tile, and idle afterwards. Behind a layer's last panels
+        // lie the next layer's; if nothing does, asking does no harm. Panels that are near already are not asked for: a
+        // line that is there is, again and again, which costs less than a branch.
         let (turn, turns) = place.turn;
-        let stride = PANEL.div_ceil(turns);
-        let next = next.wrapping_add(turn * k * stride);
+        let (next, stride) = match product.streamed {
+            true => (panels[P - 1].as_ptr_range().end, PANEL.div_ceil(turns)),
+            false => (panels[0].as_ptr(), 0),
+        };
+        let next = next.cast::<f32>().wrapping_add(turn * P * k * stride);
 
         let mut sums = [[s.splat(0.0); P]; R];
         for step in 0..k {
             let mut weights = [s.splat(0.0); P];
             for (index, weights) in weights.iter_mut().enumerate() {
                 *weights = s.load(&panels[index][step]);
-                s.prefetch(next.wrapping_add(index * k * PANEL + step * stride));
+                s.prefetch(next.wrapping_add((index * k + step) * stride));
             }
             for (row, sums) in rows.iter().zip(&mut sums) {
                 let activation = s.splat(row[step]);

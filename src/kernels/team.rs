@@ -110,7 +110,7 @@ impl Team {
     /// another's share.
     ///
     /// # Panics
-    /// If a task does.
+    /// If a task does, and for 2^32 tasks or more.
     pub(crate) fn run<S>(
         &self,
         tasks: usize,
@@ -123,6 +123,7 @@ impl Team {
         };
         match &self.shared {
             Some(shared) if tasks > 1 => {
+                assert!(u32::try_from(tasks).is_ok(), "{tasks} tasks");
                 let members = shared.left.len();
                 for (member, left) in shared.left.iter().enumerate() {
                     let share = |member: usize| (member * tasks / members) as u64;

@@ -251,7 +251,10 @@ impl Model {
 
     fn give_scratch(&self, scratch: Scratch) {
         let mut pool = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        pool.push(scratch);
+        // More callers at once than threads are rare, and what they leave would stay for good.
+        if pool.len() < self.engine.threads.count() {
+            pool.push(scratch);
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bertless::{Encoding, Model, ModelOptions};
+use kernels::aligned::AlignedFloats;
 use kernels::gemm::{Epilogue, Packer, gemm};
 use kernels::simd::{Kernel, Simd};
 use kernels::{Cpu, Engine, Threads};
@@ -109,8 +110,10 @@ fn dense(cpu: Cpu) {
     drop(packer);
     let compute = engine.compute();
     for rows in [8, 16, 32, 64, 128, 256, 512] {
-        let x = vec![0.1; rows * 1536];
-        let mut out = vec![0.0; rows * 1536];
+        // At cache lines, as a model has its rows.
+        let mut x = AlignedFloats::zeros(rows * 1536);
+        let mut out = AlignedFloats::zeros(rows * 1536);
+        x.fill(0.1);
         let operations: usize = DENSE.iter().map(|(n, k)| 2 * LAYERS * rows * n * k).sum();
         let (ms, share) = share(cpu, operations, || {
             for weights in layers.iter().flatten() {

@@ -112,17 +112,24 @@ impl Product<'_> {
     }
 }
 
-/// Cuts rows into tiles of even height: 16 rows are 8 + 8, not 13 + 3, since a low tile is paid like a high one.
+/// Cuts rows into tiles of about the same height: 16 rows are 8 + 8, not 13 + 3, since a low tile is paid like a high one.
+///
+/// Where it can be, heights are even numbers: five rows of AVX2 are ten sums in flight, which its two multipliers keep
+/// up with less well than with eight or twelve (32 rows: 92 % of the peak as 6 6 5 5 5 5, 94 % as 6 6 6 6 4 4; Zen 5).
 #[inline(always)]
 fn tiles(rows: Range<usize>, highest: usize) -> impl Iterator<Item = Range<usize>> {
+    let grain = match (rows.len() | highest) % 2 {
+        0 => 2,
+        _ => 1,
+    };
     let count = rows.len().div_ceil(highest);
     let (height, higher) = match count {
         0 => (0, 0),
-        _ => (rows.len() / count, rows.len() % count),
+        _ => (rows.len() / grain / count, rows.len() / grain % count),
     };
     (0..count).map(move |tile| {
-        let start = rows.start + tile * height + tile.min(higher);
-        start..start + height + usize::from(tile < higher)
+        let start = rows.start + grain * (tile * height + tile.min(higher));
+        start..start + grain * (height + usize::from(tile < higher))
     })
 }
 
@@ -144,10 +151,10 @@ mod tests {
                 assert_eq!(next, 7 + rows);
                 assert!(heights.iter().all(|&h| (1..=highest).contains(&h)));
                 let (least, most) = (heights.iter().min(), heights.iter().max());
-                assert!(
-                    most.zip(least)
-                        .is_none_or(|(most, least)| most - least <= 1)
-                );
+                let even = rows % 2 == 0 && highest % 2 == 0;
+                let apart = most.zip(least).map_or(0, |(most, least)| most - least);
+                assert!(apart <= if even { 2 } else { 1 });
+                assert!(!even || heights.iter().all(|height| height % 2 == 0));
             }
         }
     }

@@ -445,6 +445,14 @@ fn non_finite_weights_and_outputs() {
         model.encode("good film"),
         Err(Error::NonFinite { .. })
     ));
+    assert!(matches!(
+        model.hidden_states("good film"),
+        Err(Error::NonFinite { .. })
+    ));
+    assert!(matches!(
+        model.logits("good film"),
+        Err(Error::NonFinite { .. })
+    ));
 }
 
 #[test]

@@ -77,21 +77,14 @@ impl Model {
     /// As [`predict`](Self::predict).
     pub fn hidden_states<'a>(&self, input: impl Into<Input<'a>>) -> Result<Vec<Array2<f32>>> {
         let encoding = self.read(input.into())?;
-        let batch = batch([&encoding])?;
         let mut states = Vec::new();
-        let mut scratch = self.take_scratch();
-        let compute = self.engine.compute();
-        let passed = self
-            .encoder
-            .forward(&compute, &batch, &mut scratch, |_, rows| {
-                states.push(rows.to_vec());
-            });
-        passed.map(|_| ())?;
-        self.give_scratch(scratch);
-        states
-            .into_iter()
-            .map(|rows| self.array(rows, self.encoder.hidden()))
-            .collect()
+        let observe = |_: usize, rows: &[f32]| states.push(rows.to_vec());
+        self.observed([&encoding], observe, |_, _, _| Ok(()))?;
+        let array = |rows: Vec<f32>| {
+            finite("a hidden state", &rows)?;
+            self.array(rows, self.encoder.hidden())
+        };
+        states.into_iter().map(array).collect()
     }
 
     /// The head's logits for a text or a pair: (1, labels) of a classifier, (tokens, labels) of a token classifier,
@@ -101,20 +94,22 @@ impl Model {
     /// `WrongTask` for a model without a head, else as [`predict`](Self::predict).
     pub fn logits<'a>(&self, input: impl Into<Input<'a>>) -> Result<Array2<f32>> {
         let encoding = self.read(input.into())?;
-        match &self.head {
-            Head::Rows => Err(self.wrong_task("logits")),
+        let (logits, width) = match &self.head {
+            Head::Rows => return Err(self.wrong_task("logits")),
             Head::Sequence(head) => {
                 let logits = self.forward([&encoding], |compute, batch, rows| {
                     Ok(head.forward(compute, rows, &batch.starts))
                 })?;
-                self.array(logits, self.labels().len())
+                (logits, self.labels().len())
             }
-            Head::Tokens(head) => self.array(self.token_logits([&encoding])?, head.outputs()),
+            Head::Tokens(head) => (self.token_logits([&encoding])?, head.outputs()),
             Head::Words(_) => {
                 let logits = self.word_logits([&encoding], |_| true)?;
-                self.array(logits, self.config.encoder.vocab_size)
+                (logits, self.config.encoder.vocab_size)
             }
-        }
+        };
+        finite("a logit", &logits)?;
+        self.array(logits, width)
     }
 
     /// Logits of all tokens, (tokens, columns), of a head that has them.
@@ -169,12 +164,22 @@ impl Model {
         encodings: impl IntoIterator<Item = &'e Encoding>,
         head: impl FnOnce(&Compute, &Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
+        self.observed(encodings, |_, _| {}, head)
+    }
+
+    /// The same; `observe` sees the rows after the embeddings, as number 0, and after each layer.
+    fn observed<'e, T>(
+        &self,
+        encodings: impl IntoIterator<Item = &'e Encoding>,
+        observe: impl FnMut(usize, &[f32]),
+        head: impl FnOnce(&Compute, &Batch, &[f32]) -> Result<T>,
+    ) -> Result<T> {
         let batch = batch(encodings)?;
         let mut scratch = self.take_scratch();
         let compute = self.engine.compute();
         let rows = self
             .encoder
-            .forward(&compute, &batch, &mut scratch, |_, _| {});
+            .forward(&compute, &batch, &mut scratch, observe);
         let out = rows.and_then(|rows| head(&compute, &batch, rows));
         self.give_scratch(scratch);
         out

@@ -6,6 +6,7 @@ use safetensors::Dtype;
 
 use super::source::Source;
 use crate::error::{Error, Result};
+use crate::kernels::finite::all_finite;
 
 /// Bytes that are converted at once, on the stack.
 const PIECE: usize = 8 * 1024;
@@ -107,33 +108,6 @@ impl Tensor {
         Error::WeightType {
             name: self.name.clone(),
             found: format!("{:?}", self.dtype),
-        }
-    }
-}
-
-/// Whether all are numbers: the exponent of infinity and NaN is all ones. Without a way out in the middle, which would
-/// keep the compiler from using vectors: 68 GB/s instead of 5.
-fn all_finite(numbers: &[f32]) -> bool {
-    let exponent = f32::INFINITY.to_bits();
-    numbers
-        .iter()
-        .fold(true, |all, x| all & (x.to_bits() & exponent != exponent))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_that_is_no_number_is_found_anywhere() {
-        let numbers = [f32::MAX, f32::MIN, -0.0, 1e-45, 1.0];
-        assert!(all_finite(&[]) && all_finite(&numbers));
-        for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            for at in 0..100 {
-                let mut numbers: Vec<f32> = numbers.into_iter().cycle().take(100).collect();
-                numbers[at] = wrong;
-                assert!(!all_finite(&numbers), "{wrong} at {at}");
-            }
         }
     }
 }

@@ -113,15 +113,18 @@ fn engine(options: &ModelOptions) -> Result<Engine> {
         Some(count) => count,
         None => threads::granted(),
     };
-    let cpu = match std::env::var(FORCED_CPU) {
-        Err(_) => Cpu::detect(),
-        Ok(name) => Cpu::from_name(&name).ok_or_else(|| Error::Option {
-            name: FORCED_CPU,
-            reason: format!(
-                "{name:?} is not an instruction set of this processor (known are {})",
-                cpu::NAMES.join(", ")
-            ),
-        })?,
+    let cpu = match std::env::var_os(FORCED_CPU) {
+        None => Cpu::detect(),
+        Some(name) => name
+            .to_str()
+            .and_then(Cpu::from_name)
+            .ok_or_else(|| Error::Option {
+                name: FORCED_CPU,
+                reason: format!(
+                    "{name:?} is not an instruction set of this processor (known are {})",
+                    cpu::NAMES.join(", ")
+                ),
+            })?,
     };
     let threads = Threads::new(count).map_err(|source| Error::Threads {
         threads: count,

@@ -19,6 +19,7 @@ pub(crate) fn layer_norm(
     eps: f32,
 ) {
     let cpu = compute.cpu;
+    assert_eq!(weight.len(), bias.len());
     each_rows(compute, rows, weight.len(), |block| {
         cpu.run(LayerNorm {
             rows: block,
@@ -32,6 +33,7 @@ pub(crate) fn layer_norm(
 /// Element-wise `x * weight + bias` of each row: what MobileBERT calls `no_norm` (Sun et al. 2020, section 3.3).
 pub(crate) fn no_norm(compute: &Compute, rows: &mut [f32], weight: &[f32], bias: &[f32]) {
     let cpu = compute.cpu;
+    assert_eq!(weight.len(), bias.len());
     each_rows(compute, rows, weight.len(), |block| {
         cpu.run(NoNorm {
             rows: block,
@@ -209,6 +211,18 @@ mod tests {
         let mut row = vec![3.0; 24];
         layer_norm(&Compute::serial(), &mut row, &[1.5; 24], &[0.25; 24], 1e-12);
         assert_eq!(row, vec![0.25; 24]);
+    }
+
+    #[test]
+    #[should_panic(expected = "left: 24")]
+    fn parameters_are_of_one_width() {
+        layer_norm(
+            &Compute::serial(),
+            &mut [3.0; 24],
+            &[1.5; 24],
+            &[0.25; 23],
+            1e-12,
+        );
     }
 
     #[test]

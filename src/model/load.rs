@@ -41,10 +41,13 @@ impl Model {
 
     /// Opens a model whose files are in memory.
     ///
+    /// Of weights in bytes that are owned, and that no clone of `files` holds as well, only the table of words stays when
+    /// the model is there; until then they are beside the packed ones. Borrowed bytes stay as they are.
+    ///
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_parts(files: Files) -> Result<Self> {
-        Self::open(&files, ModelOptions::default())
+        Self::from_parts_with(files, ModelOptions::default())
     }
 
     /// Opens a model whose files are in memory, with options.
@@ -52,7 +55,10 @@ impl Model {
     /// # Errors
     /// As [`load_with`](Self::load_with).
     pub fn from_parts_with(files: Files, options: ModelOptions) -> Result<Self> {
-        Self::open(&files, options)
+        let mut model = Self::open(&files, options)?;
+        drop(files);
+        model.encoder.release_checkpoint();
+        Ok(model)
     }
 
     fn open(files: &Files, options: ModelOptions) -> Result<Self> {

@@ -36,7 +36,7 @@ fn computes() -> Vec<(&'static str, Compute)> {
         .into_iter()
         .filter_map(|name| {
             let (cpu, threads) = (Cpu::from_name(name)?, Threads::new(1).ok()?);
-            Some((name, Engine { cpu, threads }.compute()))
+            Some((name, Engine::new(cpu, threads).compute()))
         })
         .collect()
 }

@@ -94,10 +94,7 @@ fn share(cpu: Cpu, operations: usize, mut call: impl FnMut()) -> (f64, f64) {
 }
 
 fn dense(cpu: Cpu) {
-    let engine = Engine {
-        cpu,
-        threads: Threads::new(1).expect("no pool"),
-    };
+    let engine = Engine::new(cpu, Threads::new(1).expect("no pool"));
     // In huge pages, as a model has its weights.
     let floats: usize = DENSE.iter().map(|(n, k)| LAYERS * n * k).sum();
     let packer = Packer::new(&engine.threads, floats);

@@ -60,10 +60,10 @@ pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32
         assert!(longest.is_none_or(|longest| longest <= bias.reach));
     }
     let out = Disjoint::new(out);
-    let cpu = compute.cpu;
+    let (cpu, heads) = (compute.cpu, &*compute.heads);
     compute.team.run(
         sequences * input.heads,
-        Scratch::default,
+        || heads.lend(),
         |scratch, task| {
             cpu.run(OneHead {
                 input,
@@ -78,7 +78,7 @@ pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32
 
 /// Buffers that a thread keeps from one head to the next.
 #[derive(Default)]
-struct Scratch {
+pub(super) struct Scratch {
     keys: AlignedFloats,
     values: AlignedFloats,
     scores: AlignedFloats,

@@ -2,17 +2,13 @@
 
 use super::simd::Simd;
 
-/// 2^x for x up to 127, to 2.1e-7 of its value (against f64, over all x whose result is a normal number).
+/// 2^x for x from -126 to 127, to 2.1e-7 of its value (against f64).
 ///
 /// x = k + r with |r| <= 1/2, and 2^r by a polynomial of degree 5 whose own error is 7.5e-8 (fitted to the relative
-/// error). Below -126 the result stays at 1.2e-38; NaN stays NaN.
+/// error). NaN stays NaN.
 #[inline(always)]
 pub(super) fn exp2<S: Simd>(s: S, x: S::Floats) -> S::Floats {
-    // Adding 1.5 * 2^23 leaves the nearest whole number in the low bits of the sum.
-    const SHIFT: f32 = 12_582_912.0;
-    let x = s.max(s.splat(-126.0), x);
-    let shifted = s.add(x, s.splat(SHIFT));
-    let r = s.sub(x, s.sub(shifted, s.splat(SHIFT)));
+    let (k, r) = s.whole_and_rest(x);
     let p = polynomial(
         s,
         r,
@@ -25,7 +21,13 @@ pub(super) fn exp2<S: Simd>(s: S, x: S::Floats) -> S::Floats {
             1.000_000_1,
         ],
     );
-    s.times_power_of_two(p, shifted)
+    s.times_power_of_two(p, k)
+}
+
+/// 2^x for x up to 127, as [`exp2`]; from -126 down it stays at 1.2e-38.
+#[inline(always)]
+pub(super) fn exp2_or_least<S: Simd>(s: S, x: S::Floats) -> S::Floats {
+    exp2(s, s.max(s.splat(-126.0), x)) // in this order NaN stays NaN
 }
 
 /// The share of a standard normal distribution that lies below x, to 1.3e-7 (against f64).
@@ -60,7 +62,7 @@ pub(super) fn normal_cdf<S: Simd>(s: S, x: S::Floats) -> S::Floats {
 #[inline(always)]
 pub(super) fn tanh<S: Simd>(s: S, x: S::Floats) -> S::Floats {
     let one = s.splat(1.0);
-    let e = exp2(
+    let e = exp2_or_least(
         s,
         s.mul(s.splat(2.0 * std::f32::consts::LOG2_E), s.minus_abs(x)),
     );
@@ -101,7 +103,7 @@ mod tests {
             for some in self.0.chunks_mut(LANES) {
                 let x = s.load_some(some, 0.0);
                 let y = match self.1 {
-                    Function::Exp2 => exp2(s, x),
+                    Function::Exp2 => exp2_or_least(s, x),
                     Function::NormalCdf => normal_cdf(s, x),
                     Function::Tanh => tanh(s, x),
                 };

@@ -21,6 +21,8 @@ pub(crate) mod finite;
 pub(crate) mod gemm;
 pub(crate) mod layer_norm;
 mod math;
+mod passes;
+mod pool;
 pub(crate) mod simd;
 pub(crate) mod softmax;
 mod team;
@@ -28,42 +30,56 @@ pub(crate) mod threads;
 
 pub(crate) use activation::Activation;
 pub(crate) use cpu::Cpu;
+pub(crate) use pool::Pool;
 pub(crate) use threads::Threads;
+
+use std::sync::Arc;
 
 use team::Team;
 
-/// What a model computes with: an instruction set, and threads.
+/// What a model computes with: an instruction set, threads, and the memory that its kernels need.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) cpu: Cpu,
     pub(crate) threads: Threads,
+    heads: Arc<Pool<attention::Scratch>>,
 }
 
 impl Engine {
+    /// With nothing in memory yet.
+    pub(crate) fn new(cpu: Cpu, threads: Threads) -> Self {
+        let heads = Arc::new(Pool::new(threads.count()));
+        Self {
+            cpu,
+            threads,
+            heads,
+        }
+    }
+
     /// What one pass computes with, as long as it lives.
     pub(crate) fn compute(&self) -> Compute {
         Compute {
             cpu: self.cpu,
             team: self.threads.team(),
+            heads: Arc::clone(&self.heads),
         }
     }
 }
 
-/// What a pass computes with: an instruction set, and the threads that take part in it.
+/// What a pass computes with: an instruction set, the threads that take part in it, and memory.
 #[derive(Debug)]
 pub(crate) struct Compute {
     pub(crate) cpu: Cpu,
     pub(crate) team: Team,
+    /// What attention computes a head in, one for each thread.
+    heads: Arc<Pool<attention::Scratch>>,
 }
 
 impl Compute {
     /// One thread, on the best instruction set.
     #[cfg(test)]
     pub(crate) fn serial() -> Self {
-        Self {
-            cpu: Cpu::detect(),
-            team: Team::alone(),
-        }
+        Self::new(Cpu::detect(), &Threads::default())
     }
 
     /// Several threads, on a chosen instruction set.
@@ -72,6 +88,7 @@ impl Compute {
         Self {
             cpu,
             team: threads.team(),
+            heads: Arc::new(Pool::new(threads.count())),
         }
     }
 }

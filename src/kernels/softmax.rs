@@ -24,30 +24,45 @@ impl Kernel for Softmax<'_> {
     }
 }
 
+/// The greatest number of a row; minus infinity of none.
+#[inline(always)]
+fn largest<S: Simd>(s: S, row: &[f32]) -> f32 {
+    let (blocks, rest) = row.as_chunks::<LANES>();
+    let mut max = s.load_some(rest, f32::NEG_INFINITY);
+    // Four chains: one would wait for each comparison to end.
+    let (fours, blocks) = blocks.as_chunks::<4>();
+    let mut chains = [max; 4];
+    for four in fours {
+        for (max, block) in chains.iter_mut().zip(four) {
+            *max = s.max(*max, s.load(block));
+        }
+    }
+    for block in blocks {
+        max = s.max(max, s.load(block));
+    }
+    for chain in chains {
+        max = s.max(max, chain);
+    }
+    s.largest(max)
+}
+
 /// The first half of [`softmax`] inside another kernel: exp(factor (x - max)) in place of each score x. Gives their sum,
 /// by which they are still to be divided; `factor` is not negative.
 #[inline(always)]
 pub(super) fn exponentials<S: Simd>(s: S, row: &mut [f32], factor: f32) -> f32 {
-    let lowest = s.splat(f32::NEG_INFINITY);
-    let mut max = lowest;
-    let (blocks, rest) = row.as_chunks::<LANES>();
-    for block in blocks {
-        max = s.max(max, s.load(block));
-    }
-    max = s.max(max, s.load_some(rest, f32::NEG_INFINITY));
-    let max = s.splat(s.largest(max));
+    let max = s.splat(largest(s, row));
 
     // e^x is 2 to the power of x log2(e).
     let factor = s.splat(factor * std::f32::consts::LOG2_E);
     let mut sum = s.splat(0.0);
     let (blocks, rest) = row.as_chunks_mut::<LANES>();
     for block in blocks {
-        let e = math::exp2(s, s.mul(s.sub(s.load(block), max), factor));
+        let e = math::exp2_or_least(s, s.mul(s.sub(s.load(block), max), factor));
         s.store(e, block);
         sum = s.add(sum, e);
     }
     if !rest.is_empty() {
-        let e = math::exp2(
+        let e = math::exp2_or_least(
             s,
             s.mul(s.sub(s.load_some(rest, f32::NEG_INFINITY), max), factor),
         );

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use super::passes::Pass;
+
 /// Looks at a number that is about to change before the processor is offered to others: some 20 microseconds.
 const LOOKS: u32 = 2_000;
 
@@ -20,6 +22,8 @@ const LOOKS: u32 = 2_000;
 pub(crate) struct Team {
     /// `None` where the caller is alone.
     shared: Option<Arc<Shared>>,
+    /// Dropped after the helpers are told that the pass is over.
+    _pass: Option<Pass>,
     /// A team is its caller's: two threads at once could not both begin a step.
     callers: PhantomData<Cell<()>>,
 }
@@ -73,14 +77,23 @@ impl std::fmt::Debug for Shared {
 impl Team {
     /// The caller alone.
     pub(super) fn alone() -> Self {
+        Self::of(None, None)
+    }
+
+    fn of(shared: Option<Arc<Shared>>, pass: Option<Pass>) -> Self {
         Self {
-            shared: None,
+            shared,
+            _pass: pass,
             callers: PhantomData,
         }
     }
 
-    /// The caller and `helpers` more, each of which `start` is to have run on a thread of its own, soon.
-    pub(super) fn gather(helpers: usize, mut start: impl FnMut(Box<dyn FnOnce() + Send>)) -> Self {
+    /// The caller and the helpers of a pass, each of which `start` is to have run on a thread of its own, soon.
+    pub(super) fn gather(pass: Pass, mut start: impl FnMut(Box<dyn FnOnce() + Send>)) -> Self {
+        let helpers = pass.helpers();
+        if helpers == 0 {
+            return Self::of(None, Some(pass));
+        }
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
             step: UnsafeCell::new(None),
@@ -92,10 +105,7 @@ impl Team {
             let shared = Arc::clone(&shared);
             start(Box::new(move || shared.help(helper)));
         }
-        Self {
-            shared: Some(shared),
-            callers: PhantomData,
-        }
+        Self::of(Some(shared), Some(pass))
     }
 
     /// How many members there are.

@@ -1,17 +1,17 @@
 //! How many threads a model has, and which of them help a pass.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
+use super::passes::Passes;
 use super::team::Team;
 
 /// Memory for which AWS Lambda grants one CPU, in MB.
 const LAMBDA_MEMORY_PER_CPU: usize = 1769;
 
 /// The threads of one model: none beside its callers', or a pool of its own.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Threads {
     pool: Option<Pool>,
 }
@@ -19,8 +19,7 @@ pub(crate) struct Threads {
 #[derive(Debug)]
 struct Pool {
     threads: ThreadPool,
-    /// How many of them help nobody at the moment.
-    idle: Arc<AtomicUsize>,
+    passes: Arc<Passes>,
 }
 
 impl Threads {
@@ -34,7 +33,7 @@ impl Threads {
                     .num_threads(helpers)
                     .thread_name(|index| format!("bertless-{index}"))
                     .build()?,
-                idle: Arc::new(AtomicUsize::new(helpers)),
+                passes: Arc::new(Passes::new(count)),
             }),
         };
         Ok(Self { pool })
@@ -46,22 +45,13 @@ impl Threads {
         1 + self.pool.as_ref().map_or(0, helpers)
     }
 
-    /// The caller and all threads that help nobody else; so callers at the same time share out the pool, and none
-    /// waits for another.
+    /// The caller and its share of the threads; none waits for another.
     pub(crate) fn team(&self) -> Team {
         let Some(pool) = &self.pool else {
             return Team::alone();
         };
-        match pool.idle.swap(0, Ordering::AcqRel) {
-            0 => Team::alone(),
-            helpers => Team::gather(helpers, |help| {
-                let idle = Arc::clone(&pool.idle);
-                pool.threads.spawn(move || {
-                    help();
-                    idle.fetch_add(1, Ordering::AcqRel);
-                });
-            }),
-        }
+        let pass = Passes::begin(&pool.passes);
+        Team::gather(pass, |help| pool.threads.spawn(help))
     }
 }
 
@@ -84,6 +74,7 @@ fn lambda_grant(memory: &str) -> Option<usize> {
 mod tests {
     use super::*;
     use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn every_task_runs_once_at_any_count() {
@@ -126,9 +117,7 @@ mod tests {
         let first = threads.team();
         assert_eq!((first.count(), threads.team().count()), (4, 1));
         drop(first);
-        while threads.team().count() == 1 {
-            std::thread::yield_now();
-        }
+        assert_eq!(threads.team().count(), 4);
     }
 
     #[test]

@@ -136,7 +136,7 @@ fn engine(options: &ModelOptions) -> Result<Engine> {
         threads: count,
         source,
     })?;
-    Ok(Engine { cpu, threads })
+    Ok(Engine::new(cpu, threads))
 }
 
 #[cfg(feature = "mmap")]

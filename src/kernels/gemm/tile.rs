@@ -23,57 +23,79 @@ pub(super) struct Place {
 /// One step of k loads P vectors of weights, spreads each row's activation over a vector, and does R x P fused
 /// products: 26 of them for 13 rows by 2 panels, which AVX-512 starts at two a cycle.
 pub(super) struct Tile<'a, const R: usize, const P: usize> {
-    pub(super) product: &'a Product<'a>,
-    pub(super) place: Place,
+    product: &'a Product<'a>,
+    place: Place,
 }
 
 impl<const R: usize, const P: usize> Kernel for Tile<'_, R, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { product, place } = self;
-        let sums: [[S::Floats; P]; R] = self.sums(s);
-        let identity = product.epilogue.activation == Activation::Identity;
-        let residual = product.epilogue.residual.filter(|_| identity);
-        let mut bias = [s.splat(0.0); P];
-        if let Some(all) = product.epilogue.bias {
-            let of_tile = &all[place.panel * PANEL..][..place.width];
-            for (bias, of_panel) in bias.iter_mut().zip(of_tile.chunks(LANES)) {
-                *bias = s.load_some(of_panel, 0.0);
-            }
-        }
-        for (index, sums) in sums.iter().enumerate() {
-            let start = place.start(product, index);
-            // SAFETY: see `Product::run`, whose caller gave it these rows and columns; the piece is dropped at once.
-            #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-            let out = unsafe { product.out.piece(start, place.width) };
-            let residual = residual.map(|all| &all[start..][..place.width]);
-            // Nearly always all columns are stored: arrays of known length, so that nothing is left to look at.
-            if let Some(out) = out.as_chunks_mut::<LANES>().0.first_chunk_mut::<P>() {
-                let residual = residual.and_then(|all| all.as_chunks().0.first_chunk::<P>());
-                for at in 0..P {
-                    let mut sum = s.add(sums[at], bias[at]);
-                    if let Some(residual) = residual {
-                        sum = s.add(sum, s.load(&residual[at]));
+    fn run<S: Simd>(mut self, s: S) {
+        let sums = self.sums(s);
+        let epilogue = &self.product.epilogue;
+        let identity = epilogue.activation == Activation::Identity;
+        let residual = epilogue.residual.filter(|_| identity);
+        // Nearly always all columns are stored: each case is a loop so short that it is unrolled, and sums go from
+        // registers to where they belong.
+        match residual {
+            _ if self.place.width < P * LANES => self.store_some(s, &sums, residual),
+            None => {
+                for (index, sums) in sums.iter().enumerate() {
+                    let out = self.out(index).as_chunks_mut().0;
+                    for at in 0..P {
+                        s.store(sums[at], &mut out[at]);
                     }
-                    s.store(sum, &mut out[at]);
                 }
-            } else {
-                for (at, out) in out.chunks_mut(LANES).enumerate().take(P) {
-                    let mut sum = s.add(sums[at], bias[at]);
-                    if let Some(residual) = residual {
-                        let residual = &residual[at * LANES..][..out.len()];
-                        sum = s.add(sum, s.load_some(residual, 0.0));
+            }
+            Some(residual) => {
+                for (index, sums) in sums.iter().enumerate() {
+                    let start = self.place.start(self.product, index);
+                    let residual = residual[start..][..P * LANES].as_chunks().0;
+                    let out = self.out(index).as_chunks_mut().0;
+                    for at in 0..P {
+                        s.store(s.add(sums[at], s.load(&residual[at])), &mut out[at]);
                     }
-                    s.store_some(sum, out);
                 }
             }
         }
     }
 }
 
-impl<const R: usize, const P: usize> Tile<'_, R, P> {
+impl<'a, const R: usize, const P: usize> Tile<'a, R, P> {
+    /// # Safety
+    /// As long as it lives, nobody else may hold a piece of the product's output in this tile's rows and columns.
+    #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+    #[inline(always)]
+    pub(super) unsafe fn new(product: &'a Product<'a>, place: Place) -> Self {
+        Self { product, place }
+    }
+
+    /// Where a row of the tile is stored.
+    #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+    #[inline(always)]
+    fn out(&mut self, index: usize) -> &mut [f32] {
+        let start = self.place.start(self.product, index);
+        // SAFETY: the rows and columns are this tile's by the promise to `new`, and `&mut self` keeps one piece at a time.
+        unsafe { self.product.out.piece(start, self.place.width) }
+    }
+
+    /// Stores fewer columns than the tile has.
+    #[inline(always)]
+    fn store_some<S: Simd>(&mut self, s: S, sums: &[[S::Floats; P]; R], residual: Option<&[f32]>) {
+        for (index, sums) in sums.iter().enumerate() {
+            let start = self.place.start(self.product, index);
+            for (at, out) in self.out(index).chunks_mut(LANES).enumerate().take(P) {
+                let mut sum = sums[at];
+                if let Some(all) = residual {
+                    let residual = &all[start + at * LANES..][..out.len()];
+                    sum = s.add(sum, s.load_some(residual, 0.0));
+                }
+                s.store_some(sum, out);
+            }
+        }
+    }
+
     #[inline(always)]
     fn sums<S: Simd>(&self, s: S) -> [[S::Floats; P]; R] {
         let Self { product, place } = self;
@@ -98,7 +120,14 @@ impl<const R: usize, const P: usize> Tile<'_, R, P> {
         };
         let next = next.cast::<f32>().wrapping_add(turn * P * k * stride);
 
-        let mut sums = [[s.splat(0.0); P]; R];
+        let mut bias = [s.splat(0.0); P];
+        if let Some(all) = product.epilogue.bias {
+            let of_tile = &all[place.panel * PANEL..][..place.width];
+            for (bias, of_panel) in bias.iter_mut().zip(of_tile.chunks(LANES)) {
+                *bias = s.load_some(of_panel, 0.0);
+            }
+        }
+        let mut sums = [bias; R];
         for step in 0..k {
             let mut weights = [s.splat(0.0); P];
             for (index, weights) in weights.iter_mut().enumerate() {
@@ -128,9 +157,9 @@ impl Place {
 ///
 /// Apart from [`Tile`], whose registers are full, and so compiled once and not for every shape.
 pub(super) struct Finish<'a> {
-    pub(super) product: &'a Product<'a>,
-    pub(super) place: Place,
-    pub(super) height: usize,
+    product: &'a Product<'a>,
+    place: Place,
+    height: usize,
 }
 
 impl Kernel for Finish<'_> {
@@ -150,7 +179,21 @@ impl Kernel for Finish<'_> {
     }
 }
 
-impl Finish<'_> {
+impl<'a> Finish<'a> {
+    /// For a tile of so many rows.
+    ///
+    /// # Safety
+    /// As [`Tile::new`].
+    #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+    #[inline(always)]
+    pub(super) unsafe fn new(product: &'a Product<'a>, place: Place, height: usize) -> Self {
+        Self {
+            product,
+            place,
+            height,
+        }
+    }
+
     // The function is a value and no closure: a closure of two calls is not inlined, and then it is compiled for the
     // oldest processor.
     #[inline(always)]
@@ -158,7 +201,7 @@ impl Finish<'_> {
         let Self { product, place, .. } = self;
         for row in 0..self.height {
             let start = place.start(product, row);
-            // SAFETY: as in `Tile`.
+            // SAFETY: the rows and columns are this tile's by the promise to `new`; one row is held at a time.
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
             let out = unsafe { product.out.piece(start, place.width) };
             let residual = product

@@ -115,12 +115,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn times_power_of_two(self, x: Self::Floats, shifted: Self::Floats) -> Self::Floats {
+    fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats {
         let mut out = x;
         for half in 0..2 {
             out[half] = with!(_mm256_castsi256_ps(_mm256_add_epi32(
                 _mm256_castps_si256(x[half]),
-                _mm256_slli_epi32::<23>(_mm256_castps_si256(shifted[half])),
+                _mm256_slli_epi32::<23>(_mm256_castps_si256(k[half])),
             )));
         }
         out

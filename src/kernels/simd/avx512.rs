@@ -120,12 +120,17 @@ impl Simd for Avx512 {
         ))
     }
 
+    // Two instructions instead of three: the rest comes at once.
     #[inline(always)]
-    fn times_power_of_two(self, x: __m512, shifted: __m512) -> __m512 {
-        with!(_mm512_castsi512_ps(_mm512_add_epi32(
-            _mm512_castps_si512(x),
-            _mm512_slli_epi32::<23>(_mm512_castps_si512(shifted)),
-        )))
+    fn whole_and_rest(self, x: __m512) -> (__m512, __m512) {
+        // To nearest, no binary place kept, no exception raised.
+        let rest = with!(_mm512_reduce_ps::<0b0000_1000>(x));
+        (self.sub(x, rest), rest)
+    }
+
+    #[inline(always)]
+    fn times_power_of_two(self, x: __m512, k: __m512) -> __m512 {
+        with!(_mm512_scalef_ps(x, k))
     }
 
     #[inline(always)]

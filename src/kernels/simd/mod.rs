@@ -68,8 +68,16 @@ pub(crate) trait Simd: Copy {
     fn minus_abs(self, x: Self::Floats) -> Self::Floats;
     /// `minus` in the lanes where `of` has a minus sign, `plus` in the others.
     fn by_sign(self, of: Self::Floats, minus: Self::Floats, plus: Self::Floats) -> Self::Floats;
-    /// `x * 2^k`, where the low bits of `shifted` hold k as `1.5 * 2^23 + k` has them, and the result is normal.
-    fn times_power_of_two(self, x: Self::Floats, shifted: Self::Floats) -> Self::Floats;
+    /// The whole number nearest to `x`, in the form that `times_power_of_two` takes, and what is left of `x`.
+    #[inline(always)]
+    fn whole_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
+        // Adding this leaves the nearest whole number in the low bits of the sum.
+        let shift = self.splat(12_582_912.0); // 1.5 * 2^23
+        let shifted = self.add(x, shift);
+        (shifted, self.sub(x, self.sub(shifted, shift)))
+    }
+    /// `x * 2^k` for a whole number k of `whole_and_rest`, as long as x and the result are normal numbers.
+    fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats;
     /// The sum of all lanes: lane i and lane i + 8, then i + 4, i + 2, i + 1.
     fn sum(self, x: Self::Floats) -> f32;
     /// The greatest lane; which, if one is NaN, is not said.
@@ -142,7 +150,8 @@ mod tests {
                 s.max(a, b),
                 s.minus_abs(a),
                 s.by_sign(a, b, s.splat(2.0)),
-                s.times_power_of_two(b, s.splat(12_582_912.0 - 3.0)),
+                s.times_power_of_two(b, s.whole_and_rest(s.splat(-3.25)).0),
+                s.whole_and_rest(s.splat(-3.25)).1,
                 s.splat(s.sum(a)),
                 s.splat(s.largest(a)),
                 s.load_some(&A[..5], 7.0),
@@ -176,6 +185,7 @@ mod tests {
             by(|a, _| -a.abs()),
             by(|a, b| if a.is_sign_negative() { b } else { 2.0 }),
             by(|_, b| b / 8.0),
+            [-0.25; LANES],
             [A.iter().sum(); LANES],
             [15.0; LANES],
         ];

@@ -114,10 +114,10 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn times_power_of_two(self, x: Self::Floats, shifted: Self::Floats) -> Self::Floats {
+    fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats {
         each!(i => vreinterpretq_f32_s32(vaddq_s32(
             vreinterpretq_s32_f32(x[i]),
-            vshlq_n_s32::<23>(vreinterpretq_s32_f32(shifted[i])),
+            vshlq_n_s32::<23>(vreinterpretq_s32_f32(k[i])),
         )))
     }
 

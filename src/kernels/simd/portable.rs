@@ -93,8 +93,8 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn times_power_of_two(self, x: Self::Floats, shifted: Self::Floats) -> Self::Floats {
-        map(x, shifted, |x, k| {
+    fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats {
+        map(x, k, |x, k| {
             f32::from_bits(x.to_bits().wrapping_add(k.to_bits() << 23))
         })
     }

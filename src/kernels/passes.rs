@@ -1,0 +1,106 @@
+//! How the helpers of a pool are shared out among passes that run at the same time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The passes of one pool.
+#[derive(Debug)]
+pub(super) struct Passes {
+    /// Threads that the machine is to be kept busy with, a caller's counted.
+    threads: usize,
+    now: Mutex<Now>,
+}
+
+#[derive(Debug, Default)]
+struct Now {
+    /// Passes that run, each on its caller's thread,
+    running: usize,
+    /// and how many helpers they have together.
+    lent: usize,
+}
+
+impl Passes {
+    pub(super) fn new(threads: usize) -> Self {
+        Self {
+            threads,
+            now: Mutex::default(),
+        }
+    }
+
+    /// Begins a pass, which gets as many helpers as are its share and free.
+    ///
+    /// Every caller brings a thread. What is left of `threads` is shared out evenly: a single caller has all helpers, and
+    /// of callers as many as threads each works alone, which is what keeps every thread busy with the least waiting. A
+    /// pass keeps what it has to its end, so a change in the number of callers shows with the passes that follow.
+    pub(super) fn begin(passes: &Arc<Self>) -> Pass {
+        let mut now = passes.now();
+        now.running += 1;
+        let share = passes.threads.saturating_sub(now.running) / now.running;
+        let free = passes.threads.saturating_sub(1 + now.lent);
+        let helpers = share.min(free);
+        now.lent += helpers;
+        drop(now);
+        Pass {
+            passes: Arc::clone(passes),
+            helpers,
+        }
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A pass that runs; dropped, its helpers are free for the next.
+#[derive(Debug)]
+pub(super) struct Pass {
+    passes: Arc<Passes>,
+    helpers: usize,
+}
+
+impl Pass {
+    /// How many helpers it has.
+    pub(super) fn helpers(&self) -> usize {
+        self.helpers
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut now = self.passes.now();
+        now.running -= 1;
+        now.lent -= self.helpers;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_at_once_share_the_helpers() {
+        let passes = Arc::new(Passes::new(4));
+        let first = Passes::begin(&passes);
+        let second = Passes::begin(&passes);
+        assert_eq!((first.helpers(), second.helpers()), (3, 0));
+        // The first caller's next pass finds another one running: each has a helper from then on.
+        drop(first);
+        let first = Passes::begin(&passes);
+        drop(second);
+        let second = Passes::begin(&passes);
+        assert_eq!((first.helpers(), second.helpers()), (1, 1));
+        let third = Passes::begin(&passes);
+        assert_eq!(third.helpers(), 0);
+        drop((first, second, third));
+        assert_eq!(Passes::begin(&passes).helpers(), 3);
+    }
+
+    #[test]
+    fn two_callers_of_two_threads_work_alone() {
+        let passes = Arc::new(Passes::new(2));
+        let first = Passes::begin(&passes);
+        for _ in 0..3 {
+            assert_eq!(Passes::begin(&passes).helpers(), 0);
+        }
+        drop(first);
+    }
+}

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bertless::{
-    AnswerOptions, Classifier, Embedder, Error, Files, Model, ModelOptions, Thresholds, Tokenizer,
-    Truncation,
+    AnswerOptions, Classifier, Embedder, Error, Files, Input, Model, ModelOptions, Thresholds,
+    Tokenizer, Truncation,
 };
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -445,6 +445,28 @@ fn non_finite_weights_and_outputs() {
         model.encode("good film"),
         Err(Error::NonFinite { .. })
     ));
+    assert!(matches!(
+        model.hidden_states("good film"),
+        Err(Error::NonFinite { .. })
+    ));
+    assert!(matches!(
+        model.logits("good film"),
+        Err(Error::NonFinite { .. })
+    ));
+}
+
+#[test]
+fn the_question_without_an_answer_is_named() {
+    let model = Model::load(folder("bert-question")).unwrap();
+    for unfit in [Input::Pair("who?", ""), Input::Text("who?")] {
+        let error = model
+            .predict_batch(&[Input::Pair("who?", "me"), unfit])
+            .unwrap_err();
+        assert!(
+            matches!(&error, Error::Input { reason } if reason.starts_with("input 1:")),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bertless::{Model, ModelOptions};
+use bertless::{AnswerOptions, Model, ModelOptions, ZeroShotOptions};
 
 const TEXTS: [&str; 7] = [
     "a good film",
@@ -52,6 +52,62 @@ fn answers_do_not_depend_on_company_order_or_threads() {
             );
         }
     }
+}
+
+fn fixture(name: &str) -> std::path::PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("fixtures/models").join(name)
+}
+
+/// Windows are computed together with those of the same question and of others.
+#[test]
+fn questions_do_not_see_each_other() {
+    let long = TEXTS.join(" ").repeat(8);
+    let contexts = [TEXTS[4], &long, TEXTS[2]];
+    let pairs: Vec<(&str, &str)> = (0..90)
+        .map(|index| (TEXTS[index % TEXTS.len()], contexts[index % contexts.len()]))
+        .collect();
+    let answers = AnswerOptions {
+        top_k: 3,
+        max_window: 36,
+        ..AnswerOptions::default()
+    };
+    for threads in [1, 3] {
+        let options = ModelOptions::new()
+            .threads(threads)
+            .answers(answers.clone());
+        let model = Model::load_with(fixture("bert-question"), options).unwrap();
+        let alone: Vec<_> = pairs[..21]
+            .iter()
+            .map(|&pair| model.predict(pair).unwrap())
+            .collect();
+        let together = model.predict_batch(&pairs).unwrap();
+        assert!(together.chunks(21).all(|some| some == &alone[..some.len()]));
+    }
+}
+
+/// Each label's score by itself is the one that it gets among many.
+#[test]
+fn labels_do_not_see_each_other() {
+    let model = Model::load(fixture("bert-nli")).unwrap();
+    let options = ZeroShotOptions {
+        multi_label: true,
+        ..ZeroShotOptions::default()
+    };
+    let labels: Vec<String> = (0..60).map(|index| format!("film {index}")).collect();
+    let together = model.zero_shot(TEXTS[2], &labels, &options).unwrap();
+    assert_eq!(together.scores.len(), labels.len());
+    let mut tokens = 0;
+    for score in &together.scores {
+        let alone = model
+            .zero_shot(TEXTS[2], &[&score.label], &options)
+            .unwrap();
+        assert_eq!(alone.scores[0], *score);
+        tokens += alone.n_tokens;
+    }
+    assert_eq!(together.n_tokens, tokens);
+    // More than are computed together.
+    assert!(tokens > 1024);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! The level is chosen once a process, so this test runs itself again with `BERTLESS_CPU` set.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -30,7 +31,7 @@ fn embeddings() -> Vec<f32> {
 }
 
 /// What another process says: its numbers, or why it has none.
-fn on(level: &str) -> Result<Vec<f32>, String> {
+fn on(level: impl AsRef<OsStr>) -> Result<Vec<f32>, String> {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "prints_embeddings", "--ignored", "--nocapture"])
         .env("BERTLESS_CPU", level)
@@ -90,4 +91,13 @@ fn levels_agree() {
 fn an_unknown_level_is_an_error() {
     let why = on("mmx").unwrap_err();
     assert!(why.contains("mmx") && why.contains(NOT_HERE), "{why}");
+}
+
+/// A name that is no text is not the same as no name.
+#[cfg(unix)]
+#[test]
+fn a_level_that_is_not_unicode_is_an_error() {
+    use std::os::unix::ffi::OsStrExt;
+    let why = on(OsStr::from_bytes(b"portable\xff")).unwrap_err();
+    assert!(why.contains("xFF") && why.contains(NOT_HERE), "{why}");
 }

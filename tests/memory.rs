@@ -1,11 +1,19 @@
 //! Memory does not grow with the number of calls.
 //!
-//! A file of its own, so that no other test's memory is in the figures.
+//! A file of its own, whose tests run one at a time, so that no other test's memory is in the figures.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bertless::{Model, ModelOptions};
+use bertless::{Files, Model, ModelOptions};
+use serde_json::{Value, json};
+
+/// Held by the test that runs.
+fn alone() -> MutexGuard<'static, ()> {
+    static RUNNING: Mutex<()> = Mutex::new(());
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Memory of this process that is in use now, in KB.
 fn resident() -> usize {
@@ -22,6 +30,7 @@ fn texts() -> Vec<String> {
 
 #[test]
 fn a_hundred_thousand_calls_of_mixed_lengths() {
+    let _alone = alone();
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/bert-classify");
     let texts = texts();
     for (threads, calls) in [(1, 100_000), (2, 20_000)] {
@@ -43,6 +52,7 @@ fn a_hundred_thousand_calls_of_mixed_lengths() {
 /// The rows of words are read from the open file: each call, and nothing is kept of them.
 #[test]
 fn opening_again_and_again() {
+    let _alone = alone();
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/sentence-mean");
     let open = || {
         let model = Model::load_with(&dir, ModelOptions::new().threads(2)).unwrap();
@@ -55,6 +65,55 @@ fn opening_again_and_again() {
     let grown = resident().saturating_sub(before);
     println!("500 models: {before} KB and {grown} more");
     assert!(grown < 8192, "{grown} KB");
-    // The other test has a file open at times.
-    assert!(files() <= open_files + 3);
+    assert_eq!(files(), open_files);
+}
+
+/// The weights of a fixture, behind so many numbers of another head.
+fn with_another_head(weights: &[u8], numbers: usize) -> Vec<u8> {
+    let header = 8 + u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
+    let mut tensors: Value = serde_json::from_slice(&weights[8..header]).unwrap();
+    for tensor in tensors.as_object_mut().unwrap().values_mut() {
+        let offsets = tensor.get_mut("data_offsets").and_then(Value::as_array_mut);
+        for offset in offsets.into_iter().flatten() {
+            *offset = json!(offset.as_u64().unwrap() as usize + 4 * numbers);
+        }
+    }
+    let offsets = [0, 4 * numbers];
+    tensors["cls.other"] = json!({"dtype": "F32", "shape": [numbers], "data_offsets": offsets});
+    let json = serde_json::to_vec(&tensors).unwrap();
+    let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(json);
+    bytes.extend(std::iter::repeat_n(0x11, 4 * numbers));
+    bytes.extend(&weights[header..]);
+    bytes
+}
+
+/// Of bytes that are the model's alone, only the words stay.
+#[test]
+fn weights_in_memory_are_not_kept_beside_packed_ones() {
+    let _alone = alone();
+    const MEGABYTES: usize = 100;
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/bert-classify");
+    let read = |file: &str| std::fs::read(dir.join(file)).unwrap();
+    let files = ["config.json", "vocab.txt", "tokenizer_config.json"]
+        .into_iter()
+        .fold(Files::new(), |files, file| files.with(file, read(file)));
+    let before = resident();
+    let weights = with_another_head(&read("model.safetensors"), MEGABYTES << 18);
+    let files = files.with("model.safetensors", weights);
+    let held = resident().saturating_sub(before);
+    assert!(held > MEGABYTES << 10, "{held} KB");
+
+    let clone = files.clone();
+    let options = ModelOptions::new().threads(1);
+    let text = "a good film";
+    let answer = Model::load(&dir).unwrap().predict(text).unwrap();
+    let model = Model::from_parts_with(clone, options.clone()).unwrap();
+    assert_eq!(model.predict(text).unwrap(), answer);
+    drop(model);
+    let model = Model::from_parts_with(files, options).unwrap();
+    let kept = resident().saturating_sub(before);
+    println!("{held} KB of weights, {kept} KB of a model");
+    assert!(kept < MEGABYTES << 9, "{kept} KB");
+    assert_eq!(model.predict(text).unwrap(), answer);
 }

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use bertless::{Encoding, Model, ModelOptions};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -114,8 +114,20 @@ fn load(
     if let Some(threads) = common.threads {
         options = options.threads(threads);
     }
+    // Known ahead of the weights, a length that there are no positions for is refused before they are read. A limit must
+    // not cut the first text, which has fewer tokens than bytes and special tokens.
+    let longest = arguments.tokens.iter().copied().max().unwrap_or_default();
+    if longest > FIRST_TEXT.len() + 2 {
+        options = options.max_length(longest);
+    }
     let opening = Instant::now();
-    let model = Model::load_with(&arguments.model, options)?;
+    let model = Model::load_with(&arguments.model, options).map_err(|error| match error {
+        bertless::Error::Option {
+            name: "max_length",
+            reason,
+        } => anyhow!("--tokens {longest}: {reason}"),
+        other => other.into(),
+    })?;
     let load = opening.elapsed();
     model.encode(FIRST_TEXT)?;
     let start = Start {

@@ -4,7 +4,7 @@ use crate::batch::Batch;
 use crate::config::{EncoderConfig, Family};
 use crate::error::Result;
 use crate::kernels::Compute;
-use crate::layers::{Linear, Norm, Residence, Scratch, Table};
+use crate::layers::{Linear, Norm, Residence, Scratch, Table, Words};
 use crate::weights::Weights;
 
 /// MPNet's padding id, which its positions skip; fixed in the reference implementation, whatever config.json says.
@@ -15,7 +15,7 @@ const TORCH_EPS: f32 = 1e-5;
 /// The embedding tables and what follows them.
 #[derive(Debug)]
 pub(super) struct Embeddings {
-    words: Table,
+    words: Words,
     positions: Table,
     types: Option<Table>,
     norm: Norm,
@@ -70,14 +70,12 @@ impl Embeddings {
                 "token_type_embeddings.weight",
                 "the table of token types",
                 (rows, width),
-                Residence::Loaded,
             )?),
         };
         Ok(Self {
-            words: Table::load(
+            words: Words::load(
                 weights,
                 "word_embeddings.weight",
-                "the table of words",
                 (config.vocab_size, narrow),
                 words,
             )?,
@@ -86,7 +84,6 @@ impl Embeddings {
                 "position_embeddings.weight",
                 "the table of positions",
                 (config.positions, width),
-                Residence::Loaded,
             )?,
             types,
             norm: Norm::load(weights, "LayerNorm", width, eps)?,
@@ -96,8 +93,12 @@ impl Embeddings {
         })
     }
 
-    pub(super) fn words(&self) -> &Table {
+    pub(super) fn words(&self) -> &Words {
         &self.words
+    }
+
+    pub(super) fn words_mut(&mut self) -> &mut Words {
+        &mut self.words
     }
 
     /// The first rows of a batch, in `scratch.rows`.

@@ -9,7 +9,7 @@ use crate::batch::Batch;
 use crate::config::{EncoderConfig, Family};
 use crate::error::Result;
 use crate::kernels::Compute;
-use crate::layers::{Residence, Scratch, Table};
+use crate::layers::{Residence, Scratch, Words};
 use crate::weights::Weights;
 use embeddings::Embeddings;
 use mobile::MobileLayer;
@@ -68,8 +68,14 @@ impl Encoder {
     }
 
     /// The word-embedding table, which a tied decoder uses again.
-    pub(crate) fn words(&self) -> &Table {
+    pub(crate) fn words(&self) -> &Words {
         self.embeddings.words()
+    }
+
+    /// To be called when everything is loaded: gives back the memory of a checkpoint, but for the words that are read in
+    /// place, if nobody else holds it.
+    pub(crate) fn release_checkpoint(&mut self) {
+        self.embeddings.words_mut().keep_alone();
     }
 
     /// The rows of a batch, (tokens, hidden), in `scratch.rows`.

@@ -2,7 +2,7 @@
 
 use super::simd::Simd;
 
-/// 2^x for x from -126 to 127, to 2.1e-7 of its value (against f64).
+/// 2^x for x from -126 to 127, to 2.5e-7 of its value (against f64; 2.3e-7 where the level fuses products and sums).
 ///
 /// x = k + r with |r| <= 1/2, and 2^r by a polynomial of degree 5 whose own error is 7.5e-8 (fitted to the relative
 /// error). NaN stays NaN.
@@ -56,7 +56,7 @@ pub(super) fn normal_cdf<S: Simd>(s: S, x: S::Floats) -> S::Floats {
     s.by_sign(x, tail, s.sub(s.splat(1.0), tail))
 }
 
-/// The hyperbolic tangent, to 2.4e-7 (against f64).
+/// The hyperbolic tangent, to 1.5e-7 (against f64).
 ///
 /// (1 - e) / (1 + e) with e = exp(-2|x|), so that nothing overflows.
 #[inline(always)]
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn normal_cdf_is_as_exact_as_documented() {
         let error = worst(-5.5..=5.5, Function::NormalCdf, normal_cdf_oracle, absolute);
-        assert!(error < 1.5e-7, "{error:e}");
+        assert!(error < 1.3e-7, "{error:e}");
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn tanh_is_as_exact_as_documented_and_odd() {
         let error = worst(-12.0..=12.0, Function::Tanh, f64::tanh, absolute);
-        assert!(error < 2.4e-7, "{error:e}");
+        assert!(error < 1.5e-7, "{error:e}");
         let mut pair = [0.7, -0.7];
         Cpu::detect().run(Map(&mut pair, Function::Tanh));
         assert_eq!(pair[0], -pair[1]);

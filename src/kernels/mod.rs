@@ -17,6 +17,7 @@ pub(crate) mod arena;
 pub(crate) mod attention;
 pub(crate) mod cpu;
 mod disjoint;
+pub(crate) mod finite;
 pub(crate) mod gemm;
 pub(crate) mod layer_norm;
 mod math;

@@ -1,15 +1,15 @@
-//! Questions of more than one text: embeddings and their likeness, ranking, labels nobody trained, answers.
+//! Questions of more than one text: embeddings and their likeness, ranking, labels nobody trained.
 
 use ndarray::Array2;
 use serde::Serialize;
 
 use super::Model;
+use super::pass::gathered;
 use crate::batch::{Encoding, Input};
 use crate::config::Task;
 use crate::error::{Error, Result};
-use crate::tasks::answering::{self, Window};
 use crate::tasks::heads::Head;
-use crate::tasks::{Answer, Classification, Prediction, Similarity, ZeroShotOptions, zero_shot};
+use crate::tasks::{Classification, Prediction, Similarity, ZeroShotOptions, zero_shot};
 use crate::tokenizer::{Truncation, TruncationStrategy};
 
 /// Names of prompts for what is searched with, and for what is searched in, as sentence-transformers looks for them.
@@ -119,14 +119,16 @@ impl Model {
             ..Truncation::to(self.max_length)
         };
         let (mut logits, mut n_tokens, mut truncated) = (Vec::new(), 0, false);
-        for label in &labels {
+        let read = |label: &&str| {
             let hypothesis = options.hypothesis(label)?;
-            let encoding = self
-                .tokenizer
-                .encode((text, hypothesis.as_str()), Some(&truncation))?;
-            n_tokens += encoding.len();
-            truncated |= encoding.truncated;
-            logits.extend(self.forward([&encoding], |compute, batch, rows| {
+            let pair = (text, hypothesis.as_str());
+            self.tokenizer.encode(pair, Some(&truncation))
+        };
+        for encodings in gathered(labels.iter().map(read), Encoding::len) {
+            let encodings = encodings?;
+            n_tokens += encodings.iter().map(Encoding::len).sum::<usize>();
+            truncated |= encodings.iter().any(|encoding| encoding.truncated);
+            logits.extend(self.forward(&encodings, |compute, batch, rows| {
                 Ok(head.forward(compute, rows, &batch.starts))
             })?);
         }
@@ -136,60 +138,6 @@ impl Model {
         answer.n_tokens = n_tokens;
         answer.truncated = truncated;
         Ok(answer)
-    }
-
-    /// The span of `context` that answers `question`.
-    ///
-    /// # Errors
-    /// `WrongTask` for other models; `Input` if the context has no word, `Option` if the question leaves no room for it.
-    pub fn answer(&self, question: &str, context: &str) -> Result<Answer> {
-        if self.task() != Task::QuestionAnswering {
-            return Err(self.wrong_task("question answering"));
-        }
-        self.answer_pair(Input::Pair(question, context))
-    }
-
-    pub(super) fn answer_pair(&self, input: Input<'_>) -> Result<Answer> {
-        let Input::Pair(question, context) = input else {
-            return Err(Error::Input {
-                reason: "question answering takes a pair: a question and a context".to_owned(),
-            });
-        };
-        let mut options = self.options.answers.clone();
-        options.top_k = self.options.top_k.unwrap_or(options.top_k);
-        let question = self.tokenizer.encode(question, None)?.len();
-        let taken =
-            question + self.tokenizer.special_tokens(true) - self.tokenizer.special_tokens(false);
-        let (max_length, stride) = options.windows(self.max_length, taken);
-        let truncation = Truncation {
-            max_length,
-            strategy: TruncationStrategy::OnlySecond,
-            stride,
-        };
-        let encodings = self.tokenizer.encode_windows(input, &truncation)?;
-        let logits: Vec<Vec<f32>> = encodings
-            .iter()
-            .map(|encoding| self.token_logits([encoding]))
-            .collect::<Result<_>>()?;
-        let windows = encodings.iter().zip(&logits);
-        let windows: Vec<Window<'_>> = windows
-            .map(|(encoding, logits)| Window { encoding, logits })
-            .collect();
-        let (answers, no_answer_score) = answering::decode(&windows, context, &options)?;
-        let best = answers.first().cloned().ok_or_else(|| Error::Input {
-            reason: "there is no word in the context that could be an answer".to_owned(),
-        })?;
-        Ok(Answer {
-            answer: best.answer,
-            score: best.score,
-            start: best.start,
-            end: best.end,
-            bytes: best.bytes,
-            no_answer_score,
-            answers,
-            n_tokens: encodings.iter().map(Encoding::len).sum(),
-            truncated: false,
-        })
     }
 
     fn compare<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Vec<f32>> {

@@ -41,10 +41,13 @@ impl Model {
 
     /// Opens a model whose files are in memory.
     ///
+    /// Of weights in bytes that are owned, and that no clone of `files` holds as well, only the table of words stays when
+    /// the model is there; until then they are beside the packed ones. Borrowed bytes stay as they are.
+    ///
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_parts(files: Files) -> Result<Self> {
-        Self::open(&files, ModelOptions::default())
+        Self::from_parts_with(files, ModelOptions::default())
     }
 
     /// Opens a model whose files are in memory, with options.
@@ -52,7 +55,10 @@ impl Model {
     /// # Errors
     /// As [`load_with`](Self::load_with).
     pub fn from_parts_with(files: Files, options: ModelOptions) -> Result<Self> {
-        Self::open(&files, options)
+        let mut model = Self::open(&files, options)?;
+        drop(files);
+        model.encoder.release_checkpoint();
+        Ok(model)
     }
 
     fn open(files: &Files, options: ModelOptions) -> Result<Self> {
@@ -113,15 +119,18 @@ fn engine(options: &ModelOptions) -> Result<Engine> {
         Some(count) => count,
         None => threads::granted(),
     };
-    let cpu = match std::env::var(FORCED_CPU) {
-        Err(_) => Cpu::detect(),
-        Ok(name) => Cpu::from_name(&name).ok_or_else(|| Error::Option {
-            name: FORCED_CPU,
-            reason: format!(
-                "{name:?} is not an instruction set of this processor (known are {})",
-                cpu::NAMES.join(", ")
-            ),
-        })?,
+    let cpu = match std::env::var_os(FORCED_CPU) {
+        None => Cpu::detect(),
+        Some(name) => name
+            .to_str()
+            .and_then(Cpu::from_name)
+            .ok_or_else(|| Error::Option {
+                name: FORCED_CPU,
+                reason: format!(
+                    "{name:?} is not an instruction set of this processor (known are {})",
+                    cpu::NAMES.join(", ")
+                ),
+            })?,
     };
     let threads = Threads::new(count).map_err(|source| Error::Threads {
         threads: count,

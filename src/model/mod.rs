@@ -1,5 +1,6 @@
 //! The roof: text goes in, an answer comes out. The only place that knows text, encoder and task at once.
 
+mod answer;
 mod ask;
 mod doors;
 mod load;
@@ -130,15 +131,13 @@ impl Model {
     where
         &'a I: Into<Input<'a>>,
     {
+        if self.config.head.task == Task::QuestionAnswering {
+            let answers = self.answer_pairs(inputs.iter().map(Into::into))?;
+            return Ok(answers.into_iter().map(Prediction::Answer).collect());
+        }
         let mut predictions = Vec::with_capacity(inputs.len());
         self.in_chunks(inputs, self.own_prompt(), |chunk| {
-            if self.config.head.task == Task::QuestionAnswering {
-                for (input, _) in chunk {
-                    predictions.push(Prediction::Answer(self.answer_pair(*input)?));
-                }
-            } else {
-                predictions.extend(self.predict_chunk(chunk)?);
-            }
+            predictions.extend(self.predict_chunk(chunk)?);
             Ok(())
         })?;
         Ok(predictions)

@@ -55,18 +55,15 @@ impl Model {
         }
         let hidden = self.encoder.hidden();
         let mut states = Vec::with_capacity(encodings.len());
-        let mut rest = encodings;
-        while !rest.is_empty() {
-            let (chunk, more) = rest.split_at(fitting(rest));
-            rest = more;
-            let rows = self.forward(chunk, |_, _, rows| Ok(rows.to_vec()))?;
-            finite("a hidden state", &rows)?;
-            let mut rows = rows.as_slice();
-            for encoding in chunk {
-                let own;
-                (own, rows) = rows.split_at(encoding.len() * hidden);
-                states.push(self.array(own.to_vec(), hidden)?);
-            }
+        for together in gathered(encodings.iter().map(Ok), |encoding| encoding.len()) {
+            self.forward(together?, |_, batch, rows| {
+                finite("a hidden state", rows)?;
+                for text in batch.starts.windows(2) {
+                    let own = &rows[text[0] * hidden..text[1] * hidden];
+                    states.push(self.array(own.to_vec(), hidden)?);
+                }
+                Ok(())
+            })?;
         }
         Ok(states)
     }
@@ -77,21 +74,14 @@ impl Model {
     /// As [`predict`](Self::predict).
     pub fn hidden_states<'a>(&self, input: impl Into<Input<'a>>) -> Result<Vec<Array2<f32>>> {
         let encoding = self.read(input.into())?;
-        let batch = batch([&encoding])?;
         let mut states = Vec::new();
-        let mut scratch = self.take_scratch();
-        let compute = self.engine.compute();
-        let passed = self
-            .encoder
-            .forward(&compute, &batch, &mut scratch, |_, rows| {
-                states.push(rows.to_vec());
-            });
-        passed.map(|_| ())?;
-        self.give_scratch(scratch);
-        states
-            .into_iter()
-            .map(|rows| self.array(rows, self.encoder.hidden()))
-            .collect()
+        let observe = |_: usize, rows: &[f32]| states.push(rows.to_vec());
+        self.observed([&encoding], observe, |_, _, _| Ok(()))?;
+        let array = |rows: Vec<f32>| {
+            finite("a hidden state", &rows)?;
+            self.array(rows, self.encoder.hidden())
+        };
+        states.into_iter().map(array).collect()
     }
 
     /// The head's logits for a text or a pair: (1, labels) of a classifier, (tokens, labels) of a token classifier,
@@ -101,20 +91,22 @@ impl Model {
     /// `WrongTask` for a model without a head, else as [`predict`](Self::predict).
     pub fn logits<'a>(&self, input: impl Into<Input<'a>>) -> Result<Array2<f32>> {
         let encoding = self.read(input.into())?;
-        match &self.head {
-            Head::Rows => Err(self.wrong_task("logits")),
+        let (logits, width) = match &self.head {
+            Head::Rows => return Err(self.wrong_task("logits")),
             Head::Sequence(head) => {
                 let logits = self.forward([&encoding], |compute, batch, rows| {
                     Ok(head.forward(compute, rows, &batch.starts))
                 })?;
-                self.array(logits, self.labels().len())
+                (logits, self.labels().len())
             }
-            Head::Tokens(head) => self.array(self.token_logits([&encoding])?, head.outputs()),
+            Head::Tokens(head) => (self.token_logits([&encoding])?, head.outputs()),
             Head::Words(_) => {
                 let logits = self.word_logits([&encoding], |_| true)?;
-                self.array(logits, self.config.encoder.vocab_size)
+                (logits, self.config.encoder.vocab_size)
             }
-        }
+        };
+        finite("a logit", &logits)?;
+        self.array(logits, width)
     }
 
     /// Logits of all tokens, (tokens, columns), of a head that has them.
@@ -169,12 +161,22 @@ impl Model {
         encodings: impl IntoIterator<Item = &'e Encoding>,
         head: impl FnOnce(&Compute, &Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
+        self.observed(encodings, |_, _| {}, head)
+    }
+
+    /// The same; `observe` sees the rows after the embeddings, as number 0, and after each layer.
+    fn observed<'e, T>(
+        &self,
+        encodings: impl IntoIterator<Item = &'e Encoding>,
+        observe: impl FnMut(usize, &[f32]),
+        head: impl FnOnce(&Compute, &Batch, &[f32]) -> Result<T>,
+    ) -> Result<T> {
         let batch = batch(encodings)?;
         let mut scratch = self.take_scratch();
         let compute = self.engine.compute();
         let rows = self
             .encoder
-            .forward(&compute, &batch, &mut scratch, |_, _| {});
+            .forward(&compute, &batch, &mut scratch, observe);
         let out = rows.and_then(|rows| head(&compute, &batch, rows));
         self.give_scratch(scratch);
         out
@@ -190,24 +192,19 @@ impl Model {
     where
         &'a I: Into<Input<'a>>,
     {
-        let mut chunk: Vec<(Input<'a>, Encoding)> = Vec::new();
-        let (mut first, mut tokens) = (0, 0);
-        for (index, input) in inputs.iter().enumerate() {
+        let read = |(index, input): (usize, &'a I)| {
             let input = input.into();
             let encoding = self.read_after(prompt, input);
-            let encoding = encoding.map_err(|error| about(error, index))?;
-            if !chunk.is_empty() && tokens + encoding.len() > TOKENS_PER_PASS {
-                self.pass_chunk(&chunk, first, &mut pass)?;
-                chunk.clear();
-                (first, tokens) = (index, 0);
-            }
-            tokens += encoding.len();
-            chunk.push((input, encoding));
+            Ok((input, encoding.map_err(|error| about(error, index))?))
+        };
+        let mut first = 0;
+        let tokens = |(_, encoding): &(Input<'a>, Encoding)| encoding.len();
+        for chunk in gathered(inputs.iter().enumerate().map(read), tokens) {
+            let chunk = chunk?;
+            self.pass_chunk(&chunk, first, &mut pass)?;
+            first += chunk.len();
         }
-        match chunk.is_empty() {
-            true => Ok(()),
-            false => self.pass_chunk(&chunk, first, &mut pass),
-        }
+        Ok(())
     }
 
     /// Passes a chunk; if a text of it is at fault, finds out which.
@@ -258,14 +255,31 @@ impl Model {
     }
 }
 
-/// How many of these texts are computed together: at least one.
-fn fitting(encodings: &[Encoding]) -> usize {
-    let mut tokens = 0;
-    let fits = encodings.iter().take_while(|encoding| {
-        tokens += encoding.len();
-        tokens <= TOKENS_PER_PASS
-    });
-    fits.count().clamp(1, encodings.len())
+/// What is read one after the other, as many at a time as are computed together: at least one.
+pub(super) fn gathered<T>(
+    read: impl IntoIterator<Item = Result<T>>,
+    tokens: impl Fn(&T) -> usize,
+) -> impl Iterator<Item = Result<Vec<T>>> {
+    let mut read = read.into_iter().fuse();
+    // The one that did not fit beside those ahead of it.
+    let mut left = None;
+    std::iter::from_fn(move || {
+        let mut together: Vec<T> = left.take().into_iter().collect();
+        let mut sum: usize = together.iter().map(&tokens).sum();
+        for item in read.by_ref() {
+            let item = match item {
+                Ok(item) => item,
+                Err(error) => return Some(Err(error)),
+            };
+            sum += tokens(&item);
+            if sum > TOKENS_PER_PASS && !together.is_empty() {
+                left = Some(item);
+                break;
+            }
+            together.push(item);
+        }
+        (!together.is_empty()).then_some(Ok(together))
+    })
 }
 
 /// Texts to compute together. One without a token, which only a tokenizer without special tokens makes, has no answer.
@@ -281,11 +295,45 @@ fn batch<'e>(encodings: impl IntoIterator<Item = &'e Encoding>) -> Result<Batch>
 }
 
 /// An error about one of several texts.
-fn about(error: Error, index: usize) -> Error {
+pub(super) fn about(error: Error, index: usize) -> Error {
     match error {
         Error::Input { reason } => Error::Input {
             reason: format!("input {index}: {reason}"),
         },
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_as_fit_and_at_least_one() {
+        let gather = |lengths: &[usize]| -> Vec<Vec<usize>> {
+            let all = gathered(lengths.iter().map(|&length| Ok(length)), |&length| length);
+            all.collect::<Result<_>>().unwrap()
+        };
+        let whole = TOKENS_PER_PASS;
+        assert!(gather(&[]).is_empty());
+        assert_eq!(gather(&[whole, 1, 2]), [vec![whole], vec![1, 2]]);
+        assert_eq!(gather(&[1, whole - 1, 2]), [vec![1, whole - 1], vec![2]]);
+        assert_eq!(
+            gather(&[whole + 1, 3 * whole, 0]),
+            [vec![whole + 1], vec![3 * whole], vec![0]]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_ends_it() {
+        let texts = [
+            Ok(1),
+            Err(Error::Input {
+                reason: "no".to_owned(),
+            }),
+        ];
+        let mut all = gathered(texts, |&length| length);
+        assert!(matches!(all.next(), Some(Err(Error::Input { .. }))));
+        assert!(all.next().is_none());
     }
 }

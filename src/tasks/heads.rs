@@ -178,9 +178,12 @@ impl WordHead {
                 .collect()
         };
         let words = columns(0..self.narrow);
-        let mut logits = vec![0.0; count * vocab];
-        match &self.decoder {
-            Some(decoder) => decoder.forward(compute, &words, &mut logits),
+        let mut logits = match &self.decoder {
+            Some(decoder) => {
+                let mut logits = vec![0.0; count * vocab];
+                decoder.forward(compute, &words, &mut logits);
+                logits
+            }
             // The table has many rows and there are few texts: so the texts are packed, and the table is read where it
             // lies.
             None => {
@@ -188,9 +191,9 @@ impl WordHead {
                 let mut columns = vec![0.0; vocab * count];
                 let table = encoder.words().whole()?;
                 gemm(compute, &table, &packed, Epilogue::NONE, &mut columns);
-                logits = transposed(&columns, count);
+                transposed(&columns, count)
             }
-        }
+        };
         if let Some(beyond) = &self.beyond {
             let mut more = vec![0.0; logits.len()];
             beyond.forward(compute, &columns(self.narrow..width), &mut more);
@@ -257,7 +260,10 @@ impl WordNames {
         let decoder = weights.at(self.decoder);
         let differs = |name: &str, other: &str, shape: &[usize]| -> Result<bool> {
             let both = decoder.has(name) && weights.has(other);
-            Ok(both && decoder.tensor(name, shape)? != weights.tensor(other, shape)?)
+            Ok(both
+                && !decoder
+                    .find(name, shape)?
+                    .equals(&weights.find(other, shape)?)?)
         };
         for (name, other, shape) in [
             ("weight", WORDS, &[vocab, width][..]),

@@ -24,15 +24,16 @@ pub use similarity::Similarity;
 pub use zero_shot::ZeroShotOptions;
 
 use crate::error::{Error, Result};
+use crate::kernels::finite::all_finite;
 
 /// Lets numbers pass that are numbers.
 pub(crate) fn finite(what: &str, numbers: &[f32]) -> Result<()> {
-    if numbers.iter().all(|x| x.is_finite()) {
-        return Ok(());
+    match all_finite(numbers) {
+        true => Ok(()),
+        false => Err(Error::NonFinite {
+            what: what.to_owned(),
+        }),
     }
-    Err(Error::NonFinite {
-        what: what.to_owned(),
-    })
 }
 
 /// The place of the largest number; of equal ones, the first.

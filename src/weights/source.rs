@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -97,6 +98,22 @@ impl Source {
             #[cfg(feature = "mmap")]
             Place::Mapped(map) => self.copy(map, start, out),
         }
+    }
+
+    /// Keeps these bytes alone, which then start at 0, if the file is in memory that is nobody else's: gives whether it
+    /// did. They move to the front and the rest is cut off, so that they are never there twice.
+    pub(super) fn keep(&mut self, bytes: Range<usize>) -> bool {
+        let Place::Memory(shared) = &mut self.place else {
+            return false;
+        };
+        let Some(Cow::Owned(all)) = Arc::get_mut(shared) else {
+            return false;
+        };
+        let len = bytes.len();
+        all.copy_within(bytes, 0);
+        all.truncate(len);
+        all.shrink_to_fit();
+        true
     }
 
     fn copy(&self, bytes: &[u8], start: usize, out: &mut [u8]) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{begins, bertless, on};
+use super::{begins, bertless, fixture, on};
 
 const QUICK: [&str; 2] = ["--seconds", "0.01"];
 
@@ -123,7 +123,7 @@ fn what_cannot_be_measured() {
     fails(
         &["--tokens", "8,9999"],
         1,
-        "--tokens 9999: the model has 40 positions",
+        "--tokens 9999: 9999 tokens are asked for, the model has 40 positions",
     );
     fails(&["--tokens", "1"], 1, "2 special tokens");
     fails(&["--tokens", "0"], 2, "--tokens");
@@ -136,4 +136,26 @@ fn what_cannot_be_measured() {
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{ran:?}");
     assert!(ran.err.contains("no/such/folder"), "{ran:?}");
     assert_eq!(bertless(&["bench"]).code, Some(2));
+}
+
+#[test]
+fn a_length_without_positions_is_refused_ahead_of_the_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["config.json", "tokenizer.json"] {
+        std::fs::copy(fixture("bert-base").join(file), dir.path().join(file)).unwrap();
+    }
+    let bench = |tokens| {
+        let dir = dir.path().to_str().unwrap();
+        bertless(&["bench", "--model", dir, "--tokens", tokens])
+    };
+    assert!(
+        bench("9999").err.contains("--tokens 9999: "),
+        "{:?}",
+        bench("9999")
+    );
+    assert!(
+        bench("8").err.contains("model.safetensors"),
+        "{:?}",
+        bench("8")
+    );
 }

@@ -1,0 +1,28 @@
+//! Looking for numbers that are none.
+
+/// Whether all are finite: the exponent of infinity and NaN is all ones. Without a way out in the middle, which would
+/// keep the compiler from using vectors: 68 GB/s instead of 5.
+pub(crate) fn all_finite(numbers: &[f32]) -> bool {
+    let exponent = f32::INFINITY.to_bits();
+    numbers
+        .iter()
+        .fold(true, |all, x| all & (x.to_bits() & exponent != exponent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_no_number_is_found_anywhere() {
+        let numbers = [f32::MAX, f32::MIN, -0.0, 1e-45, 1.0];
+        assert!(all_finite(&[]) && all_finite(&numbers));
+        for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for at in 0..100 {
+                let mut numbers: Vec<f32> = numbers.into_iter().cycle().take(100).collect();
+                numbers[at] = wrong;
+                assert!(!all_finite(&numbers), "{wrong} at {at}");
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Questions about contexts: each is read in windows, and windows of one or many questions are computed together.
+
+use super::Model;
+use super::pass::{about, gathered};
+use crate::batch::{Encoding, Input};
+use crate::config::Task;
+use crate::error::{Error, Result};
+use crate::tasks::answering::{self, Window};
+use crate::tasks::{Answer, AnswerOptions};
+use crate::tokenizer::{Truncation, TruncationStrategy};
+
+/// Logits of a token: one for the start of an answer, one for its end.
+const LOGITS: usize = 2;
+
+/// A question that was read.
+struct Question<'a> {
+    context: &'a str,
+    windows: Vec<Encoding>,
+}
+
+impl Question<'_> {
+    /// The tokens of all its windows.
+    fn tokens(&self) -> usize {
+        self.windows.iter().map(Encoding::len).sum()
+    }
+
+    /// The answer that its windows' logits, (tokens, 2), say.
+    fn answer(&self, mut logits: &[f32], options: &AnswerOptions) -> Result<Answer> {
+        let window = |encoding| {
+            let own;
+            (own, logits) = logits.split_at(LOGITS * Encoding::len(encoding));
+            Window {
+                encoding,
+                logits: own,
+            }
+        };
+        let windows: Vec<Window<'_>> = self.windows.iter().map(window).collect();
+        let (answers, no_answer_score) = answering::decode(&windows, self.context, options)?;
+        let best = answers.first().cloned().ok_or_else(|| Error::Input {
+            reason: "there is no word in the context that could be an answer".to_owned(),
+        })?;
+        Ok(Answer {
+            answer: best.answer,
+            score: best.score,
+            start: best.start,
+            end: best.end,
+            bytes: best.bytes,
+            no_answer_score,
+            answers,
+            n_tokens: self.tokens(),
+            truncated: false,
+        })
+    }
+}
+
+impl Model {
+    /// The span of `context` that answers `question`.
+    ///
+    /// # Errors
+    /// `WrongTask` for other models; `Input` if the context has no word, `Option` if the question leaves no room for it.
+    pub fn answer(&self, question: &str, context: &str) -> Result<Answer> {
+        if self.task() != Task::QuestionAnswering {
+            return Err(self.wrong_task("question answering"));
+        }
+        self.answer_pair(Input::Pair(question, context))
+    }
+
+    /// The same of a question and its context as one input.
+    pub(super) fn answer_pair(&self, input: Input<'_>) -> Result<Answer> {
+        let options = self.answer_options();
+        let question = self.read_question(input, &options)?;
+        question.answer(&self.window_logits(&question.windows)?, &options)
+    }
+
+    /// The same of many, in their order.
+    pub(super) fn answer_pairs<'a>(
+        &self,
+        inputs: impl Iterator<Item = Input<'a>>,
+    ) -> Result<Vec<Answer>> {
+        let options = self.answer_options();
+        let read = |(index, input)| {
+            let question = self.read_question(input, &options);
+            question.map_err(|error| about(error, index))
+        };
+        let mut answers = Vec::new();
+        for questions in gathered(inputs.enumerate().map(read), Question::tokens) {
+            let questions = questions?;
+            let windows = questions.iter().flat_map(|question| &question.windows);
+            let logits = self.window_logits(windows)?;
+            let mut logits = logits.as_slice();
+            for question in &questions {
+                let own;
+                (own, logits) = logits.split_at(LOGITS * question.tokens());
+                let answer = question.answer(own, &options);
+                answers.push(answer.map_err(|error| about(error, answers.len()))?);
+            }
+        }
+        Ok(answers)
+    }
+
+    fn answer_options(&self) -> AnswerOptions {
+        let mut options = self.options.answers.clone();
+        options.top_k = self.options.top_k.unwrap_or(options.top_k);
+        options
+    }
+
+    /// A question and its context, cut into windows.
+    fn read_question<'a>(&self, input: Input<'a>, options: &AnswerOptions) -> Result<Question<'a>> {
+        let Input::Pair(question, context) = input else {
+            return Err(Error::Input {
+                reason: "question answering takes a pair: a question and a context".to_owned(),
+            });
+        };
+        let question = self.tokenizer.encode(question, None)?.len();
+        let taken =
+            question + self.tokenizer.special_tokens(true) - self.tokenizer.special_tokens(false);
+        let (max_length, stride) = options.windows(self.max_length, taken);
+        let truncation = Truncation {
+            max_length,
+            strategy: TruncationStrategy::OnlySecond,
+            stride,
+        };
+        Ok(Question {
+            context,
+            windows: self.tokenizer.encode_windows(input, &truncation)?,
+        })
+    }
+
+    /// Logits, (tokens, 2), of windows one after the other.
+    fn window_logits<'e>(
+        &self,
+        windows: impl IntoIterator<Item = &'e Encoding>,
+    ) -> Result<Vec<f32>> {
+        let mut logits = Vec::new();
+        for together in gathered(windows.into_iter().map(Ok), |window| window.len()) {
+            logits.extend(self.token_logits(together?)?);
+        }
+        Ok(logits)
+    }
+}

@@ -1,14 +1,13 @@
 //! A model out of its files.
 
 use std::path::Path;
-use std::sync::Mutex;
 
 use super::{Model, ModelOptions, Summary};
 use crate::config::{Config, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::Packer;
-use crate::kernels::{Cpu, Engine, Threads, cpu, threads};
+use crate::kernels::{Cpu, Engine, Pool, Threads, cpu, threads};
 use crate::layers::Residence;
 use crate::tasks::Similarity;
 use crate::tasks::embedding::EmbeddingHead;
@@ -101,8 +100,8 @@ impl Model {
             similarity,
             options,
             max_length,
+            scratch: Pool::new(engine.threads.count()),
             engine,
-            scratch: Mutex::default(),
             summary,
         })
     }

@@ -7,8 +7,6 @@ mod load;
 mod options;
 mod pass;
 
-use std::sync::Mutex;
-
 use serde::Serialize;
 
 pub use ask::Ranked;
@@ -21,7 +19,7 @@ use crate::batch::{Encoding, Input};
 use crate::config::{Config, Family, Pooling, ScoreFunction, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::kernels::Engine;
+use crate::kernels::{Engine, Pool};
 use crate::layers::Scratch;
 use crate::tasks::embedding::EmbeddingHead;
 use crate::tasks::entities::Decoding;
@@ -59,8 +57,8 @@ pub struct Model {
     options: ModelOptions,
     max_length: usize,
     engine: Engine,
-    /// Memory to compute in: as many as there have been callers at once.
-    scratch: Mutex<Vec<Scratch>>,
+    /// Memory to compute in, one for each caller.
+    scratch: Pool<Scratch>,
     summary: Summary,
 }
 

@@ -1,14 +1,11 @@
 //! Passes through the encoder: which texts are computed together, and in which memory.
 
-use std::sync::PoisonError;
-
 use ndarray::Array2;
 
 use super::Model;
 use crate::batch::{Batch, Encoding, Input};
 use crate::error::{Error, Result};
 use crate::kernels::Compute;
-use crate::layers::Scratch;
 use crate::tasks::finite;
 use crate::tasks::heads::Head;
 
@@ -172,14 +169,12 @@ impl Model {
         head: impl FnOnce(&Compute, &Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
         let batch = batch(encodings)?;
-        let mut scratch = self.take_scratch();
+        let mut scratch = self.scratch.lend();
         let compute = self.engine.compute();
         let rows = self
             .encoder
-            .forward(&compute, &batch, &mut scratch, observe);
-        let out = rows.and_then(|rows| head(&compute, &batch, rows));
-        self.give_scratch(scratch);
-        out
+            .forward(&compute, &batch, &mut scratch, observe)?;
+        head(&compute, &batch, rows)
     }
 
     /// Reads texts, each after a prompt if there is one, and hands them on, as many at a time as are computed together.
@@ -238,19 +233,6 @@ impl Model {
         Error::WrongTask {
             wanted,
             found: self.task().name(),
-        }
-    }
-
-    fn take_scratch(&self) -> Scratch {
-        let mut pool = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        pool.pop().unwrap_or_default()
-    }
-
-    fn give_scratch(&self, scratch: Scratch) {
-        let mut pool = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        // More callers at once than threads are rare, and what they leave would stay for good.
-        if pool.len() < self.engine.threads.count() {
-            pool.push(scratch);
         }
     }
 }

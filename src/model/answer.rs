@@ -1,7 +1,7 @@
 //! Questions about contexts: each is read in windows, and windows of one or many questions are computed together.
 
 use super::Model;
-use super::pass::{about, gathered};
+use super::pass::about;
 use crate::batch::{Encoding, Input};
 use crate::config::Task;
 use crate::error::{Error, Result};
@@ -83,7 +83,7 @@ impl Model {
             question.map_err(|error| about(error, index))
         };
         let mut answers = Vec::new();
-        for questions in gathered(inputs.enumerate().map(read), Question::tokens) {
+        for questions in self.gathered(inputs.enumerate().map(read), Question::tokens) {
             let questions = questions?;
             let windows = questions.iter().flat_map(|question| &question.windows);
             let logits = self.window_logits(windows)?;
@@ -132,7 +132,7 @@ impl Model {
         windows: impl IntoIterator<Item = &'e Encoding>,
     ) -> Result<Vec<f32>> {
         let mut logits = Vec::new();
-        for together in gathered(windows.into_iter().map(Ok), |window| window.len()) {
+        for together in self.gathered(windows.into_iter().map(Ok), |window| window.len()) {
             logits.extend(self.token_logits(together?)?);
         }
         Ok(logits)

@@ -4,7 +4,6 @@ use ndarray::Array2;
 use serde::Serialize;
 
 use super::Model;
-use super::pass::gathered;
 use crate::batch::{Encoding, Input};
 use crate::config::Task;
 use crate::error::{Error, Result};
@@ -124,7 +123,7 @@ impl Model {
             let pair = (text, hypothesis.as_str());
             self.tokenizer.encode(pair, Some(&truncation))
         };
-        for encodings in gathered(labels.iter().map(read), Encoding::len) {
+        for encodings in self.gathered(labels.iter().map(read), Encoding::len) {
             let encodings = encodings?;
             n_tokens += encodings.iter().map(Encoding::len).sum::<usize>();
             truncated |= encodings.iter().any(|encoding| encoding.truncated);

@@ -4,8 +4,8 @@ use crate::batch::Batch;
 use crate::config::{EncoderConfig, Family};
 use crate::error::Result;
 use crate::kernels::Compute;
-use crate::layers::{Linear, Norm, Residence, Scratch, Table};
-use crate::weights::Weights;
+use crate::layers::{Linear, Norm, Scratch, Table};
+use crate::weights::{Residence, Weights};
 
 /// MPNet's padding id, which its positions skip; fixed in the reference implementation, whatever config.json says.
 const MPNET_PAD: u32 = 1;

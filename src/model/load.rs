@@ -7,14 +7,12 @@ use super::{Model, ModelOptions, Summary};
 use crate::config::{Config, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::kernels::gemm::Packer;
 use crate::kernels::{Cpu, Engine, Threads, cpu, threads};
-use crate::layers::Residence;
 use crate::tasks::Similarity;
 use crate::tasks::embedding::EmbeddingHead;
 use crate::tasks::heads::Head;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{Access, Checkpoint, Files};
+use crate::weights::{Access, Files, Residence, Store};
 
 /// Names the instruction set to use instead of the best that there is; for tests and benchmarks.
 const FORCED_CPU: &str = "BERTLESS_CPU";
@@ -63,9 +61,10 @@ impl Model {
         check(&config, &options)?;
 
         let access = access(&options);
-        let checkpoint = Checkpoint::open(files, &config.folder, config.encoder.family, access)?;
-        let packer = Packer::new(&engine.threads, checkpoint.packed_floats());
-        let weights = checkpoint.weights(&packer);
+        let threads = &engine.threads;
+        let family = config.encoder.family;
+        let store = Store::open(files, &config.folder, family, access, threads)?;
+        let weights = store.weights();
         let words = match Head::shares_words(&config.head) {
             true => Residence::Loaded,
             false => Residence::InPlace,
@@ -73,8 +72,8 @@ impl Model {
         let encoder = Encoder::load(&weights, &config.encoder, words)?;
         let head = Head::load(&weights, &config.encoder, &config.head)?;
         let hidden = config.encoder.hidden;
-        let mut embedding = EmbeddingHead::load(files, &config.sentence, hidden, access, &packer)?;
-        checkpoint.refuse_leftovers(config.encoder.layers)?;
+        let mut embedding = EmbeddingHead::load(files, &config.sentence, hidden, access, threads)?;
+        store.refuse_leftovers(config.encoder.layers)?;
         if let Some(pooling) = options.pooling {
             embedding.pool_by(pooling);
         }
@@ -85,7 +84,7 @@ impl Model {
             Some(name) => Similarity::by_name(name)?,
             None => Similarity::default(),
         };
-        let summary = summary(&config, &checkpoint, max_length, &embedding);
+        let summary = summary(&config, &store, max_length, &embedding);
         Ok(Self {
             config,
             tokenizer,
@@ -202,7 +201,7 @@ fn check(config: &Config, options: &ModelOptions) -> Result<()> {
 
 fn summary(
     config: &Config,
-    checkpoint: &Checkpoint,
+    store: &Store,
     max_length: usize,
     embedding: &EmbeddingHead,
 ) -> Summary {
@@ -225,8 +224,8 @@ fn summary(
             Vec::new()
         },
         embedding: embeds.then(|| embedding.width()),
-        parameters: checkpoint.parameters(),
-        bytes: checkpoint.bytes(),
-        dtype: checkpoint.dtype(),
+        parameters: store.parameters(),
+        bytes: store.bytes(),
+        dtype: store.dtype(),
     }
 }

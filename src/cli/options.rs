@@ -11,8 +11,8 @@ use super::Common;
 /// Which model, and how much of a text it reads.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelFlags {
-    /// The model's folder
-    #[arg(short, long, value_name = "MODEL_DIR")]
+    /// The model's folder, or the file that `bertless pack` made of it
+    #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: PathBuf,
     /// The most tokens of a text, special ones included; the rest is cut off [default: what the model can read]
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]

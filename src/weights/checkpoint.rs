@@ -53,10 +53,9 @@ impl Checkpoint {
             return Ok(checkpoint);
         }
         let index = files::inside(folder, INDEX, INDEX)?;
-        let bytes = files.require(
-            &index,
-            "model.safetensors and no model.safetensors.index.json (weights in pytorch_model.bin have to be converted)",
-        )?;
+        let bytes = files.read_unnoticed(&index)?.ok_or_else(|| {
+            files.missing("model.safetensors and no model.safetensors.index.json (weights in pytorch_model.bin have to be converted)")
+        })?;
         for shard in shards(&bytes, &index)? {
             let name = files::inside(folder, &shard, &index)?;
             checkpoint.add(open_source(files, name, access)?)?;

@@ -4,7 +4,10 @@
 //! ([`Weights::matrix`], [`Weights::columns`]), a *table* whose rows are looked up ([`Weights::table`]), or a few
 //! *numbers* ([`Weights::tensor`]). It does not know what the answer was made of.
 
+use std::sync::Arc;
+
 use super::checkpoint::Checkpoint;
+use super::packed::{PackedFile, Recorder};
 use super::rows::{Residence, Rows};
 use super::{Access, Files};
 use crate::config::Family;
@@ -15,8 +18,18 @@ use crate::kernels::gemm::{PackedWeights, Packer};
 /// The weights in one folder of a model.
 #[derive(Debug)]
 pub(crate) struct Store {
-    checkpoint: Checkpoint,
+    place: Place,
     packer: Packer,
+    /// What the names in a packed file start with: `""`, or the folder and a slash.
+    prefix: String,
+    /// Is told of every answer.
+    recorder: Option<Arc<Recorder>>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Checkpoint(Checkpoint),
+    Packed(Arc<PackedFile>),
 }
 
 impl Store {
@@ -31,9 +44,27 @@ impl Store {
         access: Access,
         threads: &Threads,
     ) -> Result<Self> {
-        let checkpoint = Checkpoint::open(files, folder, family, access)?;
-        let packer = Packer::new(threads, checkpoint.packed_floats());
-        Ok(Self { checkpoint, packer })
+        let prefix = match folder {
+            "" => String::new(),
+            folder => format!("{folder}/"),
+        };
+        let (place, floats) = match files.packed() {
+            Some(file) => {
+                let floats = file.floats_to_read(&prefix);
+                (Place::Packed(Arc::clone(file)), floats)
+            }
+            None => {
+                let checkpoint = Checkpoint::open(files, folder, family, access)?;
+                let floats = checkpoint.packed_floats();
+                (Place::Checkpoint(checkpoint), floats)
+            }
+        };
+        Ok(Self {
+            place,
+            packer: Packer::new(threads, floats),
+            prefix,
+            recorder: files.recorder().cloned(),
+        })
     }
 
     /// The view from the top.
@@ -50,22 +81,39 @@ impl Store {
     /// # Errors
     /// `WeightUnexpected`.
     pub(crate) fn refuse_leftovers(&self, layers: usize) -> Result<()> {
-        self.checkpoint.refuse_leftovers(layers)
+        match &self.place {
+            Place::Checkpoint(checkpoint) => checkpoint.refuse_leftovers(layers),
+            Place::Packed(_) => Ok(()), // it was done when the file was packed
+        }
     }
 
-    /// How many numbers all tensors hold together.
+    /// How many numbers all tensors of the checkpoint hold together.
     pub(crate) fn parameters(&self) -> usize {
-        self.checkpoint.parameters()
+        match &self.place {
+            Place::Checkpoint(checkpoint) => checkpoint.parameters(),
+            Place::Packed(file) => file.parameters(),
+        }
     }
 
     /// The type that most numbers are stored in, as safetensors writes it.
     pub(crate) fn dtype(&self) -> String {
-        self.checkpoint.dtype()
+        match &self.place {
+            Place::Checkpoint(checkpoint) => checkpoint.dtype(),
+            Place::Packed(file) => file.dtype(),
+        }
     }
 
     /// The length of all files in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.checkpoint.bytes()
+        match &self.place {
+            Place::Checkpoint(checkpoint) => checkpoint.bytes(),
+            Place::Packed(file) => file.len(),
+        }
+    }
+
+    /// A packed file's name for a tensor, or for what several are together.
+    fn packed_name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 }
 
@@ -87,7 +135,11 @@ impl Weights<'_> {
 
     /// Whether there is a tensor of this name here.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.store.checkpoint.has(&self.full(name))
+        let name = self.full(name);
+        match &self.store.place {
+            Place::Checkpoint(checkpoint) => checkpoint.has(&name),
+            Place::Packed(file) => file.has(&self.store.packed_name(&name)),
+        }
     }
 
     /// The `weight`s of these modules, each (outputs, inputs), as one matrix: their outputs stand side by side.
@@ -100,12 +152,17 @@ impl Weights<'_> {
         outputs: usize,
         inputs: usize,
     ) -> Result<PackedWeights> {
-        let name = |module: &&str| self.at(module).full("weight");
-        let names: Vec<String> = modules.iter().map(name).collect();
-        let store = self.store;
-        store
-            .checkpoint
-            .matrix(&store.packer, &names, (outputs, inputs))
+        let joined = format!("{}.weight", self.full(&modules.join("+")));
+        self.answer_matrix(
+            &joined,
+            modules.len() * outputs,
+            inputs,
+            |checkpoint, packer| {
+                let name = |module: &&str| self.at(module).full("weight");
+                let names: Vec<String> = modules.iter().map(name).collect();
+                checkpoint.matrix(packer, &names, (outputs, inputs))
+            },
+        )
     }
 
     /// The matrix that `tensor` holds the other way round, (inputs, outputs).
@@ -118,10 +175,32 @@ impl Weights<'_> {
         outputs: usize,
         inputs: usize,
     ) -> Result<PackedWeights> {
-        let (store, name) = (self.store, self.full(tensor));
-        store
-            .checkpoint
-            .columns(&store.packer, &name, (outputs, inputs))
+        let name = self.full(tensor);
+        self.answer_matrix(&name, outputs, inputs, |checkpoint, packer| {
+            checkpoint.columns(packer, &name, (outputs, inputs))
+        })
+    }
+
+    /// The matrix of this name in a packed file, (n, k), or what `load` makes of a checkpoint.
+    fn answer_matrix(
+        &self,
+        name: &str,
+        n: usize,
+        k: usize,
+        load: impl FnOnce(&Checkpoint, &Packer) -> Result<PackedWeights>,
+    ) -> Result<PackedWeights> {
+        let store = self.store;
+        let name = store.packed_name(name);
+        match &store.place {
+            Place::Packed(file) => file.matrix(&store.packer, &name, n, k),
+            Place::Checkpoint(checkpoint) => {
+                let matrix = load(checkpoint, &store.packer)?;
+                if let Some(recorder) = &store.recorder {
+                    recorder.matrix(&name, &matrix)?;
+                }
+                Ok(matrix)
+            }
+        }
     }
 
     /// The table of this name, (rows, width).
@@ -134,11 +213,20 @@ impl Weights<'_> {
         (rows, width): (usize, usize),
         residence: Residence,
     ) -> Result<Rows> {
-        let tensor = self
-            .store
-            .checkpoint
-            .find(&self.full(name), &[rows, width])?;
-        Rows::of(tensor, width, residence)
+        let store = self.store;
+        let name = self.full(name);
+        match &store.place {
+            Place::Packed(file) => file.table(&store.packed_name(&name), (rows, width), residence),
+            Place::Checkpoint(checkpoint) => {
+                let tensor = checkpoint.find(&name, &[rows, width])?;
+                let table = Rows::of(tensor, width, residence)?;
+                if let Some(recorder) = &store.recorder {
+                    let numbers = table.whole()?;
+                    recorder.table(&store.packed_name(&name), &numbers, (rows, width))?;
+                }
+                Ok(table)
+            }
+        }
     }
 
     /// The numbers of the tensor of this name, which must have this shape.
@@ -146,10 +234,25 @@ impl Weights<'_> {
     /// # Errors
     /// As [`matrix`](Self::matrix).
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        self.store
-            .checkpoint
-            .find(&self.full(name), shape)?
-            .to_vec()
+        let numbers = self.tensor_unnoticed(name, shape)?;
+        if let Some(recorder) = &self.store.recorder {
+            let name = self.store.packed_name(&self.full(name));
+            recorder.numbers(&name, &numbers, shape)?;
+        }
+        Ok(numbers)
+    }
+
+    /// The same without telling anybody.
+    fn tensor_unnoticed(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let name = self.full(name);
+        match &self.store.place {
+            Place::Checkpoint(checkpoint) => checkpoint.find(&name, shape)?.to_vec(),
+            Place::Packed(file) => {
+                let tensor = file.tensor(&self.store.packed_name(&name), shape)?;
+                tensor.check_type()?;
+                tensor.to_vec()
+            }
+        }
     }
 
     /// Whether both these tensors are here, and differ.
@@ -157,13 +260,19 @@ impl Weights<'_> {
     /// # Errors
     /// As [`matrix`](Self::matrix).
     pub(crate) fn differ(&self, name: &str, other: &str, shape: &[usize]) -> Result<bool> {
-        let both = self.has(name) && self.has(other);
-        Ok(both && self.tensor(name, shape)? != self.tensor(other, shape)?)
+        // A packed file has one of them, and was packed because they do not.
+        let compare = matches!(self.store.place, Place::Checkpoint(_));
+        if !compare || !self.has(name) || !self.has(other) {
+            return Ok(false);
+        }
+        Ok(self.tensor_unnoticed(name, shape)? != self.tensor_unnoticed(other, shape)?)
     }
 
     /// Says that whatever is in the module of this name is known, and not used.
     pub(crate) fn pass_over(&self, name: &str) {
-        self.store.checkpoint.pass_over(&self.full(name));
+        if let Place::Checkpoint(checkpoint) = &self.store.place {
+            checkpoint.pass_over(&self.full(name));
+        }
     }
 
     fn full(&self, name: &str) -> String {

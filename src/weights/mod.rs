@@ -4,22 +4,29 @@
 //! once; [`Weights`] is a view of them from inside one module, which answers for a name and a shape with what a layer
 //! computes with. Only this floor knows how tensors are stored and what each family calls them; it knows nothing of
 //! what they are for.
+//!
+//! A packed file (`packed`) stands for a folder: `Files` finds the small files in it, and a `Store` the weights.
 
+mod bytes;
 mod checkpoint;
 mod door;
 mod files;
 #[cfg(feature = "mmap")]
 pub(crate) mod map;
 mod names;
+mod packed;
 mod rows;
 mod source;
 mod tensor;
 
+pub(crate) use bytes::{Bytes, Numbers};
 pub(crate) use door::{Store, Weights};
 pub use files::Files;
-pub(crate) use files::inside;
+pub(crate) use files::{inside, packed_file};
 #[cfg(feature = "mmap")]
 pub use map::MapContract;
+pub(crate) use packed::{Container, Part, Recorder, VOCABULARY};
+pub use packed::{PackedSummary, Precision};
 pub(crate) use rows::{Residence, Rows};
 
 /// How weight files are opened.

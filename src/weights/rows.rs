@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::bytes::Numbers;
 use super::tensor::Tensor;
 use crate::error::Result;
 
@@ -25,18 +26,32 @@ pub(crate) struct Rows {
 #[derive(Debug)]
 enum Data {
     /// (rows, width).
-    Loaded(Vec<f32>),
+    Held(Numbers<f32>),
     InPlace(Tensor),
+    /// Whole numbers, and what those of each row are multiplied by.
+    Scaled(Tensor, Numbers<f32>),
 }
 
 impl Rows {
     /// A tensor of rows of `width` numbers.
     pub(super) fn of(tensor: Tensor, width: usize, residence: Residence) -> Result<Self> {
         let data = match residence {
-            Residence::Loaded => Data::Loaded(tensor.to_vec()?),
+            Residence::Loaded => Data::Held(tensor.to_vec()?.into()),
             Residence::InPlace => Data::InPlace(tensor),
         };
         Ok(Self { width, data })
+    }
+
+    /// Rows of `width` numbers that are in memory already.
+    pub(super) fn held(numbers: Numbers<f32>, width: usize) -> Self {
+        let data = Data::Held(numbers);
+        Self { width, data }
+    }
+
+    /// A tensor of rows of `width` whole numbers, and a scale for each row.
+    pub(super) fn scaled(tensor: Tensor, scales: Numbers<f32>, width: usize) -> Self {
+        let data = Data::Scaled(tensor, scales);
+        Self { width, data }
     }
 
     /// The whole table, (rows, width).
@@ -45,8 +60,15 @@ impl Rows {
     /// Of a table that was left in place, those of reading it now: `NonFinite`, `Io`.
     pub(crate) fn whole(&self) -> Result<Cow<'_, [f32]>> {
         match &self.data {
-            Data::Loaded(data) => Ok(Cow::Borrowed(data)),
+            Data::Held(data) => Ok(Cow::Borrowed(data)),
             Data::InPlace(tensor) => tensor.to_vec().map(Cow::Owned),
+            Data::Scaled(tensor, scales) => {
+                let mut table = tensor.to_vec()?;
+                for (row, &factor) in table.chunks_exact_mut(self.width).zip(&**scales) {
+                    scale(row, factor);
+                }
+                Ok(Cow::Owned(table))
+            }
         }
     }
 
@@ -57,8 +79,12 @@ impl Rows {
     pub(crate) fn copy(&self, index: usize, row: &mut [f32]) -> Result<()> {
         let start = index * self.width;
         match &self.data {
-            Data::Loaded(data) => row.copy_from_slice(&data[start..][..self.width]),
+            Data::Held(data) => row.copy_from_slice(&data[start..][..self.width]),
             Data::InPlace(tensor) => tensor.read(start, row)?,
+            Data::Scaled(tensor, scales) => {
+                tensor.read(start, row)?;
+                scale(row, scales[index]);
+            }
         }
         Ok(())
     }
@@ -69,12 +95,16 @@ impl Rows {
     /// As [`copy`](Self::copy).
     pub(crate) fn row(&self, index: usize) -> Result<Cow<'_, [f32]>> {
         match &self.data {
-            Data::Loaded(data) => Ok(Cow::Borrowed(&data[index * self.width..][..self.width])),
-            Data::InPlace(_) => {
+            Data::Held(data) => Ok(Cow::Borrowed(&data[index * self.width..][..self.width])),
+            Data::InPlace(_) | Data::Scaled(..) => {
                 let mut row = vec![0.0; self.width];
                 self.copy(index, &mut row)?;
                 Ok(Cow::Owned(row))
             }
         }
     }
+}
+
+fn scale(row: &mut [f32], scale: f32) {
+    row.iter_mut().for_each(|x| *x *= scale);
 }

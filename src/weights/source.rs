@@ -7,6 +7,10 @@ use std::sync::Arc;
 
 use super::Access;
 use crate::error::{Error, Result};
+use crate::kernels::aligned::AlignedFloats;
+
+/// Bytes of a cache line, which the first of numbers that are used in place starts.
+const LINE: usize = 64;
 
 /// One safetensors file.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ enum Place {
         len: usize,
     },
     Memory(Arc<Cow<'static, [u8]>>),
+    /// A copy whose first byte is at a cache line's start, and its length.
+    Aligned(AlignedFloats, usize),
     #[cfg(feature = "mmap")]
     Mapped(memmap2::Mmap),
 }
@@ -34,6 +40,7 @@ impl std::fmt::Debug for Place {
         match self {
             Self::File { path, .. } => write!(f, "File({})", path.display()),
             Self::Memory(bytes) => write!(f, "Memory({})", bytes.len()),
+            Self::Aligned(_, len) => write!(f, "Aligned({len})"),
             #[cfg(feature = "mmap")]
             Self::Mapped(map) => write!(f, "Mapped({})", map.len()),
         }
@@ -78,6 +85,7 @@ impl Source {
         match &self.place {
             Place::File { len, .. } => *len,
             Place::Memory(bytes) => bytes.len(),
+            Place::Aligned(_, len) => *len,
             #[cfg(feature = "mmap")]
             Place::Mapped(map) => map.len(),
         }
@@ -93,10 +101,45 @@ impl Source {
                     source,
                 })
             }
-            Place::Memory(bytes) => self.copy(bytes, start, out),
-            #[cfg(feature = "mmap")]
-            Place::Mapped(map) => self.copy(map, start, out),
+            _ => self.copy(self.bytes().unwrap_or_default(), start, out),
         }
+    }
+
+    /// All of it, if it is in memory.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        match &self.place {
+            Place::File { .. } => None,
+            Place::Memory(bytes) => Some(bytes),
+            Place::Aligned(floats, len) => Some(&bytemuck::cast_slice(floats)[..*len]),
+            #[cfg(feature = "mmap")]
+            Place::Mapped(map) => Some(map),
+        }
+    }
+
+    /// The same with its bytes at the start of a cache line, if it is in memory: copied if they are elsewhere.
+    pub(super) fn aligned(self) -> Self {
+        let copy = match self.bytes() {
+            Some(bytes) if !(bytes.as_ptr() as usize).is_multiple_of(LINE) => {
+                let mut floats = AlignedFloats::zeros(bytes.len().div_ceil(size_of::<f32>()));
+                bytemuck::cast_slice_mut(&mut floats)[..bytes.len()].copy_from_slice(bytes);
+                Place::Aligned(floats, bytes.len())
+            }
+            _ => return self,
+        };
+        Self {
+            name: self.name,
+            place: copy,
+        }
+    }
+
+    /// The beginning of it, in memory.
+    pub(super) fn beginning(&self, len: usize) -> Result<Self> {
+        let mut floats = AlignedFloats::zeros(len.div_ceil(size_of::<f32>()));
+        self.read(0, &mut bytemuck::cast_slice_mut(&mut floats)[..len])?;
+        Ok(Self {
+            name: self.name.clone(),
+            place: Place::Aligned(floats, len),
+        })
     }
 
     fn copy(&self, bytes: &[u8], start: usize, out: &mut [u8]) -> Result<()> {

@@ -50,6 +50,7 @@ impl Store {
         };
         let (place, floats) = match files.packed() {
             Some(file) => {
+                file.populate();
                 let floats = file.floats_to_read(&prefix);
                 (Place::Packed(Arc::clone(file)), floats)
             }

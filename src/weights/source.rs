@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -129,6 +130,15 @@ impl Source {
         Self {
             name: self.name,
             place: copy,
+        }
+    }
+
+    /// Asks the system for the pages of a mapped file ahead of their use.
+    pub(super) fn populate(&self, _range: Range<usize>) {
+        #[cfg(all(feature = "mmap", target_os = "linux"))]
+        if let Place::Mapped(map) = &self.place {
+            // Older systems than Linux 5.14 refuse, and then pages come one by one.
+            let _ = map.advise_range(memmap2::Advice::PopulateRead, _range.start, _range.len());
         }
     }
 

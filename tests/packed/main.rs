@@ -158,6 +158,18 @@ fn packing_twice_gives_the_same_file() {
     }
 }
 
+/// What a change of the format breaks: files that are out there. `bertless pack fixtures/models/bert-classify -o ...`
+/// makes it anew.
+#[test]
+fn the_committed_file_is_what_is_written_today() {
+    let committed: &'static [u8] =
+        bertless::include_model!("../../fixtures/packed/bert-classify.safetensors");
+    let dir = fixture("bert-classify");
+    assert!(committed == packed(&dir, Precision::F32));
+    let model = Model::from_static_with(committed, one_thread()).unwrap();
+    assert_same(&model, &Model::load_with(&dir, one_thread()).unwrap(), &dir);
+}
+
 #[test]
 fn it_is_a_safetensors_file_whose_tensors_are_aligned() {
     for precision in Precision::ALL {

@@ -115,6 +115,32 @@ pub enum Error {
         /// What the check of its header found.
         reason: String,
     },
+    /// The file is no packed model: one that `bertless pack` has written.
+    #[error("{file} is not a packed model, as `bertless pack` writes it")]
+    PackedForeign {
+        /// The file.
+        file: String,
+    },
+    /// The file is a packed model of another version of the format.
+    #[error(
+        "{file} is packed in version {found} of the format, {supported} can be read: pack it again"
+    )]
+    PackedVersion {
+        /// The file.
+        file: String,
+        /// Its version.
+        found: usize,
+        /// The version that can be read.
+        supported: usize,
+    },
+    /// The file is a packed model that has changed since it was written.
+    #[error("{file} is damaged in its {part}")]
+    PackedDamaged {
+        /// The file.
+        file: String,
+        /// Where the damage is.
+        part: &'static str,
+    },
     /// A weight that the model needs is not in the checkpoint.
     #[error("weight {name} is missing")]
     WeightMissing {

@@ -55,14 +55,30 @@ pub use batch::{Encoding, Input};
 pub use config::{Family, Pooling, ScoreFunction, Task};
 pub use error::{Error, Result};
 pub use model::{
-    Classifier, Embedder, MaskFiller, Model, ModelOptions, QuestionAnswerer, Ranked, Reranker,
-    Summary, TokenClassifier, ZeroShot,
+    Classifier, Embedder, MaskFiller, Model, ModelOptions, Packed, PackedKind, QuestionAnswerer,
+    Ranked, Reranker, Summary, TokenClassifier, ZeroShot,
 };
 pub use tasks::{
     Aggregation, Answer, AnswerOptions, AnswerSpan, Classification, Embedding, Entities, Entity,
     Fill, LabelScore, Prediction, Similarity, Thresholds, TokenScore, ZeroShotOptions,
 };
 pub use tokenizer::{Tokenizer, Truncation, TruncationStrategy};
-pub use weights::Files;
 #[cfg(feature = "mmap")]
 pub use weights::MapContract;
+pub use weights::{Files, PackedSummary, Precision};
+
+/// A packed model as a part of the program, at an address that is a multiple of 64: `&'static [u8]` for
+/// [`Model::from_static`]. The path is as [`include_bytes!`] takes it.
+///
+/// ```ignore
+/// let model = bertless::Model::from_static(bertless::include_model!("model.safetensors"))?;
+/// ```
+#[macro_export]
+macro_rules! include_model {
+    ($path:expr $(,)?) => {{
+        #[repr(C, align(64))]
+        struct Aligned<T: ?Sized>(T);
+        static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!($path));
+        &MODEL.0
+    }};
+}

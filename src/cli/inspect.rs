@@ -1,24 +1,43 @@
 //! `bertless inspect`: what a model is.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
-use bertless::Summary;
+use bertless::{Packed, Summary};
 
 use super::Common;
-use super::options::ModelFlags;
+use super::options::{ModelFlags, at_least_one};
 use super::output::{Output, printable};
 
 /// Say what a model is: family, layers, task, labels, parameters, size, type of its weights
 ///
 /// With --json an object {"family", "architecture", "task", "layers", "hidden", "heads", "vocabulary", "max_length",
-/// "labels", "score", "pooling", "embedding", "parameters", "bytes", "dtype"}.
+/// "labels", "score", "pooling", "embedding", "parameters", "bytes", "dtype", "packed": {"version", "digest"} or null}.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    model: ModelFlags,
+    /// The model's folder, or the file that `bertless pack` made of it
+    #[arg(value_name = "MODEL", required_unless_present = "model")]
+    place: Option<PathBuf>,
+    /// The same
+    #[arg(short, long, value_name = "MODEL", conflicts_with = "place")]
+    model: Option<PathBuf>,
+    /// The most tokens of a text, special ones included
+    #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
+    max_length: Option<usize>,
+    /// Check all weights of a packed file, too; the rest is checked whenever it is opened
+    #[arg(long)]
+    verify: bool,
 }
 
 pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
-    let model = arguments.model.load(arguments.model.options(common))?;
+    let flags = ModelFlags {
+        model: arguments.place.or(arguments.model).unwrap_or_default(),
+        max_length: arguments.max_length,
+    };
+    let model = flags.load(flags.options(common))?;
+    if arguments.verify {
+        Packed::verify(&flags.model)?;
+    }
     match output.json {
         true => output.object(model.summary()),
         false => Ok(output.line(report(model.summary()))?),
@@ -56,6 +75,12 @@ fn report(summary: &Summary) -> String {
         ("parameters", summary.parameters.to_string()),
         ("size", format!("{:.1} MB", summary.bytes as f64 / 1e6)),
         ("stored as", summary.dtype.clone()),
+        (
+            "packed",
+            summary.packed.as_ref().map_or_else(String::new, |packed| {
+                format!("format {}, digest {}", packed.version, packed.digest)
+            }),
+        ),
     ];
     rows.retain(|(_, value)| !value.is_empty());
     let lines: Vec<String> = rows

@@ -12,6 +12,7 @@ mod inspect;
 mod lines;
 mod options;
 mod output;
+mod pack;
 mod predict;
 mod process;
 mod rerank;
@@ -36,7 +37,9 @@ const MAX_THREADS: u64 = 1024;
 /// BERT models on the CPU: labels, entities, answers, embeddings
 #[derive(Debug, Parser)]
 #[command(name = "bertless", version, infer_long_args = true)]
-#[command(after_help = "MODEL_DIR is the folder of a Hugging Face or sentence-transformers model.")]
+#[command(
+    after_help = "MODEL is the folder of a Hugging Face or sentence-transformers model, or the file that `bertless pack` makes of one. Such a file is mapped: nobody may write into it while a command runs (`pack` never does, it puts a new file in its place)."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -63,6 +66,7 @@ enum Command {
     Similarity(similarity::Arguments),
     Tokenize(tokenize::Arguments),
     Inspect(inspect::Arguments),
+    Pack(pack::Arguments),
     Evaluate(evaluate::Arguments),
     Bench(bench::Arguments),
 }
@@ -92,6 +96,7 @@ impl Cli {
             Command::Similarity(arguments) => similarity::run(arguments, common, output),
             Command::Tokenize(arguments) => tokenize::run(arguments, common, output),
             Command::Inspect(arguments) => inspect::run(arguments, common, output),
+            Command::Pack(arguments) => pack::run(arguments, output),
             Command::Evaluate(arguments) => evaluate::run(arguments, common, output),
             Command::Bench(arguments) => bench::run(arguments, common, output),
         }

@@ -4,8 +4,8 @@ use crate::batch::Batch;
 use crate::config::{EncoderConfig, Family};
 use crate::error::Result;
 use crate::kernels::Compute;
-use crate::layers::{Linear, Norm, Residence, Scratch, Table, Words};
-use crate::weights::Weights;
+use crate::layers::{Linear, Norm, Scratch, Table};
+use crate::weights::{Residence, Weights};
 
 /// MPNet's padding id, which its positions skip; fixed in the reference implementation, whatever config.json says.
 const MPNET_PAD: u32 = 1;
@@ -15,7 +15,7 @@ const TORCH_EPS: f32 = 1e-5;
 /// The embedding tables and what follows them.
 #[derive(Debug)]
 pub(super) struct Embeddings {
-    words: Words,
+    words: Table,
     positions: Table,
     types: Option<Table>,
     norm: Norm,
@@ -70,12 +70,14 @@ impl Embeddings {
                 "token_type_embeddings.weight",
                 "the table of token types",
                 (rows, width),
+                Residence::Loaded,
             )?),
         };
         Ok(Self {
-            words: Words::load(
+            words: Table::load(
                 weights,
                 "word_embeddings.weight",
+                "the table of words",
                 (config.vocab_size, narrow),
                 words,
             )?,
@@ -84,6 +86,7 @@ impl Embeddings {
                 "position_embeddings.weight",
                 "the table of positions",
                 (config.positions, width),
+                Residence::Loaded,
             )?,
             types,
             norm: Norm::load(weights, "LayerNorm", width, eps)?,
@@ -93,11 +96,11 @@ impl Embeddings {
         })
     }
 
-    pub(super) fn words(&self) -> &Words {
+    pub(super) fn words(&self) -> &Table {
         &self.words
     }
 
-    pub(super) fn words_mut(&mut self) -> &mut Words {
+    pub(super) fn words_mut(&mut self) -> &mut Table {
         &mut self.words
     }
 

@@ -9,8 +9,8 @@ use crate::batch::Batch;
 use crate::config::{EncoderConfig, Family};
 use crate::error::Result;
 use crate::kernels::Compute;
-use crate::layers::{Residence, Scratch, Words};
-use crate::weights::Weights;
+use crate::layers::{Scratch, Table};
+use crate::weights::{Residence, Weights};
 use embeddings::Embeddings;
 use mobile::MobileLayer;
 use relative::RelativePositions;
@@ -68,7 +68,7 @@ impl Encoder {
     }
 
     /// The word-embedding table, which a tied decoder uses again.
-    pub(crate) fn words(&self) -> &Words {
+    pub(crate) fn words(&self) -> &Table {
         self.embeddings.words()
     }
 

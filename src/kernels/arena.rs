@@ -115,7 +115,14 @@ pub(crate) enum Floats {
     Shared(Piece),
     /// In memory of their own.
     Own(AlignedFloats),
+    /// Wherever their owner has them.
+    Held(Box<dyn Held>),
 }
+
+/// An owner of floats that stay as they are.
+pub(crate) trait Held: Deref<Target = [f32]> + Send + Sync + std::fmt::Debug {}
+
+impl<T: Deref<Target = [f32]> + Send + Sync + std::fmt::Debug> Held for T {}
 
 /// A part of a region that is nobody else's.
 pub(crate) struct Piece {
@@ -131,6 +138,7 @@ impl Deref for Floats {
     fn deref(&self) -> &[f32] {
         match self {
             Self::Own(floats) => floats,
+            Self::Held(owner) => owner,
             #[allow(unsafe_code, reason = "a region is memory without a slice")]
             // SAFETY: `zeros` has checked that start + len is inside the region, whose memory is initialised (anonymous
             // maps are zeros), aligned for f32 and kept by the piece's `Arc`. It has handed out these floats once, and
@@ -144,8 +152,15 @@ impl Deref for Floats {
 
 impl DerefMut for Floats {
     fn deref_mut(&mut self) -> &mut [f32] {
+        if let Self::Held(owner) = self {
+            // What is held stays as it is: what is written to is a copy.
+            let mut copy = AlignedFloats::zeros(owner.len());
+            copy.copy_from_slice(owner);
+            *self = Self::Own(copy);
+        }
         match self {
             Self::Own(floats) => floats,
+            Self::Held(_) => &mut [],
             #[allow(unsafe_code, reason = "a region is memory without a slice")]
             // SAFETY: as in `deref`; and `&mut self` is the only way to this piece, whose floats no other piece has.
             Self::Shared(Piece { region, start, len }) => unsafe {

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::kernels::gemm::{Epilogue, PackedWeights, gemm};
 use crate::kernels::{Activation, Compute};
-use crate::weights::{Tensor, Weights};
+use crate::weights::Weights;
 
 /// `x W^T + b`.
 #[derive(Debug)]
@@ -30,14 +30,15 @@ impl Linear {
         outputs: usize,
         inputs: usize,
     ) -> Result<Self> {
+        let matrix = weights.matrix(names, outputs, inputs)?;
         let mut bias = Vec::with_capacity(names.len() * outputs);
-        let mut matrices = Vec::with_capacity(names.len());
         for name in names {
-            let layer = weights.at(name);
-            matrices.push(layer.find("weight", &[outputs, inputs])?);
-            bias.extend(layer.tensor("bias", &[outputs])?);
+            bias.extend(weights.at(name).tensor("bias", &[outputs])?);
         }
-        Self::pack(weights, &matrices, outputs, inputs, Some(bias))
+        Ok(Self {
+            weights: matrix,
+            bias: Some(bias),
+        })
     }
 
     /// `name.weight` alone.
@@ -47,8 +48,10 @@ impl Linear {
         outputs: usize,
         inputs: usize,
     ) -> Result<Self> {
-        let matrix = weights.at(name).find("weight", &[outputs, inputs])?;
-        Self::pack(weights, &[matrix], outputs, inputs, None)
+        Ok(Self {
+            weights: weights.matrix(&[name], outputs, inputs)?,
+            bias: None,
+        })
     }
 
     /// `tensor` of (inputs, outputs), the other way round than `load` has it, without a bias.
@@ -58,36 +61,10 @@ impl Linear {
         outputs: usize,
         inputs: usize,
     ) -> Result<Self> {
-        let matrix = weights.find(tensor, &[inputs, outputs])?;
-        let packer = weights.packer();
         Ok(Self {
-            weights: packer.columns(outputs, inputs, |row, out| matrix.read(row * outputs, out))?,
+            weights: weights.columns(tensor, outputs, inputs)?,
             bias: None,
         })
-    }
-
-    /// Matrices of (outputs, inputs), one below the other.
-    fn pack(
-        weights: &Weights<'_>,
-        matrices: &[Tensor],
-        outputs: usize,
-        inputs: usize,
-        bias: Option<Vec<f32>>,
-    ) -> Result<Self> {
-        let n = matrices.len() * outputs;
-        let weights = weights.packer().rows(n, inputs, |mut rows, mut out| {
-            // Some rows may be the end of one matrix and the start of the next.
-            while !rows.is_empty() {
-                let (matrix, row) = (rows.start / outputs, rows.start % outputs);
-                let count = rows.len().min(outputs - row);
-                let part;
-                (part, out) = out.split_at_mut(count * inputs);
-                matrices[matrix].read(row * inputs, part)?;
-                rows.start += count;
-            }
-            Ok(())
-        })?;
-        Ok(Self { weights, bias })
     }
 
     /// Width of what comes out.

@@ -15,4 +15,4 @@ pub(crate) use feed_forward::FeedForward;
 pub(crate) use linear::Linear;
 pub(crate) use norm::Norm;
 pub(crate) use scratch::Scratch;
-pub(crate) use table::{Residence, Table, Words};
+pub(crate) use table::Table;

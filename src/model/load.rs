@@ -6,36 +6,55 @@ use super::{Model, ModelOptions, Summary};
 use crate::config::{Config, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::kernels::gemm::Packer;
 use crate::kernels::{Cpu, Engine, Pool, Threads, cpu, threads};
-use crate::layers::Residence;
 use crate::tasks::Similarity;
 use crate::tasks::embedding::EmbeddingHead;
 use crate::tasks::heads::Head;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{Access, Checkpoint, Files};
+use crate::weights::{Access, Files, Residence, Store};
 
 /// Names the instruction set to use instead of the best that there is; for tests and benchmarks.
 const FORCED_CPU: &str = "BERTLESS_CPU";
 
 impl Model {
-    /// Opens the folder of a Hugging Face or sentence-transformers model.
+    /// Opens the folder of a Hugging Face or sentence-transformers model, or the file that [`pack`](Self::pack) has made
+    /// of one.
     ///
-    /// It has `config.json`, `model.safetensors` (or shards and their index), and `tokenizer.json` or `vocab.txt`; with
-    /// `modules.json` it is an embedding model.
+    /// A folder has `config.json`, `model.safetensors` (or shards and their index), and `tokenizer.json` or `vocab.txt`; with
+    /// `modules.json` it is an embedding model. Of a packed file, header, settings and vocabulary are checked; weights
+    /// are used where they lie if the file is mapped, else read.
     ///
     /// # Errors
     /// Whatever is wrong with the files; each [`Error`] names the file, key or weight that it is about.
-    pub fn load(dir: impl AsRef<Path>) -> Result<Self> {
-        Self::load_with(dir, ModelOptions::default())
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_with(path, ModelOptions::default())
     }
 
-    /// Opens a folder, with options.
+    /// Opens a folder or a packed file, with options.
     ///
     /// # Errors
     /// As [`load`](Self::load), and `Option` for options that the model cannot follow.
-    pub fn load_with(dir: impl AsRef<Path>, options: ModelOptions) -> Result<Self> {
-        Self::open(&Files::folder(dir.as_ref()), options)
+    pub fn load_with(path: impl AsRef<Path>, options: ModelOptions) -> Result<Self> {
+        let files = Files::open(path.as_ref(), access(&options))?;
+        Self::open(&files, options)
+    }
+
+    /// Opens a packed file that is part of the program, as [`include_model!`](crate::include_model) puts it there.
+    ///
+    /// Weights are used where they lie. Bytes that do not start at a multiple of 64 are copied first.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), without `Io`.
+    pub fn from_static(bytes: &'static [u8]) -> Result<Self> {
+        Self::from_static_with(bytes, ModelOptions::default())
+    }
+
+    /// Opens a packed file that is part of the program, with options.
+    ///
+    /// # Errors
+    /// As [`load_with`](Self::load_with), without `Io`.
+    pub fn from_static_with(bytes: &'static [u8], options: ModelOptions) -> Result<Self> {
+        Self::open(&Files::packed_bytes(bytes)?, options)
     }
 
     /// Opens a model whose files are in memory.
@@ -60,7 +79,7 @@ impl Model {
         Ok(model)
     }
 
-    fn open(files: &Files, options: ModelOptions) -> Result<Self> {
+    pub(super) fn open(files: &Files, options: ModelOptions) -> Result<Self> {
         let engine = engine(&options)?;
         let config = Config::read(files)?;
         let tokenizer = Tokenizer::open(files, &config.folder, config.sentence.lower_case)?;
@@ -68,9 +87,10 @@ impl Model {
         check(&config, &options)?;
 
         let access = access(&options);
-        let checkpoint = Checkpoint::open(files, &config.folder, config.encoder.family, access)?;
-        let packer = Packer::new(&engine.threads, checkpoint.packed_floats());
-        let weights = checkpoint.weights(&packer);
+        let threads = &engine.threads;
+        let family = config.encoder.family;
+        let store = Store::open(files, &config.folder, family, access, threads)?;
+        let weights = store.weights();
         let words = match Head::shares_words(&config.head) {
             true => Residence::Loaded,
             false => Residence::InPlace,
@@ -78,8 +98,8 @@ impl Model {
         let encoder = Encoder::load(&weights, &config.encoder, words)?;
         let head = Head::load(&weights, &config.encoder, &config.head)?;
         let hidden = config.encoder.hidden;
-        let mut embedding = EmbeddingHead::load(files, &config.sentence, hidden, access, &packer)?;
-        checkpoint.refuse_leftovers(config.encoder.layers)?;
+        let mut embedding = EmbeddingHead::load(files, &config.sentence, hidden, access, threads)?;
+        store.refuse_leftovers(config.encoder.layers)?;
         if let Some(pooling) = options.pooling {
             embedding.pool_by(pooling);
         }
@@ -90,7 +110,7 @@ impl Model {
             Some(name) => Similarity::by_name(name)?,
             None => Similarity::default(),
         };
-        let summary = summary(&config, &checkpoint, max_length, &embedding);
+        let summary = summary(&config, &store, max_length, &embedding, files);
         Ok(Self {
             config,
             tokenizer,
@@ -210,9 +230,10 @@ fn check(config: &Config, options: &ModelOptions) -> Result<()> {
 
 fn summary(
     config: &Config,
-    checkpoint: &Checkpoint,
+    store: &Store,
     max_length: usize,
     embedding: &EmbeddingHead,
+    files: &Files,
 ) -> Summary {
     let task = config.head.task;
     let embeds = task == Task::Embedding;
@@ -233,8 +254,9 @@ fn summary(
             Vec::new()
         },
         embedding: embeds.then(|| embedding.width()),
-        parameters: checkpoint.parameters(),
-        bytes: checkpoint.bytes(),
-        dtype: checkpoint.dtype(),
+        parameters: store.parameters(),
+        bytes: store.bytes(),
+        dtype: store.dtype(),
+        packed: files.packed().map(|file| file.summary()),
     }
 }

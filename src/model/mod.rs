@@ -5,6 +5,7 @@ mod ask;
 mod doors;
 mod load;
 mod options;
+mod pack;
 mod pass;
 
 use serde::Serialize;
@@ -14,6 +15,7 @@ pub use doors::{
     Classifier, Embedder, MaskFiller, QuestionAnswerer, Reranker, TokenClassifier, ZeroShot,
 };
 pub use options::ModelOptions;
+pub use pack::{Packed, PackedKind};
 
 use crate::batch::{Encoding, Input};
 use crate::config::{Config, Family, Pooling, ScoreFunction, Task};
@@ -28,6 +30,7 @@ use crate::tasks::{
     Embedding, Entities, Fill, Prediction, Similarity, classification, entities, fill_mask,
 };
 use crate::tokenizer::{Tokenizer, Truncation};
+use crate::weights::PackedSummary;
 
 /// How many words a mask gets if nobody says otherwise, as in transformers.
 const WORDS_PER_MASK: usize = 5;
@@ -96,6 +99,8 @@ pub struct Summary {
     pub bytes: usize,
     /// The type that most of them are stored in.
     pub dtype: String,
+    /// What a packed file says of itself; `None` for a folder.
+    pub packed: Option<PackedSummary>,
 }
 
 impl Model {

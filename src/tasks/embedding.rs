@@ -2,10 +2,9 @@
 
 use crate::config::{DenseConfig, Family, Module, Pooling, SentenceConfig};
 use crate::error::Result;
-use crate::kernels::gemm::Packer;
-use crate::kernels::{Activation, Compute};
+use crate::kernels::{Activation, Compute, Threads};
 use crate::layers::Linear;
-use crate::weights::{Access, Checkpoint, Files};
+use crate::weights::{Access, Files, Store};
 
 /// The least length that a vector is divided by, as torch's `normalize` has it.
 const MIN_LENGTH: f64 = 1e-12;
@@ -45,11 +44,11 @@ impl EmbeddingHead {
         config: &SentenceConfig,
         hidden: usize,
         access: Access,
-        packer: &Packer,
+        threads: &Threads,
     ) -> Result<Self> {
         let step = |module: &Module| match module {
             Module::Normalize => Ok(Step::Normalize),
-            Module::Dense(dense) => load_dense(files, dense, access, packer),
+            Module::Dense(dense) => load_dense(files, dense, access, threads),
         };
         Ok(Self {
             pooling: config.pooling.clone(),
@@ -148,12 +147,12 @@ fn load_dense(
     files: &Files,
     config: &DenseConfig,
     access: Access,
-    packer: &Packer,
+    threads: &Threads,
 ) -> Result<Step> {
     let (outputs, inputs) = (config.outputs, config.inputs);
     // A module's weights carry no family's prefix, so any family's names serve.
-    let checkpoint = Checkpoint::open(files, &config.folder, Family::Bert, access)?;
-    let weights = checkpoint.weights(packer);
+    let store = Store::open(files, &config.folder, Family::Bert, access, threads)?;
+    let weights = store.weights();
     let linear = match config.bias {
         true => Linear::load(&weights, "linear", outputs, inputs)?,
         false => Linear::load_without_bias(&weights, "linear", outputs, inputs)?,
@@ -165,7 +164,7 @@ fn load_dense(
             &weights, "residual", outputs, inputs,
         )?),
     };
-    checkpoint.refuse_leftovers(0)?;
+    store.refuse_leftovers(0)?;
     Ok(Step::Dense {
         linear,
         activation: config.activation,

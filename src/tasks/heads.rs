@@ -257,21 +257,14 @@ impl WordNames {
     /// A decoder that is saved although it is tied must be what it is tied to. (Where it is not, transformers 4 ties it
     /// nevertheless and transformers 5 does not: there is no right answer.)
     fn check_tie(&self, weights: &Weights<'_>, vocab: usize, width: usize) -> Result<()> {
-        let decoder = weights.at(self.decoder);
-        let differs = |name: &str, other: &str, shape: &[usize]| -> Result<bool> {
-            let both = decoder.has(name) && weights.has(other);
-            Ok(both
-                && !decoder
-                    .find(name, shape)?
-                    .equals(&weights.find(other, shape)?)?)
-        };
         for (name, other, shape) in [
             ("weight", WORDS, &[vocab, width][..]),
             ("bias", self.bias, &[vocab]),
         ] {
-            if differs(name, other, shape)? {
+            let name = format!("{}.{name}", self.decoder);
+            if weights.differ(&name, other, shape)? {
                 return Err(Error::WeightUnexpected {
-                    name: format!("{}.{name}", self.decoder),
+                    name,
                     reason: format!(
                         "it differs from {other}, to which tie_word_embeddings of config.json ties it"
                     ),

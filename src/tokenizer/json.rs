@@ -12,6 +12,7 @@ use super::settings::{Names, Settings, TokenEntry};
 use super::template::{Part, Template};
 use super::vocab::Vocab;
 use crate::error::{Error, Result};
+use crate::weights::Files;
 
 #[derive(Deserialize)]
 struct File {
@@ -100,8 +101,8 @@ struct SpecialEntry {
     ids: Vec<u32>,
 }
 
-/// Reads the file's bytes. `names` are those of tokenizer_config.json.
-pub(super) fn read(file: &str, bytes: &[u8], mut names: Names) -> Result<Settings> {
+/// Reads the file's bytes. `names` are those of tokenizer_config.json; `files` may hold the vocabulary ready for use.
+pub(super) fn read(file: &str, bytes: &[u8], mut names: Names, files: &Files) -> Result<Settings> {
     let unsupported = |reason: String| Error::UnsupportedTokenizer {
         file: file.to_owned(),
         reason,
@@ -142,13 +143,18 @@ pub(super) fn read(file: &str, bytes: &[u8], mut names: Names) -> Result<Setting
         add_step(&mut normalizer, entry).map_err(unsupported)?;
     }
     let prefix = model.continuing_subword_prefix.as_deref().unwrap_or("##");
-    let Some(Listed::Map { text, spans, ids }) = model.vocab else {
-        return Err(Error::Json {
-            file: file.to_owned(),
-            source: serde_json::Error::custom("model.vocab is not a map of tokens and ids"),
-        });
+    let vocab = match (Vocab::stored(files, prefix), model.vocab) {
+        (Some(vocab), _) => vocab?,
+        (None, Some(Listed::Map { text, spans, ids })) => {
+            Vocab::of_map(file, prefix, text, spans, &ids)?
+        }
+        (None, _) => {
+            return Err(Error::Json {
+                file: file.to_owned(),
+                source: serde_json::Error::custom("model.vocab is not a map of tokens and ids"),
+            });
+        }
     };
-    let vocab = Vocab::of_map(file, prefix, text, spans, &ids)?;
     if let Some(unknown) = model.unk_token {
         names.unknown = unknown;
     }

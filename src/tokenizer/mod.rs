@@ -3,7 +3,8 @@
 //! A text is searched for added tokens (`added`), what is between them is normalised (`normalize`), cut into words and
 //! these into tokens (`wordpiece`, with the ids of `vocab` and its `table`s), and put between special tokens
 //! (`template`). Most of a text takes a shorter way to its words (`scan`, `characters`, eight bytes at a time by
-//! `blocks`). `settings` reads the files, `listed` the vocabularies in them.
+//! `blocks`). `settings` reads the files, `listed` the vocabularies in them; `stored` knows
+//! how both are in a packed file.
 
 mod added;
 mod blocks;
@@ -13,6 +14,7 @@ mod listed;
 mod normalize;
 mod scan;
 mod settings;
+mod stored;
 mod table;
 mod tables;
 mod template;
@@ -24,11 +26,12 @@ mod wordpiece;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub(crate) use stored::without_vocabulary;
 pub use truncate::{Truncation, TruncationStrategy};
 
 use crate::batch::{Encoding, Input};
 use crate::error::{Error, Result};
-use crate::weights::Files;
+use crate::weights::{Access, Files, Part};
 use added::{AddedToken, AddedTokens};
 use characters::Characters;
 use normalize::{Unit, normalize};
@@ -65,12 +68,13 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads the tokenizer of a model's folder; weights need not be there.
+    /// Reads the tokenizer of a model's folder, where weights need not be, or of a packed file.
     ///
     /// # Errors
-    /// `Io`, `FileMissing`, `Json`, `Vocabulary`, `TokenNotInVocabulary`, `UnsupportedTokenizer`.
-    pub fn load(dir: impl AsRef<Path>) -> Result<Self> {
-        Self::from_parts(Files::folder(dir.as_ref()))
+    /// `Io`, `FileMissing`, `Json`, `Vocabulary`, `TokenNotInVocabulary`, `UnsupportedTokenizer`; of a packed file those
+    /// of opening it.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Self::from_parts(Files::open(path.as_ref(), Access::Read)?)
     }
 
     /// Reads a tokenizer from files in memory: `tokenizer.json`, or `vocab.txt` with `tokenizer_config.json`.
@@ -108,6 +112,11 @@ impl Tokenizer {
             characters: Characters::new(settings.normalizer),
             settings,
         })
+    }
+
+    /// What a packed file holds of it beside the files that it was read from.
+    pub(crate) fn parts(&self) -> Vec<Part> {
+        self.settings.vocab.parts()
     }
 
     /// The tokens of a text or a pair, special ones included.

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::weights::{Files, inside};
 
 pub(super) const TOKENIZER: &str = "tokenizer.json";
-const VOCAB: &str = "vocab.txt";
+pub(super) const VOCAB: &str = "vocab.txt";
 const CONFIG: &str = "tokenizer_config.json";
 const SPECIALS: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
@@ -145,7 +145,7 @@ impl Settings {
         let names = names(&config.specials, &specials, mpnet);
         let file = inside(folder, TOKENIZER, TOKENIZER)?;
         let mut settings = match files.read(&file)? {
-            Some(bytes) => json::read(&file, &bytes, names)?,
+            Some(bytes) => json::read(&file, &bytes, names, files)?,
             None => from_vocabulary(files, folder, names, &config, &specials, mpnet)?,
         };
         let normalizer = &mut settings.normalizer;
@@ -201,14 +201,10 @@ fn from_vocabulary(
     map: &Specials,
     mpnet: bool,
 ) -> Result<Settings> {
-    let file = inside(folder, VOCAB, VOCAB)?;
-    let bytes = files.require(&file, "tokenizer.json and no vocab.txt")?;
-    let text = listed::text(bytes).map_err(|error| Error::Vocabulary {
-        file: file.clone(),
-        reason: format!("it is not UTF-8 at byte {}", error.valid_up_to()),
-    })?;
-    let spans = listed::lines(&text);
-    let vocab = Vocab::new(&file, "##", text, spans)?;
+    let vocab = match Vocab::stored(files, "##") {
+        Some(vocab) => vocab?,
+        None => listed(files, folder)?,
+    };
     let id = |token: &str| {
         vocab.id(token).ok_or_else(|| Error::TokenNotInVocabulary {
             token: token.to_owned(),
@@ -230,6 +226,18 @@ fn from_vocabulary(
         names,
         max_length: None,
     })
+}
+
+/// The vocabulary of `vocab.txt`.
+fn listed(files: &Files, folder: &str) -> Result<Vocab> {
+    let file = inside(folder, VOCAB, VOCAB)?;
+    let bytes = files.require(&file, "tokenizer.json and no vocab.txt")?;
+    let text = listed::text(bytes).map_err(|error| Error::Vocabulary {
+        file: file.clone(),
+        reason: format!("it is not UTF-8 at byte {}", error.valid_up_to()),
+    })?;
+    let spans = listed::lines(&text);
+    Vocab::new(&file, "##", text, spans)
 }
 
 /// The special tokens, and what the files add to them; each once.

@@ -10,13 +10,15 @@ const ID: u32 = (1 << 24) - 1;
 const TAG: u32 = 0x7F << 24;
 /// The slots that are looked at together.
 const BUCKET: usize = 4;
+/// Ids with bits of their tokens' hashes.
+pub(super) type Bucket = [u32; BUCKET];
 /// Keep products of blocks from being zero.
 const SEEDS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93];
 
 /// Ids in a power of two of buckets, at most two thirds of whose slots are taken. A full bucket goes on in the next.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
-    buckets: Vec<[u32; BUCKET]>,
+    buckets: Vec<Bucket>,
 }
 
 impl Table {
@@ -58,13 +60,24 @@ impl Table {
         }
     }
 
+    /// Its buckets, to be looked up in.
+    pub(super) fn into_buckets(self) -> Vec<Bucket> {
+        self.buckets
+    }
+}
+
+/// The buckets of a finished table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slots<'a>(pub(super) &'a [Bucket]);
+
+impl Slots<'_> {
     /// The id of the token with this hash that `is_equal` says is the right one.
     #[inline]
     pub(super) fn find(&self, hash: u64, is_equal: impl Fn(u32) -> bool) -> Option<u32> {
-        let mask = self.buckets.len() - 1;
+        let mask = self.0.len() - 1;
         let mut index = first(hash);
         loop {
-            let bucket = &self.buckets[index & mask];
+            let bucket = &self.0[index & mask];
             for place in places(bucket, |slot| same_tag(slot, hash)) {
                 let id = bucket[place] & ID;
                 if is_equal(id) {
@@ -77,6 +90,15 @@ impl Table {
             }
             index += 1;
         }
+    }
+
+    /// Whether every search in it ends, and at ids that `is_there` says are some; asked of what was not built here.
+    pub(super) fn is_sound(&self, is_there: impl Fn(u32) -> bool) -> bool {
+        let ends = |bucket: &Bucket| bucket[BUCKET - 1] == NONE;
+        let slots = || self.0.as_flattened().iter();
+        self.0.len().is_power_of_two()
+            && self.0.iter().any(ends)
+            && slots().all(|&slot| slot == NONE || is_there(slot & ID))
     }
 }
 

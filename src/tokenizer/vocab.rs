@@ -1,37 +1,52 @@
 //! The vocabulary: tokens and their ids, both ways.
 //!
 //! All of it is flat: bytes of text, places in them, slots of hash tables. So it is built in one pass without an
-//! allocation a token, and could be stored and used where it lies.
+//! allocation a token, and a packed file holds it as it is (`stored`).
 
 use std::borrow::Cow;
 
 use super::blocks::{low_bytes, read};
 use super::listed::Span;
-use super::table::{Key, Short, Table};
+use super::table::{Bucket, Key, Short, Slots, Table};
 use crate::error::{Error, Result};
+use crate::weights::Numbers;
 
 /// The largest id that is believed: the tables keep ids in 24 bits.
 const MAX_ID: u32 = (1 << 24) - 2;
 /// The place of a token that is not there.
-const ABSENT: Span = [u32::MAX; 2];
+pub(super) const ABSENT: Span = [u32::MAX; 2];
 
-/// Tokens by id, and ids by token.
+/// How many lengths there are in [`Longest`].
+pub(super) const LONGEST: usize = 1 << 10;
+
+/// Tokens by id, and ids by token; in memory of its own, or where a packed file has it.
 #[derive(Debug, Clone)]
 pub(super) struct Vocab {
     /// Where the tokens are, with anything between them.
-    text: Cow<'static, str>,
+    pub(super) text: Numbers<u8>,
     /// Where each id's token starts and ends in `text`, or `ABSENT`.
-    spans: Vec<Span>,
+    pub(super) spans: Numbers<Span>,
     /// Ids by token.
-    whole: Table,
+    pub(super) whole: Numbers<Bucket>,
     /// Ids of tokens that continue a word, by what follows their prefix.
-    continuing: Table,
-    /// The longest tokens of each table.
-    longest: [Longest; 2],
+    pub(super) continuing: Numbers<Bucket>,
+    /// The longest tokens of each table, as [`Longest`] has them.
+    pub(super) longest: [Numbers<u8>; 2],
+    /// The length of the prefix.
+    pub(super) prefix: usize,
+}
+
+/// A vocabulary as it is looked up in, its places found once for many words.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lookup<'a> {
+    text: &'a [u8],
+    spans: &'a [Span],
+    whole: Slots<'a>,
+    continuing: Slots<'a>,
+    /// Of each table.
+    longest: [Longest<'a>; 2],
     /// The length of the prefix.
     prefix: usize,
-    /// Whether a token is listed more than once.
-    repeats: bool,
 }
 
 /// Where in a word a piece of it stands.
@@ -60,8 +75,8 @@ impl Vocab {
             true => spans,
             false => by_id(file, &text, &spans, ids)?,
         };
-        let mut vocab = Self::new(file, prefix, text.into(), spans)?;
-        if vocab.repeats {
+        let (mut vocab, repeats) = Self::build(file, prefix, text.into(), spans)?;
+        if repeats {
             vocab.keep_last_of_equals();
         }
         Ok(vocab)
@@ -76,6 +91,16 @@ impl Vocab {
         text: Cow<'static, str>,
         spans: Vec<Span>,
     ) -> Result<Self> {
+        Self::build(file, prefix, text, spans).map(|(vocab, _)| vocab)
+    }
+
+    /// The same, and whether a token is listed more than once.
+    fn build(
+        file: &str,
+        prefix: &str,
+        text: Cow<'static, str>,
+        spans: Vec<Span>,
+    ) -> Result<(Self, bool)> {
         check_len(file, &text)?;
         if spans.len() > MAX_ID as usize + 1 {
             return Err(wrong(file, format!("more than {} tokens", MAX_ID + 1)));
@@ -89,39 +114,25 @@ impl Vocab {
         let starts = Prefix::new(prefix);
         let present = |span: &&Span| **span != ABSENT;
         let whole = spans.iter().filter(present);
-        let continuing = whole.clone().filter(|&&span| starts.is_at(&text, span));
-        let mut vocab = Self {
-            whole: Table::new(whole.count()),
-            continuing: Table::new(continuing.count()),
-            text,
-            spans,
-            longest: [Longest::new(), Longest::new()],
+        let continuing = whole
+            .clone()
+            .filter(|&&span| starts.is_at(text.as_bytes(), span));
+        let mut tables = [Table::new(whole.count()), Table::new(continuing.count())];
+        let mut longest = [vec![0; Longest::LEN], vec![0; Longest::LEN]];
+        let repeats = fill(&mut tables, &mut longest, text.as_bytes(), &spans, &starts);
+        let [whole, continuing] = tables.map(|table| table.into_buckets().into());
+        let vocab = Self {
+            text: match text {
+                Cow::Borrowed(text) => Numbers::Static(text.as_bytes()),
+                Cow::Owned(text) => text.into_bytes().into(),
+            },
+            spans: spans.into(),
+            whole,
+            continuing,
+            longest: longest.map(Numbers::from),
             prefix: prefix.len(),
-            repeats: false,
         };
-        vocab.fill(&starts);
-        Ok(vocab)
-    }
-
-    /// Puts all ids into the tables.
-    fn fill(&mut self, prefix: &Prefix<'_>) {
-        let (text, spans) = (self.text.as_bytes(), &self.spans);
-        let skip = self.prefix;
-        for (&span, id) in spans.iter().zip(0..).filter(|&(&span, _)| span != ABSENT) {
-            // The text is in the order of the file.
-            let is_later = |other: u32| spans[other as usize][0] < span[0];
-            let [start, end] = span.map(|at| at as usize);
-            let key = Key::new(text, start, end);
-            let is_equal = |other: u32| key.is(text, spans[other as usize], 0);
-            self.repeats |= self.whole.insert(key.hash(), id, is_later, is_equal);
-            self.longest[0].take_in(key);
-            if prefix.is_at(&self.text, span) {
-                let key = key.skip(skip);
-                let is_equal = |other: u32| key.is(text, spans[other as usize], skip);
-                self.continuing.insert(key.hash(), id, is_later, is_equal);
-                self.longest[1].take_in(key);
-            }
-        }
+        Ok((vocab, repeats))
     }
 
     /// Forgets the tokens in whose stead an equal one is found.
@@ -133,11 +144,13 @@ impl Vocab {
         let lost: Vec<u32> = (0..self.spans.len() as u32)
             .filter(|id| !counts(id))
             .collect();
+        let mut spans = self.spans.to_vec();
         for id in lost {
-            self.spans[id as usize] = ABSENT;
+            spans[id as usize] = ABSENT;
         }
-        let last = self.spans.iter().rposition(|&span| span != ABSENT);
-        self.spans.truncate(last.map_or(0, |last| last + 1));
+        let last = spans.iter().rposition(|&span| span != ABSENT);
+        spans.truncate(last.map_or(0, |last| last + 1));
+        self.spans = spans.into();
     }
 
     /// One more than the highest id.
@@ -148,18 +161,37 @@ impl Vocab {
     /// The token of an id.
     pub(super) fn token(&self, id: u32) -> Option<&str> {
         let &[start, end] = self.spans.get(id as usize)?;
-        (start < end).then(|| &self.text[start as usize..end as usize])
+        let token = self.text.get(start as usize..end as usize)?;
+        std::str::from_utf8(token)
+            .ok()
+            .filter(|token| !token.is_empty())
     }
 
     /// The id of a whole token.
     pub(super) fn id(&self, token: &str) -> Option<u32> {
-        self.find(Position::First, Key::new(token.as_bytes(), 0, token.len()))
+        let key = Key::new(token.as_bytes(), 0, token.len());
+        self.lookup().find(Position::First, key)
     }
 
+    /// To look up many words.
+    pub(super) fn lookup(&self) -> Lookup<'_> {
+        let [first, later] = &self.longest;
+        Lookup {
+            text: &self.text,
+            spans: &self.spans,
+            whole: Slots(&self.whole),
+            continuing: Slots(&self.continuing),
+            longest: [Longest(first), Longest(later)],
+            prefix: self.prefix,
+        }
+    }
+}
+
+impl<'a> Lookup<'a> {
     /// The id of a piece of a word.
     pub(super) fn find(&self, position: Position, piece: Key<'_>) -> Option<u32> {
         let (table, skip) = self.table(position);
-        let text = self.text.as_bytes();
+        let text = self.text;
         table.find(piece.hash(), |id| {
             piece.is(text, self.spans[id as usize], skip)
         })
@@ -169,7 +201,7 @@ impl Vocab {
     #[inline]
     pub(super) fn find_short(&self, position: Position, piece: Short) -> Option<u32> {
         let (table, skip) = self.table(position);
-        let text = self.text.as_bytes();
+        let text = self.text;
         table.find(piece.hash(), |id| {
             piece.is(text, self.spans[id as usize], skip)
         })
@@ -195,12 +227,40 @@ impl Vocab {
 
     /// Where pieces at this position are found, and how many bytes of a token stand ahead of them.
     #[inline]
-    fn table(&self, position: Position) -> (&Table, usize) {
+    fn table(&self, position: Position) -> (Slots<'a>, usize) {
         match position {
-            Position::First => (&self.whole, 0),
-            Position::Later => (&self.continuing, self.prefix),
+            Position::First => (self.whole, 0),
+            Position::Later => (self.continuing, self.prefix),
         }
     }
+}
+
+/// Puts all ids into the tables, and says whether a token is there more than once.
+fn fill(
+    [whole, continuing]: &mut [Table; 2],
+    [longest_whole, longest_continuing]: &mut [Vec<u8>; 2],
+    text: &[u8],
+    spans: &[Span],
+    prefix: &Prefix<'_>,
+) -> bool {
+    let mut repeats = false;
+    let skip = prefix.bytes.len();
+    for (&span, id) in spans.iter().zip(0..).filter(|&(&span, _)| span != ABSENT) {
+        // The text is in the order of the file.
+        let is_later = |other: u32| spans[other as usize][0] < span[0];
+        let [start, end] = span.map(|at| at as usize);
+        let key = Key::new(text, start, end);
+        let is_equal = |other: u32| key.is(text, spans[other as usize], 0);
+        repeats |= whole.insert(key.hash(), id, is_later, is_equal);
+        Longest::take_in(longest_whole, key);
+        if prefix.is_at(text, span) {
+            let key = key.skip(skip);
+            let is_equal = |other: u32| key.is(text, spans[other as usize], skip);
+            continuing.insert(key.hash(), id, is_later, is_equal);
+            Longest::take_in(longest_continuing, key);
+        }
+    }
+    repeats
 }
 
 /// What the tokens that continue a word start with.
@@ -219,28 +279,23 @@ impl<'a> Prefix<'a> {
     }
 
     /// Whether a token starts with it.
-    fn is_at(&self, text: &str, [start, end]: Span) -> bool {
+    fn is_at(&self, text: &[u8], [start, end]: Span) -> bool {
         let (start, len) = (start as usize, self.bytes.len());
         // Mostly the block decides, with nothing to call.
-        read(text.as_bytes(), start) & low_bytes(len) == self.block
+        read(text, start) & low_bytes(len) == self.block
             && (end as usize) - start >= len
-            && (len <= 8 || text.as_bytes()[start..].starts_with(self.bytes))
+            && (len <= 8 || text[start..].starts_with(self.bytes))
     }
 }
 
 /// How long the longest token is, by the lowest five bits of its first two bytes: what is longer need not be tried.
-#[derive(Debug, Clone)]
-struct Longest {
-    /// Lengths in bytes; 255 stands for all that is longer.
-    lens: Vec<u8>,
-}
+///
+/// Lengths are in bytes; 255 stands for all that is longer.
+#[derive(Debug, Clone, Copy)]
+struct Longest<'a>(&'a [u8]);
 
-impl Longest {
-    fn new() -> Self {
-        Self {
-            lens: vec![0; 1 << 10],
-        }
-    }
+impl Longest<'_> {
+    const LEN: usize = LONGEST;
 
     #[inline]
     fn index(token: Key<'_>) -> usize {
@@ -248,15 +303,15 @@ impl Longest {
         usize::from(first & 31) << 5 | usize::from(second & 31)
     }
 
-    fn take_in(&mut self, token: Key<'_>) {
-        let len = &mut self.lens[Self::index(token)];
+    fn take_in(lens: &mut [u8], token: Key<'_>) {
+        let len = &mut lens[Self::index(token)];
         *len = (*len).max(u8::try_from(token.len()).unwrap_or(u8::MAX));
     }
 
     /// The most bytes of a token that may start this piece.
     #[inline]
     fn of(&self, piece: Key<'_>) -> usize {
-        match self.lens[Self::index(piece)] {
+        match self.0[Self::index(piece)] {
             u8::MAX => piece.len(),
             // A token of one byte is listed without the second.
             len => piece.len().min(usize::from(len).max(1)),
@@ -264,7 +319,7 @@ impl Longest {
     }
 }
 
-fn wrong(file: &str, reason: String) -> Error {
+pub(super) fn wrong(file: &str, reason: String) -> Error {
     Error::Vocabulary {
         file: file.to_owned(),
         reason,
@@ -314,7 +369,8 @@ mod tests {
     }
 
     fn continuing(vocab: &Vocab, rest: &str) -> Option<u32> {
-        vocab.find(Position::Later, Key::new(rest.as_bytes(), 0, rest.len()))
+        let key = Key::new(rest.as_bytes(), 0, rest.len());
+        vocab.lookup().find(Position::Later, key)
     }
 
     #[test]
@@ -357,7 +413,8 @@ mod tests {
         )
         .unwrap();
         let longest = |position, word: &str| {
-            vocab.longest(position, Key::new(word.as_bytes(), 0, word.len()))
+            let key = Key::new(word.as_bytes(), 0, word.len());
+            vocab.lookup().longest(position, key)
         };
         assert_eq!(longest(Position::First, "abc"), Some((1, 2)));
         assert_eq!(longest(Position::First, "abcdefghijk"), Some((2, 10)));

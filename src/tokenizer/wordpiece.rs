@@ -3,7 +3,7 @@
 use super::normalize::Unit;
 use super::table::{Key, Short};
 use super::unicode;
-use super::vocab::{Position, Vocab};
+use super::vocab::{Lookup, Position, Vocab};
 
 /// A token of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) struct Token {
 
 /// Cuts characters into words, and words into tokens.
 pub(super) struct WordPiece<'a> {
-    vocab: &'a Vocab,
+    vocab: Lookup<'a>,
     unknown: u32,
     /// A word of more characters than this is unknown.
     max_characters: usize,
@@ -46,7 +46,7 @@ impl<'a> WordPiece<'a> {
     /// For a text of `bytes` bytes.
     pub(super) fn new(vocab: &'a Vocab, unknown: u32, max_characters: usize, bytes: usize) -> Self {
         Self {
-            vocab,
+            vocab: vocab.lookup(),
             unknown,
             max_characters,
             word: Word::default(),

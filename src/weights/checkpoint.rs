@@ -24,7 +24,7 @@ const INDEX: &str = "model.safetensors.index.json";
 
 /// All tensors of a model: their places are known and checked, their numbers are read when asked for.
 #[derive(Debug)]
-pub(crate) struct Checkpoint {
+pub(super) struct Checkpoint {
     family: Family,
     /// By name without the family's prefix.
     tensors: BTreeMap<String, Tensor>,
@@ -35,7 +35,7 @@ pub(crate) struct Checkpoint {
 
 impl Checkpoint {
     /// The checkpoint in `folder` of a model: one file, or the shards that an index lists.
-    pub(crate) fn open(
+    pub(super) fn open(
         files: &Files,
         folder: &str,
         family: Family,
@@ -53,10 +53,9 @@ impl Checkpoint {
             return Ok(checkpoint);
         }
         let index = files::inside(folder, INDEX, INDEX)?;
-        let bytes = files.require(
-            &index,
-            "model.safetensors and no model.safetensors.index.json (weights in pytorch_model.bin have to be converted)",
-        )?;
+        let bytes = files.read_unnoticed(&index)?.ok_or_else(|| {
+            files.missing("model.safetensors and no model.safetensors.index.json (weights in pytorch_model.bin have to be converted)")
+        })?;
         for shard in shards(&bytes, &index)? {
             let name = files::inside(folder, &shard, &index)?;
             checkpoint.add(open_source(files, name, access)?)?;
@@ -88,17 +87,75 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// A view from the top, with what packs the matrices that are read through it.
-    pub(crate) fn weights<'a>(&'a self, packer: &'a Packer) -> Weights<'a> {
-        Weights {
-            checkpoint: self,
-            packer,
-            scope: String::new(),
+    /// Whether there is a tensor of this name; as in all that follow, it is BERT's.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let tensors = &self.tensors;
+        tensors.contains_key(&names::in_checkpoint(self.family, name))
+    }
+
+    /// The tensor of this name, which must have this shape; its numbers are still to be read.
+    ///
+    /// # Errors
+    /// `WeightMissing`, `WeightShape`, `WeightType`.
+    pub(super) fn find(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let name = names::in_checkpoint(self.family, name);
+        let Some(tensor) = self.tensors.get(&name) else {
+            return Err(Error::WeightMissing { name });
+        };
+        self.asked.note(&name);
+        if tensor.shape != shape {
+            return Err(Error::WeightShape {
+                name: tensor.name.clone(),
+                expected: shape.to_vec(),
+                found: tensor.shape.clone(),
+            });
         }
+        tensor.check_type()?;
+        Ok(tensor.clone())
+    }
+
+    /// The matrices of these names, each (outputs, inputs), packed one below the other.
+    ///
+    /// # Errors
+    /// Those of [`find`](Self::find) and of reading.
+    pub(super) fn matrix(
+        &self,
+        packer: &Packer,
+        names: &[String],
+        (outputs, inputs): (usize, usize),
+    ) -> Result<PackedWeights> {
+        let find = |name: &String| self.find(name, &[outputs, inputs]);
+        let matrices: Vec<Tensor> = names.iter().map(find).collect::<Result<_>>()?;
+        packer.rows(matrices.len() * outputs, inputs, |mut rows, mut out| {
+            // Some rows may be the end of one matrix and the start of the next.
+            while !rows.is_empty() {
+                let (matrix, row) = (rows.start / outputs, rows.start % outputs);
+                let count = rows.len().min(outputs - row);
+                let part;
+                (part, out) = out.split_at_mut(count * inputs);
+                matrices[matrix].read(row * inputs, part)?;
+                rows.start += count;
+            }
+            Ok(())
+        })
+    }
+
+    /// The matrix of this name, which is stored the other way round, (inputs, outputs).
+    ///
+    /// # Errors
+    /// As [`matrix`](Self::matrix).
+    pub(super) fn columns(
+        &self,
+        packer: &Packer,
+        name: &str,
+        (outputs, inputs): (usize, usize),
+    ) -> Result<PackedWeights> {
+        let matrix = self.find(name, &[inputs, outputs])?;
+        packer.columns(outputs, inputs, |row, out| matrix.read(row * outputs, out))
     }
 
     /// How many numbers all tensors hold together.
-    pub(crate) fn parameters(&self) -> usize {
+    pub(super) fn parameters(&self) -> usize {
         let tensors = self.tensors.values();
         tensors
             .filter(|tensor| tensor.dtype != Dtype::I64)
@@ -107,7 +164,7 @@ impl Checkpoint {
     }
 
     /// At least as many floats as all matrices take once they are packed, but for the tables of embeddings.
-    pub(crate) fn packed_floats(&self) -> usize {
+    pub(super) fn packed_floats(&self) -> usize {
         let matrices = self.tensors.iter().filter_map(|(name, tensor)| {
             let table = name.starts_with("embeddings.") && name.ends_with("_embeddings.weight");
             match tensor.shape[..] {
@@ -119,13 +176,13 @@ impl Checkpoint {
     }
 
     /// The type that most numbers are stored in, as safetensors writes it.
-    pub(crate) fn dtype(&self) -> String {
+    pub(super) fn dtype(&self) -> String {
         let largest = self.tensors.values().max_by_key(|tensor| tensor.bytes());
         largest.map_or_else(String::new, |tensor| format!("{:?}", tensor.dtype))
     }
 
     /// The length of all files in bytes.
-    pub(crate) fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 }
@@ -189,77 +246,6 @@ fn read_header(source: &Source) -> Result<(usize, Metadata)> {
         )));
     }
     Ok((length.len() + header, metadata))
-}
-
-/// The tensors of a checkpoint as seen from inside one module.
-#[derive(Debug, Clone)]
-pub(crate) struct Weights<'a> {
-    checkpoint: &'a Checkpoint,
-    packer: &'a Packer,
-    scope: String,
-}
-
-impl Weights<'_> {
-    /// The view from inside the module of this name, by BERT's names.
-    pub(crate) fn at(&self, name: &str) -> Self {
-        Self {
-            checkpoint: self.checkpoint,
-            packer: self.packer,
-            scope: self.full(name),
-        }
-    }
-
-    /// What packs the matrices of this checkpoint.
-    pub(crate) fn packer(&self) -> &Packer {
-        self.packer
-    }
-
-    /// Whether there is a tensor of this name here.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        let tensors = &self.checkpoint.tensors;
-        tensors.contains_key(&self.in_checkpoint(name))
-    }
-
-    /// The tensor of this name, which must have this shape; its numbers are still to be read.
-    ///
-    /// # Errors
-    /// `WeightMissing`, `WeightShape`, `WeightType`.
-    pub(crate) fn find(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let name = self.in_checkpoint(name);
-        let Some(tensor) = self.checkpoint.tensors.get(&name) else {
-            return Err(Error::WeightMissing { name });
-        };
-        self.checkpoint.asked.note(&name);
-        if tensor.shape != shape {
-            return Err(Error::WeightShape {
-                name: tensor.name.clone(),
-                expected: shape.to_vec(),
-                found: tensor.shape.clone(),
-            });
-        }
-        tensor.check_type()?;
-        Ok(tensor.clone())
-    }
-
-    /// The numbers of the tensor of this name, which must have this shape.
-    ///
-    /// # Errors
-    /// `WeightMissing`, `WeightShape`, `WeightType`, `NonFinite`, and `Io` if the file cannot be read.
-    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        self.find(name, shape)?.to_vec()
-    }
-
-    fn full(&self, name: &str) -> String {
-        match (self.scope.as_str(), name) {
-            ("", name) => name.to_owned(),
-            (scope, "") => scope.to_owned(),
-            (scope, name) => format!("{scope}.{name}"),
-        }
-    }
-
-    fn in_checkpoint(&self, name: &str) -> String {
-        names::in_checkpoint(self.checkpoint.family, &self.full(name))
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::Access;
+use super::packed::{PackedFile, Recorder};
+use super::source::Source;
 use crate::error::{Error, Result};
 
 /// A model's folder held in memory: file names and what they hold.
@@ -22,6 +25,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Default)]
 pub struct Files {
     place: Place,
+    /// Is told of everything that is read.
+    recorder: Option<Arc<Recorder>>,
 }
 
 #[derive(Clone)]
@@ -29,6 +34,7 @@ enum Place {
     Folder(PathBuf),
     /// Shared, so that a model can keep a file's bytes without another copy.
     Memory(BTreeMap<String, Arc<Cow<'static, [u8]>>>),
+    Packed(Arc<PackedFile>),
 }
 
 impl Default for Place {
@@ -56,12 +62,72 @@ impl Files {
     pub(crate) fn folder(path: impl Into<PathBuf>) -> Self {
         Self {
             place: Place::Folder(path.into()),
+            recorder: None,
         }
+    }
+
+    /// A folder on disk, or a packed file.
+    ///
+    /// # Errors
+    /// Of a file those of [`PackedFile::open`]; what is wrong with a folder is found when it is read.
+    pub(crate) fn open(path: &Path, access: Access) -> Result<Self> {
+        match path.is_file() {
+            true => packed_file(path, access).map(Self::of_packed),
+            false => Ok(Self::folder(path)),
+        }
+    }
+
+    /// A packed file in memory.
+    ///
+    /// # Errors
+    /// Those of [`PackedFile::open`].
+    pub(crate) fn packed_bytes(bytes: &'static [u8]) -> Result<Self> {
+        let bytes = Arc::new(Cow::Borrowed(bytes));
+        let source = Source::memory("the model in memory".to_owned(), bytes);
+        PackedFile::open(source).map(Self::of_packed)
+    }
+
+    fn of_packed(file: PackedFile) -> Self {
+        Self {
+            place: Place::Packed(Arc::new(file)),
+            recorder: None,
+        }
+    }
+
+    /// The packed file that these are, if they are one.
+    pub(crate) fn packed(&self) -> Option<&Arc<PackedFile>> {
+        match &self.place {
+            Place::Packed(file) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// The same files, with somebody who watches what is read.
+    pub(crate) fn recorded(self, recorder: &Arc<Recorder>) -> Self {
+        Self {
+            recorder: Some(Arc::clone(recorder)),
+            ..self
+        }
+    }
+
+    /// Who watches what is read.
+    pub(crate) fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.recorder.as_ref()
     }
 
     /// What a file holds; `None` if there is no such file.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>> {
+        let bytes = self.read_unnoticed(name)?;
+        if let (Some(bytes), Some(recorder)) = (&bytes, &self.recorder) {
+            recorder.file(name, bytes);
+        }
+        Ok(bytes)
+    }
+
+    /// The same without telling anybody.
+    pub(super) fn read_unnoticed(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>> {
         match &self.place {
+            Place::Packed(file) => Ok(file.file(name).map(|bytes| Cow::Owned(bytes.to_vec()))),
             Place::Memory(files) => Ok(files.get(name).map(|bytes| Cow::clone(bytes))),
             Place::Folder(folder) => {
                 let path = folder.join(name);
@@ -94,7 +160,7 @@ impl Files {
     pub(crate) fn share(&self, name: &str) -> Option<Arc<Cow<'static, [u8]>>> {
         match &self.place {
             Place::Memory(files) => files.get(name).cloned(),
-            Place::Folder(_) => None,
+            Place::Folder(_) | Place::Packed(_) => None,
         }
     }
 
@@ -108,6 +174,7 @@ impl Files {
         let dir = match &self.place {
             Place::Folder(folder) => folder.clone(),
             Place::Memory(_) => PathBuf::from("the model in memory"),
+            Place::Packed(file) => PathBuf::from(file.name()),
         };
         Error::FileMissing { dir, what }
     }
@@ -116,7 +183,7 @@ impl Files {
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         match &self.place {
             Place::Folder(folder) => Some(folder.join(name)),
-            Place::Memory(_) => None,
+            Place::Memory(_) | Place::Packed(_) => None,
         }
     }
 
@@ -125,8 +192,18 @@ impl Files {
         match &self.place {
             Place::Folder(folder) => is_there(&folder.join(name)),
             Place::Memory(files) => files.contains_key(name),
+            Place::Packed(file) => file.file(name).is_some(),
         }
     }
+}
+
+/// A packed file on disk.
+///
+/// # Errors
+/// Those of [`PackedFile::open`].
+pub(crate) fn packed_file(path: &Path, access: Access) -> Result<PackedFile> {
+    let name = path.display().to_string();
+    PackedFile::open(Source::open(name, path, access)?)
 }
 
 /// Whether a folder has this entry, be it a link that leads nowhere.
@@ -139,6 +216,7 @@ impl std::fmt::Debug for Files {
         match &self.place {
             Place::Folder(folder) => write!(f, "Files({})", folder.display()),
             Place::Memory(files) => f.debug_set().entries(files.keys()).finish(),
+            Place::Packed(file) => write!(f, "Files({})", file.name()),
         }
     }
 }

@@ -1,24 +1,33 @@
 //! Bytes become named, shape-checked tensors.
 //!
-//! [`Files`] is a model's folder, on disk or in memory. [`Checkpoint`] opens its safetensors files and checks their
-//! headers once; [`Weights`] is a view of it from inside one module, which hands out a [`Tensor`] for a name and a shape;
-//! its numbers, as `f32`, are read a piece at a time by whoever needs them. Only this floor knows how tensors are stored and what each family calls them; it knows nothing of what
-//! they are for.
+//! [`Files`] is a model's folder, on disk or in memory. A [`Store`] opens the weights in it and checks their headers
+//! once; [`Weights`] is a view of them from inside one module, which answers for a name and a shape with what a layer
+//! computes with. Only this floor knows how tensors are stored and what each family calls them; it knows nothing of
+//! what they are for.
+//!
+//! A packed file (`packed`) stands for a folder: `Files` finds the small files in it, and a `Store` the weights.
 
+mod bytes;
 mod checkpoint;
+mod door;
 mod files;
 #[cfg(feature = "mmap")]
 pub(crate) mod map;
 mod names;
+mod packed;
+mod rows;
 mod source;
 mod tensor;
 
-pub(crate) use checkpoint::{Checkpoint, Weights};
+pub(crate) use bytes::{Bytes, Numbers};
+pub(crate) use door::{Store, Weights};
 pub use files::Files;
-pub(crate) use files::inside;
+pub(crate) use files::{inside, packed_file};
 #[cfg(feature = "mmap")]
 pub use map::MapContract;
-pub(crate) use tensor::Tensor;
+pub(crate) use packed::{Container, Part, Recorder, VOCABULARY};
+pub use packed::{PackedSummary, Precision};
+pub(crate) use rows::{Residence, Rows};
 
 /// How weight files are opened.
 #[derive(Debug, Clone, Copy, Default)]

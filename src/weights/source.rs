@@ -8,6 +8,10 @@ use std::sync::Arc;
 
 use super::Access;
 use crate::error::{Error, Result};
+use crate::kernels::aligned::AlignedFloats;
+
+/// Bytes of a cache line, which the first of numbers that are used in place starts.
+const LINE: usize = 64;
 
 /// One safetensors file.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ enum Place {
         len: usize,
     },
     Memory(Arc<Cow<'static, [u8]>>),
+    /// A copy whose first byte is at a cache line's start, and its length.
+    Aligned(AlignedFloats, usize),
     #[cfg(feature = "mmap")]
     Mapped(memmap2::Mmap),
 }
@@ -35,6 +41,7 @@ impl std::fmt::Debug for Place {
         match self {
             Self::File { path, .. } => write!(f, "File({})", path.display()),
             Self::Memory(bytes) => write!(f, "Memory({})", bytes.len()),
+            Self::Aligned(_, len) => write!(f, "Aligned({len})"),
             #[cfg(feature = "mmap")]
             Self::Mapped(map) => write!(f, "Mapped({})", map.len()),
         }
@@ -79,6 +86,7 @@ impl Source {
         match &self.place {
             Place::File { len, .. } => *len,
             Place::Memory(bytes) => bytes.len(),
+            Place::Aligned(_, len) => *len,
             #[cfg(feature = "mmap")]
             Place::Mapped(map) => map.len(),
         }
@@ -94,9 +102,7 @@ impl Source {
                     source,
                 })
             }
-            Place::Memory(bytes) => self.copy(bytes, start, out),
-            #[cfg(feature = "mmap")]
-            Place::Mapped(map) => self.copy(map, start, out),
+            _ => self.copy(self.bytes().unwrap_or_default(), start, out),
         }
     }
 
@@ -114,6 +120,52 @@ impl Source {
         all.truncate(len);
         all.shrink_to_fit();
         true
+    }
+
+    /// All of it, if it is in memory.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        match &self.place {
+            Place::File { .. } => None,
+            Place::Memory(bytes) => Some(bytes),
+            Place::Aligned(floats, len) => Some(&bytemuck::cast_slice(floats)[..*len]),
+            #[cfg(feature = "mmap")]
+            Place::Mapped(map) => Some(map),
+        }
+    }
+
+    /// The same with its bytes at the start of a cache line, if it is in memory: copied if they are elsewhere.
+    pub(super) fn aligned(self) -> Self {
+        let copy = match self.bytes() {
+            Some(bytes) if !(bytes.as_ptr() as usize).is_multiple_of(LINE) => {
+                let mut floats = AlignedFloats::zeros(bytes.len().div_ceil(size_of::<f32>()));
+                bytemuck::cast_slice_mut(&mut floats)[..bytes.len()].copy_from_slice(bytes);
+                Place::Aligned(floats, bytes.len())
+            }
+            _ => return self,
+        };
+        Self {
+            name: self.name,
+            place: copy,
+        }
+    }
+
+    /// Asks the system for the pages of a mapped file ahead of their use.
+    pub(super) fn populate(&self, _range: Range<usize>) {
+        #[cfg(all(feature = "mmap", target_os = "linux"))]
+        if let Place::Mapped(map) = &self.place {
+            // Older systems than Linux 5.14 refuse, and then pages come one by one.
+            let _ = map.advise_range(memmap2::Advice::PopulateRead, _range.start, _range.len());
+        }
+    }
+
+    /// The beginning of it, in memory.
+    pub(super) fn beginning(&self, len: usize) -> Result<Self> {
+        let mut floats = AlignedFloats::zeros(len.div_ceil(size_of::<f32>()));
+        self.read(0, &mut bytemuck::cast_slice_mut(&mut floats)[..len])?;
+        Ok(Self {
+            name: self.name.clone(),
+            place: Place::Aligned(floats, len),
+        })
     }
 
     fn copy(&self, bytes: &[u8], start: usize, out: &mut [u8]) -> Result<()> {

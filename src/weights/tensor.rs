@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use safetensors::Dtype;
 
+use super::bytes::{Bytes, Numbers};
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::kernels::finite::all_finite;
@@ -45,6 +46,15 @@ impl Tensor {
         }
     }
 
+    /// Its numbers where they lie, if they are floats as they are computed with, and in memory.
+    pub(super) fn in_place(&self) -> Option<Numbers<f32>> {
+        if self.dtype != Dtype::F32 {
+            return None;
+        }
+        let range = self.start..self.start + self.bytes();
+        Numbers::stored(Bytes::of(&self.source, range)?)
+    }
+
     /// All of its numbers.
     ///
     /// # Errors
@@ -66,6 +76,7 @@ impl Tensor {
             Dtype::BF16 => self.convert(first, out, |b| half::bf16::from_le_bytes(b).to_f32())?,
             Dtype::F64 => self.convert(first, out, |b| f64::from_le_bytes(b) as f32)?,
             Dtype::I64 => self.convert(first, out, |b| i64::from_le_bytes(b) as f32)?,
+            Dtype::I8 => self.convert(first, out, |b| i8::from_le_bytes(b).into())?,
             _ => return Err(self.wrong_type()),
         }
         match all_finite(out) {

@@ -230,10 +230,10 @@ fn a_text_without_any_token() {
 }
 
 #[test]
-fn a_file_instead_of_a_folder() {
+fn a_file_that_is_no_packed_model() {
     let file = fixture("bert-classify").join("config.json");
     let ran = bertless(&["predict", "-m", file.to_str().unwrap(), "x"]);
-    fails(&ran, 1, "config.json: this is a file, not a model's folder");
+    fails(&ran, 1, "config.json is not a packed model");
 }
 
 #[cfg(unix)]

@@ -5,6 +5,7 @@ mod bench;
 mod errors;
 mod figures;
 mod memory;
+mod packing;
 mod texts;
 
 use std::io::Write;

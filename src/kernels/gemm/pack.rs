@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use super::PANEL;
-use crate::kernels::arena::{Arena, Floats};
+use crate::kernels::arena::{Arena, Floats, Held};
 use crate::kernels::{Team, Threads};
 
 /// Floats that are read at once: 256 KB, which with the panels that they go to stay in a core's second-level cache.
@@ -48,8 +48,18 @@ impl PackedWeights {
         self.k
     }
 
+    /// Weights of (n, k) whose panels are elsewhere; `None` if there are too few or too many.
+    pub(crate) fn held(n: usize, k: usize, panels: impl Held + 'static) -> Option<Self> {
+        let fits = Self::floats(n, k) == Some(panels.len());
+        fits.then(|| Self {
+            n,
+            k,
+            panels: Floats::Held(Box::new(panels)),
+        })
+    }
+
     /// `[n / 16][k][16]`.
-    pub(super) fn panels(&self) -> &[f32] {
+    pub(crate) fn panels(&self) -> &[f32] {
         &self.panels
     }
 }
@@ -117,6 +127,42 @@ impl Packer {
                     Err(error) => failed.note(index, error),
                 }
                 lock(buffers).push(buffer);
+            },
+        );
+        failed.into_result().map(|()| packed)
+    }
+
+    /// Takes in weights of (n, k) that are packed already; `read` fills some panels, of which the first has this number.
+    ///
+    /// # Errors
+    /// The error of the first panels that could not be read.
+    pub(crate) fn panels<E: Send>(
+        &self,
+        n: usize,
+        k: usize,
+        read: impl Fn(usize, &mut [f32]) -> Result<(), E> + Sync,
+    ) -> Result<PackedWeights, E> {
+        let mut packed = PackedWeights::zeros(&self.arena, n, k);
+        let panels = n.div_ceil(PANEL);
+        if panels * k == 0 {
+            return Ok(packed);
+        }
+        // Fresh memory is touched for the first time by whoever reads into it: that is worth sharing.
+        let tasks = self.team.count().min(panels);
+        let panels_per_piece = panels.div_ceil(tasks);
+        let pieces = packed.panels.chunks_mut(panels_per_piece * PANEL * k);
+        let pieces = Mutex::new(pieces.enumerate());
+        let failed = FirstError::default();
+        self.team.run(
+            tasks,
+            || (),
+            |(), _| {
+                let Some((index, panels)) = lock(&pieces).next() else {
+                    return;
+                };
+                if let Err(error) = read(index * panels_per_piece, panels) {
+                    failed.note(index, error);
+                }
             },
         );
         failed.into_result().map(|()| packed)
@@ -271,6 +317,12 @@ mod tests {
                         Ok::<(), ()>(())
                     });
                     assert_eq!(turned.unwrap().panels[..], expected.panels[..], "{n} {k}");
+                    let taken = packer.panels(n, k, |first, out| {
+                        let start = first * PANEL * k;
+                        out.copy_from_slice(&expected.panels[start..][..out.len()]);
+                        Ok::<(), ()>(())
+                    });
+                    assert_eq!(taken.unwrap().panels[..], expected.panels[..], "{n} {k}");
                 }
             }
         }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Checkpoint, Weights};
+use super::Checkpoint;
 use crate::error::{Error, Result};
 use crate::weights::names;
 
@@ -26,25 +26,23 @@ impl Asked {
     }
 }
 
-impl Weights<'_> {
+impl Checkpoint {
     /// Says that whatever is in the module of this name is known, and not used.
-    pub(crate) fn pass_over(&self, name: &str) {
-        let module = format!("{}.", self.in_checkpoint(name));
-        let unused = &self.checkpoint.asked.unused;
+    pub(in crate::weights) fn pass_over(&self, name: &str) {
+        let module = format!("{}.", names::in_checkpoint(self.family, name));
+        let unused = &self.asked.unused;
         unused
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(module);
     }
-}
 
-impl Checkpoint {
     /// To be called when everything is loaded: refuses what was left over where nothing should be. The encoder has
     /// `layers` layers.
     ///
     /// # Errors
     /// `WeightUnexpected`.
-    pub(crate) fn refuse_leftovers(&self, layers: usize) -> Result<()> {
+    pub(in crate::weights) fn refuse_leftovers(&self, layers: usize) -> Result<()> {
         let asked = self
             .asked
             .names
@@ -96,9 +94,8 @@ mod tests {
 
     use crate::config::Family;
     use crate::error::Error;
-    use crate::kernels::Threads;
-    use crate::kernels::gemm::Packer;
-    use crate::weights::{Access, Checkpoint, Files};
+    use crate::weights::checkpoint::Checkpoint;
+    use crate::weights::{Access, Files};
 
     /// Which of these tensors is refused once the tensors of `used` are read from two layers.
     fn refused(family: Family, names: &[&str], used: &[&str]) -> Option<String> {
@@ -110,12 +107,10 @@ mod tests {
         let file = safetensors::serialize(names.iter().map(view), None).unwrap();
         let files = Files::new().with("model.safetensors", file);
         let checkpoint = Checkpoint::open(&files, "", family, Access::Read).unwrap();
-        let packer = Packer::new(&Threads::new(1).unwrap(), 0);
-        let weights = checkpoint.weights(&packer);
         for name in used {
-            weights.tensor(name, &[1]).unwrap();
+            checkpoint.find(name, &[1]).unwrap();
         }
-        weights.at("encoder.layer.0").pass_over("known");
+        checkpoint.pass_over("encoder.layer.0.known");
         match checkpoint.refuse_leftovers(2) {
             Ok(()) => None,
             Err(Error::WeightUnexpected { name, .. }) => Some(name),

@@ -1,5 +1,4 @@
 use super::*;
-use crate::kernels::Threads;
 use safetensors::tensor::TensorView;
 
 type Tensor<'a> = (&'a str, Dtype, &'a [usize], Vec<u8>);
@@ -19,9 +18,7 @@ fn floats(numbers: &[f32]) -> Vec<u8> {
 }
 
 fn tensor(checkpoint: &Checkpoint, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-    let threads = Threads::new(1).unwrap();
-    let packer = Packer::new(&threads, 0);
-    checkpoint.weights(&packer).tensor(name, shape)
+    checkpoint.find(name, shape)?.to_vec()
 }
 
 fn open(bytes: Vec<u8>) -> Result<Checkpoint> {
@@ -77,25 +74,22 @@ fn errors_name_the_tensor_and_both_shapes() {
         ("bert.b.weight", Dtype::F32, &[1], floats(&[f32::NAN])),
     ]))
     .unwrap();
-    let threads = Threads::new(1).unwrap();
-    let packer = Packer::new(&threads, 0);
-    let weights = checkpoint.weights(&packer);
     assert_eq!(
-        weights.at("a").tensor("weight", &[2, 1]).unwrap(),
+        tensor(&checkpoint, "a.weight", &[2, 1]).unwrap(),
         [1.0, 2.0]
     );
-    let error = weights.tensor("a.weight", &[1, 2]).unwrap_err().to_string();
+    let error = tensor(&checkpoint, "a.weight", &[1, 2])
+        .unwrap_err()
+        .to_string();
     assert_eq!(
         error,
         "weight bert.a.weight has shape [2, 1], expected [1, 2]"
     );
-    let error = weights
-        .at("a")
-        .tensor("bias", &[2])
+    let error = tensor(&checkpoint, "a.bias", &[2]).unwrap_err().to_string();
+    assert_eq!(error, "weight a.bias is missing");
+    let error = tensor(&checkpoint, "b.weight", &[1])
         .unwrap_err()
         .to_string();
-    assert_eq!(error, "weight a.bias is missing");
-    let error = weights.tensor("b.weight", &[1]).unwrap_err().to_string();
     assert_eq!(error, "weight bert.b.weight is not finite");
 }
 

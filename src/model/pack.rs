@@ -1,0 +1,206 @@
+//! A model in one file, ready to be used where it lies.
+
+use std::fs::File;
+use std::io::{BufWriter, Error as IoError, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Model, ModelOptions};
+use crate::error::{Error, Result};
+use crate::tokenizer::without_vocabulary;
+use crate::weights::{
+    Access, Container, Files, PackedSummary, Part, Precision, Recorder, packed_file,
+};
+
+/// A model made ready to be deployed, ahead of its being written: see [`Model::pack`].
+#[derive(Debug)]
+pub struct Packed {
+    container: Container,
+}
+
+/// Tensors of one kind in a packed file.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct PackedKind {
+    /// Header, settings, vocabulary, numbers (biases, norms), matrices, tables (of words and positions), or padding.
+    pub kind: &'static str,
+    /// How many there are.
+    pub tensors: usize,
+    /// What they take together.
+    pub bytes: usize,
+}
+
+impl Model {
+    /// Makes one file of a model's folder: weights packed and aligned, vocabulary built, settings beside them.
+    ///
+    /// [`Model::load`] opens it without converting or building anything, [`Model::from_static`] out of the program
+    /// itself. It is a valid safetensors file. In [`Precision::F32`] its answers are those of the folder, bit for bit.
+    ///
+    /// ```
+    /// # fn main() -> bertless::Result<()> {
+    /// use bertless::{Model, Precision};
+    ///
+    /// # let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models/bert-classify");
+    /// # let temporary = tempfile::tempdir().unwrap();
+    /// # let file = temporary.path().join("model.safetensors");
+    /// Model::pack(dir, Precision::F32)?.save(&file)?;
+    /// let model = Model::load(&file)?;
+    /// # assert_eq!(model.predict("Fine.")?, Model::load(dir)?.predict("Fine.")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and `NonFinite` if a weight is too large for the precision.
+    pub fn pack(dir: impl AsRef<Path>, precision: Precision) -> Result<Packed> {
+        let recorder = Arc::new(Recorder::new(precision));
+        let files = Files::folder(dir.as_ref()).recorded(&recorder);
+        let model = Self::open(&files, ModelOptions::new())?;
+        let (files, weights) = recorder.take();
+        let mut front = Vec::new();
+        for (name, bytes) in files {
+            if let Some(bytes) = without_vocabulary(&name, bytes) {
+                front.push(Part::bytes(&name, bytes));
+            }
+        }
+        front.extend(model.tokenizer.parts());
+        let facts = [
+            ("dtype", precision.name().to_owned()),
+            ("parameters", model.summary.parameters.to_string()),
+        ];
+        Ok(Packed {
+            container: Container::new(front, weights, &facts),
+        })
+    }
+}
+
+impl Packed {
+    /// The length of the file in bytes.
+    pub fn bytes(&self) -> usize {
+        self.container.len()
+    }
+
+    /// What the file will say of itself.
+    pub fn summary(&self) -> PackedSummary {
+        self.container.summary()
+    }
+
+    /// What it is made of, in the order in which it is written.
+    pub fn inventory(&self) -> Vec<PackedKind> {
+        let mut kinds: Vec<PackedKind> = Vec::new();
+        for &(kind, bytes) in self.container.inventory() {
+            match kinds.iter_mut().find(|known| known.kind == kind) {
+                Some(known) => {
+                    known.tensors += 1;
+                    known.bytes += bytes;
+                }
+                None => kinds.push(PackedKind {
+                    kind,
+                    tensors: 1,
+                    bytes,
+                }),
+            }
+        }
+        kinds
+    }
+
+    /// The file in memory.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.bytes());
+        let written = self.container.write(&mut bytes);
+        debug_assert!(written.is_ok(), "memory takes all");
+        bytes
+    }
+
+    /// Writes the file, which must not be there yet.
+    ///
+    /// It is written under another name beside it and renamed: so there is never half of it.
+    ///
+    /// # Errors
+    /// `Io`, of kind `AlreadyExists` if it is there.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        refuse_existing(path)?;
+        self.write_beside(path)?.rename_to_new()
+    }
+
+    /// Writes the file in place of what is there; whoever has that open keeps it as it was.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn replace(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.write_beside(path.as_ref())?.rename()
+    }
+
+    fn write_beside<'a>(&self, path: &'a Path) -> Result<Temporary<'a>> {
+        let temporary = Temporary::beside(path);
+        let write = || -> std::io::Result<()> {
+            let mut out = BufWriter::new(File::create(&temporary.path)?);
+            self.container.write(&mut out)?;
+            out.flush()?;
+            out.get_ref().sync_all()
+        };
+        write().map_err(|source| Error::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(temporary)
+    }
+
+    /// Checks all of a packed file, weights included, which [`Model::load`] leaves unread.
+    ///
+    /// # Errors
+    /// `PackedDamaged`, and whatever else is wrong with the file.
+    pub fn verify(path: impl AsRef<Path>) -> Result<PackedSummary> {
+        let file = packed_file(path.as_ref(), Access::Read)?;
+        file.verify()?;
+        Ok(file.summary())
+    }
+}
+
+/// A file that is removed unless it gets its name.
+struct Temporary<'a> {
+    path: PathBuf,
+    target: &'a Path,
+}
+
+impl<'a> Temporary<'a> {
+    fn beside(target: &'a Path) -> Self {
+        let mut name = std::ffi::OsString::from(".");
+        name.push(target.file_name().unwrap_or_default());
+        name.push(format!(".{}", std::process::id()));
+        Self {
+            path: target.with_file_name(name),
+            target,
+        }
+    }
+
+    fn rename_to_new(self) -> Result<()> {
+        refuse_existing(self.target)?;
+        self.rename()
+    }
+
+    fn rename(self) -> Result<()> {
+        std::fs::rename(&self.path, self.target).map_err(|source| Error::Io {
+            path: self.target.to_owned(),
+            source,
+        })
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        // After a renaming there is nothing of this name.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn refuse_existing(path: &Path) -> Result<()> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(Error::Io {
+            path: path.to_owned(),
+            source: IoError::new(ErrorKind::AlreadyExists, "there is such a file already"),
+        }),
+        Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,125 @@
+//! Bytes of a file that are used where they lie, and numbers in them.
+
+use std::marker::PhantomData;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
+
+use bytemuck::Pod;
+
+use super::source::Source;
+
+/// A part of a file that is in memory, which it keeps there.
+#[derive(Debug, Clone)]
+pub(crate) struct Bytes {
+    source: Arc<Source>,
+    range: Range<usize>,
+}
+
+impl Bytes {
+    /// `None` if the file is not in memory, or has no such part.
+    pub(super) fn of(source: &Arc<Source>, range: Range<usize>) -> Option<Self> {
+        source.bytes()?.get(range.clone())?;
+        Some(Self {
+            source: Arc::clone(source),
+            range,
+        })
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let bytes = self.source.bytes();
+        // `of` has seen them, and a source stays as it is.
+        &bytes.unwrap_or_default()[self.range.clone()]
+    }
+}
+
+/// Numbers in memory of their own, or in a file's.
+#[derive(Debug, Clone)]
+pub(crate) enum Numbers<T: 'static> {
+    Own(Vec<T>),
+    Static(&'static [T]),
+    InPlace(Bytes, PhantomData<T>),
+}
+
+impl<T: Pod> Numbers<T> {
+    /// Of little-endian bytes, where they lie if this machine can read them there; `None` if they are no whole number
+    /// of numbers. What `T` is made of has one byte or four.
+    pub(crate) fn stored(bytes: Bytes) -> Option<Self> {
+        let size = size_of::<T>();
+        if !bytes.len().is_multiple_of(size) {
+            return None;
+        }
+        if cfg!(target_endian = "big") && size.is_multiple_of(4) {
+            let mut swapped = bytes.to_vec();
+            swapped.chunks_exact_mut(4).for_each(<[u8]>::reverse);
+            return Some(Self::Own(copied(&swapped)));
+        }
+        match bytemuck::try_cast_slice::<u8, T>(&bytes) {
+            Ok(_) => Some(Self::InPlace(bytes, PhantomData)),
+            Err(_) => Some(Self::Own(copied(&bytes))),
+        }
+    }
+}
+
+fn copied<T: Pod>(bytes: &[u8]) -> Vec<T> {
+    let numbers = bytes.chunks_exact(size_of::<T>());
+    numbers.map(bytemuck::pod_read_unaligned).collect()
+}
+
+impl<T> From<Vec<T>> for Numbers<T> {
+    fn from(numbers: Vec<T>) -> Self {
+        Self::Own(numbers)
+    }
+}
+
+impl<T: Pod> Deref for Numbers<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::Own(numbers) => numbers,
+            Self::Static(numbers) => numbers,
+            Self::InPlace(bytes, _) => bytemuck::cast_slice(bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    fn bytes(range: Range<usize>) -> Option<Bytes> {
+        let file: Vec<u8> = (0..100).collect();
+        let source = Source::memory("x".to_owned(), Arc::new(Cow::Owned(file)));
+        Bytes::of(&Arc::new(source.aligned()), range)
+    }
+
+    #[test]
+    fn numbers_are_read_wherever_they_start() {
+        for start in [0, 1, 2, 3, 4] {
+            let numbers = Numbers::<u32>::stored(bytes(start..start + 8).unwrap()).unwrap();
+            let first = start as u32;
+            let number = |first| {
+                u32::from_le_bytes([first, first + 1, first + 2, first + 3].map(|x| x as u8))
+            };
+            assert_eq!(numbers[..], [number(first), number(first + 4)]);
+            let in_place = matches!(numbers, Numbers::InPlace(..));
+            assert_eq!(in_place, start % 4 == 0 && cfg!(target_endian = "little"));
+        }
+        assert!(Numbers::<u32>::stored(bytes(0..7).unwrap()).is_none());
+    }
+
+    #[test]
+    fn what_is_not_there_is_none() {
+        assert!(bytes(99..101).is_none());
+        #[allow(clippy::reversed_empty_ranges, reason = "that is what is tested")]
+        let reversed = bytes(5..4);
+        assert!(reversed.is_none());
+        assert_eq!(bytes(100..100).unwrap().len(), 0);
+    }
+}

@@ -1,0 +1,285 @@
+//! The one door through which the model's parts get their weights.
+//!
+//! A part asks for one of three kinds of things, by BERT's name and by shape: a *matrix* that rows are multiplied with
+//! ([`Weights::matrix`], [`Weights::columns`]), a *table* whose rows are looked up ([`Weights::table`]), or a few
+//! *numbers* ([`Weights::tensor`]). It does not know what the answer was made of.
+
+use std::sync::Arc;
+
+use super::checkpoint::Checkpoint;
+use super::packed::{PackedFile, Recorder};
+use super::rows::{Residence, Rows};
+use super::{Access, Files};
+use crate::config::Family;
+use crate::error::Result;
+use crate::kernels::Threads;
+use crate::kernels::gemm::{PackedWeights, Packer};
+
+/// The weights in one folder of a model.
+#[derive(Debug)]
+pub(crate) struct Store {
+    place: Place,
+    packer: Packer,
+    /// What the names in a packed file start with: `""`, or the folder and a slash.
+    prefix: String,
+    /// Is told of every answer.
+    recorder: Option<Arc<Recorder>>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Checkpoint(Checkpoint),
+    Packed(Arc<PackedFile>),
+}
+
+impl Store {
+    /// Opens the weights in `folder` of a model; matrices are made ready by `threads`.
+    ///
+    /// # Errors
+    /// `FileMissing`, `Io`, `Safetensors`, `WeightTwice`.
+    pub(crate) fn open(
+        files: &Files,
+        folder: &str,
+        family: Family,
+        access: Access,
+        threads: &Threads,
+    ) -> Result<Self> {
+        let prefix = match folder {
+            "" => String::new(),
+            folder => format!("{folder}/"),
+        };
+        let (place, floats) = match files.packed() {
+            Some(file) => {
+                file.populate();
+                let floats = file.floats_to_read(&prefix);
+                (Place::Packed(Arc::clone(file)), floats)
+            }
+            None => {
+                let checkpoint = Checkpoint::open(files, folder, family, access)?;
+                let floats = checkpoint.packed_floats();
+                (Place::Checkpoint(checkpoint), floats)
+            }
+        };
+        Ok(Self {
+            place,
+            packer: Packer::new(threads, floats),
+            prefix,
+            recorder: files.recorder().cloned(),
+        })
+    }
+
+    /// The view from the top.
+    pub(crate) fn weights(&self) -> Weights<'_> {
+        Weights {
+            store: self,
+            scope: String::new(),
+        }
+    }
+
+    /// To be called when everything is loaded: refuses what was left over where nothing should be. The encoder has
+    /// `layers` layers.
+    ///
+    /// # Errors
+    /// `WeightUnexpected`.
+    pub(crate) fn refuse_leftovers(&self, layers: usize) -> Result<()> {
+        match &self.place {
+            Place::Checkpoint(checkpoint) => checkpoint.refuse_leftovers(layers),
+            Place::Packed(_) => Ok(()), // it was done when the file was packed
+        }
+    }
+
+    /// How many numbers all tensors of the checkpoint hold together.
+    pub(crate) fn parameters(&self) -> usize {
+        match &self.place {
+            Place::Checkpoint(checkpoint) => checkpoint.parameters(),
+            Place::Packed(file) => file.parameters(),
+        }
+    }
+
+    /// The type that most numbers are stored in, as safetensors writes it.
+    pub(crate) fn dtype(&self) -> String {
+        match &self.place {
+            Place::Checkpoint(checkpoint) => checkpoint.dtype(),
+            Place::Packed(file) => file.dtype(),
+        }
+    }
+
+    /// The length of all files in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.place {
+            Place::Checkpoint(checkpoint) => checkpoint.bytes(),
+            Place::Packed(file) => file.len(),
+        }
+    }
+
+    /// A packed file's name for a tensor, or for what several are together.
+    fn packed_name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+}
+
+/// The weights as seen from inside one module.
+#[derive(Debug, Clone)]
+pub(crate) struct Weights<'a> {
+    store: &'a Store,
+    scope: String,
+}
+
+impl Weights<'_> {
+    /// The view from inside the module of this name, by BERT's names.
+    pub(crate) fn at(&self, name: &str) -> Self {
+        Self {
+            store: self.store,
+            scope: self.full(name),
+        }
+    }
+
+    /// Whether there is a tensor of this name here.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let name = self.full(name);
+        match &self.store.place {
+            Place::Checkpoint(checkpoint) => checkpoint.has(&name),
+            Place::Packed(file) => file.has(&self.store.packed_name(&name)),
+        }
+    }
+
+    /// The `weight`s of these modules, each (outputs, inputs), as one matrix: their outputs stand side by side.
+    ///
+    /// # Errors
+    /// `WeightMissing`, `WeightShape`, `WeightType`, `NonFinite`, and `Io` if the file cannot be read.
+    pub(crate) fn matrix(
+        &self,
+        modules: &[&str],
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<PackedWeights> {
+        let joined = format!("{}.weight", self.full(&modules.join("+")));
+        self.answer_matrix(
+            &joined,
+            modules.len() * outputs,
+            inputs,
+            |checkpoint, packer| {
+                let name = |module: &&str| self.at(module).full("weight");
+                let names: Vec<String> = modules.iter().map(name).collect();
+                checkpoint.matrix(packer, &names, (outputs, inputs))
+            },
+        )
+    }
+
+    /// The matrix that `tensor` holds the other way round, (inputs, outputs).
+    ///
+    /// # Errors
+    /// As [`matrix`](Self::matrix).
+    pub(crate) fn columns(
+        &self,
+        tensor: &str,
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<PackedWeights> {
+        let name = self.full(tensor);
+        self.answer_matrix(&name, outputs, inputs, |checkpoint, packer| {
+            checkpoint.columns(packer, &name, (outputs, inputs))
+        })
+    }
+
+    /// The matrix of this name in a packed file, (n, k), or what `load` makes of a checkpoint.
+    fn answer_matrix(
+        &self,
+        name: &str,
+        n: usize,
+        k: usize,
+        load: impl FnOnce(&Checkpoint, &Packer) -> Result<PackedWeights>,
+    ) -> Result<PackedWeights> {
+        let store = self.store;
+        let name = store.packed_name(name);
+        match &store.place {
+            Place::Packed(file) => file.matrix(&store.packer, &name, n, k),
+            Place::Checkpoint(checkpoint) => {
+                let matrix = load(checkpoint, &store.packer)?;
+                if let Some(recorder) = &store.recorder {
+                    recorder.matrix(&name, &matrix)?;
+                }
+                Ok(matrix)
+            }
+        }
+    }
+
+    /// The table of this name, (rows, width).
+    ///
+    /// # Errors
+    /// As [`matrix`](Self::matrix); of a table that is left in place, `NonFinite` comes when a row is used.
+    pub(crate) fn table(
+        &self,
+        name: &str,
+        (rows, width): (usize, usize),
+        residence: Residence,
+    ) -> Result<Rows> {
+        let store = self.store;
+        let name = self.full(name);
+        match &store.place {
+            Place::Packed(file) => file.table(&store.packed_name(&name), (rows, width), residence),
+            Place::Checkpoint(checkpoint) => {
+                let tensor = checkpoint.find(&name, &[rows, width])?;
+                let table = Rows::of(tensor, width, residence)?;
+                if let Some(recorder) = &store.recorder {
+                    let numbers = table.whole()?;
+                    recorder.table(&store.packed_name(&name), &numbers, (rows, width))?;
+                }
+                Ok(table)
+            }
+        }
+    }
+
+    /// The numbers of the tensor of this name, which must have this shape.
+    ///
+    /// # Errors
+    /// As [`matrix`](Self::matrix).
+    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let name = self.full(name);
+        let packed_name = self.store.packed_name(&name);
+        match &self.store.place {
+            Place::Checkpoint(checkpoint) => {
+                let numbers = checkpoint.find(&name, shape)?.to_vec()?;
+                if let Some(recorder) = &self.store.recorder {
+                    recorder.numbers(&packed_name, &numbers, shape)?;
+                }
+                Ok(numbers)
+            }
+            Place::Packed(file) => {
+                let tensor = file.tensor(&packed_name, shape)?;
+                tensor.check_type()?;
+                tensor.to_vec()
+            }
+        }
+    }
+
+    /// Whether both these tensors are here, and differ.
+    ///
+    /// # Errors
+    /// As [`matrix`](Self::matrix).
+    pub(crate) fn differ(&self, name: &str, other: &str, shape: &[usize]) -> Result<bool> {
+        match &self.store.place {
+            Place::Checkpoint(checkpoint) if self.has(name) && self.has(other) => {
+                let find = |name: &str| checkpoint.find(&self.full(name), shape);
+                Ok(!find(name)?.equals(&find(other)?)?)
+            }
+            // A packed file has one of them, and was packed because they do not.
+            _ => Ok(false),
+        }
+    }
+
+    /// Says that whatever is in the module of this name is known, and not used.
+    pub(crate) fn pass_over(&self, name: &str) {
+        if let Place::Checkpoint(checkpoint) = &self.store.place {
+            checkpoint.pass_over(&self.full(name));
+        }
+    }
+
+    fn full(&self, name: &str) -> String {
+        match (self.scope.as_str(), name) {
+            ("", name) => name.to_owned(),
+            (scope, "") => scope.to_owned(),
+            (scope, name) => format!("{scope}.{name}"),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Opening a packed file.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::stamp::{self, Stamp, damaged, hexadecimal};
+use super::{VERSION, VOCABULARY, matrix, table};
+use crate::error::{Error, Result};
+use crate::kernels::gemm::{PackedWeights, Packer};
+use crate::weights::bytes::Bytes;
+use crate::weights::rows::{Residence, Rows};
+use crate::weights::source::Source;
+use crate::weights::tensor::Tensor;
+
+/// Bytes that are hashed at once where a file is on disk.
+const PIECE: usize = 1 << 20;
+
+/// A packed file whose header, settings and vocabulary have been checked.
+#[derive(Debug)]
+pub(crate) struct PackedFile {
+    /// All of it, in memory or on disk.
+    source: Arc<Source>,
+    /// What has been checked, in memory.
+    front: Arc<Source>,
+    stamp: Stamp,
+    header: Metadata,
+}
+
+/// What a packed file says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct PackedSummary {
+    /// The version of its format.
+    pub version: u32,
+    /// The digest of its header, settings and vocabulary, in hexadecimal; it covers the digest of the weights, too.
+    pub digest: String,
+}
+
+impl PackedFile {
+    /// Checks the beginning of a file; weights are left where they are.
+    ///
+    /// # Errors
+    /// `PackedForeign`, `PackedVersion`, `PackedDamaged`, `Safetensors`, `Io`.
+    pub(in crate::weights) fn open(source: Source) -> Result<Self> {
+        let source = source.aligned();
+        let mut beginning = vec![0; stamp::LEN.min(source.len())];
+        source.read(0, &mut beginning)?;
+        let stamp = Stamp::read(&source.name, &beginning)?;
+        if stamp.checked > source.len() {
+            return Err(damaged(&source.name, "end, which is missing"));
+        }
+        let source = Arc::new(source);
+        let front = match source.bytes() {
+            Some(_) => Arc::clone(&source),
+            None => Arc::new(source.beginning(stamp.checked)?),
+        };
+        let bytes = &front.bytes().unwrap_or_default()[..stamp.checked];
+        stamp.check(&source.name, bytes)?;
+        let invalid = |reason: String| Error::Safetensors {
+            file: source.name.clone(),
+            reason,
+        };
+        // Parsing checks that the tensors lie one behind the other and are as long as their shapes and types say.
+        let header: Metadata = serde_json::from_slice(&bytes[8..stamp.data])
+            .map_err(|error| invalid(error.to_string()))?;
+        let (expected, data) = (header.data_len(), source.len() - stamp.data);
+        if expected != data {
+            let reason = format!("its tensors take {expected} bytes, it has {data}");
+            return Err(invalid(reason));
+        }
+        Ok(Self {
+            source,
+            front,
+            stamp,
+            header,
+        })
+    }
+
+    /// Its name, for errors.
+    pub(crate) fn name(&self) -> &str {
+        &self.source.name
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    pub(crate) fn summary(&self) -> PackedSummary {
+        PackedSummary {
+            version: VERSION,
+            digest: self.stamp.digest.clone(),
+        }
+    }
+
+    /// The precision of its large weights.
+    pub(crate) fn dtype(&self) -> String {
+        self.fact("dtype").cloned().unwrap_or_default()
+    }
+
+    /// How many numbers the unpacked checkpoint holds.
+    pub(crate) fn parameters(&self) -> usize {
+        let parameters = self.fact("parameters");
+        parameters
+            .and_then(|parameters| parameters.parse().ok())
+            .unwrap_or_default()
+    }
+
+    /// One of the model's small files.
+    pub(crate) fn file(&self, name: &str) -> Option<Bytes> {
+        let known = !name.starts_with(VOCABULARY);
+        known.then(|| self.stored(name)).flatten()
+    }
+
+    /// Bytes of the part that has been checked.
+    pub(crate) fn stored(&self, name: &str) -> Option<Bytes> {
+        let range = self.range(self.header.info(name)?);
+        let checked = range.end <= self.stamp.checked;
+        checked.then(|| Bytes::of(&self.front, range)).flatten()
+    }
+
+    /// Whether there is a weight of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.header.info(name).is_some()
+    }
+
+    /// A matrix of (n, k).
+    ///
+    /// # Errors
+    /// `WeightMissing`, `WeightShape`, `WeightType`, and `Io` where it is read from disk.
+    pub(crate) fn matrix(
+        &self,
+        packer: &Packer,
+        name: &str,
+        n: usize,
+        k: usize,
+    ) -> Result<PackedWeights> {
+        matrix::open(self, packer, name, n, k)
+    }
+
+    /// A table of (rows, width).
+    ///
+    /// # Errors
+    /// `WeightMissing`, `WeightShape`, `WeightType`, and `Io` where it is read from disk.
+    pub(crate) fn table(
+        &self,
+        name: &str,
+        shape: (usize, usize),
+        residence: Residence,
+    ) -> Result<Rows> {
+        table::open(self, name, shape, residence)
+    }
+
+    /// A tensor of this shape, in whatever type.
+    ///
+    /// # Errors
+    /// `WeightMissing`, `WeightShape`.
+    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let Some(info) = self.header.info(name) else {
+            return Err(Error::WeightMissing {
+                name: name.to_owned(),
+            });
+        };
+        if info.shape != shape {
+            return Err(Error::WeightShape {
+                name: name.to_owned(),
+                expected: shape.to_vec(),
+                found: info.shape.clone(),
+            });
+        }
+        Ok(Tensor {
+            name: name.to_owned(),
+            source: Arc::clone(&self.source),
+            dtype: info.dtype,
+            shape: info.shape.clone(),
+            start: self.range(info).start,
+        })
+    }
+
+    /// The type that a weight is stored in.
+    pub(super) fn dtype_of(&self, name: &str) -> Result<Dtype> {
+        let info = self.header.info(name);
+        info.map(|info| info.dtype)
+            .ok_or_else(|| Error::WeightMissing {
+                name: name.to_owned(),
+            })
+    }
+
+    /// At least as many floats as the matrices under `prefix` take in memory of their own; none if they are used where
+    /// they lie.
+    pub(crate) fn floats_to_read(&self, prefix: &str) -> usize {
+        let tensors = self.header.tensors();
+        let matrices = tensors.iter().filter_map(|(name, info)| {
+            let in_place = self.source.bytes().is_some() && info.dtype == Dtype::F32;
+            let wanted = name.starts_with(prefix) && info.shape.len() > 2 && !in_place;
+            wanted.then(|| info.shape.iter().product::<usize>())
+        });
+        matrices.fold(0, usize::saturating_add)
+    }
+
+    /// Has the system make the matrices' pages ready in one go, if the file is mapped: a page fault for every 64 KB takes
+    /// longer than computing with them.
+    pub(crate) fn populate(&self) {
+        let tensors = self.header.tensors();
+        let matrices = tensors.values().filter(|info| info.shape.len() > 2);
+        let end = matrices.map(|info| self.range(info).end).max();
+        self.source.populate(0..end.unwrap_or_default());
+    }
+
+    /// Checks all weights.
+    ///
+    /// # Errors
+    /// `PackedDamaged`, `Io`.
+    pub(crate) fn verify(&self) -> Result<()> {
+        let mut hash = Xxh3::new();
+        let mut at = self.stamp.checked;
+        let mut piece = Vec::new();
+        while at < self.source.len() {
+            piece.resize(PIECE.min(self.source.len() - at), 0);
+            self.source.read(at, &mut piece)?;
+            hash.update(&piece);
+            at += piece.len();
+        }
+        match self.fact("weights") == Some(&hexadecimal(&hash)) {
+            true => Ok(()),
+            false => Err(damaged(&self.source.name, "weights")),
+        }
+    }
+
+    fn range(&self, info: &TensorInfo) -> Range<usize> {
+        let (start, end) = info.data_offsets;
+        self.stamp.data + start..self.stamp.data + end
+    }
+
+    fn fact(&self, key: &str) -> Option<&String> {
+        self.header.metadata().as_ref()?.get(key)
+    }
+}

@@ -1,0 +1,112 @@
+//! Tables in a packed file, row by row: in int8, a row is whole numbers from -127 to 127 and a scale.
+
+use safetensors::Dtype;
+
+use super::{PackedFile, Part, Precision};
+use crate::error::Result;
+use crate::weights::rows::{Residence, Rows};
+
+/// A table of fewer rows stays in f32: there is nothing to win.
+const SMALL: usize = 64;
+/// The largest number of a row in int8. -128 is not used: so a row and its negative are stored alike.
+const LARGEST: f32 = 127.0;
+
+/// What a table becomes.
+///
+/// # Errors
+/// `NonFinite` if a number is too large for the type.
+pub(super) fn encode(
+    name: &str,
+    table: &[f32],
+    (rows, width): (usize, usize),
+    precision: Precision,
+) -> Result<Vec<Part>> {
+    let shape = vec![rows, width];
+    match precision.of_table() {
+        Dtype::I8 if rows >= SMALL => {
+            let (numbers, scales) = quantize(table, width);
+            Ok(vec![
+                Part::new(
+                    name,
+                    Dtype::I8,
+                    shape,
+                    bytemuck::cast_slice(&numbers).to_vec(),
+                ),
+                Part::numbers(&scale_of(name), Dtype::F32, vec![rows], &scales)?,
+            ])
+        }
+        Dtype::I8 => Ok(vec![Part::numbers(name, Dtype::F32, shape, table)?]),
+        dtype => Ok(vec![Part::numbers(name, dtype, shape, table)?]),
+    }
+}
+
+/// A table of (rows, width).
+///
+/// # Errors
+/// `WeightMissing`, `WeightShape`, `WeightType`, `NonFinite`, and `Io` where it is read from disk.
+pub(super) fn open(
+    file: &PackedFile,
+    name: &str,
+    (rows, width): (usize, usize),
+    residence: Residence,
+) -> Result<Rows> {
+    let tensor = file.tensor(name, &[rows, width])?;
+    if tensor.dtype == Dtype::I8 {
+        let scales = file.tensor(&scale_of(name), &[rows])?;
+        scales.check_type()?;
+        let scales = match scales.in_place() {
+            Some(scales) => scales,
+            None => scales.to_vec()?.into(),
+        };
+        return Ok(Rows::scaled(tensor, scales, width));
+    }
+    tensor.check_type()?;
+    match tensor.in_place() {
+        Some(numbers) => Ok(Rows::held(numbers, width)),
+        None => Rows::of(tensor, width, residence),
+    }
+}
+
+fn scale_of(name: &str) -> String {
+    format!("{name}.scale")
+}
+
+/// `x ~ number * scale`, with `scale = max |x| / 127` of each row: at most half a scale away.
+fn quantize(table: &[f32], width: usize) -> (Vec<i8>, Vec<f32>) {
+    let mut numbers = Vec::with_capacity(table.len());
+    let mut scales = Vec::new();
+    for row in table.chunks_exact(width.max(1)) {
+        let most = row.iter().fold(0f32, |most, x| most.max(x.abs()));
+        let scale = most / LARGEST;
+        // A row of zeros, or of what is too small to be divided by, is zeros.
+        let scale = if scale.is_normal() { scale } else { 0.0 };
+        let number = |&x: &f32| match scale {
+            0.0 => 0,
+            scale => (x / scale).round_ties_even().clamp(-LARGEST, LARGEST) as i8,
+        };
+        numbers.extend(row.iter().map(number));
+        scales.push(scale);
+    }
+    (numbers, scales)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_in_int8_is_half_a_scale_away_at_most() {
+        let table = [
+            1.0, -0.5, 0.003, -1e-9, 0.0, 0.0, 1e-44, 0.0, -300.0, 299.0, 1.0, 2.0,
+        ];
+        let (numbers, scales) = quantize(&table, 4);
+        assert_eq!(scales, [1.0 / 127.0, 0.0, 300.0 / 127.0]);
+        assert_eq!(numbers[..4], [127, -64, 0, 0]);
+        assert_eq!(numbers[4..], [0, 0, 0, 0, -127, 127, 0, 1]);
+        for (index, (&x, &number)) in table.iter().zip(&numbers).enumerate() {
+            let scale = scales[index / 4];
+            let error = (x - f32::from(number) * scale).abs();
+            assert!(error <= scale * 0.500_001 + 1e-40, "{x}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Files that are not what `pack` wrote.
+
+use std::io::{Seek, SeekFrom, Write};
+
+use bertless::{Error, Model, Packed, Precision};
+
+use crate::{at, fixture, one_thread, packed};
+
+fn open(bytes: Vec<u8>) -> Result<Model, Error> {
+    Model::from_static_with(at(bytes, 0), one_thread())
+}
+
+/// Where the checked part of a file ends, as its own beginning says.
+fn checked(file: &[u8]) -> usize {
+    let key = br#""checked":""#;
+    let start = file
+        .windows(key.len())
+        .position(|window| window == key)
+        .unwrap()
+        + key.len();
+    let digits = std::str::from_utf8(&file[start..][..12]).unwrap();
+    digits.parse().unwrap()
+}
+
+#[test]
+fn every_flipped_byte_of_header_settings_and_vocabulary_is_an_error() {
+    let file = packed(&fixture("bert-classify"), Precision::F32);
+    let checked = checked(file);
+    assert!(checked > 10_000 && checked < file.len());
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("m");
+    std::fs::write(&path, file).unwrap();
+    let mut open = std::fs::File::options().write(true).open(&path).unwrap();
+    let mut write = |at: usize, byte: u8| {
+        open.seek(SeekFrom::Start(at as u64)).unwrap();
+        open.write_all(&[byte]).unwrap();
+    };
+    // Every byte of the header, where most can go wrong, and every 97th of the rest.
+    let header = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let rest = (header..checked).step_by(97);
+    for (index, at) in (0..header).chain(rest).enumerate() {
+        write(at, file[at] ^ (1 << (index % 8)));
+        match Model::load_with(&path, one_thread()) {
+            Ok(_) => panic!("byte {at} is not missed"),
+            Err(
+                Error::PackedDamaged { .. }
+                | Error::PackedForeign { .. }
+                | Error::PackedVersion { .. },
+            ) => {}
+            Err(other) => panic!("byte {at}: {other}"),
+        }
+        write(at, file[at]);
+    }
+    assert!(Model::load_with(&path, one_thread()).is_ok());
+}
+
+#[test]
+fn a_flipped_byte_of_the_weights_is_found_by_verify() {
+    let file = packed(&fixture("bert-classify"), Precision::F32);
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("m");
+    std::fs::write(&path, file).unwrap();
+    assert!(Packed::verify(&path).is_ok());
+    let mut bytes = file.to_vec();
+    let weights = checked(file)..file.len();
+    for at in [
+        weights.start,
+        (weights.start + weights.end) / 2,
+        weights.end - 1,
+    ] {
+        bytes[at] ^= 4;
+        std::fs::write(&path, &bytes).unwrap();
+        let error = Packed::verify(&path).unwrap_err();
+        let damaged = matches!(
+            error,
+            Error::PackedDamaged {
+                part: "weights",
+                ..
+            }
+        );
+        assert!(damaged, "byte {at}: {error}");
+        bytes[at] = file[at];
+    }
+}
+
+#[test]
+fn a_file_cut_off_anywhere_is_an_error() {
+    let file = packed(&fixture("bert-classify"), Precision::F32);
+    let lens = (0..file.len()).step_by(1009).chain(0..200);
+    for len in lens.chain([file.len() - 1]) {
+        let error = open(file[..len].to_vec()).unwrap_err();
+        let expected = matches!(
+            error,
+            Error::PackedDamaged { .. } | Error::PackedForeign { .. } | Error::Safetensors { .. }
+        );
+        assert!(expected, "{len} bytes: {error}");
+    }
+    let mut longer = file.to_vec();
+    longer.push(0);
+    assert!(matches!(open(longer), Err(Error::Safetensors { .. })));
+}
+
+#[test]
+fn another_version_and_another_format_are_told_apart() {
+    let file = packed(&fixture("bert-classify"), Precision::F32);
+    let mut newer = file.to_vec();
+    let key = br#""version":""#;
+    let at = newer
+        .windows(key.len())
+        .position(|window| window == key)
+        .unwrap()
+        + key.len();
+    newer[at..at + 4].copy_from_slice(b"0002");
+    let error = open(newer).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::PackedVersion {
+                found: 2,
+                supported: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+
+    let foreign = std::fs::read(fixture("bert-classify").join("model.safetensors")).unwrap();
+    for bytes in [foreign, Vec::new(), b"{}".to_vec(), vec![0xFF; 1000]] {
+        assert!(matches!(open(bytes), Err(Error::PackedForeign { .. })));
+    }
+}

@@ -1,0 +1,285 @@
+//! The deployable file: it answers as its folder does, from wherever it is opened, and no damage goes unnoticed.
+
+mod damage;
+mod precision;
+
+use std::path::{Path, PathBuf};
+
+use bertless::{Input, Model, ModelOptions, Packed, Precision, Tokenizer};
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+fn fixture(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("fixtures/models").join(name)
+}
+
+fn fixtures() -> Vec<PathBuf> {
+    let folders = std::fs::read_dir(fixture("")).unwrap();
+    let mut folders: Vec<PathBuf> = folders.map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    assert!(folders.len() > 50);
+    folders
+}
+
+/// A packed file in memory, for good.
+fn packed(dir: &Path, precision: Precision) -> &'static [u8] {
+    match Model::pack(dir, precision) {
+        Ok(packed) => at(packed.to_vec(), 0),
+        Err(error) => panic!("{}: {error}", dir.display()),
+    }
+}
+
+/// The bytes at an address that is so far from a multiple of 64, for good.
+fn at(bytes: Vec<u8>, distance: usize) -> &'static [u8] {
+    let len = bytes.len();
+    let memory = vec![0u8; len + 128].leak();
+    let start = (memory.as_ptr() as usize).next_multiple_of(64) - memory.as_ptr() as usize;
+    let place = &mut memory[start + distance..][..len];
+    place.copy_from_slice(&bytes);
+    place
+}
+
+fn one_thread() -> ModelOptions {
+    ModelOptions::new().threads(1)
+}
+
+/// The texts and pairs of a fixture.
+fn inputs(dir: &Path) -> Vec<Value> {
+    let json = std::fs::read(dir.join("reference.json")).unwrap();
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    json["inputs"].as_array().unwrap().clone()
+}
+
+fn input(row: &Value) -> Input<'_> {
+    let first = row["first"].as_str().unwrap_or("The only text.");
+    match row["second"].as_str() {
+        Some(second) => Input::Pair(first, second),
+        None => Input::Text(first),
+    }
+}
+
+/// Everything that two models say is the same to the bit.
+#[track_caller]
+fn assert_same(model: &Model, expected: &Model, dir: &Path) {
+    let name = dir.display();
+    for row in inputs(dir) {
+        let input = input(&row);
+        let states = model.hidden_states(input).map_err(|e| e.to_string());
+        let expected_states = expected.hidden_states(input).map_err(|e| e.to_string());
+        assert_eq!(states, expected_states, "{name}");
+        let answer = model.predict(input).map_err(|e| e.to_string());
+        let expected_answer = expected.predict(input).map_err(|e| e.to_string());
+        assert_eq!(answer, expected_answer, "{name}");
+    }
+    let (found, wanted) = (model.summary(), expected.summary());
+    assert_eq!(found.parameters, wanted.parameters, "{name}");
+    assert_eq!(found.max_length, wanted.max_length, "{name}");
+    assert_eq!(found.labels, wanted.labels, "{name}");
+    assert!(found.packed.is_some() && wanted.packed.is_none());
+}
+
+#[test]
+fn every_family_and_task_answers_as_its_folder_does() {
+    for dir in fixtures() {
+        let expected = Model::load_with(&dir, one_thread()).unwrap();
+        let file = packed(&dir, Precision::F32);
+        let model = Model::from_static_with(file, one_thread()).unwrap();
+        assert_same(&model, &expected, &dir);
+    }
+}
+
+#[test]
+fn a_file_on_disk_answers_as_its_folder_does() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("model.safetensors");
+    for name in [
+        "bert-mask",
+        "sentence-max",
+        "mpnet-classify",
+        "mobilebert-mask",
+    ] {
+        let dir = fixture(name);
+        let expected = Model::load_with(&dir, one_thread()).unwrap();
+        for precision in Precision::ALL {
+            let made = Model::pack(&dir, precision).unwrap();
+            made.replace(&file).unwrap();
+            let memory = Model::from_static_with(at(made.to_vec(), 0), one_thread()).unwrap();
+            for threads in [1, 3] {
+                let options = ModelOptions::new().threads(threads);
+                let model = Model::load_with(&file, options).unwrap();
+                for row in inputs(&dir) {
+                    let answer = model.predict(input(&row)).map_err(|e| e.to_string());
+                    let other = memory.predict(input(&row)).map_err(|e| e.to_string());
+                    assert_eq!(answer, other, "{name} {precision}");
+                }
+                if precision == Precision::F32 {
+                    assert_same(&model, &expected, &dir);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(feature = "mmap")]
+#[test]
+fn a_mapped_file_answers_as_its_folder_does() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("model.safetensors");
+    let dir = fixture("bert-classify");
+    Model::pack(&dir, Precision::F32)
+        .unwrap()
+        .save(&file)
+        .unwrap();
+    #[allow(unsafe_code, reason = "the promise that mapping asks for")]
+    // SAFETY: the file is in a folder of this test's own, which leaves it alone.
+    let promise = unsafe { bertless::MapContract::files_stay_unchanged() };
+    let model = Model::load_with(&file, one_thread().map(promise)).unwrap();
+    assert_same(&model, &Model::load_with(&dir, one_thread()).unwrap(), &dir);
+}
+
+#[test]
+fn bytes_at_any_address_serve() {
+    let dir = fixture("bert-classify");
+    let bytes = packed(&dir, Precision::Int8).to_vec();
+    let expected = Model::from_static_with(at(bytes.clone(), 0), one_thread()).unwrap();
+    for distance in [1, 2, 4, 32, 63] {
+        let model = Model::from_static_with(at(bytes.clone(), distance), one_thread()).unwrap();
+        let answer = model.predict("A fine film.").unwrap();
+        assert_eq!(answer, expected.predict("A fine film.").unwrap());
+    }
+}
+
+#[test]
+fn packing_twice_gives_the_same_file() {
+    for name in ["bert-classify", "sentence-max"] {
+        let dir = fixture(name);
+        assert!(packed(&dir, Precision::F32) == packed(&dir, Precision::F32));
+    }
+}
+
+/// What a change of the format breaks: files that are out there. `bertless pack fixtures/models/bert-classify -o ...`
+/// makes it anew.
+#[test]
+fn the_committed_file_is_what_is_written_today() {
+    let committed: &'static [u8] =
+        bertless::include_model!("../../fixtures/packed/bert-classify.safetensors");
+    let dir = fixture("bert-classify");
+    assert!(committed == packed(&dir, Precision::F32));
+    let model = Model::from_static_with(committed, one_thread()).unwrap();
+    assert_same(&model, &Model::load_with(&dir, one_thread()).unwrap(), &dir);
+}
+
+#[test]
+fn it_is_a_safetensors_file_whose_tensors_are_aligned() {
+    for precision in Precision::ALL {
+        let bytes = packed(&fixture("sentence-max"), precision);
+        let tensors = SafeTensors::deserialize(bytes).unwrap();
+        for (name, tensor) in tensors.iter() {
+            let place = tensor.data().as_ptr() as usize - bytes.as_ptr() as usize;
+            assert!(
+                place.is_multiple_of(64) || name.starts_with("padding/"),
+                "{name}"
+            );
+        }
+        for name in [
+            "config.json",
+            "modules.json",
+            "2_Dense/linear.weight",
+            "vocabulary/text",
+        ] {
+            assert!(tensors.tensor(name).is_ok(), "{name}");
+        }
+        assert!(tensors.tensor("vocab.txt").is_err());
+        let json = tensors.tensor("tokenizer.json").unwrap();
+        let json: Value = serde_json::from_slice(json.data()).unwrap();
+        assert!(json["model"].is_object() && json["model"]["vocab"].is_null());
+    }
+}
+
+#[test]
+fn a_tied_decoder_is_the_table_of_words() {
+    let bytes = packed(&fixture("bert-mask"), Precision::F32);
+    let tensors = SafeTensors::deserialize(bytes).unwrap();
+    let words = tensors.tensor("vocabulary/spans").unwrap().shape()[0];
+    let tables = tensors
+        .iter()
+        .filter(|(_, tensor)| tensor.shape()[0] == words);
+    let names: Vec<&str> = tables
+        .map(|(name, _)| name)
+        .filter(|name| name.ends_with(".weight"))
+        .collect();
+    assert_eq!(names, ["embeddings.word_embeddings.weight"]);
+    assert!(tensors.tensor("cls.predictions.decoder.weight").is_err());
+}
+
+#[test]
+fn the_tokenizer_alone_is_read_from_it() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("m");
+    for name in ["bert-classify", "mpnet-classify", "sentence-max"] {
+        let dir = fixture(name);
+        Model::pack(&dir, Precision::F32)
+            .unwrap()
+            .replace(&file)
+            .unwrap();
+        let (tokenizer, expected) = (
+            Tokenizer::load(&file).unwrap(),
+            Tokenizer::load(&dir).unwrap(),
+        );
+        let text = "The unbelievable [MASK] Übermut, isn't it? 中文 zzzzqqq";
+        assert_eq!(
+            tokenizer.encode(text, None).unwrap(),
+            expected.encode(text, None).unwrap()
+        );
+        assert_eq!(tokenizer.vocab_size(), expected.vocab_size());
+        for id in 0..tokenizer.vocab_size() as u32 + 2 {
+            assert_eq!(tokenizer.id_to_token(id), expected.id_to_token(id));
+        }
+    }
+}
+
+#[test]
+fn what_is_there_is_kept_and_nothing_is_left_beside_it() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("model.safetensors");
+    let packed = Model::pack(fixture("bert-classify"), Precision::F32).unwrap();
+    std::fs::write(&file, b"mine").unwrap();
+    let error = packed.save(&file).unwrap_err();
+    assert!(matches!(&error, bertless::Error::Io { path, source }
+        if path == &file && source.kind() == std::io::ErrorKind::AlreadyExists));
+    assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+    packed.replace(&file).unwrap();
+    assert_eq!(std::fs::read(&file).unwrap().len(), packed.bytes());
+    assert_eq!(Packed::verify(&file).unwrap(), packed.summary());
+    assert!(packed.save(place.path().join("no/folder")).is_err());
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn the_inventory_counts_every_byte() {
+    let packed = Model::pack(fixture("bert-mask"), Precision::Int8).unwrap();
+    let kinds = packed.inventory();
+    assert_eq!(
+        kinds.iter().map(|kind| kind.bytes).sum::<usize>(),
+        packed.bytes()
+    );
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.kind).collect();
+    for kind in [
+        "header",
+        "settings",
+        "vocabulary",
+        "numbers",
+        "matrices",
+        "tables",
+    ] {
+        assert!(names.contains(&kind), "{kind} of {names:?}");
+    }
+}
+
+#[test]
+fn included_bytes_are_aligned() {
+    let bytes: &'static [u8] = bertless::include_model!("main.rs");
+    assert_eq!(bytes, include_bytes!("main.rs"));
+    assert!((bytes.as_ptr() as usize).is_multiple_of(64));
+}

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bertless::{Encoding, Model, ModelOptions};
-use kernels::gemm::{Epilogue, Packer, gemm};
+use kernels::gemm::{Dtype, Epilogue, Packer, gemm};
 use kernels::simd::{Kernel, Simd};
 use kernels::{Cpu, Engine, Threads};
 
@@ -102,7 +102,7 @@ fn dense(cpu: Cpu) {
     let floats: usize = DENSE.iter().map(|(n, k)| LAYERS * n * k).sum();
     let packer = Packer::new(&engine.threads, floats);
     let pack = |(n, k)| {
-        let packed = packer.rows(n, k, |_, out| {
+        let packed = packer.rows(Dtype::F32, (n, k), |_, out| {
             out.fill(0.01);
             Ok::<(), ()>(())
         });

@@ -29,6 +29,9 @@ pub(crate) use activation::Activation;
 pub(crate) use cpu::Cpu;
 pub(crate) use threads::Threads;
 
+use std::cell::RefCell;
+
+use gemm::QuantizedRows;
 use team::Team;
 
 /// What a model computes with: an instruction set, and threads.
@@ -44,6 +47,7 @@ impl Engine {
         Compute {
             cpu: self.cpu,
             team: self.threads.team(),
+            quantized: RefCell::default(),
         }
     }
 }
@@ -53,6 +57,8 @@ impl Engine {
 pub(crate) struct Compute {
     pub(crate) cpu: Cpu,
     pub(crate) team: Team,
+    /// Where a product of bytes has its rows, one after the other.
+    pub(crate) quantized: RefCell<QuantizedRows>,
 }
 
 impl Compute {
@@ -62,6 +68,7 @@ impl Compute {
         Self {
             cpu: Cpu::detect(),
             team: Team::alone(),
+            quantized: RefCell::default(),
         }
     }
 
@@ -71,6 +78,7 @@ impl Compute {
         Self {
             cpu,
             team: threads.team(),
+            quantized: RefCell::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Dense layers.
 
 use crate::error::Result;
-use crate::kernels::gemm::{Epilogue, PackedWeights, gemm};
+use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, gemm};
 use crate::kernels::{Activation, Compute};
 use crate::weights::{Tensor, Weights};
 
@@ -37,7 +37,10 @@ impl Linear {
             matrices.push(layer.find("weight", &[outputs, inputs])?);
             bias.extend(layer.tensor("bias", &[outputs])?);
         }
-        Self::pack(weights, &matrices, outputs, inputs, Some(bias))
+        // One product is of one kind: of bytes if each of its layers is.
+        let int8 = names.iter().all(|name| weights.dtype(name) == Dtype::Int8);
+        let dtype = if int8 { Dtype::Int8 } else { Dtype::F32 };
+        Self::pack(weights, &matrices, (outputs, inputs), dtype, Some(bias))
     }
 
     /// `name.weight` alone.
@@ -48,7 +51,8 @@ impl Linear {
         inputs: usize,
     ) -> Result<Self> {
         let matrix = weights.at(name).find("weight", &[outputs, inputs])?;
-        Self::pack(weights, &[matrix], outputs, inputs, None)
+        let shape = (outputs, inputs);
+        Self::pack(weights, &[matrix], shape, weights.dtype(name), None)
     }
 
     /// `tensor` of (inputs, outputs), the other way round than `load` has it, without a bias.
@@ -70,12 +74,13 @@ impl Linear {
     fn pack(
         weights: &Weights<'_>,
         matrices: &[Tensor],
-        outputs: usize,
-        inputs: usize,
+        (outputs, inputs): (usize, usize),
+        dtype: Dtype,
         bias: Option<Vec<f32>>,
     ) -> Result<Self> {
-        let n = matrices.len() * outputs;
-        let weights = weights.packer().rows(n, inputs, |mut rows, mut out| {
+        let shape = (matrices.len() * outputs, inputs);
+        let packer = weights.packer();
+        let weights = packer.rows(dtype, shape, |mut rows, mut out| {
             // Some rows may be the end of one matrix and the start of the next.
             while !rows.is_empty() {
                 let (matrix, row) = (rows.start / outputs, rows.start % outputs);

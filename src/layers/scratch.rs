@@ -1,6 +1,7 @@
 //! Memory that one pass through an encoder computes in.
 
 use crate::kernels::aligned::AlignedFloats;
+use crate::kernels::gemm::QuantizedRows;
 
 /// Buffers that grow to the largest batch they have seen and are used again.
 #[derive(Debug, Default)]
@@ -21,4 +22,6 @@ pub(crate) struct Scratch {
     pub(crate) narrow: AlignedFloats,
     /// A second one.
     pub(crate) shared: AlignedFloats,
+    /// The input of a product of bytes, lent to what a pass computes with.
+    pub(crate) quantized: QuantizedRows,
 }

@@ -65,7 +65,7 @@ impl Model {
         let access = access(&options);
         let checkpoint = Checkpoint::open(files, &config.folder, config.encoder.family, access)?;
         let packer = Packer::new(&engine.threads, checkpoint.packed_floats());
-        let weights = checkpoint.weights(&packer);
+        let weights = checkpoint.weights(&packer).computing_in(options.dtype);
         let words = match Head::shares_words(&config.head) {
             true => Residence::Loaded,
             false => Residence::InPlace,

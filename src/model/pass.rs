@@ -79,15 +79,14 @@ impl Model {
         let encoding = self.read(input.into())?;
         let batch = batch([&encoding])?;
         let mut states = Vec::new();
-        let mut scratch = self.take_scratch();
-        let compute = self.engine.compute();
+        let (compute, mut scratch) = self.begin();
         let passed = self
             .encoder
             .forward(&compute, &batch, &mut scratch, |_, rows| {
                 states.push(rows.to_vec());
             });
         passed.map(|_| ())?;
-        self.give_scratch(scratch);
+        self.end(compute, scratch);
         states
             .into_iter()
             .map(|rows| self.array(rows, self.encoder.hidden()))
@@ -170,13 +169,12 @@ impl Model {
         head: impl FnOnce(&Compute, &Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
         let batch = batch(encodings)?;
-        let mut scratch = self.take_scratch();
-        let compute = self.engine.compute();
+        let (compute, mut scratch) = self.begin();
         let rows = self
             .encoder
             .forward(&compute, &batch, &mut scratch, |_, _| {});
         let out = rows.and_then(|rows| head(&compute, &batch, rows));
-        self.give_scratch(scratch);
+        self.end(compute, scratch);
         out
     }
 
@@ -244,12 +242,19 @@ impl Model {
         }
     }
 
-    fn take_scratch(&self) -> Scratch {
+    /// What a pass computes with, and in.
+    fn begin(&self) -> (Compute, Scratch) {
         let mut pool = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        pool.pop().unwrap_or_default()
+        let mut scratch = pool.pop().unwrap_or_default();
+        drop(pool);
+        let mut compute = self.engine.compute();
+        *compute.quantized.get_mut() = std::mem::take(&mut scratch.quantized);
+        (compute, scratch)
     }
 
-    fn give_scratch(&self, scratch: Scratch) {
+    /// Keeps the memory of a pass for another one.
+    fn end(&self, compute: Compute, mut scratch: Scratch) {
+        scratch.quantized = compute.quantized.into_inner();
         let mut pool = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         // More callers at once than threads are rare, and what they leave would stay for good.
         if pool.len() < self.engine.threads.count() {

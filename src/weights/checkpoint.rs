@@ -11,13 +11,16 @@ use super::tensor::Tensor;
 use super::{Access, Files, files, names};
 use crate::config::Family;
 use crate::error::{Error, Result};
-use crate::kernels::gemm::{PackedWeights, Packer};
+use crate::kernels::gemm::{self, PackedWeights, Packer};
 use leftovers::Asked;
 
 mod leftovers;
 
 /// The longest header that is read: a million tensors would fit.
 const MAX_HEADER: usize = 100_000_000;
+
+/// Where the layers are whose products are worth quantising; heads and projections of embeddings take little time.
+const ENCODER_LAYERS: &str = "encoder.layer.";
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -93,6 +96,7 @@ impl Checkpoint {
         Weights {
             checkpoint: self,
             packer,
+            dtype: gemm::Dtype::F32,
             scope: String::new(),
         }
     }
@@ -196,6 +200,7 @@ fn read_header(source: &Source) -> Result<(usize, Metadata)> {
 pub(crate) struct Weights<'a> {
     checkpoint: &'a Checkpoint,
     packer: &'a Packer,
+    dtype: gemm::Dtype,
     scope: String,
 }
 
@@ -203,9 +208,21 @@ impl Weights<'_> {
     /// The view from inside the module of this name, by BERT's names.
     pub(crate) fn at(&self, name: &str) -> Self {
         Self {
-            checkpoint: self.checkpoint,
-            packer: self.packer,
             scope: self.full(name),
+            ..self.clone()
+        }
+    }
+
+    /// The same view, with an encoder whose dense layers compute in this.
+    pub(crate) fn computing_in(self, dtype: gemm::Dtype) -> Self {
+        Self { dtype, ..self }
+    }
+
+    /// What the dense layer of this name computes in.
+    pub(crate) fn dtype(&self, name: &str) -> gemm::Dtype {
+        match self.full(name).starts_with(ENCODER_LAYERS) {
+            true => self.dtype,
+            false => gemm::Dtype::F32,
         }
     }
 

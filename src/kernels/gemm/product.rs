@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::tile::{Finish, Place, Tile};
 use super::{Epilogue, PANEL};
-use crate::kernels::Activation;
 use crate::kernels::disjoint::Disjoint;
-use crate::kernels::simd::Simd;
+use crate::kernels::simd::{Kernel, Simd};
+use crate::kernels::{Activation, Cpu};
 
 /// Rows at a fixed distance in a larger matrix.
 #[derive(Debug, Clone, Copy)]
@@ -17,8 +17,24 @@ pub(in crate::kernels) struct Rows<'a> {
     pub(in crate::kernels) stride: usize,
 }
 
-/// A product inside a kernel: one task, one thread.
-pub(in crate::kernels) struct Product<'a> {
+/// What a product multiplies, and how a tile of it is summed up.
+pub(in crate::kernels) trait Operands {
+    /// Runs a kernel that multiplies these.
+    fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output;
+
+    /// Rows of the highest tile whose sums stay in registers.
+    fn tile_rows<S: Simd>() -> usize;
+
+    /// The micro-kernel: the sums of `R` rows by `P` panels.
+    fn sums<S: Simd, const R: usize, const P: usize>(
+        &self,
+        s: S,
+        place: Place,
+    ) -> [[S::Floats; P]; R];
+}
+
+/// Rows of floats, and panels of floats.
+pub(in crate::kernels) struct FloatOperands<'a> {
     /// Rows of k numbers.
     pub(in crate::kernels) x: Rows<'a>,
     pub(in crate::kernels) k: usize,
@@ -26,6 +42,11 @@ pub(in crate::kernels) struct Product<'a> {
     pub(in crate::kernels) panels: &'a [f32],
     /// Whether the panels come from far away, so that they are asked for ahead of time.
     pub(in crate::kernels) streamed: bool,
+}
+
+/// A product inside a kernel: one task, one thread.
+pub(in crate::kernels) struct Product<'a, X> {
+    pub(in crate::kernels) operands: X,
     pub(in crate::kernels) epilogue: Epilogue<'a>,
     pub(in crate::kernels) out: &'a Disjoint<'a>,
     /// Where the first row's output starts in `out`,
@@ -36,7 +57,7 @@ pub(in crate::kernels) struct Product<'a> {
     pub(in crate::kernels) width: usize,
 }
 
-impl Product<'_> {
+impl<X: Operands> Product<'_, X> {
     /// Computes some rows by some panels.
     ///
     /// Panels are the outer loop, so that each weight is read once; few rows are bound by that reading, and so tiles
@@ -56,8 +77,9 @@ impl Product<'_> {
         while panel < panels.end {
             let wide = S::TILE_PANELS.min(panels.end - panel);
             let width = (wide * PANEL).min(self.width - panel * PANEL);
-            let turns = rows.len().div_ceil(S::TILE_ROWS);
-            for (turn, rows) in tiles(rows.clone(), S::TILE_ROWS).enumerate() {
+            let highest = X::tile_rows::<S>();
+            let turns = rows.len().div_ceil(highest);
+            for (turn, rows) in tiles(rows.clone(), highest).enumerate() {
                 let height = rows.len();
                 let place = Place {
                     row: rows.start,
@@ -91,11 +113,11 @@ impl Product<'_> {
         macro_rules! shapes {
             ($($rows:literal)*) => {
                 match (height, wide) {
-                    $(($rows, 1) if $rows <= S::TILE_ROWS => {
-                        s.enter(Tile::<$rows, 1> { product: self, place });
+                    $(($rows, 1) if $rows <= X::tile_rows::<S>() => {
+                        s.enter(Tile::<X, $rows, 1> { product: self, place });
                     })*
-                    $(($rows, 2) if $rows <= S::TILE_ROWS && S::TILE_PANELS == 2 => {
-                        s.enter(Tile::<$rows, 2> { product: self, place });
+                    $(($rows, 2) if $rows <= X::tile_rows::<S>() && S::TILE_PANELS == 2 => {
+                        s.enter(Tile::<X, $rows, 2> { product: self, place });
                     })*
                     _ => unreachable!("a tile of {height} rows by {wide} panels"),
                 }

@@ -1,13 +1,13 @@
 //! The micro-kernel: a few rows by one or two panels, in registers.
 
 use super::PANEL;
-use super::product::Product;
-use crate::kernels::Activation;
+use super::product::{FloatOperands, Operands, Product};
 use crate::kernels::simd::{Kernel, LANES, Simd};
+use crate::kernels::{Activation, Cpu};
 
 /// Where a tile is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(in crate::kernels) struct Place {
     /// Its first row.
     pub(super) row: usize,
     /// Its first panel.
@@ -22,18 +22,18 @@ pub(super) struct Place {
 ///
 /// One step of k loads P vectors of weights, spreads each row's activation over a vector, and does R x P fused
 /// products: 26 of them for 13 rows by 2 panels, which AVX-512 starts at two a cycle.
-pub(super) struct Tile<'a, const R: usize, const P: usize> {
-    pub(super) product: &'a Product<'a>,
+pub(super) struct Tile<'a, X, const R: usize, const P: usize> {
+    pub(super) product: &'a Product<'a, X>,
     pub(super) place: Place,
 }
 
-impl<const R: usize, const P: usize> Kernel for Tile<'_, R, P> {
+impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { product, place } = self;
-        let sums: [[S::Floats; P]; R] = self.sums(s);
+        let sums: [[S::Floats; P]; R] = product.operands.sums(s, place);
         let identity = product.epilogue.activation == Activation::Identity;
         let residual = product.epilogue.residual.filter(|_| identity);
         let mut bias = [s.splat(0.0); P];
@@ -73,10 +73,23 @@ impl<const R: usize, const P: usize> Kernel for Tile<'_, R, P> {
     }
 }
 
-impl<const R: usize, const P: usize> Tile<'_, R, P> {
+impl Operands for FloatOperands<'_> {
+    fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
+        cpu.run(kernel)
+    }
+
     #[inline(always)]
-    fn sums<S: Simd>(&self, s: S) -> [[S::Floats; P]; R] {
-        let Self { product, place } = self;
+    fn tile_rows<S: Simd>() -> usize {
+        S::TILE_ROWS
+    }
+
+    #[inline(always)]
+    fn sums<S: Simd, const R: usize, const P: usize>(
+        &self,
+        s: S,
+        place: Place,
+    ) -> [[S::Floats; P]; R] {
+        let product = self;
         let k = product.k;
         let mut rows = [&product.x.data[..0]; R];
         for (index, row) in rows.iter_mut().enumerate() {
@@ -119,7 +132,7 @@ impl<const R: usize, const P: usize> Tile<'_, R, P> {
 impl Place {
     /// Where in the output a row of the tile starts.
     #[inline(always)]
-    fn start(&self, product: &Product<'_>, row: usize) -> usize {
+    fn start<X>(&self, product: &Product<'_, X>, row: usize) -> usize {
         product.first + (self.row + row) * product.stride + self.panel * PANEL
     }
 }
@@ -127,13 +140,13 @@ impl Place {
 /// Activation and residual of a tile that is stored already and still in the nearest cache.
 ///
 /// Apart from [`Tile`], whose registers are full, and so compiled once and not for every shape.
-pub(super) struct Finish<'a> {
-    pub(super) product: &'a Product<'a>,
+pub(super) struct Finish<'a, X> {
+    pub(super) product: &'a Product<'a, X>,
     pub(super) place: Place,
     pub(super) height: usize,
 }
 
-impl Kernel for Finish<'_> {
+impl<X> Kernel for Finish<'_, X> {
     type Output = ();
 
     #[inline(always)]
@@ -150,7 +163,7 @@ impl Kernel for Finish<'_> {
     }
 }
 
-impl Finish<'_> {
+impl<X> Finish<'_, X> {
     // The function is a value and no closure: a closure of two calls is not inlined, and then it is compiled for the
     // oldest processor.
     #[inline(always)]

@@ -10,7 +10,7 @@
 
 use super::PANEL;
 use super::product::Operands;
-use super::quantize::{LEAST_SPAN, QuantizedRows, ROUND, RowScale};
+use super::quantize::{LEAST_SPAN, QuantizedRows, ROUND};
 use super::tile::Place;
 use crate::kernels::Cpu;
 use crate::kernels::arena::{Arena, Floats};
@@ -165,11 +165,7 @@ impl Operands for Int8Operands<'_> {
         place: Place,
     ) -> [[S::Floats; P]; R] {
         let steps = steps(self.k);
-        let mut rows = [&[][..]; R];
-        let mut scales = [RowScale::default(); R];
-        for (index, (row, scale)) in rows.iter_mut().zip(&mut scales).enumerate() {
-            (*row, *scale) = self.x.row(place.row + index, steps);
-        }
+        let (rows, scales) = self.x.rows::<R>(place.row, steps);
         let all = self.panels.bytes().as_chunks::<STEP>().0;
         let mut panels = [&all[..0]; P];
         let mut sums = [[s.splat_int(0); P]; R];
@@ -195,7 +191,7 @@ impl Operands for Int8Operands<'_> {
             for (row, sums) in rows.iter().zip(&mut sums) {
                 let activations = s.splat_four(row[step]);
                 for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                    *sum = s.dot(*sum, weights, activations);
+                    *sum = s.ints_in_order(s.dot(*sum, weights, activations));
                 }
             }
         }

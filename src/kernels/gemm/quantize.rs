@@ -78,12 +78,21 @@ impl QuantizedRows {
         );
     }
 
-    /// A row's bytes, four a step, and how they are read.
+    /// The bytes of `R` rows from `first` on, four a step, and how they are read.
     #[inline(always)]
-    pub(super) fn row(&self, index: usize, steps: usize) -> (&[[u8; 4]], RowScale) {
-        let bytes: &[u8] = bytemuck::cast_slice(&self.memory);
-        let row = &bytes[index * self.stride..][..4 * steps];
-        (row.as_chunks().0, self.scales[index])
+    pub(super) fn rows<const R: usize>(
+        &self,
+        first: usize,
+        steps: usize,
+    ) -> ([&[[u8; 4]]; R], &[RowScale; R]) {
+        let fours: &[[u8; 4]] = bytemuck::cast_slice(&self.memory);
+        let stride = self.stride / 4;
+        let mut rows = [&fours[..0]; R];
+        for (index, row) in rows.iter_mut().enumerate() {
+            *row = &fours[(first + index) * stride..][..steps];
+        }
+        let scales = self.scales[first..].first_chunk();
+        (rows, scales.expect("as many scales as rows"))
     }
 }
 
@@ -116,20 +125,35 @@ impl Kernel for Quantize<'_> {
 fn quantize<S: Simd>(s: S, row: &[f32], bytes: &mut [u8]) -> RowScale {
     let (blocks, rest) = row.as_chunks::<LANES>();
     let nothing = s.splat(0.0);
-    let (mut least, mut greatest, mut poison) = (nothing, nothing, nothing);
-    for block in blocks {
+    // Several of each, since one would have to wait for itself.
+    const CHAINS: usize = 4;
+    let [mut least, mut greatest, mut poison] = [[nothing; CHAINS]; 3];
+    let (fours, few) = blocks.as_chunks::<CHAINS>();
+    for four in fours {
+        for (at, block) in four.iter().enumerate() {
+            let x = s.load(block);
+            least[at] = s.min(least[at], x);
+            greatest[at] = s.max(greatest[at], x);
+            poison[at] = s.mul_add(x, nothing, poison[at]); // 0, but for what is not finite
+        }
+    }
+    for block in few {
         let x = s.load(block);
-        least = s.min(least, x);
-        greatest = s.max(greatest, x);
-        poison = s.mul_add(x, nothing, poison); // 0, but for what is not finite
+        least[0] = s.min(least[0], x);
+        greatest[0] = s.max(greatest[0], x);
+        poison[0] = s.mul_add(x, nothing, poison[0]);
     }
     let x = s.load_some(rest, 0.0);
-    least = s.min(least, x);
-    greatest = s.max(greatest, x);
-    poison = s.mul_add(x, nothing, poison);
+    let (mut least_of, mut greatest_of) = (s.min(nothing, x), s.max(nothing, x));
+    let mut poison_of = s.mul(x, nothing);
+    for at in 0..CHAINS {
+        least_of = s.min(least_of, least[at]);
+        greatest_of = s.max(greatest_of, greatest[at]);
+        poison_of = s.add(poison_of, poison[at]);
+    }
 
-    let least = -s.largest(s.sub(nothing, least));
-    let span = s.largest(greatest) - least;
+    let least = -s.largest(s.sub(nothing, least_of));
+    let span = s.largest(greatest_of) - least;
     let factor = match span < LEAST_SPAN {
         true => 0.0,
         false => STEPS / span,
@@ -152,7 +176,7 @@ fn quantize<S: Simd>(s: S, row: &[f32], bytes: &mut [u8]) -> RowScale {
     }
     debug_assert!(padding.is_empty());
     RowScale {
-        scale: span / STEPS + s.sum(poison),
+        scale: span / STEPS + s.sum(poison_of),
         zero: zero as i32,
     }
 }

@@ -43,31 +43,48 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
                 *bias = s.load_some(of_panel, 0.0);
             }
         }
+        // Nearly always all columns are stored: arrays of known length, so that nothing is left to look at, and the loop is
+        // unrolled and takes the sums out of their registers.
+        if place.width == P * LANES {
+            let start = place.start(product, 0);
+            // SAFETY: see `Product::run`, whose caller gave it these rows and columns; they are dropped with this block.
+            #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+            let rows: [&mut [[f32; LANES]; P]; R] =
+                unsafe { product.out.pieces(start, product.stride) };
+            match residual {
+                None => {
+                    for (out, sums) in rows.into_iter().zip(&sums) {
+                        for at in 0..P {
+                            s.store(s.add(sums[at], bias[at]), &mut out[at]);
+                        }
+                    }
+                }
+                Some(all) => {
+                    let residual = all[start..].chunks(product.stride);
+                    for ((out, sums), residual) in rows.into_iter().zip(&sums).zip(residual) {
+                        let residual = residual.as_chunks::<LANES>().0;
+                        for at in 0..P {
+                            let sum = s.add(sums[at], bias[at]);
+                            s.store(s.add(sum, s.load(&residual[at])), &mut out[at]);
+                        }
+                    }
+                }
+            }
+            return;
+        }
         for (index, sums) in sums.iter().enumerate() {
             let start = place.start(product, index);
             // SAFETY: see `Product::run`, whose caller gave it these rows and columns; the piece is dropped at once.
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
             let out = unsafe { product.out.piece(start, place.width) };
             let residual = residual.map(|all| &all[start..][..place.width]);
-            // Nearly always all columns are stored: arrays of known length, so that nothing is left to look at.
-            if let Some(out) = out.as_chunks_mut::<LANES>().0.first_chunk_mut::<P>() {
-                let residual = residual.and_then(|all| all.as_chunks().0.first_chunk::<P>());
-                for at in 0..P {
-                    let mut sum = s.add(sums[at], bias[at]);
-                    if let Some(residual) = residual {
-                        sum = s.add(sum, s.load(&residual[at]));
-                    }
-                    s.store(sum, &mut out[at]);
+            for (at, out) in out.chunks_mut(LANES).enumerate().take(P) {
+                let mut sum = s.add(sums[at], bias[at]);
+                if let Some(residual) = residual {
+                    let residual = &residual[at * LANES..][..out.len()];
+                    sum = s.add(sum, s.load_some(residual, 0.0));
                 }
-            } else {
-                for (at, out) in out.chunks_mut(LANES).enumerate().take(P) {
-                    let mut sum = s.add(sums[at], bias[at]);
-                    if let Some(residual) = residual {
-                        let residual = &residual[at * LANES..][..out.len()];
-                        sum = s.add(sum, s.load_some(residual, 0.0));
-                    }
-                    s.store_some(sum, out);
-                }
+                s.store_some(sum, out);
             }
         }
     }

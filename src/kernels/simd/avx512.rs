@@ -53,6 +53,14 @@ fn in_order(mut x: __m512) -> __m512 {
     x
 }
 
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn ints_in_order(mut x: __m512i) -> __m512i {
+    // SAFETY: as above.
+    unsafe { asm!("/* {} */", inout(zmm_reg) x, options(nostack, preserves_flags)) };
+    x
+}
+
 /// Calls instructions of the level.
 macro_rules! with {
     ($call:expr) => {
@@ -182,6 +190,11 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     #[inline(always)]
     fn in_order(self, x: __m512) -> __m512 {
         with!(in_order(x))
+    }
+
+    #[inline(always)]
+    fn ints_in_order(self, x: __m512i) -> __m512i {
+        with!(ints_in_order(x))
     }
 
     #[inline(always)]

@@ -93,6 +93,11 @@ pub(crate) trait Simd: Copy {
     fn in_order(self, x: Self::Floats) -> Self::Floats {
         x
     }
+    /// As [`in_order`](Self::in_order), for integers.
+    #[inline(always)]
+    fn ints_in_order(self, x: Self::Ints) -> Self::Ints {
+        x
+    }
     /// The lowest eight of each lane's bits.
     fn store_low_bytes(self, x: Self::Floats, to: &mut [u8; LANES]);
 

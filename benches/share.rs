@@ -1,8 +1,10 @@
-//! How near the processor's peak of single-precision arithmetic it all comes: `cargo bench --bench share`.
+//! How near the processor's peak of arithmetic it all comes, in single precision and in 8-bit integers: `cargo bench
+//! --bench share`.
 //!
-//! The peak is measured here and now, by a loop of fused products that depend on nothing; then the dense products of a
-//! MiniLM-shaped encoder (six layers of weights of their own, 42 MB) by rows, and the encoder of all-MiniLM-L6-v2 as a
-//! whole by tokens, its attention counted. One thread, each instruction set in a process of its own. A share compares the
+//! The peak is measured here and now, by a loop of products that depend on nothing; then the dense products of a
+//! MiniLM-shaped encoder (six layers of weights of their own, 42 MB as floats) by rows, the quantising of activations
+//! included, and the encoder of all-MiniLM-L6-v2 as a whole by tokens, its attention counted, which is in single precision
+//! at any rate. One thread, each instruction set in a process of its own. A share compares the
 //! best run of a tenth of a second with the best run of the peak just before it, each run a steady one of milliseconds;
 //! the figure is the median of ten such shares.
 
@@ -21,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use bertless::{Encoding, Model, ModelOptions};
 use kernels::aligned::AlignedFloats;
-use kernels::gemm::{Epilogue, Packer, gemm};
+use kernels::gemm::{Dtype, Epilogue, Packer, gemm};
 use kernels::simd::{Kernel, Simd};
 use kernels::{Cpu, Engine, Threads};
 
@@ -50,17 +52,46 @@ impl<const N: usize> Kernel for Chains<N> {
     }
 }
 
-/// Operations a second of independent fused products.
-fn peak(cpu: Cpu) -> f64 {
-    const STEPS: usize = 2_000_000;
-    // As many chains as fill the registers: of sixteen floats, which are one register of AVX-512 and two of AVX2.
-    let (chains, time) = match cpu.name() {
-        name if name.starts_with("avx512") => {
-            (24, seconds(50, || cpu.run(Chains::<24>(black_box(STEPS)))))
+/// `N` chains of products of bytes, out of the nearest cache: two panels' weights by `N` / 2 rows' activations.
+struct ByteChains<const N: usize>(usize);
+
+impl<const N: usize> Kernel for ByteChains<N> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        let mut chains = [[s.splat_int(0); 2]; N];
+        let rows = black_box([[3; 4]; N]);
+        let panels = black_box([[1; 64], [2; 64]]);
+        let weights = [s.load_fours(&panels[0]), s.load_fours(&panels[1])];
+        for _ in 0..self.0 {
+            let rows = black_box(&rows);
+            for (row, chains) in rows.iter().zip(&mut chains).take(N / 2) {
+                let activations = s.splat_four(*row);
+                for (chain, &weights) in chains.iter_mut().zip(&weights) {
+                    *chain = s.dot(*chain, weights, activations);
+                }
+            }
         }
-        _ => (6, seconds(50, || cpu.run(Chains::<6>(black_box(STEPS))))),
+        let chains = chains.as_flattened().iter();
+        chains.map(|&chain| s.sum(s.to_floats(chain))).sum()
+    }
+}
+
+/// Operations a second of independent products.
+fn peak(cpu: Cpu, dtype: Dtype) -> f64 {
+    const STEPS: usize = 1_000_000;
+    // As many chains as fill the registers: of sixteen sums, which are one register of AVX-512 and two of AVX2.
+    let steps = black_box(STEPS);
+    let wide = cpu.name().starts_with("avx512");
+    let (chains, time) = match (dtype, wide) {
+        (Dtype::F32, true) => (24, seconds(50, || cpu.run(Chains::<24>(steps)))),
+        (Dtype::F32, false) => (6, seconds(50, || cpu.run(Chains::<6>(steps)))),
+        (_, true) => (24, seconds(50, || cpu.run_int8(ByteChains::<24>(steps)))),
+        (_, false) => (6, seconds(50, || cpu.run_int8(ByteChains::<6>(steps)))),
     };
-    (STEPS * chains * 16 * 2) as f64 / time
+    let products = if dtype == Dtype::F32 { 1 } else { 4 };
+    (STEPS * chains * 16 * 2 * products) as f64 / time
 }
 
 /// The least time of a call in this many milliseconds, and of five calls at least.
@@ -76,7 +107,7 @@ fn seconds<T>(milliseconds: u64, mut call: impl FnMut() -> T) -> f64 {
 }
 
 /// The milliseconds of a call of so many operations, and at which share of the peak that is.
-fn share(cpu: Cpu, operations: usize, mut call: impl FnMut()) -> (f64, f64) {
+fn share((cpu, dtype): (Cpu, Dtype), operations: usize, mut call: impl FnMut()) -> (f64, f64) {
     // Cargo says so when it is to measure; as a test, once is enough.
     let rounds = match std::env::args().any(|argument| argument == "--bench") {
         true => 10,
@@ -85,7 +116,7 @@ fn share(cpu: Cpu, operations: usize, mut call: impl FnMut()) -> (f64, f64) {
     let mut shares = Vec::new();
     let mut least = f64::MAX;
     for _ in 0..rounds {
-        let peak = peak(cpu);
+        let peak = peak(cpu, dtype);
         let time = seconds(100, &mut call);
         shares.push(operations as f64 / time / peak);
         least = least.min(time);
@@ -94,13 +125,13 @@ fn share(cpu: Cpu, operations: usize, mut call: impl FnMut()) -> (f64, f64) {
     (least * 1e3, shares[rounds / 2])
 }
 
-fn dense(cpu: Cpu) {
+fn dense(cpu: Cpu, dtype: Dtype) {
     let engine = Engine::new(cpu, Threads::new(1).expect("no pool"));
     // In huge pages, as a model has its weights.
     let floats: usize = DENSE.iter().map(|(n, k)| LAYERS * n * k).sum();
     let packer = Packer::new(&engine.threads, floats);
     let pack = |(n, k)| {
-        let packed = packer.rows(n, k, |_, out| {
+        let packed = packer.rows(dtype, (n, k), |_, out| {
             out.fill(0.01);
             Ok::<(), ()>(())
         });
@@ -115,7 +146,7 @@ fn dense(cpu: Cpu) {
         let mut out = AlignedFloats::zeros(rows * 1536);
         x.fill(0.1);
         let operations: usize = DENSE.iter().map(|(n, k)| 2 * LAYERS * rows * n * k).sum();
-        let (ms, share) = share(cpu, operations, || {
+        let (ms, share) = share((cpu, dtype), operations, || {
             for weights in layers.iter().flatten() {
                 let (n, k) = (weights.n(), weights.k());
                 gemm(
@@ -136,8 +167,11 @@ fn dense(cpu: Cpu) {
     }
 }
 
-fn whole(cpu: Cpu, dir: &Path) {
-    let options = ModelOptions::new().threads(1);
+fn whole(cpu: Cpu, dtype: Dtype, dir: &Path) {
+    let options = ModelOptions::new().threads(1).dtype(match dtype {
+        Dtype::F32 => bertless::Dtype::F32,
+        Dtype::Int8 => bertless::Dtype::Int8,
+    });
     let model = Model::load_with(dir, options).expect("a model");
     for tokens in [8, 16, 32, 64, 128, 256, 512] {
         let mut ids: Vec<u32> = (0..tokens as u32)
@@ -149,7 +183,7 @@ fn whole(cpu: Cpu, dir: &Path) {
         assert_eq!(rows[0].dim(), (tokens, HIDDEN));
         let products: usize = DENSE.iter().map(|(n, k)| 2 * LAYERS * tokens * n * k).sum();
         let operations = products + 4 * LAYERS * tokens * tokens * HIDDEN;
-        let (ms, share) = share(cpu, operations, || {
+        let (ms, share) = share((cpu, dtype), operations, || {
             black_box(model.encode_batch(&texts).expect("rows"));
         });
         println!(
@@ -163,20 +197,23 @@ fn main() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(".models/all-MiniLM-L6-v2");
     if let Ok(name) = std::env::var(FORCED) {
         let cpu = Cpu::from_name(&name).expect("an instruction set of this processor");
-        println!("{name}: {:.1} GFLOP/s", peak(cpu) / 1e9);
-        dense(cpu);
-        match dir.is_dir() {
-            true => whole(cpu, &dir),
-            false => println!(
-                "  not measured: {} (python3 fixtures/fetch_models.py)",
-                dir.display()
-            ),
+        for dtype in [Dtype::F32, Dtype::Int8] {
+            let peak = peak(cpu, dtype) / 1e9;
+            println!("{name}, {dtype}: {peak:.1} billion operations a second");
+            dense(cpu, dtype);
+            match dir.is_dir() {
+                true => whole(cpu, dtype, &dir),
+                false => println!(
+                    "  not measured: {} (python3 fixtures/fetch_models.py)",
+                    dir.display()
+                ),
+            }
         }
         return;
     }
     // The level of a model is chosen by the environment, once a process.
     let this = std::env::current_exe().expect("this program");
-    for name in ["avx512", "avx2", "neon"] {
+    for name in ["avx512-vnni", "avx2-vnni", "avx2", "neon-dotprod", "neon"] {
         if Cpu::from_name(name).is_some() {
             let mut child = std::process::Command::new(&this);
             child.env(FORCED, name).args(std::env::args().skip(1));

@@ -54,6 +54,7 @@ mod weights;
 pub use batch::{Encoding, Input};
 pub use config::{Family, Pooling, ScoreFunction, Task};
 pub use error::{Error, Result};
+pub use kernels::gemm::Dtype;
 pub use model::{
     Classifier, Embedder, MaskFiller, Model, ModelOptions, Packed, PackedKind, QuestionAnswerer,
     Ranked, Reranker, Summary, TokenClassifier, ZeroShot,

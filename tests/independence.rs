@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bertless::{AnswerOptions, Model, ModelOptions, ZeroShotOptions};
+use bertless::{AnswerOptions, Dtype, Model, ModelOptions, ZeroShotOptions};
 
 const TEXTS: [&str; 7] = [
     "a good film",
@@ -16,6 +16,15 @@ const TEXTS: [&str; 7] = [
 
 #[test]
 fn answers_do_not_depend_on_company_order_or_threads() {
+    alone_and_in_company(Dtype::F32);
+}
+
+#[test]
+fn nor_do_those_that_are_computed_in_bytes() {
+    alone_and_in_company(Dtype::Int8);
+}
+
+fn alone_and_in_company(dtype: Dtype) {
     for name in [
         "bert-classify",
         "electra-classify",
@@ -26,7 +35,10 @@ fn answers_do_not_depend_on_company_order_or_threads() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("fixtures/models")
             .join(name);
-        let model = |threads| Model::load_with(&dir, ModelOptions::new().threads(threads)).unwrap();
+        let model = |threads| {
+            let options = ModelOptions::new().threads(threads).dtype(dtype);
+            Model::load_with(&dir, options).unwrap()
+        };
         let serial = model(1);
         let alone: Vec<_> = TEXTS
             .iter()

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
-use bertless::{Encoding, Model, ModelOptions};
+use bertless::{Encoding, Model};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::options::at_least_one;
+use super::options::{DtypeFlag, at_least_one};
 use super::output::Output;
 use super::{Common, process};
 
@@ -19,8 +19,6 @@ const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
 const FIRST_TEXT: &str = "A man is eating.";
 /// The fewest runs that a figure is made of, however little time there is.
 const LEAST_RUNS: usize = 5;
-/// What weights are packed as and products computed in, whatever a checkpoint stores.
-const COMPUTED_IN: &str = "f32";
 /// The part of a shape's time in which it runs without being counted.
 const WARM_UP: f64 = 0.1;
 
@@ -35,6 +33,8 @@ pub(crate) struct Arguments {
     /// The model's folder
     #[arg(short, long, value_name = "MODEL_DIR")]
     model: PathBuf,
+    #[command(flatten)]
+    dtype: DtypeFlag,
     /// Lengths of texts, special tokens included [default: 8,16,32,64,128,256,512, as far as the model has positions]
     #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = at_least_one())]
     tokens: Vec<usize>,
@@ -54,7 +54,7 @@ struct Start {
     peak_rss_mb: Option<f64>,
     cpu: &'static str,
     threads: usize,
-    dtype: &'static str,
+    dtype: String,
 }
 
 /// Some texts of one length.
@@ -110,7 +110,7 @@ fn load(
     begin: Instant,
     age: Duration,
 ) -> Result<(Model, Start)> {
-    let mut options = ModelOptions::new();
+    let mut options = arguments.dtype.options();
     if let Some(threads) = common.threads {
         options = options.threads(threads);
     }
@@ -136,7 +136,7 @@ fn load(
         peak_rss_mb: process::peak_memory().map(|bytes| rounded(bytes as f64 / 1e6)),
         cpu: model.instruction_set(),
         threads: model.threads(),
-        dtype: COMPUTED_IN,
+        dtype: model.dtype().to_string(),
     };
     Ok((model, start))
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use bertless::{Packed, Summary};
 
 use super::Common;
-use super::options::{ModelFlags, at_least_one};
+use super::options::{DtypeFlag, ModelFlags, at_least_one};
 use super::output::{Output, printable};
 
 /// Say what a model is: family, layers, task, labels, parameters, size, type of its weights
@@ -33,6 +33,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
     let flags = ModelFlags {
         model: arguments.place.or(arguments.model).unwrap_or_default(),
         max_length: arguments.max_length,
+        dtype: DtypeFlag::default(),
     };
     let model = flags.load(flags.options(common))?;
     if arguments.verify {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use bertless::{Aggregation, Model, ModelOptions, Pooling, Thresholds};
+use bertless::{Aggregation, Dtype, Model, ModelOptions, Pooling, Thresholds};
 use clap::builder::RangedU64ValueParser;
 
 use super::Common;
@@ -17,12 +17,33 @@ pub(crate) struct ModelFlags {
     /// The most tokens of a text, special ones included; the rest is cut off [default: what the model can read]
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
     pub(crate) max_length: Option<usize>,
+    #[command(flatten)]
+    pub(crate) dtype: DtypeFlag,
+}
+
+/// What is computed in.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub(crate) struct DtypeFlag {
+    /// What the encoder's dense layers compute in: f32, or int8, which is faster, smaller and less exact [default: f32, or
+    /// what the file was packed for]
+    #[arg(long, value_name = "TYPE", value_parser = dtype)]
+    pub(crate) dtype: Option<Dtype>,
+}
+
+impl DtypeFlag {
+    /// What the flag chooses, if it does.
+    pub(crate) fn options(self) -> ModelOptions {
+        match self.dtype {
+            Some(dtype) => ModelOptions::new().dtype(dtype),
+            None => ModelOptions::new(),
+        }
+    }
 }
 
 impl ModelFlags {
     /// What these flags choose; a command adds its own.
     pub(crate) fn options(&self, common: &Common) -> ModelOptions {
-        let mut options = ModelOptions::new();
+        let mut options = self.dtype.options();
         if let Some(threads) = common.threads {
             options = options.threads(threads);
         }
@@ -119,6 +140,10 @@ pub(crate) fn threshold(argument: &str) -> Result<Threshold, String> {
 pub(crate) fn aggregation(name: &str) -> Result<Aggregation, String> {
     name.parse()
         .map_err(|_| "expected none, simple, first, average or max".to_owned())
+}
+
+fn dtype(name: &str) -> Result<Dtype, String> {
+    name.parse().map_err(|_| "expected f32 or int8".to_owned())
 }
 
 fn pooling(name: &str) -> Result<Pooling, String> {

@@ -3,7 +3,7 @@
 use super::Compute;
 use super::aligned::AlignedFloats;
 use super::disjoint::Disjoint;
-use super::gemm::{self, Epilogue, PANEL, Product, Rows};
+use super::gemm::{self, Epilogue, FloatOperands, PANEL, Product, Rows};
 use super::simd::{Kernel, LANES, Simd};
 use super::softmax::{self, exponentials};
 
@@ -146,13 +146,15 @@ impl Kernel for OneHead<'_> {
             let count = per_block.min(len - block);
             let scores = &mut self.scratch.scores.at_least(count * padded)[..count * padded];
             let product = Product {
-                x: Rows {
-                    data: &queries[block * query.stride..],
-                    stride: query.stride,
+                operands: FloatOperands {
+                    x: Rows {
+                        data: &queries[block * query.stride..],
+                        stride: query.stride,
+                    },
+                    k: head_dim,
+                    panels: keys,
+                    streamed: false,
                 },
-                k: head_dim,
-                panels: keys,
-                streamed: false,
                 epilogue: Epilogue::NONE,
                 out: &Disjoint::new(scores),
                 first: 0,
@@ -182,13 +184,15 @@ impl Kernel for OneHead<'_> {
 
             let width = heads * head_dim;
             let product = Product {
-                x: Rows {
-                    data: scores,
-                    stride: padded,
+                operands: FloatOperands {
+                    x: Rows {
+                        data: scores,
+                        stride: padded,
+                    },
+                    k: len,
+                    panels: values,
+                    streamed: false,
                 },
-                k: len,
-                panels: values,
-                streamed: false,
                 epilogue: Epilogue::NONE,
                 out: self.out,
                 first: (first + block) * width + self.head * head_dim,

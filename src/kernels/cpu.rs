@@ -22,11 +22,17 @@ pub(crate) struct Cpu {
 enum Level {
     Portable(Portable),
     #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
+    Avx2(Avx2<false>),
     #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
+    Avx2Vnni(Avx2<true>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512<false>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni(Avx512<true>),
     #[cfg(target_arch = "aarch64")]
-    Neon(Neon),
+    Neon(Neon<false>),
+    #[cfg(target_arch = "aarch64")]
+    NeonDotprod(Neon<true>),
 }
 
 /// Every level's name, best first; the names that [`Cpu::from_name`] takes.
@@ -65,19 +71,15 @@ impl Cpu {
         let level = match name {
             "portable" => Level::Portable(Portable),
             #[cfg(target_arch = "x86_64")]
-            "avx512-vnni" if is_x86_feature_detected!("avx512vnni") => {
-                Level::Avx512(Avx512::new()?)
-            }
+            "avx512-vnni" => Level::Avx512Vnni(Avx512::new()?),
             #[cfg(target_arch = "x86_64")]
             "avx512" => Level::Avx512(Avx512::new()?),
             #[cfg(target_arch = "x86_64")]
-            "avx2-vnni" if is_x86_feature_detected!("avxvnni") => Level::Avx2(Avx2::new()?),
+            "avx2-vnni" => Level::Avx2Vnni(Avx2::new()?),
             #[cfg(target_arch = "x86_64")]
             "avx2" => Level::Avx2(Avx2::new()?),
             #[cfg(target_arch = "aarch64")]
-            "neon-dotprod" if std::arch::is_aarch64_feature_detected!("dotprod") => {
-                Level::Neon(Neon::new()?)
-            }
+            "neon-dotprod" => Level::NeonDotprod(Neon::new()?),
             #[cfg(target_arch = "aarch64")]
             "neon" => Level::Neon(Neon::new()?),
             _ => return None,
@@ -91,7 +93,7 @@ impl Cpu {
         self.name
     }
 
-    /// Runs a kernel, compiled for this level.
+    /// Runs a kernel of floats, compiled for this level. The levels that differ in products of bytes share a copy.
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.level {
@@ -99,9 +101,29 @@ impl Cpu {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(token) => token.enter(kernel),
             #[cfg(target_arch = "x86_64")]
+            Level::Avx2Vnni(token) => token.floats().enter(kernel),
+            #[cfg(target_arch = "x86_64")]
             Level::Avx512(token) => token.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni(token) => token.floats().enter(kernel),
             #[cfg(target_arch = "aarch64")]
             Level::Neon(token) => token.enter(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonDotprod(token) => token.floats().enter(kernel),
+        }
+    }
+
+    /// Runs a kernel that multiplies bytes, compiled for this level.
+    #[inline]
+    pub(crate) fn run_int8<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2Vnni(token) => token.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni(token) => token.enter(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Level::NeonDotprod(token) => token.enter(kernel),
+            _ => self.run(kernel),
         }
     }
 }

@@ -49,4 +49,31 @@ impl<'a> Disjoint<'a> {
         // as `self`; the caller promises that nobody else holds a part of it.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
     }
+
+    /// `R` pieces of `P` x `L` floats, `stride` apart, the first of which begins at `start`; checked once for all.
+    ///
+    /// # Safety
+    /// As of [`piece`](Self::piece), for each of them.
+    #[allow(
+        unsafe_code,
+        clippy::mut_from_ref,
+        reason = "handing out exclusive pieces of a shared whole is what this type is for"
+    )]
+    #[inline(always)]
+    pub(crate) unsafe fn pieces<const L: usize, const P: usize, const R: usize>(
+        &self,
+        start: usize,
+        stride: usize,
+    ) -> [&mut [[f32; L]; P]; R] {
+        let last = stride.checked_mul(R - 1);
+        let end = last.and_then(|last| last.checked_add(start)?.checked_add(P * L));
+        assert!(
+            end.is_some_and(|end| end <= self.len) && (R == 1 || P * L <= stride),
+            "{R} pieces of {P} x {L}, {stride} apart, from {start} on, of {}",
+            self.len
+        );
+        // SAFETY: the assertion keeps all of them inside the borrowed slice, as in `piece`, and apart from each other; the
+        // caller promises that nobody else holds a part of them.
+        std::array::from_fn(|row| unsafe { &mut *self.start.add(start + row * stride).cast() })
+    }
 }

@@ -35,6 +35,7 @@ pub(crate) use threads::Threads;
 
 use std::sync::Arc;
 
+use gemm::QuantizedRows;
 use team::Team;
 
 /// What a model computes with: an instruction set, threads, and the memory that its kernels need.
@@ -43,16 +44,18 @@ pub(crate) struct Engine {
     pub(crate) cpu: Cpu,
     pub(crate) threads: Threads,
     heads: Arc<Pool<attention::Scratch>>,
+    quantized: Arc<Pool<QuantizedRows>>,
 }
 
 impl Engine {
     /// With nothing in memory yet.
     pub(crate) fn new(cpu: Cpu, threads: Threads) -> Self {
-        let heads = Arc::new(Pool::new(threads.count()));
+        let most = threads.count();
         Self {
             cpu,
             threads,
-            heads,
+            heads: Arc::new(Pool::new(most)),
+            quantized: Arc::new(Pool::new(most)),
         }
     }
 
@@ -62,6 +65,7 @@ impl Engine {
             cpu: self.cpu,
             team: self.threads.team(),
             heads: Arc::clone(&self.heads),
+            quantized: Arc::clone(&self.quantized),
         }
     }
 }
@@ -73,6 +77,8 @@ pub(crate) struct Compute {
     pub(crate) team: Team,
     /// What attention computes a head in, one for each thread.
     heads: Arc<Pool<attention::Scratch>>,
+    /// Where a product of bytes has its rows, one after the other.
+    quantized: Arc<Pool<QuantizedRows>>,
 }
 
 impl Compute {
@@ -89,6 +95,7 @@ impl Compute {
             cpu,
             team: threads.team(),
             heads: Arc::new(Pool::new(threads.count())),
+            quantized: Arc::new(Pool::new(1)),
         }
     }
 }

@@ -90,6 +90,10 @@ impl Model {
         let threads = &engine.threads;
         let family = config.encoder.family;
         let store = Store::open(files, &config.folder, family, access, threads)?;
+        let store = match options.dtype {
+            Some(dtype) => store.computing_in(dtype)?,
+            None => store,
+        };
         let weights = store.weights();
         let words = match Head::shares_words(&config.head) {
             true => Residence::Loaded,
@@ -120,6 +124,7 @@ impl Model {
             similarity,
             options,
             max_length,
+            dtype: store.computes_in(),
             scratch: Pool::new(engine.threads.count()),
             engine,
             summary,

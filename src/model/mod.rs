@@ -21,6 +21,7 @@ use crate::batch::{Encoding, Input};
 use crate::config::{Config, Family, Pooling, ScoreFunction, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
+use crate::kernels::gemm::Dtype;
 use crate::kernels::{Engine, Pool};
 use crate::layers::Scratch;
 use crate::tasks::embedding::EmbeddingHead;
@@ -59,6 +60,7 @@ pub struct Model {
     similarity: Similarity,
     options: ModelOptions,
     max_length: usize,
+    dtype: Dtype,
     engine: Engine,
     /// Memory to compute in, one for each caller.
     scratch: Pool<Scratch>,
@@ -179,6 +181,11 @@ impl Model {
     /// The name of the instruction set that it computes with, as the environment variable `BERTLESS_CPU` takes it.
     pub fn instruction_set(&self) -> &'static str {
         self.engine.cpu.name()
+    }
+
+    /// What the encoder's dense layers compute in.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
     /// What the model is, in short.

@@ -1,6 +1,10 @@
 //! What a caller can choose.
 
+use std::str::FromStr;
+
 use crate::config::Pooling;
+use crate::error::{Error, Result};
+use crate::kernels::gemm::Dtype;
 use crate::tasks::{Aggregation, AnswerOptions, Thresholds};
 #[cfg(feature = "mmap")]
 use crate::weights::MapContract;
@@ -13,6 +17,7 @@ use crate::weights::MapContract;
 #[derive(Debug, Clone, Default)]
 pub struct ModelOptions {
     pub(super) threads: Option<usize>,
+    pub(super) dtype: Option<Dtype>,
     pub(super) max_length: Option<usize>,
     pub(super) pooling: Option<Pooling>,
     pub(super) normalize: Option<bool>,
@@ -36,6 +41,18 @@ impl ModelOptions {
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
+        self
+    }
+
+    /// What the encoder's dense layers compute in; heads, norms, attention and embeddings are always single precision.
+    /// By default single precision too, and with a packed file what it was packed for, which cannot be changed.
+    ///
+    /// ```
+    /// let options = bertless::ModelOptions::new().dtype(bertless::Dtype::Int8);
+    /// ```
+    #[must_use]
+    pub fn dtype(mut self, dtype: Dtype) -> Self {
+        self.dtype = Some(dtype);
         self
     }
 
@@ -107,5 +124,34 @@ impl ModelOptions {
     pub fn map(mut self, promise: MapContract) -> Self {
         self.map = Some(promise);
         self
+    }
+}
+
+impl FromStr for Dtype {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "f32" => Ok(Self::F32),
+            "int8" => Ok(Self::Int8),
+            other => Err(Error::Option {
+                name: "dtype",
+                reason: format!("{other:?} is not f32 or int8"),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dtypes_have_the_names_that_they_are_printed_with() {
+        for dtype in [Dtype::F32, Dtype::Int8] {
+            assert_eq!(dtype.to_string().parse::<Dtype>().unwrap(), dtype);
+        }
+        let error = "int4".parse::<Dtype>().unwrap_err();
+        assert!(error.to_string().contains("\"int4\""), "{error}");
     }
 }

@@ -55,7 +55,8 @@ impl Model {
     pub fn pack(dir: impl AsRef<Path>, precision: Precision) -> Result<Packed> {
         let recorder = Arc::new(Recorder::new(precision));
         let files = Files::folder(dir.as_ref()).recorded(&recorder);
-        let model = Self::open(&files, ModelOptions::new())?;
+        let options = ModelOptions::new().dtype(precision.computed_in());
+        let model = Self::open(&files, options)?;
         let (files, weights) = recorder.take();
         let mut front = Vec::new();
         for (name, bytes) in files {

@@ -11,7 +11,7 @@ use super::tensor::Tensor;
 use super::{Access, Files, files, names};
 use crate::config::Family;
 use crate::error::{Error, Result};
-use crate::kernels::gemm::{PackedWeights, Packer};
+use crate::kernels::gemm::{self, PackedWeights, Packer};
 use leftovers::Asked;
 
 mod leftovers;
@@ -121,12 +121,14 @@ impl Checkpoint {
     pub(super) fn matrix(
         &self,
         packer: &Packer,
+        dtype: gemm::Dtype,
         names: &[String],
         (outputs, inputs): (usize, usize),
     ) -> Result<PackedWeights> {
         let find = |name: &String| self.find(name, &[outputs, inputs]);
         let matrices: Vec<Tensor> = names.iter().map(find).collect::<Result<_>>()?;
-        packer.rows(matrices.len() * outputs, inputs, |mut rows, mut out| {
+        let shape = (matrices.len() * outputs, inputs);
+        packer.rows(dtype, shape, |mut rows, mut out| {
             // Some rows may be the end of one matrix and the start of the next.
             while !rows.is_empty() {
                 let (matrix, row) = (rows.start / outputs, rows.start % outputs);

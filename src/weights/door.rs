@@ -11,15 +11,20 @@ use super::packed::{PackedFile, Recorder};
 use super::rows::{Residence, Rows};
 use super::{Access, Files};
 use crate::config::Family;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::Threads;
-use crate::kernels::gemm::{PackedWeights, Packer};
+use crate::kernels::gemm::{Dtype, PackedWeights, Packer};
+
+/// Where the layers are whose products are worth quantising; heads and projections of embeddings take little time.
+const ENCODER_LAYERS: &str = "encoder.layer.";
 
 /// The weights in one folder of a model.
 #[derive(Debug)]
 pub(crate) struct Store {
     place: Place,
     packer: Packer,
+    /// What the encoder's matrices are to compute in.
+    dtype: Dtype,
     /// What the names in a packed file start with: `""`, or the folder and a slash.
     prefix: String,
     /// Is told of every answer.
@@ -63,9 +68,35 @@ impl Store {
         Ok(Self {
             place,
             packer: Packer::new(threads, floats),
+            dtype: Dtype::F32,
             prefix,
             recorder: files.recorder().cloned(),
         })
+    }
+
+    /// The same, with an encoder whose matrices compute in this; they have their type already in a packed file.
+    ///
+    /// # Errors
+    /// `Option` for another type than the packed file's.
+    pub(crate) fn computing_in(self, dtype: Dtype) -> Result<Self> {
+        match &self.place {
+            Place::Packed(file) if file.computes_in() != dtype => Err(Error::Option {
+                name: "dtype",
+                reason: format!(
+                    "the file was packed to compute in {}, not in {dtype}: pack the model anew",
+                    file.computes_in()
+                ),
+            }),
+            _ => Ok(Self { dtype, ..self }),
+        }
+    }
+
+    /// What the encoder's matrices compute in.
+    pub(crate) fn computes_in(&self) -> Dtype {
+        match &self.place {
+            Place::Checkpoint(_) => self.dtype,
+            Place::Packed(file) => file.computes_in(),
+        }
     }
 
     /// The view from the top.
@@ -161,7 +192,11 @@ impl Weights<'_> {
             |checkpoint, packer| {
                 let name = |module: &&str| self.at(module).full("weight");
                 let names: Vec<String> = modules.iter().map(name).collect();
-                checkpoint.matrix(packer, &names, (outputs, inputs))
+                let dtype = match names.iter().all(|name| name.starts_with(ENCODER_LAYERS)) {
+                    true => self.store.dtype,
+                    false => Dtype::F32,
+                };
+                checkpoint.matrix(packer, dtype, &names, (outputs, inputs))
             },
         )
     }

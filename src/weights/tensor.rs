@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytemuck::Pod;
 use safetensors::Dtype;
 
 use super::bytes::{Bytes, Numbers};
@@ -48,11 +49,24 @@ impl Tensor {
 
     /// Its numbers where they lie, if they are floats as they are computed with, and in memory.
     pub(super) fn in_place(&self) -> Option<Numbers<f32>> {
-        if self.dtype != Dtype::F32 {
-            return None;
+        match self.dtype {
+            Dtype::F32 => self.bytes_in_place(),
+            _ => None,
         }
+    }
+
+    /// Its bytes where they lie, four of them as each number, if they are in memory.
+    pub(super) fn bytes_in_place<T: Pod>(&self) -> Option<Numbers<T>> {
         let range = self.start..self.start + self.bytes();
         Numbers::stored(Bytes::of(&self.source, range)?)
+    }
+
+    /// Its bytes from `first` on, as many as fit.
+    ///
+    /// # Errors
+    /// `Io` if the file cannot be read.
+    pub(super) fn read_bytes(&self, first: usize, out: &mut [u8]) -> Result<()> {
+        self.source.read(self.start + first, out)
     }
 
     /// All of its numbers.

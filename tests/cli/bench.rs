@@ -16,6 +16,8 @@ fn lines_of_json_have_their_keys_in_order() {
         "2,5",
         "--batch",
         "3",
+        "--dtype",
+        "int8",
     ];
     let begin = Instant::now();
     let ran = on("bert-base", "bench", &[&lengths[..], &QUICK].concat());
@@ -34,7 +36,7 @@ fn lines_of_json_have_their_keys_in_order() {
     let start = &objects[0];
     assert_eq!(
         (&start["threads"], &start["dtype"]),
-        (&2.into(), &"f32".into())
+        (&2.into(), &"int8".into())
     );
     assert!(!start["cpu"].as_str().unwrap().is_empty());
     let ms = |key: &str| start[key].as_f64().unwrap();

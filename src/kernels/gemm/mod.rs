@@ -8,8 +8,11 @@
 //! Each output has one accumulator, and k runs upwards from 0 to the end whatever the tile's height: so a row's result
 //! is the same bits in any company.
 
+mod dtype;
+mod int8;
 mod pack;
 mod product;
+mod quantize;
 mod tile;
 
 use std::ops::Range;
@@ -17,9 +20,14 @@ use std::ops::Range;
 use super::disjoint::Disjoint;
 use super::simd::{Kernel, LANES, Simd};
 use super::{Activation, Compute};
+pub use dtype::Dtype;
+use int8::Int8Operands;
+pub(crate) use int8::Int8Panels;
 pub(super) use pack::pack;
-pub(crate) use pack::{PackedWeights, Packer};
-pub(super) use product::{Product, Rows};
+pub(crate) use pack::{PackedWeights, Packer, Panels};
+use product::Operands;
+pub(super) use product::{FloatOperands, Product, Rows};
+pub(crate) use quantize::QuantizedRows;
 
 /// Output channels of a panel.
 pub(crate) const PANEL: usize = LANES;
@@ -72,42 +80,73 @@ pub(crate) fn gemm(
             .is_none_or(|residual| residual.len() == out.len())
     );
 
-    let grid = Grid::new(rows, n.div_ceil(PANEL), k, compute.team.count());
+    let threads = compute.team.count();
+    let grid = |bytes_per_row| Grid::new(rows, n.div_ceil(PANEL), bytes_per_row, threads);
     let out = Disjoint::new(out);
+    match weights.panels() {
+        Panels::F32(panels) => {
+            let operands = FloatOperands {
+                x: Rows { data: x, stride: k },
+                k,
+                panels,
+                streamed: true,
+            };
+            multiply(compute, operands, epilogue, (&out, n), &grid(4 * k));
+        }
+        Panels::Int8(panels) => {
+            let mut quantized = compute.quantized.lend();
+            quantized.fill(compute, x, k);
+            let operands = Int8Operands {
+                x: &quantized,
+                k,
+                panels,
+            };
+            multiply(compute, operands, epilogue, (&out, n), &grid(k));
+        }
+    }
+}
+
+/// All tiles of a product whose output has `n` columns, by all threads.
+fn multiply<X: Operands + Sync>(
+    compute: &Compute,
+    operands: X,
+    epilogue: Epilogue<'_>,
+    (out, n): (&Disjoint<'_>, usize),
+    grid: &Grid,
+) {
+    let product = Product {
+        operands,
+        epilogue,
+        out,
+        first: 0,
+        stride: n,
+        width: n,
+    };
     let cpu = compute.cpu;
     compute.team.run(
         grid.tasks(),
         || (),
         |(), task| {
             let (rows, panels) = grid.task(task);
-            let product = Product {
-                x: Rows { data: x, stride: k },
-                k,
-                panels: weights.panels(),
-                streamed: true,
-                epilogue,
-                out: &out,
-                first: 0,
-                stride: n,
-                width: n,
-            };
-            cpu.run(Block {
+            let product = &product;
+            let block = Block {
                 product,
                 rows,
                 panels,
-            });
+            };
+            X::run(cpu, block);
         },
     );
 }
 
 /// What one task computes: some rows by some panels.
-struct Block<'a> {
-    product: Product<'a>,
+struct Block<'a, X> {
+    product: &'a Product<'a, X>,
     rows: Range<usize>,
     panels: Range<usize>,
 }
 
-impl Kernel for Block<'_> {
+impl<X: Operands> Kernel for Block<'_, X> {
     type Output = ();
 
     #[inline(always)]
@@ -129,9 +168,9 @@ struct Grid {
 }
 
 impl Grid {
-    fn new(rows: usize, panels: usize, k: usize, threads: usize) -> Self {
+    fn new(rows: usize, panels: usize, bytes_per_row: usize, threads: usize) -> Self {
         // As many rows as the cache holds, in blocks of even size.
-        let most = (BYTES_PER_ROW_BLOCK / (4 * k.max(1))).max(ROWS_PER_BLOCK);
+        let most = (BYTES_PER_ROW_BLOCK / bytes_per_row.max(1)).max(ROWS_PER_BLOCK);
         let blocks = rows.div_ceil(most).max(1);
         let rows_per_block = rows.div_ceil(blocks).max(1);
         // With one thread a block runs over all panels. With more, panels are shared out, so that each weight is still

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use super::PANEL;
+use super::int8::{Int8Group, Int8Panels, MAX_K};
+use super::{Dtype, PANEL};
 use crate::kernels::arena::{Arena, Floats, Held};
 use crate::kernels::{Team, Threads};
 
@@ -15,22 +16,51 @@ const PIECE: usize = 64 * 1024;
 pub(crate) struct PackedWeights {
     n: usize,
     k: usize,
+    panels: Panels,
+}
+
+/// The panels, by what they are of.
+#[derive(Debug)]
+pub(crate) enum Panels {
     /// `[n / 16][k][16]`; channels past n are zero.
-    panels: Floats,
+    F32(Floats),
+    Int8(Box<Int8Panels>),
 }
 
 impl PackedWeights {
-    /// Packs row-major weights, (n, k), that are in memory.
+    /// Packs row-major weights, (n, k), that are in memory, as floats.
     pub(crate) fn new(weights: &[f32], n: usize, k: usize) -> Self {
+        Self::of(Dtype::F32, weights, n, k)
+    }
+
+    /// Packs row-major weights, (n, k), that are in memory.
+    pub(crate) fn of(dtype: Dtype, weights: &[f32], n: usize, k: usize) -> Self {
         assert_eq!(weights.len(), n * k, "weights of {n} x {k}");
-        let mut packed = Self::zeros(&Arena::default(), n, k);
-        pack(weights, k, k, &mut packed.panels);
+        let mut packed = Self::zeros(&Arena::default(), dtype, n, k);
+        for group in packed.groups(n.div_ceil(PANEL).max(1)) {
+            group.fill(weights, k);
+        }
         packed
     }
 
-    fn zeros(arena: &Arena, n: usize, k: usize) -> Self {
-        let panels = arena.zeros(n.div_ceil(PANEL) * PANEL * k);
+    fn zeros(arena: &Arena, dtype: Dtype, n: usize, k: usize) -> Self {
+        let panels = match dtype {
+            Dtype::Int8 if k <= MAX_K => Panels::Int8(Box::new(Int8Panels::zeros(arena, n, k))),
+            _ => Panels::F32(arena.zeros(n.div_ceil(PANEL) * PANEL * k)),
+        };
         Self { n, k, panels }
+    }
+
+    /// Groups of so many panels, the last maybe fewer, to be filled; none where nothing is to be packed.
+    fn groups(&mut self, panels: usize) -> impl Iterator<Item = Group<'_>> {
+        let (mut floats, mut bytes) = (None, None);
+        match &mut self.panels {
+            _ if self.n * self.k == 0 => {}
+            Panels::F32(all) => floats = Some(all.chunks_mut(panels * PANEL * self.k)),
+            Panels::Int8(all) => bytes = Some(all.groups(panels, self.k)),
+        }
+        let floats = floats.into_iter().flatten().map(Group::F32);
+        floats.chain(bytes.into_iter().flatten().map(Group::Int8))
     }
 
     /// How many floats weights of (n, k) take; `None` for more than can be counted.
@@ -48,19 +78,53 @@ impl PackedWeights {
         self.k
     }
 
-    /// Weights of (n, k) whose panels are elsewhere; `None` if there are too few or too many.
+    /// Weights of (n, k) as floats whose panels are elsewhere; `None` if there are too few or too many.
     pub(crate) fn held(n: usize, k: usize, panels: impl Held + 'static) -> Option<Self> {
         let fits = Self::floats(n, k) == Some(panels.len());
         fits.then(|| Self {
             n,
             k,
-            panels: Floats::Held(Box::new(panels)),
+            panels: Panels::F32(Floats::Held(Box::new(panels))),
         })
     }
 
-    /// `[n / 16][k][16]`.
-    pub(crate) fn panels(&self) -> &[f32] {
+    /// Weights of (n, k) as floats whose panels these are; `None` as for [`held`](Self::held).
+    pub(crate) fn of_floats(n: usize, k: usize, panels: Floats) -> Option<Self> {
+        let fits = Self::floats(n, k) == Some(panels.len());
+        fits.then(|| Self {
+            n,
+            k,
+            panels: Panels::F32(panels),
+        })
+    }
+
+    /// Weights of (n, k) as bytes, with the scales and sums of their channels.
+    pub(crate) fn bytes(n: usize, k: usize, panels: Int8Panels) -> Option<Self> {
+        panels.fit(n, k).then(|| Self {
+            n,
+            k,
+            panels: Panels::Int8(Box::new(panels)),
+        })
+    }
+
+    pub(crate) fn panels(&self) -> &Panels {
         &self.panels
+    }
+}
+
+/// Some panels that are still to be filled.
+enum Group<'a> {
+    F32(&'a mut [f32]),
+    Int8(Int8Group<'a>),
+}
+
+impl Group<'_> {
+    /// Packs rows of `k` weights, at most as many as the panels have channels.
+    fn fill(self, rows: &[f32], k: usize) {
+        match self {
+            Self::F32(panels) => pack(rows, k, k, panels),
+            Self::Int8(group) => group.fill(rows, k),
+        }
     }
 }
 
@@ -84,17 +148,18 @@ impl Packer {
         }
     }
 
-    /// Packs a matrix, (n, k), of which `read` gives some rows.
+    /// Packs a matrix, (n, k), of which `read` gives some rows. Bytes it does not become where k is beyond what their
+    /// sums have room for.
     ///
     /// # Errors
     /// The error of the first rows that could not be read.
     pub(crate) fn rows<E: Send>(
         &self,
-        n: usize,
-        k: usize,
+        dtype: Dtype,
+        (n, k): (usize, usize),
         read: impl Fn(Range<usize>, &mut [f32]) -> Result<(), E> + Sync,
     ) -> Result<PackedWeights, E> {
-        let mut packed = PackedWeights::zeros(&self.arena, n, k);
+        let mut packed = PackedWeights::zeros(&self.arena, dtype, n, k);
         if n * k == 0 {
             return Ok(packed);
         }
@@ -106,15 +171,14 @@ impl Packer {
             .next_multiple_of(self.team.count())
             .min(panels);
         let panels_per_piece = panels.div_ceil(tasks);
-        let pieces = packed.panels.chunks_mut(panels_per_piece * PANEL * k);
-        let pieces = Mutex::new(pieces.enumerate());
+        let pieces = Mutex::new(packed.groups(panels_per_piece).enumerate());
         let failed = FirstError::default();
         let buffers = &self.buffers;
         self.team.run(
             tasks,
             || (),
             |(), _| {
-                let Some((index, panels)) = lock(&pieces).next() else {
+                let Some((index, group)) = lock(&pieces).next() else {
                     return;
                 };
                 let first = index * panels_per_piece * PANEL;
@@ -123,34 +187,35 @@ impl Packer {
                 let len = rows.len() * k;
                 buffer.resize(buffer.len().max(len), 0.0);
                 match read(rows, &mut buffer[..len]) {
-                    Ok(()) => pack(&buffer[..len], k, k, panels),
+                    Ok(()) => group.fill(&buffer[..len], k),
                     Err(error) => failed.note(index, error),
                 }
                 lock(buffers).push(buffer);
             },
         );
+        drop(pieces);
         failed.into_result().map(|()| packed)
     }
 
-    /// Takes in weights of (n, k) that are packed already; `read` fills some panels, of which the first has this number.
+    /// Takes in memory that is packed already, in whole panels of so many floats; `read` fills some panels, of which the
+    /// first has this number.
     ///
     /// # Errors
     /// The error of the first panels that could not be read.
     pub(crate) fn panels<E: Send>(
         &self,
-        n: usize,
-        k: usize,
+        panels: usize,
+        floats: usize,
         read: impl Fn(usize, &mut [f32]) -> Result<(), E> + Sync,
-    ) -> Result<PackedWeights, E> {
-        let mut packed = PackedWeights::zeros(&self.arena, n, k);
-        let panels = n.div_ceil(PANEL);
-        if panels * k == 0 {
-            return Ok(packed);
+    ) -> Result<Floats, E> {
+        let mut memory = self.arena.zeros(panels * floats);
+        if memory.is_empty() {
+            return Ok(memory);
         }
         // Fresh memory is touched for the first time by whoever reads into it: that is worth sharing.
         let tasks = self.team.count().min(panels);
         let panels_per_piece = panels.div_ceil(tasks);
-        let pieces = packed.panels.chunks_mut(panels_per_piece * PANEL * k);
+        let pieces = memory.chunks_mut(panels_per_piece * floats);
         let pieces = Mutex::new(pieces.enumerate());
         let failed = FirstError::default();
         self.team.run(
@@ -165,10 +230,10 @@ impl Packer {
                 }
             },
         );
-        failed.into_result().map(|()| packed)
+        failed.into_result().map(|()| memory)
     }
 
-    /// Packs a matrix that is stored the other way round, (k, n), of which `read` gives a row.
+    /// Packs a matrix that is stored the other way round, (k, n), of which `read` gives a row, as floats.
     ///
     /// # Errors
     /// That of `read`.
@@ -178,16 +243,17 @@ impl Packer {
         k: usize,
         read: impl Fn(usize, &mut [f32]) -> Result<(), E>,
     ) -> Result<PackedWeights, E> {
-        let mut packed = PackedWeights::zeros(&self.arena, n, k);
+        let mut panels = self.arena.zeros(n.div_ceil(PANEL) * PANEL * k);
         let mut row = vec![0.0; n];
         for step in 0..k {
             read(step, &mut row)?;
-            let panels = packed.panels.chunks_exact_mut(PANEL * k);
+            let panels = panels.chunks_exact_mut(PANEL * k);
             for (panel, part) in panels.zip(row.chunks(PANEL)) {
                 panel[step * PANEL..][..part.len()].copy_from_slice(part);
             }
         }
-        Ok(packed)
+        let panels = Panels::F32(panels);
+        Ok(PackedWeights { n, k, panels })
     }
 }
 
@@ -274,6 +340,13 @@ mod tests {
         (row / PANEL * k + column) * PANEL + row % PANEL
     }
 
+    fn floats(packed: &PackedWeights) -> &[f32] {
+        match packed.panels() {
+            Panels::F32(panels) => panels,
+            Panels::Int8(_) => panic!("packed as bytes"),
+        }
+    }
+
     #[test]
     fn every_number_has_its_place_and_the_rest_stays() {
         for n in [1usize, 3, 4, 15, 16, 17, 35] {
@@ -305,24 +378,25 @@ mod tests {
                 let threads = Threads::new(threads).unwrap();
                 for room in [0, 1 << 20] {
                     let packer = Packer::new(&threads, room);
-                    let packed = packer.rows(n, k, |rows, out| {
+                    let packed = packer.rows(Dtype::F32, (n, k), |rows, out| {
                         out.copy_from_slice(&matrix[rows.start * k..rows.end * k]);
                         Ok::<(), ()>(())
                     });
-                    assert_eq!(packed.unwrap().panels[..], expected.panels[..], "{n} {k}");
+                    assert_eq!(floats(&packed.unwrap()), floats(&expected), "{n} {k}");
                     let turned = packer.columns(n, k, |step, out| {
                         for (row, x) in out.iter_mut().enumerate() {
                             *x = matrix[row * k + step];
                         }
                         Ok::<(), ()>(())
                     });
-                    assert_eq!(turned.unwrap().panels[..], expected.panels[..], "{n} {k}");
-                    let taken = packer.panels(n, k, |first, out| {
+                    assert_eq!(floats(&turned.unwrap()), floats(&expected), "{n} {k}");
+                    let panels = n.div_ceil(PANEL);
+                    let taken = packer.panels(panels, PANEL * k, |first, out| {
                         let start = first * PANEL * k;
-                        out.copy_from_slice(&expected.panels[start..][..out.len()]);
+                        out.copy_from_slice(&floats(&expected)[start..][..out.len()]);
                         Ok::<(), ()>(())
                     });
-                    assert_eq!(taken.unwrap().panels[..], expected.panels[..], "{n} {k}");
+                    assert_eq!(taken.unwrap()[..], *floats(&expected), "{n} {k}");
                 }
             }
         }
@@ -334,10 +408,12 @@ mod tests {
             let threads = Threads::new(threads).unwrap();
             let packer = Packer::new(&threads, 0);
             let error = packer
-                .rows(10_000, 100, |rows, _| match rows.contains(&7000) {
-                    true => Err("first"),
-                    false if rows.start > 7000 => Err("later"),
-                    false => Ok(()),
+                .rows(Dtype::F32, (10_000, 100), |rows, _| {
+                    match rows.contains(&7000) {
+                        true => Err("first"),
+                        false if rows.start > 7000 => Err("later"),
+                        false => Ok(()),
+                    }
                 })
                 .unwrap_err();
             assert_eq!(error, "first");

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::tile::{Finish, Place, Tile};
 use super::{Epilogue, PANEL};
-use crate::kernels::Activation;
 use crate::kernels::disjoint::Disjoint;
-use crate::kernels::simd::Simd;
+use crate::kernels::simd::{Kernel, Simd};
+use crate::kernels::{Activation, Cpu};
 
 /// Up to so many rows a product is bound by reading its weights, which are read fastest one behind the other: one panel at
 /// a time. (1 to 4 rows of MiniLM's layers take 0.7 ms, and 0.8 to 0.9 two panels at a time; AVX-512, Zen 5, 2026.)
@@ -21,8 +21,25 @@ pub(in crate::kernels) struct Rows<'a> {
     pub(in crate::kernels) stride: usize,
 }
 
-/// A product inside a kernel: one task, one thread.
-pub(in crate::kernels) struct Product<'a> {
+/// What a product multiplies, and how a tile of it is summed up.
+pub(in crate::kernels) trait Operands {
+    /// Runs a kernel that multiplies these.
+    fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output;
+
+    /// Rows of the highest tile whose sums stay in registers.
+    fn tile_rows<S: Simd>() -> usize;
+
+    /// The micro-kernel: the sums of `R` rows by `P` panels, with what is added to each column.
+    fn sums<S: Simd, const R: usize, const P: usize>(
+        &self,
+        s: S,
+        place: Place,
+        bias: [S::Floats; P],
+    ) -> [[S::Floats; P]; R];
+}
+
+/// Rows of floats, and panels of floats.
+pub(in crate::kernels) struct FloatOperands<'a> {
     /// Rows of k numbers.
     pub(in crate::kernels) x: Rows<'a>,
     pub(in crate::kernels) k: usize,
@@ -30,6 +47,11 @@ pub(in crate::kernels) struct Product<'a> {
     pub(in crate::kernels) panels: &'a [f32],
     /// Whether the panels come from far away, so that they are asked for ahead of time.
     pub(in crate::kernels) streamed: bool,
+}
+
+/// A product inside a kernel: one task, one thread.
+pub(in crate::kernels) struct Product<'a, X> {
+    pub(in crate::kernels) operands: X,
     pub(in crate::kernels) epilogue: Epilogue<'a>,
     pub(in crate::kernels) out: &'a Disjoint<'a>,
     /// Where the first row's output starts in `out`,
@@ -40,7 +62,7 @@ pub(in crate::kernels) struct Product<'a> {
     pub(in crate::kernels) width: usize,
 }
 
-impl Product<'_> {
+impl<X: Operands> Product<'_, X> {
     /// Computes some rows by some panels.
     ///
     /// Panels are the outer loop, so that each weight is read once; few rows are bound by that reading, and so tiles
@@ -64,8 +86,9 @@ impl Product<'_> {
         while panel < panels.end {
             let wide = widest.min(panels.end - panel);
             let width = (wide * PANEL).min(self.width - panel * PANEL);
-            let turns = rows.len().div_ceil(S::TILE_ROWS);
-            for (turn, rows) in tiles(rows.clone(), S::TILE_ROWS).enumerate() {
+            let highest = X::tile_rows::<S>();
+            let turns = rows.len().div_ceil(highest);
+            for (turn, rows) in tiles(rows.clone(), highest).enumerate() {
                 let height = rows.len();
                 let place = Place {
                     row: rows.start,
@@ -96,13 +119,13 @@ impl Product<'_> {
         macro_rules! shapes {
             ($($rows:literal)*) => {
                 match (height, wide) {
-                    $(($rows, 1) if $rows <= S::TILE_ROWS => {
+                    $(($rows, 1) if $rows <= X::tile_rows::<S>() => {
                         // SAFETY: the promise to this function is the one that a tile wants.
-                        s.enter(unsafe { Tile::<$rows, 1>::new(self, place) });
+                        s.enter(unsafe { Tile::<X, $rows, 1>::new(self, place) });
                     })*
-                    $(($rows, 2) if $rows <= S::TILE_ROWS && S::TILE_PANELS == 2 => {
+                    $(($rows, 2) if $rows <= X::tile_rows::<S>() && S::TILE_PANELS == 2 => {
                         // SAFETY: as above.
-                        s.enter(unsafe { Tile::<$rows, 2>::new(self, place) });
+                        s.enter(unsafe { Tile::<X, $rows, 2>::new(self, place) });
                     })*
                     _ => unreachable!("a tile of {height} rows by {wide} panels"),
                 }

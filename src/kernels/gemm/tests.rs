@@ -143,15 +143,18 @@ fn a_row_is_the_same_bits_alone_in_any_company_and_on_any_number_of_threads() {
 fn packing_puts_sixteen_channels_side_by_side() {
     let weights = numbers(18 * 5, 9);
     let packed = PackedWeights::new(&weights, 18, 5);
-    assert_eq!(packed.panels().len(), 2 * 16 * 5);
+    let Panels::F32(panels) = packed.panels() else {
+        panic!("packed as bytes");
+    };
+    assert_eq!(panels.len(), 2 * 16 * 5);
     for channel in 0..18 {
         for step in 0..5 {
             let at = (channel / 16) * 16 * 5 + step * 16 + channel % 16;
-            assert_eq!(packed.panels()[at], weights[channel * 5 + step]);
+            assert_eq!(panels[at], weights[channel * 5 + step]);
         }
     }
     assert!(
-        packed.panels()[80..]
+        panels[80..]
             .chunks(16)
             .all(|lanes| lanes[2..].iter().all(|&x| x == 0.0))
     );

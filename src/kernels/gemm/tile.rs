@@ -1,13 +1,13 @@
 //! The micro-kernel: a few rows by one or two panels, in registers.
 
 use super::PANEL;
-use super::product::Product;
-use crate::kernels::Activation;
+use super::product::{FloatOperands, Operands, Product};
 use crate::kernels::simd::{Kernel, LANES, Simd};
+use crate::kernels::{Activation, Cpu};
 
 /// Where a tile is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(in crate::kernels) struct Place {
     /// Its first row.
     pub(super) row: usize,
     /// Its first panel.
@@ -22,37 +22,60 @@ pub(super) struct Place {
 ///
 /// One step of k loads P vectors of weights, spreads each row's activation over a vector, and does R x P fused
 /// products: 26 of them for 13 rows by 2 panels, which AVX-512 starts at two a cycle.
-pub(super) struct Tile<'a, const R: usize, const P: usize> {
-    product: &'a Product<'a>,
+pub(super) struct Tile<'a, X, const R: usize, const P: usize> {
+    product: &'a Product<'a, X>,
     place: Place,
 }
 
-impl<const R: usize, const P: usize> Kernel for Tile<'_, R, P> {
+impl<'a, X, const R: usize, const P: usize> Tile<'a, X, R, P> {
+    /// # Safety
+    /// As long as it lives, nobody else may hold a piece of the product's output in this tile's rows and columns.
+    #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+    #[inline(always)]
+    pub(super) unsafe fn new(product: &'a Product<'a, X>, place: Place) -> Self {
+        Self { product, place }
+    }
+}
+
+impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let sums = self.sums(s);
-        let epilogue = &self.product.epilogue;
-        let identity = epilogue.activation == Activation::Identity;
-        let residual = epilogue.residual.filter(|_| identity);
-        // Nearly always all columns are stored: each case is a loop so short that it is unrolled, and sums go from
-        // registers to where they belong.
+    fn run<S: Simd>(self, s: S) {
+        let Self { product, place } = self;
+        let mut bias = [s.splat(0.0); P];
+        if let Some(all) = product.epilogue.bias {
+            let of_tile = &all[place.panel * PANEL..][..place.width];
+            for (bias, of_panel) in bias.iter_mut().zip(of_tile.chunks(LANES)) {
+                *bias = s.load_some(of_panel, 0.0);
+            }
+        }
+        let sums = product.operands.sums(s, place, bias);
+        let identity = product.epilogue.activation == Activation::Identity;
+        let residual = product.epilogue.residual.filter(|_| identity);
+        if place.width < P * LANES {
+            self.store_some(s, &sums, residual);
+            return;
+        }
+        // Nearly always all columns are stored: arrays of known length, so that nothing is left to look at, and the loops are
+        // unrolled and take the sums out of their registers.
+        let start = place.start(product, 0);
+        // SAFETY: these rows and columns are this tile's by the promise to `new`.
+        #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+        let rows: [&mut [[f32; LANES]; P]; R] =
+            unsafe { product.out.pieces(start, product.stride) };
         match residual {
-            _ if self.place.width < P * LANES => self.store_some(s, &sums, residual),
             None => {
-                for (index, sums) in sums.iter().enumerate() {
-                    let out = self.out(index).as_chunks_mut().0;
+                for (out, sums) in rows.into_iter().zip(&sums) {
                     for at in 0..P {
                         s.store(sums[at], &mut out[at]);
                     }
                 }
             }
-            Some(residual) => {
-                for (index, sums) in sums.iter().enumerate() {
-                    let start = self.place.start(self.product, index);
-                    let residual = residual[start..][..P * LANES].as_chunks().0;
-                    let out = self.out(index).as_chunks_mut().0;
+            Some(all) => {
+                let residual = all[start..].chunks(product.stride);
+                for ((out, sums), residual) in rows.into_iter().zip(&sums).zip(residual) {
+                    let residual = residual.as_chunks::<LANES>().0;
                     for at in 0..P {
                         s.store(s.add(sums[at], s.load(&residual[at])), &mut out[at]);
                     }
@@ -62,30 +85,17 @@ impl<const R: usize, const P: usize> Kernel for Tile<'_, R, P> {
     }
 }
 
-impl<'a, const R: usize, const P: usize> Tile<'a, R, P> {
-    /// # Safety
-    /// As long as it lives, nobody else may hold a piece of the product's output in this tile's rows and columns.
-    #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-    #[inline(always)]
-    pub(super) unsafe fn new(product: &'a Product<'a>, place: Place) -> Self {
-        Self { product, place }
-    }
-
-    /// Where a row of the tile is stored.
-    #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-    #[inline(always)]
-    fn out(&mut self, index: usize) -> &mut [f32] {
-        let start = self.place.start(self.product, index);
-        // SAFETY: the rows and columns are this tile's by the promise to `new`, and `&mut self` keeps one piece at a time.
-        unsafe { self.product.out.piece(start, self.place.width) }
-    }
-
+impl<X: Operands, const R: usize, const P: usize> Tile<'_, X, R, P> {
     /// Stores fewer columns than the tile has.
     #[inline(always)]
-    fn store_some<S: Simd>(&mut self, s: S, sums: &[[S::Floats; P]; R], residual: Option<&[f32]>) {
+    fn store_some<S: Simd>(self, s: S, sums: &[[S::Floats; P]; R], residual: Option<&[f32]>) {
+        let Self { product, place } = self;
         for (index, sums) in sums.iter().enumerate() {
-            let start = self.place.start(self.product, index);
-            for (at, out) in self.out(index).chunks_mut(LANES).enumerate().take(P) {
+            let start = place.start(product, index);
+            // SAFETY: as in `run`; the piece is dropped at once.
+            #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+            let out = unsafe { product.out.piece(start, place.width) };
+            for (at, out) in out.chunks_mut(LANES).enumerate().take(P) {
                 let mut sum = sums[at];
                 if let Some(all) = residual {
                     let residual = &all[start + at * LANES..][..out.len()];
@@ -95,10 +105,26 @@ impl<'a, const R: usize, const P: usize> Tile<'a, R, P> {
             }
         }
     }
+}
+
+impl Operands for FloatOperands<'_> {
+    fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
+        cpu.run(kernel)
+    }
 
     #[inline(always)]
-    fn sums<S: Simd>(&self, s: S) -> [[S::Floats; P]; R] {
-        let Self { product, place } = self;
+    fn tile_rows<S: Simd>() -> usize {
+        S::TILE_ROWS
+    }
+
+    #[inline(always)]
+    fn sums<S: Simd, const R: usize, const P: usize>(
+        &self,
+        s: S,
+        place: Place,
+        bias: [S::Floats; P],
+    ) -> [[S::Floats; P]; R] {
+        let product = self;
         let k = product.k;
         let mut rows = [&product.x.data[..0]; R];
         for (index, row) in rows.iter_mut().enumerate() {
@@ -120,13 +146,6 @@ impl<'a, const R: usize, const P: usize> Tile<'a, R, P> {
         };
         let next = next.cast::<f32>().wrapping_add(turn * P * k * stride);
 
-        let mut bias = [s.splat(0.0); P];
-        if let Some(all) = product.epilogue.bias {
-            let of_tile = &all[place.panel * PANEL..][..place.width];
-            for (bias, of_panel) in bias.iter_mut().zip(of_tile.chunks(LANES)) {
-                *bias = s.load_some(of_panel, 0.0);
-            }
-        }
         let mut sums = [bias; R];
         for step in 0..k {
             let mut weights = [s.splat(0.0); P];
@@ -148,7 +167,7 @@ impl<'a, const R: usize, const P: usize> Tile<'a, R, P> {
 impl Place {
     /// Where in the output a row of the tile starts.
     #[inline(always)]
-    fn start(&self, product: &Product<'_>, row: usize) -> usize {
+    fn start<X>(&self, product: &Product<'_, X>, row: usize) -> usize {
         product.first + (self.row + row) * product.stride + self.panel * PANEL
     }
 }
@@ -156,13 +175,13 @@ impl Place {
 /// Activation and residual of a tile that is stored already and still in the nearest cache.
 ///
 /// Apart from [`Tile`], whose registers are full, and so compiled once and not for every shape.
-pub(super) struct Finish<'a> {
-    product: &'a Product<'a>,
+pub(super) struct Finish<'a, X> {
+    product: &'a Product<'a, X>,
     place: Place,
     height: usize,
 }
 
-impl Kernel for Finish<'_> {
+impl<X> Kernel for Finish<'_, X> {
     type Output = ();
 
     #[inline(always)]
@@ -179,14 +198,14 @@ impl Kernel for Finish<'_> {
     }
 }
 
-impl<'a> Finish<'a> {
+impl<'a, X> Finish<'a, X> {
     /// For a tile of so many rows.
     ///
     /// # Safety
     /// As [`Tile::new`].
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
-    pub(super) unsafe fn new(product: &'a Product<'a>, place: Place, height: usize) -> Self {
+    pub(super) unsafe fn new(product: &'a Product<'a, X>, place: Place, height: usize) -> Self {
         Self {
             product,
             place,

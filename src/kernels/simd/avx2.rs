@@ -1,4 +1,5 @@
-//! AVX2 with fused products: sixteen floats are two registers, of which there are 16.
+//! AVX2 with fused products: sixteen floats are two registers, of which there are 16; with and without AVX-VNNI's
+//! products of bytes.
 #![allow(
     unsafe_code,
     reason = "instructions are reached through unsafe functions"
@@ -8,20 +9,34 @@ use std::arch::x86_64::*;
 
 use super::{Kernel, LANES, Simd};
 
-/// Proof that this processor has AVX2 and FMA.
+/// Proof that this processor has AVX2 and FMA, and AVX-VNNI where that is said.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx2(());
+pub(crate) struct Avx2<const VNNI: bool>(());
 
-impl Avx2 {
+impl<const VNNI: bool> Avx2<VNNI> {
     /// The token, if this processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
-        let has = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let has = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && (!VNNI || is_x86_feature_detected!("avxvnni"));
         has.then_some(Self(()))
     }
 }
 
+impl Avx2<true> {
+    /// The level without VNNI, which computes floats as this one does.
+    pub(crate) fn floats(self) -> Avx2<false> {
+        Avx2(())
+    }
+}
+
 #[target_feature(enable = "avx2,fma")]
-fn enter<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
+fn enter<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
+    kernel.run(token)
+}
+
+#[target_feature(enable = "avx2,fma,avxvnni")]
+fn enter_vnni<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
@@ -29,22 +44,30 @@ fn enter<K: Kernel>(token: Avx2, kernel: K) -> K::Output {
 macro_rules! with {
     ($call:expr) => {
         // SAFETY: the token at hand was made by `Avx2::new`, which found the instructions on this processor.
-        // Addresses come from references to sixteen floats, of which an unaligned load or store touches the first or
-        // the last eight.
+        // Addresses come from references to as many bytes as one or two unaligned loads or stores touch.
         unsafe { $call }
     };
 }
 
-impl Simd for Avx2 {
+impl<const VNNI: bool> Simd for Avx2<VNNI> {
     type Floats = [__m256; 2];
+    type Ints = [__m256i; 2];
+    type Fours = [__m256i; 2];
 
     // 6 x 2 accumulators, two registers of weights and one for an activation: 15 of 16.
     const TILE_ROWS: usize = 6;
     const TILE_PANELS: usize = 1;
+    // As many with VNNI. Without it 4 x 2 accumulators, weights and their absolute values, ones, an activation and what
+    // becomes of it: 15.
+    const INT8_TILE_ROWS: usize = if VNNI { 6 } else { 4 };
+    const INT8_OFFSET: i32 = if VNNI { 128 } else { 0 };
 
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
-        with!(enter(self, kernel))
+        match VNNI {
+            true => with!(enter_vnni(self, kernel)),
+            false => with!(enter(self, kernel)),
+        }
     }
 
     #[inline(always)]
@@ -101,6 +124,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn min(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        with!([_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])])
+    }
+
+    #[inline(always)]
     fn minus_abs(self, x: Self::Floats) -> Self::Floats {
         let sign = self.splat(-0.0);
         with!([_mm256_or_ps(sign[0], x[0]), _mm256_or_ps(sign[1], x[1])])
@@ -150,6 +178,82 @@ impl Simd for Avx2 {
             let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
         })
+    }
+
+    #[inline(always)]
+    fn store_low_bytes(self, x: Self::Floats, to: &mut [u8; LANES]) {
+        with!({
+            let low = _mm256_set1_epi32(0xff);
+            let a = _mm256_and_si256(_mm256_castps_si256(x[0]), low);
+            let b = _mm256_and_si256(_mm256_castps_si256(x[1]), low);
+            // Packing goes by halves of a register, so the quarters stand as 0 2 1 3 until they are put right.
+            let pairs = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a, b));
+            let bytes = _mm_packus_epi16(
+                _mm256_castsi256_si128(pairs),
+                _mm256_extracti128_si256::<1>(pairs),
+            );
+            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes)
+        })
+    }
+
+    #[inline(always)]
+    fn splat_int(self, x: i32) -> Self::Ints {
+        [with!(_mm256_set1_epi32(x)); 2]
+    }
+
+    #[inline(always)]
+    fn load_ints(self, from: &[i32; LANES]) -> Self::Ints {
+        let from = from.as_ptr();
+        with!([
+            _mm256_loadu_si256(from.cast()),
+            _mm256_loadu_si256(from.add(8).cast())
+        ])
+    }
+
+    #[inline(always)]
+    fn mul_ints(self, a: Self::Ints, b: Self::Ints) -> Self::Ints {
+        with!([
+            _mm256_mullo_epi32(a[0], b[0]),
+            _mm256_mullo_epi32(a[1], b[1])
+        ])
+    }
+
+    #[inline(always)]
+    fn to_floats(self, x: Self::Ints) -> Self::Floats {
+        with!([_mm256_cvtepi32_ps(x[0]), _mm256_cvtepi32_ps(x[1])])
+    }
+
+    #[inline(always)]
+    fn load_fours(self, from: &[i8; 4 * LANES]) -> Self::Fours {
+        let from = from.as_ptr();
+        with!([
+            _mm256_loadu_si256(from.cast()),
+            _mm256_loadu_si256(from.add(32).cast())
+        ])
+    }
+
+    #[inline(always)]
+    fn splat_four(self, x: [u8; 4]) -> Self::Fours {
+        self.splat_int(i32::from_le_bytes(x))
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: Self::Ints, weights: Self::Fours, activations: Self::Fours) -> Self::Ints {
+        let mut out = sum;
+        for half in 0..2 {
+            let (weights, activations) = (weights[half], activations[half]);
+            out[half] = match VNNI {
+                true => with!(_mm256_dpbusd_avx_epi32(sum[half], activations, weights)),
+                // |w| times q with w's sign. Two such products are at most 2 * 127 * 127, and so never saturate.
+                false => with!({
+                    let signed = _mm256_sign_epi8(activations, weights);
+                    let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), signed);
+                    let fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+                    _mm256_add_epi32(sum[half], fours)
+                }),
+            };
+        }
+        out
     }
 
     #[inline(always)]

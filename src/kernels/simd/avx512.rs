@@ -1,4 +1,4 @@
-//! AVX-512: sixteen floats are one register, of which there are 32.
+//! AVX-512: sixteen floats are one register, of which there are 32; with and without VNNI's products of bytes.
 #![allow(
     unsafe_code,
     reason = "instructions are reached through unsafe functions"
@@ -9,11 +9,11 @@ use std::arch::x86_64::*;
 
 use super::{Kernel, LANES, Simd};
 
-/// Proof that this processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA.
+/// Proof that this processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA, and VNNI where that is said.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const VNNI: bool>(());
 
-impl Avx512 {
+impl<const VNNI: bool> Avx512<VNNI> {
     /// The token, if this processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
         let has = is_x86_feature_detected!("avx512f")
@@ -21,13 +21,26 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma");
+            && is_x86_feature_detected!("fma")
+            && (!VNNI || is_x86_feature_detected!("avx512vnni"));
         has.then_some(Self(()))
     }
 }
 
+impl Avx512<true> {
+    /// The level without VNNI, which computes floats as this one does.
+    pub(crate) fn floats(self) -> Avx512<false> {
+        Avx512(())
+    }
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn enter<K: Kernel>(token: Avx512, kernel: K) -> K::Output {
+fn enter<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
+    kernel.run(token)
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
+fn enter_vnni<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
@@ -40,25 +53,40 @@ fn in_order(mut x: __m512) -> __m512 {
     x
 }
 
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn ints_in_order(mut x: __m512i) -> __m512i {
+    // SAFETY: as above.
+    unsafe { asm!("/* {} */", inout(zmm_reg) x, options(nostack, preserves_flags)) };
+    x
+}
+
 /// Calls instructions of the level.
 macro_rules! with {
     ($call:expr) => {
         // SAFETY: the token at hand was made by `Avx512::new`, which found the instructions on this processor.
-        // Addresses come from references to sixteen floats, which unaligned loads and stores may touch whole.
+        // Addresses come from references to as many bytes as an unaligned load or store touches.
         unsafe { $call }
     };
 }
 
-impl Simd for Avx512 {
+impl<const VNNI: bool> Simd for Avx512<VNNI> {
     type Floats = __m512;
+    type Ints = __m512i;
+    type Fours = __m512i;
 
     // 13 x 2 accumulators, two registers of weights and one for an activation: 29 of 32.
     const TILE_ROWS: usize = 13;
     const TILE_PANELS: usize = 2;
+    const INT8_TILE_ROWS: usize = 13;
+    const INT8_OFFSET: i32 = if VNNI { 128 } else { 0 };
 
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
-        with!(enter(self, kernel))
+        match VNNI {
+            true => with!(enter_vnni(self, kernel)),
+            false => with!(enter(self, kernel)),
+        }
     }
 
     #[inline(always)]
@@ -104,6 +132,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn max(self, a: __m512, b: __m512) -> __m512 {
         with!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        with!(_mm512_min_ps(a, b))
     }
 
     #[inline(always)]
@@ -162,6 +195,64 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn in_order(self, x: __m512) -> __m512 {
         with!(in_order(x))
+    }
+
+    #[inline(always)]
+    fn ints_in_order(self, x: __m512i) -> __m512i {
+        with!(ints_in_order(x))
+    }
+
+    #[inline(always)]
+    fn store_low_bytes(self, x: __m512, to: &mut [u8; LANES]) {
+        with!(_mm_storeu_si128(
+            to.as_mut_ptr().cast(),
+            _mm512_cvtepi32_epi8(_mm512_castps_si512(x))
+        ))
+    }
+
+    #[inline(always)]
+    fn splat_int(self, x: i32) -> __m512i {
+        with!(_mm512_set1_epi32(x))
+    }
+
+    #[inline(always)]
+    fn load_ints(self, from: &[i32; LANES]) -> __m512i {
+        with!(_mm512_loadu_si512(from.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn mul_ints(self, a: __m512i, b: __m512i) -> __m512i {
+        with!(_mm512_mullo_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn to_floats(self, x: __m512i) -> __m512 {
+        with!(_mm512_cvtepi32_ps(x))
+    }
+
+    #[inline(always)]
+    fn load_fours(self, from: &[i8; 4 * LANES]) -> __m512i {
+        with!(_mm512_loadu_si512(from.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn splat_four(self, x: [u8; 4]) -> __m512i {
+        self.splat_int(i32::from_le_bytes(x))
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: __m512i, weights: __m512i, activations: __m512i) -> __m512i {
+        if VNNI {
+            return with!(_mm512_dpbusd_epi32(sum, activations, weights));
+        }
+        // |w| times q with w's sign. Two such products are at most 2 * 127 * 127, and so never saturate.
+        with!({
+            let negative = _mm512_movepi8_mask(weights);
+            let signed =
+                _mm512_mask_sub_epi8(activations, negative, _mm512_setzero_si512(), activations);
+            let pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(weights), signed);
+            _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
+        })
     }
 
     #[inline(always)]

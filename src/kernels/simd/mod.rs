@@ -38,11 +38,20 @@ pub(crate) trait Kernel {
 pub(crate) trait Simd: Copy {
     /// Sixteen floats.
     type Floats: Copy;
+    /// Sixteen 32-bit integers: sums of products of bytes.
+    type Ints: Copy;
+    /// Sixteen times four bytes, each four of them for one lane of [`Ints`](Self::Ints).
+    type Fours: Copy;
 
     /// Rows of the highest tile of a matrix product whose accumulators stay in registers,
     const TILE_ROWS: usize;
     /// and panels of the widest: 1 or 2.
     const TILE_PANELS: usize;
+    /// Rows of the highest tile of a product of bytes.
+    const INT8_TILE_ROWS: usize;
+    /// What [`dot`](Self::dot) counts activations from: the number q, from -127 to 127, is the byte q + 128 where the
+    /// level's instruction multiplies bytes without a sign by bytes with one, and q itself elsewhere.
+    const INT8_OFFSET: i32;
 
     /// Runs a kernel in a function of its own that is compiled for this level.
     fn enter<K: Kernel>(self, kernel: K) -> K::Output;
@@ -66,6 +75,8 @@ pub(crate) trait Simd: Copy {
     /// The greater of both, of two zeros either. NaN where `b` is NaN; where `a` alone is NaN, that is `b` on x86 and in
     /// portable code, and NaN on NEON: what may be NaN comes second.
     fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    /// The lesser of both; NaN where `b` is NaN.
+    fn min(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// `-|x|`.
     fn minus_abs(self, x: Self::Floats) -> Self::Floats;
     /// `minus` in the lanes where `of` has a minus sign, `plus` in the others.
@@ -92,6 +103,31 @@ pub(crate) trait Simd: Copy {
     fn in_order(self, x: Self::Floats) -> Self::Floats {
         x
     }
+    /// As [`in_order`](Self::in_order), for integers.
+    #[inline(always)]
+    fn ints_in_order(self, x: Self::Ints) -> Self::Ints {
+        x
+    }
+    /// The lowest eight of each lane's bits.
+    fn store_low_bytes(self, x: Self::Floats, to: &mut [u8; LANES]);
+
+    /// The same integer in all lanes.
+    fn splat_int(self, x: i32) -> Self::Ints;
+    /// Sixteen integers from memory.
+    fn load_ints(self, from: &[i32; LANES]) -> Self::Ints;
+    /// `a * b`, of which the low 32 bits are kept.
+    fn mul_ints(self, a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    /// The nearest floats.
+    fn to_floats(self, x: Self::Ints) -> Self::Floats;
+    /// Four bytes for each lane, from memory.
+    fn load_fours(self, from: &[i8; 4 * LANES]) -> Self::Fours;
+    /// The same four bytes for all lanes.
+    fn splat_four(self, x: [u8; 4]) -> Self::Fours;
+    /// In each lane `sum + a0 w0 + a1 w1 + a2 w2 + a3 w3`, exactly, for weights from -127 to 127 and activations, the same
+    /// for all lanes, of [`splat_four`](Self::splat_four), which stand for numbers q from -127 to 127 as bytes of
+    /// q + [`INT8_OFFSET`](Self::INT8_OFFSET).
+    fn dot(self, sum: Self::Ints, weights: Self::Fours, activations: Self::Fours) -> Self::Ints;
+
     /// Asks for the cache line at an address to be brought near. Any address will do.
     fn prefetch(self, at: *const f32);
 

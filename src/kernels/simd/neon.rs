@@ -1,59 +1,113 @@
-//! NEON, which every 64-bit Arm processor has: sixteen floats are four registers, of which there are 32.
+//! NEON, which every 64-bit Arm processor has: sixteen floats are four registers, of which there are 32; with and
+//! without the products of bytes that are an extension.
 #![allow(
     unsafe_code,
     reason = "instructions are reached through unsafe functions"
 )]
 
 use std::arch::aarch64::*;
+use std::arch::asm;
 
 use super::{Kernel, LANES, Simd};
 
-/// Proof that this processor has NEON.
+/// Proof that this processor has NEON, and its products of bytes where that is said.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Neon(());
+pub(crate) struct Neon<const DOTPROD: bool>(());
 
-impl Neon {
+impl<const DOTPROD: bool> Neon<DOTPROD> {
     /// The token, if this processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
-        std::arch::is_aarch64_feature_detected!("neon").then_some(Self(()))
+        let has = std::arch::is_aarch64_feature_detected!("neon")
+            && (!DOTPROD || std::arch::is_aarch64_feature_detected!("dotprod"));
+        has.then_some(Self(()))
+    }
+}
+
+impl Neon<true> {
+    /// The level without products of bytes, which computes floats as this one does.
+    pub(crate) fn floats(self) -> Neon<false> {
+        Neon(())
     }
 }
 
 #[target_feature(enable = "neon")]
-fn enter<K: Kernel>(token: Neon, kernel: K) -> K::Output {
+fn enter<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
+}
+
+#[target_feature(enable = "neon,dotprod")]
+fn enter_dotprod<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
+    kernel.run(token)
+}
+
+/// `sum` and, in each lane, four weights times the first four activations. The intrinsic is not stable.
+#[inline]
+#[target_feature(enable = "neon,dotprod")]
+fn sdot(mut sum: int32x4_t, weights: int8x16_t, activations: int8x16_t) -> int32x4_t {
+    // SAFETY: the instruction reads and writes the three registers and nothing else; that the processor has it is what
+    // the function's features say.
+    unsafe {
+        asm!(
+            "sdot {0:v}.4s, {1:v}.16b, {2:v}.4b[0]",
+            inout(vreg) sum,
+            in(vreg) weights,
+            in(vreg) activations,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    sum
 }
 
 /// Calls instructions of the level.
 macro_rules! with {
     ($call:expr) => {
         // SAFETY: the token at hand was made by `Neon::new`, which found the instructions on this processor.
-        // Addresses come from references to sixteen floats, of which each load or store touches one quarter.
+        // Addresses come from references to as many bytes as the loads or stores at them touch, a quarter each.
         unsafe { $call }
     };
 }
 
 /// The same operation on each of the four registers.
 macro_rules! each {
-    ($quarter:ident => $call:expr) => {{
-        let mut out = [with!(vdupq_n_f32(0.0)); 4];
-        for $quarter in 0..4 {
-            out[$quarter] = with!($call);
-        }
-        out
-    }};
+    ($quarter:ident => $call:expr) => {
+        [
+            {
+                let $quarter = 0;
+                with!($call)
+            },
+            {
+                let $quarter = 1;
+                with!($call)
+            },
+            {
+                let $quarter = 2;
+                with!($call)
+            },
+            {
+                let $quarter = 3;
+                with!($call)
+            },
+        ]
+    };
 }
 
-impl Simd for Neon {
+impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     type Floats = [float32x4_t; 4];
+    type Ints = [int32x4_t; 4];
+    type Fours = [int8x16_t; 4];
 
     // 6 x 4 accumulators, four registers of weights and one for an activation: 29 of 32.
     const TILE_ROWS: usize = 6;
     const TILE_PANELS: usize = 1;
+    const INT8_TILE_ROWS: usize = if DOTPROD { 6 } else { 5 };
+    const INT8_OFFSET: i32 = 0;
 
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
-        with!(enter(self, kernel))
+        match DOTPROD {
+            true => with!(enter_dotprod(self, kernel)),
+            false => with!(enter(self, kernel)),
+        }
     }
 
     #[inline(always)]
@@ -104,6 +158,11 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn min(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        each!(i => vminq_f32(a[i], b[i]))
+    }
+
+    #[inline(always)]
     fn minus_abs(self, x: Self::Floats) -> Self::Floats {
         each!(i => vnegq_f32(vabsq_f32(x[i])))
     }
@@ -139,11 +198,70 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn store_low_bytes(self, x: Self::Floats, to: &mut [u8; LANES]) {
+        let x = each!(i => vmovn_u32(vreinterpretq_u32_f32(x[i])));
+        with!({
+            let low = vmovn_u16(vcombine_u16(x[0], x[1]));
+            let high = vmovn_u16(vcombine_u16(x[2], x[3]));
+            vst1q_u8(to.as_mut_ptr(), vcombine_u8(low, high));
+        })
+    }
+
+    #[inline(always)]
+    fn splat_int(self, x: i32) -> Self::Ints {
+        [with!(vdupq_n_s32(x)); 4]
+    }
+
+    #[inline(always)]
+    fn load_ints(self, from: &[i32; LANES]) -> Self::Ints {
+        each!(i => vld1q_s32(from.as_ptr().add(4 * i)))
+    }
+
+    #[inline(always)]
+    fn mul_ints(self, a: Self::Ints, b: Self::Ints) -> Self::Ints {
+        each!(i => vmulq_s32(a[i], b[i]))
+    }
+
+    #[inline(always)]
+    fn to_floats(self, x: Self::Ints) -> Self::Floats {
+        each!(i => vcvtq_f32_s32(x[i]))
+    }
+
+    #[inline(always)]
+    fn load_fours(self, from: &[i8; 4 * LANES]) -> Self::Fours {
+        each!(i => vld1q_s8(from.as_ptr().add(16 * i)))
+    }
+
+    #[inline(always)]
+    fn splat_four(self, x: [u8; 4]) -> Self::Fours {
+        let x = i32::from_le_bytes(x);
+        // `sdot` takes the first four bytes for all lanes, and one lane is loaded more cheaply than four.
+        let x = match DOTPROD {
+            true => with!(vsetq_lane_s32::<0>(x, vdupq_n_s32(0))),
+            false => with!(vdupq_n_s32(x)),
+        };
+        [with!(vreinterpretq_s8_s32(x)); 4]
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: Self::Ints, weights: Self::Fours, activations: Self::Fours) -> Self::Ints {
+        match DOTPROD {
+            true => each!(i => sdot(sum[i], weights[i], activations[i])),
+            // Two products are at most 2 * 127 * 127, which 16 bits hold.
+            false => each!(i => {
+                let low = vmull_s8(vget_low_s8(weights[i]), vget_low_s8(activations[i]));
+                let high = vmull_high_s8(weights[i], activations[i]);
+                vpadalq_s16(sum[i], vpaddq_s16(low, high))
+            }),
+        }
+    }
+
+    #[inline(always)]
     fn prefetch(self, at: *const f32) {
         // SAFETY: a prefetch is a hint: it reads nothing, and an address that is not there does no harm. The
         // instruction is written out because its intrinsic is not stable.
         unsafe {
-            std::arch::asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags));
+            asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags));
         }
     }
 }

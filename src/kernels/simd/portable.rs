@@ -17,10 +17,14 @@ fn map(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
 
 impl Simd for Portable {
     type Floats = [f32; LANES];
+    type Ints = [i32; LANES];
+    type Fours = [[i8; 4]; LANES];
 
     // 2 x 16 accumulators are 8 of SSE2's 16 registers; a third row would leave none for the weights.
     const TILE_ROWS: usize = 2;
     const TILE_PANELS: usize = 1;
+    const INT8_TILE_ROWS: usize = 2;
+    const INT8_OFFSET: i32 = 0;
 
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
@@ -75,6 +79,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn min(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        map(a, b, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
     fn minus_abs(self, x: Self::Floats) -> Self::Floats {
         map(x, x, |x, _| -x.abs())
     }
@@ -121,6 +130,55 @@ impl Simd for Portable {
             }
         }
         x[0]
+    }
+
+    #[inline(always)]
+    fn store_low_bytes(self, x: Self::Floats, to: &mut [u8; LANES]) {
+        for lane in 0..LANES {
+            to[lane] = x[lane].to_bits() as u8;
+        }
+    }
+
+    #[inline(always)]
+    fn splat_int(self, x: i32) -> Self::Ints {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn load_ints(self, from: &[i32; LANES]) -> Self::Ints {
+        *from
+    }
+
+    #[inline(always)]
+    fn mul_ints(self, a: Self::Ints, b: Self::Ints) -> Self::Ints {
+        std::array::from_fn(|lane| a[lane].wrapping_mul(b[lane]))
+    }
+
+    #[inline(always)]
+    fn to_floats(self, x: Self::Ints) -> Self::Floats {
+        x.map(|x| x as f32)
+    }
+
+    #[inline(always)]
+    fn load_fours(self, from: &[i8; 4 * LANES]) -> Self::Fours {
+        std::array::from_fn(|lane| std::array::from_fn(|at| from[4 * lane + at]))
+    }
+
+    #[inline(always)]
+    fn splat_four(self, x: [u8; 4]) -> Self::Fours {
+        [x.map(|byte| byte as i8); LANES]
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: Self::Ints, weights: Self::Fours, activations: Self::Fours) -> Self::Ints {
+        let mut out = sum;
+        for lane in 0..LANES {
+            for at in 0..4 {
+                let product = i32::from(weights[lane][at]) * i32::from(activations[lane][at]);
+                out[lane] = out[lane].wrapping_add(product);
+            }
+        }
+        out
     }
 
     #[inline(always)]

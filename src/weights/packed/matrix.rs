@@ -6,6 +6,7 @@
 //! | F32 | (n / 16, k, 16) | in place |
 //! | F16 | (n / 16, k, 16) | widened to f32 |
 //! | BF16 | (n / 16, k / 2, 16, 2), k padded with zeros | widened to f32 |
+//! | I8 | (n / 16, k / 4, 16, 4), k padded with zeros; beside it `.scale`, F32, and `.sum`, I32, of each channel | in place |
 //!
 //! n is padded with zeros to whole panels.
 
@@ -13,11 +14,14 @@ use safetensors::Dtype;
 
 use super::{PackedFile, Part, Precision};
 use crate::error::{Error, Result};
-use crate::kernels::gemm::{PANEL, PackedWeights, Packer};
+use crate::kernels::arena::Floats;
+use crate::kernels::gemm::{Int8Panels, PANEL, PackedWeights, Packer, Panels};
 use crate::weights::tensor::Tensor;
 
-/// Numbers of one channel that stand side by side in BF16.
+/// Numbers of one channel that stand side by side in BF16,
 const PAIR: usize = 2;
+/// and in I8.
+const FOUR: usize = 4;
 
 /// What a matrix becomes.
 ///
@@ -29,15 +33,56 @@ pub(super) fn encode(
     precision: Precision,
 ) -> Result<Vec<Part>> {
     let (panels, k) = (matrix.n().div_ceil(PANEL), matrix.k());
+    let floats = match matrix.panels() {
+        Panels::F32(floats) => floats,
+        Panels::Int8(int8) => return Ok(encode_int8(name, int8, panels, k)),
+    };
     let dtype = precision.of_matrix();
     let part = match dtype {
         Dtype::BF16 => {
             let shape = vec![panels, k.div_ceil(PAIR), PANEL, PAIR];
-            Part::numbers(name, dtype, shape, &paired(matrix.panels(), k))?
+            Part::numbers(name, dtype, shape, &paired(floats, k))?
         }
-        _ => Part::numbers(name, dtype, vec![panels, k, PANEL], matrix.panels())?,
+        _ => Part::numbers(name, dtype, vec![panels, k, PANEL], floats)?,
     };
     Ok(vec![part])
+}
+
+fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Vec<Part> {
+    let bytes = |numbers: &[u8]| numbers.to_vec();
+    let shape = vec![panels, k.div_ceil(FOUR), PANEL, FOUR];
+    let channels = vec![panels * PANEL];
+    let little = |numbers: &[u32]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    vec![
+        Part::new(
+            name,
+            Dtype::I8,
+            shape,
+            bytes(bytemuck::cast_slice(int8.bytes())),
+        ),
+        Part::new(
+            &scale_of(name),
+            Dtype::F32,
+            channels.clone(),
+            little(bytemuck::cast_slice(int8.scales())),
+        ),
+        Part::new(
+            &sum_of(name),
+            Dtype::I32,
+            channels,
+            little(bytemuck::cast_slice(int8.sums())),
+        ),
+    ]
+}
+
+/// The name of the scales of a matrix's channels,
+fn scale_of(name: &str) -> String {
+    format!("{name}.scale")
+}
+
+/// and of the sums of their weights.
+fn sum_of(name: &str) -> String {
+    format!("{name}.sum")
 }
 
 /// A matrix of (n, k).
@@ -70,15 +115,17 @@ pub(super) fn open(
         Dtype::BF16 => {
             let tensor = file.tensor(name, &[panels, k.div_ceil(PAIR), PANEL, PAIR])?;
             let line = PANEL * k.next_multiple_of(PAIR);
-            packer.panels(n, k, |first, out| {
+            let memory = packer.panels(panels, PANEL * k, |first, out| {
                 let mut pairs = vec![0.0; line];
                 for (panel, out) in (first..).zip(out.chunks_exact_mut(PANEL * k)) {
                     tensor.read(panel * line, &mut pairs)?;
                     part(&pairs, out);
                 }
                 Ok(())
-            })
+            })?;
+            fitting(name, PackedWeights::of_floats(n, k, memory))
         }
+        Dtype::I8 => open_int8(file, packer, name, n, k),
         other => Err(Error::WeightType {
             name: name.to_owned(),
             found: format!("{other:?}"),
@@ -88,7 +135,53 @@ pub(super) fn open(
 
 /// Panels that are stored in the order in which they are used.
 fn read(packer: &Packer, tensor: &Tensor, n: usize, k: usize) -> Result<PackedWeights> {
-    packer.panels(n, k, |first, out| tensor.read(first * PANEL * k, out))
+    let memory = packer.panels(n.div_ceil(PANEL), PANEL * k, |first, out| {
+        tensor.read(first * PANEL * k, out)
+    })?;
+    fitting(&tensor.name, PackedWeights::of_floats(n, k, memory))
+}
+
+fn open_int8(
+    file: &PackedFile,
+    packer: &Packer,
+    name: &str,
+    n: usize,
+    k: usize,
+) -> Result<PackedWeights> {
+    let panels = n.div_ceil(PANEL);
+    let tensor = file.tensor(name, &[panels, k.div_ceil(FOUR), PANEL, FOUR])?;
+    let memory = match tensor.bytes_in_place() {
+        Some(bytes) => Floats::Held(Box::new(bytes)),
+        None => {
+            let panel = Int8Panels::panel(k);
+            packer.panels(panels, panel / size_of::<f32>(), |first, out| {
+                tensor.read_bytes(first * panel, bytemuck::cast_slice_mut(out))
+            })?
+        }
+    };
+    let scales = file.tensor(&scale_of(name), &[panels * PANEL])?;
+    let sums = file.tensor(&sum_of(name), &[panels * PANEL])?;
+    for (tensor, dtype) in [(&scales, Dtype::F32), (&sums, Dtype::I32)] {
+        if tensor.dtype != dtype {
+            return Err(Error::WeightType {
+                name: tensor.name.clone(),
+                found: format!("{:?}", tensor.dtype),
+            });
+        }
+    }
+    let mut channels = vec![[0; 4]; panels * PANEL];
+    sums.read_bytes(0, channels.as_flattened_mut())?;
+    let sums: Vec<i32> = channels.into_iter().map(i32::from_le_bytes).collect();
+    let int8 = Int8Panels::new(memory, &scales.to_vec()?, &sums);
+    fitting(name, int8.and_then(|int8| PackedWeights::bytes(n, k, int8)))
+}
+
+/// Weights whose shape the header has, but which cannot be: in a whole file there are none.
+fn fitting(name: &str, weights: Option<PackedWeights>) -> Result<PackedWeights> {
+    weights.ok_or_else(|| Error::WeightUnexpected {
+        name: name.to_owned(),
+        reason: "its panels are not those of a matrix of this size".to_owned(),
+    })
 }
 
 /// Panels `[k][16]` as `[k / 2][16][2]`.

@@ -31,6 +31,8 @@ pub(crate) use write::{Container, Part};
 
 use safetensors::Dtype;
 
+use crate::kernels::gemm;
+
 /// The version that is written, and the only one that is read.
 pub(crate) const VERSION: u32 = 1;
 /// Every tensor starts at a multiple of this.
@@ -51,7 +53,8 @@ pub enum Precision {
     F16,
     /// Two bytes a number, 8 bits of precision and f32's range; computed in f32.
     Bf16,
-    /// Tables of words and positions in one byte a number with a scale for each row; all else in f32.
+    /// One byte a number, with a scale for each output channel of the encoder's matrices, which are computed with as they
+    /// are ([`Dtype::Int8`](crate::Dtype::Int8)), and for each row of its tables. Heads are small and stay in f32.
     Int8,
 }
 
@@ -69,10 +72,18 @@ impl Precision {
         }
     }
 
-    /// The type of a matrix's numbers.
+    /// What a model is loaded as to be packed.
+    pub(crate) fn computed_in(self) -> gemm::Dtype {
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => gemm::Dtype::F32,
+            Self::Int8 => gemm::Dtype::Int8,
+        }
+    }
+
+    /// The type of the numbers of a matrix that is loaded as floats.
     fn of_matrix(self) -> Dtype {
         match self {
-            // Int8 matrices take their place here.
+            // Those that become int8 are bytes when they are loaded already.
             Self::F32 | Self::Int8 => Dtype::F32,
             Self::F16 => Dtype::F16,
             Self::Bf16 => Dtype::BF16,

@@ -8,9 +8,9 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::stamp::{self, Stamp, damaged, hexadecimal};
-use super::{VERSION, VOCABULARY, matrix, table};
+use super::{Precision, VERSION, VOCABULARY, matrix, table};
 use crate::error::{Error, Result};
-use crate::kernels::gemm::{PackedWeights, Packer};
+use crate::kernels::gemm::{self, PackedWeights, Packer};
 use crate::weights::bytes::Bytes;
 use crate::weights::rows::{Residence, Rows};
 use crate::weights::source::Source;
@@ -100,6 +100,13 @@ impl PackedFile {
     /// The precision of its large weights.
     pub(crate) fn dtype(&self) -> String {
         self.fact("dtype").cloned().unwrap_or_default()
+    }
+
+    /// What the encoder's matrices compute in.
+    pub(crate) fn computes_in(&self) -> gemm::Dtype {
+        let named = |precision: &Precision| precision.name() == self.dtype();
+        let precision = Precision::ALL.into_iter().find(named);
+        precision.unwrap_or_default().computed_in()
     }
 
     /// How many numbers the unpacked checkpoint holds.

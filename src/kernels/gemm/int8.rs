@@ -1,0 +1,246 @@
+//! Products of bytes: weights with a scale for each output channel, activations with a scale for each row.
+//!
+//! A weight is w = round(weight / scale), from -127 to 127, symmetric; an activation is a byte of [`QuantizedRows`]. Sums
+//! over k are integers and exact:
+//!
+//! `y = scale of the row * scale of the channel * (sum of (q - zero) w)`
+//!
+//! where `zero` times the sum of a channel's weights, stored beside them, is what a tile's sums begin with. So the order
+//! of summing is nobody's concern, and the sums are the same on every processor.
+
+use super::PANEL;
+use super::product::Operands;
+use super::quantize::{LEAST_SPAN, QuantizedRows, ROUND};
+use super::tile::Place;
+use crate::kernels::Cpu;
+use crate::kernels::arena::{Arena, Floats};
+use crate::kernels::simd::{Kernel, LANES, Simd};
+
+/// Bytes of one step of a panel: four for each of its channels.
+const STEP: usize = 4 * PANEL;
+/// The most input channels whose sums an i32 holds, whatever weights and activations are: 254 * 127 for each.
+pub(crate) const MAX_K: usize = 1 << 16;
+/// Steps from a channel's zero to its greatest weight.
+const MOST: f32 = 127.0;
+
+/// Weights as bytes, in panels of 16 output channels.
+#[derive(Debug)]
+pub(crate) struct Int8Panels {
+    /// `[n / 16][k / 4][16][4]` bytes, zero past n and past k.
+    memory: Floats,
+    /// The scale of each channel, and the sum of its weights.
+    scales: Vec<[f32; PANEL]>,
+    sums: Vec<[i32; PANEL]>,
+}
+
+/// Steps of k: four input channels each, of which the last may have fewer.
+fn steps(k: usize) -> usize {
+    k.div_ceil(4)
+}
+
+impl Int8Panels {
+    pub(super) fn zeros(arena: &Arena, n: usize, k: usize) -> Self {
+        assert!(k <= MAX_K, "{k} input channels");
+        let panels = n.div_ceil(PANEL);
+        Self {
+            memory: arena.zeros(panels * Self::panel(k) / size_of::<f32>()),
+            scales: vec![[0.0; PANEL]; panels],
+            sums: vec![[0; PANEL]; panels],
+        }
+    }
+
+    /// Panels that are packed already, and the scales and sums of their channels; `None` if these are not of one length.
+    pub(crate) fn new(memory: Floats, scales: &[f32], sums: &[i32]) -> Option<Self> {
+        let ((scales, more_scales), (sums, more_sums)) = (scales.as_chunks(), sums.as_chunks());
+        let even = more_scales.is_empty() && more_sums.is_empty() && scales.len() == sums.len();
+        even.then(|| Self {
+            memory,
+            scales: scales.to_vec(),
+            sums: sums.to_vec(),
+        })
+    }
+
+    /// Whether these are the panels of a matrix of (n, k).
+    pub(super) fn fit(&self, n: usize, k: usize) -> bool {
+        let panels = n.div_ceil(PANEL);
+        let bytes = panels.checked_mul(Self::panel(k));
+        k <= MAX_K && self.scales.len() == panels && bytes == Some(self.bytes().len())
+    }
+
+    /// The bytes of a panel of `k` input channels.
+    pub(crate) fn panel(k: usize) -> usize {
+        steps(k) * STEP
+    }
+
+    /// The scale of each channel,
+    pub(crate) fn scales(&self) -> &[f32] {
+        self.scales.as_flattened()
+    }
+
+    /// and the sum of its weights.
+    pub(crate) fn sums(&self) -> &[i32] {
+        self.sums.as_flattened()
+    }
+
+    /// `[n / 16][k / 4][16][4]`.
+    pub(crate) fn bytes(&self) -> &[i8] {
+        bytemuck::cast_slice(&self.memory)
+    }
+
+    /// Groups of so many panels, the last maybe fewer.
+    pub(super) fn groups(
+        &mut self,
+        panels: usize,
+        k: usize,
+    ) -> impl Iterator<Item = Int8Group<'_>> {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.memory);
+        let bytes = bytes.chunks_mut(panels * Self::panel(k));
+        let scales = self.scales.chunks_mut(panels);
+        let groups = bytes.zip(scales.zip(self.sums.chunks_mut(panels)));
+        groups.map(|(bytes, (scales, sums))| Int8Group {
+            bytes,
+            scales,
+            sums,
+        })
+    }
+}
+
+/// Some panels that are still to be filled.
+#[derive(Debug)]
+pub(super) struct Int8Group<'a> {
+    bytes: &'a mut [u8],
+    scales: &'a mut [[f32; PANEL]],
+    sums: &'a mut [[i32; PANEL]],
+}
+
+impl Int8Group<'_> {
+    /// Quantises rows of `k` weights, at most as many as the panels have channels.
+    pub(super) fn fill(self, rows: &[f32], k: usize) {
+        // The same bytes on every level, so it may be any.
+        Cpu::detect().run(Fill {
+            rows,
+            k,
+            group: self,
+        });
+    }
+}
+
+struct Fill<'a> {
+    rows: &'a [f32],
+    k: usize,
+    group: Int8Group<'a>,
+}
+
+impl Kernel for Fill<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { rows, k, group } = self;
+        let panels = group.bytes.chunks_exact_mut(steps(k) * STEP);
+        let channels = group.scales.iter_mut().zip(group.sums.iter_mut());
+        for ((rows, panel), (scales, sums)) in rows.chunks(PANEL * k).zip(panels).zip(channels) {
+            let panel = panel.as_chunks_mut::<STEP>().0;
+            for (channel, row) in rows.chunks_exact(k).enumerate() {
+                (scales[channel], sums[channel]) = channel_of(s, row, channel, panel);
+            }
+        }
+    }
+}
+
+/// Quantises one channel; gives its scale and the sum of its weights.
+#[inline(always)]
+fn channel_of<S: Simd>(s: S, row: &[f32], channel: usize, panel: &mut [[u8; STEP]]) -> (f32, i32) {
+    let mut lowest = s.splat(0.0);
+    for some in row.chunks(LANES) {
+        lowest = s.min(lowest, s.minus_abs(s.load_some(some, 0.0)));
+    }
+    let greatest = s.largest(s.sub(s.splat(0.0), lowest));
+    if greatest < LEAST_SPAN {
+        return (0.0, 0);
+    }
+    let (factor, round) = (s.splat(MOST / greatest), s.splat(ROUND));
+    // Integers in floats, exact: 127 times the most steps is below 2^24.
+    let mut sum = s.splat(0.0);
+    for (some, steps) in row.chunks(LANES).zip(panel.chunks_mut(LANES / 4)) {
+        let shifted = s.add(s.mul(s.load_some(some, 0.0), factor), round);
+        sum = s.add(sum, s.sub(shifted, round));
+        let mut bytes = [0; LANES];
+        s.store_low_bytes(shifted, &mut bytes);
+        for (step, four) in steps.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            step[4 * channel..4 * channel + 4].copy_from_slice(four);
+        }
+    }
+    (greatest / MOST, s.sum(sum) as i32)
+}
+
+/// Rows of bytes, and panels of bytes.
+pub(super) struct Int8Operands<'a> {
+    pub(super) x: &'a QuantizedRows,
+    pub(super) k: usize,
+    pub(super) panels: &'a Int8Panels,
+}
+
+impl Operands for Int8Operands<'_> {
+    fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
+        cpu.run_int8(kernel)
+    }
+
+    #[inline(always)]
+    fn tile_rows<S: Simd>() -> usize {
+        S::INT8_TILE_ROWS
+    }
+
+    #[inline(always)]
+    fn sums<S: Simd, const R: usize, const P: usize>(
+        &self,
+        s: S,
+        place: Place,
+        bias: [S::Floats; P],
+    ) -> [[S::Floats; P]; R] {
+        let steps = steps(self.k);
+        let (rows, scales) = self.x.rows::<R>(place.row, steps);
+        let all = self.panels.bytes().as_chunks::<STEP>().0;
+        let mut panels = [&all[..0]; P];
+        let mut sums = [[s.splat_int(0); P]; R];
+        for (at, panel) in panels.iter_mut().enumerate() {
+            *panel = &all[(place.panel + at) * steps..][..steps];
+            let of_weights = s.load_ints(&self.panels.sums[place.panel + at]);
+            for (scale, sums) in scales.iter().zip(&mut sums) {
+                sums[at] = s.mul_ints(of_weights, s.splat_int(-scale.zero));
+            }
+        }
+        // As in the product of floats: the tiles share in asking for the panels that follow.
+        let (turn, turns) = place.turn;
+        let stride = STEP.div_ceil(turns);
+        let next = panels[P - 1].as_ptr_range().end.cast::<u8>();
+        let next = next.wrapping_add(turn * P * steps * stride);
+
+        for step in 0..steps {
+            let mut weights = [s.load_fours(&[0; STEP]); P];
+            for (at, weights) in weights.iter_mut().enumerate() {
+                *weights = s.load_fours(&panels[at][step]);
+                s.prefetch(next.wrapping_add((at * steps + step) * stride).cast());
+            }
+            for (row, sums) in rows.iter().zip(&mut sums) {
+                let activations = s.splat_four(row[step]);
+                for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                    *sum = s.ints_in_order(s.dot(*sum, weights, activations));
+                }
+            }
+        }
+
+        let mut out = [[s.splat(0.0); P]; R];
+        for at in 0..P {
+            let of_channels = s.load(&self.panels.scales[place.panel + at]);
+            for row in 0..R {
+                let scale = s.mul(of_channels, s.splat(scales[row].scale));
+                out[row][at] = s.add(s.mul(s.to_floats(sums[row][at]), scale), bias[at]);
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests;

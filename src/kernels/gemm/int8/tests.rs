@@ -1,0 +1,286 @@
+//! Every instruction set against the formula in scalars and 64-bit integers: the same bytes, the same sums, the same bits.
+
+use super::*;
+use crate::kernels::gemm::pack::Packer;
+use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, Panels, gemm};
+use crate::kernels::{Activation, Compute, Threads};
+
+/// From -1 to 1, the same every time.
+fn numbers(len: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).max(1);
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// A channel's weights, and their scale.
+fn quantized_weights(row: &[f32]) -> (Vec<i64>, f32) {
+    let most = row.iter().fold(0.0, |most: f32, w| most.max(w.abs()));
+    if most < LEAST_SPAN {
+        return (vec![0; row.len()], 0.0);
+    }
+    let factor = 127.0 / most;
+    let quantized = |w: &f32| (w * factor).round_ties_even() as i64;
+    (row.iter().map(quantized).collect(), most / 127.0)
+}
+
+/// A row's numbers, their scale and their zero.
+fn quantized_row(row: &[f32]) -> (Vec<i64>, f32, i64) {
+    let least = row.iter().fold(0.0, |a: f32, &b| a.min(b));
+    let span = row.iter().fold(0.0, |a: f32, &b| a.max(b)) - least;
+    let factor = if span < LEAST_SPAN { 0.0 } else { 253.0 / span };
+    let zero = (-126.5 - least * factor).round_ties_even();
+    // What is rounded is the sum with an odd number just as with an even one.
+    let quantized = |x: &f32| {
+        let t = f64::from(x * factor) + f64::from(zero);
+        t.round_ties_even() as i64
+    };
+    let row = row.iter().map(quantized).collect();
+    (row, span / 253.0, zero as i64)
+}
+
+fn oracle(x: &[f32], weights: &[f32], k: usize) -> Vec<f32> {
+    let weights: Vec<_> = weights.chunks(k).map(quantized_weights).collect();
+    let mut out = Vec::new();
+    for (q, row_scale, zero) in x.chunks(k).map(quantized_row) {
+        assert!(q.iter().all(|q| (-127..=127).contains(q)), "{q:?}");
+        for (w, scale) in &weights {
+            let sum: i64 = q.iter().zip(w).map(|(q, w)| (q - zero) * w).sum();
+            out.push(sum as f32 * (scale * row_scale));
+        }
+    }
+    out
+}
+
+fn agrees(x: &[f32], w: &[f32], n: usize, k: usize, what: &str) {
+    let packed = PackedWeights::of(Dtype::Int8, w, n, k);
+    let expected = oracle(x, w, k);
+    for cpu in Cpu::supported() {
+        for threads in [1, 3] {
+            let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
+            let mut out = vec![f32::NAN; expected.len()];
+            gemm(&compute, x, &packed, Epilogue::NONE, &mut out);
+            assert_eq!(out, expected, "{cpu:?}, {threads} threads, {what}");
+        }
+    }
+}
+
+#[test]
+fn agrees_with_the_formula_bit_for_bit_at_interesting_sizes() {
+    for k in [1, 3, 4, 26, 312] {
+        for n in [1, 15, 16, 17, 312] {
+            for rows in [1, 2, 3, 5, 7, 13, 14, 30] {
+                if n * k * rows > 312 * 312 * 7 {
+                    continue;
+                }
+                let (x, w) = (numbers(rows * k, 1), numbers(n * k, 2));
+                agrees(&x, &w, n, k, &format!("{rows} x {n} x {k}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_of_any_range_agree() {
+    let k = 37;
+    let w = numbers(20 * k, 3);
+    // Only above zero, only below, far from zero, nothing, nearly nothing, huge, and halves that have to be rounded.
+    let rows: [fn(f32) -> f32; 8] = [
+        f32::abs,
+        |x| -x.abs(),
+        |x| x + 100.0,
+        |_| 0.0,
+        |x| x * 1e-38,
+        |x| x * 1e30,
+        |x| (x * 253.0).round() / 2.0,
+        |x| x.max(-0.05) * 8.0,
+    ];
+    let numbers = numbers(k, 4);
+    let x: Vec<f32> = rows
+        .iter()
+        .flat_map(|f| numbers.iter().copied().map(f))
+        .collect();
+    agrees(&x, &w, 20, k, "rows of any range");
+}
+
+#[test]
+fn weights_of_any_range_agree() {
+    let k = 19;
+    let mut w = numbers(5 * k, 5);
+    w[..k].fill(0.0);
+    w[k..2 * k].fill(1e-38);
+    w[2 * k] = 1e30;
+    w[3 * k..4 * k].fill(-2.0);
+    agrees(&numbers(3 * k, 6), &w, 5, k, "weights of any range");
+}
+
+/// The largest products in every place and sign: where two of them are added in 16 bits, they must not saturate.
+#[test]
+fn extremes_do_not_saturate() {
+    for k in [2, 4, 64, 1536] {
+        let both = |bit: usize, at: usize| if at >> bit & 1 == 0 { 1.0 } else { -1.0 };
+        // Signs in all combinations of neighbours; the second row of each is 127 throughout, but for one -127.
+        let mut x: Vec<f32> = (0..4)
+            .flat_map(|bit| (0..k).map(move |at| both(bit, at)))
+            .collect();
+        let mut ones = vec![1.0; k];
+        ones[0] = -1.0;
+        x.extend(&ones);
+        let mut w = x.clone();
+        w.extend(vec![1.0; k]);
+        agrees(&x, &w, 6, k, &format!("extremes, k = {k}"));
+    }
+}
+
+#[test]
+fn bytes_are_the_same_on_every_level() {
+    let (rows, k) = (9, 101);
+    let x = numbers(rows * k, 7);
+    for cpu in Cpu::supported() {
+        // From the byte of a level to the number that it stands for.
+        struct Offset;
+        impl Kernel for Offset {
+            type Output = i32;
+
+            #[inline(always)]
+            fn run<S: Simd>(self, _: S) -> i32 {
+                S::INT8_OFFSET
+            }
+        }
+        let offset = i64::from(cpu.run_int8(Offset));
+        let number = |byte: u8| match offset {
+            0 => i64::from(byte as i8),
+            _ => i64::from(byte) - offset,
+        };
+        let mut quantized = QuantizedRows::default();
+        quantized.fill(&Compute::new(cpu, &Threads::new(1).unwrap()), &x, k);
+        for (index, row) in x.chunks(k).enumerate() {
+            let ([bytes], [read]) = quantized.rows(index, steps(k));
+            let (expected, scale, zero) = quantized_row(row);
+            let found = bytes.as_flattened()[..k].iter().map(|&byte| number(byte));
+            assert_eq!(found.collect::<Vec<_>>(), expected, "{cpu:?}");
+            let padding = bytes.as_flattened()[k..].iter().map(|&byte| number(byte));
+            assert!(padding.clone().all(|byte| byte == zero), "{cpu:?}");
+            assert_eq!((read.scale, i64::from(read.zero) - offset), (scale, zero));
+        }
+    }
+}
+
+#[test]
+fn epilogue_adds_bias_applies_activation_then_adds_residual() {
+    let (rows, n, k) = (7, 20, 9);
+    let (x, w) = (numbers(rows * k, 8), numbers(n * k, 9));
+    let (bias, residual) = (numbers(n, 10), numbers(rows * n, 11));
+    let product = oracle(&x, &w, k);
+    for cpu in Cpu::supported() {
+        let compute = Compute::new(cpu, &Threads::new(1).unwrap());
+        let mut out = vec![f32::NAN; rows * n];
+        let epilogue = Epilogue {
+            bias: Some(&bias),
+            activation: Activation::Relu,
+            residual: Some(&residual),
+        };
+        let packed = PackedWeights::of(Dtype::Int8, &w, n, k);
+        gemm(&compute, &x, &packed, epilogue, &mut out);
+        for (index, value) in out.iter().enumerate() {
+            let expected = (product[index] + bias[index % n]).max(0.0) + residual[index];
+            assert_eq!(*value, expected, "{cpu:?} at {index}");
+        }
+    }
+}
+
+#[test]
+fn a_row_is_the_same_bits_alone_in_any_company_and_on_any_number_of_threads() {
+    let (rows, n, k) = (150, 70, 384);
+    let (x, w) = (numbers(rows * k, 12), numbers(n * k, 13));
+    let packed = PackedWeights::of(Dtype::Int8, &w, n, k);
+    let epilogue = Epilogue {
+        activation: Activation::Gelu,
+        ..Epilogue::NONE
+    };
+    for cpu in Cpu::supported() {
+        let mut alone = Vec::new();
+        let serial = Compute::new(cpu, &Threads::new(1).unwrap());
+        for row in x.chunks(k) {
+            let mut out = vec![0.0; n];
+            gemm(&serial, row, &packed, epilogue, &mut out);
+            alone.extend(out);
+        }
+        for threads in [1, 2, 3, 8] {
+            let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
+            // Fewer rows after more: what an earlier product left behind must not matter.
+            for count in [150, 1, 2, 8, 33, 150] {
+                let mut out = vec![0.0; count * n];
+                gemm(&compute, &x[..count * k], &packed, epilogue, &mut out);
+                assert_eq!(
+                    out,
+                    alone[..count * n],
+                    "{cpu:?}, {threads} threads, {count} rows"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_reaches_all_of_its_own_row_and_no_other() {
+    let k = 40;
+    let packed = PackedWeights::of(Dtype::Int8, &numbers(17 * k, 14), 17, k);
+    for cpu in Cpu::supported() {
+        let compute = Compute::new(cpu, &Threads::new(1).unwrap());
+        for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for place in [0, 15, 16, 39] {
+                let mut x = numbers(3 * k, 15);
+                x[k + place] = bad;
+                let mut out = vec![0.0; 3 * 17];
+                gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
+                let (before, rest) = out.split_at(17);
+                let (row, after) = rest.split_at(17);
+                assert!(row.iter().all(|y| !y.is_finite()), "{cpu:?}: {row:?}");
+                assert!(before.iter().chain(after).all(|y| y.is_finite()), "{cpu:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn packing_while_reading_is_packing() {
+    for (n, k) in [(0, 5), (5, 0), (1, 7), (100, 3), (1001, 129), (40, 5000)] {
+        let matrix = numbers(n * k, 16);
+        let expected = PackedWeights::of(Dtype::Int8, &matrix, n, k);
+        for threads in [1, 3] {
+            for room in [0, 1 << 20] {
+                let packer = Packer::new(&Threads::new(threads).unwrap(), room);
+                let packed = packer.rows(Dtype::Int8, (n, k), |rows, out| {
+                    out.copy_from_slice(&matrix[rows.start * k..rows.end * k]);
+                    Ok::<(), ()>(())
+                });
+                let packed = packed.unwrap();
+                match (packed.panels(), expected.panels()) {
+                    (Panels::Int8(packed), Panels::Int8(expected)) => {
+                        assert_eq!(packed.bytes(), expected.bytes(), "{n} {k}");
+                        assert_eq!(packed.scales, expected.scales);
+                        assert_eq!(packed.sums, expected.sums);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_sums_have_no_room_for_stays_floats() {
+    let k = MAX_K + 1;
+    let packed = PackedWeights::of(Dtype::Int8, &vec![1.0; k], 1, k);
+    assert!(matches!(packed.panels(), Panels::F32(_)));
+    // At the bound the worst sum is still exact.
+    let k = MAX_K;
+    let mut x = vec![1.0; k];
+    x[0] = -1e-9;
+    agrees(&x, &vec![-1.0; k], 1, k, "the longest rows");
+}

@@ -176,6 +176,7 @@ mod tests {
                 s.div(a, b),
                 s.mul_add(a, b, s.splat(0.5)),
                 s.max(a, b),
+                s.min(a, b),
                 s.minus_abs(a),
                 s.by_sign(a, b, s.splat(2.0)),
                 s.times_power_of_two(b, s.splat(12_582_912.0 - 3.0)),
@@ -209,6 +210,7 @@ mod tests {
             by(|a, b| a / b),
             by(|a, b| a * b + 0.5),
             by(f32::max),
+            by(f32::min),
             by(|a, _| -a.abs()),
             by(|a, b| if a.is_sign_negative() { b } else { 2.0 }),
             by(|_, b| b / 8.0),
@@ -228,13 +230,14 @@ mod tests {
     struct NotNumbers;
 
     impl Kernel for NotNumbers {
-        type Output = [f32; LANES];
+        type Output = [[f32; LANES]; 2];
 
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> Self::Output {
-            let mut out = [0.0; LANES];
+            let mut out = [[0.0; LANES]; 2];
             let (one, nan) = (s.splat(1.0), s.splat(f32::NAN));
-            s.store(s.max(one, nan), &mut out);
+            s.store(s.max(one, nan), &mut out[0]);
+            s.store(s.min(one, nan), &mut out[1]);
             out
         }
     }
@@ -242,7 +245,8 @@ mod tests {
     #[test]
     fn a_bound_lets_nan_through() {
         for cpu in Cpu::supported() {
-            assert!(cpu.run(NotNumbers).iter().all(|x| x.is_nan()), "{cpu:?}");
+            let out = cpu.run(NotNumbers);
+            assert!(out.as_flattened().iter().all(|x| x.is_nan()), "{cpu:?}");
         }
     }
 }

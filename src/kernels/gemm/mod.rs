@@ -5,6 +5,8 @@
 //! they lie. A tile of some rows by one or two panels stays in registers while k runs (Goto and van de Geijn 2008, with
 //! the packing of the constant side done ahead).
 //!
+//! The same loops multiply bytes, in panels of `[n / 16][k / 4][16][4]`: the module `int8` says how.
+//!
 //! Each output has one accumulator, and k runs upwards from 0 to the end whatever the tile's height: so a row's result
 //! is the same bits in any company.
 

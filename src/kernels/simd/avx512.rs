@@ -78,7 +78,8 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     // 13 x 2 accumulators, two registers of weights and one for an activation: 29 of 32.
     const TILE_ROWS: usize = 13;
     const TILE_PANELS: usize = 2;
-    const INT8_TILE_ROWS: usize = 13;
+    // Without VNNI absolute values, ones and what becomes of an activation take registers as well.
+    const INT8_TILE_ROWS: usize = if VNNI { 13 } else { 11 };
     const INT8_OFFSET: i32 = if VNNI { 128 } else { 0 };
 
     #[inline(always)]

@@ -186,6 +186,7 @@ mod tests {
                 s.div(a, b),
                 s.mul_add(a, b, s.splat(0.5)),
                 s.max(a, b),
+                s.min(a, b),
                 s.minus_abs(a),
                 s.by_sign(a, b, s.splat(2.0)),
                 s.times_power_of_two(b, s.whole_and_rest(s.splat(-3.25)).0),
@@ -220,6 +221,7 @@ mod tests {
             by(|a, b| a / b),
             by(|a, b| a * b + 0.5),
             by(f32::max),
+            by(f32::min),
             by(|a, _| -a.abs()),
             by(|a, b| if a.is_sign_negative() { b } else { 2.0 }),
             by(|_, b| b / 8.0),
@@ -240,14 +242,15 @@ mod tests {
     struct NotNumbers;
 
     impl Kernel for NotNumbers {
-        type Output = [[f32; LANES]; 2];
+        type Output = [[f32; LANES]; 3];
 
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> Self::Output {
-            let mut out = [[0.0; LANES]; 2];
+            let mut out = [[0.0; LANES]; 3];
             let (one, nan) = (s.splat(1.0), s.splat(f32::NAN));
             s.store(s.max(one, nan), &mut out[0]);
             s.store(s.max(nan, one), &mut out[1]);
+            s.store(s.min(one, nan), &mut out[2]);
             out
         }
     }
@@ -255,8 +258,9 @@ mod tests {
     #[test]
     fn a_bound_lets_nan_through() {
         for cpu in Cpu::supported() {
-            let [second, first] = cpu.run(NotNumbers);
+            let [second, first, least] = cpu.run(NotNumbers);
             assert!(second.iter().all(|x| x.is_nan()), "{cpu:?}");
+            assert!(least.iter().all(|x| x.is_nan()), "{cpu:?}");
             match cpu.name().starts_with("neon") {
                 true => assert!(first.iter().all(|x| x.is_nan()), "{cpu:?}"),
                 false => assert_eq!(first, [1.0; LANES], "{cpu:?}"),

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::options::at_least_one;
 use super::output::Output;
-use super::{Common, process};
+use super::{Common, options, process};
 
 /// Lengths that are measured if none are asked for, as far as the model has positions.
 const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
@@ -32,8 +32,8 @@ const WARM_UP: f64 = 0.1;
 /// "batch", "median_ms", "p99_ms", "min_ms"} a length; a MB is a million bytes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The model's folder
-    #[arg(short, long, value_name = "MODEL_DIR")]
+    /// The model's folder, or the file that `bertless pack` made of it
+    #[arg(short, long, value_name = "MODEL")]
     model: PathBuf,
     /// Lengths of texts, special tokens included [default: 8,16,32,64,128,256,512, as far as the model has positions]
     #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = at_least_one())]
@@ -110,12 +110,12 @@ fn load(
     begin: Instant,
     age: Duration,
 ) -> Result<(Model, Start)> {
-    let mut options = ModelOptions::new();
+    let mut chosen = ModelOptions::new();
     if let Some(threads) = common.threads {
-        options = options.threads(threads);
+        chosen = chosen.threads(threads);
     }
     let opening = Instant::now();
-    let model = Model::load_with(&arguments.model, options)?;
+    let model = options::load(&arguments.model, chosen)?;
     let load = opening.elapsed();
     model.encode(FIRST_TEXT)?;
     let start = Start {

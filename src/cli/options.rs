@@ -1,6 +1,6 @@
 //! Options that shape a model, as flags.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use bertless::{Aggregation, Model, ModelOptions, Pooling, Thresholds};
@@ -33,12 +33,17 @@ impl ModelFlags {
     }
 
     pub(crate) fn load(&self, options: ModelOptions) -> Result<Model> {
-        let options = match self.model.is_file() {
-            true => mapped(options),
-            false => options,
-        };
-        Ok(Model::load_with(&self.model, options)?)
+        load(&self.model, options)
     }
+}
+
+/// Opens a folder or a packed file.
+pub(crate) fn load(model: &Path, options: ModelOptions) -> Result<Model> {
+    let options = match model.is_file() {
+        true => mapped(options),
+        false => options,
+    };
+    Ok(Model::load_with(model, options)?)
 }
 
 /// A packed file is used where it lies: of all-MiniLM-L6-v2 in f32 a process that embeds one short text takes 8.5 ms

@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
-use bertless::{Model, ModelOptions, Tokenizer};
+use bertless::{Model, ModelOptions, Precision, Tokenizer};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// The models that are there.
@@ -41,6 +41,30 @@ fn load(criterion: &mut Criterion) {
         // A part of it.
         group.bench_function("tokenizer", |bencher| {
             bencher.iter(|| Tokenizer::load(black_box(&dir)));
+        });
+
+        let packed = Model::pack(&dir, Precision::F32).expect("a packed model");
+        let place = tempfile::tempdir().expect("a folder");
+        let file = place.path().join("model.safetensors");
+        packed.save(&file).expect("a file");
+        let options = || ModelOptions::new().threads(1);
+        let read = Model::load_with(&file, options()).expect("a model");
+        let again = read.embed("A man is eating.").expect("a vector");
+        assert_eq!(again, vector, "packed");
+        group.bench_function("packed/read", |bencher| {
+            bencher.iter(|| Model::load_with(black_box(&file), options()));
+        });
+        // As a part of the program: nothing is read but header, settings and vocabulary.
+        let memory: &'static mut [u8] = vec![0; packed.bytes() + 64].leak();
+        let start = memory.as_ptr().align_offset(64);
+        let aligned = &mut memory[start..][..packed.bytes()];
+        aligned.copy_from_slice(&packed.to_vec());
+        let aligned: &'static [u8] = aligned;
+        group.bench_function("packed/static", |bencher| {
+            bencher.iter(|| Model::from_static_with(black_box(aligned), options()));
+        });
+        group.bench_function("packed/tokenizer", |bencher| {
+            bencher.iter(|| Tokenizer::load(black_box(&file)));
         });
         group.finish();
     }

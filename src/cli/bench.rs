@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::options::{DtypeFlag, at_least_one};
 use super::output::Output;
-use super::{Common, process};
+use super::{Common, options, process};
 
 /// Lengths that are measured if none are asked for, as far as the model has positions.
 const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
@@ -30,8 +30,8 @@ const WARM_UP: f64 = 0.1;
 /// "batch", "median_ms", "p99_ms", "min_ms"} a length; a MB is a million bytes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The model's folder
-    #[arg(short, long, value_name = "MODEL_DIR")]
+    /// The model's folder, or the file that `bertless pack` made of it
+    #[arg(short, long, value_name = "MODEL")]
     model: PathBuf,
     #[command(flatten)]
     dtype: DtypeFlag,
@@ -110,23 +110,25 @@ fn load(
     begin: Instant,
     age: Duration,
 ) -> Result<(Model, Start)> {
-    let mut options = arguments.dtype.options();
+    let mut chosen = arguments.dtype.options();
     if let Some(threads) = common.threads {
-        options = options.threads(threads);
+        chosen = chosen.threads(threads);
     }
     // Known ahead of the weights, a length that there are no positions for is refused before they are read. A limit must
     // not cut the first text, which has fewer tokens than bytes and special tokens.
     let longest = arguments.tokens.iter().copied().max().unwrap_or_default();
     if longest > FIRST_TEXT.len() + 2 {
-        options = options.max_length(longest);
+        chosen = chosen.max_length(longest);
     }
     let opening = Instant::now();
-    let model = Model::load_with(&arguments.model, options).map_err(|error| match error {
-        bertless::Error::Option {
-            name: "max_length",
-            reason,
-        } => anyhow!("--tokens {longest}: {reason}"),
-        other => other.into(),
+    let model = options::load(&arguments.model, chosen).map_err(|error| {
+        match error.downcast_ref::<bertless::Error>() {
+            Some(bertless::Error::Option {
+                name: "max_length",
+                reason,
+            }) => anyhow!("--tokens {longest}: {reason}"),
+            _ => error,
+        }
     })?;
     let load = opening.elapsed();
     model.encode(FIRST_TEXT)?;

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use bertless::{Encoding, Input, Model, ModelOptions, Tokenizer, Truncation, TruncationStrategy};
+use bertless::{Encoding, Input, ModelOptions, Tokenizer, Truncation, TruncationStrategy};
 use clap::ValueEnum;
 use serde::Serialize;
 
 use super::Common;
 use super::input::{InputFlags, Item};
-use super::options::at_least_one;
+use super::options::{at_least_one, load};
 use super::output::{Output, printable};
 use super::stream::answer_all;
 
@@ -21,8 +21,8 @@ use super::stream::answer_all;
 /// says so; with --stride the rest follows in windows, a line each.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The model's folder
-    #[arg(short, long, value_name = "MODEL_DIR")]
+    /// The model's folder, or the file that `bertless pack` made of it
+    #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// A folder that has a vocabulary and need not have weights
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         // A model may tell its tokenizer more than the tokenizer's own files do.
         (None, Some(dir)) => {
             let options = ModelOptions::new().threads(common.threads.unwrap_or(1));
-            Model::load_with(dir, options)?.tokenizer().clone()
+            load(&dir, options)?.tokenizer().clone()
         }
         (None, None) => return Err(super::usage("give --model or --tokenizer-only")),
     };

@@ -20,20 +20,20 @@ macro_rules! door {
         pub struct $name(Model);
 
         impl $name {
-            /// Opens a folder that must hold a model of this task.
+            /// Opens a folder or a packed file that must hold a model of this task.
             ///
             /// # Errors
             /// `WrongTask` if it does not, else as [`Model::load`].
-            pub fn load(dir: impl AsRef<Path>) -> Result<Self> {
-                Model::load(dir)?.try_into()
+            pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+                Model::load(path)?.try_into()
             }
 
             /// The same with options.
             ///
             /// # Errors
             /// `WrongTask` if the model is for another task, else as [`Model::load_with`].
-            pub fn load_with(dir: impl AsRef<Path>, options: ModelOptions) -> Result<Self> {
-                Model::load_with(dir, options)?.try_into()
+            pub fn load_with(path: impl AsRef<Path>, options: ModelOptions) -> Result<Self> {
+                Model::load_with(path, options)?.try_into()
             }
 
             /// The model behind the door.

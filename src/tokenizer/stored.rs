@@ -45,14 +45,13 @@ impl Vocab {
 
     /// Whether looking up can neither fail nor go on for ever.
     fn is_sound(&self) -> bool {
-        let len = self.text.len();
-        let inside = |[start, end]: [u32; 2]| start <= end && end as usize <= len;
-        let is_there = |id: u32| (id as usize) < self.spans.len();
-        self.spans
-            .iter()
-            .all(|&span| span == ABSENT || inside(span))
-            && Slots(&self.whole).is_sound(is_there)
-            && Slots(&self.continuing).is_sound(is_there)
+        let (text, spans) = (self.text.len(), &*self.spans);
+        let inside = |[start, end]: [u32; 2]| (start <= end) & (end as usize <= text);
+        let known = |all: bool, &span: &[u32; 2]| all & ((span == ABSENT) | inside(span));
+        spans.iter().fold(true, known)
+            && u32::try_from(spans.len()).is_ok()
+            && Slots(&self.whole).is_sound(spans.len())
+            && Slots(&self.continuing).is_sound(spans.len())
             && self.longest.iter().all(|lens| lens.len() == LONGEST)
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytemuck::Pod;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use safetensors::Dtype;
 
 use super::bytes::{Bytes, Numbers};
@@ -86,7 +87,7 @@ impl Tensor {
     pub(crate) fn read(&self, first: usize, out: &mut [f32]) -> Result<()> {
         match self.dtype {
             Dtype::F32 => self.read_whole(first, out)?,
-            Dtype::F16 => self.convert(first, out, |b| half::f16::from_le_bytes(b).to_f32())?,
+            Dtype::F16 => self.widen(first, out)?,
             Dtype::BF16 => self.convert(first, out, |b| half::bf16::from_le_bytes(b).to_f32())?,
             Dtype::F64 => self.convert(first, out, |b| f64::from_le_bytes(b) as f32)?,
             Dtype::I64 => self.convert(first, out, |b| i64::from_le_bytes(b) as f32)?,
@@ -133,6 +134,23 @@ impl Tensor {
         if cfg!(target_endian = "big") {
             out.iter_mut()
                 .for_each(|x| *x = f32::from_bits(x.to_bits().swap_bytes()));
+        }
+        Ok(())
+    }
+
+    /// Numbers in F16, by the processor's own instruction where it has one.
+    fn widen(&self, first: usize, out: &mut [f32]) -> Result<()> {
+        let mut buffer = [0u16; PIECE / size_of::<u16>()];
+        let mut start = self.start + first * size_of::<u16>();
+        for piece in out.chunks_mut(buffer.len()) {
+            let halves = &mut buffer[..piece.len()];
+            self.source.read(start, bytemuck::cast_slice_mut(halves))?;
+            start += size_of_val(halves);
+            halves
+                .iter_mut()
+                .for_each(|bits| *bits = u16::from_le(*bits));
+            let halves: &[half::f16] = halves.reinterpret_cast();
+            halves.convert_to_f32_slice(piece);
         }
         Ok(())
     }

@@ -202,9 +202,16 @@ fn paired(panels: &[f32], k: usize) -> Vec<f32> {
 fn part(pairs: &[f32], panel: &mut [f32]) {
     let lines = panel.chunks_mut(PAIR * PANEL);
     for (lines, pairs) in lines.zip(pairs.chunks_exact(PAIR * PANEL)) {
-        for (index, x) in lines.iter_mut().enumerate() {
-            *x = pairs[index % PANEL * PAIR + index / PANEL];
-        }
+        let (first, second) = lines.split_at_mut(PANEL);
+        let pairs = pairs.as_chunks::<PAIR>().0;
+        first
+            .iter_mut()
+            .zip(pairs)
+            .for_each(|(x, pair)| *x = pair[0]);
+        second
+            .iter_mut()
+            .zip(pairs)
+            .for_each(|(x, pair)| *x = pair[1]);
     }
 }
 

@@ -209,8 +209,9 @@ impl PackedFile {
         matrices.fold(0, usize::saturating_add)
     }
 
-    /// Has the system make the matrices' pages ready in one go, if the file is mapped: a page fault for every 64 KB takes
-    /// longer than computing with them.
+    /// Has the system make the matrices' pages ready in one go, if the file is mapped. Where its cache holds the file in
+    /// small pages, a fault for every 64 KB takes longer than computing: of all-MiniLM-L6-v2 in f32 a process that embeds
+    /// one short text takes 10.4 ms without and 8.5 with this. Where it holds larger pages, both take 5.3.
     pub(crate) fn populate(&self) {
         let tensors = self.header.tensors();
         let matrices = tensors.values().filter(|info| info.shape.len() > 2);

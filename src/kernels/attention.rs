@@ -117,7 +117,9 @@ impl Kernel for OneHead<'_> {
         let padded = len.next_multiple_of(PANEL);
         let keys = self.scratch.keys.at_least(padded * head_dim);
         let key = self.input.key;
-        keys[(padded - PANEL) * head_dim..].fill(0.0);
+        if padded > len {
+            keys[(padded - PANEL) * head_dim..].fill(0.0);
+        }
         gemm::pack(
             strided(key, head(key), len, head_dim),
             head_dim,

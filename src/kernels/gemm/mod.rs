@@ -98,11 +98,7 @@ pub(crate) fn gemm(
         Panels::Int8(panels) => {
             let mut quantized = compute.quantized.lend();
             quantized.fill(compute, x, k);
-            let operands = Int8Operands {
-                x: &quantized,
-                k,
-                panels,
-            };
+            let operands = Int8Operands::new(&quantized, k, panels);
             multiply(compute, operands, epilogue, (&out, n), &grid(k));
         }
     }

@@ -8,10 +8,6 @@ use crate::kernels::disjoint::Disjoint;
 use crate::kernels::simd::{Kernel, Simd};
 use crate::kernels::{Activation, Cpu};
 
-/// Up to so many rows a product is bound by reading its weights, which are read fastest one behind the other: one panel at
-/// a time. (1 to 4 rows of MiniLM's layers take 0.7 ms, and 0.8 to 0.9 two panels at a time; AVX-512, Zen 5, 2026.)
-const FEW_ROWS: usize = 8;
-
 /// Rows at a fixed distance in a larger matrix.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::kernels) struct Rows<'a> {
@@ -23,6 +19,10 @@ pub(in crate::kernels) struct Rows<'a> {
 
 /// What a product multiplies, and how a tile of it is summed up.
 pub(in crate::kernels) trait Operands {
+    /// Up to so many rows a product is bound by reading its weights, which are read fastest one behind the other: one panel
+    /// at a time.
+    const FEW_ROWS: usize;
+
     /// Runs a kernel that multiplies these.
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output;
 
@@ -78,9 +78,9 @@ impl<X: Operands> Product<'_, X> {
         rows: Range<usize>,
         panels: Range<usize>,
     ) {
-        let widest = match rows.len() {
-            0..=FEW_ROWS => 1,
-            _ => S::TILE_PANELS,
+        let widest = match rows.len() <= X::FEW_ROWS {
+            true => 1,
+            false => S::TILE_PANELS,
         };
         let mut panel = panels.start;
         while panel < panels.end {

@@ -108,6 +108,9 @@ impl<X: Operands, const R: usize, const P: usize> Tile<'_, X, R, P> {
 }
 
 impl Operands for FloatOperands<'_> {
+    // 1 to 4 rows of MiniLM's layers take 0.7 ms, and 0.8 to 0.9 two panels at a time (AVX-512, Zen 5, 2026).
+    const FEW_ROWS: usize = 8;
+
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
         cpu.run(kernel)
     }

@@ -30,11 +30,13 @@ impl Avx2<true> {
     }
 }
 
+#[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 fn enter<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
+#[inline(never)]
 #[target_feature(enable = "avx2,fma,avxvnni")]
 fn enter_vnni<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)

@@ -30,11 +30,13 @@ impl Neon<true> {
     }
 }
 
+#[inline(never)]
 #[target_feature(enable = "neon")]
 fn enter<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
+#[inline(never)]
 #[target_feature(enable = "neon,dotprod")]
 fn enter_dotprod<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)

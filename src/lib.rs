@@ -69,7 +69,7 @@ pub use tasks::{
 pub use tokenizer::{Tokenizer, Truncation, TruncationStrategy};
 #[cfg(feature = "mmap")]
 pub use weights::MapContract;
-pub use weights::{Files, PackedSummary, Precision};
+pub use weights::{Files, PackOptions, PackedMatrix, PackedSummary, Precision, Stored};
 
 /// A packed model as a part of the program, at an address that is a multiple of 64: `&'static [u8]` for
 /// [`Model::from_static`]. The path is as [`include_bytes!`] takes it.

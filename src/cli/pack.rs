@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use bertless::{Error, Model, Packed, PackedKind, Precision};
+use bertless::{Error, Model, PackOptions, Packed, PackedKind, PackedMatrix, Precision, Stored};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
@@ -15,7 +15,11 @@ use super::output::{Output, printable};
 /// another name beside it and then renamed, so there is never half of it. A file that is there already is kept, unless
 /// --force is given.
 ///
-/// With --json an object {"file", "dtype", "version", "digest", "bytes", "kinds": [{"kind", "tensors", "bytes"}]}.
+/// In int8 there is a line for each matrix of the encoder: how far its weights move (root mean square of the
+/// differences, as a share of that of the weights), and what it is stored as. One that moves too far stays in f32.
+///
+/// With --json an object {"file", "dtype", "version", "digest", "bytes", "kinds": [{"kind", "tensors", "bytes"}],
+/// "matrices": [{"name", "error", "stored": "int8", "f32_as_asked", "f32_for_error" or "f32_for_width"}]}.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The folder of a Hugging Face or sentence-transformers model
@@ -25,9 +29,16 @@ pub(crate) struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// How large weights are stored. f32: as they are computed with, same answers to the bit; f16, bf16: half the size,
-    /// computed in f32; int8: tables of words and positions in a quarter of the size, all else in f32
+    /// computed in f32; int8: the encoder's matrices, computed in int8, and tables of words and positions in a quarter of
+    /// the size, all else in f32
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
     dtype: Precision,
+    /// Of int8, leave matrices in f32 whose names contain this, where * is any text; may be given several times
+    #[arg(long, value_name = "PATTERN")]
+    keep_f32: Vec<String>,
+    /// Of int8, leave matrices in f32 whose error would be above this
+    #[arg(long, value_name = "ERROR", default_value_t = PackOptions::MAX_ERROR)]
+    max_error: f64,
     /// Write over a file that is there already
     #[arg(long)]
     force: bool,
@@ -41,6 +52,7 @@ struct Report {
     digest: String,
     bytes: usize,
     kinds: Vec<PackedKind>,
+    matrices: Vec<PackedMatrix>,
 }
 
 pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
@@ -53,7 +65,10 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
         );
         return Err(Error::Io { path: file, source }.into());
     }
-    let packed = Model::pack(&arguments.model, arguments.dtype)?;
+    let options = PackOptions::new(arguments.dtype).max_error(arguments.max_error);
+    let patterns = arguments.keep_f32.into_iter();
+    let options = patterns.fold(options, PackOptions::keep_f32);
+    let packed = Model::pack_with(&arguments.model, options)?;
     match arguments.force {
         true => packed.replace(&file)?,
         false => packed.save(&file)?,
@@ -75,10 +90,11 @@ impl Report {
             digest: summary.digest,
             bytes: packed.bytes(),
             kinds: packed.inventory(),
+            matrices: packed.matrices().to_vec(),
         }
     }
 
-    /// A line for each kind of tensor, and one for all of them.
+    /// A line for each matrix that int8 is for, one for each kind of tensor, and one for all of them.
     fn table(&self) -> String {
         let line = |name: &str, tensors: usize, bytes: usize| {
             let share = 100.0 * bytes as f64 / self.bytes as f64;
@@ -86,10 +102,9 @@ impl Report {
             format!("{name:12} {tensors:5} {size:10.2} MB {share:5.1}%")
         };
         let kinds = self.kinds.iter();
-        let mut lines: Vec<String> = kinds
-            .clone()
-            .map(|kind| line(kind.kind, kind.tensors, kind.bytes))
-            .collect();
+        let mut lines = table_of(&self.matrices);
+        let kind = |kind: &PackedKind| line(kind.kind, kind.tensors, kind.bytes);
+        lines.extend(kinds.clone().map(kind));
         let tensors = kinds.map(|kind| kind.tensors).sum();
         lines.push(line("all", tensors, self.bytes));
         lines.push(format!(
@@ -101,6 +116,27 @@ impl Report {
         ));
         lines.join("\n")
     }
+}
+
+/// Name, error and type of each matrix, under a line that says so.
+fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
+    let longest = matrices.iter().map(|matrix| matrix.name.len()).max();
+    let Some(width) = longest else {
+        return Vec::new();
+    };
+    let mut lines = vec![format!("{:width$}    error stored", "matrix")];
+    lines.extend(matrices.iter().map(|matrix| {
+        let stored = match matrix.stored {
+            Stored::Int8 => "int8",
+            Stored::F32AsAsked => "f32, as asked",
+            Stored::F32ForError => "f32, for its error",
+            Stored::F32ForWidth => "f32, for its width",
+            _ => "f32",
+        };
+        format!("{:width$} {:8.5} {stored}", matrix.name, matrix.error)
+    }));
+    lines.push(String::new());
+    lines
 }
 
 fn precision() -> impl TypedValueParser<Value = Precision> {

@@ -9,13 +9,15 @@ use super::{Model, ModelOptions};
 use crate::error::{Error, Result};
 use crate::tokenizer::without_vocabulary;
 use crate::weights::{
-    Access, Container, Files, PackedSummary, Part, Precision, Recorder, packed_file,
+    Access, Container, Files, PackOptions, PackedMatrix, PackedSummary, Part, Precision, Recorder,
+    packed_file,
 };
 
 /// A model made ready to be deployed, ahead of its being written: see [`Model::pack`].
 #[derive(Debug)]
 pub struct Packed {
     container: Container,
+    matrices: Vec<PackedMatrix>,
 }
 
 /// Tensors of one kind in a packed file.
@@ -53,10 +55,21 @@ impl Model {
     /// # Errors
     /// As [`load`](Self::load), and `NonFinite` if a weight is too large for the precision.
     pub fn pack(dir: impl AsRef<Path>, precision: Precision) -> Result<Packed> {
-        let recorder = Arc::new(Recorder::new(precision));
+        Self::pack_with(dir, PackOptions::new(precision))
+    }
+
+    /// The same, as the options say: of int8, which matrices stay in f32.
+    ///
+    /// # Errors
+    /// As [`pack`](Self::pack), and `Option` for a pattern that matches nothing or a bound that is no number.
+    pub fn pack_with(dir: impl AsRef<Path>, options: PackOptions) -> Result<Packed> {
+        options.check()?;
+        let precision = options.precision();
+        let recorder = Arc::new(Recorder::new(options));
         let files = Files::folder(dir.as_ref()).recorded(&recorder);
         let options = ModelOptions::new().dtype(precision.computed_in());
         let model = Self::open(&files, options)?;
+        let matrices = recorder.matrices()?;
         let (files, weights) = recorder.take();
         let mut front = Vec::new();
         for (name, bytes) in files {
@@ -71,6 +84,7 @@ impl Model {
         ];
         Ok(Packed {
             container: Container::new(front, weights, &facts),
+            matrices,
         })
     }
 }
@@ -103,6 +117,11 @@ impl Packed {
             }
         }
         kinds
+    }
+
+    /// The encoder's matrices that int8 is for, and what became of each; none in another precision.
+    pub fn matrices(&self) -> &[PackedMatrix] {
+        &self.matrices
     }
 
     /// The file in memory.

@@ -185,20 +185,16 @@ impl Weights<'_> {
         inputs: usize,
     ) -> Result<PackedWeights> {
         let joined = format!("{}.weight", self.full(&modules.join("+")));
-        self.answer_matrix(
-            &joined,
-            modules.len() * outputs,
-            inputs,
-            |checkpoint, packer| {
-                let name = |module: &&str| self.at(module).full("weight");
-                let names: Vec<String> = modules.iter().map(name).collect();
-                let dtype = match names.iter().all(|name| name.starts_with(ENCODER_LAYERS)) {
-                    true => self.store.dtype,
-                    false => Dtype::F32,
-                };
-                checkpoint.matrix(packer, dtype, &names, (outputs, inputs))
-            },
-        )
+        let dtype = match joined.starts_with(ENCODER_LAYERS) {
+            true => self.store.dtype,
+            false => Dtype::F32,
+        };
+        let shape = (modules.len() * outputs, inputs);
+        self.answer_matrix(&joined, shape, dtype, |checkpoint, dtype| {
+            let name = |module: &&str| self.at(module).full("weight");
+            let names: Vec<String> = modules.iter().map(name).collect();
+            checkpoint.matrix(&self.store.packer, dtype, &names, (outputs, inputs))
+        })
     }
 
     /// The matrix that `tensor` holds the other way round, (inputs, outputs).
@@ -212,30 +208,28 @@ impl Weights<'_> {
         inputs: usize,
     ) -> Result<PackedWeights> {
         let name = self.full(tensor);
-        self.answer_matrix(&name, outputs, inputs, |checkpoint, packer| {
-            checkpoint.columns(packer, &name, (outputs, inputs))
+        self.answer_matrix(&name, (outputs, inputs), Dtype::F32, |checkpoint, _| {
+            checkpoint.columns(&self.store.packer, &name, (outputs, inputs))
         })
     }
 
-    /// The matrix of this name in a packed file, (n, k), or what `load` makes of a checkpoint.
+    /// The matrix of this name in a packed file, (n, k), or what `load` makes of a checkpoint to compute in this type.
     fn answer_matrix(
         &self,
         name: &str,
-        n: usize,
-        k: usize,
-        load: impl FnOnce(&Checkpoint, &Packer) -> Result<PackedWeights>,
+        (n, k): (usize, usize),
+        dtype: Dtype,
+        load: impl FnOnce(&Checkpoint, Dtype) -> Result<PackedWeights>,
     ) -> Result<PackedWeights> {
         let store = self.store;
         let name = store.packed_name(name);
         match &store.place {
             Place::Packed(file) => file.matrix(&store.packer, &name, n, k),
-            Place::Checkpoint(checkpoint) => {
-                let matrix = load(checkpoint, &store.packer)?;
-                if let Some(recorder) = &store.recorder {
-                    recorder.matrix(&name, &matrix)?;
-                }
-                Ok(matrix)
-            }
+            Place::Checkpoint(checkpoint) => match &store.recorder {
+                None => load(checkpoint, dtype),
+                // It quantises itself, since it says what that changes.
+                Some(recorder) => recorder.matrix(&name, load(checkpoint, Dtype::F32)?, dtype),
+            },
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) use files::{inside, packed_file};
 #[cfg(feature = "mmap")]
 pub use map::MapContract;
 pub(crate) use packed::{Container, Part, Recorder, VOCABULARY};
-pub use packed::{PackedSummary, Precision};
+pub use packed::{PackOptions, PackedMatrix, PackedSummary, Precision, Stored};
 pub(crate) use rows::{Residence, Rows};
 
 /// How weight files are opened.

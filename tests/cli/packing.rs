@@ -23,7 +23,9 @@ fn a_packed_file_stands_for_its_folder() {
         ];
         let ran = bertless(&arguments);
         let lines = ran.lines();
-        assert!(lines[0].starts_with("header"), "{lines:?}");
+        assert!(lines.iter().any(|line| line.starts_with("header")));
+        let told = lines[0].starts_with("matrix");
+        assert_eq!(told, dtype == "int8", "{lines:?}");
         assert!(lines.iter().any(|line| line.starts_with("matrices")));
         let last = lines.last().unwrap();
         assert!(last.contains(text(&file)) && last.contains(dtype), "{last}");
@@ -41,12 +43,84 @@ fn a_packed_file_stands_for_its_folder() {
     let exact = bertless(&["pack", text(&dir), "-o", text(&file), "--force", "--json"]);
     begins(
         &exact.out,
-        &["file", "dtype", "version", "digest", "bytes", "kinds"],
+        &[
+            "file", "dtype", "version", "digest", "bytes", "kinds", "matrices",
+        ],
     );
     assert_eq!(answer(text(&file)), answer(text(&dir)));
     let shown = bertless(&["inspect", "-m", text(&file)]);
     let digest = exact.object()["digest"].as_str().unwrap().to_owned();
     assert!(shown.lines().last().unwrap().contains(&digest));
+}
+
+#[test]
+fn matrices_are_kept_by_name_and_for_their_error() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("m.safetensors");
+    let dir = fixture("bert-classify");
+    let pack = |more: &[&str]| {
+        let start = ["pack", text(&dir), "-o", text(&file), "--force"];
+        bertless(&[&start[..], &["--dtype", "int8"], more].concat())
+    };
+    let asked = ["--keep-f32", "0.*query", "--keep-f32", "layer.1.inter"];
+    let ran = pack(&asked);
+    let ending = |end: &str| {
+        let lines = ran.lines();
+        lines.iter().filter(|line| line.ends_with(end)).count()
+    };
+    assert_eq!(ending(" f32, as asked"), 2, "{ran:?}");
+    assert_eq!(ending(" int8"), 6, "{ran:?}");
+
+    let all = pack(&["--json"]).object();
+    let matrices = all["matrices"].as_array().unwrap();
+    assert_eq!(matrices.len(), 8);
+    let error = |matrix: &serde_json::Value| matrix["error"].as_f64().unwrap();
+    let mut errors: Vec<f64> = matrices.iter().map(error).collect();
+    errors.sort_by(f64::total_cmp);
+    let bound = format!("{}", errors[5]);
+    let some = pack(&["--json", "--max-error", &bound]).object();
+    for (before, after) in matrices.iter().zip(some["matrices"].as_array().unwrap()) {
+        assert_eq!(before["stored"], "int8");
+        assert_eq!(before["error"], after["error"]);
+        let above = error(after) > errors[5];
+        assert_eq!(
+            after["stored"],
+            if above { "f32_for_error" } else { "int8" }
+        );
+    }
+    assert!(some["bytes"].as_u64() > all["bytes"].as_u64());
+    let answer = bertless(&["predict", "-m", text(&file), "A great film."]);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+
+    let ran = pack(&["--keep-f32", "layer.7"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.err.contains(r#"option keep_f32: "layer.7" matches no matrix that is quantised; there are 8: encoder.layer.0.attention.self.query+self.key+self.value.weight, "#),
+        "{ran:?}"
+    );
+    let ran = pack(&["--max-error", "-1"]);
+    assert_ne!(ran.code, Some(0));
+    let ran = pack(&["--max-error=NaN"]);
+    assert!(
+        ran.err.contains("option max_error: NaN is no number"),
+        "{ran:?}"
+    );
+    let ran = pack(&["--keep-f32", ""]);
+    assert!(
+        ran.err.contains("option keep_f32: a pattern is empty"),
+        "{ran:?}"
+    );
+    let floats = [
+        "pack",
+        text(&dir),
+        "-o",
+        text(&file),
+        "--force",
+        "--keep-f32",
+        "dense",
+    ];
+    let ran = bertless(&floats);
+    assert!(ran.err.contains("in f32 none is quantised"), "{ran:?}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Weights in fewer bits: how far answers move.
 
-use bertless::{Dtype, Model, Precision};
+use bertless::{Dtype, Model, PackOptions, PackedMatrix, Precision, Stored};
 
-use crate::{fixture, input, inputs, one_thread, packed};
+use crate::{at, fixture, input, inputs, one_thread, packed};
 
 /// The largest difference between hidden states, as a share of the largest number.
 fn distance(model: &Model, expected: &Model, name: &str) -> f32 {
@@ -57,6 +57,55 @@ fn fewer_bits_are_near_and_take_less() {
             assert!(file.len() < whole);
             assert_eq!(model.summary().dtype, precision.name());
         }
+    }
+}
+
+/// Matrices of bytes and of floats in one file, in every family: each is computed with as it is.
+#[test]
+fn what_is_kept_in_f32_is_computed_in_f32() {
+    for name in [
+        "bert-base",
+        "electra-base",
+        "mobilebert-base",
+        "mpnet-base",
+        "distilbert-base",
+    ] {
+        let load = |options: PackOptions| {
+            let made = Model::pack_with(fixture(name), options).unwrap();
+            let model = Model::from_static_with(at(made.to_vec(), 0), one_thread()).unwrap();
+            (made, model)
+        };
+        let int8 = PackOptions::new(Precision::Int8);
+        let (made, bytes) = load(int8.clone());
+        assert!(made.matrices().iter().all(|m| m.stored == Stored::Int8));
+        assert!(
+            made.matrices()
+                .iter()
+                .all(|m| m.error > 1e-3 && m.error < 0.02)
+        );
+
+        let (made, first) = load(int8.clone().keep_f32("layer.0."));
+        for matrix in made.matrices() {
+            let kept = matrix.name.contains("layer.0.");
+            assert_eq!(matrix.stored == Stored::F32AsAsked, kept, "{matrix:?}");
+        }
+        let (made, none) = load(int8.max_error(0.0));
+        let for_error = |m: &PackedMatrix| m.stored == Stored::F32ForError;
+        assert!(made.matrices().iter().all(for_error));
+        for row in inputs(&fixture(name)) {
+            let states = |model: &Model| model.hidden_states(input(&row)).unwrap();
+            let (bytes, first, none) = (states(&bytes), states(&first), states(&none));
+            // After the embeddings, whose tables are bytes in all three, and after each of two layers.
+            assert!(bytes[0] == none[0] && bytes[1] != none[1], "{name}");
+            assert!(first[..2] == none[..2] && first[2] != none[2], "{name}");
+        }
+        assert_eq!(none.dtype(), Dtype::Int8);
+        assert!(
+            Model::pack(fixture(name), Precision::Bf16)
+                .unwrap()
+                .matrices()
+                .is_empty()
+        );
     }
 }
 

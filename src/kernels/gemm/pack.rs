@@ -107,6 +107,29 @@ impl PackedWeights {
         })
     }
 
+    /// Row-major weights, (n, k), as they are computed with.
+    pub(crate) fn rows(&self) -> Vec<f32> {
+        let k = self.k;
+        let mut rows = Vec::with_capacity(self.n * k);
+        for channel in 0..self.n {
+            let (panel, lane) = (channel / PANEL, channel % PANEL);
+            match &self.panels {
+                Panels::F32(floats) => {
+                    let panel = &floats[panel * PANEL * k..][..PANEL * k];
+                    rows.extend(panel.iter().skip(lane).step_by(PANEL));
+                }
+                Panels::Int8(int8) => {
+                    let scale = int8.scales()[channel];
+                    let len = Int8Panels::panel(k);
+                    let panel = &int8.bytes()[panel * len..][..len];
+                    let weight = |at: usize| panel[(at / 4 * PANEL + lane) * 4 + at % 4];
+                    rows.extend((0..k).map(|at| f32::from(weight(at)) * scale));
+                }
+            }
+        }
+        rows
+    }
+
     pub(crate) fn panels(&self) -> &Panels {
         &self.panels
     }
@@ -364,6 +387,25 @@ mod tests {
                         assert_eq!(panels[place(row, column, k)], expected);
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_what_was_packed() {
+        for (n, k) in [(0, 5), (5, 0), (1, 1), (15, 4), (16, 5), (17, 7), (40, 37)] {
+            // Whole numbers up to 127 in every row, so that bytes hold them too.
+            let number = |x: usize| {
+                if x.is_multiple_of(k) {
+                    127.0
+                } else {
+                    (x % 200) as f32 - 100.0
+                }
+            };
+            let matrix: Vec<f32> = (0..n * k).map(number).collect();
+            for dtype in [Dtype::F32, Dtype::Int8] {
+                let packed = PackedWeights::of(dtype, &matrix, n, k);
+                assert_eq!(packed.rows(), matrix, "{n} {k} {dtype}");
             }
         }
     }

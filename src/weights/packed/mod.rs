@@ -19,6 +19,7 @@
 
 mod matrix;
 mod open;
+mod quantize;
 mod record;
 mod stamp;
 mod table;
@@ -26,6 +27,7 @@ mod write;
 
 pub(crate) use open::PackedFile;
 pub use open::PackedSummary;
+pub use quantize::{PackOptions, PackedMatrix, Stored};
 pub(crate) use record::Recorder;
 pub(crate) use write::{Container, Part};
 
@@ -54,7 +56,8 @@ pub enum Precision {
     /// Two bytes a number, 8 bits of precision and f32's range; computed in f32.
     Bf16,
     /// One byte a number, with a scale for each output channel of the encoder's matrices, which are computed with as they
-    /// are ([`Dtype::Int8`](crate::Dtype::Int8)), and for each row of its tables. Heads are small and stay in f32.
+    /// are ([`Dtype::Int8`](crate::Dtype::Int8)), and for each row of its tables. Heads are small and stay in f32, and so do
+    /// matrices that would lose too much ([`PackOptions`]).
     Int8,
 }
 

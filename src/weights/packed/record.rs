@@ -5,26 +5,30 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use safetensors::Dtype;
 
-use super::{Part, Precision, matrix, table};
+use super::quantize::{self, PackOptions, PackedMatrix};
+use super::{Part, matrix, table};
 use crate::error::Result;
-use crate::kernels::gemm::PackedWeights;
+use crate::kernels::gemm::{self, PackedWeights};
 
 /// Keeps a copy of every answer, under the name that was asked for.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    precision: Precision,
+    options: PackOptions,
     /// Files that were read, by name.
     files: Mutex<BTreeMap<String, Vec<u8>>>,
     weights: Mutex<Vec<Part>>,
+    /// Matrices that may become bytes, as they are stored.
+    matrices: Mutex<Vec<PackedMatrix>>,
 }
 
 impl Recorder {
-    /// Writes large weights down in this precision.
-    pub(crate) fn new(precision: Precision) -> Self {
+    /// Writes large weights down as these say.
+    pub(crate) fn new(options: PackOptions) -> Self {
         Self {
-            precision,
+            options,
             files: Mutex::default(),
             weights: Mutex::default(),
+            matrices: Mutex::default(),
         }
     }
 
@@ -33,10 +37,30 @@ impl Recorder {
         lock(&self.files).insert(name.to_owned(), bytes.to_vec());
     }
 
+    /// A matrix of floats that is to compute in this type; gives what it computes with.
+    ///
     /// # Errors
     /// `NonFinite` if a number is too large for the precision.
-    pub(crate) fn matrix(&self, name: &str, matrix: &PackedWeights) -> Result<()> {
-        self.note(name, || matrix::encode(name, matrix, self.precision))
+    pub(crate) fn matrix(
+        &self,
+        name: &str,
+        floats: PackedWeights,
+        dtype: gemm::Dtype,
+    ) -> Result<PackedWeights> {
+        let matrix = match dtype {
+            gemm::Dtype::F32 => floats,
+            gemm::Dtype::Int8 => {
+                let (matrix, report) = quantize::choose(&self.options, name, floats);
+                let mut matrices = lock(&self.matrices);
+                if matrices.iter().all(|known| known.name != name) {
+                    matrices.push(report);
+                }
+                matrix
+            }
+        };
+        let precision = self.options.precision();
+        self.note(name, || matrix::encode(name, &matrix, precision))?;
+        Ok(matrix)
     }
 
     /// A table of (rows, width).
@@ -44,7 +68,8 @@ impl Recorder {
     /// # Errors
     /// As [`matrix`](Self::matrix).
     pub(crate) fn table(&self, name: &str, numbers: &[f32], shape: (usize, usize)) -> Result<()> {
-        self.note(name, || table::encode(name, numbers, shape, self.precision))
+        let precision = self.options.precision();
+        self.note(name, || table::encode(name, numbers, shape, precision))
     }
 
     /// A few numbers, which stay as they are.
@@ -62,6 +87,16 @@ impl Recorder {
     pub(crate) fn take(&self) -> (BTreeMap<String, Vec<u8>>, Vec<Part>) {
         let files = std::mem::take(&mut *lock(&self.files));
         (files, std::mem::take(&mut *lock(&self.weights)))
+    }
+
+    /// What became of matrices that might be bytes, in the order in which they were asked for.
+    ///
+    /// # Errors
+    /// `Option` if some were to be kept that are not there.
+    pub(crate) fn matrices(&self) -> Result<Vec<PackedMatrix>> {
+        let matrices = std::mem::take(&mut *lock(&self.matrices));
+        self.options.check_matched(&matrices)?;
+        Ok(matrices)
     }
 
     /// Each name once, however often it is asked for.

@@ -35,8 +35,8 @@
 //! An answer never depends on what else is in a batch, on the order of texts or on the number of threads: the same text
 //! gives the same bits on the same instruction set.
 //!
-//! [`Model::pack`] makes one file of a folder, whose weights and vocabulary are used where they lie: [`Model::load`] opens
-//! it, or [`Model::from_static`] as a part of the program ([`include_model!`]).
+//! [`Model::pack`] makes one file of a folder, with weights and vocabulary as they are used: [`Model::load`] opens it, or
+//! [`Model::from_static`] as a part of the program ([`include_model!`]), where they lie.
 //!
 //! # Features
 //! - `mmap`: opens weight files by mapping them, for callers who vouch that nobody changes them ([`ModelOptions::map`]).

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bertless::{Packed, Summary};
 
 use super::Common;
@@ -35,10 +35,17 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         max_length: arguments.max_length,
         dtype: DtypeFlag::default(),
     };
-    let model = flags.load(flags.options(common))?;
     if arguments.verify {
+        // Ahead of loading: what is damaged is to be called so.
+        if flags.model.is_dir() {
+            bail!(
+                "{}: --verify is for packed files, this is a folder",
+                flags.model.display()
+            );
+        }
         Packed::verify(&flags.model)?;
     }
+    let model = flags.load(flags.options(common))?;
     match output.json {
         true => output.object(model.summary()),
         false => Ok(output.line(report(model.summary()))?),

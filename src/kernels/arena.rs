@@ -160,7 +160,7 @@ impl DerefMut for Floats {
         }
         match self {
             Self::Own(floats) => floats,
-            Self::Held(_) => &mut [],
+            Self::Held(_) => unreachable!("it has become a copy of its own"),
             #[allow(unsafe_code, reason = "a region is memory without a slice")]
             // SAFETY: as in `deref`; and `&mut self` is the only way to this piece, whose floats no other piece has.
             Self::Shared(Piece { region, start, len }) => unsafe {

@@ -146,7 +146,7 @@ impl Kernel for OneHead<'_> {
         let per_block = len.div_ceil(blocks);
         for block in (0..len).step_by(per_block) {
             let count = per_block.min(len - block);
-            let scores = &mut self.scratch.scores.at_least(count * padded)[..count * padded];
+            let scores = self.scratch.scores.at_least(count * padded);
             let product = Product {
                 operands: FloatOperands {
                     x: Rows {

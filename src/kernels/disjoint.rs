@@ -15,7 +15,7 @@ pub(crate) struct Disjoint<'a> {
     unsafe_code,
     reason = "a raw pointer is neither Send nor Sync by itself"
 )]
-// SAFETY: a `Disjoint` is a `&mut [f32]` whose pieces are handed out by `piece` alone, and its contract says that no
+// SAFETY: a `Disjoint` is a `&mut [f32]` whose pieces are handed out by `piece` and `pieces` alone, and their contract says that no
 // two living pieces overlap; so no float is reached by two threads at once. `f32` itself may be sent between threads.
 unsafe impl Sync for Disjoint<'_> {}
 

@@ -1,7 +1,7 @@
 //! The ground floor: numbers in slices.
 //!
-//! Everything that multiplies, sums or exponentiates in bulk is here, and so is all `unsafe` of the crate (but for the
-//! one call that maps a file). The layers above call these functions; nothing here knows of BERT, of files or of
+//! Everything that multiplies, sums or exponentiates in bulk is here, and so is all `unsafe` of the library (but for
+//! the one call that maps a file). The layers above call these functions; nothing here knows of BERT, of files or of
 //! tensors with names.
 //!
 //! A kernel is written once, over vectors of sixteen floats ([`simd::Simd`]); [`Cpu::run`] picks the copy that was

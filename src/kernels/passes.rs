@@ -34,9 +34,9 @@ impl Passes {
     pub(super) fn begin(passes: &Arc<Self>) -> Pass {
         let mut now = passes.now();
         now.running += 1;
-        let share = passes.threads.saturating_sub(now.running) / now.running;
-        let free = passes.threads.saturating_sub(1 + now.lent);
-        let helpers = share.min(free);
+        let left = passes.threads.saturating_sub(now.running);
+        let free = passes.threads.saturating_sub(now.running + now.lent);
+        let helpers = left.div_ceil(now.running).min(free);
         now.lent += helpers;
         drop(now);
         Pass {
@@ -92,6 +92,31 @@ mod tests {
         assert_eq!(third.helpers(), 0);
         drop((first, second, third));
         assert_eq!(Passes::begin(&passes).helpers(), 3);
+    }
+
+    #[test]
+    fn threads_and_helpers_together_are_never_more_than_there_are() {
+        // From the second round on callers come and go as equals, and all threads have work.
+        for threads in 1..=9 {
+            for callers in 1..=9 {
+                let passes = Arc::new(Passes::new(threads));
+                let mut running: Vec<Pass> = (0..callers).map(|_| Passes::begin(&passes)).collect();
+                for round in 0..3 {
+                    for at in 0..callers {
+                        drop(running.remove(0));
+                        running.push(Passes::begin(&passes));
+                        let helpers: usize = running.iter().map(Pass::helpers).sum();
+                        assert!(helpers <= threads.saturating_sub(callers), "{round} {at}");
+                    }
+                }
+                let helpers: usize = running.iter().map(Pass::helpers).sum();
+                assert_eq!(
+                    helpers,
+                    threads.saturating_sub(callers),
+                    "{threads} {callers}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Team {
     /// another's share.
     ///
     /// # Panics
-    /// If a task does, and for 2^32 tasks or more.
+    /// If a task does, and for 2^32 tasks or more where there are helpers.
     pub(crate) fn run<S>(
         &self,
         tasks: usize,

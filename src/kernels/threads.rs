@@ -23,7 +23,7 @@ struct Pool {
 }
 
 impl Threads {
-    /// `count` threads for a pass, of which the caller's is one; no pool where that is all.
+    /// `count` threads for a pass at most, of which the caller's is one; no pool where that is all.
     pub(crate) fn new(count: usize) -> Result<Self, ThreadPoolBuildError> {
         let helpers = count.saturating_sub(1);
         let pool = match helpers {
@@ -39,7 +39,7 @@ impl Threads {
         Ok(Self { pool })
     }
 
-    /// How many threads a pass has, the caller's included.
+    /// How many threads a pass has at most, the caller's included.
     pub(crate) fn count(&self) -> usize {
         let helpers = |pool: &Pool| pool.threads.current_num_threads();
         1 + self.pool.as_ref().map_or(0, helpers)

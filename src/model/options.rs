@@ -118,7 +118,8 @@ impl ModelOptions {
     /// Opens weight files by mapping them, which the caller has promised to be safe.
     ///
     /// A checkpoint's dense weights are packed when they are loaded, so mapping saves system calls for the table of
-    /// words, not the weights' memory; and pages of the map that were read count as this process's.
+    /// words, not the weights' memory; and pages of the map that were read count as this process's. A packed file that is
+    /// mapped is used where it lies, its weights too.
     #[cfg(feature = "mmap")]
     #[must_use]
     pub fn map(mut self, promise: MapContract) -> Self {

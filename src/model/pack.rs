@@ -1,9 +1,11 @@
 //! A model in one file, ready to be used where it lies.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, Error as IoError, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Model, ModelOptions};
 use crate::error::{Error, Result};
@@ -73,7 +75,7 @@ impl Model {
         let (files, weights) = recorder.take();
         let mut front = Vec::new();
         for (name, bytes) in files {
-            if let Some(bytes) = without_vocabulary(&name, bytes) {
+            if let Some(bytes) = without_vocabulary(&name, bytes)? {
                 front.push(Part::bytes(&name, bytes));
             }
         }
@@ -134,7 +136,8 @@ impl Packed {
 
     /// Writes the file, which must not be there yet.
     ///
-    /// It is written under another name beside it and renamed: so there is never half of it.
+    /// It is written under another name beside it and renamed: so there is never half of it. (A process that is killed in
+    /// between leaves a file whose name starts with a dot.)
     ///
     /// # Errors
     /// `Io`, of kind `AlreadyExists` if it is there.
@@ -153,18 +156,18 @@ impl Packed {
     }
 
     fn write_beside<'a>(&self, path: &'a Path) -> Result<Temporary<'a>> {
-        let temporary = Temporary::beside(path);
-        let write = || -> std::io::Result<()> {
-            let mut out = BufWriter::new(File::create(&temporary.path)?);
+        let write = || -> std::io::Result<Temporary<'a>> {
+            let (temporary, file) = Temporary::beside(path)?;
+            let mut out = BufWriter::new(file);
             self.container.write(&mut out)?;
             out.flush()?;
-            out.get_ref().sync_all()
+            out.get_ref().sync_all()?;
+            Ok(temporary)
         };
         write().map_err(|source| Error::Io {
             path: path.to_owned(),
             source,
-        })?;
-        Ok(temporary)
+        })
     }
 
     /// Checks all of a packed file, weights included, which [`Model::load`] leaves unread.
@@ -178,40 +181,64 @@ impl Packed {
     }
 }
 
-/// A file that is removed unless it gets its name.
+/// A file of this program alone that is removed unless it gets its name.
 struct Temporary<'a> {
     path: PathBuf,
     target: &'a Path,
+    /// Whether it has its name.
+    done: bool,
 }
 
 impl<'a> Temporary<'a> {
-    fn beside(target: &'a Path) -> Self {
-        let mut name = std::ffi::OsString::from(".");
-        name.push(target.file_name().unwrap_or_default());
-        name.push(format!(".{}", std::process::id()));
-        Self {
-            path: target.with_file_name(name),
-            target,
+    /// A new file beside the one that it is to become, and open.
+    fn beside(target: &'a Path) -> std::io::Result<(Self, File)> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let mut name = OsString::from(".");
+            name.push(target.file_name().unwrap_or_default());
+            name.push(format!(".{}.{count}", std::process::id()));
+            let path = target.with_file_name(name);
+            // Never one that is there: another process of this number, in another container, may be writing it.
+            match File::options().write(true).create_new(true).open(&path) {
+                Ok(file) => {
+                    let done = false;
+                    return Ok((Self { path, target, done }, file));
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 
+    /// Gives it its name, which nobody may have.
     fn rename_to_new(self) -> Result<()> {
-        refuse_existing(self.target)?;
-        self.rename()
+        // A second name is refused where there is one already, and in one step; then the first is removed.
+        match std::fs::hard_link(&self.path, self.target) {
+            Ok(()) => Ok(()),
+            // Some file systems know no second names.
+            Err(_) => {
+                refuse_existing(self.target)?;
+                self.rename()
+            }
+        }
     }
 
-    fn rename(self) -> Result<()> {
+    fn rename(mut self) -> Result<()> {
         std::fs::rename(&self.path, self.target).map_err(|source| Error::Io {
             path: self.target.to_owned(),
             source,
-        })
+        })?;
+        self.done = true;
+        Ok(())
     }
 }
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        // After a renaming there is nothing of this name.
-        let _ = std::fs::remove_file(&self.path);
+        if !self.done {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::settings::{TOKENIZER, VOCAB};
 use super::table::Slots;
 use super::vocab::{ABSENT, LONGEST, Vocab, wrong};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::weights::{Bytes, Files, Numbers, Part, VOCABULARY};
 
 const TEXT: &str = "text";
@@ -73,20 +73,26 @@ impl Vocab {
 }
 
 /// What a packed file holds of a model's file: all of it, or what is left without the vocabulary; `None` for nothing.
-pub(crate) fn without_vocabulary(name: &str, bytes: Vec<u8>) -> Option<Vec<u8>> {
+///
+/// # Errors
+/// `Json` for a tokenizer.json that is read only as far as its unknown parts are not looked at.
+pub(crate) fn without_vocabulary(name: &str, bytes: Vec<u8>) -> Result<Option<Vec<u8>>> {
+    let json = |source| Error::Json {
+        file: name.to_owned(),
+        source,
+    };
     match name.rsplit('/').next() {
-        Some(VOCAB) => None,
+        Some(VOCAB) => Ok(None),
         Some(TOKENIZER) => {
-            // It was read a moment ago, so it is what it should be.
-            let mut json: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
-            if let Some(model) = json
+            let mut tokenizer: serde_json::Value = serde_json::from_slice(&bytes).map_err(json)?;
+            if let Some(model) = tokenizer
                 .get_mut("model")
                 .and_then(|model| model.as_object_mut())
             {
                 model.remove("vocab");
             }
-            serde_json::to_vec(&json).ok()
+            serde_json::to_vec(&tokenizer).map(Some).map_err(json)
         }
-        _ => Some(bytes),
+        _ => Ok(Some(bytes)),
     }
 }

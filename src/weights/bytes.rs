@@ -45,6 +45,12 @@ pub(crate) enum Numbers<T: 'static> {
 }
 
 impl<T: Pod> Numbers<T> {
+    /// Of bytes that are none's numbers, only held as such, where they lie; `None` if they do not start or end as numbers do.
+    pub(super) fn raw(bytes: Bytes) -> Option<Self> {
+        bytemuck::try_cast_slice::<u8, T>(&bytes).ok()?;
+        Some(Self::InPlace(bytes, PhantomData))
+    }
+
     /// Of little-endian bytes, where they lie if this machine can read them there; `None` if they are no whole number
     /// of numbers. What `T` is made of has one byte or four.
     pub(crate) fn stored(bytes: Bytes) -> Option<Self> {

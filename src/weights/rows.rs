@@ -50,9 +50,18 @@ impl Rows {
     }
 
     /// A tensor of rows of `width` whole numbers, and a scale for each row.
-    pub(super) fn scaled(tensor: Tensor, scales: Numbers<f32>, width: usize) -> Self {
+    pub(super) fn scaled(
+        tensor: Tensor,
+        scales: Numbers<f32>,
+        width: usize,
+        residence: Residence,
+    ) -> Result<Self> {
         let data = Data::Scaled(tensor, scales);
-        Self { width, data }
+        let rows = Self { width, data };
+        match residence {
+            Residence::Loaded => Ok(Self::held(rows.whole()?.into_owned().into(), width)),
+            Residence::InPlace => Ok(rows),
+        }
     }
 
     /// The whole table, (rows, width).
@@ -76,7 +85,8 @@ impl Rows {
     /// Copies a row, which must be there.
     ///
     /// # Errors
-    /// Of a table that was left in place `NonFinite`, which is not looked for ahead of use, and `Io`.
+    /// Of a table that was left in place `Io`, and, if it is a checkpoint's, `NonFinite`, which is not looked for ahead of
+    /// use.
     pub(crate) fn copy(&self, index: usize, row: &mut [f32]) -> Result<()> {
         let start = index * self.width;
         match &self.data {

@@ -51,15 +51,18 @@ impl Tensor {
     /// Its numbers where they lie, if they are floats as they are computed with, and in memory.
     pub(super) fn in_place(&self) -> Option<Numbers<f32>> {
         match self.dtype {
-            Dtype::F32 => self.bytes_in_place(),
+            Dtype::F32 => {
+                let range = self.start..self.start + self.bytes();
+                Numbers::stored(Bytes::of(&self.source, range)?)
+            }
             _ => None,
         }
     }
 
-    /// Its bytes where they lie, four of them as each number, if they are in memory.
+    /// Its bytes where they lie, four of them as each number, if they are in memory at such an address.
     pub(super) fn bytes_in_place<T: Pod>(&self) -> Option<Numbers<T>> {
         let range = self.start..self.start + self.bytes();
-        Numbers::stored(Bytes::of(&self.source, range)?)
+        Numbers::raw(Bytes::of(&self.source, range)?)
     }
 
     /// Its bytes from `first` on, as many as fit.

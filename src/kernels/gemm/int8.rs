@@ -171,7 +171,9 @@ fn channel_of<S: Simd>(s: S, row: &[f32], channel: usize, panel: &mut [[u8; STEP
             step[4 * channel..4 * channel + 4].copy_from_slice(four);
         }
     }
-    (greatest / MOST, s.sum(sum) as i32)
+    // A weight that is no number makes the scale none: all that comes of the channel is NaN.
+    let poison = s.sum(s.sub(sum, sum));
+    (greatest / MOST + poison, s.sum(sum) as i32)
 }
 
 /// Rows of bytes, and panels of bytes.

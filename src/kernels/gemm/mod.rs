@@ -72,6 +72,9 @@ pub(crate) fn gemm(
     out: &mut [f32],
 ) {
     let (n, k) = (weights.n(), weights.k());
+    if out.is_empty() {
+        return;
+    }
     let rows = out.len() / n;
     assert_eq!(out.len(), rows * n, "output rows of {n}");
     assert_eq!(x.len(), rows * k, "{rows} rows of {k}");

@@ -45,7 +45,9 @@ impl PackedWeights {
 
     fn zeros(arena: &Arena, dtype: Dtype, n: usize, k: usize) -> Self {
         let panels = match dtype {
-            Dtype::Int8 if k <= MAX_K => Panels::Int8(Box::new(Int8Panels::zeros(arena, n, k))),
+            Dtype::Int8 if (1..=MAX_K).contains(&k) => {
+                Panels::Int8(Box::new(Int8Panels::zeros(arena, n, k)))
+            }
             _ => Panels::F32(arena.zeros(n.div_ceil(PANEL) * PANEL * k)),
         };
         Self { n, k, panels }

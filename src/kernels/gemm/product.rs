@@ -82,12 +82,12 @@ impl<X: Operands> Product<'_, X> {
             true => 1,
             false => S::TILE_PANELS,
         };
+        let highest = X::tile_rows::<S>();
+        let turns = rows.len().div_ceil(highest);
         let mut panel = panels.start;
         while panel < panels.end {
             let wide = widest.min(panels.end - panel);
             let width = (wide * PANEL).min(self.width - panel * PANEL);
-            let highest = X::tile_rows::<S>();
-            let turns = rows.len().div_ceil(highest);
             for (turn, rows) in tiles(rows.clone(), highest).enumerate() {
                 let height = rows.len();
                 let place = Place {

@@ -127,13 +127,12 @@ impl Operands for FloatOperands<'_> {
         place: Place,
         bias: [S::Floats; P],
     ) -> [[S::Floats; P]; R] {
-        let product = self;
-        let k = product.k;
-        let mut rows = [&product.x.data[..0]; R];
+        let k = self.k;
+        let mut rows = [&self.x.data[..0]; R];
         for (index, row) in rows.iter_mut().enumerate() {
-            *row = &product.x.data[(place.row + index) * product.x.stride..][..k];
+            *row = &self.x.data[(place.row + index) * self.x.stride..][..k];
         }
-        let all = product.panels.as_chunks::<PANEL>().0;
+        let all = self.panels.as_chunks::<PANEL>().0;
         let mut panels = [&all[..0]; P];
         for (index, panel) in panels.iter_mut().enumerate() {
             *panel = &all[(place.panel + index) * k..][..k];
@@ -143,7 +142,7 @@ impl Operands for FloatOperands<'_> {
         // lie the next layer's; if nothing does, asking does no harm. Panels that are near already are not asked for: a
         // line that is there is, again and again, which costs less than a branch.
         let (turn, turns) = place.turn;
-        let (next, stride) = match product.streamed {
+        let (next, stride) = match self.streamed {
             true => (panels[P - 1].as_ptr_range().end, PANEL.div_ceil(turns)),
             false => (panels[0].as_ptr(), 0),
         };

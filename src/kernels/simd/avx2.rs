@@ -153,7 +153,8 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
                 _mm256_slli_epi32::<23>(_mm256_castps_si256(k[half])),
             )));
         }
-        out
+        // Bits are added whatever they mean: this is what keeps a NaN of any payload one.
+        self.mul_add(k, self.splat(0.0), out)
     }
 
     #[inline(always)]

@@ -89,7 +89,7 @@ pub(crate) trait Simd: Copy {
         let shifted = self.add(x, shift);
         (shifted, self.sub(x, self.sub(shifted, shift)))
     }
-    /// `x * 2^k` for a whole number k of `whole_and_rest`, as long as x and the result are normal numbers.
+    /// `x * 2^k` for a whole number k of `whole_and_rest`, as long as x and the result are normal numbers; NaN where k is.
     fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats;
     /// The sum of all lanes: lane i and lane i + 8, then i + 4, i + 2, i + 1.
     fn sum(self, x: Self::Floats) -> f32;

@@ -176,10 +176,12 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
 
     #[inline(always)]
     fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats {
-        each!(i => vreinterpretq_f32_s32(vaddq_s32(
+        let out = each!(i => vreinterpretq_f32_s32(vaddq_s32(
             vreinterpretq_s32_f32(x[i]),
             vshlq_n_s32::<23>(vreinterpretq_s32_f32(k[i])),
-        )))
+        )));
+        // Bits are added whatever they mean: this is what keeps a NaN of any payload one.
+        self.mul_add(k, self.splat(0.0), out)
     }
 
     #[inline(always)]

@@ -103,9 +103,11 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats {
-        map(x, k, |x, k| {
+        let out = map(x, k, |x, k| {
             f32::from_bits(x.to_bits().wrapping_add(k.to_bits() << 23))
-        })
+        });
+        // Bits are added whatever they mean: this is what keeps a NaN of any payload one.
+        self.mul_add(k, self.splat(0.0), out)
     }
 
     #[inline(always)]

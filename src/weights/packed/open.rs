@@ -68,7 +68,10 @@ impl PackedFile {
         let header: Metadata = serde_json::from_slice(&bytes[8..stamp.data])
             .map_err(|error| invalid(error.to_string()))?;
         let (expected, data) = (header.data_len(), source.len() - stamp.data);
-        if expected != data {
+        if expected > data {
+            return Err(damaged(&source.name, "end, which is missing"));
+        }
+        if expected < data {
             let reason = format!("its tensors take {expected} bytes, it has {data}");
             return Err(invalid(reason));
         }
@@ -202,9 +205,16 @@ impl PackedFile {
     pub(crate) fn floats_to_read(&self, prefix: &str) -> usize {
         let tensors = self.header.tensors();
         let matrices = tensors.iter().filter_map(|(name, info)| {
-            let in_place = self.source.bytes().is_some() && info.dtype == Dtype::F32;
+            let as_stored = matches!(info.dtype, Dtype::F32 | Dtype::I8);
+            let in_place = self.source.bytes().is_some() && as_stored;
             let wanted = name.starts_with(prefix) && info.shape.len() > 2 && !in_place;
-            wanted.then(|| info.shape.iter().product::<usize>())
+            // Bytes stay bytes, all else becomes floats.
+            let to_a_float = if info.dtype == Dtype::I8 {
+                size_of::<f32>()
+            } else {
+                1
+            };
+            wanted.then(|| info.shape.iter().product::<usize>().div_ceil(to_a_float))
         });
         matrices.fold(0, usize::saturating_add)
     }

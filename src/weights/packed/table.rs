@@ -3,7 +3,7 @@
 use safetensors::Dtype;
 
 use super::{PackedFile, Part, Precision};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::weights::rows::{Residence, Rows};
 
 /// A table of fewer rows stays in f32: there is nothing to win.
@@ -58,7 +58,12 @@ pub(super) fn open(
             Some(scales) => scales,
             None => scales.to_vec()?.into(),
         };
-        return Ok(Rows::scaled(tensor, scales, width));
+        if let Some(at) = scales.iter().position(|scale| !scale.is_finite()) {
+            return Err(Error::NonFinite {
+                what: format!("the scale of row {at} of {name}"),
+            });
+        }
+        return Rows::scaled(tensor, scales, width, residence);
     }
     tensor.check_type()?;
     match tensor.in_place() {

@@ -68,6 +68,7 @@ impl SelfAttention {
             heads: self.heads,
             head_dim: hidden / self.heads,
             bias,
+            dtype: self.projections.dtype(),
         };
         let context = buffers.context.at_least(x.len());
         attention(compute, &input, context);

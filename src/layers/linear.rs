@@ -1,7 +1,7 @@
 //! Dense layers.
 
 use crate::error::Result;
-use crate::kernels::gemm::{Epilogue, PackedWeights, gemm};
+use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, gemm};
 use crate::kernels::{Activation, Compute};
 use crate::weights::Weights;
 
@@ -75,6 +75,11 @@ impl Linear {
     /// Width of what goes in.
     pub(crate) fn inputs(&self) -> usize {
         self.weights.k()
+    }
+
+    /// What its products are computed in.
+    pub(crate) fn dtype(&self) -> Dtype {
+        self.weights.dtype()
     }
 
     /// `out = x W^T + b`; `x` is (rows, inputs), `out` (rows, outputs).

@@ -39,6 +39,10 @@ fn oracle(input: &Attention<'_>, sequence: usize, head: usize, query: usize) -> 
         .collect()
 }
 
+/// What the products are computed in, and how far outputs may be from the formula, of the greatest value: words of a
+/// head of six have 14 bits, which scores up to 10 turn into 5e-4, and values of a sequence of 50 have 11, 2e-4.
+const FORMS: [(Dtype, f64); 2] = [(Dtype::F32, 4e-6), (Dtype::Int8, 1e-3)];
+
 #[test]
 fn agrees_with_the_formula_on_ragged_rows() {
     for (heads, head_dim) in [(3, 6), (2, 16), (2, 26), (1, 33)] {
@@ -47,7 +51,10 @@ fn agrees_with_the_formula_on_ragged_rows() {
         let qkv = numbers(rows * 3 * width, 1);
         let reach = 60;
         let bias = numbers(heads * (2 * reach - 1), 2);
-        for with_bias in [false, true] {
+        for (with_bias, (dtype, bound)) in [false, true]
+            .into_iter()
+            .flat_map(|with| FORMS.map(|form| (with, form)))
+        {
             let part = |index| Projection {
                 data: &qkv,
                 stride: 3 * width,
@@ -61,6 +68,7 @@ fn agrees_with_the_formula_on_ragged_rows() {
                 heads,
                 head_dim,
                 bias: with_bias.then_some(RelativeBias { data: &bias, reach }),
+                dtype,
             };
             for cpu in Cpu::supported() {
                 let mut first_out: Option<Vec<f32>> = None;
@@ -77,7 +85,7 @@ fn agrees_with_the_formula_on_ragged_rows() {
                                 for (a, b) in got.iter().zip(expected) {
                                     // Values reach 2.
                                     assert!(
-                                        (f64::from(*a) - b).abs() < 2.0 * 4e-6,
+                                        (f64::from(*a) - b).abs() < 2.0 * bound,
                                         "{cpu:?}: {a} {b}"
                                     );
                                 }
@@ -96,7 +104,7 @@ fn agrees_with_the_formula_on_ragged_rows() {
 }
 
 /// Queries and keys up to `reach`, values up to one; the error of every seventh query.
-fn sweep(len: usize, head_dim: usize, reach: f32) -> (f64, f64) {
+fn sweep(dtype: Dtype, len: usize, head_dim: usize, reach: f32) -> (f64, f64) {
     let mut qkv = numbers(len * 3 * head_dim, 5);
     for row in qkv.chunks_exact_mut(3 * head_dim) {
         let (queries_and_keys, values) = row.split_at_mut(2 * head_dim);
@@ -116,6 +124,7 @@ fn sweep(len: usize, head_dim: usize, reach: f32) -> (f64, f64) {
         heads: 1,
         head_dim,
         bias: None,
+        dtype,
     };
     let queries: Vec<usize> = (0..len).step_by(7).collect();
     let score = |query: usize, key: usize| {
@@ -153,8 +162,14 @@ fn sweep(len: usize, head_dim: usize, reach: f32) -> (f64, f64) {
 #[test]
 fn is_as_exact_as_documented() {
     for (len, head_dim) in [(8, 32), (128, 32), (300, 33), (512, 32), (512, 64)] {
-        for (reach, scores, bound) in [(2.0, 13.0, 1.5e-6), (4.0, 50.0, 4e-6)] {
-            let (largest, error) = sweep(len, head_dim, reach);
+        // Words: values have 10 bits where 512 of them are summed up, and scores err by 1e-3 of the greatest.
+        for (dtype, reach, scores, bound) in [
+            (Dtype::F32, 2.0, 13.0, 1.5e-6),
+            (Dtype::F32, 4.0, 50.0, 4e-6),
+            (Dtype::Int8, 2.0, 13.0, 1e-3),
+            (Dtype::Int8, 4.0, 50.0, 1e-3),
+        ] {
+            let (largest, error) = sweep(dtype, len, head_dim, reach);
             assert!(largest < scores, "{len} x {head_dim}: a score of {largest}");
             assert!(
                 error < bound,
@@ -169,7 +184,7 @@ fn a_sequence_does_not_see_its_neighbours() {
     let (heads, head_dim) = (2, 16);
     let width = heads * head_dim;
     let qkv = numbers(40 * 3 * width, 3);
-    let run = |data: &[f32], starts: &[usize]| {
+    let run = |dtype, data: &[f32], starts: &[usize]| {
         let part = |index| Projection {
             data,
             stride: 3 * width,
@@ -184,11 +199,88 @@ fn a_sequence_does_not_see_its_neighbours() {
             heads,
             head_dim,
             bias: None,
+            dtype,
         };
         attention(&Compute::serial(), &input, &mut out);
         out
     };
-    let together = run(&qkv, &[0, 11, 40]);
-    let alone = run(&qkv[11 * 3 * width..], &[0, 29]);
-    assert_eq!(together[11 * width..], alone);
+    for (dtype, _) in FORMS {
+        let together = run(dtype, &qkv, &[0, 11, 40]);
+        let alone = run(dtype, &qkv[11 * 3 * width..], &[0, 29]);
+        assert_eq!(together[11 * width..], alone, "{dtype}");
+    }
+}
+
+#[test]
+fn what_is_no_number_stays_in_its_sequence() {
+    let (heads, head_dim) = (2, 16);
+    let width = heads * head_dim;
+    for (dtype, _) in FORMS {
+        for at in [0, width, 2 * width] {
+            for poison in [f32::NAN, f32::INFINITY] {
+                let mut qkv = numbers(20 * 3 * width, 4);
+                qkv[5 * 3 * width + at] = poison;
+                let part = |index| Projection {
+                    data: &qkv,
+                    stride: 3 * width,
+                    offset: index * width,
+                };
+                let input = Attention {
+                    query: part(0),
+                    key: part(1),
+                    value: part(2),
+                    starts: &[0, 9, 20],
+                    heads,
+                    head_dim,
+                    bias: None,
+                    dtype,
+                };
+                for cpu in Cpu::supported() {
+                    let compute = Compute::new(cpu, &Threads::new(1).unwrap());
+                    let mut out = vec![0.0; 20 * width];
+                    attention(&compute, &input, &mut out);
+                    let (first, second) = out.split_at(9 * width);
+                    assert!(first.iter().any(|x| !x.is_finite()), "{cpu:?} {dtype} {at}");
+                    assert!(second.iter().all(|x| x.is_finite()), "{cpu:?} {dtype} {at}");
+                }
+            }
+        }
+    }
+}
+
+/// Numbers that are words already: what comes out of each level is the same, but for what exponentials are rounded to.
+#[test]
+fn words_are_multiplied_exactly_at_their_extremes() {
+    // Every product and every sum is the largest there can be, of one sign and of the other.
+    for (len, head_dim) in [(512, 32), (512, 64), (33, 26), (2, 1)] {
+        for sign in [1.0f32, -1.0] {
+            let mut qkv = vec![1.0; len * 3 * head_dim];
+            for row in qkv.chunks_exact_mut(3 * head_dim) {
+                row[2 * head_dim..].fill(sign);
+            }
+            let part = |index| Projection {
+                data: &qkv,
+                stride: 3 * head_dim,
+                offset: index * head_dim,
+            };
+            let input = Attention {
+                query: part(0),
+                key: part(1),
+                value: part(2),
+                starts: &[0, len],
+                heads: 1,
+                head_dim,
+                bias: None,
+                dtype: Dtype::Int8,
+            };
+            for cpu in Cpu::supported() {
+                let compute = Compute::new(cpu, &Threads::new(1).unwrap());
+                let mut out = vec![0.0; len * head_dim];
+                attention(&compute, &input, &mut out);
+                // All keys are alike, so the answer is their value; 1e-6 are the scales' rounding.
+                let worst = out.iter().fold(0.0, |a: f32, x| a.max((x - sign).abs()));
+                assert!(worst < 1e-6, "{cpu:?} {len} x {head_dim}: {worst:e}");
+            }
+        }
+    }
 }

@@ -88,7 +88,7 @@ fn sum_of(name: &str) -> String {
 /// A matrix of (n, k).
 ///
 /// # Errors
-/// `WeightMissing`, `WeightShape`, `WeightType`, `NonFinite`, and `Io` where it is read from disk.
+/// `WeightMissing`, `WeightShape`, `WeightType`, `WeightUnexpected`, and `Io` where it is read from disk.
 pub(super) fn open(
     file: &PackedFile,
     packer: &Packer,
@@ -118,7 +118,7 @@ pub(super) fn open(
             let memory = packer.panels(panels, PANEL * k, |first, out| {
                 let mut pairs = vec![0.0; line];
                 for (panel, out) in (first..).zip(out.chunks_exact_mut(PANEL * k)) {
-                    tensor.read(panel * line, &mut pairs)?;
+                    tensor.read_unchecked(panel * line, &mut pairs)?;
                     part(&pairs, out);
                 }
                 Ok(())
@@ -136,7 +136,7 @@ pub(super) fn open(
 /// Panels that are stored in the order in which they are used.
 fn read(packer: &Packer, tensor: &Tensor, n: usize, k: usize) -> Result<PackedWeights> {
     let memory = packer.panels(n.div_ceil(PANEL), PANEL * k, |first, out| {
-        tensor.read(first * PANEL * k, out)
+        tensor.read_unchecked(first * PANEL * k, out)
     })?;
     fitting(&tensor.name, PackedWeights::of_floats(n, k, memory))
 }

@@ -36,9 +36,9 @@ pub(crate) struct Arguments {
     /// Of int8, leave matrices in f32 whose names contain this, where * is any text; may be given several times
     #[arg(long, value_name = "PATTERN")]
     keep_f32: Vec<String>,
-    /// Of int8, leave matrices in f32 whose error would be above this
-    #[arg(long, value_name = "ERROR", default_value_t = PackOptions::MAX_ERROR)]
-    max_error: f64,
+    /// Of int8, leave matrices in f32 whose error would be above this [default: 0.03]
+    #[arg(long, value_name = "ERROR")]
+    max_error: Option<f64>,
     /// Write over a file that is there already
     #[arg(long)]
     force: bool,
@@ -65,7 +65,10 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
         );
         return Err(Error::Io { path: file, source }.into());
     }
-    let options = PackOptions::new(arguments.dtype).max_error(arguments.max_error);
+    let mut options = PackOptions::new(arguments.dtype);
+    if let Some(error) = arguments.max_error {
+        options = options.max_error(error);
+    }
     let patterns = arguments.keep_f32.into_iter();
     let options = patterns.fold(options, PackOptions::keep_f32);
     let packed = Model::pack_with(&arguments.model, options)?;

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::tokenizer::without_vocabulary;
 use crate::weights::{
     Access, Container, Files, PackOptions, PackedMatrix, PackedSummary, Part, Precision, Recorder,
-    packed_file,
+    check_name, packed_file,
 };
 
 /// A model made ready to be deployed, ahead of its being written: see [`Model::pack`].
@@ -63,7 +63,7 @@ impl Model {
     /// The same, as the options say: of int8, which matrices stay in f32.
     ///
     /// # Errors
-    /// As [`pack`](Self::pack), and `Option` for a pattern that matches nothing or a bound that is no number.
+    /// As [`pack`](Self::pack), and `Option` for a pattern that matches nothing, or a bound that is no number or not for int8.
     pub fn pack_with(dir: impl AsRef<Path>, options: PackOptions) -> Result<Packed> {
         options.check()?;
         let precision = options.precision();
@@ -73,6 +73,8 @@ impl Model {
         let model = Self::open(&files, options)?;
         let matrices = recorder.matrices()?;
         let (files, weights) = recorder.take();
+        let names = files.keys().chain(weights.iter().map(|part| &part.name));
+        names.map(String::as_str).try_for_each(check_name)?;
         let mut front = Vec::new();
         for (name, bytes) in files {
             if let Some(bytes) = without_vocabulary(&name, bytes)? {

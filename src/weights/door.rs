@@ -131,7 +131,7 @@ impl Store {
     pub(crate) fn dtype(&self) -> String {
         match &self.place {
             Place::Checkpoint(checkpoint) => checkpoint.dtype(),
-            Place::Packed(file) => file.dtype(),
+            Place::Packed(file) => file.precision().name().to_owned(),
         }
     }
 

@@ -25,7 +25,7 @@ pub use files::Files;
 pub(crate) use files::{inside, packed_file};
 #[cfg(feature = "mmap")]
 pub use map::MapContract;
-pub(crate) use packed::{Container, Part, Recorder, VOCABULARY};
+pub(crate) use packed::{Container, Part, Recorder, VOCABULARY, check_name};
 pub use packed::{PackOptions, PackedMatrix, PackedSummary, Precision, Stored};
 pub(crate) use rows::{Residence, Rows};
 

@@ -124,6 +124,14 @@ fn matrices_are_kept_by_name_and_for_their_error() {
     ];
     let ran = bertless(&floats);
     assert!(ran.err.contains("in f32 none is quantised"), "{ran:?}");
+    let halves = ["pack", text(&dir), "-o", text(&file), "--force"];
+    let ran = bertless(&[&halves[..], &["--dtype", "f16", "--max-error", "0.03"]].concat());
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.err
+            .contains("option max_error: in f16 no matrix is quantised"),
+        "{ran:?}"
+    );
 }
 
 #[test]

@@ -17,7 +17,8 @@ const EXAMPLES: usize = 4;
 pub struct PackOptions {
     precision: Precision,
     keep_f32: Vec<String>,
-    max_error: f64,
+    /// If another is chosen than [`MAX_ERROR`](Self::MAX_ERROR).
+    max_error: Option<f64>,
 }
 
 impl PackOptions {
@@ -31,7 +32,7 @@ impl PackOptions {
         Self {
             precision,
             keep_f32: Vec::new(),
-            max_error: Self::MAX_ERROR,
+            max_error: None,
         }
     }
 
@@ -46,7 +47,7 @@ impl PackOptions {
     /// Leaves matrices in f32 whose [`error`](PackedMatrix::error) would be above this.
     #[must_use]
     pub fn max_error(mut self, error: f64) -> Self {
-        self.max_error = error;
+        self.max_error = Some(error);
         self
     }
 
@@ -56,13 +57,21 @@ impl PackOptions {
     }
 
     /// # Errors
-    /// `Option` for an error that is no number from 0 on, and for an empty pattern, which would match everything.
+    /// `Option` for an error that is no number from 0 on, or that is asked of another precision than int8, and for an
+    /// empty pattern, which would match everything.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.max_error.is_nan() || self.max_error < 0.0 {
-            return Err(Error::Option {
-                name: "max_error",
-                reason: format!("{} is no number from 0 on", self.max_error),
-            });
+        if let Some(error) = self.max_error {
+            let reason = match self.precision {
+                _ if error.is_nan() || error < 0.0 => format!("{error} is no number from 0 on"),
+                Precision::Int8 => String::new(),
+                other => format!("in {other} no matrix is quantised"),
+            };
+            if !reason.is_empty() {
+                return Err(Error::Option {
+                    name: "max_error",
+                    reason,
+                });
+            }
         }
         match self.keep_f32.iter().any(String::is_empty) {
             true => Err(Error::Option {
@@ -131,10 +140,11 @@ pub(super) fn choose(
     let bytes = PackedWeights::of(Dtype::Int8, &weights, floats.n(), floats.k());
     let error = relative_error(&bytes.rows(), &weights);
     let asked = |pattern: &String| matches(pattern, name);
+    let bound = options.max_error.unwrap_or(PackOptions::MAX_ERROR);
     let stored = match bytes.panels() {
         _ if options.keep_f32.iter().any(asked) => Stored::F32AsAsked,
         Panels::F32(_) => Stored::F32ForWidth,
-        Panels::Int8(_) if error > options.max_error => Stored::F32ForError,
+        Panels::Int8(_) if error > bound => Stored::F32ForError,
         Panels::Int8(_) => Stored::Int8,
     };
     let matrix = match stored {

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::pass::about;
 use super::{Model, ModelOptions};
 use crate::error::{Error, Result};
+use crate::kernels::gemm::Dtype;
 use crate::tokenizer::without_vocabulary;
 use crate::weights::{
     Access, Container, Files, PackOptions, PackedMatrix, PackedSummary, Part, Precision, Recorder,
-    check_name, packed_file,
+    Samples, check_name, packed_file,
 };
 
 /// A model made ready to be deployed, ahead of its being written: see [`Model::pack`].
@@ -67,7 +69,11 @@ impl Model {
     pub fn pack_with(dir: impl AsRef<Path>, options: PackOptions) -> Result<Packed> {
         options.check()?;
         let precision = options.precision();
-        let recorder = Arc::new(Recorder::new(options));
+        let samples = match options.texts() {
+            [] => None,
+            texts => Some(sample(dir.as_ref(), texts)?),
+        };
+        let recorder = Arc::new(Recorder::new(options, samples));
         let files = Files::folder(dir.as_ref()).recorded(&recorder);
         let options = ModelOptions::new().dtype(precision.computed_in());
         let model = Self::open(&files, options)?;
@@ -91,6 +97,22 @@ impl Model {
             matrices,
         })
     }
+}
+
+/// What goes into the encoder's matrices, in f32, when these texts are computed.
+fn sample(dir: &Path, texts: &[String]) -> Result<Arc<Samples>> {
+    let samples = Arc::new(Samples::default());
+    let files = Files::folder(dir).sampled(&samples);
+    let model = Model::open(&files, ModelOptions::new().dtype(Dtype::F32))?;
+    for (index, text) in texts.iter().enumerate() {
+        let encoding = model.read(text.as_str().into());
+        let encoding = encoding.map_err(|error| about(error, index))?;
+        model.forward([&encoding], |_, _, _| Ok(()))?;
+        if samples.are_full() {
+            break;
+        }
+    }
+    Ok(samples)
 }
 
 impl Packed {

@@ -17,10 +17,12 @@
 //! A file is written by [`Recorder`], which has watched a model being loaded and kept each answer that it got; so what
 //! is opened later is what was asked for then.
 
+mod calibrate;
 mod matrix;
 mod open;
 mod quantize;
 mod record;
+mod samples;
 mod stamp;
 mod table;
 mod write;
@@ -29,6 +31,7 @@ pub(crate) use open::PackedFile;
 pub use open::PackedSummary;
 pub use quantize::{PackOptions, PackedMatrix, Stored};
 pub(crate) use record::Recorder;
+pub(crate) use samples::{Inputs, Samples};
 pub(crate) use write::{Container, Part};
 
 use safetensors::Dtype;

@@ -1,13 +1,19 @@
 //! `bertless pack`: a model in one file.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use bertless::{Error, Model, PackOptions, Packed, PackedKind, PackedMatrix, Precision, Stored};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::output::{Output, printable};
+
+/// How often the progress is drawn.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Make one file of a model, ready to be used where it lies: weights, vocabulary and settings
 ///
@@ -16,10 +22,13 @@ use super::output::{Output, printable};
 /// --force is given.
 ///
 /// In int8 there is a line for each matrix of the encoder: how far its weights move (root mean square of the
-/// differences, as a share of that of the weights), and what it is stored as. One that moves too far stays in f32.
+/// differences, as a share of that of the weights), and what it is stored as. One that moves too far stays in f32. With
+/// --calibrate the line also says how far its outputs move, for every eighth token of the texts, which it is not calibrated
+/// by; then it is that which may be too far.
 ///
 /// With --json an object {"file", "dtype", "version", "digest", "bytes", "kinds": [{"kind", "tensors", "bytes"}],
-/// "matrices": [{"name", "error", "stored": "int8", "f32_as_asked", "f32_for_error" or "f32_for_width"}]}.
+/// "matrices": [{"name", "error", "output_error", "stored": "int8", "f32_as_asked", "f32_for_error" or
+/// "f32_for_width"}]}.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The folder of a Hugging Face or sentence-transformers model
@@ -78,15 +87,53 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
     }
     let patterns = arguments.keep_f32.into_iter();
     let options = patterns.fold(options, PackOptions::keep_f32);
+    let progress = Progress::new();
+    progress.at(match arguments.calibrate {
+        Some(_) => "calibrating and packing",
+        None => "packing",
+    });
     let packed = Model::pack_with(&arguments.model, options)?;
+    progress.at("writing");
     match arguments.force {
         true => packed.replace(&file)?,
         false => packed.save(&file)?,
     }
+    drop(progress);
     let report = Report::of(&packed, file, arguments.dtype);
     match output.json {
         true => output.object(&report),
         false => Ok(output.line(report.table())?),
+    }
+}
+
+/// What is being done and since when, on standard error, if that is a terminal.
+struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::no_length();
+            bar.enable_steady_tick(TICK);
+            match ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            }
+        });
+        Self(bar)
+    }
+
+    fn at(&self, step: &'static str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(step);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
     }
 }
 

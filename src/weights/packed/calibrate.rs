@@ -205,3 +205,105 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     let rest = a_rest.iter().zip(b_rest).map(|(a, b)| a * b);
     sums.iter().sum::<f64>() + rest.sum::<f64>()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::gemm::Dtype;
+
+    /// Numbers around 0, the same each time.
+    fn random(count: usize, seed: u32) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
+        };
+        (0..count).map(|_| next() + next() + next()).collect()
+    }
+
+    /// Rows whose channels hang together: each is near the one ahead of it.
+    fn rows(count: usize, k: usize) -> Vec<f32> {
+        let mut rows = random(count * k, 7);
+        for row in rows.chunks_exact_mut(k) {
+            for channel in 1..k {
+                row[channel] = 0.9 * row[channel - 1] + 0.3 * row[channel];
+            }
+        }
+        rows
+    }
+
+    fn error_of(matrix: &PackedWeights, rows: &[f32], weights: &[f32], n: usize) -> f64 {
+        let exact = PackedWeights::new(weights, n, weights.len() / n);
+        let rounded = PackedWeights::new(&matrix.rows(), n, weights.len() / n);
+        let compute = Compute::serial();
+        relative_error(
+            &product(&compute, rows, &rounded),
+            &product(&compute, rows, &exact),
+        )
+    }
+
+    #[test]
+    fn rounding_for_outputs_is_nearer_than_rounding_weights() {
+        let (n, k) = (20, 37);
+        let (rows, weights) = (rows(400, k), random(n * k, 3));
+        let gram = gram(&Compute::serial(), &rows, k);
+        let matrix = Lattice::new(&gram, k)
+            .and_then(|lattice| lattice.round(&weights, (n, k)))
+            .unwrap();
+        let plain = PackedWeights::of(Dtype::Int8, &weights, n, k);
+        let (found, nearest) = (
+            error_of(&matrix, &rows, &weights, n),
+            error_of(&plain, &rows, &weights, n),
+        );
+        assert!(found < 0.5 * nearest, "{found} {nearest}");
+    }
+
+    /// Where channels have nothing to do with one another there is nothing to make up for.
+    #[test]
+    fn without_company_a_weight_becomes_its_nearest_byte() {
+        let (n, k) = (17, 9);
+        let weights = random(n * k, 5);
+        let mut gram = vec![0.0; k * k];
+        (0..k).for_each(|at| gram[at * k + at] = (at + 1) as f32);
+        let lattice = Lattice::new(&gram, k).unwrap();
+        let matrix = lattice.round(&weights, (n, k)).unwrap();
+        let plain = PackedWeights::of(Dtype::Int8, &weights, n, k);
+        let largest = weights.iter().fold(0f32, |most, x| most.max(x.abs()));
+        let pairs = matrix.rows().into_iter().zip(plain.rows());
+        let most = pairs.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+        assert!(most <= 1e-6 * largest, "{most}");
+        let zeros = lattice.round(&vec![0.0; n * k], (n, k)).unwrap();
+        assert!(zeros.rows().iter().all(|&x| x == 0.0));
+    }
+
+    #[test]
+    fn smoothing_makes_room_beside_a_large_channel() {
+        let (n, k) = (24, 48);
+        let (mut rows, weights) = (random(320 * k, 11), random(n * k, 13));
+        rows.chunks_exact_mut(k).for_each(|row| row[5] *= 40.0);
+        let error = |smooth| {
+            let found = calibrate(&rows, &weights, (n, k), smooth).unwrap();
+            assert_eq!(found.smoothing.is_some(), smooth);
+            found.error
+        };
+        let (even, uneven) = (error(true), error(false));
+        assert!(even < 0.6 * uneven, "{even} {uneven}");
+    }
+
+    #[test]
+    fn rows_that_say_nothing_are_no_use() {
+        let weights = random(16 * 4, 1);
+        assert!(calibrate(&[], &weights, (16, 4), true).is_none());
+        assert!(calibrate(&[0.0; 64], &weights, (16, 4), false).is_none());
+        assert!(calibrate(&[f32::NAN; 64], &weights, (16, 4), false).is_none());
+    }
+
+    #[test]
+    fn a_dot_product_of_any_length() {
+        for len in 0..20 {
+            let a: Vec<f64> = (0..len).map(f64::from).collect();
+            let squares = a.iter().map(|x| x * x).sum::<f64>();
+            assert_eq!(dot(&a, &a), squares);
+        }
+    }
+}

@@ -6,12 +6,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use bertless::{MapContract, Model, ModelOptions, PackOptions, Precision};
+use bertless::{Error, MapContract, Model, ModelOptions, PackOptions, Precision};
 use libfuzzer_sys::fuzz_target;
 use xxhash_rust::xxh3::Xxh3;
 
 const DIGEST: &[u8] = br#""digest":""#;
-const TEXTS: [&str; 2] = ["The quick brown fox jumps over the lazy dog.", "A fine film."];
+const TEXTS: [&str; 2] = [
+    "The quick brown fox jumps over the lazy dog.",
+    "A fine film.",
+];
 const CHECKED: &[u8] = br#""checked":""#;
 
 fn packed() -> &'static [u8] {
@@ -64,13 +67,18 @@ fuzz_target!(|data: &[u8]| {
         Model::load_with(&path, options.clone()),
         Model::load_with(&path, options.map(promise)),
     );
-    assert_eq!(read.is_ok(), mapped.is_ok(), "{:?}", read.err().or(mapped.err()));
-    if let (Ok(model), Ok(mapped)) = (read, mapped) {
-        let answer = |model: &Model| {
-            let answer = model.predict("The quick brown fox, unbelievably.");
-            format!("{answer:?}")
-        };
-        assert_eq!(answer(&model), answer(&mapped));
+    // Numbers that are read are looked at; those that are used in place show in the answer.
+    let unseen = matches!(read, Err(Error::NonFinite { .. }));
+    assert!(
+        unseen || read.is_ok() == mapped.is_ok(),
+        "{read:?} {mapped:?}"
+    );
+    let answer = |model: &Model| model.predict("The quick brown fox, unbelievably.").ok();
+    if let (Ok(model), Ok(mapped)) = (&read, &mapped) {
+        assert_eq!(answer(model), answer(mapped));
+    }
+    if let Ok(model) = &mapped {
+        let _ = answer(model);
         let tokens = model.tokenizer().vocab_size() as u32;
         for id in 0..tokens.min(1000) {
             let _ = model.tokenizer().id_to_token(id);

@@ -64,3 +64,25 @@ impl Inputs {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_rows_of_each_are_kept() {
+        let samples = Samples::default();
+        let (a, b) = (samples.of("a", 2), samples.of("b", 3));
+        assert!(!samples.are_full());
+        a.see(&[1.0, 2.0]);
+        samples.of("a", 2).see(&[3.0, 4.0]);
+        a.see(&vec![5.0; 2 * MOST_ROWS]);
+        assert!(!samples.are_full());
+        b.see(&vec![6.0; 3 * MOST_ROWS]);
+        assert!(samples.are_full());
+        let rows = samples.take("a").unwrap();
+        assert_eq!(rows.len(), 2 * MOST_ROWS);
+        assert_eq!(rows[..5], [1.0, 2.0, 3.0, 4.0, 5.0]);
+        assert!(samples.take("a").is_none() && samples.take("c").is_none());
+    }
+}

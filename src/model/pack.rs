@@ -65,14 +65,13 @@ impl Model {
     /// The same, as the options say: of int8, which matrices stay in f32.
     ///
     /// # Errors
-    /// As [`pack`](Self::pack), and `Option` for a pattern that matches nothing, or a bound that is no number or not for int8.
+    /// As [`pack`](Self::pack), and `Option` for a pattern that matches nothing, a bound that is no number, no text to calibrate
+    /// by, and for any of these in another precision than int8; `Input` for a text that cannot be read.
     pub fn pack_with(dir: impl AsRef<Path>, options: PackOptions) -> Result<Packed> {
         options.check()?;
         let precision = options.precision();
-        let samples = match options.texts() {
-            [] => None,
-            texts => Some(sample(dir.as_ref(), texts)?),
-        };
+        let texts = options.texts();
+        let samples = texts.map(|texts| sample(dir.as_ref(), texts)).transpose()?;
         let recorder = Arc::new(Recorder::new(options, samples));
         let files = Files::folder(dir.as_ref()).recorded(&recorder);
         let options = ModelOptions::new().dtype(precision.computed_in());
@@ -107,7 +106,8 @@ fn sample(dir: &Path, texts: &[String]) -> Result<Arc<Samples>> {
     for (index, text) in texts.iter().enumerate() {
         let encoding = model.read(text.as_str().into());
         let encoding = encoding.map_err(|error| about(error, index))?;
-        model.forward([&encoding], |_, _, _| Ok(()))?;
+        let passed = model.forward([&encoding], |_, _, _| Ok(()));
+        passed.map_err(|error| about(error, index))?;
         if samples.are_full() {
             break;
         }

@@ -198,6 +198,12 @@ fn the_bound_of_a_calibrated_matrix_is_that_of_its_outputs() {
         assert!(!smoothed || matrix.stored == Stored::Int8, "{matrix:?}");
     }
 
+    let none = PackOptions::new(Precision::Int8).calibrate([""; 0]);
+    let error = Model::pack_with(fixture(name), none).unwrap_err();
+    assert!(
+        error.to_string().contains("no text to calibrate by"),
+        "{error}"
+    );
     let floats = PackOptions::new(Precision::F16).calibrate(["A text."]);
     let error = Model::pack_with(fixture(name), floats).unwrap_err();
     assert!(error.to_string().contains("calibrate"), "{error}");

@@ -21,7 +21,8 @@ pub struct PackOptions {
     keep_f32: Vec<String>,
     /// If another is chosen than [`MAX_ERROR`](Self::MAX_ERROR).
     max_error: Option<f64>,
-    texts: Vec<String>,
+    /// What to calibrate by, if that is asked for.
+    texts: Option<Vec<String>>,
 }
 
 impl PackOptions {
@@ -36,7 +37,7 @@ impl PackOptions {
             precision,
             keep_f32: Vec::new(),
             max_error: None,
-            texts: Vec::new(),
+            texts: None,
         }
     }
 
@@ -73,13 +74,14 @@ impl PackOptions {
     /// ```
     #[must_use]
     pub fn calibrate(mut self, texts: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.texts.extend(texts.into_iter().map(Into::into));
+        let own = self.texts.get_or_insert_default();
+        own.extend(texts.into_iter().map(Into::into));
         self
     }
 
     /// The texts to calibrate by.
-    pub(crate) fn texts(&self) -> &[String] {
-        &self.texts
+    pub(crate) fn texts(&self) -> Option<&[String]> {
+        self.texts.as_deref()
     }
 
     /// In what large weights are stored.
@@ -88,8 +90,8 @@ impl PackOptions {
     }
 
     /// # Errors
-    /// `Option` for an error that is no number from 0 on, or that is asked of another precision than int8, and for an
-    /// empty pattern, which would match everything.
+    /// `Option` for an error that is no number from 0 on, for no texts to calibrate by, for either in another precision
+    /// than int8, and for an empty pattern, which would match everything.
     pub(crate) fn check(&self) -> Result<()> {
         if let Some(error) = self.max_error {
             let reason = match self.precision {
@@ -104,11 +106,18 @@ impl PackOptions {
                 });
             }
         }
-        if !self.texts.is_empty() && self.precision != Precision::Int8 {
-            return Err(Error::Option {
-                name: "calibrate",
-                reason: format!("in {} no matrix is quantised", self.precision),
-            });
+        if let Some(texts) = &self.texts {
+            let reason = match self.precision {
+                Precision::Int8 if !texts.is_empty() => String::new(),
+                Precision::Int8 => "there is no text to calibrate by".to_owned(),
+                other => format!("in {other} no matrix is quantised"),
+            };
+            if !reason.is_empty() {
+                return Err(Error::Option {
+                    name: "calibrate",
+                    reason,
+                });
+            }
         }
         match self.keep_f32.iter().any(String::is_empty) {
             true => Err(Error::Option {

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
-use bertless::{Encoding, Model};
+use bertless::{Encoding, Error, Model};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::options::{DtypeFlag, at_least_one};
 use super::output::Output;
-use super::{Common, options, process};
+use super::{Common, process};
 
 /// Lengths that are measured if none are asked for, as far as the model has positions.
 const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
@@ -121,14 +121,12 @@ fn load(
         chosen = chosen.max_length(longest);
     }
     let opening = Instant::now();
-    let model = options::load(&arguments.model, chosen).map_err(|error| {
-        match error.downcast_ref::<bertless::Error>() {
-            Some(bertless::Error::Option {
-                name: "max_length",
-                reason,
-            }) => anyhow!("--tokens {longest}: {reason}"),
-            _ => error,
-        }
+    let model = Model::load_with(&arguments.model, chosen).map_err(|error| match error {
+        Error::Option {
+            name: "max_length",
+            reason,
+        } => anyhow!("--tokens {longest}: {reason}"),
+        other => other.into(),
     })?;
     let load = opening.elapsed();
     model.encode(FIRST_TEXT)?;

@@ -38,7 +38,7 @@ const MAX_THREADS: u64 = 1024;
 #[derive(Debug, Parser)]
 #[command(name = "bertless", version, infer_long_args = true)]
 #[command(
-    after_help = "MODEL is the folder of a Hugging Face or sentence-transformers model, or the file that `bertless pack` makes of one. Such a file is mapped: nobody may write into it while a command runs (`pack` never does, it puts a new file in its place)."
+    after_help = "MODEL is the folder of a Hugging Face or sentence-transformers model, or the file that `bertless pack` makes of one."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -18,7 +18,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kernels::attention::{Attention, Projection, attention};
-use kernels::gemm::{Epilogue, PackedWeights, gemm};
+use kernels::gemm::{Dtype, Epilogue, PackedWeights, gemm};
 use kernels::layer_norm::layer_norm;
 use kernels::softmax::softmax;
 use kernels::{Activation, Compute, Cpu, Engine, Threads};

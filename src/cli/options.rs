@@ -128,7 +128,7 @@ pub(crate) fn aggregation(name: &str) -> Result<Aggregation, String> {
         .map_err(|_| "expected none, simple, first, average or max".to_owned())
 }
 
-fn dtype(name: &str) -> Result<Dtype, String> {
+pub(crate) fn dtype(name: &str) -> Result<Dtype, String> {
     name.parse().map_err(|_| "expected f32 or int8".to_owned())
 }
 

@@ -24,7 +24,7 @@ const TEXTS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 /// Say what a million predictions cost in a function, by memory size and texts a call, and when an instance costs less
 ///
 /// Latency is measured here (--model, --tokens) or given (--latency-ms); either is that of one thread on one whole vCPU.
-/// Functions whose memory brings less of a vCPU take longer in proportion. A million predictions cost "compute" and
+/// Functions whose memory brings less of a vCPU take longer in proportion, and every platform is taken to have the same core. A million predictions cost "compute" and
 /// "requests"; "pays from" is the rate of predictions from which on an instance of one core, always on, costs less, and
 /// "never" if it cannot compute so many. A cold call is billed with its start. Prices are a dated table, without what is
 /// free each month: --prices and --rate stand over it. With --json a line {"platform", "memory_mb", "texts",

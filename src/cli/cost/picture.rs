@@ -8,14 +8,19 @@ use plotters::prelude::*;
 use super::table::Row;
 
 const SIZE: (u32, u32) = (860, 520);
+/// Axes of powers have marks for numbers over one alone: dollars are drawn as thousandths.
+const PARTS: f64 = 1e3;
 /// One a line, again from the front when they are used up; told apart without red beside green.
-const COLOURS: [RGBColor; 6] = [
+const COLOURS: [RGBColor; 9] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(86, 180, 233),
     RGBColor(90, 90, 90),
+    RGBColor(166, 86, 40),
+    RGBColor(0, 0, 0),
+    RGBColor(230, 159, 0),
 ];
 
 /// Draws rows as SVG, a line for each size of each platform.
@@ -28,7 +33,7 @@ pub(crate) fn svg(rows: &[Row]) -> Result<String> {
 fn draw(rows: &[Row], svg: &mut String) -> Result<(), Box<dyn Error>> {
     let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
-    let (least, most) = range(rows.iter().map(|row| row.total));
+    let (least, most) = range(rows.iter().map(|row| row.total * PARTS));
     let (few, many) = range(rows.iter().map(|row| row.texts as f64));
     let mut chart = ChartBuilder::on(&area)
         .caption("US$ for a million predictions", ("sans-serif", 20))
@@ -37,20 +42,21 @@ fn draw(rows: &[Row], svg: &mut String) -> Result<(), Box<dyn Error>> {
         .y_label_area_size(64)
         .build_cartesian_2d(
             // Room for a line of one point.
-            (few / 1.05..many * 1.05).log_scale(),
-            (least / 1.5..most * 1.5).log_scale(),
+            (few / 1.05..many * 1.05).log_scale().base(2.0),
+            (least / 1.5..most * 1.5).log_scale().base(2.0),
         )?;
     chart
         .configure_mesh()
         .light_line_style(WHITE)
         .x_desc("texts a call")
+        .y_labels(20)
         .x_label_formatter(&|texts| format!("{texts:.0}"))
-        .y_label_formatter(&|dollars| format!("{dollars:.3}"))
+        .y_label_formatter(&|dollars| format!("{}", dollars.round() / PARTS))
         .label_style(("sans-serif", 14))
         .draw()?;
     for (index, line) in lines(rows).iter().enumerate() {
         let colour = COLOURS[index % COLOURS.len()];
-        let point = |row: &&Row| (row.texts as f64, row.total);
+        let point = |row: &&Row| (row.texts as f64, row.total * PARTS);
         let series = LineSeries::new(line.iter().map(point), colour.stroke_width(2));
         let name = format!("{}, {} MB", line[0].platform, line[0].memory_mb);
         chart
@@ -96,8 +102,8 @@ fn lines(rows: &[Row]) -> Vec<Vec<&Row>> {
 /// The least and the greatest of numbers that are not negative, as an axis of powers can have them.
 fn range(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
     numbers
-        .map(|number| number.max(1e-9))
-        .fold((f64::MAX, 1e-9), |(least, most), number| {
+        .map(|number| number.max(1.0))
+        .fold((f64::MAX, 1.0), |(least, most), number| {
             (least.min(number), most.max(number))
         })
 }

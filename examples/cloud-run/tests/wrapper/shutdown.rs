@@ -49,8 +49,11 @@ fn finished(server: &Server) -> u64 {
 async fn clients_that_keep_asking_lose_nothing() {
     let mut server = Server::start(&[]);
     let mut clients = JoinSet::new();
-    for _ in 0..50 {
-        let (client, url) = (Client::new(), server.url("/predict"));
+    for number in 0..50 {
+        // Half of them keep their connection, the others open one for each request.
+        let kept = number % 2;
+        let client = Client::builder().pool_max_idle_per_host(kept).build();
+        let (client, url) = (client.unwrap(), server.url("/predict"));
         clients.spawn(async move {
             // Until the server says that the next request is for another one.
             for answered in 1.. {

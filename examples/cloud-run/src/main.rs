@@ -61,7 +61,10 @@ async fn main() -> Result<()> {
         .with_graceful_shutdown(shutdown::when_quiet(app.clone()));
     tokio::select! {
         done = served => done?,
-        () = shutdown::deadline(&app) => anyhow::bail!("requests were still unanswered when time was up"),
+        () = shutdown::deadline(&app) => {
+            let unanswered = app.traffic.in_flight();
+            anyhow::ensure!(unanswered == 0, "{unanswered} requests were unanswered when time was up");
+        }
     }
     tracing::info!(severity = "INFO", "stopped");
     Ok(())

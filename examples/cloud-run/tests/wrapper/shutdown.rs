@@ -1,9 +1,11 @@
 //! SIGTERM.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Client;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -89,9 +91,36 @@ async fn clients_that_keep_asking_lose_nothing() {
 async fn a_connection_that_only_stays_open_keeps_nobody() {
     let mut server = Server::start(&[]);
     let address = ("127.0.0.1", u16::try_from(server.port).unwrap());
-    let _idle = tokio::net::TcpStream::connect(address).await.unwrap();
+    let _idle = TcpStream::connect(address).await.unwrap();
     let client = Client::new();
     assert_eq!(answer(client.get(server.url("/healthz"))).await.0, 200);
     server.terminate();
     assert_eq!(server.ended().code(), Some(0));
+}
+
+#[tokio::test]
+async fn clients_that_stop_half_way_are_given_up() {
+    let head = "POST /predict HTTP/1.1\r\nhost: here\r\ncontent-length: 100\r\n\r\n{";
+    // A request that has not even been asked is not missed; one that was begun is.
+    let cases = [(&head[..16], 0), (head, 1)].map(|(sent, code)| {
+        let server = Server::start(&[]);
+        (server, sent, code)
+    });
+    let mut open = Vec::new();
+    for (server, sent, _) in &cases {
+        let address = ("127.0.0.1", u16::try_from(server.port).unwrap());
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(sent.as_bytes()).await.unwrap();
+        open.push(connection);
+    }
+    sleep(Duration::from_millis(100)).await;
+    for (server, ..) in &cases {
+        server.terminate();
+    }
+    let begin = Instant::now();
+    for (mut server, sent, code) in cases {
+        assert_eq!(server.ended().code(), Some(code), "{sent:?}");
+    }
+    // Ahead of Cloud Run, which kills after ten seconds.
+    assert!(begin.elapsed() < Duration::from_millis(9_800));
 }

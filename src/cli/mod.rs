@@ -5,6 +5,7 @@
 //! its causes after colons, and ends the command with code 1, or with 2 if the command itself was not understood.
 
 mod bench;
+mod cost;
 mod embed;
 mod evaluate;
 mod input;
@@ -69,6 +70,7 @@ enum Command {
     Pack(pack::Arguments),
     Evaluate(evaluate::Arguments),
     Bench(bench::Arguments),
+    Cost(cost::Arguments),
 }
 
 /// Runs the command that this process was started with.
@@ -99,6 +101,7 @@ impl Cli {
             Command::Pack(arguments) => pack::run(arguments, output),
             Command::Evaluate(arguments) => evaluate::run(arguments, common, output),
             Command::Bench(arguments) => bench::run(arguments, common, output),
+            Command::Cost(arguments) => cost::run(arguments, common, output),
         }
     }
 }

@@ -10,7 +10,6 @@ use bertless::{
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::super::options::load;
 use super::super::output::Output;
 use super::super::stream::Source;
 use super::{Report, Row, Table, measure};
@@ -29,7 +28,7 @@ struct Contender {
     file_bytes: usize,
     weight_bytes: usize,
     model: Model,
-    /// After the model, which may have it mapped.
+    /// After the model, which reads rows of its tables from it.
     _file: Temporary,
 }
 
@@ -62,10 +61,10 @@ impl Contender {
         let name = format!("bertless-{}-{dtype}.safetensors", std::process::id());
         let file = Temporary(std::env::temp_dir().join(name));
         packed.replace(&file.0)?;
-        let mut model = load(&file.0, options.clone())?;
+        let mut model = Model::load_with(&file.0, options.clone())?;
         if model.dtype() != dtype {
             // What the file holds is computed in another type unless this one is asked for.
-            model = load(dir, options.dtype(dtype))?;
+            model = Model::load_with(dir, options.dtype(dtype))?;
         }
         Ok(Self {
             dtype,

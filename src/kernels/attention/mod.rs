@@ -57,8 +57,8 @@ pub(crate) struct Attention<'a> {
 /// `softmax(Q K^T / sqrt(head_dim) + bias) V` for each sequence and head (Vaswani et al. 2017, section 3.2.1); `out` is
 /// (rows, heads * head_dim).
 ///
-/// In floats exact to 4e-6 of the largest value, and to 1.5e-6 where scores stay below 13 (against f64; scores up to 50, sequences up
-/// to 512 rows). Where layers multiply bytes, both products are of words of 16 bits: a matter of 1e-5 of a cosine.
+/// In floats exact to 4e-6 of the largest value, and to 1.5e-6 where scores stay below 13 (against f64; scores up to 50,
+/// sequences up to 512 rows). Where layers multiply bytes, both products are of words of 16 bits, exact to 1e-3.
 ///
 /// A task is one head of one sequence; keys are never divided, so the order of every sum is that of the sequence.
 pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32]) {

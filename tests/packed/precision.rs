@@ -6,6 +6,15 @@ use safetensors::SafeTensors;
 
 use crate::{at, fixture, input, inputs, one_thread, packed};
 
+/// A fixture of each family.
+const FAMILIES: [&str; 5] = [
+    "bert-base",
+    "electra-base",
+    "mobilebert-base",
+    "mpnet-base",
+    "distilbert-base",
+];
+
 /// The largest difference between hidden states, as a share of the largest number.
 fn distance(model: &Model, expected: &Model, name: &str) -> f32 {
     let mut worst = 0f32;
@@ -23,13 +32,7 @@ fn distance(model: &Model, expected: &Model, name: &str) -> f32 {
 
 #[test]
 fn fewer_bits_are_near_and_take_less() {
-    for name in [
-        "bert-base",
-        "electra-base",
-        "mobilebert-base",
-        "mpnet-base",
-        "distilbert-base",
-    ] {
+    for name in FAMILIES {
         let load = |dtype| Model::load_with(fixture(name), one_thread().dtype(dtype)).unwrap();
         let (exact, bytes) = (load(Dtype::F32), load(Dtype::Int8));
         let whole = packed(&fixture(name), Precision::F32).len();
@@ -65,13 +68,7 @@ fn fewer_bits_are_near_and_take_less() {
 /// Matrices of bytes and of floats in one file, in every family: each is computed with as it is.
 #[test]
 fn what_is_kept_in_f32_is_computed_in_f32() {
-    for name in [
-        "bert-base",
-        "electra-base",
-        "mobilebert-base",
-        "mpnet-base",
-        "distilbert-base",
-    ] {
+    for name in FAMILIES {
         let load = |options: PackOptions| {
             let made = Model::pack_with(fixture(name), options).unwrap();
             let model = Model::from_static_with(at(made.to_vec(), 0), one_thread()).unwrap();
@@ -123,13 +120,7 @@ fn texts(name: &str) -> Vec<String> {
 #[test]
 fn calibrated_by_texts_every_family_is_nearer_to_them() {
     let (mut before, mut after) = (0.0, 0.0);
-    for name in [
-        "bert-base",
-        "electra-base",
-        "mobilebert-base",
-        "mpnet-base",
-        "distilbert-base",
-    ] {
+    for name in FAMILIES {
         let int8 = PackOptions::new(Precision::Int8);
         let exact = Model::load_with(fixture(name), one_thread().dtype(Dtype::F32)).unwrap();
         let options = int8.clone().calibrate(texts(name));

@@ -9,6 +9,31 @@ fn numbers(len: usize, seed: usize) -> Vec<f32> {
         .collect()
 }
 
+/// Heads whose queries, keys and values stand side by side in each row.
+fn joined<'a>(
+    qkv: &'a [f32],
+    starts: &'a [usize],
+    (heads, head_dim): (usize, usize),
+    dtype: Dtype,
+) -> Attention<'a> {
+    let width = heads * head_dim;
+    let part = |index| Projection {
+        data: qkv,
+        stride: 3 * width,
+        offset: index * width,
+    };
+    Attention {
+        query: part(0),
+        key: part(1),
+        value: part(2),
+        starts,
+        heads,
+        head_dim,
+        bias: None,
+        dtype,
+    }
+}
+
 /// Attention of one query in f64, straight from the formula.
 fn oracle(input: &Attention<'_>, sequence: usize, head: usize, query: usize) -> Vec<f64> {
     let (first, end) = (input.starts[sequence], input.starts[sequence + 1]);
@@ -55,20 +80,9 @@ fn agrees_with_the_formula_on_ragged_rows() {
             .into_iter()
             .flat_map(|with| FORMS.map(|form| (with, form)))
         {
-            let part = |index| Projection {
-                data: &qkv,
-                stride: 3 * width,
-                offset: index * width,
-            };
             let input = Attention {
-                query: part(0),
-                key: part(1),
-                value: part(2),
-                starts: &starts,
-                heads,
-                head_dim,
                 bias: with_bias.then_some(RelativeBias { data: &bias, reach }),
-                dtype,
+                ..joined(&qkv, &starts, (heads, head_dim), dtype)
             };
             for cpu in Cpu::supported() {
                 let mut first_out: Option<Vec<f32>> = None;
@@ -111,21 +125,8 @@ fn sweep(dtype: Dtype, len: usize, head_dim: usize, reach: f32) -> (f64, f64) {
         queries_and_keys.iter_mut().for_each(|x| *x *= reach / 2.0);
         values.iter_mut().for_each(|x| *x /= 2.0);
     }
-    let part = |index| Projection {
-        data: &qkv,
-        stride: 3 * head_dim,
-        offset: index * head_dim,
-    };
-    let input = Attention {
-        query: part(0),
-        key: part(1),
-        value: part(2),
-        starts: &[0, len],
-        heads: 1,
-        head_dim,
-        bias: None,
-        dtype,
-    };
+    let starts = [0, len];
+    let input = joined(&qkv, &starts, (1, head_dim), dtype);
     let queries: Vec<usize> = (0..len).step_by(7).collect();
     let score = |query: usize, key: usize| {
         let row = |row: usize, part: usize| &qkv[(3 * row + part) * head_dim..][..head_dim];
@@ -185,22 +186,8 @@ fn a_sequence_does_not_see_its_neighbours() {
     let width = heads * head_dim;
     let qkv = numbers(40 * 3 * width, 3);
     let run = |dtype, data: &[f32], starts: &[usize]| {
-        let part = |index| Projection {
-            data,
-            stride: 3 * width,
-            offset: index * width,
-        };
         let mut out = vec![0.0; starts[starts.len() - 1] * width];
-        let input = Attention {
-            query: part(0),
-            key: part(1),
-            value: part(2),
-            starts,
-            heads,
-            head_dim,
-            bias: None,
-            dtype,
-        };
+        let input = joined(data, starts, (heads, head_dim), dtype);
         attention(&Compute::serial(), &input, &mut out);
         out
     };
@@ -220,21 +207,7 @@ fn what_is_no_number_stays_in_its_sequence() {
             for poison in [f32::NAN, f32::INFINITY] {
                 let mut qkv = numbers(20 * 3 * width, 4);
                 qkv[5 * 3 * width + at] = poison;
-                let part = |index| Projection {
-                    data: &qkv,
-                    stride: 3 * width,
-                    offset: index * width,
-                };
-                let input = Attention {
-                    query: part(0),
-                    key: part(1),
-                    value: part(2),
-                    starts: &[0, 9, 20],
-                    heads,
-                    head_dim,
-                    bias: None,
-                    dtype,
-                };
+                let input = joined(&qkv, &[0, 9, 20], (heads, head_dim), dtype);
                 for cpu in Cpu::supported() {
                     let compute = Compute::new(cpu, &Threads::new(1).unwrap());
                     let mut out = vec![0.0; 20 * width];
@@ -248,31 +221,18 @@ fn what_is_no_number_stays_in_its_sequence() {
     }
 }
 
-/// Numbers that are words already: what comes out of each level is the same, but for what exponentials are rounded to.
 #[test]
 fn words_are_multiplied_exactly_at_their_extremes() {
-    // Every product and every sum is the largest there can be, of one sign and of the other.
+    // Every number is its head's largest, and all are alike, so that products and sums are as large as they get, of one sign
+    // and of the other: one step more, and they would not fit.
     for (len, head_dim) in [(512, 32), (512, 64), (33, 26), (2, 1)] {
         for sign in [1.0f32, -1.0] {
             let mut qkv = vec![1.0; len * 3 * head_dim];
             for row in qkv.chunks_exact_mut(3 * head_dim) {
                 row[2 * head_dim..].fill(sign);
             }
-            let part = |index| Projection {
-                data: &qkv,
-                stride: 3 * head_dim,
-                offset: index * head_dim,
-            };
-            let input = Attention {
-                query: part(0),
-                key: part(1),
-                value: part(2),
-                starts: &[0, len],
-                heads: 1,
-                head_dim,
-                bias: None,
-                dtype: Dtype::Int8,
-            };
+            let starts = [0, len];
+            let input = joined(&qkv, &starts, (1, head_dim), Dtype::Int8);
             for cpu in Cpu::supported() {
                 let compute = Compute::new(cpu, &Threads::new(1).unwrap());
                 let mut out = vec![0.0; len * head_dim];

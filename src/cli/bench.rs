@@ -306,7 +306,7 @@ impl Shape {
 }
 
 /// The least of some ordered times that this share of them does not exceed.
-fn percentile(times: &[Duration], share: f64) -> Duration {
+pub(crate) fn percentile(times: &[Duration], share: f64) -> Duration {
     let rank = (share * times.len() as f64).ceil() as usize;
     let index = rank.saturating_sub(1);
     times.get(index).copied().unwrap_or_default()

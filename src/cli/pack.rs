@@ -10,6 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::lines::Lines;
 use super::output::{Output, printable};
 
 /// How often the progress is drawn.
@@ -209,15 +210,16 @@ fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
 
 /// The lines of a file that are not empty.
 fn lines_of(path: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
-        path: path.to_owned(),
-        source,
-    })?;
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let lines: Vec<String> = lines.map(str::to_owned).collect();
-    match lines.is_empty() {
+    let mut lines = Lines::open(path)?;
+    let mut texts = Vec::new();
+    while let Some((line, _)) = lines.next()? {
+        if !line.trim().is_empty() {
+            texts.push(line);
+        }
+    }
+    match texts.is_empty() {
         true => bail!("{} has no line of text", path.display()),
-        false => Ok(lines),
+        false => Ok(texts),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One model in several types, side by side: size, speed, figures, and how near answers are to those in the first.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use bertless::{
@@ -10,6 +10,7 @@ use bertless::{
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::super::bench::percentile;
 use super::super::output::Output;
 use super::super::stream::Source;
 use super::{Report, Row, Table, measure};
@@ -106,6 +107,9 @@ pub(super) fn run(models: &Models, table: Table, output: &mut Output) -> Result<
             times.push(begin.elapsed());
         }
     }
+    for (_, times, _) in &mut results {
+        times.sort_unstable();
+    }
     let first = &results[0].2;
     let mut lines = Vec::new();
     for (index, (contender, (report, times, answers))) in models.0.iter().zip(&results).enumerate()
@@ -114,7 +118,7 @@ pub(super) fn run(models: &Models, table: Table, output: &mut Output) -> Result<
             dtype: contender.dtype,
             file_bytes: contender.file_bytes,
             weight_bytes: contender.weight_bytes,
-            texts_per_second: inputs.len() as f64 / median(times).as_secs_f64(),
+            texts_per_second: inputs.len() as f64 / percentile(times, 0.5).as_secs_f64(),
             report,
             nearness: match index {
                 0 => Vec::new(),
@@ -126,12 +130,6 @@ pub(super) fn run(models: &Models, table: Table, output: &mut Output) -> Result<
         true => lines.iter().try_for_each(|line| output.object(line)),
         false => Ok(output.line(side_by_side(&lines))?),
     }
-}
-
-fn median(times: &[Duration]) -> Duration {
-    let mut times = times.to_vec();
-    times.sort_unstable();
-    times[times.len() / 2]
 }
 
 /// How near answers are to other ones about the same texts, by what kind of answers they are.

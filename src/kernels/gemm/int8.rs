@@ -10,7 +10,7 @@
 
 use super::PANEL;
 use super::product::Operands;
-use super::quantize::{LEAST_SPAN, QuantizedRows, ROUND};
+use super::quantize::{LEAST_SPAN, QuantizedRows, ROUND, RowScale};
 use super::tile::Place;
 use crate::kernels::Cpu;
 use crate::kernels::arena::{Arena, Floats};
@@ -208,6 +208,8 @@ impl Operands for Int8Operands<'_> {
         cpu.run_int8(kernel)
     }
 
+    type Sum<S: Simd> = S::Ints;
+
     #[inline(always)]
     fn tile_rows<S: Simd>() -> usize {
         S::INT8_TILE_ROWS
@@ -218,10 +220,11 @@ impl Operands for Int8Operands<'_> {
         &self,
         s: S,
         place: Place,
-        bias: [S::Floats; P],
-    ) -> [[S::Floats; P]; R] {
+        _: [S::Floats; P],
+    ) -> [[S::Ints; P]; R] {
         let steps = steps(self.k);
-        let (rows, scales) = self.x.rows::<R>(place.row, steps);
+        let rows = self.x.rows::<R>(place.row, steps);
+        let scales = self.x.scales::<R>(place.row);
         let mut panels = [&self.steps[..0]; P];
         let mut sums = [[s.splat_int(0); P]; R];
         for (at, panel) in panels.iter_mut().enumerate() {
@@ -250,17 +253,48 @@ impl Operands for Int8Operands<'_> {
                 }
             }
         }
-
-        let mut out = [[s.splat(0.0); P]; R];
-        for at in 0..P {
-            let of_channels = s.load(&self.panels.scales[place.panel + at]);
-            for row in 0..R {
-                let scale = s.mul(of_channels, s.splat(scales[row].scale));
-                out[row][at] = s.add(s.mul(s.to_floats(sums[row][at]), scale), bias[at]);
-            }
-        }
-        out
+        sums
     }
+
+    type Ends<'t, S: Simd, const R: usize, const P: usize>
+        = ScalesOf<'t, S, R, P>
+    where
+        Self: 't;
+
+    #[inline(always)]
+    fn ends<S: Simd, const R: usize, const P: usize>(
+        &self,
+        s: S,
+        place: Place,
+    ) -> ScalesOf<'_, S, R, P> {
+        let mut of_channels = [s.splat(0.0); P];
+        for (at, of_channels) in of_channels.iter_mut().enumerate() {
+            *of_channels = s.load(&self.panels.scales[place.panel + at]);
+        }
+        ScalesOf {
+            rows: self.x.scales(place.row),
+            of_channels,
+        }
+    }
+
+    #[inline(always)]
+    fn float<S: Simd, const R: usize, const P: usize>(
+        s: S,
+        ends: ScalesOf<'_, S, R, P>,
+        (row, at): (usize, usize),
+        sum: S::Ints,
+        bias: S::Floats,
+    ) -> S::Floats {
+        let scale = s.mul(ends.of_channels[at], s.splat(ends.rows[row].scale));
+        s.add(s.mul(s.to_floats(sum), scale), bias)
+    }
+}
+
+/// The scales of a tile's rows and columns.
+#[derive(Clone, Copy)]
+pub(super) struct ScalesOf<'a, S: Simd, const R: usize, const P: usize> {
+    rows: &'a [RowScale; R],
+    of_channels: [S::Floats; P],
 }
 
 #[cfg(test)]

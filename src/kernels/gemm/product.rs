@@ -28,16 +28,39 @@ pub(in crate::kernels) trait Operands {
     /// Runs a kernel that multiplies these.
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output;
 
+    /// What sums are kept in while k runs.
+    type Sum<S: Simd>: Copy;
+
     /// Rows of the highest tile whose sums stay in registers.
     fn tile_rows<S: Simd>() -> usize;
 
-    /// The micro-kernel: the sums of `R` rows by `P` panels, with what is added to each column.
+    /// The micro-kernel: the sums of `R` rows by `P` panels.
     fn sums<S: Simd, const R: usize, const P: usize>(
         &self,
         s: S,
         place: Place,
         bias: [S::Floats; P],
-    ) -> [[S::Floats; P]; R];
+    ) -> [[Self::Sum<S>; P]; R];
+
+    /// What it takes to make floats of a tile's sums, found ahead of the first of them.
+    type Ends<'t, S: Simd, const R: usize, const P: usize>: Copy
+    where
+        Self: 't;
+
+    fn ends<S: Simd, const R: usize, const P: usize>(
+        &self,
+        s: S,
+        place: Place,
+    ) -> Self::Ends<'_, S, R, P>;
+
+    /// What the sum of a row and panel of the tile amounts to, with the bias, which is for those who have not begun with it.
+    fn float<S: Simd, const R: usize, const P: usize>(
+        s: S,
+        ends: Self::Ends<'_, S, R, P>,
+        at: (usize, usize),
+        sum: Self::Sum<S>,
+        bias: S::Floats,
+    ) -> S::Floats;
 }
 
 /// Rows of floats, and panels of floats.

@@ -78,21 +78,23 @@ impl QuantizedRows {
         );
     }
 
-    /// The bytes of `R` rows from `first` on, four a step, and how they are read.
+    /// The bytes of `R` rows from `first` on, four a step,
     #[inline(always)]
-    pub(super) fn rows<const R: usize>(
-        &self,
-        first: usize,
-        steps: usize,
-    ) -> ([&[[u8; 4]]; R], &[RowScale; R]) {
+    pub(super) fn rows<const R: usize>(&self, first: usize, steps: usize) -> [&[[u8; 4]]; R] {
         let fours: &[[u8; 4]] = bytemuck::cast_slice(&self.memory);
         let stride = self.stride / 4;
         let mut rows = [&fours[..0]; R];
         for (index, row) in rows.iter_mut().enumerate() {
             *row = &fours[(first + index) * stride..][..steps];
         }
+        rows
+    }
+
+    /// and how they are read.
+    #[inline(always)]
+    pub(super) fn scales<const R: usize>(&self, first: usize) -> &[RowScale; R] {
         let scales = self.scales[first..].first_chunk();
-        (rows, scales.expect("as many scales as rows"))
+        scales.expect("as many scales as rows")
     }
 }
 

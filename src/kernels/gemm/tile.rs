@@ -50,11 +50,19 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
                 *bias = s.load_some(of_panel, 0.0);
             }
         }
-        let sums = product.operands.sums(s, place, bias);
+        let sums = product.operands.sums::<S, R, P>(s, place, bias);
         let identity = product.epilogue.activation == Activation::Identity;
         let residual = product.epilogue.residual.filter(|_| identity);
+        let ends = product.operands.ends::<S, R, P>(s, place);
         if place.width < P * LANES {
-            self.store_some(s, &sums, residual);
+            // In an array of their own: this one is in memory, where those of the rest of this function should never be.
+            let mut floats = [[s.splat(0.0); P]; R];
+            for row in 0..R {
+                for at in 0..P {
+                    floats[row][at] = X::float(s, ends, (row, at), sums[row][at], bias[at]);
+                }
+            }
+            self.store_some(s, &floats, residual);
             return;
         }
         // Nearly always all columns are stored: arrays of known length, so that nothing is left to look at, and the loops are
@@ -66,18 +74,22 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
             unsafe { product.out.pieces(start, product.stride) };
         match residual {
             None => {
-                for (out, sums) in rows.into_iter().zip(&sums) {
+                for row in 0..R {
                     for at in 0..P {
-                        s.store(sums[at], &mut out[at]);
+                        let y = X::float(s, ends, (row, at), sums[row][at], bias[at]);
+                        s.store(y, &mut rows[row][at]);
                     }
                 }
             }
             Some(all) => {
-                let residual = all[start..].chunks(product.stride);
-                for ((out, sums), residual) in rows.into_iter().zip(&sums).zip(residual) {
-                    let residual = residual.as_chunks::<LANES>().0;
+                let of_row = |row: usize| all[start + row * product.stride..].as_chunks().0;
+                let residual: [&[[f32; LANES]; P]; R] =
+                    std::array::from_fn(|row| of_row(row).first_chunk().expect("whole rows"));
+                for row in 0..R {
                     for at in 0..P {
-                        s.store(s.add(sums[at], s.load(&residual[at])), &mut out[at]);
+                        let y = X::float(s, ends, (row, at), sums[row][at], bias[at]);
+                        let y = s.add(y, s.load(&residual[row][at]));
+                        s.store(y, &mut rows[row][at]);
                     }
                 }
             }
@@ -88,15 +100,15 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
 impl<X: Operands, const R: usize, const P: usize> Tile<'_, X, R, P> {
     /// Stores fewer columns than the tile has.
     #[inline(always)]
-    fn store_some<S: Simd>(self, s: S, sums: &[[S::Floats; P]; R], residual: Option<&[f32]>) {
+    fn store_some<S: Simd>(self, s: S, floats: &[[S::Floats; P]; R], residual: Option<&[f32]>) {
         let Self { product, place } = self;
-        for (index, sums) in sums.iter().enumerate() {
-            let start = place.start(product, index);
+        for (row, floats) in floats.iter().enumerate() {
+            let start = place.start(product, row);
             // SAFETY: as in `run`; the piece is dropped at once.
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
             let out = unsafe { product.out.piece(start, place.width) };
             for (at, out) in out.chunks_mut(LANES).enumerate().take(P) {
-                let mut sum = sums[at];
+                let mut sum = floats[at];
                 if let Some(all) = residual {
                     let residual = &all[start + at * LANES..][..out.len()];
                     sum = s.add(sum, s.load_some(residual, 0.0));
@@ -115,6 +127,8 @@ impl Operands for FloatOperands<'_> {
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
         cpu.run(kernel)
     }
+
+    type Sum<S: Simd> = S::Floats;
 
     #[inline(always)]
     fn tile_rows<S: Simd>() -> usize {
@@ -164,6 +178,25 @@ impl Operands for FloatOperands<'_> {
             }
         }
         sums
+    }
+
+    type Ends<'t, S: Simd, const R: usize, const P: usize>
+        = ()
+    where
+        Self: 't;
+
+    #[inline(always)]
+    fn ends<S: Simd, const R: usize, const P: usize>(&self, _: S, _: Place) {}
+
+    #[inline(always)]
+    fn float<S: Simd, const R: usize, const P: usize>(
+        _: S,
+        (): (),
+        _: (usize, usize),
+        sum: S::Floats,
+        _: S::Floats,
+    ) -> S::Floats {
+        sum
     }
 }
 

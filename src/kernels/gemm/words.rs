@@ -33,6 +33,8 @@ impl Operands for WordOperands<'_> {
         cpu.run_int8(kernel)
     }
 
+    type Sum<S: Simd> = S::Ints;
+
     #[inline(always)]
     fn tile_rows<S: Simd>() -> usize {
         S::WORD_TILE_ROWS
@@ -44,7 +46,7 @@ impl Operands for WordOperands<'_> {
         s: S,
         place: Place,
         _: [S::Floats; P],
-    ) -> [[S::Floats; P]; R] {
+    ) -> [[S::Ints; P]; R] {
         let steps = self.steps;
         let mut rows = [&self.x[..0]; R];
         for (index, row) in rows.iter_mut().enumerate() {
@@ -67,12 +69,25 @@ impl Operands for WordOperands<'_> {
                 }
             }
         }
-        let mut out = [[s.splat(0.0); P]; R];
-        for at in 0..P {
-            for row in 0..R {
-                out[row][at] = s.to_floats(sums[row][at]);
-            }
-        }
-        out
+        sums
+    }
+
+    type Ends<'t, S: Simd, const R: usize, const P: usize>
+        = ()
+    where
+        Self: 't;
+
+    #[inline(always)]
+    fn ends<S: Simd, const R: usize, const P: usize>(&self, _: S, _: Place) {}
+
+    #[inline(always)]
+    fn float<S: Simd, const R: usize, const P: usize>(
+        s: S,
+        (): (),
+        _: (usize, usize),
+        sum: S::Ints,
+        _: S::Floats,
+    ) -> S::Floats {
+        s.to_floats(sum)
     }
 }

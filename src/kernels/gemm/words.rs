@@ -12,8 +12,8 @@ use crate::kernels::simd::{Kernel, Simd};
 /// Words of one step of a panel: two for each of its channels.
 pub(in crate::kernels) const STEP_OF_WORDS: usize = 2 * PANEL;
 
-/// Rows of words, and panels of words; what comes out are the sums as the nearest floats, without scale and bias.
-pub(in crate::kernels) struct WordOperands<'a> {
+/// Rows of words, and panels of words; what comes out are the sums as floats, `SCALED` or as they are, without bias.
+pub(in crate::kernels) struct WordOperands<'a, const SCALED: bool> {
     /// Rows of pairs,
     pub(in crate::kernels) x: &'a [[i16; 2]],
     /// from one row's start to the next,
@@ -22,9 +22,11 @@ pub(in crate::kernels) struct WordOperands<'a> {
     pub(in crate::kernels) steps: usize,
     /// `[panels][steps][16][2]`.
     pub(in crate::kernels) panels: &'a [[i16; STEP_OF_WORDS]],
+    /// What the sums of each row are multiplied by, where they are.
+    pub(in crate::kernels) scales: &'a [f32],
 }
 
-impl Operands for WordOperands<'_> {
+impl<const SCALED: bool> Operands for WordOperands<'_, SCALED> {
     // All is in the nearest cache.
     const FEW_ROWS: usize = 0;
     const ROUGH: bool = true;
@@ -73,21 +75,30 @@ impl Operands for WordOperands<'_> {
     }
 
     type Ends<'t, S: Simd, const R: usize, const P: usize>
-        = ()
+        = &'t [f32; R]
     where
         Self: 't;
 
     #[inline(always)]
-    fn ends<S: Simd, const R: usize, const P: usize>(&self, _: S, _: Place) {}
+    fn ends<S: Simd, const R: usize, const P: usize>(&self, _: S, place: Place) -> &[f32; R] {
+        match SCALED {
+            true => self.scales[place.row..].first_chunk().expect("scales"),
+            false => &[1.0; R],
+        }
+    }
 
     #[inline(always)]
     fn float<S: Simd, const R: usize, const P: usize>(
         s: S,
-        (): (),
-        _: (usize, usize),
+        scales: &[f32; R],
+        (row, _): (usize, usize),
         sum: S::Ints,
         _: S::Floats,
     ) -> S::Floats {
-        s.to_floats(sum)
+        let sum = s.to_floats(sum);
+        match SCALED {
+            true => s.mul(sum, s.splat(scales[row])),
+            false => sum,
+        }
     }
 }

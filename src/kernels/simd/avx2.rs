@@ -46,7 +46,7 @@ fn enter_vnni<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
 macro_rules! with {
     ($call:expr) => {
         // SAFETY: the token at hand was made by `Avx2::new`, which found the instructions on this processor.
-        // Addresses come from references to as many bytes as one or two unaligned loads or stores touch.
+        // Addresses come from references to as many bytes as one or two unaligned loads or stores touch, by a mask or whole.
         unsafe { $call }
     };
 }
@@ -83,6 +83,30 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     fn load(self, from: &[f32; LANES]) -> Self::Floats {
         let from = from.as_ptr();
         with!([_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))])
+    }
+
+    #[inline(always)]
+    fn load_some(self, from: &[f32], fill: f32) -> Self::Floats {
+        if let Some(whole) = from.first_chunk() {
+            return self.load(whole);
+        }
+        // Lanes past the slice are not read, nor is an address made that lies behind it. (Stores by a mask take this
+        // level tens of cycles on some processors.)
+        let second = from[from.len().min(8)..].as_ptr();
+        let count = from.len() as i32;
+        let mut out = self.splat(fill);
+        for (half, (from, count)) in [(from.as_ptr(), count), (second, count - 8)]
+            .into_iter()
+            .enumerate()
+        {
+            with!({
+                let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+                let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lanes);
+                let some = _mm256_maskload_ps(from, mask);
+                out[half] = _mm256_blendv_ps(out[half], some, _mm256_castsi256_ps(mask));
+            });
+        }
+        out
     }
 
     #[inline(always)]
@@ -144,6 +168,14 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
             _mm256_blendv_ps(plus[0], minus[0], of[0]),
             _mm256_blendv_ps(plus[1], minus[1], of[1]),
         ])
+    }
+
+    #[inline(always)]
+    fn floor_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
+        let x = self.max(self.splat(-126.0), x);
+        let whole = with!([_mm256_floor_ps(x[0]), _mm256_floor_ps(x[1])]);
+        let shift = self.splat(12_582_912.0); // as in `whole_and_rest`
+        (self.add(whole, shift), self.sub(x, whole))
     }
 
     #[inline(always)]

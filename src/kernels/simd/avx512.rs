@@ -81,11 +81,17 @@ fn dot_words(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
     sum
 }
 
+/// A mask of the first lanes, fewer than sixteen.
+#[inline(always)]
+fn first_lanes(count: usize) -> __mmask16 {
+    (1 << count) - 1
+}
+
 /// Calls instructions of the level.
 macro_rules! with {
     ($call:expr) => {
         // SAFETY: the token at hand was made by `Avx512::new`, which found the instructions on this processor.
-        // Addresses come from references to as many bytes as an unaligned load or store touches.
+        // Addresses come from references to as many bytes as an unaligned load or store, by a mask or whole, touches.
         unsafe { $call }
     };
 }
@@ -126,6 +132,30 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     #[inline(always)]
     fn store(self, x: __m512, to: &mut [f32; LANES]) {
         with!(_mm512_storeu_ps(to.as_mut_ptr(), x))
+    }
+
+    // Lanes past the slice are not touched.
+    #[inline(always)]
+    fn load_some(self, from: &[f32], fill: f32) -> __m512 {
+        match from.first_chunk() {
+            Some(whole) => self.load(whole),
+            None => with!({
+                let (fill, lanes) = (self.splat(fill), first_lanes(from.len()));
+                _mm512_mask_loadu_ps(fill, lanes, from.as_ptr())
+            }),
+        }
+    }
+
+    #[inline(always)]
+    fn store_some(self, x: __m512, to: &mut [f32]) {
+        match to.first_chunk_mut() {
+            Some(whole) => self.store(x, whole),
+            None => with!(_mm512_mask_storeu_ps(
+                to.as_mut_ptr(),
+                first_lanes(to.len()),
+                x
+            )),
+        }
     }
 
     #[inline(always)]
@@ -183,6 +213,13 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
         // To nearest, no binary place kept, no exception raised.
         let rest = with!(_mm512_reduce_ps::<0b0000_1000>(x));
         (self.sub(x, rest), rest)
+    }
+
+    // One instruction: `times_power_of_two` finds the whole number by itself, and knows no least one.
+    #[inline(always)]
+    fn floor_and_rest(self, x: __m512) -> (__m512, __m512) {
+        // Downwards, no binary place kept, no exception raised.
+        (x, with!(_mm512_reduce_ps::<0b0000_1001>(x)))
     }
 
     #[inline(always)]

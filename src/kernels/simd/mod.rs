@@ -93,7 +93,15 @@ pub(crate) trait Simd: Copy {
         let shifted = self.add(x, shift);
         (shifted, self.sub(x, self.sub(shifted, shift)))
     }
-    /// `x * 2^k` for a whole number k of `whole_and_rest`, as long as x and the result are normal numbers; NaN where k is.
+    /// The whole number at or below `x`, or -126 if that is more, and what is left of `x`, from 0 to 1.
+    #[inline(always)]
+    fn floor_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
+        let x = self.max(self.splat(-126.0), x); // in this order NaN stays NaN
+        let half = self.splat(0.5);
+        let (k, rest) = self.whole_and_rest(self.sub(x, half));
+        (k, self.add(rest, half))
+    }
+    /// `x * 2^k` for a whole number k of `whole_and_rest` or `floor_and_rest`, as long as x and the result are normal numbers; NaN where k is.
     fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats;
     /// The sum of all lanes: lane i and lane i + 8, then i + 4, i + 2, i + 1.
     fn sum(self, x: Self::Floats) -> f32;
@@ -206,6 +214,8 @@ mod tests {
                 s.by_sign(a, b, s.splat(2.0)),
                 s.times_power_of_two(b, s.whole_and_rest(s.splat(-3.25)).0),
                 s.whole_and_rest(s.splat(-3.25)).1,
+                s.times_power_of_two(b, s.floor_and_rest(s.splat(-3.25)).0),
+                s.floor_and_rest(s.splat(-3.25)).1,
                 s.splat(s.sum(a)),
                 s.splat(s.largest(a)),
                 s.load_some(&A[..5], 7.0),
@@ -241,6 +251,8 @@ mod tests {
             by(|a, b| if a.is_sign_negative() { b } else { 2.0 }),
             by(|_, b| b / 8.0),
             [-0.25; LANES],
+            by(|_, b| b / 16.0),
+            [0.75; LANES],
             [A.iter().sum(); LANES],
             [15.0; LANES],
         ];

@@ -178,6 +178,14 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
+    fn floor_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
+        let x = self.max(self.splat(-126.0), x);
+        let whole = each!(i => vrndmq_f32(x[i]));
+        let shift = self.splat(12_582_912.0); // as in `whole_and_rest`
+        (self.add(whole, shift), self.sub(x, whole))
+    }
+
+    #[inline(always)]
     fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats {
         let out = each!(i => vreinterpretq_f32_s32(vaddq_s32(
             vreinterpretq_s32_f32(x[i]),

@@ -158,7 +158,7 @@ impl<'a> OneHead<'a> {
     /// Runs it in the form that `dtype` asks for.
     fn run_on(self, cpu: Cpu, dtype: Dtype) {
         match dtype {
-            Dtype::F32 => cpu.run(InForm::<Floats<'a>>(self, PhantomData)),
+            Dtype::F32 | Dtype::Bf16 => cpu.run(InForm::<Floats<'a>>(self, PhantomData)),
             Dtype::Int8 => cpu.run_int8(InForm::<Words<'a>>(self, PhantomData)),
         }
     }

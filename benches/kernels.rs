@@ -123,9 +123,10 @@ fn multiply(x: &[f32], w: &[f32], out: &mut [f32], rows: usize, n: usize, k: usi
 fn heads(criterion: &mut Criterion) {
     let (heads, head_dim) = (12, 32);
     let width = heads * head_dim;
-    let sizes = TYPES
+    // Around products of bf16 it is as around those of bytes.
+    let sizes = [Dtype::F32, Dtype::Int8]
         .into_iter()
-        .flat_map(|(dtype, _)| [8, 32, 128, 512].map(|tokens| (dtype, tokens)));
+        .flat_map(|dtype| [8, 32, 128, 512].map(|tokens| (dtype, tokens)));
     for (dtype, tokens) in sizes {
         let mut group = criterion.benchmark_group(format!("attention/{dtype}/{tokens}"));
         group.throughput(Throughput::Elements((4 * tokens * tokens * width) as u64));

@@ -1,4 +1,4 @@
-//! Instruction sets agree: the same text's embedding differs by at most 1e-5 from one to another, in bf16 by 2e-2.
+//! Instruction sets agree: the same text's embedding differs by at most 1e-5 from one to another, in bf16 by 1e-3.
 //!
 //! The level is chosen once a process, so this test runs itself again with `BERTLESS_CPU` set.
 
@@ -19,8 +19,8 @@ const TEXTS: [&str; 4] = [
 const NOT_HERE: &str = "is not an instruction set of this processor";
 
 /// How far levels may be apart. Sums of bf16 are the same, but what is between them is rounded a little differently, and a
-/// number that is halfway between two of 8 bits then becomes the one or the other.
-const TYPES: [(Dtype, f32); 2] = [(Dtype::F32, 1e-5), (Dtype::Bf16, 2e-2)];
+/// number that is halfway between two of 8 bits may become the one or the other (2.5e-6 where that does not happen).
+const TYPES: [(Dtype, f32); 2] = [(Dtype::F32, 1e-5), (Dtype::Bf16, 1e-3)];
 
 fn embeddings(dtype: Dtype) -> Vec<f32> {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models");

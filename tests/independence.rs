@@ -20,6 +20,11 @@ fn answers_do_not_depend_on_company_order_or_threads() {
 }
 
 #[test]
+fn nor_do_those_that_are_computed_in_bf16() {
+    alone_and_in_company(Dtype::Bf16);
+}
+
+#[test]
 fn nor_do_those_that_are_computed_in_bytes() {
     alone_and_in_company(Dtype::Int8);
 }

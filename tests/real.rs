@@ -234,7 +234,9 @@ fn minilm_reaches_its_published_figure() {
         spearman
     };
     let (exact, int8) = (spearman(Dtype::F32), spearman(Dtype::Int8));
+    let bf16 = spearman(Dtype::Bf16);
     assert!((exact - 82.03).abs() <= 0.02, "{exact}");
+    assert!((exact - bf16).abs() <= 0.1, "{exact} {bf16}");
     assert!(exact - int8 <= 0.3, "{exact} {int8}");
 }
 
@@ -279,9 +281,9 @@ fn calibrated_int8_embeddings_stay_nearer() {
     );
 }
 
-/// Products of bytes turn embeddings a little, and each of them about as much.
+/// Rounded products turn embeddings a little, and each of them about as much.
 #[test]
-fn int8_embeddings_stay_near() {
+fn int8_and_bf16_embeddings_stay_near() {
     let (Some(dir), Some(data)) = (fetched("all-MiniLM-L6-v2"), shared("data/stsb/test.tsv"))
     else {
         return;
@@ -292,30 +294,41 @@ fn int8_embeddings_stay_near() {
         let embedder = Embedder::load_with(&dir, ModelOptions::new().dtype(dtype)).unwrap();
         embedder.embed_batch(&sentences).unwrap()
     };
-    let (exact, int8) = (embed(Dtype::F32), embed(Dtype::Int8));
-    let both = exact.outer_iter().zip(int8.outer_iter());
-    let cosines: Vec<f32> = both.map(|(a, b)| a.dot(&b)).collect(); // of length one already
-    let mean = cosines.iter().sum::<f32>() / cosines.len() as f32;
-    let worst = cosines.iter().copied().fold(1.0, f32::min);
-    println!("cosine of int8 and f32: mean {mean:.5}, worst {worst:.5}");
-    assert!(mean >= 0.998 && worst >= 0.99, "{mean} {worst}");
-    // Not the same code twice.
-    assert!(mean < 0.99999, "{mean}");
+    let exact = embed(Dtype::F32);
+    for (dtype, most_mean, least_mean, least) in [
+        (Dtype::Bf16, 0.999_999, 0.999_98, 0.9998),
+        (Dtype::Int8, 0.999_99, 0.998, 0.99),
+    ] {
+        let rounded = embed(dtype);
+        let both = exact.outer_iter().zip(rounded.outer_iter());
+        let cosines: Vec<f32> = both.map(|(a, b)| a.dot(&b)).collect(); // of length one already
+        let mean = cosines.iter().sum::<f32>() / cosines.len() as f32;
+        let worst = cosines.iter().copied().fold(1.0, f32::min);
+        println!("cosine of {dtype} and f32: mean {mean:.6}, worst {worst:.6}");
+        assert!(
+            mean >= least_mean && worst >= least,
+            "{dtype}: {mean} {worst}"
+        );
+        // Not the same code twice.
+        assert!(mean < most_mean, "{dtype}: {mean}");
+    }
 }
 
 #[test]
-fn int8_labels_are_right_as_often() {
+fn int8_and_bf16_labels_are_right_as_often() {
     let (Some(dir), Some(data)) = (shared("models/minilm-l6-sst2"), shared("data/sst2/dev.tsv"))
     else {
         return;
     };
     let rows = columns(&data, &["sentence", "label"]);
     let sentences: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
-    let classifier = Classifier::load_with(&dir, ModelOptions::new().dtype(Dtype::Int8)).unwrap();
-    let answers = classifier.classify_batch(&sentences).unwrap();
-    let right = answers.iter().zip(&rows);
-    let right = right.filter(|(answer, row)| (answer.label == "positive") == (row[1] == "1"));
-    let right = right.count();
-    println!("SST-2 dev, int8: {right} of 872");
-    assert!(right >= 786, "{right}"); // 788 in f32; 0.3 points are 2.6 sentences
+    for dtype in [Dtype::Bf16, Dtype::Int8] {
+        let classifier = Classifier::load_with(&dir, ModelOptions::new().dtype(dtype)).unwrap();
+        let answers = classifier.classify_batch(&sentences).unwrap();
+        let right = answers.iter().zip(&rows);
+        let right = right.filter(|(answer, row)| (answer.label == "positive") == (row[1] == "1"));
+        let right = right.count();
+        println!("SST-2 dev, {dtype}: {right} of 872");
+        assert!(right >= 786, "{dtype}: {right}"); // 788 in f32; 0.3 points are 2.6 sentences
+    }
 }

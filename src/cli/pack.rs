@@ -38,8 +38,8 @@ pub(crate) struct Arguments {
     /// The file to write, such as model.safetensors
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// How large weights are stored. f32: as they are computed with, same answers to the bit; f16, bf16: half the size,
-    /// computed in f32; int8: the encoder's matrices, computed in int8, and tables of words and positions in a quarter of
+    /// How large weights are stored. f32: as they are computed with, same answers to the bit; f16: half the size, computed
+    /// in f32; bf16: half the size, the encoder's matrices computed in bf16; int8: the encoder's matrices, computed in int8, and tables of words and positions in a quarter of
     /// the size, all else in f32
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
     dtype: Precision,

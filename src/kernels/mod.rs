@@ -35,7 +35,7 @@ pub(crate) use threads::Threads;
 
 use std::sync::Arc;
 
-use gemm::QuantizedRows;
+use gemm::{QuantizedRows, RoundedRows};
 use team::Team;
 
 /// What a model computes with: an instruction set, threads, and the memory that its kernels need.
@@ -44,6 +44,7 @@ pub(crate) struct Engine {
     pub(crate) cpu: Cpu,
     pub(crate) threads: Threads,
     heads: Arc<Pool<attention::Scratch>>,
+    rounded: Arc<Pool<RoundedRows>>,
     quantized: Arc<Pool<QuantizedRows>>,
 }
 
@@ -55,6 +56,7 @@ impl Engine {
             cpu,
             threads,
             heads: Arc::new(Pool::new(most)),
+            rounded: Arc::new(Pool::new(most)),
             quantized: Arc::new(Pool::new(most)),
         }
     }
@@ -65,6 +67,7 @@ impl Engine {
             cpu: self.cpu,
             team: self.threads.team(),
             heads: Arc::clone(&self.heads),
+            rounded: Arc::clone(&self.rounded),
             quantized: Arc::clone(&self.quantized),
         }
     }
@@ -77,7 +80,9 @@ pub(crate) struct Compute {
     pub(crate) team: Team,
     /// What attention computes a head in, one for each thread.
     heads: Arc<Pool<attention::Scratch>>,
-    /// Where a product of bytes has its rows, one after the other.
+    /// Where a product of numbers in bf16 has its rows,
+    rounded: Arc<Pool<RoundedRows>>,
+    /// and where one of bytes has them, one after the other.
     quantized: Arc<Pool<QuantizedRows>>,
 }
 
@@ -95,6 +100,7 @@ impl Compute {
             cpu,
             team: threads.team(),
             heads: Arc::new(Pool::new(threads.count())),
+            rounded: Arc::new(Pool::new(1)),
             quantized: Arc::new(Pool::new(1)),
         }
     }

@@ -51,7 +51,8 @@ impl FeedForward {
         let rows = x.len() / hidden;
         // In blocks of even size, each up and down again while it is at hand: 512 rows by 1536 take 3 MB.
         let weight = self.up.dtype().bytes_of_weight();
-        let most = (BYTES_OF_INNER / 4 * weight / (size_of::<f32>() * intermediate)).max(ROWS_PER_BLOCK);
+        let most =
+            (BYTES_OF_INNER / 4 * weight / (size_of::<f32>() * intermediate)).max(ROWS_PER_BLOCK);
         let per_block = rows.div_ceil(rows.div_ceil(most).max(1)).max(1);
         let inner = inner.at_least(per_block.min(rows) * intermediate);
         let blocks = x.chunks(per_block * hidden);

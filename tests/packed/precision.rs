@@ -34,7 +34,7 @@ fn distance(model: &Model, expected: &Model, name: &str) -> f32 {
 fn fewer_bits_are_near_and_take_less() {
     for name in FAMILIES {
         let load = |dtype| Model::load_with(fixture(name), one_thread().dtype(dtype)).unwrap();
-        let (exact, bytes) = (load(Dtype::F32), load(Dtype::Int8));
+        let (exact, halves, bytes) = (load(Dtype::F32), load(Dtype::Bf16), load(Dtype::Int8));
         let whole = packed(&fixture(name), Precision::F32).len();
         for (precision, bound, least) in [
             // The fixtures' weights have few bits, which f16 holds all.
@@ -44,8 +44,10 @@ fn fewer_bits_are_near_and_take_less() {
         ] {
             let file = packed(&fixture(name), precision);
             let model = Model::from_static_with(file, one_thread()).unwrap();
-            // What bytes do to the products of networks of random weights is another test's matter; here it is the tables.
+            // What fewer bits do to the products of networks of random weights is another test's matter; here it is the
+            // tables, and in bf16 the heads.
             let unpacked = match precision {
+                Precision::Bf16 => &halves,
                 Precision::Int8 => &bytes,
                 _ => &exact,
             };
@@ -62,6 +64,39 @@ fn fewer_bits_are_near_and_take_less() {
             assert!(file.len() < whole);
             assert_eq!(model.summary().dtype, precision.name());
         }
+    }
+}
+
+/// What is stored in bf16 computes in it, or in f32 if it is asked to.
+#[test]
+fn a_file_in_bf16_computes_in_either_type() {
+    for name in FAMILIES {
+        let exact = Model::load_with(fixture(name), one_thread()).unwrap();
+        let file = packed(&fixture(name), Precision::Bf16);
+        let open = |options| Model::from_static_with(file, options);
+        let halves = open(one_thread()).unwrap();
+        let asked = open(one_thread().dtype(Dtype::Bf16)).unwrap();
+        let floats = open(one_thread().dtype(Dtype::F32)).unwrap();
+        let types = [&halves, &asked, &floats].map(Model::dtype);
+        assert_eq!(types, [Dtype::Bf16, Dtype::Bf16, Dtype::F32]);
+        assert_eq!(distance(&asked, &halves, name), 0.0, "{name}");
+        // Rounded weights alone, and activations rounded as well.
+        let (of_weights, of_both) = (
+            distance(&floats, &exact, name),
+            distance(&halves, &exact, name),
+        );
+        println!("{name}: {of_weights:e}, computed in bf16 {of_both:e}");
+        assert!(
+            of_weights > 1e-5 && of_weights < 0.1,
+            "{name}: {of_weights:e}"
+        );
+        assert!(of_both > 1e-5 && of_both < 0.1, "{name}: {of_both:e}");
+        assert!(distance(&floats, &halves, name) > 1e-5, "{name}");
+        let error = open(one_thread().dtype(Dtype::Int8)).unwrap_err();
+        assert!(
+            error.to_string().contains("in bf16, not in int8"),
+            "{error}"
+        );
     }
 }
 

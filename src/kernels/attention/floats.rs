@@ -75,12 +75,7 @@ impl<'a> Form<'a> for Floats<'a> {
     }
 
     #[inline(always)]
-    fn context<'b>(
-        &'b self,
-        scores: &'b [f32],
-        stride: usize,
-        _: &'b [f32],
-    ) -> FloatOperands<'b> {
+    fn context<'b>(&'b self, scores: &'b [f32], stride: usize, _: &'b [f32]) -> FloatOperands<'b> {
         FloatOperands {
             x: Rows {
                 data: scores,

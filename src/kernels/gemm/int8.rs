@@ -11,7 +11,7 @@
 use super::PANEL;
 use super::product::Operands;
 use super::quantize::{LEAST_SPAN, QuantizedRows, ROUND, RowScale};
-use super::tile::Place;
+use super::tile::{Ahead, Place, runs};
 use crate::kernels::Cpu;
 use crate::kernels::arena::{Arena, Floats};
 use crate::kernels::simd::{Kernel, LANES, Simd};
@@ -225,26 +225,21 @@ impl Operands for Int8Operands<'_> {
         let steps = steps(self.k);
         let rows = self.x.rows::<R>(place.row, steps);
         let scales = self.x.scales::<R>(place.row);
-        let mut panels = [&self.steps[..0]; P];
+        let panels: [_; P] = runs(self.steps, place.panel, steps, steps);
+        let ahead = Ahead::of(panels, place, true);
         let mut sums = [[s.splat_int(0); P]; R];
-        for (at, panel) in panels.iter_mut().enumerate() {
-            *panel = &self.steps[(place.panel + at) * steps..][..steps];
+        for at in 0..P {
             let of_weights = s.load_ints(&self.panels.sums[place.panel + at]);
             for (scale, sums) in scales.iter().zip(&mut sums) {
                 sums[at] = s.mul_ints(of_weights, s.splat_int(-scale.zero));
             }
         }
-        // As in the product of floats: the tiles share in asking for the panels that follow.
-        let (turn, turns) = place.turn;
-        let stride = STEP.div_ceil(turns);
-        let next = panels[P - 1].as_ptr_range().end.cast::<u8>();
-        let next = next.wrapping_add(turn * P * steps * stride);
 
         for step in 0..steps {
             let mut weights = [s.load_fours(&[0; STEP]); P];
             for (at, weights) in weights.iter_mut().enumerate() {
                 *weights = s.load_fours(&panels[at][step]);
-                s.prefetch(next.wrapping_add((at * steps + step) * stride).cast());
+                ahead.ask(s, at * steps + step);
             }
             for (row, sums) in rows.iter().zip(&mut sums) {
                 let activations = s.splat_four(row[step]);

@@ -5,16 +5,19 @@
 //! they lie. A tile of some rows by one or two panels stays in registers while k runs (Goto and van de Geijn 2008, with
 //! the packing of the constant side done ahead).
 //!
-//! The same loops multiply bytes, in panels of `[n / 16][k / 4][16][4]`: the module `int8` says how.
+//! The same loops multiply numbers in bf16, in panels of `[n / 16][k / 2][16][2]`, and bytes, in panels of
+//! `[n / 16][k / 4][16][4]`: the modules `bf16` and `int8` say how.
 //!
 //! Each output has one accumulator, and k runs upwards from 0 to the end whatever the tile's height: so a row's result
 //! is the same bits in any company.
 
+mod bf16;
 mod dtype;
 mod int8;
 mod pack;
 mod product;
 mod quantize;
+mod rounded;
 mod tile;
 mod words;
 
@@ -23,6 +26,7 @@ use std::ops::Range;
 use super::disjoint::Disjoint;
 use super::simd::{Kernel, LANES, Simd};
 use super::{Activation, Compute};
+use bf16::Bf16Operands;
 pub use dtype::Dtype;
 use int8::Int8Operands;
 pub(crate) use int8::Int8Panels;
@@ -31,6 +35,7 @@ pub(crate) use pack::{PackedWeights, Packer, Panels};
 pub(super) use product::{FloatOperands, Operands, Product, Rows};
 pub(crate) use quantize::QuantizedRows;
 pub(super) use quantize::{LEAST_SPAN, ROUND};
+pub(crate) use rounded::RoundedRows;
 pub(super) use words::{STEP_OF_WORDS, WordOperands};
 
 /// Output channels of a panel.
@@ -99,6 +104,12 @@ pub(crate) fn gemm(
                 streamed: true,
             };
             multiply(compute, operands, epilogue, (&out, n), &grid(4 * k));
+        }
+        Panels::Bf16(panels) => {
+            let mut rounded = compute.rounded.lend();
+            rounded.fill(compute, x, k);
+            let operands = Bf16Operands::new(&rounded, k, panels);
+            multiply(compute, operands, epilogue, (&out, n), &grid(2 * k));
         }
         Panels::Int8(panels) => {
             let mut quantized = compute.quantized.lend();

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use super::int8::{Int8Group, Int8Panels, MAX_K};
-use super::{Dtype, PANEL};
+use super::{Dtype, PANEL, bf16};
 use crate::kernels::arena::{Arena, Floats, Held};
 use crate::kernels::{Team, Threads};
 
@@ -24,6 +24,9 @@ pub(crate) struct PackedWeights {
 pub(crate) enum Panels {
     /// `[n / 16][k][16]`; channels past n are zero.
     F32(Floats),
+    /// `[n / 16][k / 2][16][2]` numbers in bf16, two in the place of a float; channels past n and the step past k are
+    /// zero.
+    Bf16(Floats),
     Int8(Box<Int8Panels>),
 }
 
@@ -48,6 +51,7 @@ impl PackedWeights {
             Dtype::Int8 if (1..=MAX_K).contains(&k) => {
                 Panels::Int8(Box::new(Int8Panels::zeros(arena, n, k)))
             }
+            Dtype::Bf16 => Panels::Bf16(arena.zeros(n.div_ceil(PANEL) * PANEL * bf16::steps(k))),
             _ => Panels::F32(arena.zeros(n.div_ceil(PANEL) * PANEL * k)),
         };
         Self { n, k, panels }
@@ -55,14 +59,19 @@ impl PackedWeights {
 
     /// Groups of so many panels, the last maybe fewer, to be filled; none where nothing is to be packed.
     fn groups(&mut self, panels: usize) -> impl Iterator<Item = Group<'_>> {
-        let (mut floats, mut bytes) = (None, None);
+        let (mut floats, mut halves, mut bytes) = (None, None, None);
         match &mut self.panels {
             _ if self.n * self.k == 0 => {}
             Panels::F32(all) => floats = Some(all.chunks_mut(panels * PANEL * self.k)),
+            Panels::Bf16(all) => {
+                halves = Some(all.chunks_mut(panels * PANEL * bf16::steps(self.k)));
+            }
             Panels::Int8(all) => bytes = Some(all.groups(panels, self.k)),
         }
         let floats = floats.into_iter().flatten().map(Group::F32);
-        floats.chain(bytes.into_iter().flatten().map(Group::Int8))
+        let halves = halves.into_iter().flatten().map(Group::Bf16);
+        let bytes = bytes.into_iter().flatten().map(Group::Int8);
+        floats.chain(halves).chain(bytes)
     }
 
     /// How many floats weights of (n, k) take; `None` for more than can be counted.
@@ -100,6 +109,17 @@ impl PackedWeights {
         })
     }
 
+    /// Weights of (n, k) in bf16, two in the place of a float, whose panels these are; `None` as for
+    /// [`held`](Self::held).
+    pub(crate) fn of_bf16(n: usize, k: usize, panels: Floats) -> Option<Self> {
+        let fits = Self::floats(n, bf16::steps(k)) == Some(panels.len());
+        fits.then(|| Self {
+            n,
+            k,
+            panels: Panels::Bf16(panels),
+        })
+    }
+
     /// Weights of (n, k) as bytes, with the scales and sums of their channels.
     pub(crate) fn bytes(n: usize, k: usize, panels: Int8Panels) -> Option<Self> {
         panels.fit(n, k).then(|| Self {
@@ -119,6 +139,12 @@ impl PackedWeights {
                 Panels::F32(floats) => {
                     let panel = &floats[panel * PANEL * k..][..PANEL * k];
                     rows.extend(panel.iter().skip(lane).step_by(PANEL));
+                }
+                Panels::Bf16(pairs) => {
+                    let len = PANEL * bf16::steps(k);
+                    let panel: &[[i16; 2]] = bytemuck::cast_slice(&pairs[panel * len..][..len]);
+                    let weight = |at: usize| panel[at / 2 * PANEL + lane][at % 2];
+                    rows.extend((0..k).map(|at| bf16::widened(weight(at))));
                 }
                 Panels::Int8(int8) => {
                     let scale = int8.scales()[channel];
@@ -140,6 +166,7 @@ impl PackedWeights {
     pub(crate) fn dtype(&self) -> Dtype {
         match self.panels {
             Panels::F32(_) => Dtype::F32,
+            Panels::Bf16(_) => Dtype::Bf16,
             Panels::Int8(_) => Dtype::Int8,
         }
     }
@@ -148,6 +175,7 @@ impl PackedWeights {
 /// Some panels that are still to be filled.
 enum Group<'a> {
     F32(&'a mut [f32]),
+    Bf16(&'a mut [f32]),
     Int8(Int8Group<'a>),
 }
 
@@ -156,6 +184,7 @@ impl Group<'_> {
     fn fill(self, rows: &[f32], k: usize) {
         match self {
             Self::F32(panels) => pack(rows, k, k, panels),
+            Self::Bf16(panels) => bf16::pack_rounded(rows, k, panels),
             Self::Int8(group) => group.fill(rows, k),
         }
     }
@@ -320,9 +349,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Packs rows of `k` numbers that lie `stride` apart into panels of 16 rows; the last panel's missing rows stay as they
+/// Packs rows of `k` numbers, or of anything else, that lie `stride` apart into panels of 16 rows; the last panel's missing rows stay as they
 /// are in `panels`.
-pub(in crate::kernels) fn pack(rows: &[f32], k: usize, stride: usize, panels: &mut [f32]) {
+pub(in crate::kernels) fn pack<T: Copy>(rows: &[T], k: usize, stride: usize, panels: &mut [T]) {
     if k == 0 {
         return;
     }
@@ -350,7 +379,7 @@ pub(in crate::kernels) fn pack(rows: &[f32], k: usize, stride: usize, panels: &m
 ///
 /// Blocks of 4 x 4 are what a compiler turns into shuffles on every processor, without its wider instructions too: 23
 /// GB/s in the first-level cache, where number by number has 14, and blocks of 8 and 16 have 13 and 8 to 12.
-fn pack_four(rows: [&[f32]; 4], lane: usize, panel: &mut [[f32; PANEL]]) {
+fn pack_four<T: Copy>(rows: [&[T]; 4], lane: usize, panel: &mut [[T; PANEL]]) {
     let [a, b, c, d] = rows.map(|row| row.as_chunks::<4>().0);
     let (blocks, rest) = panel.as_chunks_mut::<4>();
     for ((((a, b), c), d), block) in a.iter().zip(b).zip(c).zip(d).zip(blocks) {
@@ -376,7 +405,7 @@ mod tests {
     fn floats(packed: &PackedWeights) -> &[f32] {
         match packed.panels() {
             Panels::F32(panels) => panels,
-            Panels::Int8(_) => panic!("packed as bytes"),
+            other => panic!("packed as {other:?}"),
         }
     }
 
@@ -413,7 +442,7 @@ mod tests {
                 }
             };
             let matrix: Vec<f32> = (0..n * k).map(number).collect();
-            for dtype in [Dtype::F32, Dtype::Int8] {
+            for dtype in [Dtype::F32, Dtype::Bf16, Dtype::Int8] {
                 let packed = PackedWeights::of(dtype, &matrix, n, k);
                 assert_eq!(packed.rows(), matrix, "{n} {k} {dtype}");
             }

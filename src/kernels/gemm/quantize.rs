@@ -7,6 +7,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::tile::runs;
 use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::simd::{Kernel, LANES, Simd};
@@ -82,12 +83,7 @@ impl QuantizedRows {
     #[inline(always)]
     pub(super) fn rows<const R: usize>(&self, first: usize, steps: usize) -> [&[[u8; 4]]; R] {
         let fours: &[[u8; 4]] = bytemuck::cast_slice(&self.memory);
-        let stride = self.stride / 4;
-        let mut rows = [&fours[..0]; R];
-        for (index, row) in rows.iter_mut().enumerate() {
-            *row = &fours[(first + index) * stride..][..steps];
-        }
-        rows
+        runs(fours, first, self.stride / 4, steps)
     }
 
     /// and how they are read.

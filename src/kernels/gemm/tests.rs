@@ -3,7 +3,8 @@
 use super::*;
 use crate::kernels::{Cpu, Threads};
 
-fn numbers(len: usize, seed: u32) -> Vec<f32> {
+/// From -1 to 1, the same every time.
+pub(super) fn numbers(len: usize, seed: u32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761).max(1);
     (0..len)
         .map(|_| {

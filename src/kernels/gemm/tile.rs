@@ -119,6 +119,61 @@ impl<X: Operands, const R: usize, const P: usize> Tile<'_, X, R, P> {
     }
 }
 
+/// `N` runs of `len` items, of which the first is number `first`; each starts `stride` items behind the one before.
+#[inline(always)]
+pub(super) fn runs<T, const N: usize>(
+    all: &[T],
+    first: usize,
+    stride: usize,
+    len: usize,
+) -> [&[T]; N] {
+    let mut runs = [&all[..0]; N];
+    for (index, run) in runs.iter_mut().enumerate() {
+        *run = &all[(first + index) * stride..][..len];
+    }
+    runs
+}
+
+/// Asks for the panels that follow a tile's, ahead of time.
+///
+/// The tiles of the same panels share evenly in it, a whole line each step if there is one tile, half a line if there are
+/// two: memory is slower than the first tile, and idle afterwards. Behind a layer's last panels lie the next layer's; if
+/// nothing does, asking does no harm.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    next: *const u8,
+    /// Bytes that one step asks for.
+    stride: usize,
+}
+
+impl Ahead {
+    /// Behind these panels, whose steps are one line each, if they are streamed from far away. Where panels are near, a
+    /// line is asked for that is there, again and again, which costs less than a branch.
+    #[inline(always)]
+    pub(super) fn of<T, const P: usize>(panels: [&[T]; P], place: Place, streamed: bool) -> Self {
+        let (turn, turns) = place.turn;
+        let (next, stride) = match streamed {
+            true => (
+                panels[P - 1].as_ptr_range().end,
+                size_of::<T>().div_ceil(turns),
+            ),
+            false => (panels[0].as_ptr(), 0),
+        };
+        Self {
+            next: next
+                .cast::<u8>()
+                .wrapping_add(turn * P * panels[0].len() * stride),
+            stride,
+        }
+    }
+
+    /// For the step of this number, counted through all panels of the tile.
+    #[inline(always)]
+    pub(super) fn ask<S: Simd>(self, s: S, step: usize) {
+        s.prefetch(self.next.wrapping_add(step * self.stride).cast());
+    }
+}
+
 impl Operands for FloatOperands<'_> {
     // 1 to 4 rows of MiniLM's layers take 0.7 ms, and 0.8 to 0.9 two panels at a time (AVX-512, Zen 5, 2026).
     const FEW_ROWS: usize = 8;
@@ -143,32 +198,17 @@ impl Operands for FloatOperands<'_> {
         bias: [S::Floats; P],
     ) -> [[S::Floats; P]; R] {
         let k = self.k;
-        let mut rows = [&self.x.data[..0]; R];
-        for (index, row) in rows.iter_mut().enumerate() {
-            *row = &self.x.data[(place.row + index) * self.x.stride..][..k];
-        }
+        let rows: [_; R] = runs(self.x.data, place.row, self.x.stride, k);
         let all = self.panels.as_chunks::<PANEL>().0;
-        let mut panels = [&all[..0]; P];
-        for (index, panel) in panels.iter_mut().enumerate() {
-            *panel = &all[(place.panel + index) * k..][..k];
-        }
-        // The tiles share evenly in asking for the panels that follow, a whole line each step if there is one tile, half a
-        // line if there are two: memory is slower than the first tile, and idle afterwards. Behind a layer's last panels
-        // lie the next layer's; if nothing does, asking does no harm. Panels that are near already are not asked for: a
-        // line that is there is, again and again, which costs less than a branch.
-        let (turn, turns) = place.turn;
-        let (next, stride) = match self.streamed {
-            true => (panels[P - 1].as_ptr_range().end, PANEL.div_ceil(turns)),
-            false => (panels[0].as_ptr(), 0),
-        };
-        let next = next.cast::<f32>().wrapping_add(turn * P * k * stride);
+        let panels: [_; P] = runs(all, place.panel, k, k);
+        let ahead = Ahead::of(panels, place, self.streamed);
 
         let mut sums = [bias; R];
         for step in 0..k {
             let mut weights = [s.splat(0.0); P];
             for (index, weights) in weights.iter_mut().enumerate() {
                 *weights = s.load(&panels[index][step]);
-                s.prefetch(next.wrapping_add((index * k + step) * stride));
+                ahead.ask(s, index * k + step);
             }
             for (row, sums) in rows.iter().zip(&mut sums) {
                 let activation = s.splat(row[step]);

@@ -5,7 +5,7 @@
 
 use super::PANEL;
 use super::product::Operands;
-use super::tile::Place;
+use super::tile::{Place, runs};
 use crate::kernels::Cpu;
 use crate::kernels::simd::{Kernel, Simd};
 
@@ -50,14 +50,8 @@ impl<const SCALED: bool> Operands for WordOperands<'_, SCALED> {
         _: [S::Floats; P],
     ) -> [[S::Ints; P]; R] {
         let steps = self.steps;
-        let mut rows = [&self.x[..0]; R];
-        for (index, row) in rows.iter_mut().enumerate() {
-            *row = &self.x[(place.row + index) * self.stride..][..steps];
-        }
-        let mut panels = [&self.panels[..0]; P];
-        for (index, panel) in panels.iter_mut().enumerate() {
-            *panel = &self.panels[(place.panel + index) * steps..][..steps];
-        }
+        let rows: [_; R] = runs(self.x, place.row, self.stride, steps);
+        let panels: [_; P] = runs(self.panels, place.panel, steps, steps);
         let mut sums = [[s.splat_int(0); P]; R];
         for step in 0..steps {
             let mut weights = [s.load_pairs(&[0; STEP_OF_WORDS]); P];

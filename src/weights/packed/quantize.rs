@@ -205,7 +205,7 @@ pub(super) fn choose(
     let bound = options.max_error.unwrap_or(PackOptions::MAX_ERROR);
     let stored = match bytes.panels() {
         _ if options.keep_f32.iter().any(asked) => Stored::F32AsAsked,
-        Panels::F32(_) => Stored::F32ForWidth,
+        Panels::F32(_) | Panels::Bf16(_) => Stored::F32ForWidth,
         Panels::Int8(_) if output_error.unwrap_or(error) > bound => Stored::F32ForError,
         Panels::Int8(_) => Stored::Int8,
     };

@@ -58,6 +58,10 @@ impl Recorder {
                 matrix: floats,
                 factors: None,
             },
+            gemm::Dtype::Bf16 => Smoothed {
+                matrix: PackedWeights::of(dtype, &floats.rows(), floats.n(), floats.k()),
+                factors: None,
+            },
             gemm::Dtype::Int8 => {
                 let rows = self.samples.as_ref().and_then(|samples| samples.take(name));
                 let (answer, report) =

@@ -159,7 +159,7 @@ fn bytes_are_the_same_on_every_level() {
         let mut quantized = QuantizedRows::default();
         quantized.fill(&Compute::new(cpu, &Threads::new(1).unwrap()), &x, k);
         for (index, row) in x.chunks(k).enumerate() {
-            let ([bytes], [read]) = quantized.rows(index, steps(k));
+            let ([bytes], [read]) = (quantized.rows(index, steps(k)), quantized.scales(index));
             let (expected, scale, zero) = quantized_row(row);
             let found = bytes.as_flattened()[..k].iter().map(|&byte| number(byte));
             assert_eq!(found.collect::<Vec<_>>(), expected, "{cpu:?}");

@@ -32,7 +32,11 @@ fn numbers(len: usize) -> Vec<f32> {
 
 /// One thread on each level that computes floats in its own way.
 fn computes() -> Vec<(&'static str, Compute)> {
-    ["avx512", "avx2", "neon", "portable"]
+    computes_of(["avx512", "avx2", "neon", "portable"])
+}
+
+fn computes_of(levels: impl IntoIterator<Item = &'static str>) -> Vec<(&'static str, Compute)> {
+    levels
         .into_iter()
         .filter_map(|name| {
             let (cpu, threads) = (Cpu::from_name(name)?, Threads::new(1).ok()?);
@@ -41,43 +45,111 @@ fn computes() -> Vec<(&'static str, Compute)> {
         .collect()
 }
 
+/// The same of bytes.
+fn computes_of_bytes() -> Vec<(&'static str, Compute)> {
+    computes_of([
+        "avx512-vnni",
+        "avx512",
+        "avx2-vnni",
+        "avx2",
+        "neon-dotprod",
+        "neon",
+        "portable",
+    ])
+}
+
 /// One output of a product in f64.
 fn output(x: &[f32], w: &[f32], k: usize, row: usize, channel: usize) -> f64 {
     let pairs = x[row * k..][..k].iter().zip(&w[channel * k..][..k]);
     pairs.map(|(&x, &w)| f64::from(x) * f64::from(w)).sum()
 }
 
+/// Numbers of rows; then (n, k) of MiniLM's layers, and the widest of TinyBERT's.
+const ROWS: [usize; 5] = [1, 8, 32, 128, 512];
+const SHAPES: [(usize, usize); 5] = [
+    (1152, 384),
+    (384, 384),
+    (1536, 384),
+    (384, 1536),
+    (1200, 312),
+];
+
+fn sizes() -> impl Iterator<Item = (usize, usize, usize)> {
+    ROWS.into_iter()
+        .flat_map(|rows| SHAPES.map(|(n, k)| (rows, n, k)))
+}
+
 fn products(criterion: &mut Criterion) {
-    for rows in [1, 8, 32, 128, 512] {
-        for (n, k) in [
-            (1152, 384),
-            (384, 384),
-            (1536, 384),
-            (384, 1536),
-            (1200, 312),
-        ] {
-            let mut group = criterion.benchmark_group(format!("gemm/f32/{rows}x{n}x{k}"));
-            group.throughput(Throughput::Elements((2 * rows * n * k) as u64));
-            let (x, w) = (numbers(rows * k), numbers(n * k));
-            let packed = PackedWeights::new(&w, n, k);
-            let mut out = vec![0.0; rows * n];
-            let expected = output(&x, &w, k, rows - 1, n - 1);
-            for (name, compute) in computes() {
-                gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
-                assert!((f64::from(out[rows * n - 1]) - expected).abs() < 1e-3);
-                group.bench_function(name, |bencher| {
-                    bencher.iter(|| {
-                        gemm(&compute, black_box(&x), &packed, Epilogue::NONE, &mut out);
-                    });
-                });
-            }
-            out.fill(f32::NAN);
-            multiply(&x, &w, &mut out, rows, n, k);
+    for (rows, n, k) in sizes() {
+        let mut group = criterion.benchmark_group(format!("gemm/f32/{rows}x{n}x{k}"));
+        group.throughput(Throughput::Elements((2 * rows * n * k) as u64));
+        let (x, w) = (numbers(rows * k), numbers(n * k));
+        let packed = PackedWeights::new(&w, n, k);
+        let mut out = vec![0.0; rows * n];
+        let expected = output(&x, &w, k, rows - 1, n - 1);
+        for (name, compute) in computes() {
+            gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
             assert!((f64::from(out[rows * n - 1]) - expected).abs() < 1e-3);
-            group.bench_function("matrixmultiply", |bencher| {
-                bencher.iter(|| multiply(black_box(&x), &w, &mut out, rows, n, k));
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| {
+                    gemm(&compute, black_box(&x), &packed, Epilogue::NONE, &mut out);
+                });
             });
-            group.finish();
+        }
+        out.fill(f32::NAN);
+        multiply(&x, &w, &mut out, rows, n, k);
+        assert!((f64::from(out[rows * n - 1]) - expected).abs() < 1e-3);
+        group.bench_function("matrixmultiply", |bencher| {
+            bencher.iter(|| multiply(black_box(&x), &w, &mut out, rows, n, k));
+        });
+        group.finish();
+    }
+}
+
+/// Products of bytes, quantising the rows included, beside one number after the other.
+fn products_of_bytes(criterion: &mut Criterion) {
+    for (rows, n, k) in sizes() {
+        let mut group = criterion.benchmark_group(format!("gemm/int8/{rows}x{n}x{k}"));
+        group.throughput(Throughput::Elements((2 * rows * n * k) as u64));
+        let (x, w) = (numbers(rows * k), numbers(n * k));
+        let packed = PackedWeights::of(Dtype::Int8, &w, n, k);
+        let mut out = vec![0.0; rows * n];
+        let expected = output(&x, &w, k, rows - 1, n - 1);
+        // Numbers up to 1 are rounded by at most 1/254 of one, and add up like a walk of k steps.
+        let bound = (k as f64).sqrt() / 100.0;
+        let mut levels = Vec::new();
+        for (name, compute) in computes_of_bytes() {
+            gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
+            let found = out[rows * n - 1];
+            assert!((f64::from(found) - expected).abs() < bound, "{name}");
+            levels.push(found);
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| {
+                    gemm(&compute, black_box(&x), &packed, Epilogue::NONE, &mut out);
+                });
+            });
+        }
+        // Sums are the same everywhere; making floats of them is rounded.
+        assert!(levels.iter().all(|level| (level - levels[0]).abs() < 1e-4));
+        let bytes = |x: &f32| (127.0 * x).round_ties_even() as i8;
+        let (x, w): (Vec<i8>, Vec<i8>) =
+            (x.iter().map(bytes).collect(), w.iter().map(bytes).collect());
+        let mut sums = vec![0; rows * n];
+        scalar(&x, &w, &mut sums, (n, k));
+        assert!((f64::from(sums[rows * n - 1]) / (127.0 * 127.0) - expected).abs() < bound);
+        group.bench_function("scalar", |bencher| {
+            bencher.iter(|| scalar(black_box(&x), &w, &mut sums, (n, k)));
+        });
+        group.finish();
+    }
+}
+
+/// The product of bytes as it is written on paper.
+fn scalar(x: &[i8], w: &[i8], sums: &mut [i32], (n, k): (usize, usize)) {
+    for (row, sums) in x.chunks_exact(k).zip(sums.chunks_exact_mut(n)) {
+        for (channel, sum) in w.chunks_exact(k).zip(sums) {
+            let pairs = row.iter().zip(channel);
+            *sum = pairs.map(|(&x, &w)| i32::from(x) * i32::from(w)).sum();
         }
     }
 }
@@ -206,5 +278,5 @@ fn epilogues(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, products, heads, rows, epilogues);
+criterion_group!(benches, products, products_of_bytes, heads, rows, epilogues);
 criterion_main!(benches);

@@ -47,15 +47,7 @@ fn computes_of(levels: impl IntoIterator<Item = &'static str>) -> Vec<(&'static 
 
 /// The same of bytes.
 fn computes_of_bytes() -> Vec<(&'static str, Compute)> {
-    computes_of([
-        "avx512-vnni",
-        "avx512",
-        "avx2-vnni",
-        "avx2",
-        "neon-dotprod",
-        "neon",
-        "portable",
-    ])
+    computes_of(kernels::cpu::NAMES)
 }
 
 /// One output of a product in f64.

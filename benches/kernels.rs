@@ -52,45 +52,100 @@ fn output(x: &[f32], w: &[f32], k: usize, row: usize, channel: usize) -> f64 {
     pairs.map(|(&x, &w)| f64::from(x) * f64::from(w)).sum()
 }
 
-/// What products are of, and how far they may be from the formula, for rows of up to 1,536 numbers below 1.
-const TYPES: [(Dtype, f64); 3] = [(Dtype::F32, 1e-3), (Dtype::Bf16, 0.2), (Dtype::Int8, 0.5)];
+/// Numbers of rows; then (n, k) of MiniLM's layers, and the widest of TinyBERT's.
+const ROWS: [usize; 5] = [1, 8, 32, 128, 512];
+const SHAPES: [(usize, usize); 5] = [
+    (1152, 384),
+    (384, 384),
+    (1536, 384),
+    (384, 1536),
+    (1200, 312),
+];
+
+fn sizes() -> impl Iterator<Item = (usize, usize, usize)> {
+    ROWS.into_iter()
+        .flat_map(|rows| SHAPES.map(|(n, k)| (rows, n, k)))
+}
+
+/// What products of floats are of, and how far they may be from the formula, for rows of up to 1,536 numbers below 1.
+const TYPES: [(Dtype, f64); 2] = [(Dtype::F32, 1e-3), (Dtype::Bf16, 0.2)];
 
 fn products(criterion: &mut Criterion) {
-    let sizes = TYPES
+    let each = TYPES
         .into_iter()
-        .flat_map(|of| [1, 8, 32, 128, 512].map(|rows| (of, rows)));
-    for ((dtype, bound), rows) in sizes {
-        for (n, k) in [
-            (1152, 384),
-            (384, 384),
-            (1536, 384),
-            (384, 1536),
-            (1200, 312),
-        ] {
-            let mut group = criterion.benchmark_group(format!("gemm/{dtype}/{rows}x{n}x{k}"));
-            group.throughput(Throughput::Elements((2 * rows * n * k) as u64));
-            let (x, w) = (numbers(rows * k), numbers(n * k));
-            let packed = PackedWeights::of(dtype, &w, n, k);
-            let mut out = vec![0.0; rows * n];
-            let expected = output(&x, &w, k, rows - 1, n - 1);
-            for (name, compute) in computes(dtype) {
-                gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
-                assert!((f64::from(out[rows * n - 1]) - expected).abs() < bound);
-                group.bench_function(name, |bencher| {
-                    bencher.iter(|| {
-                        gemm(&compute, black_box(&x), &packed, Epilogue::NONE, &mut out);
-                    });
+        .flat_map(|of| sizes().map(move |size| (of, size)));
+    for ((dtype, bound), (rows, n, k)) in each {
+        let mut group = criterion.benchmark_group(format!("gemm/{dtype}/{rows}x{n}x{k}"));
+        group.throughput(Throughput::Elements((2 * rows * n * k) as u64));
+        let (x, w) = (numbers(rows * k), numbers(n * k));
+        let packed = PackedWeights::of(dtype, &w, n, k);
+        let mut out = vec![0.0; rows * n];
+        let expected = output(&x, &w, k, rows - 1, n - 1);
+        for (name, compute) in computes(dtype) {
+            gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
+            assert!((f64::from(out[rows * n - 1]) - expected).abs() < bound);
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| {
+                    gemm(&compute, black_box(&x), &packed, Epilogue::NONE, &mut out);
                 });
-            }
-            if dtype == Dtype::F32 {
-                out.fill(f32::NAN);
-                multiply(&x, &w, &mut out, rows, n, k);
-                assert!((f64::from(out[rows * n - 1]) - expected).abs() < bound);
-                group.bench_function("matrixmultiply", |bencher| {
-                    bencher.iter(|| multiply(black_box(&x), &w, &mut out, rows, n, k));
+            });
+        }
+        if dtype == Dtype::F32 {
+            out.fill(f32::NAN);
+            multiply(&x, &w, &mut out, rows, n, k);
+            assert!((f64::from(out[rows * n - 1]) - expected).abs() < bound);
+            group.bench_function("matrixmultiply", |bencher| {
+                bencher.iter(|| multiply(black_box(&x), &w, &mut out, rows, n, k));
+            });
+        }
+        group.finish();
+    }
+}
+
+/// Products of bytes, quantising the rows included, beside one number after the other.
+fn products_of_bytes(criterion: &mut Criterion) {
+    for (rows, n, k) in sizes() {
+        let mut group = criterion.benchmark_group(format!("gemm/int8/{rows}x{n}x{k}"));
+        group.throughput(Throughput::Elements((2 * rows * n * k) as u64));
+        let (x, w) = (numbers(rows * k), numbers(n * k));
+        let packed = PackedWeights::of(Dtype::Int8, &w, n, k);
+        let mut out = vec![0.0; rows * n];
+        let expected = output(&x, &w, k, rows - 1, n - 1);
+        // Numbers up to 1 are rounded by at most 1/254 of one, and add up like a walk of k steps.
+        let bound = (k as f64).sqrt() / 100.0;
+        let mut levels = Vec::new();
+        for (name, compute) in computes(Dtype::Int8) {
+            gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
+            let found = out[rows * n - 1];
+            assert!((f64::from(found) - expected).abs() < bound, "{name}");
+            levels.push(found);
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| {
+                    gemm(&compute, black_box(&x), &packed, Epilogue::NONE, &mut out);
                 });
-            }
-            group.finish();
+            });
+        }
+        // Sums are the same everywhere; making floats of them is rounded.
+        assert!(levels.iter().all(|level| (level - levels[0]).abs() < 1e-4));
+        let bytes = |x: &f32| (127.0 * x).round_ties_even() as i8;
+        let (x, w): (Vec<i8>, Vec<i8>) =
+            (x.iter().map(bytes).collect(), w.iter().map(bytes).collect());
+        let mut sums = vec![0; rows * n];
+        scalar(&x, &w, &mut sums, (n, k));
+        assert!((f64::from(sums[rows * n - 1]) / (127.0 * 127.0) - expected).abs() < bound);
+        group.bench_function("scalar", |bencher| {
+            bencher.iter(|| scalar(black_box(&x), &w, &mut sums, (n, k)));
+        });
+        group.finish();
+    }
+}
+
+/// The product of bytes as it is written on paper.
+fn scalar(x: &[i8], w: &[i8], sums: &mut [i32], (n, k): (usize, usize)) {
+    for (row, sums) in x.chunks_exact(k).zip(sums.chunks_exact_mut(n)) {
+        for (channel, sum) in w.chunks_exact(k).zip(sums) {
+            let pairs = row.iter().zip(channel);
+            *sum = pairs.map(|(&x, &w)| i32::from(x) * i32::from(w)).sum();
         }
     }
 }
@@ -220,5 +275,5 @@ fn epilogues(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, products, heads, rows, epilogues);
+criterion_group!(benches, products, products_of_bytes, heads, rows, epilogues);
 criterion_main!(benches);

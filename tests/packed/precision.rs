@@ -1,5 +1,7 @@
 //! Weights in fewer bits: how far answers move.
 
+use std::sync::{Arc, Mutex};
+
 use bertless::{Dtype, Model, PackOptions, PackedMatrix, Precision, Stored};
 
 use safetensors::SafeTensors;
@@ -193,6 +195,38 @@ fn calibrated_by_texts_every_family_is_nearer_to_them() {
         }
     }
     assert!(after < before, "{after} {before}");
+}
+
+/// A pair is read as the model reads it; and whoever watches hears of each matrix.
+#[test]
+fn pairs_calibrate_too() {
+    let dir = fixture("bert-cross");
+    let rows = inputs(&dir);
+    let both = rows.iter().filter_map(|row| {
+        let second = row["second"].as_str()?;
+        Some((row["first"].as_str()?, second))
+    });
+    let both: Vec<(&str, &str)> = both.collect();
+    assert!(both.len() > 3);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    let int8 = PackOptions::new(Precision::Int8);
+    let pairs = int8
+        .clone()
+        .calibrate_pairs(both.clone())
+        .watch(move |done, of| tell.lock().unwrap().push((done, of)));
+    let pairs = Model::pack_with(&dir, pairs).unwrap();
+    let all = pairs.matrices().len();
+    let counted: Vec<(usize, usize)> = (1..=all).map(|done| (done, all)).collect();
+    assert_eq!(*told.lock().unwrap(), counted);
+
+    // Both texts of a pair were read, and as one.
+    let firsts = int8.clone().calibrate(both.iter().map(|(first, _)| *first));
+    let firsts = Model::pack_with(&dir, firsts).unwrap();
+    assert_ne!(pairs.matrices(), firsts.matrices());
+    let exact = Model::load_with(&dir, one_thread()).unwrap();
+    let model = Model::from_static_with(at(pairs.to_vec(), 0), one_thread()).unwrap();
+    assert!(distance(&model, &exact, "bert-cross") < 0.1);
 }
 
 #[test]

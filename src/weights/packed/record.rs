@@ -70,6 +70,9 @@ impl Recorder {
                 if matrices.iter().all(|known| known.name != name) {
                     matrices.push(report);
                 }
+                if let Some(samples) = &self.samples {
+                    self.options.tell(matrices.len(), samples.matrices());
+                }
                 answer
             }
         };

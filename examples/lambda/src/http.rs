@@ -1,0 +1,92 @@
+//! Requests that come by HTTP: what API Gateway 1.0 and 2.0, function URLs and load balancers agree on.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use crate::refusal::Refusal;
+
+/// The part of an HTTP event that matters here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpRequest {
+    /// Of 1.0 and of load balancers; 2.0 and function URLs have it in their context.
+    http_method: Option<String>,
+    request_context: Context,
+    multi_value_headers: Option<IgnoredAny>,
+    body: Option<String>,
+    is_base64_encoded: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    http: Option<Http>,
+    elb: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Http {
+    method: String,
+}
+
+impl HttpRequest {
+    /// The body as text.
+    ///
+    /// # Errors
+    /// 405 if it is no POST, 400 for a body that is not text.
+    pub fn body(&self) -> Result<String, Refusal> {
+        let method = match &self.request_context.http {
+            Some(http) => Some(&http.method),
+            None => self.http_method.as_ref(),
+        };
+        if let Some(method) = method
+            && method != "POST"
+        {
+            return Err(Refusal::method(method));
+        }
+        let body = self.body.clone().unwrap_or_default();
+        if self.is_base64_encoded != Some(true) {
+            return Ok(body);
+        }
+        let bytes = BASE64_STANDARD
+            .decode(body)
+            .map_err(|error| Refusal::malformed(format!("the body is not base64: {error}")))?;
+        String::from_utf8(bytes)
+            .map_err(|error| Refusal::malformed(format!("the body is not UTF-8: {error}")))
+    }
+
+    /// The response in the form that the sender of this request reads.
+    pub fn response(&self, status: u16, body: String) -> HttpResponse {
+        let balancer = self.request_context.elb.is_some();
+        // A load balancer that sends lists of headers reads nothing else.
+        let lists = balancer && self.multi_value_headers.is_some();
+        let headers = || [("content-type", "application/json")];
+        HttpResponse {
+            status_code: status,
+            status_description: balancer.then(|| Refusal::phrase(status)),
+            headers: (!lists).then(|| headers().into()),
+            multi_value_headers: lists
+                .then(|| headers().map(|(name, value)| (name, [value])).into()),
+            body,
+            is_base64_encoded: false,
+        }
+    }
+}
+
+/// A response; the fields that a sender does not know are absent.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpResponse {
+    status_code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_description: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<BTreeMap<&'static str, &'static str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multi_value_headers: Option<BTreeMap<&'static str, [&'static str; 1]>>,
+    body: String,
+    is_base64_encoded: bool,
+}

@@ -18,7 +18,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use kernels::attention::{Attention, Projection, attention};
-use kernels::gemm::{Epilogue, PackedWeights, gemm};
+use kernels::gemm::{Dtype, Epilogue, PackedWeights, gemm};
 use kernels::layer_norm::layer_norm;
 use kernels::softmax::softmax;
 use kernels::{Activation, Compute, Cpu, Engine, Threads};
@@ -110,8 +110,11 @@ fn multiply(x: &[f32], w: &[f32], out: &mut [f32], rows: usize, n: usize, k: usi
 fn heads(criterion: &mut Criterion) {
     let (heads, head_dim) = (12, 32);
     let width = heads * head_dim;
-    for tokens in [8, 32, 128, 512] {
-        let mut group = criterion.benchmark_group(format!("attention/f32/{tokens}"));
+    let sizes = [Dtype::F32, Dtype::Int8]
+        .into_iter()
+        .flat_map(|dtype| [8, 32, 128, 512].map(|tokens| (dtype, tokens)));
+    for (dtype, tokens) in sizes {
+        let mut group = criterion.benchmark_group(format!("attention/{dtype}/{tokens}"));
         group.throughput(Throughput::Elements((4 * tokens * tokens * width) as u64));
         let mut qkv = numbers(tokens * 3 * width);
         // Values of one make each output the sum of its shares.
@@ -130,6 +133,7 @@ fn heads(criterion: &mut Criterion) {
             heads,
             head_dim,
             bias: None,
+            dtype,
         };
         let mut out = vec![0.0; tokens * width];
         for (name, compute) in computes() {

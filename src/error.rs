@@ -121,6 +121,12 @@ pub enum Error {
         /// The file.
         file: String,
     },
+    /// A packed model has been put into a folder, in place of the weights there.
+    #[error("{file} is a packed model: open the file itself, not its folder")]
+    PackedInFolder {
+        /// The file.
+        file: String,
+    },
     /// The file is a packed model of another version of the format.
     #[error(
         "{file} is packed in version {found} of the format, {supported} can be read: pack it again"

@@ -40,7 +40,7 @@
 //!
 //! # Features
 //! - `mmap`: opens weight files by mapping them, for callers who vouch that nobody changes them ([`ModelOptions::map`]).
-//! - `cli`: the `bertless` command; includes `mmap`.
+//! - `cli`: the `bertless` command.
 
 mod batch;
 mod config;

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bertless::{Classifier, Dtype, Embedder, Model, ModelOptions, metrics};
+use bertless::{Classifier, Dtype, Embedder, Model, ModelOptions, PackOptions, Precision, metrics};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -236,6 +236,47 @@ fn minilm_reaches_its_published_figure() {
     let (exact, int8) = (spearman(Dtype::F32), spearman(Dtype::Int8));
     assert!((exact - 82.03).abs() <= 0.02, "{exact}");
     assert!(exact - int8 <= 0.3, "{exact} {int8}");
+}
+
+/// The whole file: tables as bytes, matrices calibrated by sentences of another set.
+#[test]
+fn calibrated_int8_embeddings_stay_nearer() {
+    let (Some(dir), Some(test), Some(train)) = (
+        fetched("all-MiniLM-L6-v2"),
+        shared("data/stsb/test.tsv"),
+        shared("data/stsb/train.tsv"),
+    ) else {
+        return;
+    };
+    let sentences = |path, step| {
+        let rows = columns(path, &["sentence1"]).into_iter();
+        let sentences = rows.step_by(step).map(|row| row[0].clone());
+        sentences.take(1000).collect::<Vec<String>>()
+    };
+    let (texts, calibration) = (sentences(&test, 1), sentences(&train, 9));
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("m.safetensors");
+    let embed = |path: &Path| Embedder::load(path).unwrap().embed_batch(&texts).unwrap();
+    let exact = embed(&dir);
+    let cosines = |options: PackOptions| {
+        let made = Model::pack_with(&dir, options).unwrap();
+        assert!(made.bytes() < 24_000_000, "{}", made.bytes());
+        made.replace(&file).unwrap();
+        let int8 = embed(&file);
+        let both = exact.outer_iter().zip(int8.outer_iter());
+        let cosines: Vec<f32> = both.map(|(a, b)| a.dot(&b)).collect();
+        let worst = cosines.iter().copied().fold(1.0, f32::min);
+        (cosines.iter().sum::<f32>() / cosines.len() as f32, worst)
+    };
+    let int8 = PackOptions::new(Precision::Int8);
+    let plain = cosines(int8.clone());
+    let calibrated = cosines(int8.calibrate(calibration));
+    println!("cosines, mean and worst: {plain:?}, calibrated {calibrated:?}");
+    assert!(plain.0 >= 0.998 && plain.1 >= 0.99, "{plain:?}");
+    assert!(
+        calibrated.0 >= 0.9993 && calibrated.1 >= 0.995,
+        "{calibrated:?}"
+    );
 }
 
 /// Products of bytes turn embeddings a little, and each of them about as much.

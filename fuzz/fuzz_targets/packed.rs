@@ -1,15 +1,20 @@
 //! A packed file with any bytes of its checked part changed and its digest made anew, as somebody would who means harm:
-//! an error, or a model that answers. The digest itself stands between this and mere accidents.
+//! an error, or a model that answers, and the same whether the file is read or used in place. The digest itself stands
+//! between this and mere accidents.
 #![no_main]
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use bertless::{Model, ModelOptions, Precision};
+use bertless::{Error, MapContract, Model, ModelOptions, PackOptions, Precision};
 use libfuzzer_sys::fuzz_target;
 use xxhash_rust::xxh3::Xxh3;
 
 const DIGEST: &[u8] = br#""digest":""#;
+const TEXTS: [&str; 2] = [
+    "The quick brown fox jumps over the lazy dog.",
+    "A fine film.",
+];
 const CHECKED: &[u8] = br#""checked":""#;
 
 fn packed() -> &'static [u8] {
@@ -17,7 +22,8 @@ fn packed() -> &'static [u8] {
     PACKED.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let dir = root.join("../fixtures/models/bert-classify");
-        Model::pack(dir, Precision::Int8).unwrap().to_vec()
+        let options = PackOptions::new(Precision::Int8).calibrate(TEXTS);
+        Model::pack_with(dir, options).unwrap().to_vec()
     })
 }
 
@@ -54,8 +60,25 @@ fuzz_target!(|data: &[u8]| {
     let _ = seal(&mut file);
     let path = place();
     std::fs::write(&path, &file).unwrap();
-    if let Ok(model) = Model::load_with(&path, ModelOptions::new().threads(1)) {
-        let _ = model.predict("The quick brown fox, unbelievably.");
+    let options = ModelOptions::new().threads(1);
+    // SAFETY: the file is this process's own, and is written to only when the model that maps it is gone.
+    let promise = unsafe { MapContract::files_stay_unchanged() };
+    let (read, mapped) = (
+        Model::load_with(&path, options.clone()),
+        Model::load_with(&path, options.map(promise)),
+    );
+    // Numbers that are read are looked at; those that are used in place show in the answer.
+    let unseen = matches!(read, Err(Error::NonFinite { .. }));
+    assert!(
+        unseen || read.is_ok() == mapped.is_ok(),
+        "{read:?} {mapped:?}"
+    );
+    let answer = |model: &Model| model.predict("The quick brown fox, unbelievably.").ok();
+    if let (Ok(model), Ok(mapped)) = (&read, &mapped) {
+        assert_eq!(answer(model), answer(mapped));
+    }
+    if let Ok(model) = &mapped {
+        let _ = answer(model);
         let tokens = model.tokenizer().vocab_size() as u32;
         for id in 0..tokens.min(1000) {
             let _ = model.tokenizer().id_to_token(id);

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
-use bertless::{Encoding, Model};
+use bertless::{Encoding, Error, Model};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::options::{DtypeFlag, at_least_one};
 use super::output::Output;
-use super::{Common, options, process};
+use super::{Common, process};
 
 /// Lengths that are measured if none are asked for, as far as the model has positions.
 const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
@@ -46,6 +46,15 @@ pub(crate) struct Arguments {
     seconds: Duration,
 }
 
+/// What `bertless cost` measures: texts of one length on one thread.
+#[derive(Debug)]
+pub(crate) struct OneThread {
+    pub(crate) model: PathBuf,
+    pub(crate) dtype: DtypeFlag,
+    pub(crate) tokens: usize,
+    pub(crate) seconds: Duration,
+}
+
 /// What comes first.
 #[derive(Debug, Serialize)]
 struct Start {
@@ -72,11 +81,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
     let age = process::age().unwrap_or_default();
     let (model, start) = load(&arguments, common, begin, age)?;
     let lengths = lengths(&model, &arguments.tokens)?;
-    let specials = model.tokenizer().encode("", None)?.ids;
-    if let Some(short) = lengths.iter().find(|&&tokens| tokens < specials.len()) {
-        let least = specials.len();
-        bail!("--tokens {short}: a text of this model has {least} special tokens already");
-    }
+    let specials = specials(&model, &lengths)?;
     match output.json {
         true => output.object(&start)?,
         false => output.line(start.report())?,
@@ -86,8 +91,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
     let progress = Progress::new(lengths.len(), arguments.seconds);
     let mut random = Random(1);
     for (index, &tokens) in lengths.iter().enumerate() {
-        let text = |_| random_text(&specials, tokens, model.summary().vocabulary, &mut random);
-        let texts: Vec<Encoding> = (0..arguments.batch).map(text).collect();
+        let texts = random_texts(&model, &specials, tokens, arguments.batch, &mut random);
         let times = measure(&model, &texts, arguments.seconds, |spent| {
             progress.at(index, tokens, spent);
         })?;
@@ -101,6 +105,39 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         })?;
     }
     Ok(())
+}
+
+impl OneThread {
+    /// How long a process takes to its first answer, and then, for each number of texts that are computed at once, what
+    /// the median run takes; in milliseconds.
+    pub(crate) fn medians(&self, texts: &[usize]) -> Result<(f64, Vec<f64>)> {
+        let begin = Instant::now();
+        let age = process::age().unwrap_or_default();
+        let arguments = Arguments {
+            model: self.model.clone(),
+            dtype: self.dtype,
+            tokens: vec![self.tokens],
+            batch: 1,
+            seconds: self.seconds,
+        };
+        let common = Common {
+            threads: Some(1),
+            json: false,
+        };
+        let (model, start) = load(&arguments, &common, begin, age)?;
+        let lengths = lengths(&model, &arguments.tokens)?;
+        let specials = specials(&model, &lengths)?;
+        let progress = Progress::new(texts.len(), self.seconds);
+        let mut random = Random(1);
+        let mut median = |(index, &count): (usize, &usize)| {
+            let texts = random_texts(&model, &specials, self.tokens, count, &mut random);
+            let watch = |spent| progress.at(index, self.tokens, spent);
+            let times = measure(&model, &texts, self.seconds, watch)?;
+            Ok(percentile(&times, 0.5).as_secs_f64() * 1e3)
+        };
+        let medians: Result<_> = texts.iter().enumerate().map(&mut median).collect();
+        Ok((start.first_ms, medians?))
+    }
 }
 
 /// Loads the model and answers once. The process was `age` old when `begin` was.
@@ -121,14 +158,12 @@ fn load(
         chosen = chosen.max_length(longest);
     }
     let opening = Instant::now();
-    let model = options::load(&arguments.model, chosen).map_err(|error| {
-        match error.downcast_ref::<bertless::Error>() {
-            Some(bertless::Error::Option {
-                name: "max_length",
-                reason,
-            }) => anyhow!("--tokens {longest}: {reason}"),
-            _ => error,
-        }
+    let model = Model::load_with(&arguments.model, chosen).map_err(|error| match error {
+        Error::Option {
+            name: "max_length",
+            reason,
+        } => anyhow!("--tokens {longest}: {reason}"),
+        other => other.into(),
     })?;
     let load = opening.elapsed();
     model.encode(FIRST_TEXT)?;
@@ -156,6 +191,29 @@ fn lengths(model: &Model, wanted: &[usize]) -> Result<Vec<usize>> {
         }
         wanted => wanted.to_vec(),
     })
+}
+
+/// The tokens around a text, which has to have more than them.
+fn specials(model: &Model, lengths: &[usize]) -> Result<Vec<u32>> {
+    let specials = model.tokenizer().encode("", None)?.ids;
+    if let Some(short) = lengths.iter().find(|&&tokens| tokens < specials.len()) {
+        let least = specials.len();
+        bail!("--tokens {short}: a text of this model has {least} special tokens already");
+    }
+    Ok(specials)
+}
+
+/// So many texts of one length.
+fn random_texts(
+    model: &Model,
+    specials: &[u32],
+    tokens: usize,
+    count: usize,
+    random: &mut Random,
+) -> Vec<Encoding> {
+    let vocabulary = model.summary().vocabulary;
+    let text = |_| random_text(specials, tokens, vocabulary, random);
+    (0..count).map(text).collect()
 }
 
 /// Random ids behind the first of the special tokens and ahead of the others, so many in all.
@@ -248,7 +306,7 @@ impl Shape {
 }
 
 /// The least of some ordered times that this share of them does not exceed.
-fn percentile(times: &[Duration], share: f64) -> Duration {
+pub(crate) fn percentile(times: &[Duration], share: f64) -> Duration {
     let rank = (share * times.len() as f64).ceil() as usize;
     let index = rank.saturating_sub(1);
     times.get(index).copied().unwrap_or_default()
@@ -263,7 +321,7 @@ fn rounded(x: f64) -> f64 {
     (x * 1e3).round() / 1e3
 }
 
-fn seconds(argument: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(argument: &str) -> Result<Duration, String> {
     let seconds = argument
         .parse()
         .ok()

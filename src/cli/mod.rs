@@ -5,6 +5,7 @@
 //! its causes after colons, and ends the command with code 1, or with 2 if the command itself was not understood.
 
 mod bench;
+mod cost;
 mod embed;
 mod evaluate;
 mod input;
@@ -38,7 +39,7 @@ const MAX_THREADS: u64 = 1024;
 #[derive(Debug, Parser)]
 #[command(name = "bertless", version, infer_long_args = true)]
 #[command(
-    after_help = "MODEL is the folder of a Hugging Face or sentence-transformers model, or the file that `bertless pack` makes of one. Such a file is mapped: nobody may write into it while a command runs (`pack` never does, it puts a new file in its place)."
+    after_help = "MODEL is the folder of a Hugging Face or sentence-transformers model, or the file that `bertless pack` makes of one."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -69,6 +70,7 @@ enum Command {
     Pack(pack::Arguments),
     Evaluate(evaluate::Arguments),
     Bench(bench::Arguments),
+    Cost(cost::Arguments),
 }
 
 /// Runs the command that this process was started with.
@@ -99,6 +101,7 @@ impl Cli {
             Command::Pack(arguments) => pack::run(arguments, output),
             Command::Evaluate(arguments) => evaluate::run(arguments, common, output),
             Command::Bench(arguments) => bench::run(arguments, common, output),
+            Command::Cost(arguments) => cost::run(arguments, common, output),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Options that shape a model, as flags.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use bertless::{Aggregation, Dtype, Model, ModelOptions, Pooling, Thresholds};
@@ -54,27 +54,8 @@ impl ModelFlags {
     }
 
     pub(crate) fn load(&self, options: ModelOptions) -> Result<Model> {
-        load(&self.model, options)
+        Ok(Model::load_with(&self.model, options)?)
     }
-}
-
-/// Opens a folder or a packed file.
-pub(crate) fn load(model: &Path, options: ModelOptions) -> Result<Model> {
-    let options = match model.is_file() {
-        true => mapped(options),
-        false => options,
-    };
-    Ok(Model::load_with(model, options)?)
-}
-
-/// A packed file is used where it lies: of all-MiniLM-L6-v2 in f32 a process that embeds one short text takes 5.4 ms
-/// instead of 9.1 (one core of an EPYC of 2024).
-fn mapped(options: ModelOptions) -> ModelOptions {
-    #[allow(unsafe_code, reason = "the promise that mapping asks for")]
-    // SAFETY: `pack` never writes into a packed file: it puts a new one in its place, and what is mapped stays as it was.
-    // Of its users the command's help asks the same.
-    let promise = unsafe { bertless::MapContract::files_stay_unchanged() };
-    options.map(promise)
 }
 
 /// How an embedding is made.
@@ -147,7 +128,7 @@ pub(crate) fn aggregation(name: &str) -> Result<Aggregation, String> {
         .map_err(|_| "expected none, simple, first, average or max".to_owned())
 }
 
-fn dtype(name: &str) -> Result<Dtype, String> {
+pub(crate) fn dtype(name: &str) -> Result<Dtype, String> {
     name.parse().map_err(|_| "expected f32 or int8".to_owned())
 }
 

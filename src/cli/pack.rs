@@ -1,13 +1,20 @@
 //! `bertless pack`: a model in one file.
 
-use std::path::PathBuf;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bertless::{Error, Model, PackOptions, Packed, PackedKind, PackedMatrix, Precision, Stored};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::lines::Lines;
 use super::output::{Output, printable};
+
+/// How often the progress is drawn.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Make one file of a model, ready to be used where it lies: weights, vocabulary and settings
 ///
@@ -16,10 +23,13 @@ use super::output::{Output, printable};
 /// --force is given.
 ///
 /// In int8 there is a line for each matrix of the encoder: how far its weights move (root mean square of the
-/// differences, as a share of that of the weights), and what it is stored as. One that moves too far stays in f32.
+/// differences, as a share of that of the weights), and what it is stored as. One that moves too far stays in f32. With
+/// --calibrate the line also says how far its outputs move, for every eighth token of the texts, which it is not calibrated
+/// by; then it is that which may be too far.
 ///
 /// With --json an object {"file", "dtype", "version", "digest", "bytes", "kinds": [{"kind", "tensors", "bytes"}],
-/// "matrices": [{"name", "error", "stored": "int8", "f32_as_asked", "f32_for_error" or "f32_for_width"}]}.
+/// "matrices": [{"name", "error", "output_error", "stored": "int8", "f32_as_asked", "f32_for_error" or
+/// "f32_for_width"}]}.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The folder of a Hugging Face or sentence-transformers model
@@ -36,9 +46,13 @@ pub(crate) struct Arguments {
     /// Of int8, leave matrices in f32 whose names contain this, where * is any text; may be given several times
     #[arg(long, value_name = "PATTERN")]
     keep_f32: Vec<String>,
-    /// Of int8, leave matrices in f32 whose error would be above this
-    #[arg(long, value_name = "ERROR", default_value_t = PackOptions::MAX_ERROR)]
-    max_error: f64,
+    /// Of int8, leave matrices in f32 whose error would be above this [default: 0.03]
+    #[arg(long, value_name = "ERROR")]
+    max_error: Option<f64>,
+    /// Of int8, quantise by what these texts, one a line, make of the model's inside, so that its outputs stay near; some
+    /// 500 sentences of all kinds that it is for
+    #[arg(long, value_name = "FILE")]
+    calibrate: Option<PathBuf>,
     /// Write over a file that is there already
     #[arg(long)]
     force: bool,
@@ -65,18 +79,62 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
         );
         return Err(Error::Io { path: file, source }.into());
     }
-    let options = PackOptions::new(arguments.dtype).max_error(arguments.max_error);
+    let mut options = PackOptions::new(arguments.dtype);
+    if let Some(error) = arguments.max_error {
+        options = options.max_error(error);
+    }
+    if let Some(path) = &arguments.calibrate {
+        options = options.calibrate(lines_of(path)?);
+    }
     let patterns = arguments.keep_f32.into_iter();
     let options = patterns.fold(options, PackOptions::keep_f32);
+    let progress = Progress::new();
+    progress.at(match arguments.calibrate {
+        Some(_) => "calibrating and packing",
+        None => "packing",
+    });
     let packed = Model::pack_with(&arguments.model, options)?;
+    progress.at("writing");
     match arguments.force {
         true => packed.replace(&file)?,
         false => packed.save(&file)?,
     }
+    drop(progress);
     let report = Report::of(&packed, file, arguments.dtype);
     match output.json {
         true => output.object(&report),
         false => Ok(output.line(report.table())?),
+    }
+}
+
+/// What is being done and since when, on standard error, if that is a terminal.
+struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::no_length();
+            bar.enable_steady_tick(TICK);
+            match ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            }
+        });
+        Self(bar)
+    }
+
+    fn at(&self, step: &'static str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(step);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
     }
 }
 
@@ -124,7 +182,11 @@ fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
     let Some(width) = longest else {
         return Vec::new();
     };
-    let mut lines = vec![format!("{:width$}    error stored", "matrix")];
+    let outputs = match matrices[0].output_error {
+        Some(_) => " outputs ",
+        None => "",
+    };
+    let mut lines = vec![format!("{:width$}    error {outputs}stored", "matrix")];
     lines.extend(matrices.iter().map(|matrix| {
         let stored = match matrix.stored {
             Stored::Int8 => "int8",
@@ -133,10 +195,32 @@ fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
             Stored::F32ForWidth => "f32, for its width",
             _ => "f32",
         };
-        format!("{:width$} {:8.5} {stored}", matrix.name, matrix.error)
+        let outputs = match matrix.output_error {
+            Some(error) => format!("{error:8.5} "),
+            None => String::new(),
+        };
+        format!(
+            "{:width$} {:8.5} {outputs}{stored}",
+            matrix.name, matrix.error
+        )
     }));
     lines.push(String::new());
     lines
+}
+
+/// The lines of a file that are not empty.
+fn lines_of(path: &Path) -> Result<Vec<String>> {
+    let mut lines = Lines::open(path)?;
+    let mut texts = Vec::new();
+    while let Some((line, _)) = lines.next()? {
+        if !line.trim().is_empty() {
+            texts.push(line);
+        }
+    }
+    match texts.is_empty() {
+        true => bail!("{} has no line of text", path.display()),
+        false => Ok(texts),
+    }
 }
 
 fn precision() -> impl TypedValueParser<Value = Precision> {

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use bertless::{Encoding, Input, ModelOptions, Tokenizer, Truncation, TruncationStrategy};
+use bertless::{Encoding, Input, Model, ModelOptions, Tokenizer, Truncation, TruncationStrategy};
 use clap::ValueEnum;
 use serde::Serialize;
 
 use super::Common;
 use super::input::{InputFlags, Item};
-use super::options::{at_least_one, load};
+use super::options::at_least_one;
 use super::output::{Output, printable};
 use super::stream::answer_all;
 
@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         // A model may tell its tokenizer more than the tokenizer's own files do.
         (None, Some(dir)) => {
             let options = ModelOptions::new().threads(common.threads.unwrap_or(1));
-            load(&dir, options)?.tokenizer().clone()
+            Model::load_with(&dir, options)?.tokenizer().clone()
         }
         (None, None) => return Err(super::usage("give --model or --tokenizer-only")),
     };

@@ -170,6 +170,7 @@ impl MobileLayer {
             heads: self.heads,
             head_dim: width / self.heads,
             bias: None,
+            dtype: self.query_key.dtype(),
         };
         let context = scratch.context.at_least(count * width);
         attention(compute, &input, context);

@@ -26,7 +26,7 @@ impl Kernel for Softmax<'_> {
 
 /// The greatest number of a row; minus infinity of none.
 #[inline(always)]
-fn largest<S: Simd>(s: S, row: &[f32]) -> f32 {
+pub(super) fn largest<S: Simd>(s: S, row: &[f32]) -> f32 {
     let (blocks, rest) = row.as_chunks::<LANES>();
     let mut max = s.load_some(rest, f32::NEG_INFINITY);
     // Four chains: one would wait for each comparison to end.

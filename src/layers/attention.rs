@@ -34,7 +34,7 @@ impl SelfAttention {
     ) -> Result<Self> {
         let names = ["self.query", "self.key", "self.value"];
         Ok(Self {
-            projections: Linear::load_joined(weights, &names, hidden, hidden)?,
+            projections: Linear::load_smoothed(weights, &names, hidden, hidden)?,
             output: Linear::load(weights, "output.dense", hidden, hidden)?,
             norm: Norm::load(weights, "output.LayerNorm", hidden, Some(eps))?,
             heads,
@@ -54,7 +54,9 @@ impl SelfAttention {
         let hidden = self.output.inputs();
         let stride = self.projections.outputs();
         let projected = buffers.projections.at_least(x.len() / hidden * stride);
-        self.projections.forward(compute, x, projected);
+        // The output's place is free until the end.
+        let even = self.projections.smoothed(x, out);
+        self.projections.forward(compute, even, projected);
         let part = |index: usize| Projection {
             data: projected,
             stride,
@@ -68,6 +70,7 @@ impl SelfAttention {
             heads: self.heads,
             head_dim: hidden / self.heads,
             bias,
+            dtype: self.projections.dtype(),
         };
         let context = buffers.context.at_least(x.len());
         attention(compute, &input, context);

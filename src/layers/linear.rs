@@ -1,15 +1,21 @@
 //! Dense layers.
 
+use std::sync::Arc;
+
 use crate::error::Result;
-use crate::kernels::gemm::{Epilogue, PackedWeights, gemm};
+use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, gemm};
 use crate::kernels::{Activation, Compute};
-use crate::weights::Weights;
+use crate::weights::{Inputs, Smoothed, Weights};
 
 /// `x W^T + b`.
 #[derive(Debug)]
 pub(crate) struct Linear {
     weights: PackedWeights,
     bias: Option<Vec<f32>>,
+    /// What each channel of the input is multiplied by ahead of the product, where the weights are divided by it.
+    smoothing: Option<Box<[f32]>>,
+    /// Gets what goes in, where a model is calibrated.
+    inputs: Option<Arc<Inputs>>,
 }
 
 impl Linear {
@@ -31,14 +37,36 @@ impl Linear {
         inputs: usize,
     ) -> Result<Self> {
         let matrix = weights.matrix(names, outputs, inputs)?;
-        let mut bias = Vec::with_capacity(names.len() * outputs);
-        for name in names {
-            bias.extend(weights.at(name).tensor("bias", &[outputs])?);
-        }
         Ok(Self {
-            weights: matrix,
-            bias: Some(bias),
+            bias: Some(joined_bias(weights, names, outputs)?),
+            inputs: weights.inputs(names, inputs),
+            ..Self::of(matrix)
         })
+    }
+
+    /// The same for a caller who puts [`smoothed`](Self::smoothed) rows in.
+    pub(crate) fn load_smoothed(
+        weights: &Weights<'_>,
+        names: &[&str],
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Self> {
+        let Smoothed { matrix, factors } = weights.smoothed_matrix(names, outputs, inputs)?;
+        Ok(Self {
+            bias: Some(joined_bias(weights, names, outputs)?),
+            smoothing: factors.map(Vec::into_boxed_slice),
+            inputs: weights.inputs(names, inputs),
+            ..Self::of(matrix)
+        })
+    }
+
+    fn of(weights: PackedWeights) -> Self {
+        Self {
+            weights,
+            bias: None,
+            smoothing: None,
+            inputs: None,
+        }
     }
 
     /// `name.weight` alone.
@@ -48,9 +76,10 @@ impl Linear {
         outputs: usize,
         inputs: usize,
     ) -> Result<Self> {
+        let matrix = weights.matrix(&[name], outputs, inputs)?;
         Ok(Self {
-            weights: weights.matrix(&[name], outputs, inputs)?,
-            bias: None,
+            inputs: weights.inputs(&[name], inputs),
+            ..Self::of(matrix)
         })
     }
 
@@ -61,10 +90,7 @@ impl Linear {
         outputs: usize,
         inputs: usize,
     ) -> Result<Self> {
-        Ok(Self {
-            weights: weights.columns(tensor, outputs, inputs)?,
-            bias: None,
-        })
+        weights.columns(tensor, outputs, inputs).map(Self::of)
     }
 
     /// Width of what comes out.
@@ -75,6 +101,24 @@ impl Linear {
     /// Width of what goes in.
     pub(crate) fn inputs(&self) -> usize {
         self.weights.k()
+    }
+
+    /// What its products are computed in.
+    pub(crate) fn dtype(&self) -> Dtype {
+        self.weights.dtype()
+    }
+
+    /// The rows that go in for `x`: itself, or what it becomes in `room`, which is as large.
+    pub(crate) fn smoothed<'a>(&self, x: &'a [f32], room: &'a mut [f32]) -> &'a [f32] {
+        let Some(factors) = &self.smoothing else {
+            return x;
+        };
+        let width = factors.len().max(1);
+        for (row, out) in x.chunks_exact(width).zip(room.chunks_exact_mut(width)) {
+            let numbers = out.iter_mut().zip(row.iter().zip(factors));
+            numbers.for_each(|(out, (x, factor))| *out = x * factor);
+        }
+        room
     }
 
     /// `out = x W^T + b`; `x` is (rows, inputs), `out` (rows, outputs).
@@ -95,7 +139,7 @@ impl Linear {
             activation,
             residual: None,
         };
-        gemm(compute, x, &self.weights, epilogue, out);
+        self.multiply(compute, x, epilogue, out);
     }
 
     /// `out = x W^T + b + residual`; `residual` is (rows, outputs).
@@ -111,6 +155,22 @@ impl Linear {
             activation: Activation::Identity,
             residual: Some(residual),
         };
+        self.multiply(compute, x, epilogue, out);
+    }
+
+    fn multiply(&self, compute: &Compute, x: &[f32], epilogue: Epilogue<'_>, out: &mut [f32]) {
+        if let Some(inputs) = &self.inputs {
+            inputs.see(x);
+        }
         gemm(compute, x, &self.weights, epilogue, out);
     }
+}
+
+/// The biases of layers side by side.
+fn joined_bias(weights: &Weights<'_>, names: &[&str], outputs: usize) -> Result<Vec<f32>> {
+    let mut bias = Vec::with_capacity(names.len() * outputs);
+    for name in names {
+        bias.extend(weights.at(name).tensor("bias", &[outputs])?);
+    }
+    Ok(bias)
 }

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::pass::about;
 use super::{Model, ModelOptions};
 use crate::error::{Error, Result};
+use crate::kernels::gemm::Dtype;
 use crate::tokenizer::without_vocabulary;
 use crate::weights::{
     Access, Container, Files, PackOptions, PackedMatrix, PackedSummary, Part, Precision, Recorder,
-    packed_file,
+    Samples, check_name, packed_file,
 };
 
 /// A model made ready to be deployed, ahead of its being written: see [`Model::pack`].
@@ -63,16 +65,21 @@ impl Model {
     /// The same, as the options say: of int8, which matrices stay in f32.
     ///
     /// # Errors
-    /// As [`pack`](Self::pack), and `Option` for a pattern that matches nothing or a bound that is no number.
+    /// As [`pack`](Self::pack), and `Option` for a pattern that matches nothing, a bound that is no number, no text to calibrate
+    /// by, and for any of these in another precision than int8; `Input` for a text that cannot be read.
     pub fn pack_with(dir: impl AsRef<Path>, options: PackOptions) -> Result<Packed> {
         options.check()?;
         let precision = options.precision();
-        let recorder = Arc::new(Recorder::new(options));
+        let texts = options.texts();
+        let samples = texts.map(|texts| sample(dir.as_ref(), texts)).transpose()?;
+        let recorder = Arc::new(Recorder::new(options, samples));
         let files = Files::folder(dir.as_ref()).recorded(&recorder);
         let options = ModelOptions::new().dtype(precision.computed_in());
         let model = Self::open(&files, options)?;
         let matrices = recorder.matrices()?;
         let (files, weights) = recorder.take();
+        let names = files.keys().chain(weights.iter().map(|part| &part.name));
+        names.map(String::as_str).try_for_each(check_name)?;
         let mut front = Vec::new();
         for (name, bytes) in files {
             if let Some(bytes) = without_vocabulary(&name, bytes)? {
@@ -89,6 +96,23 @@ impl Model {
             matrices,
         })
     }
+}
+
+/// What goes into the encoder's matrices, in f32, when these texts are computed.
+fn sample(dir: &Path, texts: &[String]) -> Result<Arc<Samples>> {
+    let samples = Arc::new(Samples::default());
+    let files = Files::folder(dir).sampled(&samples);
+    let model = Model::open(&files, ModelOptions::new().dtype(Dtype::F32))?;
+    for (index, text) in texts.iter().enumerate() {
+        let encoding = model.read(text.as_str().into());
+        let encoding = encoding.map_err(|error| about(error, index))?;
+        let passed = model.forward([&encoding], |_, _, _| Ok(()));
+        passed.map_err(|error| about(error, index))?;
+        if samples.are_full() {
+            break;
+        }
+    }
+    Ok(samples)
 }
 
 impl Packed {

@@ -8,7 +8,7 @@ use safetensors::tensor::Metadata;
 
 use super::source::Source;
 use super::tensor::Tensor;
-use super::{Access, Files, files, names};
+use super::{Access, Files, files, names, packed};
 use crate::config::Family;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, PackedWeights, Packer};
@@ -66,6 +66,9 @@ impl Checkpoint {
     /// Reads a file's header and takes in its tensors.
     fn add(&mut self, source: Source) -> Result<()> {
         let (header, metadata) = read_header(&source)?;
+        if packed::is_packed(&metadata) {
+            return Err(Error::PackedInFolder { file: source.name });
+        }
         self.bytes += source.len();
         let source = Arc::new(source);
         for (name, info) in metadata.tensors() {

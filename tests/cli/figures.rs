@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Ran, on, on_reading};
+use super::{Ran, begins, bertless_reading, fixture, on, on_reading};
 
 const TEXTS: [&str; 4] = [
     "The quick brown fox jumps over the lazy dog.",
@@ -196,4 +196,175 @@ fn there_is_no_measure_for_words_of_masks() {
     );
     let lines = ran.lines();
     assert!(lines[0].starts_with("n ") && lines[1].starts_with("accuracy "));
+}
+
+/// The columns of a table that `--compare` prints, by their names.
+fn columns(ran: &Ran) -> Vec<Vec<(String, String)>> {
+    let cells = |line: &str| -> Vec<String> {
+        let cells = line.split("  ").map(str::trim);
+        cells
+            .filter(|cell| !cell.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let lines = ran.lines();
+    let names = cells(lines[0]);
+    let row = |line: &&str| names.iter().cloned().zip(cells(line)).collect();
+    lines[1..].iter().map(row).collect()
+}
+
+#[test]
+fn types_side_by_side() {
+    let cases = [
+        (
+            "bert-classify",
+            "sentence\tlabel",
+            "0",
+            vec!["same_answers"],
+        ),
+        (
+            "bert-multilabel",
+            "sentence\tlabels",
+            "0",
+            vec!["same_answers"],
+        ),
+        (
+            "bert-regression",
+            "sentence\tscore",
+            "0.5",
+            vec!["difference_mean", "difference_worst"],
+        ),
+        (
+            "sentence-mean",
+            "sentence1\tsentence2\tscore",
+            "a film\t0.5",
+            vec!["cosine_mean", "cosine_worst"],
+        ),
+    ];
+    for (model, header, rest, nearness) in cases {
+        let rows = TEXTS.iter().map(|text| format!("{text}\t{rest}"));
+        let table = table(header, rows);
+        let single = evaluate(model, &table, &["--dtype", "int8"]).object();
+        let ran = evaluate(model, &table, &["--compare", "f32,int8"]);
+        let [exact, bytes] = &ran.objects()[..] else {
+            panic!("{ran:?}");
+        };
+        assert_eq!(
+            (&exact["dtype"], &bytes["dtype"]),
+            (&json!("f32"), &json!("int8"))
+        );
+        for key in ["file_bytes", "weight_bytes"] {
+            let sizes = (exact[key].as_u64().unwrap(), bytes[key].as_u64().unwrap());
+            assert!(sizes.0 > sizes.1 && sizes.1 > 0, "{model} {key}: {sizes:?}");
+        }
+        for line in [exact, bytes] {
+            assert!(line["file_bytes"].as_u64() > line["weight_bytes"].as_u64());
+            assert!(line["texts_per_second"].as_f64().unwrap() > 0.0);
+            for key in single.as_object().unwrap().keys() {
+                assert!(line.get(key).is_some(), "{model} {key}");
+            }
+        }
+        // The first is what others are compared with.
+        for key in nearness {
+            assert!(exact.get(key).is_none());
+            let figure = bytes[key].as_f64().unwrap();
+            assert!((0.0..=1.0).contains(&figure), "{model} {key}: {figure}");
+            if key.starts_with("cosine") {
+                assert!(
+                    figure > 0.9 && figure < 0.999_999,
+                    "{model} {key}: {figure}"
+                );
+            }
+            if key.starts_with("difference") {
+                assert!(figure > 0.0, "{model} {key}");
+            }
+        }
+        begins(
+            ran.lines()[1],
+            &[
+                "dtype",
+                "file_bytes",
+                "weight_bytes",
+                "texts_per_second",
+                "n",
+            ],
+        );
+        let same = evaluate(model, &table, &["--compare", "f32,f32"]);
+        let second = &same.objects()[1];
+        for (key, perfect) in [
+            ("same_answers", 1.0),
+            ("cosine_worst", 1.0),
+            ("difference_worst", 0.0),
+        ] {
+            if let Some(figure) = second.get(key) {
+                assert!(
+                    (figure.as_f64().unwrap() - perfect).abs() < 1e-6,
+                    "{model} {key}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn types_side_by_side_in_a_table() {
+    let rows = TEXTS.iter().map(|text| format!("{text}\t1"));
+    let table = table("sentence\tlabel", rows);
+    let arguments = ["--data", "-", "--compare", "f32,int8", "--threads", "1"];
+    let ran = on_reading("bert-classify", "evaluate", &arguments, table.as_bytes());
+    let columns = columns(&ran);
+    let names: Vec<&str> = columns[1].iter().map(|(name, _)| name.as_str()).collect();
+    let expected = [
+        "dtype",
+        "file MB",
+        "weights MB",
+        "texts/s",
+        "accuracy",
+        "macro_f1",
+        "mcc",
+        "same_answers",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(columns[0].len(), expected.len() - 1);
+    assert_eq!(
+        (columns[0][0].1.as_str(), columns[1][0].1.as_str()),
+        ("f32", "int8")
+    );
+}
+
+#[test]
+fn what_cannot_be_compared_is_said() {
+    let ran = evaluate(
+        "bert-classify",
+        "text\tlabel\na\t1\n",
+        &["--compare", "f32,int3"],
+    );
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let rest = ["--compare", "f32", "--dtype", "int8"];
+    let ran = evaluate("bert-classify", "text\tlabel\na\t1\n", &rest);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let ran = evaluate(
+        "bert-classify",
+        "text\tlabel\na\tjoy\n",
+        &["--compare", "f32,int8"],
+    );
+    assert!(
+        ran.code == Some(1) && ran.err.contains("line 2: \"joy\""),
+        "{ran:?}"
+    );
+    let file = fixture("../packed/bert-classify.safetensors");
+    let arguments = [
+        "evaluate",
+        "--model",
+        file.to_str().unwrap(),
+        "--data",
+        "-",
+        "--compare",
+        "int8",
+    ];
+    let ran = bertless_reading(&arguments, b"text\tlabel\na\t1\n");
+    assert!(
+        ran.code == Some(1) && ran.err.contains("not a model's folder"),
+        "{ran:?}"
+    );
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bench;
+mod cost;
 mod errors;
 mod figures;
 mod memory;

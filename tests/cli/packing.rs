@@ -124,6 +124,47 @@ fn matrices_are_kept_by_name_and_for_their_error() {
     ];
     let ran = bertless(&floats);
     assert!(ran.err.contains("in f32 none is quantised"), "{ran:?}");
+    let halves = ["pack", text(&dir), "-o", text(&file), "--force"];
+    let ran = bertless(&[&halves[..], &["--dtype", "f16", "--max-error", "0.03"]].concat());
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.err
+            .contains("option max_error: in f16 no matrix is quantised"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn texts_to_calibrate_by_are_lines_of_a_file() {
+    let place = tempfile::tempdir().unwrap();
+    let (file, lines) = (place.path().join("m"), place.path().join("texts.txt"));
+    let dir = fixture("bert-classify");
+    let pack = |more: &[&str]| {
+        let start = ["pack", text(&dir), "-o", text(&file), "--force"];
+        let calibrate = ["--calibrate", text(&lines)];
+        bertless(&[&start[..], &calibrate, more].concat())
+    };
+    let int8 = ["--dtype", "int8", "--json"];
+    assert!(pack(&int8).err.contains("texts.txt: "), "no file");
+    std::fs::write(&lines, "\n \n").unwrap();
+    assert!(pack(&int8).err.contains("texts.txt has no line of text"));
+    std::fs::write(&lines, "A fine film.\n\nThe quick brown fox eats lunch.\n").unwrap();
+    let made = pack(&int8).object();
+    for matrix in made["matrices"].as_array().unwrap() {
+        assert!(matrix["output_error"].as_f64().unwrap() < 0.1, "{matrix}");
+    }
+    let shown = pack(&int8[..2]);
+    assert!(
+        shown.lines()[0].ends_with(" error  outputs stored"),
+        "{shown:?}"
+    );
+    let answer = bertless(&["predict", "-m", text(&file), "A great film."]);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    let ran = pack(&[]);
+    assert!(
+        ran.err.contains("option calibrate: in f32 no matrix"),
+        "{ran:?}"
+    );
 }
 
 #[test]

@@ -190,3 +190,74 @@ fn bytes_changed_under_a_right_digest_are_an_error_or_a_model() {
     }
     assert!(opened > 100 && refused > 100, "{opened} {refused}");
 }
+
+/// A right digest, and a type that a later version may have.
+#[test]
+fn a_type_that_is_not_known_is_an_error() {
+    let file = packed(&fixture("bert-classify"), Precision::Int8);
+    for (from, to) in [
+        (r#""dtype":"int8""#, r#""dtype":"int4""#),
+        (r#""dtype":"int8""#, r#""etype":"int8""#),
+    ] {
+        let mut bytes = file.to_vec();
+        let mut windows = file.windows(from.len());
+        let at = windows.position(|window| window == from.as_bytes());
+        bytes[at.unwrap()..][..to.len()].copy_from_slice(to.as_bytes());
+        seal(&mut bytes);
+        let error = open(bytes).unwrap_err();
+        let expected =
+            matches!(&error, Error::PackedDamaged { part, .. } if part.starts_with("dtype"));
+        assert!(expected, "{error}");
+    }
+}
+
+/// It would be read as a checkpoint, whose tensors have other names and shapes.
+#[test]
+fn a_packed_file_in_a_folder_is_not_its_weights() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = fixture("bert-classify");
+    for name in ["config.json", "vocab.txt"] {
+        std::fs::copy(dir.join(name), place.path().join(name)).unwrap();
+    }
+    let packed = Model::pack(&dir, Precision::F32).unwrap();
+    let file = place.path().join("model.safetensors");
+    packed.save(&file).unwrap();
+    assert!(Model::load_with(&file, one_thread()).is_ok());
+    let error = Model::load_with(place.path(), one_thread()).unwrap_err();
+    let expected = matches!(&error, Error::PackedInFolder { file } if file == "model.safetensors");
+    assert!(expected, "{error}");
+}
+
+/// What a module of this name brings would be taken for the tokenizer's.
+#[test]
+fn a_folder_with_a_name_of_the_file_s_own_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = fixture("sentence-max");
+    let modules = std::fs::read_to_string(dir.join("modules.json")).unwrap();
+    assert!(modules.contains("2_Dense"));
+    for own in ["vocabulary", "padding"] {
+        let root = place.path().join(own);
+        copy(&dir, &root);
+        std::fs::rename(root.join("2_Dense"), root.join(own)).unwrap();
+        let renamed = modules.replace("2_Dense", own);
+        std::fs::write(root.join("modules.json"), renamed).unwrap();
+        assert!(Model::load_with(&root, one_thread()).is_ok());
+        let error = Model::pack(&root, Precision::F32).unwrap_err();
+        assert!(
+            matches!(&error, Error::Config { key, reason, .. } if key == "path" && reason.contains(own)),
+            "{error}"
+        );
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &target),
+            false => drop(std::fs::copy(&path, &target).unwrap()),
+        }
+    }
+}

@@ -2,7 +2,18 @@
 
 use bertless::{Dtype, Model, PackOptions, PackedMatrix, Precision, Stored};
 
+use safetensors::SafeTensors;
+
 use crate::{at, fixture, input, inputs, one_thread, packed};
+
+/// A fixture of each family.
+const FAMILIES: [&str; 5] = [
+    "bert-base",
+    "electra-base",
+    "mobilebert-base",
+    "mpnet-base",
+    "distilbert-base",
+];
 
 /// The largest difference between hidden states, as a share of the largest number.
 fn distance(model: &Model, expected: &Model, name: &str) -> f32 {
@@ -21,13 +32,7 @@ fn distance(model: &Model, expected: &Model, name: &str) -> f32 {
 
 #[test]
 fn fewer_bits_are_near_and_take_less() {
-    for name in [
-        "bert-base",
-        "electra-base",
-        "mobilebert-base",
-        "mpnet-base",
-        "distilbert-base",
-    ] {
+    for name in FAMILIES {
         let load = |dtype| Model::load_with(fixture(name), one_thread().dtype(dtype)).unwrap();
         let (exact, bytes) = (load(Dtype::F32), load(Dtype::Int8));
         let whole = packed(&fixture(name), Precision::F32).len();
@@ -63,13 +68,7 @@ fn fewer_bits_are_near_and_take_less() {
 /// Matrices of bytes and of floats in one file, in every family: each is computed with as it is.
 #[test]
 fn what_is_kept_in_f32_is_computed_in_f32() {
-    for name in [
-        "bert-base",
-        "electra-base",
-        "mobilebert-base",
-        "mpnet-base",
-        "distilbert-base",
-    ] {
+    for name in FAMILIES {
         let load = |options: PackOptions| {
             let made = Model::pack_with(fixture(name), options).unwrap();
             let model = Model::from_static_with(at(made.to_vec(), 0), one_thread()).unwrap();
@@ -107,6 +106,98 @@ fn what_is_kept_in_f32_is_computed_in_f32() {
                 .is_empty()
         );
     }
+}
+
+/// The texts of a fixture, as far as they are single.
+fn texts(name: &str) -> Vec<String> {
+    let rows = inputs(&fixture(name));
+    let texts = rows.iter().filter(|row| row["second"].is_null());
+    texts
+        .map(|row| row["first"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn calibrated_by_texts_every_family_is_nearer_to_them() {
+    let (mut before, mut after) = (0.0, 0.0);
+    for name in FAMILIES {
+        let int8 = PackOptions::new(Precision::Int8);
+        let exact = Model::load_with(fixture(name), one_thread().dtype(Dtype::F32)).unwrap();
+        let options = int8.clone().calibrate(texts(name));
+        let made = Model::pack_with(fixture(name), options).unwrap();
+        for matrix in made.matrices() {
+            assert!(
+                matrix.output_error.is_some_and(|error| error < 0.05),
+                "{matrix:?}"
+            );
+        }
+        let bytes = at(made.to_vec(), 0);
+        let tensors = SafeTensors::deserialize(bytes).unwrap();
+        let smoothed = tensors.names().into_iter();
+        let smoothed = smoothed.filter(|name| name.ends_with(".smoothing")).count();
+        // Of two layers both inputs that come from a norm; MobileBERT's feed-forwards alone.
+        assert!(smoothed >= 2, "{name}: {smoothed}");
+        let model = Model::from_static_with(bytes, one_thread()).unwrap();
+        let plain = Model::from_static_with(packed(&fixture(name), Precision::Int8), one_thread());
+        let (found, plain) = (
+            distance(&model, &exact, name),
+            distance(&plain.unwrap(), &exact, name),
+        );
+        println!("{name}: {found:e}, not calibrated {plain:e}");
+        before += plain;
+        after += found;
+
+        // From disk as in place.
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("m");
+        made.save(&file).unwrap();
+        let read = Model::load_with(&file, one_thread()).unwrap();
+        for text in texts(name) {
+            let states = |model: &Model| model.hidden_states(text.as_str()).unwrap();
+            assert_eq!(states(&read), states(&model), "{name}");
+        }
+    }
+    assert!(after < before, "{after} {before}");
+}
+
+#[test]
+fn the_bound_of_a_calibrated_matrix_is_that_of_its_outputs() {
+    let name = "bert-base";
+    let int8 = PackOptions::new(Precision::Int8).calibrate(texts(name));
+    let pack = |options| Model::pack_with(fixture(name), options).unwrap();
+    let all = pack(int8.clone());
+    let mut errors: Vec<f64> = all
+        .matrices()
+        .iter()
+        .filter_map(|m| m.output_error)
+        .collect();
+    errors.sort_by(f64::total_cmp);
+    let bound = errors[errors.len() / 2];
+    let some = pack(int8.max_error(bound));
+    for (before, after) in all.matrices().iter().zip(some.matrices()) {
+        assert_eq!(before.output_error, after.output_error);
+        let above = after.output_error.unwrap() > bound;
+        assert_eq!(after.stored == Stored::F32ForError, above, "{after:?}");
+    }
+    // What is kept in f32 needs no smoothing.
+    let bytes = some.to_vec();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    for matrix in some.matrices() {
+        let smoothed = tensors
+            .tensor(&format!("{}.smoothing", matrix.name))
+            .is_ok();
+        assert!(!smoothed || matrix.stored == Stored::Int8, "{matrix:?}");
+    }
+
+    let none = PackOptions::new(Precision::Int8).calibrate([""; 0]);
+    let error = Model::pack_with(fixture(name), none).unwrap_err();
+    assert!(
+        error.to_string().contains("no text to calibrate by"),
+        "{error}"
+    );
+    let floats = PackOptions::new(Precision::F16).calibrate(["A text."]);
+    let error = Model::pack_with(fixture(name), floats).unwrap_err();
+    assert!(error.to_string().contains("calibrate"), "{error}");
 }
 
 #[test]

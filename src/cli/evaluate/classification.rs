@@ -4,10 +4,14 @@ use anyhow::{Result, bail};
 use bertless::{Model, Prediction, metrics};
 
 use super::super::output::Output;
-use super::super::stream::answer_all;
-use super::{Report, Row, Table};
+use super::super::stream::{Source, answer_all};
+use super::{Report, Row};
 
-pub(super) fn evaluate(model: &Model, table: Table, output: &mut Output) -> Result<Report> {
+pub(super) fn evaluate(
+    model: &Model,
+    rows: impl Source<Item = Row>,
+    output: &mut Output,
+) -> Result<Report> {
     let labels = model.labels();
     if let Some(label) = repeated(labels) {
         bail!(
@@ -16,7 +20,7 @@ pub(super) fn evaluate(model: &Model, table: Table, output: &mut Output) -> Resu
     }
     let (mut pairs, mut sets) = (Vec::new(), Vec::new());
     answer_all(
-        table,
+        rows,
         output,
         |inputs| Ok(model.predict_batch(inputs)?),
         |_, row: Row, prediction| {

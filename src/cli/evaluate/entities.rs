@@ -6,16 +6,20 @@ use anyhow::Result;
 use bertless::{Entity, Input, Model, Prediction, Truncation, metrics};
 
 use super::super::output::Output;
-use super::super::stream::answer_all;
-use super::{Report, Row, Table};
+use super::super::stream::{Source, answer_all};
+use super::{Report, Row};
 
 /// The tag of words that belong to no entity; also of words that the model does not read, being behind its limit.
 const OUTSIDE: &str = "O";
 
-pub(super) fn evaluate(model: &Model, table: Table, output: &mut Output) -> Result<Report> {
-    let mut rows = Vec::new();
+pub(super) fn evaluate(
+    model: &Model,
+    rows: impl Source<Item = Row>,
+    output: &mut Output,
+) -> Result<Report> {
+    let mut tagged = Vec::new();
     answer_all(
-        table,
+        rows,
         output,
         |inputs| tags(model, inputs),
         |_, row: Row, predicted| {
@@ -28,7 +32,7 @@ pub(super) fn evaluate(model: &Model, table: Table, output: &mut Output) -> Resu
                 let tags = expected.len();
                 return Err(row.blame(format!("{count} tokens and {tags} tags")));
             }
-            rows.push((expected, predicted));
+            tagged.push((expected, predicted));
             Ok(())
         },
     )?;
@@ -39,9 +43,9 @@ pub(super) fn evaluate(model: &Model, table: Table, output: &mut Output) -> Resu
             .zip(predicted.iter().cloned())
             .collect::<Vec<_>>()
     };
-    let tags: Vec<(String, String)> = rows.iter().flat_map(pair).collect();
-    let entities = metrics::span_f1(&rows);
-    Ok(Report::of(rows.len())?
+    let tags: Vec<(String, String)> = tagged.iter().flat_map(pair).collect();
+    let entities = metrics::span_f1(&tagged);
+    Ok(Report::of(tagged.len())?
         .figure("accuracy", metrics::accuracy(&tags))
         .figure("entity_precision", entities.precision)
         .figure("entity_recall", entities.recall)

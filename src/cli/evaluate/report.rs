@@ -33,6 +33,15 @@ impl Report {
         self.figures.push((name, figure));
         self
     }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Names and figures.
+    pub(super) fn figures(&self) -> &[(&'static str, Option<f64>)] {
+        &self.figures
+    }
 }
 
 /// One object: "n", then the figures; null for one that is not defined.

@@ -21,6 +21,10 @@ pub(super) const PAIRS: &[(&str, Option<&str>)] = &[
     ("text", Some("text_pair")),
 ];
 
+/// Words parted by spaces.
+pub(super) const TOKENS: &[(&str, Option<&str>)] = &[("tokens", None)];
+pub(super) const QUESTIONS: &[(&str, Option<&str>)] = &[("question", Some("context"))];
+
 /// A table whose header is read.
 pub(super) struct Header {
     lines: Lines,
@@ -39,7 +43,7 @@ pub(super) struct Table {
 }
 
 /// What is asked, and what is expected.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Row {
     item: Item,
     pub(super) expected: String,

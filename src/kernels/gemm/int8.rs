@@ -202,6 +202,7 @@ impl Operands for Int8Operands<'_> {
     // A quarter of the bytes stays in the last cache, out of which two panels at a time come faster: 1 row 0.12 ms and not
     // 0.16, 8 rows 0.20 and not 0.24 (MiniLM's layers, AVX-512, Zen 5, 2026).
     const FEW_ROWS: usize = 0;
+    const ROUGH: bool = true;
 
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
         cpu.run_int8(kernel)

@@ -16,6 +16,7 @@ mod pack;
 mod product;
 mod quantize;
 mod tile;
+mod words;
 
 use std::ops::Range;
 
@@ -27,9 +28,10 @@ use int8::Int8Operands;
 pub(crate) use int8::Int8Panels;
 pub(super) use pack::pack;
 pub(crate) use pack::{PackedWeights, Packer, Panels};
-use product::Operands;
-pub(super) use product::{FloatOperands, Product, Rows};
+pub(super) use product::{FloatOperands, Operands, Product, Rows};
 pub(crate) use quantize::QuantizedRows;
+pub(super) use quantize::{LEAST_SPAN, ROUND};
+pub(super) use words::{STEP_OF_WORDS, WordOperands};
 
 /// Output channels of a panel.
 pub(crate) const PANEL: usize = LANES;

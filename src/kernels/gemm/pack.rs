@@ -135,6 +135,14 @@ impl PackedWeights {
     pub(crate) fn panels(&self) -> &Panels {
         &self.panels
     }
+
+    /// What they are multiplied in.
+    pub(crate) fn dtype(&self) -> Dtype {
+        match self.panels {
+            Panels::F32(_) => Dtype::F32,
+            Panels::Int8(_) => Dtype::Int8,
+        }
+    }
 }
 
 /// Some panels that are still to be filled.

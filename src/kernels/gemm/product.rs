@@ -22,6 +22,8 @@ pub(in crate::kernels) trait Operands {
     /// Up to so many rows a product is bound by reading its weights, which are read fastest one behind the other: one panel
     /// at a time.
     const FEW_ROWS: usize;
+    /// Whether sums are so rough that an activation need not be exact.
+    const ROUGH: bool;
 
     /// Runs a kernel that multiplies these.
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output;
@@ -62,7 +64,25 @@ pub(in crate::kernels) struct Product<'a, X> {
     pub(in crate::kernels) width: usize,
 }
 
-impl<X: Operands> Product<'_, X> {
+impl<'a, X: Operands> Product<'a, X> {
+    /// With nothing added and nothing applied; rows of the output begin at `start`, `stride` apart.
+    #[inline(always)]
+    pub(in crate::kernels) fn bare(
+        operands: X,
+        out: &'a Disjoint<'a>,
+        (start, stride): (usize, usize),
+        width: usize,
+    ) -> Self {
+        Self {
+            operands,
+            epilogue: Epilogue::NONE,
+            out,
+            first: start,
+            stride,
+            width,
+        }
+    }
+
     /// Computes some rows by some panels.
     ///
     /// Panels are the outer loop, so that each weight is read once; few rows are bound by that reading, and so tiles

@@ -12,9 +12,9 @@ use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
 /// 1.5 * 2^23: added to a small float, it leaves its nearest integer, half to even, in the lowest bits of the sum.
-pub(super) const ROUND: f32 = 12_582_912.0;
+pub(in crate::kernels) const ROUND: f32 = 12_582_912.0;
 /// A row, or a channel's weights, whose numbers span less than this are taken for zeros: one divided by it is finite.
-pub(super) const LEAST_SPAN: f32 = 1e-30;
+pub(in crate::kernels) const LEAST_SPAN: f32 = 1e-30;
 /// Steps from a row's least number to its greatest: one fewer than there are from -127 to 127, so that wherever the
 /// rounded zero falls nothing is ever clipped.
 const STEPS: f32 = 253.0;

@@ -110,6 +110,7 @@ impl<X: Operands, const R: usize, const P: usize> Tile<'_, X, R, P> {
 impl Operands for FloatOperands<'_> {
     // 1 to 4 rows of MiniLM's layers take 0.7 ms, and 0.8 to 0.9 two panels at a time (AVX-512, Zen 5, 2026).
     const FEW_ROWS: usize = 8;
+    const ROUGH: bool = false;
 
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
         cpu.run(kernel)
@@ -183,7 +184,7 @@ pub(super) struct Finish<'a, X> {
     height: usize,
 }
 
-impl<X> Kernel for Finish<'_, X> {
+impl<X: Operands> Kernel for Finish<'_, X> {
     type Output = ();
 
     #[inline(always)]
@@ -200,7 +201,7 @@ impl<X> Kernel for Finish<'_, X> {
     }
 }
 
-impl<'a, X> Finish<'a, X> {
+impl<'a, X: Operands> Finish<'a, X> {
     /// For a tile of so many rows.
     ///
     /// # Safety
@@ -212,6 +213,14 @@ impl<'a, X> Finish<'a, X> {
             product,
             place,
             height,
+        }
+    }
+
+    #[inline(always)]
+    fn activated<S: Simd>(s: S, activation: Activation, x: S::Floats) -> S::Floats {
+        match X::ROUGH {
+            true => activation.roughly_of(s, x),
+            false => activation.of(s, x),
         }
     }
 
@@ -232,14 +241,14 @@ impl<'a, X> Finish<'a, X> {
             let (blocks, rest) = out.as_chunks_mut::<LANES>();
             let whole = blocks.len() * LANES;
             for (at, block) in blocks.iter_mut().enumerate() {
-                let mut x = activation.of(s, s.load(block));
+                let mut x = Self::activated(s, activation, s.load(block));
                 if let Some(residual) = residual {
                     x = s.add(x, s.load(&residual.as_chunks().0[at]));
                 }
                 s.store(x, block);
             }
             if !rest.is_empty() {
-                let mut x = activation.of(s, s.load_some(rest, 0.0));
+                let mut x = Self::activated(s, activation, s.load_some(rest, 0.0));
                 if let Some(residual) = residual {
                     x = s.add(x, s.load_some(&residual[whole..], 0.0));
                 }

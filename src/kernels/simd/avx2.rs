@@ -55,6 +55,7 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     type Floats = [__m256; 2];
     type Ints = [__m256i; 2];
     type Fours = [__m256i; 2];
+    type Pairs = [__m256i; 2];
 
     // 6 x 2 accumulators, two registers of weights and one for an activation: 15 of 16.
     const TILE_ROWS: usize = 6;
@@ -62,6 +63,7 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     // As many with VNNI. Without it 4 x 2 accumulators, weights and their absolute values, ones, an activation and what
     // becomes of it: 15.
     const INT8_TILE_ROWS: usize = if VNNI { 6 } else { 4 };
+    const WORD_TILE_ROWS: usize = if VNNI { 6 } else { 5 };
     const INT8_OFFSET: i32 = if VNNI { 128 } else { 0 };
 
     #[inline(always)]
@@ -254,6 +256,58 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
                     let fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
                     _mm256_add_epi32(sum[half], fours)
                 }),
+            };
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn store_low_words(self, x: Self::Floats, to: &mut [i16; LANES]) {
+        with!({
+            let low = _mm256_set1_epi32(0xffff);
+            let a = _mm256_and_si256(_mm256_castps_si256(x[0]), low);
+            let b = _mm256_and_si256(_mm256_castps_si256(x[1]), low);
+            // As for bytes.
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a, b));
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), words)
+        })
+    }
+
+    #[inline(always)]
+    fn store_low_pairs(self, even: Self::Floats, odd: Self::Floats, to: &mut [i16; 2 * LANES]) {
+        for (half, to) in to.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            with!({
+                let odd = _mm256_slli_epi32::<16>(_mm256_castps_si256(odd[half]));
+                let pairs = _mm256_blend_epi16::<0b1010_1010>(_mm256_castps_si256(even[half]), odd);
+                _mm256_storeu_si256(to.as_mut_ptr().cast(), pairs)
+            })
+        }
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
+        let from = from.as_ptr();
+        with!([
+            _mm256_loadu_si256(from.cast()),
+            _mm256_loadu_si256(from.add(16).cast())
+        ])
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, x: [i16; 2]) -> Self::Pairs {
+        self.splat_int(bytemuck::cast(x))
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, sum: Self::Ints, a: Self::Pairs, b: Self::Pairs) -> Self::Ints {
+        let mut out = sum;
+        for half in 0..2 {
+            out[half] = match VNNI {
+                true => with!(_mm256_dpwssd_avx_epi32(sum[half], a[half], b[half])),
+                false => with!(_mm256_add_epi32(
+                    sum[half],
+                    _mm256_madd_epi16(a[half], b[half])
+                )),
             };
         }
         out

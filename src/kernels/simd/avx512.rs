@@ -63,6 +63,24 @@ fn ints_in_order(mut x: __m512i) -> __m512i {
     x
 }
 
+/// `vpdpwssd`, in the order of the program, as `in_order`. Its intrinsic will not do: the compiler takes it apart into a
+/// product and a sum.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn dot_words(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    // SAFETY: one instruction of this level, on registers alone; that it might touch memory is only what the compiler thinks.
+    unsafe {
+        asm!(
+            "vpdpwssd {}, {}, {}",
+            inout(zmm_reg) sum,
+            in(zmm_reg) a,
+            in(zmm_reg) b,
+            options(nostack, preserves_flags)
+        );
+    }
+    sum
+}
+
 /// Calls instructions of the level.
 macro_rules! with {
     ($call:expr) => {
@@ -76,6 +94,7 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     type Floats = __m512;
     type Ints = __m512i;
     type Fours = __m512i;
+    type Pairs = __m512i;
 
     // 13 x 2 accumulators, two registers of weights and one for an activation: 29 of 32.
     const TILE_ROWS: usize = 13;
@@ -83,6 +102,7 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     // Thirteen rows would fit too, but the compiler then moves sums to memory and back around the loop: a tenth slower.
     // Without VNNI absolute values, ones and what becomes of an activation take registers as well.
     const INT8_TILE_ROWS: usize = if VNNI { 12 } else { 11 };
+    const WORD_TILE_ROWS: usize = 12;
     const INT8_OFFSET: i32 = if VNNI { 128 } else { 0 };
 
     #[inline(always)]
@@ -257,6 +277,44 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
             let pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(weights), signed);
             _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
         })
+    }
+
+    #[inline(always)]
+    fn store_low_words(self, x: __m512, to: &mut [i16; LANES]) {
+        with!(_mm256_storeu_si256(
+            to.as_mut_ptr().cast(),
+            _mm512_cvtepi32_epi16(_mm512_castps_si512(x))
+        ))
+    }
+
+    #[inline(always)]
+    fn store_low_pairs(self, even: __m512, odd: __m512, to: &mut [i16; 2 * LANES]) {
+        with!({
+            let odd = _mm512_slli_epi32::<16>(_mm512_castps_si512(odd));
+            let pairs = _mm512_mask_blend_epi16(0xaaaa_aaaa, _mm512_castps_si512(even), odd);
+            _mm512_storeu_si512(to.as_mut_ptr().cast(), pairs)
+        })
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, from: &[i16; 2 * LANES]) -> __m512i {
+        with!(_mm512_loadu_si512(from.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, x: [i16; 2]) -> __m512i {
+        self.splat_int(bytemuck::cast(x))
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        match VNNI {
+            true => with!(dot_words(sum, a, b)),
+            false => with!(ints_in_order(_mm512_add_epi32(
+                sum,
+                _mm512_madd_epi16(a, b)
+            ))),
+        }
     }
 
     #[inline(always)]

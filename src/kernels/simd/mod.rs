@@ -42,6 +42,8 @@ pub(crate) trait Simd: Copy {
     type Ints: Copy;
     /// Sixteen times four bytes, each four of them for one lane of [`Ints`](Self::Ints).
     type Fours: Copy;
+    /// Sixteen times two words of 16 bits, each two of them for one lane.
+    type Pairs: Copy;
 
     /// Rows of the highest tile of a matrix product whose accumulators stay in registers,
     const TILE_ROWS: usize;
@@ -49,6 +51,8 @@ pub(crate) trait Simd: Copy {
     const TILE_PANELS: usize;
     /// Rows of the highest tile of a product of bytes.
     const INT8_TILE_ROWS: usize;
+    /// Rows of the highest tile of a product of words.
+    const WORD_TILE_ROWS: usize;
     /// What [`dot`](Self::dot) counts activations from: the number q, from -127 to 127, is the byte q + 128 where the
     /// level's instruction multiplies bytes without a sign by bytes with one, and q itself elsewhere.
     const INT8_OFFSET: i32;
@@ -127,6 +131,17 @@ pub(crate) trait Simd: Copy {
     /// for all lanes, of [`splat_four`](Self::splat_four), which stand for numbers q from -127 to 127 as bytes of
     /// q + [`INT8_OFFSET`](Self::INT8_OFFSET).
     fn dot(self, sum: Self::Ints, weights: Self::Fours, activations: Self::Fours) -> Self::Ints;
+
+    /// The lowest sixteen of each lane's bits.
+    fn store_low_words(self, x: Self::Floats, to: &mut [i16; LANES]);
+    /// The lowest sixteen of each lane's bits, of `even` and `odd` in turn.
+    fn store_low_pairs(self, even: Self::Floats, odd: Self::Floats, to: &mut [i16; 2 * LANES]);
+    /// Two words for each lane, from memory.
+    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs;
+    /// The same two words for all lanes.
+    fn splat_pair(self, x: [i16; 2]) -> Self::Pairs;
+    /// In each lane `sum + a0 b0 + a1 b1`, of which the low 32 bits are kept; no word may be -32768.
+    fn dot_pairs(self, sum: Self::Ints, a: Self::Pairs, b: Self::Pairs) -> Self::Ints;
 
     /// Asks for the cache line at an address to be brought near. Any address will do.
     fn prefetch(self, at: *const f32);
@@ -265,6 +280,51 @@ mod tests {
                 true => assert!(first.iter().all(|x| x.is_nan()), "{cpu:?}"),
                 false => assert_eq!(first, [1.0; LANES], "{cpu:?}"),
             }
+        }
+    }
+
+    struct Pairs;
+
+    impl Kernel for Pairs {
+        type Output = ([i16; LANES], [i16; 2 * LANES], [f32; LANES]);
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Self::Output {
+            // The bits of 1.5 * 2^23 + n end in those of n.
+            let low = |of: [f32; LANES]| s.add(s.load(&of), s.splat(12_582_912.0));
+            let (even, odd) = (low(EVEN), low(ODD));
+            let (mut words, mut pairs, mut sums) = ([0; LANES], [0; 2 * LANES], [0.0; LANES]);
+            s.store_low_words(even, &mut words);
+            s.store_low_pairs(even, odd, &mut pairs);
+            let sum = s.dot_pairs(
+                s.splat_int(5),
+                s.load_pairs(&pairs),
+                s.splat_pair([i16::MAX, -3]),
+            );
+            s.store(s.to_floats(sum), &mut sums);
+            (words, pairs, sums)
+        }
+    }
+
+    const EVEN: [f32; LANES] = [
+        0.0, 1.0, -1.0, 255.0, 256.0, -256.0, 32767.0, -32767.0, 9.0, -9.0, 77.0, 128.0, -129.0,
+        5.0, 6.0, 7.0,
+    ];
+    const ODD: [f32; LANES] = [
+        -32767.0, 32767.0, 3.0, 0.0, -1.0, 2.0, 32767.0, -32767.0, 1.0, 8.0, -8.0, 15.0, 16.0,
+        17.0, -18.0, 300.0,
+    ];
+
+    #[test]
+    fn every_level_multiplies_words_exactly() {
+        let words = EVEN.map(|x| x as i16);
+        let pairs = std::array::from_fn(|at| [EVEN, ODD][at % 2][at / 2] as i16);
+        let sums = std::array::from_fn(|lane| {
+            (5 + EVEN[lane] as i32 * 32767 - 3 * ODD[lane] as i32) as f32
+        });
+        for cpu in Cpu::supported() {
+            assert_eq!(cpu.run(Pairs), (words, pairs, sums), "{cpu:?}");
+            assert_eq!(cpu.run_int8(Pairs), (words, pairs, sums), "{cpu:?}");
         }
     }
 }

@@ -97,11 +97,14 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     type Floats = [float32x4_t; 4];
     type Ints = [int32x4_t; 4];
     type Fours = [int8x16_t; 4];
+    // The first word of each of eight lanes, and the second.
+    type Pairs = [int16x8x2_t; 2];
 
     // 6 x 4 accumulators, four registers of weights and one for an activation: 29 of 32.
     const TILE_ROWS: usize = 6;
     const TILE_PANELS: usize = 1;
     const INT8_TILE_ROWS: usize = if DOTPROD { 6 } else { 5 };
+    const WORD_TILE_ROWS: usize = 6;
     const INT8_OFFSET: i32 = 0;
 
     #[inline(always)]
@@ -258,6 +261,56 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
                 vpadalq_s16(sum[i], vpaddq_s16(low, high))
             }),
         }
+    }
+
+    #[inline(always)]
+    fn store_low_words(self, x: Self::Floats, to: &mut [i16; LANES]) {
+        let x = each!(i => vmovn_u32(vreinterpretq_u32_f32(x[i])));
+        let to = to.as_mut_ptr().cast();
+        with!({
+            vst1q_u16(to, vcombine_u16(x[0], x[1]));
+            vst1q_u16(to.add(8), vcombine_u16(x[2], x[3]));
+        })
+    }
+
+    #[inline(always)]
+    fn store_low_pairs(self, even: Self::Floats, odd: Self::Floats, to: &mut [i16; 2 * LANES]) {
+        let pairs = each!(i => vsliq_n_u32::<16>(
+            vreinterpretq_u32_f32(even[i]),
+            vreinterpretq_u32_f32(odd[i]),
+        ));
+        for (pairs, to) in pairs.into_iter().zip(to.as_chunks_mut::<8>().0) {
+            with!(vst1q_u16(
+                to.as_mut_ptr().cast(),
+                vreinterpretq_u16_u32(pairs)
+            ));
+        }
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
+        let from = from.as_ptr();
+        with!([vld2q_s16(from), vld2q_s16(from.add(16))])
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, x: [i16; 2]) -> Self::Pairs {
+        [with!(int16x8x2_t(vdupq_n_s16(x[0]), vdupq_n_s16(x[1]))); 2]
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, sum: Self::Ints, a: Self::Pairs, b: Self::Pairs) -> Self::Ints {
+        let mut out = sum;
+        for half in 0..2 {
+            let (a, b) = (a[half], b[half]);
+            with!({
+                let low = vmlal_s16(out[2 * half], vget_low_s16(a.0), vget_low_s16(b.0));
+                out[2 * half] = vmlal_s16(low, vget_low_s16(a.1), vget_low_s16(b.1));
+                let high = vmlal_high_s16(out[2 * half + 1], a.0, b.0);
+                out[2 * half + 1] = vmlal_high_s16(high, a.1, b.1);
+            })
+        }
+        out
     }
 
     #[inline(always)]

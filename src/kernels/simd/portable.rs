@@ -19,11 +19,13 @@ impl Simd for Portable {
     type Floats = [f32; LANES];
     type Ints = [i32; LANES];
     type Fours = [[i8; 4]; LANES];
+    type Pairs = [[i16; 2]; LANES];
 
     // 2 x 16 accumulators are 8 of SSE2's 16 registers; a third row would leave none for the weights.
     const TILE_ROWS: usize = 2;
     const TILE_PANELS: usize = 1;
     const INT8_TILE_ROWS: usize = 2;
+    const WORD_TILE_ROWS: usize = 2;
     const INT8_OFFSET: i32 = 0;
 
     #[inline(always)]
@@ -177,6 +179,41 @@ impl Simd for Portable {
         for lane in 0..LANES {
             for at in 0..4 {
                 let product = i32::from(weights[lane][at]) * i32::from(activations[lane][at]);
+                out[lane] = out[lane].wrapping_add(product);
+            }
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn store_low_words(self, x: Self::Floats, to: &mut [i16; LANES]) {
+        *to = x.map(|x| x.to_bits() as i16);
+    }
+
+    #[inline(always)]
+    fn store_low_pairs(self, even: Self::Floats, odd: Self::Floats, to: &mut [i16; 2 * LANES]) {
+        for lane in 0..LANES {
+            to[2 * lane] = even[lane].to_bits() as i16;
+            to[2 * lane + 1] = odd[lane].to_bits() as i16;
+        }
+    }
+
+    #[inline(always)]
+    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
+        std::array::from_fn(|lane| [from[2 * lane], from[2 * lane + 1]])
+    }
+
+    #[inline(always)]
+    fn splat_pair(self, x: [i16; 2]) -> Self::Pairs {
+        [x; LANES]
+    }
+
+    #[inline(always)]
+    fn dot_pairs(self, sum: Self::Ints, a: Self::Pairs, b: Self::Pairs) -> Self::Ints {
+        let mut out = sum;
+        for lane in 0..LANES {
+            for at in 0..2 {
+                let product = i32::from(a[lane][at]) * i32::from(b[lane][at]);
                 out[lane] = out[lane].wrapping_add(product);
             }
         }

@@ -8,7 +8,8 @@
 //! | BF16 | (n / 16, k / 2, 16, 2), k padded with zeros | widened to f32 |
 //! | I8 | (n / 16, k / 4, 16, 4), k padded with zeros; beside it `.scale`, F32, and `.sum`, I32, of each channel | in place |
 //!
-//! n is padded with zeros to whole panels.
+//! n is padded with zeros to whole panels. `.smoothing`, F32, (k), beside a matrix is what its input's channels are
+//! multiplied by ahead of the product.
 
 use safetensors::Dtype;
 
@@ -75,6 +76,37 @@ fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Vec<Pa
     ]
 }
 
+/// What each channel of a matrix's input is multiplied by.
+///
+/// # Errors
+/// `NonFinite` if it is no number.
+pub(super) fn encode_smoothing(name: &str, factors: &[f32]) -> Result<Part> {
+    Part::numbers(
+        &smoothing_of(name),
+        Dtype::F32,
+        vec![factors.len()],
+        factors,
+    )
+}
+
+/// The same out of a file; `None` where the input is taken as it is.
+///
+/// # Errors
+/// `WeightShape`, `WeightType`, `NonFinite`, and `Io` where it is read from disk.
+pub(super) fn smoothing(file: &PackedFile, name: &str, k: usize) -> Result<Option<Vec<f32>>> {
+    let name = smoothing_of(name);
+    if !file.has(&name) {
+        return Ok(None);
+    }
+    let factors = file.tensor(&name, &[k])?;
+    factors.check_type()?;
+    factors.to_vec().map(Some)
+}
+
+fn smoothing_of(name: &str) -> String {
+    format!("{name}.smoothing")
+}
+
 /// The name of the scales of a matrix's channels,
 fn scale_of(name: &str) -> String {
     format!("{name}.scale")
@@ -88,7 +120,7 @@ fn sum_of(name: &str) -> String {
 /// A matrix of (n, k).
 ///
 /// # Errors
-/// `WeightMissing`, `WeightShape`, `WeightType`, `NonFinite`, and `Io` where it is read from disk.
+/// `WeightMissing`, `WeightShape`, `WeightType`, `WeightUnexpected`, and `Io` where it is read from disk.
 pub(super) fn open(
     file: &PackedFile,
     packer: &Packer,
@@ -118,7 +150,7 @@ pub(super) fn open(
             let memory = packer.panels(panels, PANEL * k, |first, out| {
                 let mut pairs = vec![0.0; line];
                 for (panel, out) in (first..).zip(out.chunks_exact_mut(PANEL * k)) {
-                    tensor.read(panel * line, &mut pairs)?;
+                    tensor.read_unchecked(panel * line, &mut pairs)?;
                     part(&pairs, out);
                 }
                 Ok(())
@@ -136,7 +168,7 @@ pub(super) fn open(
 /// Panels that are stored in the order in which they are used.
 fn read(packer: &Packer, tensor: &Tensor, n: usize, k: usize) -> Result<PackedWeights> {
     let memory = packer.panels(n.div_ceil(PANEL), PANEL * k, |first, out| {
-        tensor.read(first * PANEL * k, out)
+        tensor.read_unchecked(first * PANEL * k, out)
     })?;
     fitting(&tensor.name, PackedWeights::of_floats(n, k, memory))
 }

@@ -17,10 +17,12 @@
 //! A file is written by [`Recorder`], which has watched a model being loaded and kept each answer that it got; so what
 //! is opened later is what was asked for then.
 
+mod calibrate;
 mod matrix;
 mod open;
 mod quantize;
 mod record;
+mod samples;
 mod stamp;
 mod table;
 mod write;
@@ -29,10 +31,13 @@ pub(crate) use open::PackedFile;
 pub use open::PackedSummary;
 pub use quantize::{PackOptions, PackedMatrix, Stored};
 pub(crate) use record::Recorder;
+pub(crate) use samples::{Inputs, Samples};
 pub(crate) use write::{Container, Part};
 
 use safetensors::Dtype;
+use safetensors::tensor::Metadata;
 
+use crate::error::{Error, Result};
 use crate::kernels::gemm;
 
 /// The version that is written, and the only one that is read.
@@ -42,6 +47,8 @@ const ALIGNMENT: usize = 64;
 /// What the names of the vocabulary's arrays start with.
 pub(crate) const VOCABULARY: &str = "vocabulary/";
 const PADDING: &str = "padding/";
+/// What the header's `format` is.
+const FORMAT: &str = "bertless";
 
 /// How the large weights of a packed model are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -101,6 +108,29 @@ impl Precision {
             Self::Bf16 => Dtype::BF16,
             Self::Int8 => Dtype::I8,
         }
+    }
+}
+
+/// Whether a safetensors file's header is that of a packed file, of whatever version.
+pub(super) fn is_packed(header: &Metadata) -> bool {
+    let facts = header.metadata().as_ref();
+    let format = facts.and_then(|facts| facts.get("format"));
+    format.is_some_and(|format| format == FORMAT)
+}
+
+/// # Errors
+/// `Config` for a folder of the model whose name a packed file needs for itself; modules.json alone names folders.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    match [VOCABULARY, PADDING]
+        .iter()
+        .find(|own| name.starts_with(**own))
+    {
+        None => Ok(()),
+        Some(own) => Err(Error::Config {
+            file: "modules.json".to_owned(),
+            key: "path".to_owned(),
+            reason: format!("{name}: a packed file has its own parts under {own}"),
+        }),
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) struct PackedFile {
     front: Arc<Source>,
     stamp: Stamp,
     header: Metadata,
+    precision: Precision,
 }
 
 /// What a packed file says of itself.
@@ -75,11 +76,18 @@ impl PackedFile {
             let reason = format!("its tensors take {expected} bytes, it has {data}");
             return Err(invalid(reason));
         }
+        let facts = header.metadata().as_ref();
+        let dtype = facts.and_then(|facts| facts.get("dtype"));
+        let mut known = Precision::ALL.into_iter();
+        let precision = known
+            .find(|precision| dtype.is_some_and(|dtype| dtype == precision.name()))
+            .ok_or_else(|| damaged(&source.name, "dtype, which is none that is known"))?;
         Ok(Self {
             source,
             front,
             stamp,
             header,
+            precision,
         })
     }
 
@@ -101,15 +109,13 @@ impl PackedFile {
     }
 
     /// The precision of its large weights.
-    pub(crate) fn dtype(&self) -> String {
-        self.fact("dtype").cloned().unwrap_or_default()
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// What the encoder's matrices compute in.
     pub(crate) fn computes_in(&self) -> gemm::Dtype {
-        let named = |precision: &Precision| precision.name() == self.dtype();
-        let precision = Precision::ALL.into_iter().find(named);
-        precision.unwrap_or_default().computed_in()
+        self.precision.computed_in()
     }
 
     /// How many numbers the unpacked checkpoint holds.
@@ -150,6 +156,14 @@ impl PackedFile {
         k: usize,
     ) -> Result<PackedWeights> {
         matrix::open(self, packer, name, n, k)
+    }
+
+    /// What the input of a matrix with `k` channels is multiplied by, if it is.
+    ///
+    /// # Errors
+    /// As [`matrix`](Self::matrix).
+    pub(crate) fn smoothing(&self, name: &str, k: usize) -> Result<Option<Vec<f32>>> {
+        matrix::smoothing(self, name, k)
     }
 
     /// A table of (rows, width).

@@ -1,19 +1,22 @@
 //! Watching a model being loaded, to write down what it gets.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use safetensors::Dtype;
 
 use super::quantize::{self, PackOptions, PackedMatrix};
-use super::{Part, matrix, table};
+use super::{Part, Samples, matrix, table};
 use crate::error::Result;
 use crate::kernels::gemm::{self, PackedWeights};
+use crate::weights::Smoothed;
 
 /// Keeps a copy of every answer, under the name that was asked for.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     options: PackOptions,
+    /// What matrices are calibrated by.
+    samples: Option<Arc<Samples>>,
     /// Files that were read, by name.
     files: Mutex<BTreeMap<String, Vec<u8>>>,
     weights: Mutex<Vec<Part>>,
@@ -22,10 +25,11 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Writes large weights down as these say.
-    pub(crate) fn new(options: PackOptions) -> Self {
+    /// Writes large weights down as these say, calibrated by what went into them.
+    pub(crate) fn new(options: PackOptions, samples: Option<Arc<Samples>>) -> Self {
         Self {
             options,
+            samples,
             files: Mutex::default(),
             weights: Mutex::default(),
             matrices: Mutex::default(),
@@ -37,7 +41,8 @@ impl Recorder {
         lock(&self.files).insert(name.to_owned(), bytes.to_vec());
     }
 
-    /// A matrix of floats that is to compute in this type; gives what it computes with.
+    /// A matrix of floats that is to compute in this type, by somebody who can or cannot smooth its input; gives what it
+    /// computes with.
     ///
     /// # Errors
     /// `NonFinite` if a number is too large for the precision.
@@ -46,21 +51,33 @@ impl Recorder {
         name: &str,
         floats: PackedWeights,
         dtype: gemm::Dtype,
-    ) -> Result<PackedWeights> {
-        let matrix = match dtype {
-            gemm::Dtype::F32 => floats,
+        smooth: bool,
+    ) -> Result<Smoothed> {
+        let answer = match dtype {
+            gemm::Dtype::F32 => Smoothed {
+                matrix: floats,
+                factors: None,
+            },
             gemm::Dtype::Int8 => {
-                let (matrix, report) = quantize::choose(&self.options, name, floats);
+                let rows = self.samples.as_ref().and_then(|samples| samples.take(name));
+                let (answer, report) =
+                    quantize::choose(&self.options, name, floats, rows.as_deref(), smooth);
                 let mut matrices = lock(&self.matrices);
                 if matrices.iter().all(|known| known.name != name) {
                     matrices.push(report);
                 }
-                matrix
+                answer
             }
         };
         let precision = self.options.precision();
-        self.note(name, || matrix::encode(name, &matrix, precision))?;
-        Ok(matrix)
+        self.note(name, || {
+            let mut parts = matrix::encode(name, &answer.matrix, precision)?;
+            if let Some(factors) = &answer.factors {
+                parts.push(matrix::encode_smoothing(name, factors)?);
+            }
+            Ok(parts)
+        })?;
+        Ok(answer)
     }
 
     /// A table of (rows, width).

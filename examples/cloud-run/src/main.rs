@@ -1,0 +1,71 @@
+//! A bertless model behind HTTP, for Google Cloud Run: `POST /predict`, CloudEvents and Pub/Sub pushes on `/`, `/healthz`.
+//!
+//! The model is opened and asked once before the port is, so the first request finds everything warm. Connections are
+//! the async threads' work, answers are that of a pool of as many threads as the model computes with, behind a queue of
+//! bounded length.
+
+mod ask;
+mod body;
+mod events;
+mod failure;
+mod log;
+mod pool;
+mod routes;
+mod settings;
+mod shutdown;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use axum::serve::ListenerExt;
+use bertless::Model;
+use tokio::net::TcpListener;
+
+use pool::Pool;
+use routes::App;
+use settings::Settings;
+
+/// What the model is asked before anybody else may ask: it touches every weight once.
+const FIRST: &str = "An absolute delight.";
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    log::start();
+    let begin = Instant::now();
+    let settings = Settings::from_environment()?;
+    let model = Model::load(&settings.model)?;
+    // A model that wants pairs or masks refuses this text, and is none the colder for it.
+    let _ = model.predict(FIRST);
+    let (task, threads) = (model.task(), model.threads());
+    let pool = Pool::start(model, settings.workers.unwrap_or(threads), settings.queue)?;
+
+    let address = ("0.0.0.0", settings.port);
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("port {}", settings.port))?;
+    tracing::info!(
+        severity = "INFO",
+        port = listener.local_addr()?.port(),
+        %task,
+        threads,
+        start_ms = log::milliseconds(begin.elapsed()),
+        "ready"
+    );
+    let listener = listener.tap_io(|connection| {
+        // Answers are small and whole: nothing to wait for.
+        let _ = connection.set_nodelay(true);
+    });
+
+    let app = Arc::new(App::new(pool, settings));
+    let served = axum::serve(listener, routes::router(app.clone()))
+        .with_graceful_shutdown(shutdown::when_quiet(app.clone()));
+    tokio::select! {
+        done = served => done?,
+        () = shutdown::deadline(&app) => {
+            let unanswered = app.traffic.in_flight();
+            anyhow::ensure!(unanswered == 0, "{unanswered} requests were unanswered when time was up");
+        }
+    }
+    tracing::info!(severity = "INFO", "stopped");
+    Ok(())
+}

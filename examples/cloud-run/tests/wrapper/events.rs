@@ -1,0 +1,251 @@
+//! CloudEvents in either mode, and Pub/Sub's pushes.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+
+use super::{Server, answer, failed};
+
+fn encoded(data: &str) -> String {
+    BASE64_STANDARD.encode(data)
+}
+
+/// An event in structured mode with everything but its data.
+fn event() -> Value {
+    json!({
+        "specversion": "1.0",
+        "id": "event-1",
+        "source": "//pubsub.googleapis.com/projects/p/topics/t",
+        "type": "google.cloud.pubsub.topic.v1.messagePublished",
+        "time": "2026-11-25T08:00:00Z",
+    })
+}
+
+fn with(mut object: Value, key: &str, value: Value) -> Value {
+    object[key] = value;
+    object
+}
+
+fn structured(server: &Server, event: &Value) -> RequestBuilder {
+    let kind = "application/cloudevents+json; charset=utf-8";
+    server
+        .post("/")
+        .header("content-type", kind)
+        .body(event.to_string())
+}
+
+fn binary(server: &Server, kind: &str, data: impl ToString) -> RequestBuilder {
+    server
+        .post("/")
+        .header("ce-specversion", "1.0")
+        .header("ce-id", "event-1")
+        .header("ce-source", "//somewhere")
+        .header("ce-type", "text.written")
+        .header("content-type", kind)
+        .body(data.to_string())
+}
+
+/// As Pub/Sub pushes, and as Eventarc hands it on.
+fn push(data: &str) -> Value {
+    json!({
+        "message": {
+            "attributes": {"language": "en"},
+            "data": data,
+            "messageId": "event-1",
+            "message_id": "event-1",
+            "publishTime": "2026-11-25T08:00:00Z",
+        },
+        "subscription": "projects/p/subscriptions/s",
+    })
+}
+
+#[tokio::test]
+async fn every_shape_of_an_event() {
+    let server = Server::start(&[("FUNCTION_SIGNATURE_TYPE", "cloudevent")]);
+    let asked = json!({"texts": ["A great film"]});
+    let text = encoded(&asked.to_string());
+    let requests = [
+        structured(&server, &with(event(), "data", asked.clone())),
+        structured(&server, &with(event(), "data_base64", text.clone().into())),
+        structured(&server, &with(event(), "data", push(&text))),
+        structured(
+            &server,
+            &with(
+                with(event(), "datacontenttype", "text/plain".into()),
+                "data",
+                "A great film".into(),
+            ),
+        ),
+        binary(&server, "application/json", &asked),
+        binary(&server, "application/json", push(&text)),
+        binary(&server, "text/plain; charset=utf-8", "A great film"),
+        server.post("/").json(&push(&text)),
+        server.post("/").json(&push(&encoded("A great film"))),
+    ];
+    let alone = server
+        .post("/predict")
+        .json(&json!({"text": "A great film"}));
+    let (_, expected) = answer(alone).await;
+    for (shape, request) in requests.into_iter().enumerate() {
+        let got = answer(request).await;
+        let expected = json!({"event": "event-1", "predictions": [expected]});
+        assert_eq!(got, (200, expected), "shape {shape}");
+    }
+    let line = server.line(|line| line["event"] == "event-1");
+    assert_eq!((&line["texts"], &line["status"]), (&json!(1), &json!(200)));
+}
+
+#[tokio::test]
+async fn shapes_are_told_apart() {
+    let server = Server::start(&[]);
+    let asked = json!({"text": "A great film"});
+    let got = answer(server.post("/").json(&asked)).await;
+    assert!(got.0 == 200 && got.1["label"].is_string(), "{got:?}");
+    let got = answer(server.post("/").json(&push(&encoded("A great film")))).await;
+    assert!(got.0 == 200 && got.1["event"] == "event-1", "{got:?}");
+    let got = answer(binary(&server, "application/json", &asked)).await;
+    assert!(got.0 == 200 && got.1["event"] == "event-1", "{got:?}");
+
+    let http = Server::start(&[
+        ("FUNCTION_SIGNATURE_TYPE", "http"),
+        ("FUNCTION_TARGET", "predict"),
+    ]);
+    let got = answer(binary(&http, "application/json", &asked)).await;
+    assert!(got.0 == 200 && got.1["label"].is_string(), "{got:?}");
+    failed(
+        answer(http.post("/").json(&push("YQ=="))).await,
+        422,
+        "\"message\"",
+    );
+    let events = Server::start(&[("FUNCTION_SIGNATURE_TYPE", "cloudevent")]);
+    failed(answer(events.post("/").json(&asked)).await, 400, "neither");
+}
+
+#[tokio::test]
+async fn events_that_are_none() {
+    let server = Server::start(&[]);
+    for name in ["specversion", "id", "source", "type"] {
+        let mut short = with(event(), "data", json!({"text": "a"}));
+        short.as_object_mut().unwrap().remove(name);
+        failed(
+            answer(structured(&server, &short)).await,
+            400,
+            &format!("no {name}"),
+        );
+        let empty = with(event(), name, "".into());
+        failed(
+            answer(structured(&server, &empty)).await,
+            400,
+            &format!("{name} is empty"),
+        );
+        let number = with(event(), name, 1.into());
+        failed(
+            answer(structured(&server, &number)).await,
+            400,
+            &format!("{name} is not a text"),
+        );
+    }
+    let old = with(event(), "specversion", "0.3".into());
+    let both = with(
+        with(event(), "data", 1.into()),
+        "data_base64",
+        "YQ==".into(),
+    );
+    for (event, status, says) in [
+        (old, 400, "\"0.3\""),
+        (event(), 400, "no data"),
+        (both, 400, "both data and data_base64"),
+        (with(event(), "data_base64", "?".into()), 400, "not base64"),
+        (
+            with(event(), "data_base64", encoded("{").into()),
+            400,
+            "not JSON",
+        ),
+        (
+            with(event(), "data", "text".into()),
+            422,
+            "expected an object",
+        ),
+        (
+            with(event(), "data", json!({"bucket": "b"})),
+            422,
+            "\"bucket\"",
+        ),
+        (with(event(), "data", json!({"text": ""})), 422, "empty"),
+        (
+            with(event(), "data", json!({"texts": ["", 1]})),
+            422,
+            "empty",
+        ),
+        (json!([]), 400, "not a JSON object"),
+    ] {
+        failed(answer(structured(&server, &event)).await, status, says);
+    }
+    let cut = server
+        .post("/")
+        .header("content-type", "application/cloudevents+json");
+    failed(answer(cut.body("{")).await, 400, "not JSON");
+    for kind in [
+        "application/cloudevents-batch+json",
+        "application/cloudevents+avro",
+    ] {
+        let other = server.post("/").header("content-type", kind).body("[]");
+        failed(answer(other).await, 415, "");
+    }
+    failed(
+        answer(binary(&server, "application/json", "")).await,
+        400,
+        "no data",
+    );
+    failed(
+        answer(binary(&server, "application/json", "{")).await,
+        400,
+        "not JSON",
+    );
+    let nameless = server.post("/").header("ce-specversion", "1.0").body("{}");
+    failed(answer(nameless).await, 400, "no id");
+    let foreign = server
+        .post("/")
+        .header("ce-specversion", "1.0")
+        .header("ce-id", "é");
+    failed(answer(foreign.body("{}")).await, 400, "id is not ASCII");
+}
+
+#[tokio::test]
+async fn pushes_that_are_none() {
+    let server = Server::start(&[]);
+    for (push, status, says) in [
+        (json!({"message": "text"}), 400, "not an object"),
+        (json!({"message": {"data": "YQ=="}}), 400, "no messageId"),
+        (json!({"message": {"messageId": "1"}}), 400, "no data"),
+        (
+            json!({"message": {"messageId": "1", "data": ""}}),
+            400,
+            "no data",
+        ),
+        (
+            json!({"message": {"messageId": "1", "data": 1}}),
+            400,
+            "not a text",
+        ),
+        (push("?"), 400, "not base64"),
+        (push(&encoded("{\"text\": ")), 400, "not JSON"),
+        (
+            push(&BASE64_STANDARD.encode(b"\xff\xfe")),
+            400,
+            "neither JSON nor UTF-8",
+        ),
+        (push(&encoded("  ")), 422, "empty"),
+        (push(&encoded("{\"texts\": []}")), 422, "empty"),
+    ] {
+        failed(answer(server.post("/").json(&push)).await, status, says);
+    }
+    // One good text among bad ones is worth an acknowledgement, and the bad ones are told.
+    let some = push(&encoded("{\"texts\": [\"a\", \"\"]}"));
+    let (status, got) = answer(server.post("/").json(&some)).await;
+    assert_eq!(
+        (status, &got["predictions"][1]["error"]["status"]),
+        (200, &json!(422))
+    );
+}

@@ -1,0 +1,203 @@
+//! `/predict`, `/healthz` and what is none of them.
+
+use bertless::Model;
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use super::{Server, answer, command, failed, fixtures, packed};
+
+/// What the model itself says, as JSON.
+fn expected<'a>(model: &Model, input: impl Into<bertless::Input<'a>>) -> Value {
+    let prediction = model.predict(input).unwrap();
+    serde_json::from_str(&serde_json::to_string(&prediction).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn answers_are_the_models() {
+    let server = Server::start(&[]);
+    let model = Model::load(packed()).unwrap();
+    let text = expected(&model, "A great film");
+    let pair = expected(&model, ("A film", "An actor"));
+    for (asked, says) in [
+        (json!({"text": "A great film"}), text.clone()),
+        (
+            json!({"text": "A film", "text_pair": "An actor"}),
+            pair.clone(),
+        ),
+        (
+            json!({"question": "A film", "context": "An actor"}),
+            pair.clone(),
+        ),
+        (
+            json!({"texts": ["A great film", ["A film", "An actor"], {"text": "A great film"}]}),
+            json!({"predictions": [text, pair, text]}),
+        ),
+    ] {
+        for path in ["/predict", "/"] {
+            let got = answer(server.post(path).json(&asked)).await;
+            assert_eq!(got, (200, says.clone()), "{path} {asked}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said() {
+    let limits = [
+        ("BERTLESS_MAX_TEXTS", "3"),
+        ("BERTLESS_MAX_TEXT", "100"),
+        ("BERTLESS_MAX_BODY", "1000"),
+    ];
+    let server = Server::start(&limits);
+    let long = "x".repeat(101);
+    for (body, status, says) in [
+        ("", 400, "not JSON"),
+        ("{", 400, "not JSON"),
+        ("nonsense", 400, "not JSON"),
+        ("[]", 422, "expected an object"),
+        ("{}", 422, "expected an object"),
+        (r#"{"txt": "a"}"#, 422, r#""txt" is not understood"#),
+        (r#"{"text": ""}"#, 422, "empty"),
+        (r#"{"text": 3}"#, 422, "not a text"),
+        (r#"{"texts": []}"#, 422, "empty"),
+        (r#"{"texts": ["a", "b", "c", "d"]}"#, 413, "4 texts"),
+        (
+            &format!(r#"{{"text": "{long}"}}"#),
+            413,
+            "101 bytes, at most 100",
+        ),
+        (
+            &format!(r#"{{"text": "{}"}}"#, long.repeat(10)),
+            413,
+            "more than 1000 bytes",
+        ),
+    ] {
+        let got = answer(server.post("/predict").body(body.to_owned())).await;
+        failed(got, status, says);
+    }
+    failed(
+        answer(server.post("/predict").body(b"\"\xff\"".to_vec())).await,
+        400,
+        "not JSON",
+    );
+    failed(answer(server.post("/nowhere")).await, 404, "nothing");
+    failed(
+        answer(Client::new().get(server.url("/predict"))).await,
+        405,
+        "method",
+    );
+    for path in ["/favicon.ico", "/robots.txt"] {
+        failed(
+            answer(Client::new().get(server.url(path))).await,
+            404,
+            "nothing",
+        );
+    }
+    // And none of it has done harm.
+    let got = answer(server.post("/predict").json(&json!({"text": "a"}))).await;
+    assert_eq!(got.0, 200);
+    let line = server.line(|line| line["reason"] == "\"texts\" is empty");
+    assert_eq!(
+        (&line["status"], &line["severity"]),
+        (&422.into(), &"WARNING".into())
+    );
+}
+
+#[tokio::test]
+async fn one_text_of_many_fails_alone() {
+    // A model that itself refuses texts, those without a mask.
+    let model = fixtures().join("models/bert-mask");
+    let server = Server::start(&[("BERTLESS_MODEL", model.to_str().unwrap())]);
+    let model = Model::load(model).unwrap();
+    let masked = expected(&model, "A [MASK] film");
+    let texts = json!({"texts": ["A [MASK] film", "A film", 7, "", "A [MASK] film"]});
+    let (status, got) = answer(server.post("/predict").json(&texts)).await;
+    assert_eq!(status, 200);
+    let got = got["predictions"].as_array().unwrap();
+    assert_eq!((got.len(), &got[0], &got[4]), (5, &masked, &masked));
+    for (failure, says) in got[1..4]
+        .iter()
+        .zip(["no [MASK]", "expected a text", "empty"])
+    {
+        assert_eq!(failure["error"]["status"], 422);
+        let reason = failure["error"]["reason"].as_str().unwrap();
+        assert!(reason.contains(says), "{reason}");
+    }
+    let line = server.line(|line| line["texts"] == 5);
+    assert_eq!(line["failed"], 3);
+    let alone = server.post("/predict").json(&json!({"text": "A film"}));
+    failed(answer(alone).await, 422, "no [MASK]");
+}
+
+#[tokio::test]
+async fn a_request_is_a_line() {
+    let server = Server::start(&[]);
+    let long = "film ".repeat(100);
+    let first = json!({"texts": ["A film", long]});
+    let (_, got) = answer(server.post("/predict").json(&first)).await;
+    let tokens = |at: usize| got["predictions"][at]["n_tokens"].as_u64().unwrap();
+    let line = server.line(|line| line["message"] == "request");
+    for (key, value) in [
+        ("severity", json!("INFO")),
+        ("method", json!("POST")),
+        ("path", json!("/predict")),
+        ("status", json!(200)),
+        ("texts", json!(2)),
+        ("failed", json!(0)),
+        ("tokens", json!(tokens(0) + tokens(1))),
+        ("truncated", json!(1)),
+        ("cold", json!(true)),
+    ] {
+        assert_eq!(line[key], value, "{key} in {line}");
+    }
+    let duration = line["duration_ms"].as_f64().unwrap();
+    assert!(
+        (0.0..10_000.0).contains(&duration) && duration > 0.0,
+        "{line}"
+    );
+    let text = server.post("/predict").json(&json!({"text": "A film"}));
+    assert_eq!(answer(text).await.0, 200);
+    let second = server.line(|line| line["texts"] == 1);
+    assert_eq!(
+        (&second["cold"], &second["truncated"]),
+        (&json!(false), &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn ten_megabytes_are_refused_and_not_kept() {
+    let server = Server::start(&[]);
+    let before = server.peak();
+    for _ in 0..3 {
+        let body = server.post("/predict").body(vec![b' '; 10_000_000]);
+        failed(answer(body).await, 413, "more than 1048576 bytes");
+    }
+    let grown = server.peak() - before;
+    assert!(grown < 6 << 20, "{grown} bytes more");
+    let got = answer(server.post("/predict").json(&json!({"text": "a"}))).await;
+    assert_eq!(got.0, 200);
+}
+
+#[tokio::test]
+async fn health_is_told() {
+    let server = Server::start(&[]);
+    let got = answer(Client::new().get(server.url("/healthz"))).await;
+    assert_eq!(got, (200, json!({"status": "ok", "in_flight": 0})));
+}
+
+#[test]
+fn settings_that_mean_nothing_end_it() {
+    for (name, value) in [
+        ("PORT", "http"),
+        ("BERTLESS_QUEUE", "0"),
+        ("BERTLESS_MODEL", "no/such/file"),
+        ("FUNCTION_TARGET", "translate"),
+        ("FUNCTION_SIGNATURE_TYPE", "grpc"),
+    ] {
+        let output = command(&[(name, value)]).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && error.contains(value),
+            "{name}: {error}"
+        );
+    }
+}

@@ -1,0 +1,193 @@
+//! What a million predictions cost: arithmetic alone.
+
+use super::prices::Rates;
+
+/// Days in a month of equal months, times seconds a day.
+const SECONDS_A_MONTH: f64 = 365.25 / 12.0 * 86_400.0;
+
+/// A call with so many texts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Call {
+    pub(crate) texts: usize,
+    /// How long a whole vCPU takes for them.
+    pub(crate) latency_ms: f64,
+}
+
+/// How a function is called.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    /// The share of calls that find no warm process, from 0 to 1.
+    pub(crate) cold_share: f64,
+    /// What such a call takes longer, on a whole vCPU.
+    pub(crate) init_ms: f64,
+    /// How many calls share a process's billed time, where they can.
+    pub(crate) overlap: usize,
+}
+
+/// A call's times, and what a million predictions cost in dollars.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Bill {
+    /// Of a warm call.
+    pub(crate) latency_ms: f64,
+    /// Of the mean call, cold ones included.
+    pub(crate) billed_ms: f64,
+    pub(crate) compute: f64,
+    pub(crate) requests: f64,
+}
+
+impl Bill {
+    /// The bill of calls to a function of so much memory.
+    ///
+    /// Where memory brings the CPU, less than a whole vCPU takes longer in proportion; more than one is of no use to one
+    /// thread.
+    pub(crate) fn new(rates: &Rates, memory_mb: f64, call: Call, usage: Usage) -> Self {
+        let slower = rates
+            .mb_per_vcpu
+            .map_or(1.0, |whole| (whole / memory_mb).max(1.0));
+        let latency_ms = call.latency_ms * slower;
+        // Calls that share a process are computed one after the other; the time in which any is in it is billed.
+        let shared = usage.overlap as f64;
+        let warm = stepped(latency_ms * shared, rates.step_ms) / shared;
+        let cold = stepped(latency_ms + usage.init_ms * slower, rates.step_ms);
+        let billed_ms = warm + usage.cold_share * (cold - warm);
+        let second = rates.gib_second * memory_mb / 1024.0 + rates.vcpu_second;
+        let texts = call.texts as f64;
+        Self {
+            latency_ms,
+            billed_ms,
+            compute: billed_ms / 1e3 * second * 1e6 / texts,
+            requests: rates.million_requests / texts,
+        }
+    }
+
+    /// Dollars for a million predictions.
+    pub(crate) fn total(&self) -> f64 {
+        self.compute + self.requests
+    }
+
+    /// The predictions a second from which on an instance of one whole core for `month` dollars costs less; `None` if it
+    /// cannot compute as many, and so never does.
+    pub(crate) fn break_even(&self, call: Call, month: f64) -> Option<f64> {
+        let rate = month / SECONDS_A_MONTH / (self.total() / 1e6);
+        let most = call.texts as f64 / (call.latency_ms / 1e3);
+        (rate <= most).then_some(rate)
+    }
+}
+
+/// Rounded up to whole steps; what is over a step by less than any clock tells is not over it.
+fn stepped(ms: f64, step: f64) -> f64 {
+    (ms / step - 1e-9).ceil() * step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Round numbers that are nobody's prices.
+    const LAMBDA: Rates = Rates {
+        gib_second: 0.00002,
+        vcpu_second: 0.0,
+        million_requests: 0.2,
+        step_ms: 1.0,
+        mb_per_vcpu: Some(2048.0),
+    };
+    const CLOUD_RUN: Rates = Rates {
+        gib_second: 0.000002,
+        vcpu_second: 0.00003,
+        million_requests: 0.4,
+        step_ms: 100.0,
+        mb_per_vcpu: None,
+    };
+    const WARM: Usage = Usage {
+        cold_share: 0.0,
+        init_ms: 0.0,
+        overlap: 1,
+    };
+
+    fn call(texts: usize, latency_ms: f64) -> Call {
+        Call { texts, latency_ms }
+    }
+
+    fn near(found: f64, expected: f64) {
+        assert!(
+            (found - expected).abs() <= 1e-9 * expected.abs(),
+            "{found} {expected}"
+        );
+    }
+
+    #[test]
+    fn a_call_is_its_seconds_times_its_memory_and_a_fee() {
+        // 6 ms of 1 GiB on half a vCPU is 12 ms: 0.012 GiB s of 20 millionths, a million times.
+        let bill = Bill::new(&LAMBDA, 1024.0, call(1, 6.0), WARM);
+        assert_eq!((bill.latency_ms, bill.billed_ms), (12.0, 12.0));
+        near(bill.compute, 0.24);
+        near(bill.total(), 0.44);
+        // With more than a vCPU it is not faster, only dearer.
+        let bill = Bill::new(&LAMBDA, 4096.0, call(1, 6.0), WARM);
+        assert_eq!(bill.latency_ms, 6.0);
+        near(bill.compute, 0.48);
+    }
+
+    #[test]
+    fn texts_of_a_call_share_its_fee() {
+        let bill = Bill::new(&LAMBDA, 2048.0, call(10, 20.0), WARM);
+        near(bill.requests, 0.02);
+        near(bill.compute, 0.08);
+    }
+
+    #[test]
+    fn times_are_rounded_up_to_steps() {
+        let billed = |ms| Bill::new(&LAMBDA, 2048.0, call(1, ms), WARM).billed_ms;
+        assert_eq!(
+            [billed(0.2), billed(1.0), billed(1.01), billed(3.0)],
+            [1.0, 1.0, 2.0, 3.0]
+        );
+        assert_eq!(billed(1.0 + 1e-12), 1.0);
+        assert_eq!(
+            Bill::new(&CLOUD_RUN, 512.0, call(1, 6.0), WARM).billed_ms,
+            100.0
+        );
+    }
+
+    #[test]
+    fn overlapping_calls_share_steps() {
+        let usage = Usage {
+            overlap: 10,
+            ..WARM
+        };
+        // Ten of 6 ms are 60 ms, billed 100; ten of 16 are 160, billed 200.
+        assert_eq!(
+            Bill::new(&CLOUD_RUN, 512.0, call(1, 6.0), usage).billed_ms,
+            10.0
+        );
+        let bill = Bill::new(&CLOUD_RUN, 512.0, call(1, 16.0), usage);
+        assert_eq!(bill.billed_ms, 20.0);
+        // 0.02 s of half a GiB and a vCPU: 31 millionths a second, a million times.
+        near(bill.compute, 0.62);
+    }
+
+    #[test]
+    fn cold_calls_are_billed_with_their_start() {
+        let usage = Usage {
+            cold_share: 0.1,
+            init_ms: 20.0,
+            overlap: 1,
+        };
+        // Half a vCPU: warm 4 ms, cold 44.
+        let bill = Bill::new(&LAMBDA, 1024.0, call(1, 2.0), usage);
+        near(bill.billed_ms, 8.0);
+        assert_eq!(bill.latency_ms, 4.0);
+    }
+
+    #[test]
+    fn an_instance_pays_from_some_rate_on() {
+        // 0.48 dollars a million; 2.6298 dollars are a millionth of a dollar a second.
+        let call = call(1, 7.0);
+        let bill = Bill::new(&LAMBDA, 2048.0, call, WARM);
+        near(bill.total(), 0.48);
+        near(bill.break_even(call, 2.6298).unwrap(), 1.0 / 0.48);
+        // 142 a second are the most that it can compute: 181 dollars would need 143.
+        near(bill.break_even(call, 170.0).unwrap(), 170.0 / 2.6298 / 0.48);
+        assert_eq!(bill.break_even(call, 181.0), None);
+    }
+}

@@ -1,0 +1,286 @@
+//! `bertless cost`: latency into dollars. prices.rs says what things cost, bill.rs reckons, table.rs and picture.rs show.
+
+mod bill;
+mod picture;
+mod prices;
+mod table;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::options::{DtypeFlag, at_least_one};
+use super::output::Output;
+use super::{Common, bench, usage};
+use bill::{Bill, Call, Usage};
+use prices::{Platform, Prices, Rate, Rates};
+use table::Row;
+
+/// Texts a call that are measured if none are asked for.
+const TEXTS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+
+/// Say what a million predictions cost in a function, by memory size and texts a call, and when an instance costs less
+///
+/// Latency is measured here (--model, --tokens) or given (--latency-ms); either is that of one thread on one whole vCPU.
+/// Functions whose memory brings less of a vCPU take longer in proportion, and every platform is taken to have the same core. A million predictions cost "compute" and
+/// "requests"; "pays from" is the rate of predictions from which on an instance of one core, always on, costs less, and
+/// "never" if it cannot compute so many. A cold call is billed with its start. Prices are a dated table, without what is
+/// free each month: --prices and --rate stand over it. With --json a line {"platform", "memory_mb", "texts",
+/// "latency_ms", "billed_ms", "compute", "requests", "total", "break_even"} for each size and number of texts.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Measure this model: its folder, or the file that `bertless pack` made of it
+    #[arg(
+        short,
+        long,
+        value_name = "MODEL",
+        required_unless_present = "latency_ms"
+    )]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    dtype: DtypeFlag,
+    /// The length of the texts that are measured, special tokens included
+    #[arg(long, value_name = "N", default_value = "32", value_parser = at_least_one())]
+    tokens: usize,
+    /// How many texts a call has, of what is measured [default: 1,2,4,8,16,32,64,128]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = at_least_one())]
+    texts: Vec<usize>,
+    /// How long each number of texts is measured
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = bench::seconds)]
+    seconds: Duration,
+    /// Instead of measuring: milliseconds that a call with so many texts takes, as 1=1.0,32=28.5
+    #[arg(long, value_name = "TEXTS=MS,..", value_delimiter = ',')]
+    #[arg(conflicts_with_all = ["model", "texts", "dtype", "tokens", "seconds"])]
+    latency_ms: Vec<Latency>,
+    /// The share of calls that find no warm process
+    #[arg(long, value_name = "0..1", default_value = "0", value_parser = share)]
+    cold_share: f64,
+    /// What a cold call takes longer, on a whole vCPU [default: what the first answer takes here]
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    init_ms: Option<f64>,
+    /// How many calls a process of Cloud Run answers one after the other without a pause
+    #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one())]
+    overlap: usize,
+    /// Where the function runs: lambda-x86, lambda-arm64, cloud-run [default: all whose rates are known]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    platform: Vec<Platform>,
+    /// Memory sizes in MB
+    #[arg(long, value_name = "MB,..", value_delimiter = ',', value_parser = at_least_one())]
+    #[arg(default_value = "128,256,512,1024,1769")]
+    memory: Vec<usize>,
+    /// A TOML file whose rates stand over the command's own
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// One rate that stands over all, as cloud-run.vcpu_second=0.00002
+    #[arg(long, value_name = "TABLE.KEY=DOLLARS")]
+    rate: Vec<Rate>,
+    /// Print comma-separated values
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// Draw a picture, too
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+/// A platform and what it costs.
+type Rated = (Platform, Rates);
+
+/// What a call takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Latency(Call);
+
+pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+    let prices = Prices::read(arguments.prices.as_deref(), &arguments.rate)?;
+    let (platforms, left_out) = platforms(&arguments.platform, &prices)?;
+    let (calls, init_ms) = calls(&arguments, common)?;
+    let usage = Usage {
+        cold_share: arguments.cold_share,
+        init_ms,
+        overlap: arguments.overlap,
+    };
+    let rows = rows(&platforms, &arguments.memory, &calls, usage, &prices);
+
+    if let Some(file) = &arguments.svg {
+        let svg = picture::svg(&rows)?;
+        std::fs::write(file, svg).with_context(|| file.display().to_string())?;
+    }
+    if output.json {
+        for row in &rows {
+            output.object(row)?;
+        }
+    } else if arguments.csv {
+        output.line(Row::CSV)?;
+        for row in &rows {
+            output.line(row.csv())?;
+        }
+    } else {
+        report(&rows, &platforms, &left_out, &prices, usage, output)?;
+    }
+    Ok(())
+}
+
+/// The platforms that are asked for with their rates, and which rates keep others out.
+///
+/// A platform that is named must have all its rates: none is guessed.
+fn platforms(named: &[Platform], prices: &Prices) -> Result<(Vec<Rated>, Vec<String>)> {
+    let (mut known, mut left_out) = (Vec::new(), Vec::new());
+    let wanted = match named {
+        [] => Platform::ALL.to_vec(),
+        named => named.to_vec(),
+    };
+    for platform in wanted {
+        match prices.rates(platform) {
+            Ok(rates) => known.push((platform, rates)),
+            Err(missing) if named.is_empty() => left_out.push(missing),
+            Err(missing) => {
+                return Err(self::usage(format!(
+                    "no rate {missing} is known: give it as --rate {missing}=DOLLARS, or in a --prices file"
+                )));
+            }
+        }
+    }
+    Ok((known, left_out))
+}
+
+/// What calls take on a whole vCPU, and what a cold one takes longer.
+fn calls(arguments: &Arguments, common: &Common) -> Result<(Vec<Call>, f64)> {
+    let Some(model) = &arguments.model else {
+        let init_ms = match (arguments.init_ms, arguments.cold_share) {
+            (Some(init_ms), _) => init_ms,
+            (None, 0.0) => 0.0,
+            (None, _) => {
+                return Err(usage(
+                    "--cold-share needs --init-ms, or a --model to measure",
+                ));
+            }
+        };
+        let calls = arguments.latency_ms.iter().map(|&Latency(call)| call);
+        return Ok((calls.collect(), init_ms));
+    };
+    if common.threads.is_some_and(|threads| threads > 1) {
+        return Err(usage(
+            "prices are those of one thread on one vCPU, not of --threads",
+        ));
+    }
+    let texts = match arguments.texts.as_slice() {
+        [] => &TEXTS[..],
+        texts => texts,
+    };
+    let one = bench::OneThread {
+        model: model.clone(),
+        dtype: arguments.dtype,
+        tokens: arguments.tokens,
+        seconds: arguments.seconds,
+    };
+    let (first_ms, times) = one.medians(texts)?;
+    let calls = texts.iter().zip(times);
+    let calls = calls.map(|(&texts, latency_ms)| Call { texts, latency_ms });
+    Ok((calls.collect(), arguments.init_ms.unwrap_or(first_ms)))
+}
+
+fn rows(
+    platforms: &[Rated],
+    memory: &[usize],
+    calls: &[Call],
+    usage: Usage,
+    prices: &Prices,
+) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for &(platform, rates) in platforms {
+        // Only Cloud Run sends a process several calls at once.
+        let overlap = match platform {
+            Platform::CloudRun => usage.overlap,
+            Platform::LambdaX86 | Platform::LambdaArm64 => 1,
+        };
+        for &memory_mb in memory {
+            for &call in calls {
+                let bill = Bill::new(&rates, memory_mb as f64, call, Usage { overlap, ..usage });
+                let month = prices.instance.month;
+                rows.push(Row::new(platform, memory_mb, call, &bill, month));
+            }
+        }
+    }
+    rows
+}
+
+/// The table, where its prices are from, and how many texts a call are worth sending.
+fn report(
+    rows: &[Row],
+    platforms: &[Rated],
+    left_out: &[String],
+    prices: &Prices,
+    usage: Usage,
+    output: &mut Output,
+) -> Result<()> {
+    output.line(table::HEAD)?;
+    for row in rows {
+        output.line(row.line())?;
+    }
+    output.line("")?;
+    for (platform, _) in platforms {
+        let (date, source) = prices.origin(*platform);
+        output.line(format!(
+            "{}: prices of {date} from {source}",
+            platform.name()
+        ))?;
+        if let Some(worth) = worth(rows, *platform) {
+            output.line(worth)?;
+        }
+    }
+    for missing in left_out {
+        let (name, _) = missing.split_once('.').unwrap_or((missing, ""));
+        output.line(format!(
+            "{name}: left out, since no rate {missing} is known (--rate)"
+        ))?;
+    }
+    let instance = &prices.instance;
+    output.line(format!(
+        "instance: $ {} a month, of {}; cold calls: {} of all, {:.1} ms longer",
+        instance.month, instance.date, usage.cold_share, usage.init_ms
+    ))?;
+    Ok(())
+}
+
+/// How many texts a call are worth sending, in a platform's size that is nearest to 512 MB.
+fn worth(rows: &[Row], platform: Platform) -> Option<String> {
+    let name = platform.name();
+    let sizes = rows
+        .iter()
+        .filter(|row| row.platform == name)
+        .map(|row| row.memory_mb);
+    let memory_mb = sizes.min_by_key(|memory_mb| memory_mb.abs_diff(512))?;
+    let own = |row: &&Row| (row.platform, row.memory_mb) == (name, memory_mb);
+    let texts = table::worth_sending(rows.iter().filter(own))?.texts;
+    Some(format!(
+        "{name}, {memory_mb} MB: from {texts} texts a call on, computing costs as much as the call or more"
+    ))
+}
+
+impl FromStr for Latency {
+    type Err = String;
+
+    fn from_str(argument: &str) -> Result<Self, String> {
+        let call = argument.split_once('=').and_then(|(texts, latency)| {
+            let texts = texts.parse().ok().filter(|&texts| texts > 0)?;
+            let latency_ms = milliseconds(latency).ok().filter(|&ms| ms > 0.0)?;
+            Some(Self(Call { texts, latency_ms }))
+        });
+        call.ok_or_else(|| "expected TEXTS=MS, as 1=1.0".to_owned())
+    }
+}
+
+fn milliseconds(argument: &str) -> Result<f64, String> {
+    match argument.parse() {
+        Ok(ms) if (0.0..1e9).contains(&ms) => Ok(ms),
+        _ => Err("expected a number of milliseconds".to_owned()),
+    }
+}
+
+fn share(argument: &str) -> Result<f64, String> {
+    match argument.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("expected a number from 0 to 1".to_owned()),
+    }
+}

@@ -1,0 +1,243 @@
+//! What functions and instances cost: a dated table, and what stands over it.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+/// The table that comes with the command.
+const DATED: &str = include_str!("prices.toml");
+
+/// All that has a price.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Prices {
+    lambda_x86: Tariff,
+    lambda_arm64: Tariff,
+    cloud_run: Tariff,
+    pub(crate) instance: Instance,
+}
+
+/// Where a function runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Platform {
+    LambdaX86,
+    LambdaArm64,
+    CloudRun,
+}
+
+/// A platform's prices, some of which may not be known.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tariff {
+    gib_second: Option<f64>,
+    vcpu_second: Option<f64>,
+    million_requests: Option<f64>,
+    step_ms: f64,
+    mb_per_vcpu: Option<f64>,
+    date: String,
+    source: String,
+}
+
+/// A machine that is always on, with one core.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Instance {
+    /// Dollars a month.
+    pub(crate) month: f64,
+    pub(crate) date: String,
+    #[serde(rename = "source")]
+    _source: String,
+}
+
+/// A platform's prices, in dollars.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rates {
+    /// A second of 1,024 MB.
+    pub(crate) gib_second: f64,
+    /// A second of a vCPU, where it is billed for itself.
+    pub(crate) vcpu_second: f64,
+    /// A million calls.
+    pub(crate) million_requests: f64,
+    /// What times are rounded up to.
+    pub(crate) step_ms: f64,
+    /// The memory that comes with a whole vCPU, where less memory is less of one.
+    pub(crate) mb_per_vcpu: Option<f64>,
+}
+
+/// One price of a table: `lambda-x86.gib_second=0.0000166667`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Rate {
+    table: String,
+    key: String,
+    value: f64,
+}
+
+impl Platform {
+    pub(crate) const ALL: [Self; 3] = [Self::LambdaX86, Self::LambdaArm64, Self::CloudRun];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::LambdaX86 => "lambda-x86",
+            Self::LambdaArm64 => "lambda-arm64",
+            Self::CloudRun => "cloud-run",
+        }
+    }
+}
+
+impl FromStr for Platform {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let named = Self::ALL
+            .into_iter()
+            .find(|platform| platform.name() == name);
+        named.ok_or_else(|| "expected lambda-x86, lambda-arm64 or cloud-run".to_owned())
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(argument: &str) -> Result<Self, String> {
+        let parts = argument.split_once('=').and_then(|(name, value)| {
+            let (table, key) = name.split_once('.')?;
+            let value: f64 = value.parse().ok()?;
+            (value.is_finite() && value >= 0.0).then(|| Self {
+                table: table.to_owned(),
+                key: key.to_owned(),
+                value,
+            })
+        });
+        parts
+            .ok_or_else(|| "expected TABLE.KEY=NUMBER, as lambda-x86.gib_second=0.00001".to_owned())
+    }
+}
+
+impl Prices {
+    /// The command's own table, under a file's, under single rates.
+    ///
+    /// # Errors
+    /// For what is no such table: each names its key.
+    pub(crate) fn read(file: Option<&Path>, rates: &[Rate]) -> Result<Self> {
+        let mut prices: Table = DATED.parse().context("the table of prices")?;
+        if let Some(file) = file {
+            let name = || file.display().to_string();
+            let text = std::fs::read_to_string(file).with_context(name)?;
+            let over: Table = text.parse().with_context(name)?;
+            for (key, value) in over {
+                match (prices.get_mut(&key), value) {
+                    (Some(Value::Table(own)), Value::Table(over)) => own.extend(over),
+                    _ => bail!("{}: {key} is not a table of prices", file.display()),
+                }
+            }
+        }
+        for Rate { table, key, value } in rates {
+            match prices.get_mut(table) {
+                Some(Value::Table(own)) => own.insert(key.clone(), Value::Float(*value)),
+                _ => bail!("--rate {table}.{key}: {table} is not a table of prices"),
+            };
+        }
+        let prices: Self = prices.try_into().context("prices")?;
+        prices.check()?;
+        Ok(prices)
+    }
+
+    /// A platform's rates, or the name of the first that nobody has given.
+    pub(crate) fn rates(&self, platform: Platform) -> Result<Rates, String> {
+        let tariff = self.tariff(platform);
+        let known =
+            |key: &str, rate: Option<f64>| rate.ok_or_else(|| format!("{}.{key}", platform.name()));
+        Ok(Rates {
+            gib_second: known("gib_second", tariff.gib_second)?,
+            vcpu_second: known("vcpu_second", tariff.vcpu_second)?,
+            million_requests: known("million_requests", tariff.million_requests)?,
+            step_ms: tariff.step_ms,
+            mb_per_vcpu: tariff.mb_per_vcpu,
+        })
+    }
+
+    /// Of when a platform's prices are, and from where.
+    pub(crate) fn origin(&self, platform: Platform) -> (&str, &str) {
+        let tariff = self.tariff(platform);
+        (&tariff.date, &tariff.source)
+    }
+
+    fn tariff(&self, platform: Platform) -> &Tariff {
+        match platform {
+            Platform::LambdaX86 => &self.lambda_x86,
+            Platform::LambdaArm64 => &self.lambda_arm64,
+            Platform::CloudRun => &self.cloud_run,
+        }
+    }
+
+    /// That every number is one that can be reckoned with.
+    fn check(&self) -> Result<()> {
+        let mut all = vec![("instance", "month", Some(self.instance.month), false)];
+        for platform in Platform::ALL {
+            let (tariff, name) = (self.tariff(platform), platform.name());
+            all.extend([
+                (name, "gib_second", tariff.gib_second, false),
+                (name, "vcpu_second", tariff.vcpu_second, false),
+                (name, "million_requests", tariff.million_requests, false),
+                (name, "step_ms", Some(tariff.step_ms), true),
+                (name, "mb_per_vcpu", tariff.mb_per_vcpu, true),
+            ]);
+        }
+        for (table, key, value, positive) in all {
+            let Some(value) = value else { continue };
+            if !value.is_finite() || value < 0.0 || (positive && value == 0.0) {
+                bail!("{table}.{key}: {value} is no price, step or size");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dated_table_has_what_was_published() {
+        let prices = Prices::read(None, &[]).unwrap();
+        let arm = prices.rates(Platform::LambdaArm64).unwrap();
+        assert_eq!((arm.gib_second, arm.million_requests), (0.0000133334, 0.2));
+        let missing = prices.rates(Platform::CloudRun).unwrap_err();
+        assert_eq!(missing, "cloud-run.gib_second");
+        for platform in Platform::ALL {
+            let (date, source) = prices.origin(platform);
+            assert!(date.starts_with("20") && source.contains('.'));
+        }
+    }
+
+    #[test]
+    fn a_file_stands_over_the_table_and_a_flag_over_both() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "[cloud-run]\ngib_second = 1e-6\nvcpu_second = 2e-5\n[instance]\nmonth = 4.0";
+        std::fs::write(file.path(), text).unwrap();
+        let rate: Rate = "cloud-run.vcpu_second=3e-5".parse().unwrap();
+        let prices = Prices::read(Some(file.path()), &[rate]).unwrap();
+        let rates = prices.rates(Platform::CloudRun).unwrap();
+        assert_eq!((rates.gib_second, rates.vcpu_second), (1e-6, 3e-5));
+        assert_eq!((rates.million_requests, rates.step_ms), (0.4, 100.0));
+        assert_eq!(prices.instance.month, 4.0);
+    }
+
+    #[test]
+    fn what_is_no_price() {
+        for wrong in ["", "x", "x=1", "a.b", "a.b=", "a.b=nan", "a.b=-1"] {
+            assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
+        }
+        for (rate, says) in [
+            ("azure.month=1", "azure"),
+            ("cloud-run.gib_secnd=1", "gib_secnd"),
+            ("lambda-x86.step_ms=0", "lambda-x86.step_ms"),
+        ] {
+            let error = Prices::read(None, &[rate.parse().unwrap()]).unwrap_err();
+            assert!(format!("{error:#}").contains(says), "{error:#}");
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! One model in several types, side by side: size, speed, figures, and how near answers are to those in the first.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
+use bertless::{
+    Dtype, Input, Model, ModelOptions, Packed, Precision, Prediction, Similarity, Task,
+};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::super::bench::percentile;
+use super::super::output::Output;
+use super::super::stream::Source;
+use super::{Report, Row, Table, measure};
+
+/// Runs that count.
+const RUNS: usize = 3;
+/// What a packed file's inventory calls weights.
+const WEIGHTS: [&str; 3] = ["numbers", "matrices", "tables"];
+
+/// A model in some types, the first of which is what the others are compared with.
+pub(super) struct Models(Vec<Contender>);
+
+/// A model in one type.
+struct Contender {
+    dtype: Dtype,
+    file_bytes: usize,
+    weight_bytes: usize,
+    model: Model,
+    /// After the model, which reads rows of its tables from it.
+    _file: Temporary,
+}
+
+/// A file that is removed when nobody needs it any more.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Packs a folder in each type and opens what came of it.
+pub(super) fn open(dir: &Path, types: &[Dtype], options: &ModelOptions) -> Result<Models> {
+    let contender = |&dtype: &Dtype| Contender::open(dir, dtype, options.clone());
+    types
+        .iter()
+        .map(contender)
+        .collect::<Result<_>>()
+        .map(Models)
+}
+
+impl Contender {
+    fn open(dir: &Path, dtype: Dtype, options: ModelOptions) -> Result<Self> {
+        let mut precisions = Precision::ALL.into_iter();
+        let precision = precisions
+            .find(|precision| precision.name() == dtype.to_string())
+            .ok_or_else(|| anyhow!("there are no packed files in {dtype}"))?;
+        let packed = Model::pack(dir, precision)?;
+        let name = format!("bertless-{}-{dtype}.safetensors", std::process::id());
+        let file = Temporary(std::env::temp_dir().join(name));
+        packed.replace(&file.0)?;
+        let mut model = Model::load_with(&file.0, options.clone())?;
+        if model.dtype() != dtype {
+            // What the file holds is computed in another type unless this one is asked for.
+            model = Model::load_with(dir, options.dtype(dtype))?;
+        }
+        Ok(Self {
+            dtype,
+            file_bytes: packed.bytes(),
+            weight_bytes: weight_bytes(&packed),
+            model,
+            _file: file,
+        })
+    }
+}
+
+fn weight_bytes(packed: &Packed) -> usize {
+    let kinds = packed.inventory();
+    let weights = kinds.iter().filter(|kind| WEIGHTS.contains(&kind.kind));
+    weights.map(|kind| kind.bytes).sum()
+}
+
+impl Models {
+    /// The first, whose task is that of all.
+    pub(super) fn first(&self) -> &Model {
+        &self.0[0].model
+    }
+}
+
+/// Evaluates all of them on the same rows, and writes a line for each.
+pub(super) fn run(models: &Models, table: Table, output: &mut Output) -> Result<()> {
+    let rows = Rows::read(table)?;
+    let mut results = Vec::new();
+    for contender in &models.0 {
+        // It warms up, too; and a text that cannot be answered is named here.
+        let report = measure(&contender.model, rows.again(), output)?;
+        results.push((report, Vec::new(), Vec::new()));
+    }
+    let inputs = rows.inputs(models.first().task());
+    for _ in 0..RUNS {
+        for (contender, (_, times, answers)) in models.0.iter().zip(&mut results) {
+            let begin = Instant::now();
+            *answers = contender.model.predict_batch(&inputs)?;
+            times.push(begin.elapsed());
+        }
+    }
+    for (_, times, _) in &mut results {
+        times.sort_unstable();
+    }
+    let first = &results[0].2;
+    let mut lines = Vec::new();
+    for (index, (contender, (report, times, answers))) in models.0.iter().zip(&results).enumerate()
+    {
+        lines.push(Line {
+            dtype: contender.dtype,
+            file_bytes: contender.file_bytes,
+            weight_bytes: contender.weight_bytes,
+            texts_per_second: inputs.len() as f64 / percentile(times, 0.5).as_secs_f64(),
+            report,
+            nearness: match index {
+                0 => Vec::new(),
+                _ => nearness(answers, first),
+            },
+        });
+    }
+    match output.json {
+        true => lines.iter().try_for_each(|line| output.object(line)),
+        false => Ok(output.line(side_by_side(&lines))?),
+    }
+}
+
+/// How near answers are to other ones about the same texts, by what kind of answers they are.
+fn nearness(answers: &[Prediction], others: &[Prediction]) -> Vec<(&'static str, f64)> {
+    let (mut same, mut cosines, mut differences) = (Vec::new(), Vec::new(), Vec::new());
+    for pair in answers.iter().zip(others) {
+        match pair {
+            (Prediction::Embedding(a), Prediction::Embedding(b)) => {
+                let cosine = Similarity::Cosine.of(&a.embedding, &b.embedding);
+                cosines.push(f64::from(cosine));
+            }
+            (Prediction::Classification(a), Prediction::Classification(b)) => {
+                if a.scores.len() == 1 && a.labels.is_none() {
+                    differences.push(f64::from((a.score - b.score).abs()));
+                } else {
+                    let is_same = match (&a.labels, &b.labels) {
+                        (Some(a), Some(b)) => a.len() == b.len() && a.iter().all(|x| b.contains(x)),
+                        _ => a.label == b.label,
+                    };
+                    same.push(is_same);
+                }
+            }
+            (Prediction::Entities(a), Prediction::Entities(b)) => {
+                let (a, b) = (&a.entities, &b.entities);
+                let mut pairs = a.iter().zip(b);
+                let is_same = |(a, b): (&bertless::Entity, &bertless::Entity)| {
+                    a.label == b.label && a.bytes == b.bytes
+                };
+                same.push(a.len() == b.len() && pairs.all(is_same));
+            }
+            (Prediction::Answer(a), Prediction::Answer(b)) => same.push(a.answer == b.answer),
+            (a, b) => same.push(a == b),
+        }
+    }
+    let mean = |numbers: &[f64]| numbers.iter().sum::<f64>() / numbers.len() as f64;
+    let mut all = Vec::new();
+    if !same.is_empty() {
+        let count = same.iter().filter(|same| **same).count();
+        all.push(("same_answers", count as f64 / same.len() as f64));
+    }
+    if !cosines.is_empty() {
+        let worst = cosines.iter().copied().fold(f64::INFINITY, f64::min);
+        all.extend([("cosine_mean", mean(&cosines)), ("cosine_worst", worst)]);
+    }
+    if !differences.is_empty() {
+        let worst = differences.iter().copied().fold(0.0, f64::max);
+        let both = [
+            ("difference_mean", mean(&differences)),
+            ("difference_worst", worst),
+        ];
+        all.extend(both);
+    }
+    all
+}
+
+/// Rows that are there for as long as they are needed.
+struct Rows(Vec<Row>);
+
+impl Rows {
+    fn read(mut table: Table) -> Result<Self> {
+        let mut rows = Vec::new();
+        while let Some(row) = table.next()? {
+            rows.push(row);
+        }
+        Ok(Self(rows))
+    }
+
+    fn again(&self) -> Again<'_> {
+        Again(self.0.iter())
+    }
+
+    /// What a model is asked; of embeddings, both texts of a row by themselves.
+    fn inputs(&self, task: Task) -> Vec<Input<'_>> {
+        let inputs = self.0.iter().map(|row| row.as_ref().input());
+        let texts = |input| match (task, input) {
+            (Task::Embedding, Input::Pair(a, b)) => vec![Input::Text(a), Input::Text(b)],
+            (_, input) => vec![input],
+        };
+        inputs.flat_map(texts).collect()
+    }
+}
+
+/// Rows one after the other.
+struct Again<'a>(std::slice::Iter<'a, Row>);
+
+impl Source for Again<'_> {
+    type Item = Row;
+
+    fn next(&mut self) -> Result<Option<Row>> {
+        Ok(self.0.next().cloned())
+    }
+
+    fn would_wait(&self) -> bool {
+        false
+    }
+
+    fn progress(&self) -> (u64, Option<u64>) {
+        (0, None)
+    }
+}
+
+/// What there is to say about one type.
+struct Line<'a> {
+    dtype: Dtype,
+    file_bytes: usize,
+    weight_bytes: usize,
+    texts_per_second: f64,
+    report: &'a Report,
+    nearness: Vec<(&'static str, f64)>,
+}
+
+/// One object, in the order of the columns.
+impl Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut entries: Vec<(&str, Value)> = vec![
+            ("dtype", self.dtype.to_string().into()),
+            ("file_bytes", self.file_bytes.into()),
+            ("weight_bytes", self.weight_bytes.into()),
+            ("texts_per_second", self.texts_per_second.into()),
+            ("n", self.report.rows().into()),
+        ];
+        let figures = self.report.figures().iter();
+        entries.extend(figures.map(|&(name, figure)| (name, figure.into())));
+        let nearness = self.nearness.iter();
+        entries.extend(nearness.map(|&(name, figure)| (name, figure.into())));
+        serializer.collect_map(entries)
+    }
+}
+
+impl Line<'_> {
+    fn cells(&self) -> Vec<String> {
+        let megabytes = |bytes: usize| format!("{:.1}", bytes as f64 / 1e6);
+        let mut cells = vec![
+            self.dtype.to_string(),
+            megabytes(self.file_bytes),
+            megabytes(self.weight_bytes),
+            format!("{:.0}", self.texts_per_second),
+        ];
+        let figures = self.report.figures().iter();
+        cells.extend(figures.map(|&(_, figure)| match figure {
+            Some(figure) => format!("{figure:.4}"),
+            None => "not defined".to_owned(),
+        }));
+        cells.extend(
+            self.nearness
+                .iter()
+                .map(|(_, figure)| format!("{figure:.4}")),
+        );
+        cells
+    }
+}
+
+/// A table with a header, columns as wide as their widest cell.
+fn side_by_side(lines: &[Line<'_>]) -> String {
+    let mut header = vec!["dtype", "file MB", "weights MB", "texts/s"];
+    header.extend(lines[0].report.figures().iter().map(|(name, _)| *name));
+    let longest = lines.iter().max_by_key(|line| line.nearness.len());
+    header.extend(
+        longest
+            .into_iter()
+            .flat_map(|line| line.nearness.iter().map(|(name, _)| *name)),
+    );
+    let mut rows = vec![header.iter().map(|&name| name.to_owned()).collect()];
+    rows.extend(lines.iter().map(Line::cells));
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row: &Vec<String>| row.get(column));
+        cells.map(String::len).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<String> = cells
+            .map(|(cell, &width)| format!("{cell:>width$}"))
+            .collect();
+        cells.join("  ")
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,94 @@
+//! A head in single precision.
+
+use super::{Buffers, Form, Part};
+use crate::kernels::gemm::{self, FloatOperands, PANEL, Rows};
+use crate::kernels::simd::Simd;
+use crate::kernels::softmax;
+
+/// Queries where they lie; keys and values in panels.
+pub(super) struct Floats<'a> {
+    part: Part<'a>,
+    /// `[len / 16][head_dim][16]`.
+    keys: &'a [f32],
+    /// `[head_dim / 16][len][16]`.
+    values: &'a [f32],
+}
+
+impl<'a> Form<'a> for Floats<'a> {
+    type Operands<'b>
+        = FloatOperands<'b>
+    where
+        Self: 'b;
+
+    #[inline(always)]
+    fn pack<S: Simd>(s: S, part: Part<'a>, buffers: Buffers<'a>) -> Self {
+        let Part { len, head_dim, .. } = part;
+        let padded = len.next_multiple_of(PANEL);
+        let keys = buffers.keys.at_least(padded * head_dim);
+        if padded > len {
+            keys[(padded - PANEL) * head_dim..].fill(0.0);
+        }
+        let numbers = (len - 1) * part.keys.stride + head_dim;
+        gemm::pack(&part.keys.data[..numbers], head_dim, part.keys.stride, keys);
+        let values = buffers
+            .values
+            .at_least(head_dim.next_multiple_of(PANEL) * len);
+        pack_columns(s, part.values, head_dim, len, values);
+        Self { part, keys, values }
+    }
+
+    #[inline(always)]
+    fn scores_scale(&self) -> f32 {
+        1.0
+    }
+
+    #[inline(always)]
+    fn values_scale(&self) -> f32 {
+        1.0
+    }
+
+    #[inline(always)]
+    fn scores(&self, first: usize) -> FloatOperands<'_> {
+        let Rows { data, stride } = self.part.queries;
+        FloatOperands {
+            x: Rows {
+                data: &data[first * stride..],
+                stride,
+            },
+            k: self.part.head_dim,
+            panels: self.keys,
+            streamed: false,
+        }
+    }
+
+    #[inline(always)]
+    fn exponentials<S: Simd>(&mut self, s: S, _: usize, scores: &mut [f32], factor: f32) -> f32 {
+        softmax::exponentials(s, scores, factor)
+    }
+
+    #[inline(always)]
+    fn context<'b>(&'b self, scores: &'b [f32], stride: usize) -> FloatOperands<'b> {
+        FloatOperands {
+            x: Rows {
+                data: scores,
+                stride,
+            },
+            k: self.part.len,
+            panels: self.values,
+            streamed: false,
+        }
+    }
+}
+
+/// Packs `columns` columns of `len` rows as weights of (columns, len): `[columns / 16][len][16]`.
+#[inline(always)]
+fn pack_columns<S: Simd>(s: S, rows: Rows<'_>, columns: usize, len: usize, panels: &mut [f32]) {
+    for (index, panel) in panels.chunks_exact_mut(PANEL * len).enumerate() {
+        let column = index * PANEL;
+        let width = PANEL.min(columns - column);
+        for (row, lanes) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
+            let from = &rows.data[row * rows.stride + column..][..width];
+            s.store(s.load_some(from, 0.0), lanes);
+        }
+    }
+}

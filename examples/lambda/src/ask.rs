@@ -1,260 +1,223 @@
-//! What is asked: the JSON of a question, whichever event brings it.
+//! What is asked: texts and pairs out of JSON, each checked for itself.
 
 use bertless::Input;
-use lambda_runtime::Error;
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::refusal::Refusal;
-
-/// How much one request may bring.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Texts, or pairs.
-    pub texts: usize,
-    /// Bytes of one text.
-    pub bytes: usize,
-}
-
-impl Limits {
-    /// `BERTLESS_MAX_TEXTS`, by default 128, and `BERTLESS_MAX_BYTES`, by default 100,000.
-    pub fn from_env() -> Result<Self, Error> {
-        Ok(Self {
-            texts: number("BERTLESS_MAX_TEXTS", 128)?,
-            bytes: number("BERTLESS_MAX_BYTES", 100_000)?,
-        })
-    }
-}
-
-fn number(name: &str, default: usize) -> Result<usize, Error> {
-    match std::env::var(name) {
-        Ok(value) => value
-            .parse()
-            .map_err(|_| format!("{name}: {value:?} is not a number").into()),
-        Err(_) => Ok(default),
-    }
-}
+use crate::settings::Limits;
 
 /// A text or a pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    first: String,
-    second: Option<String>,
+pub(crate) enum Question {
+    Text(String),
+    Pair(String, String),
 }
 
-impl Item {
-    fn text(first: String) -> Self {
-        Self {
-            first,
-            second: None,
-        }
-    }
-
-    fn pair((first, second): (String, String)) -> Self {
-        Self {
-            first,
-            second: Some(second),
-        }
-    }
-
-    /// As the model takes it, unless there is nothing in it, or too much.
-    pub fn input(&self, limits: Limits) -> Result<Input<'_>, Refusal> {
-        for text in std::iter::once(&self.first).chain(&self.second) {
-            if text.trim().is_empty() {
-                return Err(Refusal::unanswerable("the text is empty"));
-            }
-            if text.len() > limits.bytes {
-                let (found, most) = (text.len(), limits.bytes);
-                return Err(Refusal::too_large(format!(
-                    "the text has {found} bytes, {most} are the most"
-                )));
-            }
-        }
-        Ok(match &self.second {
-            None => Input::Text(&self.first),
-            Some(second) => Input::Pair(&self.first, second),
-        })
-    }
+/// A request: one text or many.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// In the order in which they were asked; what is wrong with one is no matter of the others.
+    pub(crate) questions: Vec<Result<Question, Refusal>>,
+    /// Whether a list was asked, and a list is expected.
+    pub(crate) many: bool,
 }
 
-/// What one request asks.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Question {
-    /// `{"text"}`, `{"text", "text_pair"}`, `{"question", "context"}`: answered by the answer alone.
-    One(Item),
-    /// `{"texts": [..]}`, `{"pairs": [[.., ..], ..]}`: answered by a list.
-    Many(Vec<Item>),
-}
-
-/// All keys that a question may have. An unknown one is an error: a misspelt key would be a wish that nobody hears.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Keys {
-    text: Option<String>,
-    text_pair: Option<String>,
-    question: Option<String>,
-    context: Option<String>,
-    texts: Option<Vec<String>>,
-    pairs: Option<Vec<(String, String)>>,
-}
+/// The forms that are understood.
+const FORMS: &str = r#"expected an object with "text", "text" and "text_pair", "question" and "context", or "texts""#;
+const ITEMS: &str =
+    r#"expected a text, a pair [text, text], or an object with "text" and, perhaps, "text_pair""#;
 
 impl Question {
-    /// Reads a question.
-    ///
-    /// # Errors
-    /// 400 if it is not JSON, 422 if it is JSON of another shape or an empty list, 413 if the list is too long.
-    pub fn read(json: &str, limits: Limits) -> Result<Self, Refusal> {
-        let keys: Keys = serde_json::from_str(json).map_err(|error| match error.is_data() {
-            true => Refusal::unanswerable(format!("the question cannot be read: {error}")),
-            false => Refusal::malformed(format!("this is not JSON: {error}")),
-        })?;
-        let question = keys.question()?;
-        if let Self::Many(items) = &question {
-            if items.is_empty() {
-                return Err(Refusal::unanswerable("the list of texts is empty"));
-            }
-            if items.len() > limits.texts {
-                let (found, most) = (items.len(), limits.texts);
-                return Err(Refusal::too_large(format!(
-                    "there are {found} texts, {most} are the most"
-                )));
-            }
+    pub(crate) fn input(&self) -> Input<'_> {
+        match self {
+            Self::Text(text) => Input::Text(text),
+            Self::Pair(first, second) => Input::Pair(first, second),
         }
-        Ok(question)
     }
 
-    /// Its texts or pairs.
-    pub fn items(&self) -> &[Item] {
-        match self {
-            Self::One(item) => std::slice::from_ref(item),
-            Self::Many(items) => items,
+    /// Whether it can be asked at all.
+    fn checked(self, limits: &Limits) -> Result<Self, Refusal> {
+        let parts = match &self {
+            Self::Text(text) => [Some(text), None],
+            Self::Pair(first, second) => [Some(first), Some(second)],
+        };
+        let parts = || parts.iter().copied().flatten();
+        let bytes: usize = parts().map(String::len).sum();
+        if bytes > limits.text {
+            let most = limits.text;
+            return Err(Refusal::too_large(format!(
+                "the text has {bytes} bytes, at most {most} are read"
+            )));
+        }
+        match parts().any(|text| text.trim().is_empty()) {
+            true => Err(Refusal::unanswerable("the text is empty")),
+            false => Ok(self),
         }
     }
 }
 
-impl Keys {
-    fn question(self) -> Result<Question, Refusal> {
-        let one = |first, second| Ok(Question::One(Item { first, second }));
-        match self {
-            Self {
-                text: Some(text),
-                text_pair,
-                question: None,
-                context: None,
-                texts: None,
-                pairs: None,
-            } => one(text, text_pair),
-            Self {
-                question: Some(question),
-                context: Some(context),
-                text: None,
-                text_pair: None,
-                texts: None,
-                pairs: None,
-            } => one(question, Some(context)),
-            Self {
-                texts: Some(texts),
-                text: None,
-                text_pair: None,
-                question: None,
-                context: None,
-                pairs: None,
-            } => Ok(Question::Many(texts.into_iter().map(Item::text).collect())),
-            Self {
-                pairs: Some(pairs),
-                text: None,
-                text_pair: None,
-                question: None,
-                context: None,
-                texts: None,
-            } => Ok(Question::Many(pairs.into_iter().map(Item::pair).collect())),
-            _ => Err(Refusal::unanswerable(
-                "a question is one of \"text\", \"text\" and \"text_pair\", \"question\" and \"context\", \"texts\", \"pairs\"",
-            )),
+/// Reads the JSON of an event or a body.
+pub(crate) fn parse(body: &[u8], limits: &Limits) -> Result<Asked, Refusal> {
+    if body.len() > limits.body {
+        return Err(Refusal::too_large(format!(
+            "the body has more than {} bytes",
+            limits.body
+        )));
+    }
+    let value = serde_json::from_slice(body)
+        .map_err(|error| Refusal::malformed(format!("the body is not JSON: {error}")))?;
+    read(value, limits)
+}
+
+/// Reads what JSON asks.
+fn read(value: Value, limits: &Limits) -> Result<Asked, Refusal> {
+    let Value::Object(mut object) = value else {
+        return Err(Refusal::unanswerable(FORMS));
+    };
+    let Some(texts) = object.remove("texts") else {
+        return Ok(Asked {
+            questions: vec![Ok(question(object, FORMS)?.checked(limits)?)],
+            many: false,
+        });
+    };
+    if let Some(key) = object.keys().next() {
+        return Err(Refusal::unanswerable(format!(
+            r#"{key:?} beside "texts" is not understood"#
+        )));
+    }
+    let Value::Array(texts) = texts else {
+        return Err(Refusal::unanswerable(r#""texts" is not a list"#));
+    };
+    match texts.len() {
+        0 => Err(Refusal::unanswerable(r#""texts" is empty"#)),
+        count if count > limits.texts => Err(Refusal::too_large(format!(
+            "{count} texts are asked, at most {} at once are answered",
+            limits.texts
+        ))),
+        _ => Ok(Asked {
+            questions: texts.into_iter().map(|text| item(text, limits)).collect(),
+            many: true,
+        }),
+    }
+}
+
+/// A text alone.
+pub(crate) fn text(text: String, limits: &Limits) -> Result<Asked, Refusal> {
+    Ok(Asked {
+        questions: vec![Ok(Question::Text(text).checked(limits)?)],
+        many: false,
+    })
+}
+
+/// One of several.
+fn item(value: Value, limits: &Limits) -> Result<Question, Refusal> {
+    let question = match value {
+        Value::String(text) => Question::Text(text),
+        Value::Array(pair) => match <[Value; 2]>::try_from(pair) {
+            Ok([Value::String(first), Value::String(second)]) => Question::Pair(first, second),
+            _ => return Err(Refusal::unanswerable(ITEMS)),
+        },
+        Value::Object(object) => question(object, ITEMS)?,
+        _ => return Err(Refusal::unanswerable(ITEMS)),
+    };
+    question.checked(limits)
+}
+
+/// An object's text or pair. A key that is not understood is an error, as is one that is missing.
+fn question(mut object: Map<String, Value>, expected: &str) -> Result<Question, Refusal> {
+    let mut take = |key: &str| match object.remove(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Refusal::unanswerable(format!("{key:?} is not a text"))),
+    };
+    let (text, second) = (take("text")?, take("text_pair")?);
+    let (asked, context) = (take("question")?, take("context")?);
+    if let Some(key) = object.keys().next() {
+        return Err(Refusal::unanswerable(format!(
+            "{key:?} is not understood: {expected}"
+        )));
+    }
+    match (text, second, asked, context) {
+        (Some(text), None, None, None) => Ok(Question::Text(text)),
+        (Some(first), Some(second), None, None) | (None, None, Some(first), Some(second)) => {
+            Ok(Question::Pair(first, second))
         }
+        _ => Err(Refusal::unanswerable(expected)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
-    const LIMITS: Limits = Limits { texts: 2, bytes: 5 };
+    const LIMITS: Limits = Limits {
+        body: 1000,
+        texts: 3,
+        text: 8,
+    };
 
-    fn item(first: &str, second: Option<&str>) -> Item {
-        Item {
-            first: first.to_owned(),
-            second: second.map(str::to_owned),
-        }
+    fn one(value: Value) -> Result<Question, Refusal> {
+        let asked = read(value, &LIMITS)?;
+        assert!(!asked.many);
+        asked.questions.into_iter().next().unwrap()
     }
 
     #[test]
-    fn every_shape_is_read() {
-        let read = |json| Question::read(json, LIMITS).unwrap();
-        let pair = item("a", Some("b"));
-        assert_eq!(read(r#"{"text": "a"}"#), Question::One(item("a", None)));
+    fn texts_and_pairs_in_each_form() {
+        let pair = || Question::Pair("a".into(), "b".into());
+        assert_eq!(one(json!({"text": "a"})), Ok(Question::Text("a".into())));
+        assert_eq!(one(json!({"text": "a", "text_pair": "b"})), Ok(pair()));
+        assert_eq!(one(json!({"question": "a", "context": "b"})), Ok(pair()));
+        let texts = json!({"texts": ["a", ["a", "b"], {"text": "a", "text_pair": "b"}]});
+        let asked = read(texts, &LIMITS).unwrap();
+        assert!(asked.many);
         assert_eq!(
-            read(r#"{"text": "a", "text_pair": "b"}"#),
-            Question::One(pair.clone())
-        );
-        assert_eq!(
-            read(r#"{"question": "a", "context": "b"}"#),
-            Question::One(pair.clone())
-        );
-        assert_eq!(
-            read(r#"{"texts": ["a", "b"]}"#),
-            Question::Many(vec![item("a", None), item("b", None)])
-        );
-        assert_eq!(
-            read(r#"{"pairs": [["a", "b"]]}"#),
-            Question::Many(vec![pair])
+            asked.questions,
+            [Ok(Question::Text("a".into())), Ok(pair()), Ok(pair())]
         );
     }
 
     #[test]
-    fn what_is_no_question_says_why() {
-        let cases = [
-            (r#"{"text": "a""#, 400, "EOF"),
-            ("", 400, "EOF"),
-            ("a", 400, "expected value"),
-            (r#"{"text": 3}"#, 422, "integer `3`"),
-            (r#"{"txt": "a"}"#, 422, "`txt`"),
-            ("{}", 422, "a question is one of"),
+    fn what_is_wrong_with_a_request() {
+        for (value, status, says) in [
+            (json!([]), 422, "expected an object"),
+            (json!({}), 422, "expected an object"),
+            (json!({"text": 1}), 422, "\"text\" is not a text"),
+            (json!({"text": ""}), 422, "empty"),
+            (json!({"text": " \n"}), 422, "empty"),
+            (json!({"text": "a", "text_pair": ""}), 422, "empty"),
+            (json!({"text": "a", "x": 1}), 422, "\"x\""),
+            (json!({"text": "a", "context": "b"}), 422, "expected"),
+            (json!({"text_pair": "b"}), 422, "expected"),
+            (json!({"text": "123456789"}), 413, "9 bytes, at most 8"),
             (
-                r#"{"text": "a", "texts": ["b"]}"#,
-                422,
-                "a question is one of",
-            ),
-            (r#"{"question": "a"}"#, 422, "a question is one of"),
-            (r#"{"pairs": [["a"]]}"#, 422, "length 1"),
-            (r#"{"texts": []}"#, 422, "empty"),
-            (
-                r#"{"texts": ["a", "b", "c"]}"#,
+                json!({"text": "1234", "text_pair": "56789"}),
                 413,
-                "3 texts, 2 are the most",
+                "9 bytes",
             ),
-        ];
-        for (json, status, reason) in cases {
-            let refusal = Question::read(json, LIMITS).unwrap_err();
-            assert_eq!(refusal.status, status, "{json}");
-            assert!(
-                refusal.reason.contains(reason),
-                "{json}: {}",
-                refusal.reason
-            );
+            (json!({"texts": "a"}), 422, "not a list"),
+            (json!({"texts": []}), 422, "\"texts\" is empty"),
+            (json!({"texts": ["a"], "text": "a"}), 422, "\"text\" beside"),
+            (json!({"texts": ["a", "a", "a", "a"]}), 413, "4 texts"),
+        ] {
+            let refusal = read(value.clone(), &LIMITS).unwrap_err();
+            assert_eq!(refusal.status, status, "{value} {refusal:?}");
+            assert!(refusal.reason.contains(says), "{value} {refusal:?}");
         }
+        let long = [b' '; 1001];
+        assert_eq!(parse(&long, &LIMITS).unwrap_err().status, 413);
+        assert_eq!(parse(&long[1..], &LIMITS).unwrap_err().status, 400);
+        assert_eq!(parse(b"{", &LIMITS).unwrap_err().status, 400);
+        assert_eq!(parse(b"", &LIMITS).unwrap_err().status, 400);
+        assert_eq!(parse(b"\"\xff\"", &LIMITS).unwrap_err().status, 400);
     }
 
     #[test]
-    fn either_text_may_be_empty_or_too_large() {
-        for (item, status) in [
-            (item("", None), Some(422)),
-            (item(" \n", None), Some(422)),
-            (item("a", Some("")), Some(422)),
-            (item("a", Some("123456")), Some(413)),
-            (item("12345", Some("b")), None),
-        ] {
-            let refusal = item.input(LIMITS).err();
-            assert_eq!(refusal.map(|refusal| refusal.status), status, "{item:?}");
-        }
+    fn one_of_many_fails_alone() {
+        let texts = json!({"texts": ["a", 7, ["a"]]});
+        let asked = read(texts, &LIMITS).unwrap();
+        let failed: Vec<bool> = asked.questions.iter().map(Result::is_err).collect();
+        assert_eq!(failed, [false, true, true]);
     }
 }

@@ -1,14 +1,16 @@
 //! A bertless model as an AWS Lambda function.
 //!
 //! ```text
-//! main.rs     init: the model is opened and asked once, then events are waited for
-//! model.rs    which model, and from where
-//! service.rs  an event in, a reply and a line of log out
-//! events.rs   which shape an event has; http.rs and sqs.rs what these shapes hold
-//! ask.rs      what is asked: the JSON of a question, and its limits
-//! predict.rs  answers, each on its own
-//! refusal.rs  why something is not answered
-//! log.rs      one JSON line a request
+//! main.rs      init: the model is opened and asked once
+//! serve.rs     events are waited for and answered, until SIGTERM
+//! service.rs   an event in, a reply and a line of log out
+//! events.rs    which shape an event has; http.rs and sqs.rs what these shapes hold
+//! predict.rs   answers, each on its own
+//! ask.rs       what is asked: texts and pairs out of JSON
+//! model.rs     which model, and from where
+//! settings.rs  what the environment says
+//! refusal.rs   why something is not answered
+//! log.rs       one line of JSON a request
 //! ```
 //!
 //! As in bertless itself, an arrow only ever points down.
@@ -20,27 +22,23 @@ mod log;
 mod model;
 mod predict;
 mod refusal;
+mod serve;
 mod service;
+mod settings;
 mod sqs;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
-use serde_json::value::RawValue;
+use lambda_runtime::Error;
 
-use crate::refusal::Refusal;
-use crate::service::Service;
-
-/// How many requests AWS sends to one process at a time; absent where that is one, as everywhere but on Managed Instances.
-const CONCURRENCY: &str = "AWS_LAMBDA_MAX_CONCURRENCY";
-/// Where events come from; the first of the variables that the runtime cannot do without.
-const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
+use service::Service;
+use settings::Settings;
 
 fn main() -> ExitCode {
     let begin = Instant::now();
     log::start();
-    match init(begin).and_then(|service| serve(&service)) {
+    match init(begin).and_then(serve::until_stopped) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = chain(&*error), "the function cannot run");
@@ -51,51 +49,20 @@ fn main() -> ExitCode {
 
 /// The model, which has answered once: memory is there and weights are in the caches before the first request comes.
 fn init(begin: Instant) -> Result<Service, Error> {
-    if std::env::var_os(RUNTIME_API).is_none() {
-        return Err(
-            format!("{RUNTIME_API} is not set: this program is started by AWS Lambda").into(),
-        );
-    }
-    let service = Service::new(model::open()?, ask::Limits::from_env()?);
-    let opened_ms = log::milliseconds(begin);
-    model::warm(service.model())?;
-    log::ready(service.model(), opened_ms, log::milliseconds(begin));
-    Ok(service)
-}
-
-/// Answers events until the process is ended.
-fn serve(service: &Service) -> Result<(), Error> {
-    let concurrency = std::env::var(CONCURRENCY).ok();
-    let concurrent = concurrency.is_some_and(|count| count.parse::<usize>().is_ok_and(|n| n > 1));
-    let service = service.clone();
-    if concurrent {
-        // Requests are computed by as many threads as the model has: more would only wait for each other.
-        let threads = service.model().threads();
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        runtime.worker_threads(1).max_blocking_threads(threads);
-        let handler = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
-            let service = service.clone();
-            async move {
-                let work = move || service.respond(&event.payload, &event.context.request_id);
-                let done = tokio::task::spawn_blocking(work).await;
-                done.unwrap_or_else(|error| Err(Refusal::failed(error.to_string())))
-            }
-        });
-        runtime
-            .enable_all()
-            .build()?
-            .block_on(lambda_runtime::run_concurrent(handler))
-    } else {
-        // One request at a time: nobody waits while it computes, so no second thread is needed.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let handler = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
-            let reply = service.respond(&event.payload, &event.context.request_id);
-            async { reply }
-        });
-        runtime.block_on(Runtime::new(handler).run())
-    }
+    let settings = Settings::from_environment()?;
+    let model = model::open(&settings)?;
+    let opened_ms = log::milliseconds(begin.elapsed());
+    model::warm(&model)?;
+    let start_ms = log::milliseconds(begin.elapsed());
+    tracing::info!(
+        task = %model.task(),
+        threads = model.threads(),
+        instruction_set = model.instruction_set(),
+        opened_ms,
+        start_ms,
+        "ready"
+    );
+    Ok(Service::new(model, settings))
 }
 
 /// An error and what caused it, in one line.

@@ -3,47 +3,37 @@
 use bertless::{Input, Model, Task};
 use lambda_runtime::Error;
 
+use crate::settings::Settings;
+
 /// Opens the model that is part of the program.
 #[cfg(feature = "embedded")]
-pub fn open() -> Result<Model, Error> {
+pub(crate) fn open(_: &Settings) -> Result<Model, Error> {
     Ok(Model::from_static(bertless::include_model!(env!(
         "BERTLESS_EMBED"
     )))?)
 }
 
-/// Opens the file or folder that `BERTLESS_MODEL` names, else `model.safetensors` in the function's package, which is the
-/// folder of this program.
+/// Opens the file or folder that is chosen, else `model.safetensors` in the function's package.
 #[cfg(not(feature = "embedded"))]
-pub fn open() -> Result<Model, Error> {
-    use std::path::{Path, PathBuf};
+pub(crate) fn open(settings: &Settings) -> Result<Model, Error> {
+    use std::path::PathBuf;
 
-    let path = match std::env::var_os("BERTLESS_MODEL") {
-        Some(path) => PathBuf::from(path),
-        None => {
-            let program = std::env::current_exe()?;
-            let package = program.parent().unwrap_or(Path::new("."));
-            package.join("model.safetensors")
-        }
+    let path = match (&settings.model, std::env::var_os("LAMBDA_TASK_ROOT")) {
+        (Some(path), _) => path.clone(),
+        (None, Some(package)) => PathBuf::from(package).join("model.safetensors"),
+        (None, None) => std::env::current_exe()?.with_file_name("model.safetensors"),
     };
-    // SAFETY: a function's package lies on a read-only disk, so that nothing in it changes while this process runs.
-    #[allow(
-        unsafe_code,
-        reason = "the promise that mapping asks for can only be made here"
-    )]
-    let promise = unsafe { bertless::MapContract::files_stay_unchanged() };
-    let options = bertless::ModelOptions::new().map(promise);
-    Ok(Model::load_with(path, options)?)
+    Ok(Model::load(path)?)
 }
 
 /// One prediction, whose answer nobody reads.
 ///
 /// # Errors
 /// As `Model::predict`: a model that cannot answer this cannot answer at all.
-pub fn warm(model: &Model) -> bertless::Result<()> {
-    let mask = model.tokenizer().mask_token();
+pub(crate) fn warm(model: &Model) -> bertless::Result<()> {
     let input = match model.task() {
         Task::QuestionAnswering => Input::Pair("Is it warm?", "It is warm."),
-        Task::FillMask => Input::Text(mask),
+        Task::FillMask => Input::Text(model.tokenizer().mask_token()),
         _ => Input::Text("It is warm."),
     };
     model.predict(input).map(drop)

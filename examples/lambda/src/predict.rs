@@ -5,65 +5,62 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bertless::{Input, Model, Prediction};
 use serde::{Serialize, Serializer};
 
+use crate::ask::Question;
 use crate::refusal::Refusal;
 
 /// What becomes of one text or pair: the model's answer, or `{"error": {"status", "reason"}}`.
 #[derive(Debug, PartialEq)]
-pub struct Answer(pub Result<Prediction, Refusal>);
+pub(crate) struct Answer(pub(crate) Result<Prediction, Refusal>);
 
 impl Serialize for Answer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
             Ok(prediction) => prediction.serialize(serializer),
-            Err(refusal) => Failure { error: refusal }.serialize(serializer),
+            Err(refusal) => Refused { error: refusal }.serialize(serializer),
         }
     }
 }
 
 /// `{"error": {"status", "reason"}}`.
 #[derive(Serialize)]
-pub struct Failure<'a> {
-    pub error: &'a Refusal,
+pub(crate) struct Refused<'a> {
+    pub(crate) error: &'a Refusal,
 }
 
-/// Answers in the order of the inputs.
+/// Answers in the order of the questions; those that cannot be asked are left out of the work.
 ///
 /// All are computed together. Only if that fails is each asked for alone, to find out which of them it was.
-pub fn answers(model: &Model, inputs: Vec<Result<Input<'_>, Refusal>>) -> Vec<Answer> {
-    answers_by(inputs, |inputs| model.predict_batch(inputs))
+pub(crate) fn answers(model: &Model, questions: Vec<Result<Question, Refusal>>) -> Vec<Answer> {
+    answers_by(questions, |inputs| model.predict_batch(inputs))
 }
 
 fn answers_by(
-    inputs: Vec<Result<Input<'_>, Refusal>>,
+    questions: Vec<Result<Question, Refusal>>,
     predict: impl Fn(&[Input<'_>]) -> bertless::Result<Vec<Prediction>>,
 ) -> Vec<Answer> {
-    // The model's memory for computing is taken by a call and comes back only if it ends well, so a panic leaves nothing
-    // behind that could be seen.
+    // What a panic leaves behind of the model's memory is not used again.
     let guarded = |inputs: &[Input<'_>]| match catch_unwind(AssertUnwindSafe(|| predict(inputs))) {
         Ok(predictions) => predictions.map_err(Refusal::from),
-        Err(_) => Err(Refusal::failed("the model panicked over this text")),
+        Err(_) => Err(Refusal::lost()),
     };
-    let good: Vec<Input<'_>> = inputs
-        .iter()
-        .filter_map(|input| input.as_ref().ok().copied())
-        .collect();
-    let mut together = match good.len() {
-        0 | 1 => None,
-        _ => guarded(&good).ok().map(Vec::into_iter),
+    let good: Vec<Input<'_>> = questions.iter().flatten().map(Question::input).collect();
+    let answered: Vec<Result<Prediction, Refusal>> = match good.as_slice() {
+        [] => Vec::new(),
+        inputs => match guarded(inputs) {
+            Ok(predictions) => predictions.into_iter().map(Ok).collect(),
+            Err(refusal) if inputs.len() == 1 => vec![Err(refusal)],
+            Err(_) => {
+                let alone = |input: &Input<'_>| guarded(&[*input])?.pop().ok_or_else(Refusal::lost);
+                inputs.iter().map(alone).collect()
+            }
+        },
     };
-    let alone = |input: Input<'_>| {
-        guarded(&[input])?
-            .pop()
-            .ok_or_else(|| Refusal::failed("the model said nothing"))
+    let mut answered = answered.into_iter();
+    let answer = |question: &Result<Question, Refusal>| match question {
+        Ok(_) => answered.next().unwrap_or_else(|| Err(Refusal::lost())),
+        Err(refusal) => Err(refusal.clone()),
     };
-    let answer = |input: Result<Input<'_>, Refusal>| {
-        let input = input?;
-        match together.as_mut().and_then(Iterator::next) {
-            Some(prediction) => Ok(prediction),
-            None => alone(input),
-        }
-    };
-    inputs.into_iter().map(answer).map(Answer).collect()
+    questions.iter().map(answer).map(Answer).collect()
 }
 
 #[cfg(test)]
@@ -87,20 +84,30 @@ mod tests {
         inputs.iter().map(one).collect()
     }
 
+    fn question(text: &str) -> Result<Question, Refusal> {
+        match text {
+            "" => Err(Refusal::unanswerable("empty")),
+            text => Ok(Question::Text(text.to_owned())),
+        }
+    }
+
     #[test]
     fn one_bad_text_fails_alone() {
         let texts = ["a", "poison", "bb", "", "refused", "cccc"];
-        let input = |text: &'static str| match text {
-            "" => Err(Refusal::unanswerable("empty")),
-            text => Ok(Input::Text(text)),
-        };
-        let answers = answers_by(texts.map(input).into(), predict);
         let tokens = |answer: &Answer| match &answer.0 {
             Ok(prediction) => Ok(prediction.n_tokens()),
             Err(refusal) => Err(refusal.status),
         };
+        let answers = answers_by(texts.map(question).into(), predict);
         let found: Vec<_> = answers.iter().map(tokens).collect();
         assert_eq!(found, [Ok(1), Err(500), Ok(2), Err(422), Err(422), Ok(4)]);
+        for (text, status) in [("poison", 500), ("refused", 422)] {
+            let answers = answers_by(vec![question(text)], predict);
+            assert_eq!(
+                answers.iter().map(tokens).collect::<Vec<_>>(),
+                [Err(status)]
+            );
+        }
     }
 
     #[test]
@@ -110,11 +117,7 @@ mod tests {
             calls.set(calls.get() + 1);
             predict(inputs)
         };
-        let empty = Err(Refusal::unanswerable("empty"));
-        let answers = answers_by(
-            vec![Ok(Input::Text("a")), empty, Ok(Input::Text("b"))],
-            counted,
-        );
+        let answers = answers_by(["a", "", "b"].map(question).into(), counted);
         assert_eq!((answers.len(), calls.get()), (3, 1));
     }
 }

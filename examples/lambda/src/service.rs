@@ -2,28 +2,27 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use aws_lambda_events::sqs::SqsBatchResponse;
 use bertless::Model;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::ask::{Limits, Question};
+use crate::ask::{self, Asked};
 use crate::events::Event;
-use crate::http::HttpResponse;
-use crate::log;
-use crate::predict::{Answer, Failure, answers};
+use crate::http::{HttpRequest, HttpResponse};
+use crate::log::Record;
+use crate::predict::{Answer, Refused, answers};
 use crate::refusal::Refusal;
-use crate::sqs;
+use crate::settings::Settings;
+use crate::sqs::{self, SqsBatchResponse, SqsMessage};
 
 /// The function: a model, shared by all requests.
 #[derive(Clone)]
-pub struct Service(Arc<Shared>);
+pub(crate) struct Service(Arc<Shared>);
 
 struct Shared {
     model: Model,
-    limits: Limits,
+    settings: Settings,
     /// Whether no request has come yet.
     cold: AtomicBool,
 }
@@ -31,7 +30,7 @@ struct Shared {
 /// What is sent back, in the shape that the event's sender reads.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub enum Reply {
+pub(crate) enum Reply {
     Direct(Said),
     Http(HttpResponse),
     Sqs(SqsBatchResponse),
@@ -40,101 +39,94 @@ pub enum Reply {
 /// Answers to a question.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub enum Said {
+pub(crate) enum Said {
     One(Box<Answer>),
     Many { predictions: Vec<Answer> },
 }
 
 impl Service {
-    pub fn new(model: Model, limits: Limits) -> Self {
+    pub(crate) fn new(model: Model, settings: Settings) -> Self {
         let cold = AtomicBool::new(true);
         Self(Arc::new(Shared {
             model,
-            limits,
+            settings,
             cold,
         }))
     }
 
-    pub fn model(&self) -> &Model {
+    pub(crate) fn model(&self) -> &Model {
         &self.0.model
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
     }
 
     /// Answers an event.
     ///
     /// # Errors
     /// What a direct caller is refused; senders of other events get a reply that says it.
-    pub fn respond(&self, payload: &RawValue, request_id: &str) -> Result<Reply, Refusal> {
-        let begin = Instant::now();
-        let cold = self.0.cold.swap(false, Ordering::Relaxed);
-        let mut line = log::Request {
-            event: "unknown",
-            status: 200,
-            ..Default::default()
-        };
-        let reply = self.reply(payload, &mut line);
+    pub(crate) fn respond(&self, event: &RawValue, request_id: &str) -> Result<Reply, Refusal> {
+        let mut record = Record::new(self.0.cold.swap(false, Ordering::Relaxed));
+        let reply = self.reply(event.get(), &mut record);
         if let Err(refusal) = &reply {
-            line.status = refusal.status;
+            record.refused(refusal);
         }
-        log::request(request_id, &line, begin, cold);
+        record.write(request_id);
         reply
     }
 
-    fn reply(&self, payload: &RawValue, line: &mut log::Request) -> Result<Reply, Refusal> {
-        match Event::read(payload)? {
-            Event::Direct(json) => {
-                line.event = "direct";
-                self.say(json, line).map(Reply::Direct)
-            }
-            Event::Http(request) => {
-                line.event = "http";
-                let said = request.body().and_then(|body| self.say(&body, line));
-                let said = said.and_then(|said| json(&said));
-                let (status, body) = match said {
-                    Ok(body) => (200, body),
-                    Err(refusal) => (refusal.status, json(&Failure { error: &refusal })?),
-                };
-                line.status = status;
-                Ok(Reply::Http(request.response(status, body)))
-            }
-            Event::Sqs(event) => {
-                line.event = "sqs";
-                let answers = |questions: &[&Question]| self.answers(questions, line);
-                Ok(Reply::Sqs(sqs::respond(&event, self.0.limits, answers)))
-            }
+    fn reply(&self, event: &str, record: &mut Record) -> Result<Reply, Refusal> {
+        match Event::read(event)? {
+            Event::Direct(question) => self.say(question.as_bytes(), record).map(Reply::Direct),
+            Event::Http(request) => self.http(&request, record).map(Reply::Http),
+            Event::Sqs(event) => Ok(Reply::Sqs(self.sqs(&event.messages, record))),
         }
+    }
+
+    fn http(&self, request: &HttpRequest, record: &mut Record) -> Result<HttpResponse, Refusal> {
+        record.source = "http";
+        record.method = request.method().map(str::to_owned);
+        record.path = request.path().map(str::to_owned);
+        let said = request.body().and_then(|body| self.say(&body, record));
+        let body = said.and_then(|said| json(&said)).or_else(|refusal| {
+            record.refused(&refusal);
+            json(&Refused { error: &refusal })
+        })?;
+        Ok(request.response(record.status, body))
+    }
+
+    /// All messages are computed together.
+    fn sqs(&self, messages: &[SqsMessage], record: &mut Record) -> SqsBatchResponse {
+        record.source = "sqs";
+        let limits = &self.0.settings.limits;
+        let asked: Vec<_> = messages
+            .iter()
+            .map(|message| sqs::read(message, limits))
+            .collect();
+        let counts: Vec<usize> = asked.iter().map(Vec::len).collect();
+        let answers = answers(&self.0.model, asked.into_iter().flatten().collect());
+        record.count(&answers);
+        let mut answers = answers.into_iter();
+        let own = |count| answers.by_ref().take(count).collect();
+        let answered: Vec<Vec<Answer>> = counts.into_iter().map(own).collect();
+        sqs::respond(messages, &answered)
     }
 
     /// The answers to one question; a single text that cannot be answered is an error of the whole.
-    fn say(&self, json: &str, line: &mut log::Request) -> Result<Said, Refusal> {
-        let question = Question::read(json, self.0.limits)?;
-        let mut answers = self.answers(&[&question], line);
-        match (question, answers.pop()) {
-            (Question::One(_), Some(answer)) => Ok(Said::One(Box::new(Answer(Ok(answer.0?))))),
-            (_, last) => {
-                answers.extend(last);
-                Ok(Said::Many {
-                    predictions: answers,
-                })
+    fn say(&self, body: &[u8], record: &mut Record) -> Result<Said, Refusal> {
+        let Asked { questions, many } = ask::parse(body, &self.0.settings.limits)?;
+        let mut answers = answers(&self.0.model, questions);
+        record.count(&answers);
+        match many {
+            true => Ok(Said::Many {
+                predictions: answers,
+            }),
+            false => {
+                let answer = answers.pop().ok_or_else(Refusal::lost)?;
+                Ok(Said::One(Box::new(Answer(Ok(answer.0?)))))
             }
         }
-    }
-
-    /// The answers to all items of some questions, computed together, and counted.
-    fn answers(&self, questions: &[&Question], line: &mut log::Request) -> Vec<Answer> {
-        let items = questions.iter().flat_map(|question| question.items());
-        let inputs: Vec<_> = items.map(|item| item.input(self.0.limits)).collect();
-        let answers = answers(&self.0.model, inputs);
-        line.texts = answers.len();
-        for answer in &answers {
-            match &answer.0 {
-                Ok(prediction) => {
-                    line.tokens += prediction.n_tokens();
-                    line.truncated += usize::from(prediction.truncated());
-                }
-                Err(_) => line.failed += 1,
-            }
-        }
-        answers
     }
 }
 

@@ -1,67 +1,95 @@
 //! Messages of a queue: each asks one question, and goes back to the queue alone if it cannot be answered.
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use serde::{Deserialize, Serialize};
 
-use crate::ask::{Limits, Question};
+use crate::ask::{self, Question};
 use crate::predict::Answer;
 use crate::refusal::Refusal;
+use crate::settings::Limits;
 
-/// Answers a batch. All its questions are computed together; `answers` gets their items in order.
-///
-/// Of a FIFO queue, nothing behind a message that fails is delivered, since order is what such a queue is for.
-pub fn respond(
-    event: &SqsEvent,
-    limits: Limits,
-    answers: impl FnOnce(&[&Question]) -> Vec<Answer>,
-) -> SqsBatchResponse {
-    let read = |body: &Option<String>| Question::read(body.as_deref().unwrap_or_default(), limits);
-    let questions: Vec<_> = event
-        .records
-        .iter()
-        .map(|record| read(&record.body))
-        .collect();
-    let good: Vec<&Question> = questions
-        .iter()
-        .filter_map(|question| question.as_ref().ok())
-        .collect();
-    let mut answers = answers(&good).into_iter();
+/// The part of a batch that matters here.
+#[derive(Deserialize)]
+pub(crate) struct SqsEvent {
+    #[serde(rename = "Records")]
+    pub(crate) messages: Vec<SqsMessage>,
+}
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SqsMessage {
+    message_id: String,
+    body: String,
+    /// The queue.
+    #[serde(rename = "eventSourceARN")]
+    queue: Option<String>,
+}
+
+/// The messages that go back; the queue forgets all others. AWS reads it only if the function's event source mapping has
+/// `ReportBatchItemFailures`.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SqsBatchResponse {
+    batch_item_failures: Vec<BatchItemFailure>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchItemFailure {
+    item_identifier: String,
+}
+
+/// What a message asks: a question's JSON, or a text if it does not begin with `{`. One that cannot be read is a text that
+/// cannot be answered.
+pub(crate) fn read(message: &SqsMessage, limits: &Limits) -> Vec<Result<Question, Refusal>> {
+    let asked = match message.body.trim_start().starts_with('{') {
+        true => ask::parse(message.body.as_bytes(), limits),
+        false => ask::text(message.body.clone(), limits),
+    };
+    match asked {
+        Ok(asked) => asked.questions,
+        Err(refusal) => vec![Err(refusal)],
+    }
+}
+
+/// Which messages go back, by the answers of each: those of whose texts none has one. Of a FIFO queue all behind such a one
+/// go back as well, since order is what such a queue is for.
+pub(crate) fn respond(messages: &[SqsMessage], answered: &[Vec<Answer>]) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
     let mut stopped = false;
-    for (record, question) in event.records.iter().zip(questions) {
-        let id = record.message_id.clone().unwrap_or_default();
-        let own = question.map(|question| {
-            answers
-                .by_ref()
-                .take(question.items().len())
-                .collect::<Vec<_>>()
-        });
-        let refusal = match &own {
-            Err(refusal) => Some(refusal),
-            Ok(own) => own.iter().find_map(|answer| answer.0.as_ref().err()),
-        };
-        match (refusal, &own) {
-            (None, Ok(own)) if !stopped => deliver(&id, own),
-            (refusal, _) => {
-                let status = refusal.map_or(424, |refusal| refusal.status);
-                let reason =
-                    refusal.map_or("a message before it failed", |refusal| &refusal.reason);
-                tracing::warn!(message_id = id, status, reason, "message goes back");
-                let fifo = record
-                    .event_source_arn
-                    .as_deref()
-                    .is_some_and(|arn| arn.ends_with(".fifo"));
-                stopped |= fifo;
-                response.add_failure(id);
+    for (message, answers) in messages.iter().zip(answered) {
+        let id = &message.message_id;
+        let reason = match nothing_in(answers) {
+            Some(refusal) => &refusal.reason,
+            None if stopped => "a message before it failed",
+            None => {
+                deliver(id, answers);
+                continue;
             }
-        }
+        };
+        tracing::warn!(message_id = id, reason, "message goes back");
+        let queue = message.queue.as_deref().unwrap_or_default();
+        stopped |= queue.ends_with(".fifo");
+        response.batch_item_failures.push(BatchItemFailure {
+            item_identifier: id.clone(),
+        });
     }
     response
 }
 
-/// What is done with the answers to a message: here they go to the log. This is the place to send them on.
+/// Why, if no text has an answer.
+fn nothing_in(answers: &[Answer]) -> Option<&Refusal> {
+    let first = answers.first()?.0.as_ref().err()?;
+    answers
+        .iter()
+        .all(|answer| answer.0.is_err())
+        .then_some(first)
+}
+
+/// What is done with the answers to a message: a function of your own would send them on from here. Answers can quote texts,
+/// so they are written to the log only if the function is configured to log details.
 fn deliver(message_id: &str, answers: &[Answer]) {
-    let answers = serde_json::to_string(answers)
-        .unwrap_or_else(|error| Refusal::failed(error.to_string()).reason);
-    tracing::info!(message_id, answers, "message answered");
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let predictions = serde_json::to_string(answers).unwrap_or_else(|error| error.to_string());
+        tracing::debug!(message_id, predictions, "message answered");
+    }
 }

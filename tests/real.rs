@@ -335,10 +335,12 @@ fn int8_and_bf16_embeddings_stay_near() {
     }
 }
 
-/// Rows of SST-2 dev on which rounded products may say something else than f32, which is sure of neither label there.
-const NEAR_TIES: [usize; 4] = [399, 441, 527, 673];
-/// The most that f32's two scores may differ by on those; they do by 0.04.
-const MARGIN: f32 = 0.05;
+/// The rows of SST-2 dev on which rounded products may say something else than f32: all of which it is less sure than
+/// [`MARGIN`]. Which of them do differs from one instruction set to the next; four of them did at most.
+const NEAR_TIES: [usize; 13] = [8, 66, 205, 218, 399, 441, 446, 527, 673, 724, 763, 764, 832];
+/// The most that f32's two scores may differ by on those: 0.3 between the logits, three times what int8 turns these by
+/// (0.10, root mean square over all 872).
+const MARGIN: f32 = 0.16;
 
 #[test]
 fn int8_and_bf16_labels_are_those_of_f32_but_for_near_ties() {

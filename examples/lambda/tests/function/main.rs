@@ -22,6 +22,8 @@ use runtime_api::{Reply, RuntimeApi};
 /// Long enough for a machine that does other things, too.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+const BOOTSTRAP: &str = "BERTLESS_BOOTSTRAP";
+
 fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -48,9 +50,36 @@ fn expected<'a>(model: &Model, input: impl Into<bertless::Input<'a>>) -> Value {
     serde_json::from_str(&serde_json::to_string(&prediction).unwrap()).unwrap()
 }
 
+/// That an answer is the model's: to the bit, or nearly so if it was computed by the instructions of another processor.
+#[track_caller]
+fn same(got: &Value, expected: &Value) {
+    let apart = match std::env::var_os(BOOTSTRAP) {
+        None => 0.0,
+        Some(_) => 1e-5,
+    };
+    assert!(near(got, expected, apart), "{got} is not {expected}");
+}
+
+fn near(a: &Value, b: &Value, apart: f64) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => {
+            let (a, b) = (a.as_f64().unwrap(), b.as_f64().unwrap());
+            (a - b).abs() <= apart
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| near(a, b, apart))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let in_b = |(key, a)| b.get(key).is_some_and(|b| near(a, b, apart));
+            a.len() == b.len() && a.iter().all(in_b)
+        }
+        (a, b) => a == b,
+    }
+}
+
 /// `BERTLESS_BOOTSTRAP` names another binary than the one of this build, perhaps after an emulator and its arguments.
 fn command(environment: &[(&str, &str)]) -> Command {
-    let chosen = std::env::var("BERTLESS_BOOTSTRAP");
+    let chosen = std::env::var(BOOTSTRAP);
     let mut words = chosen
         .as_deref()
         .unwrap_or(env!("CARGO_BIN_EXE_bootstrap"))

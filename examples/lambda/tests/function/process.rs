@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{Function, PATIENCE, command, event, expected, failed, packed};
+use super::{Function, PATIENCE, command, event, expected, failed, packed, same};
 
 #[tokio::test]
 async fn init_asks_the_model_once() {
@@ -91,7 +91,7 @@ async fn the_model_may_lie_in_the_package() {
         .env("LAMBDA_TASK_ROOT", package.path());
     let function = Function::start_as(command).await;
     let says = expected(&Model::load(packed()).unwrap(), "A great film");
-    assert_eq!(function.invoke(&event("text")).await, says);
+    same(&function.invoke(&event("text")).await, &says);
 }
 
 /// With `BERTLESS_EMBED` the same file as everywhere in these tests.
@@ -100,7 +100,7 @@ async fn the_model_may_lie_in_the_package() {
 async fn the_model_may_be_in_the_program() {
     let function = Function::start(&[("BERTLESS_MODEL", "no/such/file")]).await;
     let says = expected(&Model::load(packed()).unwrap(), "A great film");
-    assert_eq!(function.invoke(&event("text")).await, says);
+    same(&function.invoke(&event("text")).await, &says);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +127,7 @@ async fn several_requests_at_once_on_managed_instances() {
     while let Some(client) = clients.join_next().await {
         let (text, reply) = client.unwrap();
         let got: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
-        assert_eq!(got, expected(&model, text.as_str()), "{reply:?}");
+        same(&got, &expected(&model, text.as_str()));
     }
     // The log is read a little later than replies are.
     let begin = Instant::now();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -20,8 +20,8 @@ pub(crate) struct Reply {
     /// Whether it is an error of the function, and not its response.
     pub(crate) failed: bool,
     pub(crate) body: Bytes,
-    /// From handing out the event to having the reply.
-    pub(crate) took: Duration,
+    /// When the event was handed out.
+    pub(crate) began: Instant,
 }
 
 /// A Runtime API for one function. Events wait until they are asked for.
@@ -147,7 +147,7 @@ async fn error(
 impl Shared {
     fn close(&self, request_id: String, body: Bytes, failed: bool) -> StatusCode {
         let mut open = self.open.lock().expect("nobody panics with it");
-        let Some((begin, reply)) = open.remove(&request_id) else {
+        let Some((began, reply)) = open.remove(&request_id) else {
             return StatusCode::BAD_REQUEST;
         };
         // Whoever sent the event may have stopped waiting.
@@ -155,7 +155,7 @@ impl Shared {
             request_id,
             failed,
             body,
-            took: begin.elapsed(),
+            began,
         });
         StatusCode::ACCEPTED
     }

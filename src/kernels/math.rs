@@ -64,7 +64,7 @@ pub(super) fn exp2_roughly<S: Simd>(s: S, x: S::Floats) -> S::Floats {
     let p = polynomial(
         s,
         r,
-        [7.802_452e-2, 2.260_671_6e-1, 6.958_335_4e-1, 9.999_252_2e-1],
+        [7.802_452e-2, 2.260_671_6e-1, 6.958_335_4e-1, 9.999_252e-1],
     );
     s.times_power_of_two(p, k)
 }

@@ -30,15 +30,18 @@ pub(super) fn widened(bits: i16) -> f32 {
 /// are in `panels`.
 pub(super) fn pack_rounded(rows: &[f32], k: usize, panels: &mut [f32]) {
     let steps = steps(k);
-    let panels: &mut [[i16; 2]] = bytemuck::cast_slice_mut(panels);
-    let mut pairs = vec![[0; 2]; PANEL * steps];
-    for (rows, panel) in rows
-        .chunks(PANEL * k)
-        .zip(panels.chunks_exact_mut(PANEL * steps))
-    {
+    // A pair is packed as one number.
+    let panels: &mut [u32] = bytemuck::cast_slice_mut(panels);
+    let mut pairs = vec![0u32; PANEL * steps];
+    let rows = rows.chunks(PANEL * k);
+    for (rows, panel) in rows.zip(panels.chunks_exact_mut(PANEL * steps)) {
         let pairs = &mut pairs[..rows.len() / k * steps];
         // The same bits on every level, so it may be any.
-        Cpu::detect().run_bf16(RoundWeights { rows, k, pairs });
+        Cpu::detect().run_bf16(RoundWeights {
+            rows,
+            k,
+            words: bytemuck::cast_slice_mut(pairs),
+        });
         pack(pairs, steps, steps, panel);
     }
 }
@@ -48,8 +51,8 @@ struct RoundWeights<'a> {
     /// Rows of `k` numbers.
     rows: &'a [f32],
     k: usize,
-    /// The same rows, one behind the other.
-    pairs: &'a mut [[i16; 2]],
+    /// The same rows, one behind the other, each up to a whole pair.
+    words: &'a mut [i16],
 }
 
 impl Kernel for RoundWeights<'_> {
@@ -57,8 +60,7 @@ impl Kernel for RoundWeights<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let words = self.pairs.as_flattened_mut();
-        let words = words.chunks_exact_mut(self.k.next_multiple_of(2));
+        let words = self.words.chunks_exact_mut(self.k.next_multiple_of(2));
         for (row, words) in self.rows.chunks_exact(self.k).zip(words) {
             round(s, row, words);
         }
@@ -94,6 +96,7 @@ impl<'a> Bf16Operands<'a> {
 }
 
 impl Operands for Bf16Operands<'_> {
+    // As in the product of bytes.
     const FEW_ROWS: usize = 0;
     const ROUGH: bool = true;
 

@@ -229,7 +229,7 @@ impl PackedFile {
             let as_stored = matches!(info.dtype, Dtype::F32 | Dtype::I8);
             let in_place = self.source.bytes().is_some() && as_stored;
             let wanted = name.starts_with(prefix) && info.shape.len() > 2 && !in_place;
-            // Bytes stay bytes, all else becomes floats.
+            // Bytes stay bytes, all else becomes floats; what stays in bf16 counts twice, and the rest is never touched.
             let to_a_float = if info.dtype == Dtype::I8 {
                 size_of::<f32>()
             } else {

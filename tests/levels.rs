@@ -1,12 +1,13 @@
-//! Instruction sets agree: the same text's embedding differs by at most 1e-5 from one to another, in bf16 by 1e-3.
+//! Instruction sets agree: the same text's embedding differs by at most 1e-5 from one to another, in rounded types by more;
+//! and what they pack is the same to the bit.
 //!
 //! The level is chosen once a process, so this test runs itself again with `BERTLESS_CPU` set.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bertless::{Dtype, Model, ModelOptions};
+use bertless::{Dtype, Model, ModelOptions, Precision};
 
 const TEXTS: [&str; 4] = [
     "a good film",
@@ -18,16 +19,23 @@ const TEXTS: [&str; 4] = [
 /// What the error of an absent level says.
 const NOT_HERE: &str = "is not an instruction set of this processor";
 
-/// How far levels may be apart. Sums of bf16 are the same, but what is between them is rounded a little differently, and a
-/// number that is halfway between two of 8 bits may become the one or the other (2.5e-6 where that does not happen).
-const TYPES: [(Dtype, f32); 2] = [(Dtype::F32, 1e-5), (Dtype::Bf16, 1e-3)];
+/// How far levels may be apart. Sums of rounded numbers are the same, but what is between them is rounded a little
+/// differently, and a number that is halfway between two of bf16, or of int8's 255, may become the one or the other (2.5e-6
+/// and 5e-7 where that does not happen, as here).
+const TYPES: [(Dtype, f32); 3] = [(Dtype::F32, 1e-5), (Dtype::Bf16, 1e-3), (Dtype::Int8, 5e-3)];
+
+const MODELS: [&str; 3] = ["bert-base", "mobilebert-base", "sentence-mpnet"];
+
+fn fixture(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("fixtures/models").join(name)
+}
 
 fn embeddings(dtype: Dtype) -> Vec<f32> {
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models");
     let mut all = Vec::new();
-    for name in ["bert-base", "mobilebert-base", "sentence-mpnet"] {
+    for name in MODELS {
         let options = ModelOptions::new().dtype(dtype);
-        let model = Model::load_with(models.join(name), options).unwrap();
+        let model = Model::load_with(fixture(name), options).unwrap();
         for text in TEXTS {
             all.extend(model.embed(text).unwrap());
         }
@@ -35,10 +43,21 @@ fn embeddings(dtype: Dtype) -> Vec<f32> {
     all
 }
 
-/// What another process says: its numbers in each type, or why it has none.
+/// The bytes of the models packed in int8.
+fn packed() -> Vec<f32> {
+    let pack = |name| {
+        Model::pack(fixture(name), Precision::Int8)
+            .unwrap()
+            .to_vec()
+    };
+    let bytes = MODELS.into_iter().flat_map(pack);
+    bytes.map(f32::from).collect()
+}
+
+/// What another process says: its numbers in each type and of what it packs, or why it has none.
 fn on(level: impl AsRef<OsStr>) -> Result<Vec<Vec<f32>>, String> {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "prints_embeddings", "--nocapture"])
+        .args(["--exact", "prints_numbers", "--nocapture"])
         .env("BERTLESS_CPU", level)
         .output()
         .unwrap();
@@ -57,9 +76,9 @@ fn on(level: impl AsRef<OsStr>) -> Result<Vec<Vec<f32>>, String> {
 
 /// What the other tests run with a level forced.
 #[test]
-fn prints_embeddings() {
-    for (dtype, _) in TYPES {
-        let numbers = embeddings(dtype);
+fn prints_numbers() {
+    let of_types = TYPES.map(|(dtype, _)| embeddings(dtype));
+    for numbers in of_types.into_iter().chain([packed()]) {
         assert!(numbers.len() > 100 && numbers.iter().all(|x| x.is_finite()));
         let bits: Vec<String> = numbers.iter().map(|x| x.to_bits().to_string()).collect();
         println!("numbers: {}", bits.join(" "));
@@ -69,7 +88,8 @@ fn prints_embeddings() {
 #[test]
 fn levels_agree() {
     let portable = on("portable").unwrap();
-    assert!(portable.len() == TYPES.len() && portable[0] != portable[1]);
+    assert_eq!(portable.len(), TYPES.len() + 1);
+    assert!(portable[0] != portable[1] && portable[0] != portable[2]);
     for level in [
         "avx512-bf16",
         "avx512-vnni",
@@ -81,6 +101,7 @@ fn levels_agree() {
     ] {
         match on(level) {
             Ok(found) => {
+                assert!(found.last() == portable.last(), "{level} packs other bytes");
                 for ((found, portable), (dtype, bound)) in found.iter().zip(&portable).zip(TYPES) {
                     assert_eq!(found.len(), portable.len());
                     let differences = found.iter().zip(portable).map(|(a, b)| (a - b).abs());

@@ -5,8 +5,6 @@
 //! of any other, so its products are the same bits in any company. Only operations that are rounded the same everywhere
 //! are used, so a row becomes the same bytes on every processor.
 
-use std::sync::{Mutex, PoisonError};
-
 use super::tile::runs;
 use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;
@@ -60,23 +58,16 @@ impl QuantizedRows {
                 .chunks_mut(per_task * self.stride)
                 .zip(self.scales.chunks_mut(per_task)),
         );
-        let (parts, stride, cpu) = (Mutex::new(parts), self.stride, compute.cpu);
-        compute.team.run(
-            tasks,
-            || (),
-            |(), _| {
-                let part = parts.lock().unwrap_or_else(PoisonError::into_inner).next();
-                if let Some((x, (bytes, scales))) = part {
-                    cpu.run_int8(Quantize {
-                        x,
-                        k,
-                        bytes,
-                        stride,
-                        scales,
-                    });
-                }
-            },
-        );
+        let (stride, cpu) = (self.stride, compute.cpu);
+        compute.team.each(tasks, parts, |_, (x, (bytes, scales))| {
+            cpu.run_int8(Quantize {
+                x,
+                k,
+                bytes,
+                stride,
+                scales,
+            });
+        });
     }
 
     /// The bytes of `R` rows from `first` on, four a step,

@@ -1,7 +1,5 @@
 //! Rows of activations in bf16.
 
-use std::sync::{Mutex, PoisonError};
-
 use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::simd::{Kernel, LANES, Simd};
@@ -32,24 +30,18 @@ impl RoundedRows {
             threads => (x.len() / NUMBERS_PER_TASK).clamp(1, threads),
         };
         let per_task = rows.div_ceil(tasks).max(1);
-        let parts = x.chunks(per_task * k);
-        let parts = Mutex::new(parts.zip(words.chunks_mut(per_task * stride)));
+        let parts = x
+            .chunks(per_task * k)
+            .zip(words.chunks_mut(per_task * stride));
         let cpu = compute.cpu;
-        compute.team.run(
-            tasks,
-            || (),
-            |(), _| {
-                let part = parts.lock().unwrap_or_else(PoisonError::into_inner).next();
-                if let Some((x, words)) = part {
-                    cpu.run_bf16(Round {
-                        x,
-                        k,
-                        words,
-                        stride,
-                    });
-                }
-            },
-        );
+        compute.team.each(tasks, parts, |_, (x, words)| {
+            cpu.run_bf16(Round {
+                x,
+                k,
+                words,
+                stride,
+            });
+        });
     }
 
     /// All rows in pairs, and how many from one to the next; what stands behind the pair of a row's last number is left

@@ -1,9 +1,8 @@
 //! Every instruction set against the formula in f64 and, to the bit, against its sums in their order.
 
 use super::*;
-use crate::kernels::gemm::pack::Packer;
 use crate::kernels::gemm::tests::numbers;
-use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, Panels, gemm};
+use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, gemm};
 use crate::kernels::{Activation, Compute, Threads};
 
 fn rounded(numbers: &[f32]) -> Vec<f32> {
@@ -47,6 +46,7 @@ fn in_f64(x: &[f32], weights: &[f32], k: usize) -> Vec<(f64, f64)> {
 
 fn agrees(x: &[f32], w: &[f32], n: usize, k: usize, what: &str) {
     let packed = PackedWeights::of(Dtype::Bf16, w, n, k);
+    assert_eq!(packed.rows(), rounded(w), "{what}");
     let expected = in_order(x, w, k, &vec![0.0; n]);
     for (sum, (exact, magnitude)) in expected.iter().zip(in_f64(x, w, k)) {
         // Half a unit in the last place, at most of the sum of all magnitudes, for each of k sums.
@@ -125,36 +125,6 @@ fn epilogue_begins_with_bias_applies_activation_then_adds_residual() {
 }
 
 #[test]
-fn a_row_is_the_same_bits_alone_in_any_company_and_on_any_number_of_threads() {
-    let (rows, n, k) = (150, 70, 383);
-    let (x, w) = (numbers(rows * k, 12), numbers(n * k, 13));
-    let packed = PackedWeights::of(Dtype::Bf16, &w, n, k);
-    let epilogue = Epilogue {
-        activation: Activation::Gelu,
-        ..Epilogue::NONE
-    };
-    for cpu in Cpu::supported() {
-        let mut alone = Vec::new();
-        let serial = Compute::new(cpu, &Threads::new(1).unwrap());
-        for row in x.chunks(k) {
-            let mut out = vec![0.0; n];
-            gemm(&serial, row, &packed, epilogue, &mut out);
-            alone.extend(out);
-        }
-        for threads in [1, 2, 3, 8] {
-            let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
-            // Fewer rows after more: what an earlier product left behind must not matter.
-            for count in [150, 1, 2, 8, 33, 150] {
-                let mut out = vec![0.0; count * n];
-                gemm(&compute, &x[..count * k], &packed, epilogue, &mut out);
-                let expected = &alone[..count * n];
-                assert_eq!(out, expected, "{cpu:?}, {threads} threads, {count} rows");
-            }
-        }
-    }
-}
-
-#[test]
 fn what_an_earlier_product_left_behind_does_not_matter() {
     // Behind a row of an odd length stands a number that is multiplied by zero, which NaN would not become.
     let (n, k) = (17, 31);
@@ -174,53 +144,5 @@ fn what_an_earlier_product_left_behind_does_not_matter() {
         let narrow = PackedWeights::of(Dtype::Bf16, &w[..n * k], n, k);
         gemm(&compute, &x, &narrow, Epilogue::NONE, &mut out);
         assert_eq!(out, in_order(&x, &w[..n * k], k, &[0.0; 17]), "{cpu:?}");
-    }
-}
-
-#[test]
-fn what_is_not_finite_reaches_all_of_its_own_row_and_no_other() {
-    let k = 40;
-    let packed = PackedWeights::of(Dtype::Bf16, &numbers(17 * k, 14), 17, k);
-    for cpu in Cpu::supported() {
-        let compute = Compute::new(cpu, &Threads::new(1).unwrap());
-        for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            for place in [0, 15, 16, 39] {
-                let mut x = numbers(3 * k, 15);
-                x[k + place] = bad;
-                let mut out = vec![0.0; 3 * 17];
-                gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
-                let (before, rest) = out.split_at(17);
-                let (row, after) = rest.split_at(17);
-                assert!(row.iter().all(|y| !y.is_finite()), "{cpu:?}: {row:?}");
-                assert!(before.iter().chain(after).all(|y| y.is_finite()), "{cpu:?}");
-            }
-        }
-    }
-}
-
-#[test]
-fn packing_while_reading_is_packing() {
-    for (n, k) in [(0, 5), (5, 0), (1, 7), (100, 3), (1001, 129), (40, 5000)] {
-        let matrix = numbers(n * k, 16);
-        let expected = PackedWeights::of(Dtype::Bf16, &matrix, n, k);
-        assert_eq!(expected.rows(), rounded(&matrix), "{n} {k}");
-        for threads in [1, 3] {
-            for room in [0, 1 << 20] {
-                let packer = Packer::new(&Threads::new(threads).unwrap(), room);
-                let packed = packer.rows(Dtype::Bf16, (n, k), |rows, out| {
-                    out.copy_from_slice(&matrix[rows.start * k..rows.end * k]);
-                    Ok::<(), ()>(())
-                });
-                let packed = packed.unwrap();
-                match (packed.panels(), expected.panels()) {
-                    (Panels::Bf16(packed), Panels::Bf16(expected)) => {
-                        let (packed, expected): (&[u8], &[u8]) =
-                            (bytemuck::cast_slice(packed), bytemuck::cast_slice(expected));
-                        assert_eq!(packed, expected, "{n} {k}");
-                    }
-                    other => panic!("{other:?}"),
-                }
-            }
-        }
     }
 }

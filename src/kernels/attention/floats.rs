@@ -1,7 +1,7 @@
 //! A head in single precision.
 
 use super::{Buffers, Form, Part};
-use crate::kernels::gemm::{self, FloatOperands, PANEL, Rows};
+use crate::kernels::gemm::{self, Distance, FloatOperands, PANEL, Rows};
 use crate::kernels::simd::Simd;
 use crate::kernels::softmax;
 
@@ -56,7 +56,7 @@ impl<'a> Form<'a> for Floats<'a> {
             },
             k: self.part.head_dim,
             panels: self.keys,
-            streamed: false,
+            distance: Distance::Near,
         }
     }
 
@@ -83,7 +83,7 @@ impl<'a> Form<'a> for Floats<'a> {
             },
             k: self.part.len,
             panels: self.values,
-            streamed: false,
+            distance: Distance::Near,
         }
     }
 

@@ -8,9 +8,9 @@
 //! both sides, and multiplies and adds one after the other, gets the same bits, fused or not; only numbers below 2^-126 are
 //! zero in the one and not in the other.
 
-use super::product::Operands;
+use super::product::{Distance, Operands};
 use super::rounded::{RoundedRows, round};
-use super::tile::{Ahead, Place, runs};
+use super::tile::{Place, runs};
 use super::words::STEP_OF_WORDS;
 use super::{PANEL, pack};
 use crate::kernels::Cpu;
@@ -77,8 +77,6 @@ pub(in crate::kernels) struct Bf16Operands<'a> {
     pub(in crate::kernels) steps: usize,
     /// `[panels][steps][16][2]`.
     pub(in crate::kernels) panels: &'a [[i16; STEP_OF_WORDS]],
-    /// Whether the panels come from far away, so that they are asked for ahead of time.
-    pub(in crate::kernels) streamed: bool,
 }
 
 impl<'a> Bf16Operands<'a> {
@@ -90,7 +88,6 @@ impl<'a> Bf16Operands<'a> {
             stride,
             steps: steps(k),
             panels: bytemuck::cast_slice(panels),
-            streamed: true,
         }
     }
 }
@@ -100,11 +97,19 @@ impl Operands for Bf16Operands<'_> {
     const FEW_ROWS: usize = 0;
     const ROUGH: bool = true;
 
+    type Activation = [i16; 2];
+    type Weights = [i16; STEP_OF_WORDS];
+    type Spread<S: Simd> = S::Pairs;
+    type Loaded<S: Simd> = S::Pairs;
+    type Sum<S: Simd> = S::Floats;
+    type Ends<'t, S: Simd, const R: usize, const P: usize>
+        = ()
+    where
+        Self: 't;
+
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
         cpu.run_bf16(kernel)
     }
-
-    type Sum<S: Simd> = S::Floats;
 
     #[inline(always)]
     fn tile_rows<S: Simd>() -> usize {
@@ -112,37 +117,44 @@ impl Operands for Bf16Operands<'_> {
     }
 
     #[inline(always)]
-    fn sums<S: Simd, const R: usize, const P: usize>(
-        &self,
-        s: S,
-        place: Place,
-        bias: [S::Floats; P],
-    ) -> [[S::Floats; P]; R] {
-        let steps = self.steps;
-        let rows: [_; R] = runs(self.x, place.row, self.stride, steps);
-        let panels: [_; P] = runs(self.panels, place.panel, steps, steps);
-        let ahead = Ahead::of(panels, place, self.streamed);
-        let mut sums = [bias; R];
-        for step in 0..steps {
-            let mut weights = [s.load_pairs(&[0; STEP_OF_WORDS]); P];
-            for (at, weights) in weights.iter_mut().enumerate() {
-                *weights = s.load_pairs(&panels[at][step]);
-                ahead.ask(s, at * steps + step);
-            }
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                let activations = s.splat_pair(row[step]);
-                for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                    *sum = s.dot_bf16(*sum, weights, activations);
-                }
-            }
-        }
-        sums
+    fn rows<const R: usize>(&self, place: Place) -> [&[[i16; 2]]; R] {
+        runs(self.x, place.row, self.stride, self.steps)
     }
 
-    type Ends<'t, S: Simd, const R: usize, const P: usize>
-        = ()
-    where
-        Self: 't;
+    #[inline(always)]
+    fn panels<const P: usize>(&self, place: Place) -> [&[[i16; STEP_OF_WORDS]]; P] {
+        runs(self.panels, place.panel, self.steps, self.steps)
+    }
+
+    #[inline(always)]
+    fn distance(&self) -> Distance {
+        Distance::Far
+    }
+
+    #[inline(always)]
+    fn begin<S: Simd, const R: usize, const P: usize>(
+        &self,
+        _: S,
+        _: Place,
+        bias: [S::Floats; P],
+    ) -> [[S::Floats; P]; R] {
+        [bias; R]
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(s: S, weights: &[i16; STEP_OF_WORDS]) -> S::Pairs {
+        s.load_pairs(weights)
+    }
+
+    #[inline(always)]
+    fn spread<S: Simd>(s: S, activation: [i16; 2]) -> S::Pairs {
+        s.splat_pair(activation)
+    }
+
+    #[inline(always)]
+    fn add<S: Simd>(s: S, sum: S::Floats, weights: S::Pairs, activations: S::Pairs) -> S::Floats {
+        s.dot_bf16(sum, weights, activations)
+    }
 
     #[inline(always)]
     fn ends<S: Simd, const R: usize, const P: usize>(&self, _: S, _: Place) {}

@@ -9,9 +9,9 @@
 //! of summing is nobody's concern, and the sums are the same on every processor.
 
 use super::PANEL;
-use super::product::Operands;
+use super::product::{Distance, Operands};
 use super::quantize::{LEAST_SPAN, QuantizedRows, ROUND, RowScale};
-use super::tile::{Ahead, Place, runs};
+use super::tile::{Place, runs};
 use crate::kernels::Cpu;
 use crate::kernels::arena::{Arena, Floats};
 use crate::kernels::simd::{Kernel, LANES, Simd};
@@ -204,11 +204,19 @@ impl Operands for Int8Operands<'_> {
     const FEW_ROWS: usize = 0;
     const ROUGH: bool = true;
 
+    type Activation = [u8; 4];
+    type Weights = [i8; STEP];
+    type Spread<S: Simd> = S::Fours;
+    type Loaded<S: Simd> = S::Fours;
+    type Sum<S: Simd> = S::Ints;
+    type Ends<'t, S: Simd, const R: usize, const P: usize>
+        = ScalesOf<'t, S, R, P>
+    where
+        Self: 't;
+
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
         cpu.run_int8(kernel)
     }
-
-    type Sum<S: Simd> = S::Ints;
 
     #[inline(always)]
     fn tile_rows<S: Simd>() -> usize {
@@ -216,17 +224,29 @@ impl Operands for Int8Operands<'_> {
     }
 
     #[inline(always)]
-    fn sums<S: Simd, const R: usize, const P: usize>(
+    fn rows<const R: usize>(&self, place: Place) -> [&[[u8; 4]]; R] {
+        self.x.rows(place.row, steps(self.k))
+    }
+
+    #[inline(always)]
+    fn panels<const P: usize>(&self, place: Place) -> [&[[i8; STEP]]; P] {
+        let steps = steps(self.k);
+        runs(self.steps, place.panel, steps, steps)
+    }
+
+    #[inline(always)]
+    fn distance(&self) -> Distance {
+        Distance::Far
+    }
+
+    #[inline(always)]
+    fn begin<S: Simd, const R: usize, const P: usize>(
         &self,
         s: S,
         place: Place,
         _: [S::Floats; P],
     ) -> [[S::Ints; P]; R] {
-        let steps = steps(self.k);
-        let rows = self.x.rows::<R>(place.row, steps);
         let scales = self.x.scales::<R>(place.row);
-        let panels: [_; P] = runs(self.steps, place.panel, steps, steps);
-        let ahead = Ahead::of(panels, place, true);
         let mut sums = [[s.splat_int(0); P]; R];
         for at in 0..P {
             let of_weights = s.load_ints(&self.panels.sums[place.panel + at]);
@@ -234,27 +254,23 @@ impl Operands for Int8Operands<'_> {
                 sums[at] = s.mul_ints(of_weights, s.splat_int(-scale.zero));
             }
         }
-
-        for step in 0..steps {
-            let mut weights = [s.load_fours(&[0; STEP]); P];
-            for (at, weights) in weights.iter_mut().enumerate() {
-                *weights = s.load_fours(&panels[at][step]);
-                ahead.ask(s, at * steps + step);
-            }
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                let activations = s.splat_four(row[step]);
-                for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                    *sum = s.ints_in_order(s.dot(*sum, weights, activations));
-                }
-            }
-        }
         sums
     }
 
-    type Ends<'t, S: Simd, const R: usize, const P: usize>
-        = ScalesOf<'t, S, R, P>
-    where
-        Self: 't;
+    #[inline(always)]
+    fn load<S: Simd>(s: S, weights: &[i8; STEP]) -> S::Fours {
+        s.load_fours(weights)
+    }
+
+    #[inline(always)]
+    fn spread<S: Simd>(s: S, activation: [u8; 4]) -> S::Fours {
+        s.splat_four(activation)
+    }
+
+    #[inline(always)]
+    fn add<S: Simd>(s: S, sum: S::Ints, weights: S::Fours, activations: S::Fours) -> S::Ints {
+        s.ints_in_order(s.dot(sum, weights, activations))
+    }
 
     #[inline(always)]
     fn ends<S: Simd, const R: usize, const P: usize>(

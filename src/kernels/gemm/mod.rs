@@ -13,6 +13,7 @@
 
 mod bf16;
 mod dtype;
+mod floats;
 mod int8;
 mod pack;
 mod packer;
@@ -29,12 +30,13 @@ use super::simd::{Kernel, LANES, Simd};
 use super::{Activation, Compute};
 use bf16::Bf16Operands;
 pub use dtype::Dtype;
+pub(super) use floats::FloatOperands;
 use int8::Int8Operands;
 pub(crate) use int8::Int8Panels;
 pub(super) use pack::pack;
 pub(crate) use pack::{PackedWeights, Panels};
 pub(crate) use packer::Packer;
-pub(super) use product::{FloatOperands, Operands, Product, Rows};
+pub(super) use product::{Distance, Operands, Product, Rows};
 pub(crate) use quantize::QuantizedRows;
 pub(super) use quantize::{LEAST_SPAN, ROUND};
 pub(crate) use rounded::RoundedRows;
@@ -103,7 +105,7 @@ pub(crate) fn gemm(
                 x: Rows { data: x, stride: k },
                 k,
                 panels,
-                streamed: true,
+                distance: Distance::Far,
             };
             multiply(compute, operands, epilogue, (&out, n), &grid(4 * k));
         }

@@ -1,9 +1,9 @@
-//! The micro-kernel: a few rows by one or two panels, in registers.
+//! A few rows by one or two panels, in registers.
 
 use super::PANEL;
-use super::product::{FloatOperands, Operands, Product};
+use super::product::{Distance, Operands, Product};
+use crate::kernels::Activation;
 use crate::kernels::simd::{Kernel, LANES, Simd};
-use crate::kernels::{Activation, Cpu};
 
 /// Where a tile is.
 #[derive(Debug, Clone, Copy)]
@@ -19,9 +19,6 @@ pub(in crate::kernels) struct Place {
 }
 
 /// `R` rows by `P` panels of a product, with bias, and the residual where no activation comes between.
-///
-/// One step of k loads P vectors of weights, spreads each row's activation over a vector, and does R x P fused
-/// products: 26 of them for 13 rows by 2 panels, which AVX-512 starts at two a cycle.
 pub(super) struct Tile<'a, X, const R: usize, const P: usize> {
     product: &'a Product<'a, X>,
     place: Place,
@@ -50,7 +47,7 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
                 *bias = s.load_some(of_panel, 0.0);
             }
         }
-        let sums = product.operands.sums::<S, R, P>(s, place, bias);
+        let sums = sums::<S, X, R, P>(s, &product.operands, place, bias);
         let identity = product.epilogue.activation == Activation::Identity;
         let residual = product.epilogue.residual.filter(|_| identity);
         let ends = product.operands.ends::<S, R, P>(s, place);
@@ -134,110 +131,48 @@ pub(super) fn runs<T, const N: usize>(
     runs
 }
 
-/// Asks for the panels that follow a tile's, ahead of time.
+/// The micro-kernel: the sums of `R` rows by `P` panels.
 ///
-/// The tiles of the same panels share evenly in it, a whole line each step if there is one tile, half a line if there are
-/// two: memory is slower than the first tile, and idle afterwards. Behind a layer's last panels lie the next layer's; if
-/// nothing does, asking does no harm.
-#[derive(Clone, Copy)]
-pub(super) struct Ahead {
-    next: *const u8,
-    /// Bytes that one step asks for.
-    stride: usize,
-}
-
-impl Ahead {
-    /// Behind these panels, whose steps are one line each, if they are streamed from far away. Where panels are near, a
-    /// line is asked for that is there, again and again, which costs less than a branch.
-    #[inline(always)]
-    pub(super) fn of<T, const P: usize>(panels: [&[T]; P], place: Place, streamed: bool) -> Self {
-        let (turn, turns) = place.turn;
-        let (next, stride) = match streamed {
-            true => (
-                panels[P - 1].as_ptr_range().end,
-                size_of::<T>().div_ceil(turns),
-            ),
-            false => (panels[0].as_ptr(), 0),
-        };
-        Self {
-            next: next
-                .cast::<u8>()
-                .wrapping_add(turn * P * panels[0].len() * stride),
-            stride,
-        }
-    }
-
-    /// For the step of this number, counted through all panels of the tile.
-    #[inline(always)]
-    pub(super) fn ask<S: Simd>(self, s: S, step: usize) {
-        s.prefetch(self.next.wrapping_add(step * self.stride).cast());
-    }
-}
-
-impl Operands for FloatOperands<'_> {
-    // 1 to 4 rows of MiniLM's layers take 0.7 ms, and 0.8 to 0.9 two panels at a time (AVX-512, Zen 5, 2026).
-    const FEW_ROWS: usize = 8;
-    const ROUGH: bool = false;
-
-    fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
-        cpu.run(kernel)
-    }
-
-    type Sum<S: Simd> = S::Floats;
-
-    #[inline(always)]
-    fn tile_rows<S: Simd>() -> usize {
-        S::TILE_ROWS
-    }
-
-    #[inline(always)]
-    fn sums<S: Simd, const R: usize, const P: usize>(
-        &self,
-        s: S,
-        place: Place,
-        bias: [S::Floats; P],
-    ) -> [[S::Floats; P]; R] {
-        let k = self.k;
-        let rows: [_; R] = runs(self.x.data, place.row, self.x.stride, k);
-        let all = self.panels.as_chunks::<PANEL>().0;
-        let panels: [_; P] = runs(all, place.panel, k, k);
-        let ahead = Ahead::of(panels, place, self.streamed);
-
-        let mut sums = [bias; R];
-        for step in 0..k {
-            let mut weights = [s.splat(0.0); P];
-            for (index, weights) in weights.iter_mut().enumerate() {
-                *weights = s.load(&panels[index][step]);
-                ahead.ask(s, index * k + step);
-            }
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                let activation = s.splat(row[step]);
-                for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                    *sum = s.in_order(s.mul_add(activation, weights, *sum));
-                }
+/// One step of k loads P vectors of weights, spreads each row's activation over a vector, and does R x P products: 26 of
+/// them for 13 rows by 2 panels of floats, which AVX-512 starts at two a cycle.
+///
+/// Meanwhile the panels that follow are asked for. The tiles of the same panels share evenly in it, a whole line each step
+/// if there is one tile, half a line if there are two: memory is slower than the first tile, and idle afterwards. Behind a
+/// layer's last panels lie the next layer's; if nothing does, asking does no harm. Where panels are near, a line is asked
+/// for that is there, again and again, which costs less than a branch.
+#[inline(always)]
+fn sums<S: Simd, X: Operands, const R: usize, const P: usize>(
+    s: S,
+    operands: &X,
+    place: Place,
+    bias: [S::Floats; P],
+) -> [[X::Sum<S>; P]; R] {
+    let rows = operands.rows::<R>(place);
+    let panels = operands.panels::<P>(place);
+    let mut sums = operands.begin::<S, R, P>(s, place, bias);
+    let steps = panels[0].len();
+    let (turn, turns) = place.turn;
+    let (next, stride) = match operands.distance() {
+        Distance::Far => (
+            panels[P - 1].as_ptr_range().end,
+            size_of::<X::Weights>().div_ceil(turns),
+        ),
+        Distance::Near => (panels[0].as_ptr(), 0),
+    };
+    let next = next.cast::<u8>().wrapping_add(turn * P * steps * stride);
+    for step in 0..steps {
+        let weights: [_; P] = std::array::from_fn(|at| {
+            s.prefetch(next.wrapping_add((at * steps + step) * stride).cast());
+            X::load(s, &panels[at][step])
+        });
+        for (row, sums) in rows.iter().zip(&mut sums) {
+            let activations = X::spread(s, row[step]);
+            for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                *sum = X::add(s, *sum, weights, activations);
             }
         }
-        sums
     }
-
-    type Ends<'t, S: Simd, const R: usize, const P: usize>
-        = ()
-    where
-        Self: 't;
-
-    #[inline(always)]
-    fn ends<S: Simd, const R: usize, const P: usize>(&self, _: S, _: Place) {}
-
-    #[inline(always)]
-    fn float<S: Simd, const R: usize, const P: usize>(
-        _: S,
-        (): (),
-        _: (usize, usize),
-        sum: S::Floats,
-        _: S::Floats,
-    ) -> S::Floats {
-        sum
-    }
+    sums
 }
 
 impl Place {

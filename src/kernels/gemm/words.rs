@@ -4,7 +4,7 @@
 //! makes the words sees to it that sums fit 32 bits.
 
 use super::PANEL;
-use super::product::Operands;
+use super::product::{Distance, Operands};
 use super::tile::{Place, runs};
 use crate::kernels::Cpu;
 use crate::kernels::simd::{Kernel, Simd};
@@ -31,11 +31,19 @@ impl<const SCALED: bool> Operands for WordOperands<'_, SCALED> {
     const FEW_ROWS: usize = 0;
     const ROUGH: bool = true;
 
+    type Activation = [i16; 2];
+    type Weights = [i16; STEP_OF_WORDS];
+    type Spread<S: Simd> = S::Pairs;
+    type Loaded<S: Simd> = S::Pairs;
+    type Sum<S: Simd> = S::Ints;
+    type Ends<'t, S: Simd, const R: usize, const P: usize>
+        = &'t [f32; R]
+    where
+        Self: 't;
+
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
         cpu.run_int8(kernel)
     }
-
-    type Sum<S: Simd> = S::Ints;
 
     #[inline(always)]
     fn tile_rows<S: Simd>() -> usize {
@@ -43,35 +51,44 @@ impl<const SCALED: bool> Operands for WordOperands<'_, SCALED> {
     }
 
     #[inline(always)]
-    fn sums<S: Simd, const R: usize, const P: usize>(
-        &self,
-        s: S,
-        place: Place,
-        _: [S::Floats; P],
-    ) -> [[S::Ints; P]; R] {
-        let steps = self.steps;
-        let rows: [_; R] = runs(self.x, place.row, self.stride, steps);
-        let panels: [_; P] = runs(self.panels, place.panel, steps, steps);
-        let mut sums = [[s.splat_int(0); P]; R];
-        for step in 0..steps {
-            let mut weights = [s.load_pairs(&[0; STEP_OF_WORDS]); P];
-            for (weights, panel) in weights.iter_mut().zip(&panels) {
-                *weights = s.load_pairs(&panel[step]);
-            }
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                let activations = s.splat_pair(row[step]);
-                for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                    *sum = s.dot_pairs(*sum, weights, activations);
-                }
-            }
-        }
-        sums
+    fn rows<const R: usize>(&self, place: Place) -> [&[[i16; 2]]; R] {
+        runs(self.x, place.row, self.stride, self.steps)
     }
 
-    type Ends<'t, S: Simd, const R: usize, const P: usize>
-        = &'t [f32; R]
-    where
-        Self: 't;
+    #[inline(always)]
+    fn panels<const P: usize>(&self, place: Place) -> [&[[i16; STEP_OF_WORDS]]; P] {
+        runs(self.panels, place.panel, self.steps, self.steps)
+    }
+
+    #[inline(always)]
+    fn distance(&self) -> Distance {
+        Distance::Near
+    }
+
+    #[inline(always)]
+    fn begin<S: Simd, const R: usize, const P: usize>(
+        &self,
+        s: S,
+        _: Place,
+        _: [S::Floats; P],
+    ) -> [[S::Ints; P]; R] {
+        [[s.splat_int(0); P]; R]
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(s: S, weights: &[i16; STEP_OF_WORDS]) -> S::Pairs {
+        s.load_pairs(weights)
+    }
+
+    #[inline(always)]
+    fn spread<S: Simd>(s: S, activation: [i16; 2]) -> S::Pairs {
+        s.splat_pair(activation)
+    }
+
+    #[inline(always)]
+    fn add<S: Simd>(s: S, sum: S::Ints, weights: S::Pairs, activations: S::Pairs) -> S::Ints {
+        s.dot_pairs(sum, weights, activations)
+    }
 
     #[inline(always)]
     fn ends<S: Simd, const R: usize, const P: usize>(&self, _: S, place: Place) -> &[f32; R] {

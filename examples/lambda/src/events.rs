@@ -1,10 +1,10 @@
 //! Which shape an event has.
 
+use bertless_questions::Refusal;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::http::HttpRequest;
-use crate::refusal::Refusal;
 use crate::sqs::SqsEvent;
 
 /// An event, as far as this function looks into it.

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use bertless_questions::Refusal;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::refusal::{Refusal, phrase};
+use crate::refusal::phrase;
 
 /// The part of an HTTP event that matters here.
 #[derive(Deserialize)]
@@ -56,7 +57,7 @@ impl HttpRequest {
     /// 405 if it is no POST, 400 if it is said to be base64 and is not.
     pub(crate) fn body(&self) -> Result<Cow<'_, [u8]>, Refusal> {
         if self.method() != Some("POST") {
-            return Err(Refusal::not_so());
+            return Err(Refusal::new(405, "this path does not take this method"));
         }
         let body = self.body.as_deref().unwrap_or_default();
         if self.is_base64_encoded != Some(true) {

@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use bertless_questions::{Answer, Counts, Refusal};
 use tracing_subscriber::filter::LevelFilter;
-
-use crate::predict::Answer;
-use crate::refusal::Refusal;
 
 /// Sets up lines of JSON, from the level on that AWS sets as the function is configured.
 pub(crate) fn start() {
@@ -41,10 +39,7 @@ pub(crate) struct Record {
     pub(crate) path: Option<String>,
     pub(crate) status: u16,
     pub(crate) reason: Option<String>,
-    texts: usize,
-    failed: usize,
-    tokens: usize,
-    truncated: usize,
+    counts: Counts,
 }
 
 impl Record {
@@ -57,10 +52,7 @@ impl Record {
             path: None,
             status: 200,
             reason: None,
-            texts: 0,
-            failed: 0,
-            tokens: 0,
-            truncated: 0,
+            counts: Counts::default(),
         }
     }
 
@@ -70,18 +62,9 @@ impl Record {
         self.reason = Some(refusal.reason.clone());
     }
 
-    /// Counts answers.
+    /// What was answered.
     pub(crate) fn count(&mut self, answers: &[Answer]) {
-        self.texts += answers.len();
-        for answer in answers {
-            match &answer.0 {
-                Ok(prediction) => {
-                    self.tokens += prediction.n_tokens();
-                    self.truncated += usize::from(prediction.truncated());
-                }
-                Err(_) => self.failed += 1,
-            }
-        }
+        self.counts = Counts::of(answers);
     }
 
     /// Writes the line.
@@ -95,10 +78,10 @@ impl Record {
                     path = self.path.as_deref(),
                     status = self.status,
                     duration_ms = milliseconds(self.begin.elapsed()),
-                    texts = self.texts,
-                    failed = self.failed,
-                    tokens = self.tokens,
-                    truncated = self.truncated,
+                    texts = self.counts.texts,
+                    failed = self.counts.failed,
+                    tokens = self.counts.tokens,
+                    truncated = self.counts.truncated,
                     cold = self.cold,
                     reason = self.reason.as_deref(),
                     "request"

@@ -5,22 +5,19 @@
 //! serve.rs     events are waited for and answered, until SIGTERM
 //! service.rs   an event in, a reply and a line of log out
 //! events.rs    which shape an event has; http.rs and sqs.rs what these shapes hold
-//! predict.rs   answers, each on its own
-//! ask.rs       what is asked: texts and pairs out of JSON
 //! model.rs     which model, and from where
 //! settings.rs  what the environment says
-//! refusal.rs   why something is not answered
+//! refusal.rs   how it is said that something is not answered
 //! log.rs       one line of JSON a request
 //! ```
 //!
-//! As in bertless itself, an arrow only ever points down.
+//! What is asked and how it is answered stands in `../questions`, for every wrapper. As in bertless itself, an arrow only ever
+//! points down.
 
-mod ask;
 mod events;
 mod http;
 mod log;
 mod model;
-mod predict;
 mod refusal;
 mod serve;
 mod service;

@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bertless_questions::Refusal;
 use lambda_runtime::tower::layer::layer_fn;
 use lambda_runtime::{Error, LambdaEvent, LambdaInvocation, Runtime, service_fn};
 use serde_json::value::RawValue;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::refusal::Refusal;
+use crate::refusal::diagnostic;
 use crate::service::Service;
 
 /// Answers events; ends when the process is told to, or when the Runtime API is gone.
@@ -29,12 +30,13 @@ pub(crate) fn until_stopped(service: Service) -> Result<(), Error> {
         let service = service.clone();
         async move {
             let work = move || service.respond(&event.payload, &event.context.request_id);
-            match at_once {
+            let reply = match at_once {
                 false => work(),
                 true => tokio::task::spawn_blocking(work)
                     .await
                     .unwrap_or_else(|error| Err(Refusal::failed(error.to_string()))),
-            }
+            };
+            reply.map_err(diagnostic)
         }
     });
     runtime.block_on(async {

@@ -4,15 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bertless::Model;
+use bertless_questions::{Answer, Asked, Refusal, Refused, answers, parse};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::ask::{self, Asked};
 use crate::events::Event;
 use crate::http::{HttpRequest, HttpResponse};
 use crate::log::Record;
-use crate::predict::{Answer, Refused, answers};
-use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::sqs::{self, SqsBatchResponse, SqsMessage};
 
@@ -115,7 +113,7 @@ impl Service {
 
     /// The answers to one question; a single text that cannot be answered is an error of the whole.
     fn say(&self, body: &[u8], record: &mut Record) -> Result<Said, Refusal> {
-        let Asked { questions, many } = ask::parse(body, &self.0.settings.limits)?;
+        let Asked { questions, many } = parse(body, &self.0.settings.limits)?;
         let mut answers = answers(&self.0.model, questions);
         record.count(&answers);
         match many {

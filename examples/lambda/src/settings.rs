@@ -1,8 +1,8 @@
 //! What the environment says.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
+use bertless_questions::{Limits, variable};
 use lambda_runtime::Error;
 
 /// Everything that can be chosen, and what AWS has chosen.
@@ -17,17 +17,6 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many requests AWS sends to one process at a time, on Managed Instances.
     pub(crate) concurrency: usize,
-}
-
-/// What a request may hold at most.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// `BERTLESS_MAX_BODY`: bytes of a question's JSON.
-    pub(crate) body: usize,
-    /// `BERTLESS_MAX_TEXTS`: texts of a question.
-    pub(crate) texts: usize,
-    /// `BERTLESS_MAX_TEXT`: bytes of a text, or of both of a pair.
-    pub(crate) text: usize,
 }
 
 /// What AWS sets, and the runtime's client cannot do without.
@@ -46,26 +35,8 @@ impl Settings {
         let model = std::env::var_os("BERTLESS_MODEL").filter(|path| !path.is_empty());
         Ok(Self {
             model: model.map(PathBuf::from),
-            limits: Limits {
-                body: read("BERTLESS_MAX_BODY", 1 << 20)?,
-                texts: read("BERTLESS_MAX_TEXTS", 256)?,
-                text: read("BERTLESS_MAX_TEXT", 64 << 10)?,
-            },
-            concurrency: read("AWS_LAMBDA_MAX_CONCURRENCY", 1)?,
+            limits: Limits::from_environment()?,
+            concurrency: variable("AWS_LAMBDA_MAX_CONCURRENCY", 1)?,
         })
-    }
-}
-
-/// A variable's value; one that is not set, or empty, is the default.
-fn read<T: FromStr>(name: &str, default: T) -> Result<T, Error>
-where
-    T::Err: std::fmt::Display,
-{
-    match std::env::var(name) {
-        Ok(value) if !value.is_empty() => value
-            .parse()
-            .map_err(|error| format!("{name}: {value:?}: {error}").into()),
-        Ok(_) | Err(std::env::VarError::NotPresent) => Ok(default),
-        Err(error) => Err(format!("{name}: {error}").into()),
     }
 }

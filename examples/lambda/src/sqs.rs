@@ -1,11 +1,7 @@
 //! Messages of a queue: each asks one question, and goes back to the queue alone if it cannot be answered.
 
+use bertless_questions::{self as questions, Answer, Limits, Question, Refusal};
 use serde::{Deserialize, Serialize};
-
-use crate::ask::{self, Question};
-use crate::predict::Answer;
-use crate::refusal::Refusal;
-use crate::settings::Limits;
 
 /// The part of a batch that matters here.
 #[derive(Deserialize)]
@@ -42,8 +38,8 @@ struct BatchItemFailure {
 /// cannot be answered.
 pub(crate) fn read(message: &SqsMessage, limits: &Limits) -> Vec<Result<Question, Refusal>> {
     let asked = match message.body.trim_start().starts_with('{') {
-        true => ask::parse(message.body.as_bytes(), limits),
-        false => ask::text(message.body.clone(), limits),
+        true => questions::parse(message.body.as_bytes(), limits),
+        false => questions::text(message.body.clone(), limits),
     };
     match asked {
         Ok(asked) => asked.questions,

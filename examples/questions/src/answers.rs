@@ -5,12 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bertless::{Input, Model, Prediction};
 use serde::{Serialize, Serializer};
 
-use crate::ask::Question;
-use crate::refusal::Refusal;
+use crate::{Question, Refusal};
 
 /// What becomes of one text or pair: the model's answer, or `{"error": {"status", "reason"}}`.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Answer(pub(crate) Result<Prediction, Refusal>);
+pub struct Answer(pub Result<Prediction, Refusal>);
 
 impl Serialize for Answer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -23,14 +22,41 @@ impl Serialize for Answer {
 
 /// `{"error": {"status", "reason"}}`.
 #[derive(Serialize)]
-pub(crate) struct Refused<'a> {
-    pub(crate) error: &'a Refusal,
+pub struct Refused<'a> {
+    /// Why.
+    pub error: &'a Refusal,
+}
+
+/// What answers came to, for a line of log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
+    /// Texts and pairs.
+    pub texts: usize,
+    /// How many of them were not answered.
+    pub failed: usize,
+    /// What the model has read, special tokens included.
+    pub tokens: usize,
+    /// How many texts were longer than the model.
+    pub truncated: usize,
+}
+
+impl Counts {
+    /// Of so many answers.
+    pub fn of(answers: &[Answer]) -> Self {
+        let answered = || answers.iter().flat_map(|answer| &answer.0);
+        Self {
+            texts: answers.len(),
+            failed: answers.len() - answered().count(),
+            tokens: answered().map(Prediction::n_tokens).sum(),
+            truncated: answered().filter(|answer| answer.truncated()).count(),
+        }
+    }
 }
 
 /// Answers in the order of the questions; those that cannot be asked are left out of the work.
 ///
 /// All are computed together. Only if that fails is each asked for alone, to find out which of them it was.
-pub(crate) fn answers(model: &Model, questions: Vec<Result<Question, Refusal>>) -> Vec<Answer> {
+pub fn answers(model: &Model, questions: Vec<Result<Question, Refusal>>) -> Vec<Answer> {
     answers_by(questions, |inputs| model.predict_batch(inputs))
 }
 
@@ -101,6 +127,9 @@ mod tests {
         let answers = answers_by(texts.map(question).into(), predict);
         let found: Vec<_> = answers.iter().map(tokens).collect();
         assert_eq!(found, [Ok(1), Err(500), Ok(2), Err(422), Err(422), Ok(4)]);
+        let counts = Counts::of(&answers);
+        let counts = [counts.texts, counts.failed, counts.tokens, counts.truncated];
+        assert_eq!(counts, [6, 3, 7, 0]);
         for (text, status) in [("poison", 500), ("refused", 422)] {
             let answers = answers_by(vec![question(text)], predict);
             assert_eq!(

@@ -117,7 +117,7 @@ fn main() -> Result<()> {
                 let rows = runtime.block_on(measure::at(&plan, memory))?;
                 table::add(&arguments.csv, &rows)?;
                 for row in &rows {
-                    println!("{row}");
+                    println!("{row:?}");
                 }
             }
             Ok(())

@@ -164,18 +164,16 @@ fn label(time: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::tests::row;
 
     #[test]
     fn every_line_is_drawn_beside_the_papers() {
-        let row = |engine: &str, memory, what: &str| -> Row {
-            let line = format!("{engine},tinybert int8,{memory},{what},9,0.5,1,2,0.6,1,19");
-            line.parse().unwrap()
-        };
+        let row = |engine, memory, what| row(engine, "tinybert int8", memory, what);
         let rows = [
-            row("ours", 256, "back to back"),
-            row("ours", 512, "back to back"),
-            row("theirs", 256, "back to back"),
-            row("nobody", 256, "spaced"),
+            row("ours", 256, What::BackToBack),
+            row("ours", 512, What::BackToBack),
+            row("theirs", 256, What::BackToBack),
+            row("nobody", 256, What::Spaced),
         ];
         let svg = svg(&rows).unwrap();
         for name in ["ours, tinybert int8", "theirs, tinybert int8", "MobileBERT"] {

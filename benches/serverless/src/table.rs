@@ -1,73 +1,56 @@
 //! Rows as CSV.
 
-use std::fmt;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs::OpenOptions;
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 
 use crate::measure::Plan;
 
-const HEADER: &str =
-    "engine,model,memory_mb,what,count,p50_ms,p95_ms,p99_ms,mean_ms,billed_ms,peak_mib";
-
 /// What a row is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum What {
     /// From its start to the first time that it asks for an event, files in the page cache.
+    #[serde(rename = "init cached")]
     InitCached,
     /// The same, files on the disk alone.
+    #[serde(rename = "init evicted")]
     InitEvicted,
     /// Requests with a pause before each.
+    #[serde(rename = "spaced")]
     Spaced,
     /// Requests one right after the other.
+    #[serde(rename = "back to back")]
     BackToBack,
     /// Its memory was not enough.
+    #[serde(rename = "out of memory")]
     Killed,
 }
 
-const NAMES: [(What, &str); 5] = [
-    (What::InitCached, "init cached"),
-    (What::InitEvicted, "init evicted"),
-    (What::Spaced, "spaced"),
-    (What::BackToBack, "back to back"),
-    (What::Killed, "out of memory"),
-];
-
-impl fmt::Display for What {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = NAMES.iter().find(|(what, _)| what == self);
-        out.write_str(name.map_or("", |(_, name)| name))
-    }
-}
-
-impl FromStr for What {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let what = NAMES.iter().find(|(_, name)| *name == text);
-        Ok(what.with_context(|| format!("a row about {text:?}"))?.0)
-    }
-}
-
 /// A line: milliseconds of `count` starts or requests, each billed in whole ones.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) engine: String,
     pub(crate) model: String,
+    #[serde(rename = "memory_mb")]
     pub(crate) memory: u32,
     pub(crate) what: What,
     pub(crate) count: usize,
+    #[serde(rename = "p50_ms")]
     pub(crate) p50: f64,
+    #[serde(rename = "p95_ms")]
     pub(crate) p95: f64,
+    #[serde(rename = "p99_ms")]
     pub(crate) p99: f64,
+    #[serde(rename = "mean_ms")]
     pub(crate) mean: f64,
     /// On average.
+    #[serde(rename = "billed_ms")]
     pub(crate) billed: f64,
     /// The most memory that the process had, in MiB.
+    #[serde(rename = "peak_mib")]
     pub(crate) peak: f64,
 }
 
@@ -84,12 +67,12 @@ impl Row {
             memory,
             what,
             count: times.len(),
-            p50: percentile(&sorted, 0.50),
-            p95: percentile(&sorted, 0.95),
-            p99: percentile(&sorted, 0.99),
-            mean: mean(|time| time),
-            billed: mean(f64::ceil),
-            peak: kib as f64 / 1024.0,
+            p50: rounded(percentile(&sorted, 0.50)),
+            p95: rounded(percentile(&sorted, 0.95)),
+            p99: rounded(percentile(&sorted, 0.99)),
+            mean: rounded(mean(|time| time)),
+            billed: rounded(mean(f64::ceil)),
+            peak: rounded(kib as f64 / 1024.0),
         }
     }
 }
@@ -100,99 +83,54 @@ fn percentile(sorted: &[f64], share: f64) -> f64 {
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
 }
 
-impl fmt::Display for Row {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            engine,
-            model,
-            memory,
-            what,
-            count,
-            p50,
-            p95,
-            p99,
-            mean,
-            billed,
-            peak,
-        } = self;
-        write!(
-            out,
-            "{engine},{model},{memory},{what},{count},{p50:.3},{p95:.3},{p99:.3},{mean:.3},{billed:.3},{peak:.1}"
-        )
-    }
-}
-
-impl FromStr for Row {
-    type Err = anyhow::Error;
-
-    fn from_str(line: &str) -> Result<Self> {
-        let cells: Vec<&str> = line.split(',').collect();
-        let [
-            engine,
-            model,
-            memory,
-            what,
-            count,
-            p50,
-            p95,
-            p99,
-            mean,
-            billed,
-            peak,
-        ] = cells[..]
-        else {
-            bail!("{} cells", cells.len());
-        };
-        Ok(Self {
-            engine: engine.to_owned(),
-            model: model.to_owned(),
-            memory: memory.parse()?,
-            what: what.parse()?,
-            count: count.parse()?,
-            p50: p50.parse()?,
-            p95: p95.parse()?,
-            p99: p99.parse()?,
-            mean: mean.parse()?,
-            billed: billed.parse()?,
-            peak: peak.parse()?,
-        })
-    }
+/// To three places.
+fn rounded(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
 }
 
 /// Adds rows to a table, which is made if it is not there.
 pub(crate) fn add(path: &Path, rows: &[Row]) -> Result<()> {
     let named = || path.display().to_string();
-    let mut file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .with_context(named)?;
-    if file.metadata().with_context(named)?.len() == 0 {
-        writeln!(file, "{HEADER}").with_context(named)?;
-    }
+    let mut options = OpenOptions::new();
+    let file = options.create(true).append(true).open(path);
+    let file = file.with_context(named)?;
+    let is_new = file.metadata().with_context(named)?.len() == 0;
+    let mut writer = csv::WriterBuilder::new()
+        .has_headers(is_new)
+        .from_writer(file);
     for row in rows {
-        writeln!(file, "{row}").with_context(named)?;
+        writer.serialize(row).with_context(named)?;
     }
-    Ok(())
+    writer.flush().with_context(named)
 }
 
 /// All rows of a table.
 pub(crate) fn read(path: &Path) -> Result<Vec<Row>> {
     let named = || path.display().to_string();
-    let text = fs::read_to_string(path).with_context(named)?;
-    let mut lines = text.lines().enumerate();
-    let header = lines.next().map(|(_, line)| line);
-    ensure!(header == Some(HEADER), "{}: not such a table", named());
-    let row = |(index, line): (usize, &str)| {
-        let row = line.parse();
-        row.with_context(|| format!("{}, line {}", named(), index + 1))
-    };
-    lines.map(row).collect()
+    let mut reader = csv::Reader::from_path(path).with_context(named)?;
+    let rows: Result<Vec<Row>, csv::Error> = reader.deserialize().collect();
+    rows.with_context(named)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    pub(crate) fn row(engine: &str, model: &str, memory: u32, what: What) -> Row {
+        Row {
+            engine: engine.to_owned(),
+            model: model.to_owned(),
+            memory,
+            what,
+            count: 1000,
+            p50: 1.5,
+            p95: 2.0,
+            p99: 3.0,
+            mean: rounded(1.60049),
+            billed: 2.1,
+            peak: 19.5,
+        }
+    }
 
     #[test]
     fn percentiles_are_times_that_were_measured() {
@@ -204,15 +142,23 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_read_as_it_was_written() {
-        let line = "ort,minilm,512,back to back,1000,1.500,2.000,3.000,1.600,2.100,19.5";
-        let row: Row = line.parse().unwrap();
-        assert_eq!(
-            (row.what, row.memory, row.peak),
-            (What::BackToBack, 512, 19.5)
-        );
-        assert_eq!(row.to_string(), line);
-        assert!("a,b".parse::<Row>().is_err());
-        assert!(line.replace("back to back", "x").parse::<Row>().is_err());
+    fn rows_are_read_as_they_were_written() {
+        let place = std::env::temp_dir().join(format!("bertless-rows-{}", std::process::id()));
+        let row = |what| row("ort", "minilm", 512, what);
+        let rows = [What::BackToBack, What::InitCached, What::Killed].map(row);
+        add(&place, &rows[..1]).unwrap();
+        add(&place, &rows[1..]).unwrap();
+        let text = std::fs::read_to_string(&place).unwrap();
+        let found = read(&place);
+        std::fs::write(&place, text.replace("back to back", "x")).unwrap();
+        let unknown = read(&place);
+        std::fs::remove_file(&place).unwrap();
+        assert_eq!(found.unwrap(), rows);
+        assert!(unknown.is_err());
+        let header =
+            "engine,model,memory_mb,what,count,p50_ms,p95_ms,p99_ms,mean_ms,billed_ms,peak_mib";
+        let first = "ort,minilm,512,back to back,1000,1.5,2.0,3.0,1.6,2.1,19.5";
+        assert!(text.starts_with(&format!("{header}\n{first}\n")), "{text}");
+        assert_eq!(text.lines().count(), 4);
     }
 }

@@ -7,7 +7,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, LANES, Simd};
+use super::{Cache, Kernel, LANES, Simd};
 
 /// Proof that this processor has AVX2 and FMA, and AVX-VNNI where that is said.
 #[derive(Debug, Clone, Copy)]
@@ -403,8 +403,13 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn prefetch(self, at: *const f32) {
+    fn prefetch(self, at: *const f32, into: Cache) {
         // SAFETY: a prefetch is a hint: it reads nothing, and an address that is not there does no harm.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+        unsafe {
+            match into {
+                Cache::First => _mm_prefetch::<_MM_HINT_T0>(at.cast()),
+                Cache::Second => _mm_prefetch::<_MM_HINT_T1>(at.cast()),
+            }
+        }
     }
 }

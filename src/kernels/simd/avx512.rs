@@ -8,7 +8,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::{Kernel, LANES, Simd};
+use super::{Cache, Kernel, LANES, Simd};
 
 /// Proof that this processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA, and VNNI and BF16 where that is said.
 #[derive(Debug, Clone, Copy)]
@@ -446,8 +446,13 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 
     #[inline(always)]
-    fn prefetch(self, at: *const f32) {
+    fn prefetch(self, at: *const f32, into: Cache) {
         // SAFETY: a prefetch is a hint: it reads nothing, and an address that is not there does no harm.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+        unsafe {
+            match into {
+                Cache::First => _mm_prefetch::<_MM_HINT_T0>(at.cast()),
+                Cache::Second => _mm_prefetch::<_MM_HINT_T1>(at.cast()),
+            }
+        }
     }
 }

@@ -19,6 +19,13 @@ pub(super) mod portable;
 /// Lanes of a vector, output channels of a panel, and the grain in which every reduction is ordered.
 pub(crate) const LANES: usize = 16;
 
+/// How near something is to be brought.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cache {
+    First,
+    Second,
+}
+
 /// A loop nest that is compiled once for each instruction set.
 ///
 /// `run` must be `#[inline(always)]`, and so must everything hot that it calls: what is inlined into a level's entry is
@@ -161,7 +168,7 @@ pub(crate) trait Simd: Copy {
     fn dot_bf16(self, sum: Self::Floats, a: Self::Pairs, b: Self::Pairs) -> Self::Floats;
 
     /// Asks for the cache line at an address to be brought near. Any address will do.
-    fn prefetch(self, at: *const f32);
+    fn prefetch(self, at: *const f32, into: Cache);
 
     /// The floats of a slice of at most sixteen, and `fill` in the lanes that it does not have.
     #[inline(always)]
@@ -237,7 +244,8 @@ mod tests {
             let mut lanes = [9.0; LANES];
             s.store_some(a, &mut lanes[..3]);
             out.push(lanes);
-            s.prefetch(std::ptr::null());
+            s.prefetch(std::ptr::null(), Cache::First);
+            s.prefetch(std::ptr::null(), Cache::Second);
             out
         }
     }

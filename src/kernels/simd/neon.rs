@@ -8,7 +8,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{Kernel, LANES, Simd};
+use super::{Cache, Kernel, LANES, Simd};
 
 /// Proof that this processor has NEON, and its products of bytes where that is said.
 #[derive(Debug, Clone, Copy)]
@@ -358,11 +358,18 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn prefetch(self, at: *const f32) {
+    fn prefetch(self, at: *const f32, into: Cache) {
         // SAFETY: a prefetch is a hint: it reads nothing, and an address that is not there does no harm. The
         // instruction is written out because its intrinsic is not stable.
         unsafe {
-            asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags));
+            match into {
+                Cache::First => {
+                    asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags));
+                }
+                Cache::Second => {
+                    asm!("prfm pldl2keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags));
+                }
+            }
         }
     }
 }

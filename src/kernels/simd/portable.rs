@@ -1,6 +1,6 @@
 //! Any processor: arrays, and whatever the compiler makes of them.
 
-use super::{Kernel, LANES, Simd};
+use super::{Cache, Kernel, LANES, Simd};
 
 /// The level that is always there.
 #[derive(Debug, Clone, Copy)]
@@ -265,5 +265,5 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn prefetch(self, _: *const f32) {}
+    fn prefetch(self, _: *const f32, _: Cache) {}
 }

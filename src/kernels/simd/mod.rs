@@ -151,8 +151,18 @@ pub(crate) trait Simd: Copy {
 
     /// The lowest sixteen of each lane's bits.
     fn store_low_words(self, x: Self::Floats, to: &mut [i16; LANES]);
-    /// The lowest sixteen of each lane's bits, of `even` and `odd` in turn.
-    fn store_low_pairs(self, even: Self::Floats, odd: Self::Floats, to: &mut [i16; 2 * LANES]);
+    /// The lowest sixteen of each lane's bits, of `even` as the first word of a pair and of `odd` as the second.
+    fn low_pairs(self, even: Self::Floats, odd: Self::Floats) -> Self::Pairs;
+    fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]);
+    /// The lanes of sixteen vectors turned round, bits as they are: number i of vector j becomes number j of vector i.
+    #[inline(always)]
+    fn transpose(self, from: &[[f32; LANES]; LANES], to: &mut [[f32; LANES]; LANES]) {
+        for (lane, to) in to.iter_mut().enumerate() {
+            for (from, to) in from.iter().zip(to) {
+                *to = from[lane];
+            }
+        }
+    }
     /// Two words for each lane, from memory.
     fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs;
     /// The same two words for all lanes.
@@ -324,7 +334,7 @@ mod tests {
             let (even, odd) = (low(EVEN), low(ODD));
             let (mut words, mut pairs, mut sums) = ([0; LANES], [0; 2 * LANES], [0.0; LANES]);
             s.store_low_words(even, &mut words);
-            s.store_low_pairs(even, odd, &mut pairs);
+            s.store_pairs(s.low_pairs(even, odd), &mut pairs);
             let sum = s.dot_pairs(
                 s.splat_int(5),
                 s.load_pairs(&pairs),

@@ -3,14 +3,14 @@
 //! A weight is w = round(weight / scale), from -127 to 127, symmetric; an activation is a byte of [`QuantizedRows`]. Sums
 //! over k are integers and exact:
 //!
-//! `y = scale of the row * scale of the channel * (sum of (q - zero) w)`
+//! `y = scale of the row * scale of the channel * (sum of (q - zero) w) + bias`
 //!
 //! where `zero` times the sum of a channel's weights, stored beside them, is what a tile's sums begin with. So the order
 //! of summing is nobody's concern, and the sums are the same on every processor.
 
 use super::PANEL;
 use super::product::{Distance, Operands};
-use super::quantize::{LEAST_SPAN, QuantizedRows, ROUND, RowScale};
+use super::quantize::{LEAST_SPAN, QuantizedRows, ROUND};
 use super::tile::{Place, runs};
 use crate::kernels::Cpu;
 use crate::kernels::arena::{Arena, Floats};
@@ -248,12 +248,12 @@ impl Operands for Int8Operands<'_> {
         place: Place,
         _: [S::Floats; P],
     ) -> [[S::Ints; P]; R] {
-        let scales = self.x.scales::<R>(place.row);
+        let shifts = self.x.reading::<R>(place.row).shifts;
         let mut sums = [[s.splat_int(0); P]; R];
         for at in 0..P {
             let of_weights = s.load_ints(&self.panels.sums[place.panel + at]);
-            for (scale, sums) in scales.iter().zip(&mut sums) {
-                sums[at] = s.mul_ints(of_weights, s.splat_int(-scale.zero));
+            for (&shift, sums) in shifts.iter().zip(&mut sums) {
+                sums[at] = s.mul_ints(of_weights, s.splat_int(shift));
             }
         }
         sums
@@ -285,7 +285,7 @@ impl Operands for Int8Operands<'_> {
             *of_channels = s.load(&self.panels.scales[place.panel + at]);
         }
         ScalesOf {
-            rows: self.x.scales(place.row),
+            of_rows: self.x.reading(place.row).scales,
             of_channels,
         }
     }
@@ -298,7 +298,8 @@ impl Operands for Int8Operands<'_> {
         sum: S::Ints,
         bias: S::Floats,
     ) -> S::Floats {
-        let scale = s.mul(ends.of_channels[at], s.splat(ends.rows[row].scale));
+        // Without fusing, which not every level has.
+        let scale = s.mul(ends.of_channels[at], s.splat(ends.of_rows[row]));
         s.add(s.mul(s.to_floats(sum), scale), bias)
     }
 }
@@ -306,7 +307,7 @@ impl Operands for Int8Operands<'_> {
 /// The scales of a tile's rows and columns.
 #[derive(Clone, Copy)]
 pub(super) struct ScalesOf<'a, S: Simd, const R: usize, const P: usize> {
-    rows: &'a [RowScale; R],
+    of_rows: &'a [f32; R],
     of_channels: [S::Floats; P],
 }
 

@@ -152,7 +152,10 @@ impl<'a, X: Operands> Product<'a, X> {
             false => S::TILE_PANELS,
         };
         let highest = X::tile_rows::<S>();
-        let turns = rows.len().div_ceil(highest);
+        let share = match self.operands.distance() {
+            Distance::Far => size_of::<X::Weights>().div_ceil(rows.len().div_ceil(highest).max(1)),
+            Distance::Near => 0,
+        };
         let mut panel = panels.start;
         while panel < panels.end {
             let wide = widest.min(panels.end - panel);
@@ -163,7 +166,8 @@ impl<'a, X: Operands> Product<'a, X> {
                     row: rows.start,
                     panel,
                     width,
-                    turn: (turn, turns),
+                    turn,
+                    share,
                 };
                 // SAFETY: a tile's rows and columns are among those that the caller promised, and one tile is
                 // finished before the next begins.

@@ -22,13 +22,13 @@ const ROW_GRAIN: usize = 64;
 /// Numbers that are worth another thread's while.
 const NUMBERS_PER_TASK: usize = 16 * 1024;
 
-/// How a row's bytes are read: a byte b stands for (b - zero) * scale.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct RowScale {
+/// How rows' bytes are read: a byte b of row r stands for (b + shift[r]) * scale[r].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading<'a, const R: usize> {
     /// NaN where the row has a number that is not finite, so that all that comes of it is NaN.
-    pub(super) scale: f32,
-    /// The byte of 0, which counts from [`Simd::INT8_OFFSET`] as all do.
-    pub(super) zero: i32,
+    pub(super) scales: &'a [f32; R],
+    /// Minus the byte of 0, which counts from [`Simd::INT8_OFFSET`] as all do.
+    pub(super) shifts: &'a [i32; R],
 }
 
 /// Rows of bytes, in memory that is used again.
@@ -36,7 +36,9 @@ pub(super) struct RowScale {
 pub(crate) struct QuantizedRows {
     /// (rows, stride) bytes.
     memory: AlignedFloats,
-    scales: Vec<RowScale>,
+    /// As [`Reading`] has them.
+    scales: Vec<f32>,
+    shifts: Vec<i32>,
     stride: usize,
 }
 
@@ -45,7 +47,8 @@ impl QuantizedRows {
     pub(super) fn fill(&mut self, compute: &Compute, x: &[f32], k: usize) {
         let rows = x.len() / k;
         self.stride = k.next_multiple_of(ROW_GRAIN);
-        self.scales.resize(rows, RowScale::default());
+        self.scales.resize(rows, 0.0);
+        self.shifts.resize(rows, 0);
         let bytes = self.memory.at_least(rows * self.stride / size_of::<f32>());
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
         let tasks = match compute.team.count() {
@@ -53,21 +56,23 @@ impl QuantizedRows {
             threads => (x.len() / NUMBERS_PER_TASK).clamp(1, threads),
         };
         let per_task = rows.div_ceil(tasks).max(1);
-        let parts = x.chunks(per_task * k).zip(
-            bytes
-                .chunks_mut(per_task * self.stride)
-                .zip(self.scales.chunks_mut(per_task)),
-        );
+        let scales = self.scales.chunks_mut(per_task);
+        let readings = scales.zip(self.shifts.chunks_mut(per_task));
+        let bytes = bytes.chunks_mut(per_task * self.stride);
+        let parts = x.chunks(per_task * k).zip(bytes.zip(readings));
         let (stride, cpu) = (self.stride, compute.cpu);
-        compute.team.each(tasks, parts, |_, (x, (bytes, scales))| {
-            cpu.run_int8(Quantize {
-                x,
-                k,
-                bytes,
-                stride,
-                scales,
+        compute
+            .team
+            .each(tasks, parts, |_, (x, (bytes, (scales, shifts)))| {
+                cpu.run_int8(Quantize {
+                    x,
+                    k,
+                    bytes,
+                    stride,
+                    scales,
+                    shifts,
+                });
             });
-        });
     }
 
     /// The bytes of `R` rows from `first` on, four a step,
@@ -79,9 +84,15 @@ impl QuantizedRows {
 
     /// and how they are read.
     #[inline(always)]
-    pub(super) fn scales<const R: usize>(&self, first: usize) -> &[RowScale; R] {
-        let scales = self.scales[first..].first_chunk();
-        scales.expect("as many scales as rows")
+    pub(super) fn reading<const R: usize>(&self, first: usize) -> Reading<'_, R> {
+        let both = (
+            self.scales[first..].first_chunk(),
+            self.shifts[first..].first_chunk(),
+        );
+        let (Some(scales), Some(shifts)) = both else {
+            unreachable!("as many scales and shifts as rows");
+        };
+        Reading { scales, shifts }
     }
 }
 
@@ -93,7 +104,8 @@ struct Quantize<'a> {
     /// Rows of `stride` bytes.
     bytes: &'a mut [u8],
     stride: usize,
-    scales: &'a mut [RowScale],
+    scales: &'a mut [f32],
+    shifts: &'a mut [i32],
 }
 
 impl Kernel for Quantize<'_> {
@@ -103,15 +115,16 @@ impl Kernel for Quantize<'_> {
     fn run<S: Simd>(self, s: S) {
         let rows = self.x.chunks_exact(self.k);
         let bytes = self.bytes.chunks_exact_mut(self.stride);
-        for ((row, bytes), scale) in rows.zip(bytes).zip(self.scales) {
-            *scale = quantize(s, row, bytes);
+        let readings = self.scales.iter_mut().zip(self.shifts);
+        for ((row, bytes), (scale, shift)) in rows.zip(bytes).zip(readings) {
+            (*scale, *shift) = quantize(s, row, bytes);
         }
     }
 }
 
-/// One row.
+/// One row; gives its scale and its shift.
 #[inline(always)]
-fn quantize<S: Simd>(s: S, row: &[f32], bytes: &mut [u8]) -> RowScale {
+fn quantize<S: Simd>(s: S, row: &[f32], bytes: &mut [u8]) -> (f32, i32) {
     let (blocks, rest) = row.as_chunks::<LANES>();
     let nothing = s.splat(0.0);
     // Several of each, since one would have to wait for itself.
@@ -164,8 +177,5 @@ fn quantize<S: Simd>(s: S, row: &[f32], bytes: &mut [u8]) -> RowScale {
         s.store_low_bytes(s.add(s.mul(x, factor), shift), bytes);
     }
     debug_assert!(padding.is_empty());
-    RowScale {
-        scale: span / STEPS + s.sum(poison_of),
-        zero: zero as i32,
-    }
+    (span / STEPS + s.sum(poison_of), -(zero as i32))
 }

@@ -14,8 +14,10 @@ pub(in crate::kernels) struct Place {
     pub(super) panel: usize,
     /// How many of its columns are stored.
     pub(super) width: usize,
-    /// Which of how many tiles of these panels it is: each asks ahead of time for its share of the panels that follow.
-    pub(super) turn: (usize, usize),
+    /// Which tile of these panels it is,
+    pub(super) turn: usize,
+    /// and how many bytes it asks for ahead of time in each step: its share of the panels that follow.
+    pub(super) share: usize,
 }
 
 /// `R` rows by `P` panels of a product, with bias, and the residual where no activation comes between.
@@ -116,7 +118,9 @@ impl<X: Operands, const R: usize, const P: usize> Tile<'_, X, R, P> {
     }
 }
 
-/// `N` runs of `len` items, of which the first is number `first`; each starts `stride` items behind the one before.
+/// `N` runs of `len` items, of which the first is number `first`; each starts `stride` items behind the one before. Checked
+/// once for all: a tile has up to 14 of them to find before its first product.
+#[allow(unsafe_code, reason = "one check for all runs")]
 #[inline(always)]
 pub(super) fn runs<T, const N: usize>(
     all: &[T],
@@ -124,11 +128,22 @@ pub(super) fn runs<T, const N: usize>(
     stride: usize,
     len: usize,
 ) -> [&[T]; N] {
-    let mut runs = [&all[..0]; N];
-    for (index, run) in runs.iter_mut().enumerate() {
-        *run = &all[(first + index) * stride..][..len];
-    }
-    runs
+    let start = first.checked_mul(stride);
+    let last = stride.checked_mul(N - 1);
+    let end = start.and_then(|start| start.checked_add(last?)?.checked_add(len));
+    assert!(
+        end.is_some_and(|end| end <= all.len()),
+        "{N} runs of {len}, {stride} apart, from number {first} on, of {}",
+        all.len()
+    );
+    let mut start = all.as_ptr().wrapping_add(first * stride);
+    std::array::from_fn(|_| {
+        // SAFETY: the last run ends within the slice by the assertion, whose sums have not overflowed, and the others begin
+        // and end before it.
+        let run = unsafe { std::slice::from_raw_parts(start, len) };
+        start = start.wrapping_add(stride);
+        run
+    })
 }
 
 /// The micro-kernel: the sums of `R` rows by `P` panels.
@@ -151,19 +166,17 @@ fn sums<S: Simd, X: Operands, const R: usize, const P: usize>(
     let panels = operands.panels::<P>(place);
     let mut sums = operands.begin::<S, R, P>(s, place, bias);
     let steps = panels[0].len();
-    let (turn, turns) = place.turn;
-    let (next, stride) = match operands.distance() {
-        Distance::Far => (
-            panels[P - 1].as_ptr_range().end,
-            size_of::<X::Weights>().div_ceil(turns),
-        ),
-        Distance::Near => (panels[0].as_ptr(), 0),
+    let Place { turn, share, .. } = place;
+    let next = match operands.distance() {
+        Distance::Far => panels[P - 1].as_ptr_range().end,
+        Distance::Near => panels[0].as_ptr(),
     };
-    let next = next.cast::<u8>().wrapping_add(turn * P * steps * stride);
+    let next = next.cast::<u8>().wrapping_add(turn * P * steps * share);
+    let mut ahead: [_; P] = std::array::from_fn(|at| next.wrapping_add(at * steps * share));
     for step in 0..steps {
         let weights: [_; P] = std::array::from_fn(|at| {
-            let ahead = next.wrapping_add((at * steps + step) * stride);
-            s.prefetch(ahead.cast(), X::AHEAD);
+            s.prefetch(ahead[at].cast(), X::AHEAD);
+            ahead[at] = ahead[at].wrapping_add(share);
             X::load(s, &panels[at][step])
         });
         for (row, sums) in rows.iter().zip(&mut sums) {

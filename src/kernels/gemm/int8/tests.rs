@@ -147,13 +147,14 @@ fn bytes_are_the_same_on_every_level() {
         let mut quantized = QuantizedRows::default();
         quantized.fill(&Compute::new(cpu, &Threads::new(1).unwrap()), &x, k);
         for (index, row) in x.chunks(k).enumerate() {
-            let ([bytes], [read]) = (quantized.rows(index, steps(k)), quantized.scales(index));
+            let ([bytes], read) = (quantized.rows(index, steps(k)), quantized.reading(index));
             let (expected, scale, zero) = quantized_row(row);
             let found = bytes.as_flattened()[..k].iter().map(|&byte| number(byte));
             assert_eq!(found.collect::<Vec<_>>(), expected, "{cpu:?}");
             let padding = bytes.as_flattened()[k..].iter().map(|&byte| number(byte));
             assert!(padding.clone().all(|byte| byte == zero), "{cpu:?}");
-            assert_eq!((read.scale, i64::from(read.zero) - offset), (scale, zero));
+            let ([of_row], [shift]) = (read.scales, read.shifts);
+            assert_eq!((*of_row, -i64::from(*shift) - offset), (scale, zero));
         }
     }
 }

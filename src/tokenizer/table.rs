@@ -189,7 +189,7 @@ fn tagged(bucket: &Bucket, tag: u8) -> Marked {
 /// The bucket where the search begins: its share of all is that of the hash's upper half.
 #[inline]
 fn first(hash: u64, buckets: usize) -> usize {
-    ((hash >> 32) * buckets as u64 >> 32) as usize
+    (((hash >> 32) * buckets as u64) >> 32) as usize
 }
 
 #[inline]
@@ -225,7 +225,9 @@ mod tests {
     #[test]
     fn a_full_bucket_goes_on_in_the_next() {
         // All begin in the last bucket, and have three tags.
-        let hashes: Vec<u64> = (0..30).map(|i| !0 << 32 | i << 8 | i % 3 << 1).collect();
+        let hashes: Vec<u64> = (0..30)
+            .map(|i| (!0 << 32) | (i << 8) | (i % 3) << 1)
+            .collect();
         for ids in [30, 1 << 20] {
             let table = table(&hashes, ids);
             assert!(table.slots().is_sound(30) && !table.slots().is_sound(29));

@@ -1,17 +1,19 @@
 //! Texts become token ids: BERT's WordPiece, id for id as Hugging Face's `tokenizers` 0.23 gives them.
 //!
 //! A text is searched for added tokens (`added`), what is between them is normalised (`normalize`), cut into words and
-//! these into tokens (`wordpiece`, with the ids of `vocab` and its `table`s), and put between special tokens
-//! (`template`). Most of a text takes a shorter way to its words (`scan`, `characters`, eight bytes at a time by
-//! `blocks`). `settings` reads the files, `listed` the vocabularies in them; `stored` knows
-//! how both are in a packed file.
+//! these into tokens (`wordpiece`, with the ids of `vocab`, whose `table`s find a `key` and whose `places` say where
+//! each token stands), and put between special tokens (`template`). Most of a text takes a shorter way to its words
+//! (`scan`, `characters`, eight bytes at a time by `blocks`). `settings` reads the files, `listed` the vocabularies in
+//! them; `stored` knows how both are in a packed file.
 
 mod added;
 mod blocks;
 mod characters;
 mod json;
+mod key;
 mod listed;
 mod normalize;
+mod places;
 mod scan;
 mod settings;
 mod stored;

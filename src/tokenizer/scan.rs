@@ -6,8 +6,8 @@
 
 use super::blocks::{LOWER, Marked, read};
 use super::characters::{Characters, Fate};
+use super::key::{Key, Short};
 use super::normalize::{Unit, normalize};
-use super::table::{Key, Short};
 use super::wordpiece::WordPiece;
 
 /// A longer word of ASCII takes the middle way.

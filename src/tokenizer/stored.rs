@@ -1,17 +1,20 @@
 //! A tokenizer in a packed file: the vocabulary's arrays as they are after building, and the files without it.
 
+use super::places::{Places, TwoBytes};
 use super::settings::{TOKENIZER, VOCAB};
-use super::table::Slots;
-use super::vocab::{ABSENT, LONGEST, Vocab, wrong};
+use super::table::Table;
+use super::vocab::{Prefix, Vocab, wrong};
 use crate::error::{Error, Result};
 use crate::weights::{Bytes, Files, Numbers, Part, VOCABULARY};
 
 const TEXT: &str = "text";
-const SPANS: &str = "spans";
+const STARTS: &str = "starts";
+const RUNS: &str = "runs";
 const WHOLE: &str = "whole";
 const CONTINUING: &str = "continuing";
-const LONGEST_WHOLE: &str = "longest_whole";
-const LONGEST_CONTINUING: &str = "longest_continuing";
+/// What the name of a table is followed by for the third bytes of its ids, if there are any.
+const HIGH: &str = ".high";
+const LONGEST: &str = "longest";
 
 fn named(array: &str) -> String {
     format!("{VOCABULARY}{array}")
@@ -24,51 +27,53 @@ impl Vocab {
     /// `Vocabulary` if it is not one that this crate has built.
     pub(super) fn stored(files: &Files, prefix: &str) -> Option<Result<Self>> {
         let packed = files.packed()?;
-        let read = |array: &str| packed.stored(&named(array));
-        let vocab = Self::of_arrays(read, prefix).filter(Self::is_sound);
+        let vocab = Self::of_arrays(|name| packed.stored(name), prefix).filter(Self::is_sound);
         Some(vocab.ok_or_else(|| wrong(packed.name(), "its vocabulary is not in order".to_owned())))
     }
 
     fn of_arrays(read: impl Fn(&str) -> Option<Bytes>, prefix: &str) -> Option<Self> {
+        let text: Numbers<u8> = Numbers::stored(read(&named(TEXT))?)?;
+        let starts: Numbers<TwoBytes> = Numbers::stored(read(&named(STARTS))?)?;
+        let places = Places::stored(starts, Numbers::stored(read(&named(RUNS))?)?, text.len())?;
+        let table = |name: &str| {
+            let high = read(&named(&format!("{name}{HIGH}")));
+            Some(Table {
+                buckets: Numbers::stored(read(&named(name))?)?,
+                high: high.map_or(Some(Vec::new().into()), Numbers::stored)?,
+            })
+        };
         Some(Self {
-            text: Numbers::stored(read(TEXT)?)?,
-            spans: Numbers::stored(read(SPANS)?)?,
-            whole: Numbers::stored(read(WHOLE)?)?,
-            continuing: Numbers::stored(read(CONTINUING)?)?,
-            longest: [
-                Numbers::stored(read(LONGEST_WHOLE)?)?,
-                Numbers::stored(read(LONGEST_CONTINUING)?)?,
-            ],
-            prefix: prefix.len(),
+            text,
+            places,
+            whole: table(WHOLE)?,
+            continuing: table(CONTINUING)?,
+            longest: Numbers::stored(read(&named(LONGEST))?)?,
+            prefix: Prefix::new(prefix),
         })
     }
 
     /// Whether looking up can neither fail nor go on for ever.
     fn is_sound(&self) -> bool {
-        let (text, spans) = (self.text.len(), &*self.spans);
-        let inside = |[start, end]: [u32; 2]| (start <= end) & (end as usize <= text);
-        let known = |all: bool, &span: &[u32; 2]| all & ((span == ABSENT) | inside(span));
-        spans.iter().fold(true, known)
-            && u32::try_from(spans.len()).is_ok()
-            && Slots(&self.whole).is_sound(spans.len())
-            && Slots(&self.continuing).is_sound(spans.len())
-            && self.longest.iter().all(|lens| lens.len() == LONGEST)
+        let tables = [&self.whole, &self.continuing];
+        let sound = |table: &&Table| table.slots().is_sound(self.len());
+        tables.iter().all(sound) && self.longest.len() == tables.len()
     }
 
     /// What a packed file holds of it.
     pub(super) fn parts(&self) -> Vec<Part> {
-        let whole = |name: &str, width: usize, numbers: &[u32]| {
-            Part::whole(&named(name), vec![numbers.len() / width, width], numbers)
-        };
         let bytes = |name: &str, bytes: &[u8]| Part::bytes(&named(name), bytes.to_vec());
-        vec![
-            bytes(TEXT, &self.text),
-            whole(SPANS, 2, self.spans.as_flattened()),
-            whole(WHOLE, 4, self.whole.as_flattened()),
-            whole(CONTINUING, 4, self.continuing.as_flattened()),
-            bytes(LONGEST_WHOLE, &self.longest[0]),
-            bytes(LONGEST_CONTINUING, &self.longest[1]),
-        ]
+        let starts = Part::short(&named(STARTS), &self.places.starts);
+        let runs = &self.places.runs;
+        let runs = Part::whole(&named(RUNS), vec![runs.len()], runs);
+        let mut parts = vec![bytes(TEXT, &self.text), starts, runs];
+        for (name, table) in [(WHOLE, &self.whole), (CONTINUING, &self.continuing)] {
+            parts.push(bytes(name, table.buckets.as_flattened()));
+            if !table.high.is_empty() {
+                parts.push(bytes(&format!("{name}{HIGH}"), table.high.as_flattened()));
+            }
+        }
+        parts.push(bytes(LONGEST, self.longest.as_flattened()));
+        parts
     }
 }
 

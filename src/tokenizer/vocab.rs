@@ -6,45 +6,44 @@
 use std::borrow::Cow;
 
 use super::blocks::{low_bytes, read};
+use super::key::{Key, Short};
 use super::listed::Span;
-use super::table::{Bucket, Key, Short, Slots, Table};
+use super::places::{MOST_BYTES, Place, Places, PlacesRef};
+use super::table::{Builder, Slots, Table};
+use super::unicode;
 use crate::error::{Error, Result};
 use crate::weights::Numbers;
 
 /// The largest id that is believed: the tables keep ids in 24 bits.
 const MAX_ID: u32 = (1 << 24) - 2;
 /// The place of a token that is not there.
-pub(super) const ABSENT: Span = [u32::MAX; 2];
-
-/// How many lengths there are in [`Longest`].
-pub(super) const LONGEST: usize = 1 << 10;
+const ABSENT: Span = [u32::MAX; 2];
 
 /// Tokens by id, and ids by token; in memory of its own, or where a packed file has it.
 #[derive(Debug, Clone)]
 pub(super) struct Vocab {
-    /// Where the tokens are, with anything between them.
+    /// The tokens, and nothing between them.
     pub(super) text: Numbers<u8>,
-    /// Where each id's token starts and ends in `text`, or `ABSENT`.
-    pub(super) spans: Numbers<Span>,
-    /// Ids by token.
-    pub(super) whole: Numbers<Bucket>,
+    /// Where each id's token is in `text`; empty where there is none.
+    pub(super) places: Places,
+    /// Ids by token; without those of `continuing` where no word can start with the prefix.
+    pub(super) whole: Table,
     /// Ids of tokens that continue a word, by what follows their prefix.
-    pub(super) continuing: Numbers<Bucket>,
+    pub(super) continuing: Table,
     /// The longest tokens of each table, as [`Longest`] has them.
-    pub(super) longest: [Numbers<u8>; 2],
-    /// The length of the prefix.
-    pub(super) prefix: usize,
+    pub(super) longest: Numbers<Lens>,
+    pub(super) prefix: Prefix,
 }
 
 /// A vocabulary as it is looked up in, its places found once for many words.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lookup<'a> {
     text: &'a [u8],
-    spans: &'a [Span],
+    places: PlacesRef<'a>,
     whole: Slots<'a>,
     continuing: Slots<'a>,
     /// Of each table.
-    longest: [Longest<'a>; 2],
+    longest: &'a [Lens],
     /// The length of the prefix.
     prefix: usize,
 }
@@ -105,32 +104,32 @@ impl Vocab {
         if spans.len() > MAX_ID as usize + 1 {
             return Err(wrong(file, format!("more than {} tokens", MAX_ID + 1)));
         }
-        let Some(longest) = spans.iter().map(|[start, end]| end - start).max() else {
-            return Err(wrong(file, "it has no token".to_owned()));
-        };
+        let longest = spans.iter().map(len).max().unwrap_or_default();
         if longest == 0 {
             return Err(wrong(file, "it has no token".to_owned()));
         }
-        let starts = Prefix::new(prefix);
-        let present = |span: &&Span| **span != ABSENT;
-        let whole = spans.iter().filter(present);
-        let continuing = whole
+        if longest > MOST_BYTES {
+            let reason = format!("a token has {longest} bytes, more than {MOST_BYTES}");
+            return Err(wrong(file, reason));
+        }
+        let prefix = Prefix::new(prefix);
+        let listed = spans.iter().filter(|&&span| span != ABSENT);
+        let continuing = listed
             .clone()
-            .filter(|&&span| starts.is_at(text.as_bytes(), span));
-        let mut tables = [Table::new(whole.count()), Table::new(continuing.count())];
-        let mut longest = [vec![0; Longest::LEN], vec![0; Longest::LEN]];
-        let repeats = fill(&mut tables, &mut longest, text.as_bytes(), &spans, &starts);
-        let [whole, continuing] = tables.map(|table| table.into_buckets().into());
+            .filter(|&&span| prefix.continues(text.as_bytes(), span))
+            .count();
+        let whole = listed.count() - if prefix.is_apart { continuing } else { 0 };
+        let mut tables = [whole, continuing].map(|tokens| Builder::new(tokens, spans.len()));
+        let mut longest = [[0; Longest::LEN]; 2];
+        let repeats = fill(&mut tables, &mut longest, text.as_bytes(), &spans, &prefix);
+        let [whole, continuing] = tables.map(Builder::finish);
         let vocab = Self {
-            text: match text {
-                Cow::Borrowed(text) => Numbers::Static(text.as_bytes()),
-                Cow::Owned(text) => text.into_bytes().into(),
-            },
-            spans: spans.into(),
+            text: in_a_row(text, &spans),
+            places: Places::of(spans.iter().map(len)),
             whole,
             continuing,
-            longest: longest.map(Numbers::from),
-            prefix: prefix.len(),
+            longest: Vec::from(longest).into(),
+            prefix,
         };
         Ok((vocab, repeats))
     }
@@ -141,26 +140,26 @@ impl Vocab {
             self.token(id)
                 .is_some_and(|token| self.id(token) == Some(id))
         };
-        let lost: Vec<u32> = (0..self.spans.len() as u32)
-            .filter(|id| !counts(id))
+        let mut spans: Vec<Span> = (0..self.len() as u32)
+            .map(|id| match counts(&id) {
+                true => self.places.get(id).unwrap_or(ABSENT),
+                false => ABSENT,
+            })
             .collect();
-        let mut spans = self.spans.to_vec();
-        for id in lost {
-            spans[id as usize] = ABSENT;
-        }
         let last = spans.iter().rposition(|&span| span != ABSENT);
         spans.truncate(last.map_or(0, |last| last + 1));
-        self.spans = spans.into();
+        self.text = joined(&self.text, &spans).into();
+        self.places = Places::of(spans.iter().map(len));
     }
 
     /// One more than the highest id.
     pub(super) fn len(&self) -> usize {
-        self.spans.len()
+        self.places.len()
     }
 
     /// The token of an id.
     pub(super) fn token(&self, id: u32) -> Option<&str> {
-        let &[start, end] = self.spans.get(id as usize)?;
+        let [start, end] = self.places.get(id)?;
         let token = self.text.get(start as usize..end as usize)?;
         std::str::from_utf8(token)
             .ok()
@@ -169,20 +168,26 @@ impl Vocab {
 
     /// The id of a whole token.
     pub(super) fn id(&self, token: &str) -> Option<u32> {
-        let key = Key::new(token.as_bytes(), 0, token.len());
-        self.lookup().find(Position::First, key)
+        let (bytes, len) = (token.as_bytes(), token.len() as u32);
+        let key = Key::new(bytes, 0, token.len());
+        let apart = self.prefix.is_apart && self.prefix.continues(bytes, [0, len]);
+        match apart {
+            true => self
+                .lookup()
+                .find(Position::Later, key.skip(self.prefix.bytes.len())),
+            false => self.lookup().find(Position::First, key),
+        }
     }
 
     /// To look up many words.
     pub(super) fn lookup(&self) -> Lookup<'_> {
-        let [first, later] = &self.longest;
         Lookup {
             text: &self.text,
-            spans: &self.spans,
-            whole: Slots(&self.whole),
-            continuing: Slots(&self.continuing),
-            longest: [Longest(first), Longest(later)],
-            prefix: self.prefix,
+            places: self.places.by_id(),
+            whole: self.whole.slots(),
+            continuing: self.continuing.slots(),
+            longest: &self.longest,
+            prefix: self.prefix.bytes.len(),
         }
     }
 }
@@ -192,9 +197,7 @@ impl<'a> Lookup<'a> {
     pub(super) fn find(&self, position: Position, piece: Key<'_>) -> Option<u32> {
         let (table, skip) = self.table(position);
         let text = self.text;
-        table.find(piece.hash(), |id| {
-            piece.is(text, self.spans[id as usize], skip)
-        })
+        table.find(piece.hash(), |id| piece.is(text, self.places.of(id), skip))
     }
 
     /// The same for a short piece.
@@ -202,14 +205,12 @@ impl<'a> Lookup<'a> {
     pub(super) fn find_short(&self, position: Position, piece: Short) -> Option<u32> {
         let (table, skip) = self.table(position);
         let text = self.text;
-        table.find(piece.hash(), |id| {
-            piece.is(text, self.spans[id as usize], skip)
-        })
+        table.find(piece.hash(), |id| piece.is(text, self.places.of(id), skip))
     }
 
     /// The id and the length of the longest token that starts this piece of UTF-8.
     pub(super) fn longest(&self, position: Position, piece: Key<'_>) -> Option<(u32, usize)> {
-        let longest = self.longest[position as usize].of(piece);
+        let longest = Longest(&self.longest[position as usize]).of(piece);
         let blocks = piece.blocks();
         // No token ends inside a character.
         let lens = (1..=longest).rev().filter(|&len| piece.is_boundary(len));
@@ -227,21 +228,21 @@ impl<'a> Lookup<'a> {
 
     /// Where pieces at this position are found, and how many bytes of a token stand ahead of them.
     #[inline]
-    fn table(&self, position: Position) -> (Slots<'a>, usize) {
+    fn table(&self, position: Position) -> (&Slots<'a>, usize) {
         match position {
-            Position::First => (self.whole, 0),
-            Position::Later => (self.continuing, self.prefix),
+            Position::First => (&self.whole, 0),
+            Position::Later => (&self.continuing, self.prefix),
         }
     }
 }
 
 /// Puts all ids into the tables, and says whether a token is there more than once.
 fn fill(
-    [whole, continuing]: &mut [Table; 2],
-    [longest_whole, longest_continuing]: &mut [Vec<u8>; 2],
+    [whole, continuing]: &mut [Builder; 2],
+    [longest_whole, longest_continuing]: &mut [Lens; 2],
     text: &[u8],
     spans: &[Span],
-    prefix: &Prefix<'_>,
+    prefix: &Prefix,
 ) -> bool {
     let mut repeats = false;
     let skip = prefix.bytes.len();
@@ -250,52 +251,92 @@ fn fill(
         let is_later = |other: u32| spans[other as usize][0] < span[0];
         let [start, end] = span.map(|at| at as usize);
         let key = Key::new(text, start, end);
-        let is_equal = |other: u32| key.is(text, spans[other as usize], 0);
-        repeats |= whole.insert(key.hash(), id, is_later, is_equal);
-        Longest::take_in(longest_whole, key);
-        if prefix.is_at(text, span) {
+        let continues = prefix.continues(text, span);
+        if continues {
             let key = key.skip(skip);
-            let is_equal = |other: u32| key.is(text, spans[other as usize], skip);
-            continuing.insert(key.hash(), id, is_later, is_equal);
+            let is_equal = |other: u32| key.is(text, place(&spans[other as usize]), skip);
+            repeats |= continuing.insert(key.hash(), id, is_later, is_equal);
             Longest::take_in(longest_continuing, key);
+        }
+        if !(continues && prefix.is_apart) {
+            let is_equal = |other: u32| key.is(text, place(&spans[other as usize]), 0);
+            repeats |= whole.insert(key.hash(), id, is_later, is_equal);
+            Longest::take_in(longest_whole, key);
         }
     }
     repeats
 }
 
-/// What the tokens that continue a word start with.
-struct Prefix<'a> {
-    bytes: &'a [u8],
-    /// Its first eight bytes.
-    block: u64,
+fn place(&[start, end]: &Span) -> Place {
+    let len = end - start;
+    Place { start, len }
 }
 
-impl<'a> Prefix<'a> {
-    fn new(prefix: &'a str) -> Self {
+/// The bytes of a token; none of one that is not there.
+fn len(span: &Span) -> u32 {
+    place(span).len
+}
+
+/// Tokens one behind the other, in the order of their ids.
+fn in_a_row(text: Cow<'static, str>, spans: &[Span]) -> Numbers<u8> {
+    let mut end = 0;
+    let mut follows = |span: &Span| span[0] == std::mem::replace(&mut end, span[1]);
+    if spans.iter().all(&mut follows) && end as usize == text.len() {
+        return match text {
+            Cow::Borrowed(text) => Numbers::Static(text.as_bytes()),
+            Cow::Owned(text) => text.into_bytes().into(),
+        };
+    }
+    joined(text.as_bytes(), spans).into()
+}
+
+fn joined(text: &[u8], spans: &[Span]) -> Vec<u8> {
+    let mut joined = Vec::with_capacity(spans.iter().map(|span| len(span) as usize).sum());
+    for &[start, end] in spans.iter().filter(|&&span| span != ABSENT) {
+        joined.extend_from_slice(&text[start as usize..end as usize]);
+    }
+    joined
+}
+
+/// What the tokens that continue a word start with.
+#[derive(Debug, Clone)]
+pub(super) struct Prefix {
+    bytes: Box<[u8]>,
+    /// Its first eight bytes.
+    block: u64,
+    /// Whether it begins with punctuation, which is a word by itself: so no longer word begins with it.
+    is_apart: bool,
+}
+
+impl Prefix {
+    pub(super) fn new(prefix: &str) -> Self {
         Self {
-            bytes: prefix.as_bytes(),
+            bytes: prefix.as_bytes().into(),
             block: read(prefix.as_bytes(), 0),
+            is_apart: prefix.chars().next().is_some_and(unicode::is_punctuation),
         }
     }
 
-    /// Whether a token starts with it.
-    fn is_at(&self, text: &[u8], [start, end]: Span) -> bool {
+    /// Whether a token is it and something behind it.
+    fn continues(&self, text: &[u8], [start, end]: Span) -> bool {
         let (start, len) = (start as usize, self.bytes.len());
         // Mostly the block decides, with nothing to call.
         read(text, start) & low_bytes(len) == self.block
-            && (end as usize) - start >= len
-            && (len <= 8 || text[start..].starts_with(self.bytes))
+            && (end as usize) - start > len
+            && (len <= 8 || text[start..].starts_with(&self.bytes))
     }
 }
 
 /// How long the longest token is, by the lowest five bits of its first two bytes: what is longer need not be tried.
 ///
 /// Lengths are in bytes; 255 stands for all that is longer.
-#[derive(Debug, Clone, Copy)]
-struct Longest<'a>(&'a [u8]);
+struct Longest<'a>(&'a Lens);
+
+/// Lengths by [`Longest::index`].
+pub(super) type Lens = [u8; Longest::LEN];
 
 impl Longest<'_> {
-    const LEN: usize = LONGEST;
+    const LEN: usize = 1 << 10;
 
     #[inline]
     fn index(token: Key<'_>) -> usize {
@@ -303,7 +344,7 @@ impl Longest<'_> {
         usize::from(first & 31) << 5 | usize::from(second & 31)
     }
 
-    fn take_in(lens: &mut [u8], token: Key<'_>) {
+    fn take_in(lens: &mut Lens, token: Key<'_>) {
         let len = &mut lens[Self::index(token)];
         *len = (*len).max(u8::try_from(token.len()).unwrap_or(u8::MAX));
     }
@@ -432,6 +473,54 @@ mod tests {
             assert_eq!(continuing(&vocab, &token[2..]), Some(id as u32));
         }
         assert_eq!(continuing(&vocab, "x"), None);
+    }
+
+    #[test]
+    fn ids_of_three_bytes() {
+        let tokens: Vec<String> = (0..70_000).map(|i| format!("{i}")).collect();
+        let vocab = vocab(tokens.iter().map(String::as_str).zip(0..)).unwrap();
+        for (id, token) in tokens.iter().enumerate().step_by(999) {
+            assert_eq!(vocab.id(token), Some(id as u32));
+            assert_eq!(vocab.token(id as u32), Some(token.as_str()));
+        }
+    }
+
+    /// No word begins with `##`, but one may with `a`.
+    #[test]
+    fn tokens_that_continue_words_are_whole_where_a_word_can_be_one() {
+        let tokens = ["##", "##b", "a", "ab", "b"];
+        let whole = |vocab: &Vocab, token: &str| {
+            let key = Key::new(token.as_bytes(), 0, token.len());
+            vocab.lookup().find(Position::First, key)
+        };
+        for (prefix, found, later) in [
+            ("##", None, Some(1)),
+            ("a", Some(1), Some(3)),
+            ("", Some(1), Some(4)),
+        ] {
+            let (mut text, mut spans) = (String::new(), Vec::new());
+            for token in tokens {
+                spans.push([text.len(), text.len() + token.len()].map(|at| at as u32));
+                text += token;
+            }
+            let vocab = Vocab::new("vocab.txt", prefix, text.into(), spans).unwrap();
+            assert_eq!(whole(&vocab, "##b"), found);
+            assert_eq!(continuing(&vocab, "b"), later);
+            assert_eq!(whole(&vocab, "ab"), Some(3));
+            for (id, token) in (0..).zip(tokens) {
+                assert_eq!((vocab.id(token), vocab.token(id)), (Some(id), Some(token)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_of_64_kib_is_refused() {
+        let vocab = |len: usize| vocab([("a".repeat(len).as_str(), 0), ("b", 1)].into_iter());
+        let longest = vocab(65_535).unwrap();
+        assert_eq!(longest.id(&"a".repeat(65_535)), Some(0));
+        assert_eq!(longest.token(1), Some("b"));
+        let error = vocab(65_536).unwrap_err();
+        assert!(error.to_string().contains("65536 bytes"), "{error}");
     }
 
     #[test]

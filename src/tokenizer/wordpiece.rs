@@ -1,7 +1,7 @@
 //! Words become tokens: the longest piece that the vocabulary has, then the next (Wu et al. 2016; Devlin et al. 2019).
 
+use super::key::{Key, Short};
 use super::normalize::Unit;
-use super::table::{Key, Short};
 use super::unicode;
 use super::vocab::{Lookup, Position, Vocab};
 

@@ -52,13 +52,13 @@ impl<T: Pod> Numbers<T> {
     }
 
     /// Of little-endian bytes, where they lie if this machine can read them there; `None` if they are no whole number
-    /// of numbers. What `T` is made of has one byte or four.
+    /// of numbers. A `T` that can be anywhere is made of bytes, others of four bytes each.
     pub(crate) fn stored(bytes: Bytes) -> Option<Self> {
         let size = size_of::<T>();
         if !bytes.len().is_multiple_of(size) {
             return None;
         }
-        if cfg!(target_endian = "big") && size.is_multiple_of(4) {
+        if cfg!(target_endian = "big") && align_of::<T>() > 1 {
             let mut swapped = bytes.to_vec();
             swapped.chunks_exact_mut(4).for_each(<[u8]>::reverse);
             return Some(Self::Own(copied(&swapped)));

@@ -32,7 +32,7 @@ fn a_packed_file_stands_for_its_folder() {
 
         let summary = bertless(&["inspect", text(&file), "--verify", "--json"]).object();
         assert_eq!(summary["dtype"], dtype);
-        assert_eq!(summary["packed"]["version"], 1);
+        assert_eq!(summary["packed"]["version"], 2);
         let bytes = std::fs::metadata(&file).unwrap().len();
         assert_eq!(summary["bytes"], bytes);
     }

@@ -105,26 +105,26 @@ fn a_file_cut_off_anywhere_is_an_error() {
 #[test]
 fn another_version_and_another_format_are_told_apart() {
     let file = packed(&fixture("bert-classify"), Precision::F32);
-    let mut newer = file.to_vec();
     let key = br#""version":""#;
-    let at = newer
-        .windows(key.len())
-        .position(|window| window == key)
-        .unwrap()
-        + key.len();
-    newer[at..at + 4].copy_from_slice(b"0002");
-    let error = open(newer).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::PackedVersion {
-                found: 2,
-                supported: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    let mut windows = file.windows(key.len());
+    let at = windows.position(|window| window == key).unwrap() + key.len();
+    assert_eq!(&file[at..][..4], b"0002");
+    for (version, number) in [(b"0001", 1), (b"0003", 3)] {
+        let mut other = file.to_vec();
+        other[at..][..4].copy_from_slice(version);
+        let error = open(other).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::PackedVersion {
+                    found,
+                    supported: 2,
+                    ..
+                } if found == number
+            ),
+            "{error}"
+        );
+    }
 
     let foreign = std::fs::read(fixture("bert-classify").join("model.safetensors")).unwrap();
     for bytes in [foreign, Vec::new(), b"{}".to_vec(), vec![0xFF; 1000]] {

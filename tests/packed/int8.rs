@@ -6,7 +6,7 @@ use bertless::{Dtype, Model, Precision, Task};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype as Stored, TensorView};
 
-use crate::{assert_same, fixture, fixtures, input, inputs, one_thread, packed};
+use crate::{assert_same, fixtures, input, inputs, one_thread, packed};
 
 /// What a model says of a fixture's texts, in numbers, all in a row: logits, or embeddings.
 fn numbers(model: &Model, dir: &Path) -> Vec<f32> {
@@ -144,83 +144,4 @@ fn every_family_and_task_is_quantised_alike_at_load_and_by_pack() {
             assert_same(&model, &expected, &dir);
         }
     }
-}
-
-/// What the tensors of a kind take in a file.
-fn bytes_of(packed: &bertless::Packed, kind: &str) -> usize {
-    let kinds = packed.inventory();
-    let mut kinds = kinds.iter().filter(|found| found.kind == kind);
-    kinds.next().unwrap().bytes
-}
-
-/// The sizes of a BERT encoder that decide how large its file is.
-struct Sizes {
-    layers: usize,
-    hidden: usize,
-    intermediate: usize,
-    words: usize,
-    positions: usize,
-}
-
-impl Sizes {
-    /// (n, k) of each matrix of a layer.
-    fn layer(&self) -> [(usize, usize); 4] {
-        let (hidden, inner) = (self.hidden, self.intermediate);
-        let up = (inner, hidden);
-        [(3 * hidden, hidden), (hidden, hidden), up, (hidden, inner)]
-    }
-
-    /// A byte a weight, n padded to panels and k to groups of four.
-    fn matrices(&self) -> usize {
-        let padded = |(n, k): (usize, usize)| n.next_multiple_of(16) * k.next_multiple_of(4);
-        self.layers * self.layer().map(padded).iter().sum::<usize>()
-    }
-
-    /// A byte a number; a table of fewer than 64 rows is in f32.
-    fn tables(&self) -> usize {
-        let row = |rows: usize| if rows < 64 { 4 } else { 1 };
-        let rows = [self.words, self.positions, 2];
-        rows.iter()
-            .map(|&rows| rows * row(rows) * self.hidden)
-            .sum()
-    }
-
-    /// A scale and a sum for each channel of a matrix, its bias, a scale for each row of a table, and norms.
-    fn numbers(&self) -> usize {
-        let channels = self.layer().map(|(n, _)| 2 * n.next_multiple_of(16) + n);
-        let layer = channels.iter().sum::<usize>() + 4 * self.hidden;
-        let rows = [self.words, self.positions].into_iter();
-        let rows: usize = rows.filter(|&rows| rows >= 64).sum();
-        4 * (self.layers * layer + rows + 2 * self.hidden)
-    }
-}
-
-/// The arithmetic of a file's size, to the byte, and what it says of TinyBERT.
-#[test]
-fn files_are_as_large_as_their_numbers() {
-    let dir = fixture("bert-head-26");
-    let config = std::fs::read(dir.join("config.json")).unwrap();
-    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
-    let size = |key: &str| config[key].as_u64().unwrap() as usize;
-    let packed = Model::pack(&dir, Precision::Int8).unwrap();
-    let own = Sizes {
-        layers: size("num_hidden_layers"),
-        hidden: size("hidden_size"),
-        intermediate: size("intermediate_size"),
-        words: size("vocab_size"),
-        positions: size("max_position_embeddings"),
-    };
-    assert_eq!(bytes_of(&packed, "matrices"), own.matrices());
-    assert_eq!(bytes_of(&packed, "tables"), own.tables());
-    assert_eq!(bytes_of(&packed, "numbers"), own.numbers());
-    let tiny = Sizes {
-        layers: 4,
-        hidden: 312,
-        intermediate: 1200,
-        words: 30_522,
-        positions: 512,
-    };
-    let weights = tiny.matrices() + tiny.tables() + tiny.numbers();
-    // With 0.8 MB of vocabulary, header and settings 15.4 MB, or 14.7 MiB.
-    assert_eq!(weights, 14_576_024);
 }

@@ -41,7 +41,7 @@ use crate::error::{Error, Result};
 use crate::kernels::gemm;
 
 /// The version that is written, and the only one that is read.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// Every tensor starts at a multiple of this.
 const ALIGNMENT: usize = 64;
 /// What the names of the vocabulary's arrays start with.

@@ -58,6 +58,12 @@ impl Part {
         Self::new(name, Dtype::U32, shape, bytes)
     }
 
+    /// Numbers of two bytes, the lower first.
+    pub(crate) fn short(name: &str, numbers: &[[u8; 2]]) -> Self {
+        let bytes = numbers.as_flattened().to_vec();
+        Self::new(name, Dtype::U16, vec![numbers.len()], bytes)
+    }
+
     /// Which part of a file a tensor belongs to.
     pub(super) fn kind_of(name: &str, dimensions: usize, front: bool) -> &'static str {
         match dimensions {

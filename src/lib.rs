@@ -52,6 +52,8 @@ pub mod metrics;
 mod model;
 mod tasks;
 mod tokenizer;
+#[cfg(feature = "train")]
+mod train;
 mod weights;
 
 pub use batch::{Encoding, Input};

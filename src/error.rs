@@ -194,6 +194,16 @@ pub enum Error {
         /// The weight's name, or which output.
         what: String,
     },
+    /// A line of a table to learn from cannot be read as what it should be.
+    #[error("{file}, line {line}: {reason}")]
+    Data {
+        /// The table.
+        file: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The model answers another question than the one that was put.
     #[error("this is a model for {found}, not for {wanted}")]
     WrongTask {

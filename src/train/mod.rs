@@ -1,3 +1,11 @@
 //! Learning: fine-tuning and distillation, by backward passes written by hand. Nothing below knows that it exists.
 
+// Commands that use all of this are on their way.
+#![allow(dead_code, unused_imports)]
+
+mod adamw;
+mod data;
+mod losses;
 mod parameters;
+mod random;
+mod schedule;

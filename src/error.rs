@@ -204,6 +204,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The state of a run of training cannot be gone on from.
+    #[error("{file}: {reason}")]
+    State {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The model answers another question than the one that was put.
     #[error("this is a model for {found}, not for {wanted}")]
     WrongTask {

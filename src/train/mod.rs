@@ -5,7 +5,11 @@
 
 mod adamw;
 mod data;
+mod log;
 mod losses;
 mod parameters;
 mod random;
+mod replace;
 mod schedule;
+mod state;
+mod trainer;

@@ -204,6 +204,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The recipe of a training cannot be read.
+    #[error("{file}: {reason}")]
+    Recipe {
+        /// The recipe.
+        file: String,
+        /// What is wrong with it, with the line or the key.
+        reason: String,
+    },
     /// The state of a run of training cannot be gone on from.
     #[error("{file}: {reason}")]
     State {

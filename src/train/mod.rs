@@ -9,6 +9,7 @@ mod log;
 mod losses;
 mod parameters;
 mod random;
+mod recipe;
 mod replace;
 mod schedule;
 mod state;

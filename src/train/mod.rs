@@ -4,6 +4,8 @@
 #![allow(dead_code, unused_imports)]
 
 mod adamw;
+mod blueprint;
+mod bm25;
 mod data;
 mod log;
 mod losses;
@@ -12,5 +14,7 @@ mod random;
 mod recipe;
 mod replace;
 mod schedule;
+mod start;
 mod state;
 mod trainer;
+mod vocabulary;

@@ -41,6 +41,7 @@
 //! # Features
 //! - `mmap`: opens weight files by mapping them, for callers who vouch that nobody changes them ([`ModelOptions::map`]).
 //! - `cli`: the `bertless` command.
+//! - `train`: fine-tuning and distillation.
 
 mod batch;
 mod config;
@@ -53,7 +54,7 @@ mod model;
 mod tasks;
 mod tokenizer;
 #[cfg(feature = "train")]
-mod train;
+pub mod train;
 mod weights;
 
 pub use batch::{Encoding, Input};

@@ -20,8 +20,10 @@ mod disjoint;
 pub(crate) mod finite;
 pub(crate) mod gemm;
 pub(crate) mod layer_norm;
-mod math;
+pub(crate) mod math;
 mod passes;
+#[cfg(feature = "train")]
+pub(crate) mod pieces;
 mod pool;
 pub(crate) mod simd;
 pub(crate) mod softmax;
@@ -35,6 +37,8 @@ pub(crate) use threads::Threads;
 
 use std::sync::Arc;
 
+#[cfg(feature = "train")]
+use aligned::AlignedFloats;
 use gemm::QuantizedRows;
 use team::Team;
 
@@ -45,6 +49,8 @@ pub(crate) struct Engine {
     pub(crate) threads: Threads,
     heads: Arc<Pool<attention::Scratch>>,
     quantized: Arc<Pool<QuantizedRows>>,
+    #[cfg(feature = "train")]
+    buffers: Arc<Pool<AlignedFloats>>,
 }
 
 impl Engine {
@@ -56,6 +62,8 @@ impl Engine {
             threads,
             heads: Arc::new(Pool::new(most)),
             quantized: Arc::new(Pool::new(most)),
+            #[cfg(feature = "train")]
+            buffers: Arc::new(Pool::new(most)),
         }
     }
 
@@ -66,6 +74,8 @@ impl Engine {
             team: self.threads.team(),
             heads: Arc::clone(&self.heads),
             quantized: Arc::clone(&self.quantized),
+            #[cfg(feature = "train")]
+            buffers: Arc::clone(&self.buffers),
         }
     }
 }
@@ -79,6 +89,9 @@ pub(crate) struct Compute {
     heads: Arc<Pool<attention::Scratch>>,
     /// Where a product of bytes has its rows, one after the other.
     quantized: Arc<Pool<QuantizedRows>>,
+    /// What a task packs in, one for each thread.
+    #[cfg(feature = "train")]
+    pub(crate) buffers: Arc<Pool<AlignedFloats>>,
 }
 
 impl Compute {
@@ -96,6 +109,8 @@ impl Compute {
             team: threads.team(),
             heads: Arc::new(Pool::new(threads.count())),
             quantized: Arc::new(Pool::new(1)),
+            #[cfg(feature = "train")]
+            buffers: Arc::new(Pool::new(threads.count())),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Learning: fine-tuning and distillation, by backward passes written by hand. Nothing below knows that it exists.
 
-// Commands that use all of this are on their way.
-#![allow(dead_code, unused_imports)]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "commands that use the rest are on their way"
+)]
 
 mod adamw;
 mod blueprint;
@@ -9,6 +12,8 @@ mod bm25;
 mod data;
 mod log;
 mod losses;
+mod network;
+mod ops;
 mod parameters;
 mod random;
 mod recipe;
@@ -17,4 +22,7 @@ mod schedule;
 mod start;
 mod state;
 mod trainer;
+mod trial;
 mod vocabulary;
+
+pub use trial::Trial;

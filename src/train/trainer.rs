@@ -284,7 +284,8 @@ impl<'a> Run<'a> {
         let factor = clip_factor(norm, self.plan.clip);
         let parameters = learner.parameters_mut();
         self.adamw
-            .step(compute, parameters, &mut self.gradients, rate, factor);
+            .step(compute, parameters, &self.gradients, rate, factor);
+        self.gradients.clear();
         self.progress.step += 1;
         let (Exact(sum), count) = self.progress.losses;
         self.progress.losses = (Exact(sum + loss), count + 1);

@@ -16,6 +16,8 @@ mod pack;
 mod product;
 mod quantize;
 mod tile;
+#[cfg(feature = "train")]
+mod unpacked;
 mod words;
 
 use std::ops::Range;
@@ -26,11 +28,13 @@ use super::{Activation, Compute};
 pub use dtype::Dtype;
 use int8::Int8Operands;
 pub(crate) use int8::Int8Panels;
-pub(super) use pack::pack;
 pub(crate) use pack::{PackedWeights, Packer, Panels};
+pub(super) use pack::{pack, pack_columns};
 pub(super) use product::{FloatOperands, Operands, Product, Rows};
 pub(crate) use quantize::QuantizedRows;
 pub(super) use quantize::{LEAST_SPAN, ROUND};
+#[cfg(feature = "train")]
+pub(crate) use unpacked::{Small, Sum, Unpacked, gemm_unpacked, transpose};
 pub(super) use words::{STEP_OF_WORDS, WordOperands};
 
 /// Output channels of a panel.
@@ -124,6 +128,7 @@ fn multiply<X: Operands + Sync>(
         first: 0,
         stride: n,
         width: n,
+        accumulate: false,
     };
     let cpu = compute.cpu;
     compute.team.run(

@@ -4,8 +4,9 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use super::int8::{Int8Group, Int8Panels, MAX_K};
-use super::{Dtype, PANEL};
+use super::{Dtype, PANEL, Rows};
 use crate::kernels::arena::{Arena, Floats, Held};
+use crate::kernels::simd::Simd;
 use crate::kernels::{Team, Threads};
 
 /// Floats that are read at once: 256 KB, which with the panels that they go to stay in a core's second-level cache.
@@ -361,6 +362,25 @@ fn pack_four(rows: [&[f32]; 4], lane: usize, panel: &mut [[f32; PANEL]]) {
     let done = rows[0].len() - rest.len();
     for (step, line) in (done..).zip(rest) {
         line[lane..lane + 4].copy_from_slice(&rows.map(|row| row[step]));
+    }
+}
+
+/// Packs `columns` columns of `len` rows as weights of (columns, len): `[columns / 16][len][16]`.
+#[inline(always)]
+pub(in crate::kernels) fn pack_columns<S: Simd>(
+    s: S,
+    rows: Rows<'_>,
+    columns: usize,
+    len: usize,
+    panels: &mut [f32],
+) {
+    for (index, panel) in panels.chunks_exact_mut(PANEL * len).enumerate() {
+        let column = index * PANEL;
+        let width = PANEL.min(columns - column);
+        for (row, lanes) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
+            let from = &rows.data[row * rows.stride + column..][..width];
+            s.store(s.load_some(from, 0.0), lanes);
+        }
     }
 }
 

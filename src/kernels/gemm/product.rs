@@ -62,6 +62,8 @@ pub(in crate::kernels) struct Product<'a, X> {
     pub(in crate::kernels) stride: usize,
     /// and how many columns it has; the panels may have more.
     pub(in crate::kernels) width: usize,
+    /// Whether it is added to what is there; not together with an activation or a residual.
+    pub(in crate::kernels) accumulate: bool,
 }
 
 impl<'a, X: Operands> Product<'a, X> {
@@ -80,6 +82,7 @@ impl<'a, X: Operands> Product<'a, X> {
             first: start,
             stride,
             width,
+            accumulate: false,
         }
     }
 

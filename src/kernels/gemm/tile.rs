@@ -65,6 +65,13 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
         let rows: [&mut [[f32; LANES]; P]; R] =
             unsafe { product.out.pieces(start, product.stride) };
         match residual {
+            None if product.accumulate => {
+                for (out, sums) in rows.into_iter().zip(&sums) {
+                    for at in 0..P {
+                        s.store(s.add(s.load(&out[at]), sums[at]), &mut out[at]);
+                    }
+                }
+            }
             None => {
                 for (out, sums) in rows.into_iter().zip(&sums) {
                     for at in 0..P {
@@ -100,6 +107,9 @@ impl<X: Operands, const R: usize, const P: usize> Tile<'_, X, R, P> {
                 if let Some(all) = residual {
                     let residual = &all[start + at * LANES..][..out.len()];
                     sum = s.add(sum, s.load_some(residual, 0.0));
+                }
+                if product.accumulate {
+                    sum = s.add(s.load_some(out, 0.0), sum);
                 }
                 s.store_some(sum, out);
             }

@@ -1,7 +1,7 @@
 //! The loop, with a network of one layer.
 
 use super::super::losses::mean_squared_error;
-use super::super::parameters::Parameter;
+use super::super::parameters::{Id, Parameter};
 use super::super::random::Random;
 use super::super::replace::replace_bytes;
 use super::*;
@@ -13,6 +13,7 @@ const EXAMPLES: usize = 50;
 /// Learns the weights of a sum, from examples to which chance adds something.
 struct Sum {
     parameters: Parameters,
+    weight: Id,
     inputs: Vec<f32>,
     targets: Vec<f32>,
     /// The figure after each step, if it is not the loss.
@@ -30,7 +31,7 @@ impl Sum {
         let (inputs, right) = (numbers(EXAMPLES * WIDTH), numbers(WIDTH));
         let rows = inputs.chunks_exact(WIDTH);
         let mut parameters = Parameters::default();
-        parameters.add(Parameter {
+        let weight = parameters.add(Parameter {
             name: "weight".to_owned(),
             shape: vec![WIDTH],
             values: vec![0.0; WIDTH],
@@ -39,6 +40,7 @@ impl Sum {
         Self {
             targets: rows.map(|row| sum(row, &right)).collect(),
             parameters,
+            weight,
             inputs,
             figures: None,
             fails: None,
@@ -83,7 +85,7 @@ impl Learner for Sum {
                 reason: "killed".to_owned(),
             });
         }
-        let weights = &self.parameters.iter().next().unwrap().values;
+        let weights = self.parameters.values(self.weight);
         let outputs: Vec<f32> = examples
             .iter()
             .map(|&at| sum(self.row(at), weights))
@@ -94,7 +96,7 @@ impl Learner for Sum {
             .map(|&at| self.targets[at] + noise)
             .collect();
         let loss = mean_squared_error(&outputs, &targets).times(weight);
-        let gradient = gradients.iter_mut().next().unwrap();
+        let gradient = gradients.of_mut(self.weight);
         for (&at, slope) in examples.iter().zip(&loss.gradient) {
             for (gradient, x) in gradient.iter_mut().zip(self.row(at)) {
                 *gradient += slope * x;
@@ -107,7 +109,7 @@ impl Learner for Sum {
     }
 
     fn measure(&mut self, _: &Compute) -> Result<Vec<(String, f64)>> {
-        let weights = &self.parameters.iter().next().unwrap().values;
+        let weights = self.parameters.values(self.weight);
         let outputs: Vec<f32> = (0..EXAMPLES).map(|at| sum(self.row(at), weights)).collect();
         let figure = match self.figures {
             Some(figures) => figures(self.calls),

@@ -1,0 +1,393 @@
+//! Products of matrices that change with every step, so that packing them ahead is not worth it: each task packs the
+//! panels that it needs and multiplies all rows with them while they are near.
+
+use super::product::{FloatOperands, Operands, Product, Rows};
+use super::{BYTES_PER_ROW_BLOCK, Block, Epilogue, PANEL, ROWS_PER_BLOCK, TASKS_PER_THREAD, pack};
+use crate::kernels::disjoint::Disjoint;
+use crate::kernels::pieces::{Pieces, each};
+use crate::kernels::simd::{Kernel, LANES, Simd};
+use crate::kernels::{Activation, Compute};
+
+/// Floats of panels that one task packs: 256 KB, a quarter of a core's second-level cache.
+const PACKED: usize = 64 * 1024;
+
+/// A row-major matrix that rows are multiplied with, of `n` output channels and `k` input channels.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Unpacked<'a> {
+    /// (n, k): the product is `x W^T`.
+    Rows { data: &'a [f32], k: usize },
+    /// (k, n): the product is `x W`.
+    Columns { data: &'a [f32], n: usize },
+}
+
+/// What becomes of a product.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sum<'a> {
+    /// It is stored.
+    Alone,
+    /// It is added to what is there.
+    Accumulated,
+    /// It is stored after this, (n), was added to each row.
+    Biased(&'a [f32]),
+    /// It is stored after this, (rows, n), was added.
+    Onto(&'a [f32]),
+}
+
+impl Unpacked<'_> {
+    /// Input channels, for so many output channels.
+    fn sizes(&self) -> (usize, usize) {
+        match *self {
+            Self::Rows { data, k } => (data.len() / k.max(1), k),
+            Self::Columns { data, n } => (n, data.len() / n.max(1)),
+        }
+    }
+}
+
+/// `out = x W^T` or `x W` and what `sum` says, for `x` of (rows, k) and `out` of (rows, n).
+pub(crate) fn gemm_unpacked(
+    compute: &Compute,
+    x: &[f32],
+    weights: Unpacked<'_>,
+    sum: Sum<'_>,
+    out: &mut [f32],
+) {
+    let (n, k) = weights.sizes();
+    if out.is_empty() {
+        return;
+    }
+    let rows = out.len() / n;
+    assert_eq!(out.len(), rows * n, "output rows of {n}");
+    assert_eq!(x.len(), rows * k, "{rows} rows of {k}");
+    match sum {
+        Sum::Biased(bias) => assert_eq!(bias.len(), n, "a bias"),
+        Sum::Onto(residual) => assert_eq!(residual.len(), out.len(), "a residual"),
+        Sum::Alone | Sum::Accumulated => {}
+    }
+    let panels = n.div_ceil(PANEL);
+    // In whole pairs, since tiles are up to two panels wide.
+    let most = (PACKED / (PANEL * k.max(1))).max(2);
+    let share = panels / (TASKS_PER_THREAD * compute.team.count());
+    let per_task = share.clamp(2, most).next_multiple_of(2);
+    let rows_per_block = (BYTES_PER_ROW_BLOCK / (4 * k.max(1))).max(ROWS_PER_BLOCK);
+    let cpu = compute.cpu;
+    let all = Disjoint::new(out);
+    let buffers = &*compute.buffers;
+    compute.team.run(
+        panels.div_ceil(per_task),
+        || buffers.lend(),
+        |buffer, task| {
+            let first = task * per_task * PANEL;
+            let width = (per_task * PANEL).min(n - first);
+            let count = width.div_ceil(PANEL);
+            let packed = buffer.at_least(count * PANEL * k);
+            match weights {
+                Unpacked::Rows { data, k } => {
+                    packed[width / PANEL * PANEL * k..].fill(0.0); // channels past n
+                    pack(&data[first * k..][..width * k], k, k, packed);
+                }
+                Unpacked::Columns { data, n } => cpu.run(PackColumns {
+                    columns: Rows {
+                        data: &data[first.min(data.len())..],
+                        stride: n,
+                    },
+                    width,
+                    k,
+                    packed,
+                }),
+            }
+            let epilogue = Epilogue {
+                bias: match sum {
+                    Sum::Biased(bias) => Some(&bias[first..]),
+                    _ => None,
+                },
+                activation: Activation::Identity,
+                residual: match sum {
+                    Sum::Onto(residual) => Some(residual),
+                    _ => None,
+                },
+            };
+            let product = Product {
+                operands: FloatOperands {
+                    x: Rows { data: x, stride: k },
+                    k,
+                    panels: packed,
+                    streamed: false,
+                },
+                epilogue,
+                out: &all,
+                first,
+                stride: n,
+                width,
+                accumulate: matches!(sum, Sum::Accumulated),
+            };
+            for row in (0..rows).step_by(rows_per_block) {
+                // The columns of a task's panels are its own, as a block demands.
+                FloatOperands::run(
+                    cpu,
+                    Block {
+                        product: &product,
+                        rows: row..rows.min(row + rows_per_block),
+                        panels: 0..count,
+                    },
+                );
+            }
+        },
+    );
+}
+
+struct PackColumns<'a> {
+    columns: Rows<'a>,
+    width: usize,
+    k: usize,
+    packed: &'a mut [f32],
+}
+
+impl Kernel for PackColumns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        pack::pack_columns(s, self.columns, self.width, self.k, self.packed);
+    }
+}
+
+/// A product inside a kernel, on one thread.
+pub(crate) struct Small<'a> {
+    /// Rows of k numbers, `stride` apart.
+    pub(crate) x: &'a [f32],
+    pub(crate) stride: usize,
+    pub(crate) k: usize,
+    /// `[panels][k][16]`, as [`Small::pack_rows`] and [`Small::pack_columns`] make them.
+    pub(crate) panels: &'a [f32],
+}
+
+impl Small<'_> {
+    /// `rows` rows of `width` numbers, `stride` apart, in `out`.
+    #[inline(always)]
+    pub(crate) fn multiply<S: Simd>(
+        self,
+        s: S,
+        (rows, width): (usize, usize),
+        out: &mut [f32],
+        stride: usize,
+    ) {
+        let operands = FloatOperands {
+            x: Rows {
+                data: self.x,
+                stride: self.stride,
+            },
+            k: self.k,
+            panels: self.panels,
+            streamed: false,
+        };
+        let out = Disjoint::new(out);
+        let product = Product::bare(operands, &out, (0, stride), width);
+        #[allow(
+            unsafe_code,
+            reason = "the loops of a product write through a shared output"
+        )]
+        // SAFETY: `out` was borrowed for this call alone.
+        unsafe {
+            product.run(s, 0..rows, 0..width.div_ceil(PANEL));
+        }
+    }
+
+    /// How many floats `n` rows of `k` numbers take in panels.
+    pub(crate) fn panels(n: usize, k: usize) -> usize {
+        n.next_multiple_of(PANEL) * k
+    }
+
+    /// Packs `n` rows of `k` numbers, `stride` apart, as output channels.
+    #[inline(always)]
+    pub(crate) fn pack_rows(
+        rows: &[f32],
+        (n, k): (usize, usize),
+        stride: usize,
+        panels: &mut [f32],
+    ) {
+        panels[n / PANEL * PANEL * k..].fill(0.0);
+        let numbers = (n * stride).min(rows.len());
+        pack(&rows[..numbers], k, stride, panels);
+    }
+
+    /// Packs `n` columns of `k` rows, `stride` apart, as output channels.
+    #[inline(always)]
+    pub(crate) fn pack_columns<S: Simd>(
+        s: S,
+        rows: &[f32],
+        (n, k): (usize, usize),
+        stride: usize,
+        panels: &mut [f32],
+    ) {
+        pack::pack_columns(s, Rows { data: rows, stride }, n, k, panels);
+    }
+}
+
+/// `out`, (width, rows), is `x`, (rows, width), the other way round; `sums`, (width), gets each column's sum added.
+pub(crate) fn transpose(compute: &Compute, x: &[f32], sums: &mut [f32], out: &mut [f32]) {
+    let width = sums.len();
+    let rows = x.len() / width.max(1);
+    assert_eq!(x.len(), rows * width, "{rows} rows of {width}");
+    assert_eq!(out.len(), x.len());
+    let cpu = compute.cpu;
+    let outs = [
+        Pieces::every(PANEL * rows, out),
+        Pieces::every(PANEL, &mut *sums),
+    ];
+    let tasks = width.div_ceil(PANEL);
+    each(compute, tasks, outs, |_, task, [out, sums]| {
+        let columns = &x[(task * PANEL).min(x.len())..];
+        transpose_columns((columns, width), rows, sums.len(), out);
+        cpu.run(AddColumns {
+            columns,
+            stride: width,
+            sums,
+        });
+    });
+}
+
+/// Some columns of `rows` rows, as rows. In blocks of 4 x 4, as rows are packed.
+fn transpose_columns((x, stride): (&[f32], usize), rows: usize, columns: usize, out: &mut [f32]) {
+    let whole = (rows / 4 * 4, columns / 4 * 4);
+    for column in (0..whole.1).step_by(4) {
+        let four = &mut out[column * rows..][..4 * rows];
+        let (a, four) = four.split_at_mut(rows);
+        let (b, four) = four.split_at_mut(rows);
+        let (c, d) = four.split_at_mut(rows);
+        let [a, b, c, d] = [a, b, c, d].map(|row| row.as_chunks_mut::<4>().0);
+        for ((((a, b), c), d), block) in a.iter_mut().zip(b).zip(c).zip(d).zip(0..) {
+            let from = &x[4 * block * stride + column..];
+            let row = |index: usize| -> [f32; 4] {
+                let row = &from[index * stride..][..4];
+                [row[0], row[1], row[2], row[3]]
+            };
+            let [p, q, r, t] = [row(0), row(1), row(2), row(3)];
+            *a = [p[0], q[0], r[0], t[0]];
+            *b = [p[1], q[1], r[1], t[1]];
+            *c = [p[2], q[2], r[2], t[2]];
+            *d = [p[3], q[3], r[3], t[3]];
+        }
+    }
+    for column in 0..columns {
+        let from = if column < whole.1 { whole.0 } else { 0 };
+        for row in from..rows {
+            out[column * rows + row] = x[row * stride + column];
+        }
+    }
+}
+
+/// The sums of some columns, at most a panel, in four chains.
+struct AddColumns<'a> {
+    columns: &'a [f32],
+    stride: usize,
+    sums: &'a mut [f32],
+}
+
+impl Kernel for AddColumns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let width = self.sums.len();
+        let mut chains = [s.splat(0.0); 4];
+        for rows in self.columns.chunks(4 * self.stride) {
+            for (chain, row) in chains.iter_mut().zip(rows.chunks(self.stride)) {
+                if let Some(row) = row.get(..width) {
+                    *chain = s.add(*chain, s.load_some(row, 0.0));
+                }
+            }
+        }
+        let [a, b, c, d] = chains;
+        let sum = s.add(s.add(a, b), s.add(c, d));
+        s.store_some(s.add(s.load_some(self.sums, 0.0), sum), self.sums);
+    }
+}
+
+const _: () = assert!(PANEL == LANES);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{Cpu, Threads};
+
+    fn numbers(len: usize, seed: usize) -> Vec<f32> {
+        (0..len)
+            .map(|at| ((at * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0)
+            .collect()
+    }
+
+    fn oracle(x: &[f32], weight: impl Fn(usize, usize) -> f32, n: usize, k: usize) -> Vec<f64> {
+        x.chunks_exact(k)
+            .flat_map(|row| {
+                let weight = &weight;
+                (0..n).map(move |channel| {
+                    let terms = row.iter().enumerate();
+                    terms
+                        .map(|(at, &x)| f64::from(x) * f64::from(weight(channel, at)))
+                        .sum()
+                })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn both_ways_and_all_sums_agree_with_the_oracle_on_every_level() {
+        let threads = Threads::new(2).unwrap();
+        for cpu in Cpu::supported() {
+            let compute = Compute::new(cpu, &threads);
+            for (rows, n, k) in [
+                (1, 1, 1),
+                (5, 16, 3),
+                (14, 33, 20),
+                (60, 130, 40),
+                (131, 47, 1030),
+            ] {
+                let (x, weights) = (numbers(rows * k, 1), numbers(n * k, 2));
+                let (bias, other) = (numbers(n, 3), numbers(rows * n, 4));
+                let by_rows = oracle(&x, |channel, at| weights[channel * k + at], n, k);
+                let by_columns = oracle(&x, |channel, at| weights[at * n + channel], n, k);
+                for (expected, weights) in [
+                    (by_rows, Unpacked::Rows { data: &weights, k }),
+                    (by_columns, Unpacked::Columns { data: &weights, n }),
+                ] {
+                    for (sum, added) in [
+                        (Sum::Alone, vec![0.0; rows * n]),
+                        (Sum::Accumulated, other.clone()),
+                        (Sum::Onto(&other), other.clone()),
+                        (Sum::Biased(&bias), bias.repeat(rows)),
+                    ] {
+                        let mut out = other.clone();
+                        gemm_unpacked(&compute, &x, weights, sum, &mut out);
+                        for ((found, expected), added) in out.iter().zip(&expected).zip(added) {
+                            let error = f64::from(*found) - (expected + f64::from(added));
+                            let bound = 1e-6 * (k as f64 + 1.0);
+                            assert!(
+                                error.abs() < bound,
+                                "{cpu:?} {rows} {n} {k} {sum:?} {error}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_matrix_the_other_way_round_and_its_sums() {
+        let threads = Threads::new(2).unwrap();
+        for cpu in Cpu::supported() {
+            let compute = Compute::new(cpu, &threads);
+            for (rows, width) in [(1, 1), (3, 5), (4, 16), (9, 37), (33, 64)] {
+                let x: Vec<f32> = (0..rows * width).map(|x| x as f32).collect();
+                let mut out = vec![f32::NAN; x.len()];
+                let mut sums = vec![1.0; width];
+                transpose(&compute, &x, &mut sums, &mut out);
+                for column in 0..width {
+                    let expected: Vec<f32> = (0..rows).map(|row| x[row * width + column]).collect();
+                    assert_eq!(out[column * rows..][..rows], expected);
+                    assert_eq!(sums[column], 1.0 + expected.iter().sum::<f32>());
+                }
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::parameters::Parameters;
+use super::parameters::Parameter;
 use super::recipe::TaskKind;
 use super::replace::{replace_bytes, replace_tensors};
 use super::state::view;
@@ -258,7 +258,11 @@ impl Blueprint {
     ///
     /// # Errors
     /// `Io`.
-    pub(crate) fn write(&self, folder: &Path, parameters: &Parameters) -> Result<()> {
+    pub(crate) fn write<'a>(
+        &self,
+        folder: &Path,
+        parameters: impl Iterator<Item = &'a Parameter>,
+    ) -> Result<()> {
         for (name, bytes) in &self.0 {
             let path = folder.join(name);
             let parent = path.parent().unwrap_or(folder);
@@ -272,7 +276,7 @@ impl Blueprint {
             }
             replace_bytes(&path, bytes)?;
         }
-        let tensors = parameters.iter().map(|parameter| {
+        let tensors = parameters.map(|parameter| {
             (
                 parameter.name.clone(),
                 view(&parameter.shape, &parameter.values),
@@ -296,7 +300,7 @@ fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parameters::Parameter;
+    use super::super::parameters::Parameters;
     use super::*;
     use std::path::PathBuf;
 
@@ -362,7 +366,7 @@ mod tests {
             decays: true,
         });
         for _ in 0..2 {
-            blueprint.write(dir.path(), &parameters).unwrap();
+            blueprint.write(dir.path(), parameters.iter()).unwrap();
         }
         assert_eq!(Blueprint::of(dir.path()).unwrap(), blueprint);
         let bytes = fs::read(dir.path().join("model.safetensors")).unwrap();

@@ -8,38 +8,42 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// A line.
+/// A line of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Line {
+pub enum Line {
     /// How steps go, from the line before to this one.
     Steps(Steps),
     /// How good the model is.
     Figures(Figures),
 }
 
+/// A line about steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Steps {
+pub struct Steps {
     /// Steps taken so far.
-    pub(crate) step: u64,
+    pub step: u64,
     /// Epochs, in parts of one.
-    pub(crate) epoch: f64,
+    pub epoch: f64,
     /// The mean loss since the line before.
-    pub(crate) loss: f64,
+    pub loss: f64,
     /// The learning rate of the last step,
-    pub(crate) rate: f64,
+    pub rate: f64,
     /// and the length of its gradient before it was clipped.
-    pub(crate) norm: f64,
-    pub(crate) tokens_per_second: f64,
+    pub norm: f64,
+    /// How fast the steps were.
+    pub tokens_per_second: f64,
 }
 
+/// A line about figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Figures {
-    pub(crate) step: u64,
+pub struct Figures {
+    /// Steps taken so far.
+    pub step: u64,
     /// Names and numbers, the one that decides first.
-    pub(crate) figures: Vec<(String, f64)>,
+    pub figures: Vec<(String, f64)>,
     /// Whether the model is the best so far.
-    pub(crate) best: bool,
+    pub best: bool,
 }
 
 /// An open log.
@@ -104,21 +108,21 @@ impl Log {
         });
         synced.map(|()| self.bytes)
     }
+}
 
-    /// All lines of a log; a last one that is cut off is left out.
-    ///
-    /// # Errors
-    /// `Io`, which names the file.
-    pub(crate) fn read(path: &Path) -> Result<Vec<Line>> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        let lines = text
-            .lines()
-            .map_while(|line| serde_json::from_str(line).ok());
-        Ok(lines.collect())
-    }
+/// All lines of a log; a last one that is cut off is left out.
+///
+/// # Errors
+/// `Io`, which names the file.
+pub fn read_log(path: &Path) -> Result<Vec<Line>> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+        path: path.to_owned(),
+        source,
+    })?;
+    let lines = text.lines();
+    Ok(lines
+        .map_while(|line| serde_json::from_str(line).ok())
+        .collect())
 }
 
 #[cfg(test)]
@@ -143,9 +147,9 @@ mod tests {
         log.write(&line(2)).unwrap();
         let mut log = Log::open(&path, bytes).unwrap();
         log.write(&line(3)).unwrap();
-        assert_eq!(Log::read(&path).unwrap(), [line(1), line(3)]);
+        assert_eq!(read_log(&path).unwrap(), [line(1), line(3)]);
         assert_eq!(log.sync().unwrap(), std::fs::metadata(&path).unwrap().len());
         std::fs::write(&path, "{\"step\":1,\"figures\":[],\"best\":false}\n{\"st").unwrap();
-        assert_eq!(Log::read(&path).unwrap().len(), 1);
+        assert_eq!(read_log(&path).unwrap().len(), 1);
     }
 }

@@ -75,7 +75,7 @@ pub(crate) struct Plan {
 }
 
 /// Who watches, and may have it stop.
-pub(crate) trait Observer {
+pub trait Observer {
     /// After each step; `false` ends the run, which can be gone on with later.
     fn step(&mut self, at: At) -> bool {
         let _ = at;
@@ -90,17 +90,20 @@ pub(crate) trait Observer {
 
 /// Where a run is, after a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct At {
-    pub(crate) step: u64,
-    pub(crate) steps: u64,
-    pub(crate) loss: f64,
+pub struct At {
+    /// Steps taken,
+    pub step: u64,
+    /// and in all.
+    pub steps: u64,
+    /// The mean loss of this step.
+    pub loss: f64,
     /// Tokens of this step.
-    pub(crate) tokens: usize,
+    pub tokens: usize,
 }
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// All steps are taken, or the patience is at its end; the best model is there.
     Over,
     /// The observer wanted it to.

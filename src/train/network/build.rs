@@ -36,7 +36,7 @@ impl HeadKind {
     ///
     /// # Errors
     /// `Option` for a head that cannot learn here.
-    fn of(config: &Config) -> Result<Self> {
+    pub(crate) fn of(config: &Config) -> Result<Self> {
         let labels = config.head.labels.len();
         match config.head.task {
             Task::Classification => Ok(Self::Sequence { labels }),

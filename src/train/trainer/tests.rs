@@ -1,5 +1,6 @@
 //! The loop, with a network of one layer.
 
+use super::super::log::read_log;
 use super::super::losses::mean_squared_error;
 use super::super::parameters::{Id, Parameter};
 use super::super::random::Random;
@@ -179,7 +180,7 @@ fn run(learner: &mut Sum, plan: &Plan, watch: &mut Watch) -> Result<Outcome> {
 
 /// All that is the same however often a run was broken off: the last model, the best one, the state, the log.
 fn results(learner: &Sum, output: &Path) -> (Vec<u32>, Vec<u8>, Progress, Vec<Line>) {
-    let mut lines = Log::read(&output.join("training/log.jsonl")).unwrap();
+    let mut lines = read_log(&output.join("training/log.jsonl")).unwrap();
     for line in &mut lines {
         if let Line::Steps(steps) = line {
             steps.tokens_per_second = 0.0;
@@ -217,7 +218,7 @@ fn it_learns_and_keeps_the_best() {
     assert_eq!(watch.lines.len(), 16);
     let (first, last) = (figures[0].1, figures[5].1);
     assert!(last > first * 0.5, "{first} {last}");
-    let log = Log::read(&dir.path().join("training/log.jsonl")).unwrap();
+    let log = read_log(&dir.path().join("training/log.jsonl")).unwrap();
     assert_eq!(log.len(), watch.lines.len());
     // Nothing is done again.
     let again = run(&mut learner, &plan(dir.path()), &mut Watch::default());

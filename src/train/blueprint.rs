@@ -135,6 +135,9 @@ impl Blueprint {
             ],
         };
         let sizes = [shape.layers, shape.hidden, shape.heads, shape.intermediate];
+        if let Some(width) = shape.hidden {
+            self.pool_width(width)?;
+        }
         self.configure(|keys| {
             let all = names
                 .into_iter()
@@ -213,6 +216,26 @@ impl Blueprint {
                 Ok(())
             }
         }
+    }
+
+    /// Tells modules behind the encoder how wide its rows are.
+    fn pool_width(&mut self, width: usize) -> Result<()> {
+        let modules: Vec<String> = self
+            .0
+            .keys()
+            .filter(|name| name.contains('/'))
+            .cloned()
+            .collect();
+        for name in modules {
+            let mut module = self.json(&name)?;
+            for key in ["word_embedding_dimension", "embedding_dimension"] {
+                if let Some(dimension) = module.get_mut(key) {
+                    *dimension = width.into();
+                }
+            }
+            self.put_json(&name, &module);
+        }
+        Ok(())
     }
 
     fn pool_by_mean(&mut self) -> Result<()> {
@@ -352,6 +375,22 @@ mod tests {
         assert_eq!(blueprint.json(MODULES).unwrap()[2]["path"], "2_Normalize");
         let pooling = blueprint.json("1_Pooling/config.json").unwrap();
         assert_eq!(pooling["word_embedding_dimension"], config["dim"]);
+    }
+
+    #[test]
+    fn an_embedder_that_becomes_narrower_pools_narrower_rows() {
+        let mut blueprint = Blueprint::of(&fixture("sentence-dot")).unwrap();
+        let shape = Shape {
+            hidden: Some(6),
+            ..Shape::default()
+        };
+        blueprint.reshape(Family::Bert, shape).unwrap();
+        blueprint
+            .for_task(Family::Bert, TaskKind::Similarity, &[])
+            .unwrap();
+        let pooling = blueprint.json("1_Pooling/config.json").unwrap();
+        assert_eq!(pooling["embedding_dimension"], 6);
+        assert_eq!(pooling["pooling_mode"], "mean");
     }
 
     #[test]

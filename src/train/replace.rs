@@ -51,6 +51,8 @@ pub(crate) fn replace_tensors<'a>(
 ) -> Result<()> {
     let facts = HashMap::from([(key.to_owned(), value)]);
     replace(path, |fresh| {
+        // Made here, it has the rights of an ordinary file; safetensors would make it its owner's alone.
+        File::create(fresh)?;
         safetensors::serialize_to_file(tensors, Some(facts), fresh).map_err(|error| match error {
             SafeTensorError::IoError(error) => error,
             other => std::io::Error::other(other),

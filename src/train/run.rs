@@ -68,9 +68,10 @@ impl Job {
         };
         blueprint.reshape(base.family, shape)?;
 
-        let tables = read(&recipe.data.train, recipe)?;
-        let dev = read(&recipe.data.dev, recipe)?;
-        let labels = labels(recipe, &tables);
+        let (learned, measured) = (Reading::to_learn(recipe), Reading::to_measure(recipe));
+        let tables = learned.read(&recipe.data.train, recipe)?;
+        let dev = measured.read(&recipe.data.dev, recipe)?;
+        let labels = labels(recipe, learned, &tables)?;
         blueprint.for_task(base.family, recipe.task, labels.names())?;
         let config = Config::read(&blueprint.files())?;
         let tokenizer = Tokenizer::open(&blueprint.files(), "", false)?;
@@ -81,17 +82,16 @@ impl Job {
                 reason: format!("the model has {positions} positions"),
             });
         }
-        let (texts, apart) = texts(recipe);
-        let reader = Reader {
+        let reader = |reading: Reading| Reader {
             tokenizer: &tokenizer,
             max_length: recipe.training.max_length,
-            texts,
-            apart,
-            kind: target_kind(recipe),
+            texts: reading.texts,
+            apart: reading.apart,
+            kind: reading.kind,
             labels: &labels,
         };
-        let examples = examples(&reader, &tables)?;
-        let dev = examples_of_dev(&reader, &dev)?;
+        let examples = examples(&reader(learned), &tables)?;
+        let dev = examples_of_dev(&reader(measured), &dev)?;
 
         let kind = match recipe.task {
             TaskKind::Classification | TaskKind::MultiLabel => HeadKind::Sequence {
@@ -280,101 +280,125 @@ fn teacher(
     Teacher::new(network, distillation, kept, student, seed)
 }
 
-/// How many texts a row has, and whether two are read for themselves.
-fn texts(recipe: &Recipe) -> (usize, bool) {
+/// What a row of a table has.
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    /// One text or two,
+    texts: usize,
+    /// which are read for themselves or together.
+    apart: bool,
+    kind: TargetKind,
+}
+
+impl Reading {
+    fn to_learn(recipe: &Recipe) -> Self {
+        let own = Self::of_task(recipe);
+        let kind = match (recipe.task, &recipe.distillation) {
+            // Where a teacher says what is right, nobody else need.
+            (_, Some(distillation)) if distillation.hard == 0.0 => TargetKind::None,
+            (TaskKind::Ranking, _) => TargetKind::None,
+            _ => own.kind,
+        };
+        match recipe.task {
+            // Any text will do.
+            TaskKind::Embedding if recipe.data.pair.is_none() => Self {
+                texts: 1,
+                apart: false,
+                kind: TargetKind::None,
+            },
+            _ => Self { kind, ..own },
+        }
+    }
+
+    fn to_measure(recipe: &Recipe) -> Self {
+        Self::of_task(recipe)
+    }
+
+    fn of_task(recipe: &Recipe) -> Self {
+        let score = TargetKind::Score {
+            scale: recipe.data.scale,
+        };
+        let kind = match recipe.task {
+            TaskKind::Classification => TargetKind::Class,
+            TaskKind::MultiLabel => TargetKind::Classes,
+            TaskKind::Tokens => TargetKind::Tags,
+            TaskKind::Questions => TargetKind::Span,
+            TaskKind::Regression => score,
+            TaskKind::Similarity | TaskKind::Ranking | TaskKind::Embedding => score,
+        };
+        let (texts, apart) = match recipe.task {
+            TaskKind::Similarity | TaskKind::Ranking | TaskKind::Embedding => (2, true),
+            TaskKind::Questions => (2, false),
+            _ => (1 + usize::from(recipe.data.pair.is_some()), false),
+        };
+        Self { texts, apart, kind }
+    }
+
+    /// Reads tables, of the columns that are needed.
+    fn read(self, paths: &[PathBuf], recipe: &Recipe) -> Result<Vec<Table>> {
+        let own = |name: &Option<String>, usual: &[&'static str]| -> Vec<String> {
+            match name {
+                Some(name) => vec![name.clone()],
+                None => usual.iter().map(|&name| name.to_owned()).collect(),
+            }
+        };
+        let data = &recipe.data;
+        let first: &[&str] = match recipe.task {
+            TaskKind::Tokens => &["tokens"],
+            TaskKind::Questions => &["question"],
+            _ => &["sentence", "text", "sentence1"],
+        };
+        let mut columns = vec![own(&data.text, first)];
+        if self.texts == 2 {
+            columns.push(own(&data.pair, &["sentence2", "text_pair", "context"]));
+        }
+        match self.kind {
+            TargetKind::None => {}
+            TargetKind::Class => columns.push(own(&data.target, &["label"])),
+            TargetKind::Classes => columns.push(own(&data.target, &["labels", "label"])),
+            TargetKind::Score { .. } => columns.push(own(&data.target, &["score", "label"])),
+            TargetKind::Tags => columns.push(own(&data.target, &["tags"])),
+            TargetKind::Span => {
+                columns.push(own(&data.target, &["answer"]));
+                columns.push(vec!["answer_start".to_owned()]);
+            }
+        }
+        let names: Vec<Vec<&str>> = columns
+            .iter()
+            .map(|names| names.iter().map(String::as_str).collect())
+            .collect();
+        let columns: Vec<Column<'_>> = names.iter().map(Vec::as_slice).collect();
+        paths
+            .iter()
+            .map(|path| Table::read(path, &columns))
+            .collect()
+    }
+}
+
+/// The labels that the recipe names; else a teacher's, whose answers are to be learned; else all that the tables have.
+fn labels(recipe: &Recipe, reading: Reading, tables: &[Table]) -> Result<Labels> {
     match recipe.task {
-        TaskKind::Similarity | TaskKind::Ranking => (2, true),
-        TaskKind::Questions => (2, false),
-        _ => (1 + usize::from(recipe.data.pair.is_some()), false),
+        TaskKind::Classification | TaskKind::MultiLabel | TaskKind::Tokens => {}
+        TaskKind::Regression => return Ok(Labels::new(vec!["LABEL_0".to_owned()])),
+        _ => return Ok(Labels::new(Vec::new())),
     }
-}
-
-fn target_kind(recipe: &Recipe) -> TargetKind {
-    let scale = recipe.data.scale;
-    match recipe.task {
-        // A teacher's answers are all that is wanted.
-        _ if recipe
-            .distillation
-            .as_ref()
-            .is_some_and(|own| own.hard == 0.0)
-            && recipe.data.dev.is_empty() =>
-        {
-            TargetKind::None
-        }
-        TaskKind::Classification => TargetKind::Class,
-        TaskKind::MultiLabel => TargetKind::Classes,
-        TaskKind::Regression | TaskKind::Similarity => TargetKind::Score { scale },
-        TaskKind::Tokens => TargetKind::Tags,
-        TaskKind::Questions => TargetKind::Span,
-        TaskKind::Ranking | TaskKind::Embedding => TargetKind::None,
-    }
-}
-
-/// Reads tables, of the columns that the task needs.
-fn read(paths: &[PathBuf], recipe: &Recipe) -> Result<Vec<Table>> {
-    let own = |name: &Option<String>, usual: &[&'static str]| -> Vec<String> {
-        match name {
-            Some(name) => vec![name.clone()],
-            None => usual.iter().map(|&name| name.to_owned()).collect(),
-        }
-    };
-    let data = &recipe.data;
-    let first: &[&str] = match recipe.task {
-        TaskKind::Tokens => &["tokens"],
-        TaskKind::Questions => &["question"],
-        _ => &["sentence", "text", "sentence1"],
-    };
-    let mut columns = vec![own(&data.text, first)];
-    if texts(recipe).0 == 2 {
-        columns.push(own(&data.pair, &["sentence2", "text_pair", "context"]));
-    }
-    match target_kind(recipe) {
-        TargetKind::None => {}
-        TargetKind::Class => columns.push(own(&data.target, &["label"])),
-        TargetKind::Classes => columns.push(own(&data.target, &["labels", "label"])),
-        TargetKind::Score { .. } => columns.push(own(&data.target, &["score", "label"])),
-        TargetKind::Tags => columns.push(own(&data.target, &["tags"])),
-        TargetKind::Span => {
-            columns.push(own(&data.target, &["answer"]));
-            columns.push(vec!["answer_start".to_owned()]);
-        }
-    }
-    let names: Vec<Vec<&str>> = columns
-        .iter()
-        .map(|names| names.iter().map(String::as_str).collect())
-        .collect();
-    let columns: Vec<Column<'_>> = names.iter().map(Vec::as_slice).collect();
-    paths
-        .iter()
-        .map(|path| Table::read(path, &columns))
-        .collect()
-}
-
-/// The labels that the recipe names, or all that the tables have.
-fn labels(recipe: &Recipe, tables: &[Table]) -> Labels {
     if let Some(names) = &recipe.data.labels {
-        return Labels::new(names.clone());
+        return Ok(Labels::new(names.clone()));
     }
-    let separator = match target_kind(recipe) {
-        TargetKind::Class => None,
-        TargetKind::Classes => Some(','),
-        TargetKind::Tags => Some(' '),
-        _ => return Labels::new(Vec::new()),
-    };
+    if let Some(distillation) = &recipe.distillation {
+        let teacher = Config::read(&Files::folder(&distillation.teacher))?;
+        return Ok(Labels::new(teacher.head.labels));
+    }
     let cells = tables.iter().flat_map(|table| &table.rows);
     let cells = cells.filter_map(|row| row.cells.last());
-    let split = |cell: &'_ String| -> Vec<String> {
-        let parts = match separator {
-            None => vec![cell.as_str()],
-            Some(separator) => cell
-                .split(separator)
-                .filter(|label| !label.is_empty())
-                .collect(),
-        };
-        parts.into_iter().map(str::to_owned).collect()
+    let separator = match reading.kind {
+        TargetKind::Classes => ',',
+        TargetKind::Tags => ' ',
+        // A tab, which no cell has.
+        _ => '\t',
     };
-    let found: Vec<String> = cells.flat_map(split).collect();
-    Labels::of(found.iter().map(String::as_str))
+    let found = cells.flat_map(|cell| cell.split(separator));
+    Ok(Labels::of(found.filter(|label| !label.is_empty())))
 }
 
 fn examples(reader: &Reader<'_>, tables: &[Table]) -> Result<Vec<Example>> {
@@ -411,3 +435,6 @@ fn lines(paths: &[PathBuf]) -> Result<Vec<String>> {
     }
     Ok(lines)
 }
+
+#[cfg(test)]
+mod tests;

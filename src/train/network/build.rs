@@ -186,17 +186,18 @@ impl Builder<'_> {
         let weights = self.origin.weights.as_ref();
         let is_bias = name.ends_with(".bias");
         let is_norm = name.contains("LayerNorm");
-        let values = match weights.filter(|weights| must || weights.has(name)) {
-            Some(weights) => weights.tensor(name, shape)?,
-            None => {
-                let len = shape.iter().product();
-                match (is_bias, is_norm) {
-                    (true, _) => vec![0.0; len],
-                    (false, true) => vec![1.0; len],
-                    (false, false) => fresh(self.origin.seed, &own, len),
-                }
-            }
+        let stored = weights.filter(|weights| must || weights.has(name));
+        let stored = match stored.map(|weights| weights.tensor(name, shape)) {
+            // A head for other labels than the checkpoint's begins anew.
+            Some(Err(Error::WeightShape { .. })) if !must => None,
+            stored => stored.transpose()?,
         };
+        let len = shape.iter().product();
+        let values = stored.unwrap_or_else(|| match (is_bias, is_norm) {
+            (true, _) => vec![0.0; len],
+            (false, true) => vec![1.0; len],
+            (false, false) => fresh(self.origin.seed, &own, len),
+        });
         Ok(self.parameters.add(Parameter {
             name: own,
             shape: shape.to_vec(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::blueprint::Blueprint;
 use super::data::{Example, Labels, Target};
 use super::figures::Answers;
-use super::network::{Network, OutputGradients, Tape};
+use super::network::{Network, OutputGradients, Tape, Wanted};
 use super::objective::Objective;
 use super::ops::dropout::Dropout;
 use super::parameters::{Gradients, Parameters};
@@ -90,6 +90,7 @@ impl Learner for NetworkLearner {
             attention: self.dropout,
             head: self.dropout,
         };
+        let wanted = self.teacher.as_ref().map_or(Wanted::Head, Teacher::wanted);
         let Self {
             network,
             parameters,
@@ -97,7 +98,7 @@ impl Learner for NetworkLearner {
             objective,
             ..
         } = self;
-        network.forward(compute, parameters, &batch, &dropout, tape)?;
+        network.forward(compute, parameters, &batch, (&dropout, wanted), tape)?;
 
         let mut outputs = OutputGradients::default();
         let mut loss = 0.0;
@@ -137,7 +138,13 @@ impl Learner for NetworkLearner {
                 tape,
                 ..
             } = self;
-            network.forward(compute, parameters, &batch, &Dropout::NONE, tape)?;
+            network.forward(
+                compute,
+                parameters,
+                &batch,
+                (&Dropout::NONE, Wanted::Head),
+                tape,
+            )?;
             answers.take(task, &self.labels, tape.output(), &batch.starts, examples);
         }
         let mut figures = answers.figures(task);

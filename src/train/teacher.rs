@@ -1,7 +1,7 @@
 //! What a student learns from a teacher beside its answers: hidden states, attention, relations.
 
 use super::losses::{Heads, Measure, mean_squared_error, projected_mean_squared_error, relation};
-use super::network::{Network, OutputGradients, Tape};
+use super::network::{Network, OutputGradients, Tape, Wanted};
 use super::objective::Objective;
 use super::ops::dropout::Dropout;
 use super::parameters::{Gradients, Id, Parameter, Parameters};
@@ -115,6 +115,20 @@ impl Teacher {
         self.weights.hard
     }
 
+    /// What is looked at of both passes.
+    pub(crate) fn wanted(&self) -> Wanted {
+        let Distillation {
+            hidden,
+            attention,
+            relations,
+            ..
+        } = self.weights;
+        match hidden > 0.0 || attention > 0.0 || relations > 0.0 {
+            true => Wanted::All,
+            false => Wanted::Head,
+        }
+    }
+
     /// The loss of the student's pass against the teacher's of the same batch, whose gradients go into `outputs`, and those
     /// of projections into `gradients`.
     ///
@@ -138,7 +152,7 @@ impl Teacher {
             compute,
             &self.parameters,
             batch,
-            &Dropout::NONE,
+            (&Dropout::NONE, self.wanted()),
             &mut self.tape,
         )?;
         let mut value = 0.0;

@@ -1,6 +1,6 @@
 //! A step of training on numbers that mean nothing, for benchmarks.
 
-use super::network::{HeadKind, Network, Origin, OutputGradients, Tape};
+use super::network::{HeadKind, Network, Origin, OutputGradients, Tape, Wanted};
 use super::ops::dropout::Dropout;
 use super::parameters::{Gradients, Parameters};
 use crate::batch::{Batch, Encoding};
@@ -92,7 +92,7 @@ impl Trial {
             ..
         } = self;
         gradients.clear();
-        network.forward(&compute, parameters, batch, &dropout, tape)?;
+        network.forward(&compute, parameters, batch, (&dropout, Wanted::Head), tape)?;
         outputs.head.clear();
         let mut loss = 0.0;
         for (text, row) in tape.output().chunks_exact(LABELS).enumerate() {

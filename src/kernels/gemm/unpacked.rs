@@ -83,7 +83,15 @@ pub(crate) fn gemm_unpacked(
             match weights {
                 Unpacked::Rows { data, k } => {
                     packed[width / PANEL * PANEL * k..].fill(0.0); // channels past n
-                    pack(&data[first * k..][..width * k], k, k, packed);
+                    let rows = &data[first * k..][..width * k];
+                    let panels = packed.chunks_mut((PANEL * k).max(1));
+                    cpu.run(Near(&rows[..rows.len().min(PANEL * k)]));
+                    for (index, panel) in panels.enumerate() {
+                        let (_, rows) = rows.split_at(index * PANEL * k);
+                        let (own, next) = rows.split_at(rows.len().min(PANEL * k));
+                        cpu.run(Near(&next[..next.len().min(PANEL * k)]));
+                        pack(own, k, k, panel);
+                    }
                 }
                 Unpacked::Columns { data, n } => cpu.run(PackColumns {
                     columns: Rows {
@@ -133,6 +141,21 @@ pub(crate) fn gemm_unpacked(
             }
         },
     );
+}
+
+/// Asks for all lines of what is read next: rows of a panel are too short for the processor to see that one follows the
+/// other.
+struct Near<'a>(&'a [f32]);
+
+impl Kernel for Near<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for line in self.0.chunks(LANES) {
+            s.prefetch(line.as_ptr());
+        }
+    }
 }
 
 struct PackColumns<'a> {

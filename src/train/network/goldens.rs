@@ -4,7 +4,7 @@ use std::path::Path;
 
 use safetensors::SafeTensors;
 
-use super::{Network, OutputGradients, Tape};
+use super::{Network, OutputGradients, Tape, Wanted};
 use crate::batch::Batch;
 use crate::kernels::{Compute, Threads};
 use crate::train::ops::dropout::Dropout;
@@ -77,7 +77,13 @@ fn losses_and_gradients_are_those_of_torch() {
         let compute = Compute::serial();
         let mut tape = Tape::default();
         network
-            .forward(&compute, &parameters, &batch, &Dropout::NONE, &mut tape)
+            .forward(
+                &compute,
+                &parameters,
+                &batch,
+                (&Dropout::NONE, Wanted::Head),
+                &mut tape,
+            )
             .unwrap();
         let (loss, head) = match name.starts_with("sentence") {
             true => {

@@ -40,6 +40,18 @@ impl Head {
         }
     }
 
+    /// Whether only the first row of each text counts.
+    pub(super) fn sees_firsts(&self) -> bool {
+        matches!(
+            self,
+            Self::Sequence { .. }
+                | Self::Embedding {
+                    pool: Pool::First,
+                    ..
+                }
+        )
+    }
+
     /// From the encoder's rows to `tape.out`.
     pub(super) fn forward(&self, pass: &Pass<'_>, rows: &[f32], tape: &mut HeadTape) {
         let Pass {

@@ -8,6 +8,7 @@ use crate::kernels::gemm::Sum;
 use crate::train::ops::attention::{self, Attention};
 use crate::train::ops::dropout::{Dropout, Mask};
 use crate::train::ops::layer_norm::NormGradient;
+use crate::train::ops::pooling::{self, Pool};
 use crate::train::ops::{activation, residual};
 use crate::train::parameters::Gradients;
 
@@ -31,6 +32,8 @@ pub(super) struct Layer {
 /// What the forward pass of a layer leaves behind.
 #[derive(Debug, Default)]
 pub(super) struct LayerTape {
+    /// The first row of each text, where only those are to come out.
+    first: AlignedFloats,
     pub(super) query: AlignedFloats,
     pub(super) key: AlignedFloats,
     pub(super) value: AlignedFloats,
@@ -58,7 +61,7 @@ impl Layer {
         )
     }
 
-    /// From `x` to `out`, both (rows, hidden).
+    /// From `x`, (rows, hidden), to `out`: as many rows, or the first ones of all texts.
     pub(super) fn forward(
         &self,
         pass: &Pass<'_>,
@@ -74,18 +77,26 @@ impl Layer {
             starts,
             ..
         } = *pass;
-        let len = x.len();
-        let [query, key, value] =
-            [&mut tape.query, &mut tape.key, &mut tape.value].map(|buffer| buffer.at_least(len));
-        for (dense, out) in self
-            .projections
-            .iter()
-            .zip([&mut *query, &mut *key, &mut *value])
-        {
+        let len = out.len();
+        let hidden = self.output.outputs;
+        // What queries are made of, and what attention is added to.
+        let asking = match pass.firsts {
+            None => x,
+            Some(_) => {
+                let first = tape.first.at_least(len);
+                pooling::forward(compute, Pool::First, x, starts, hidden, first);
+                first
+            }
+        };
+        let query = tape.query.at_least(len);
+        let [key, value] = [&mut tape.key, &mut tape.value].map(|rows| rows.at_least(x.len()));
+        let outs = [(asking, &mut *query), (x, &mut *key), (x, &mut *value)];
+        for (dense, (x, out)) in self.projections.iter().zip(outs) {
             dense.forward(pass, x, out);
         }
         let input = Attention {
             query,
+            query_starts: pass.out_starts(),
             key,
             value,
             starts,
@@ -98,9 +109,9 @@ impl Layer {
         self.output.forward(pass, context, sum);
         let attended = tape.attended.at_least(len);
         let norm = self.attention_norm.of(parameters);
-        residual::forward(compute, x, attended_mask, norm, sum, attended);
+        residual::forward(compute, asking, attended_mask, norm, sum, attended);
 
-        let wide = pass.rows() * self.up.outputs;
+        let wide = pass.out_rows() * self.up.outputs;
         let inner = tape.inner.at_least(wide);
         self.up.forward(pass, attended, inner);
         let activated = scratch.inner.at_least(wide);
@@ -111,14 +122,14 @@ impl Layer {
         residual::forward(compute, attended, output_mask, norm, sum, out);
     }
 
-    /// From the gradient of `out`, in `d`, to that of `x` in its place. `outputs` are gradients of the projections that
-    /// come from a loss.
+    /// From the gradient of `out`, which `d` begins with, to that of `x`, (rows, hidden), in its place. `outputs` are
+    /// gradients of the projections that come from a loss.
     pub(super) fn backward(
         &self,
         pass: &Pass<'_>,
         (x, tape, outputs): (&[f32], &LayerTape, Option<&[Vec<f32>; 3]>),
         scratch: &mut Scratch,
-        (d, gradients): (&mut [f32], &mut Gradients),
+        (d_rows, gradients): (&mut [f32], &mut Gradients),
     ) {
         let (shares_mask, attended_mask, output_mask) = self.masks(&pass.dropout);
         let Pass {
@@ -127,10 +138,12 @@ impl Layer {
             starts,
             ..
         } = *pass;
-        let len = x.len();
-        let wide = pass.rows() * self.up.outputs;
+        let hidden = self.output.outputs;
+        let len = pass.out_rows() * hidden;
+        let wide = pass.out_rows() * self.up.outputs;
         let transposed = &mut scratch.transposed;
         let d_branch = scratch.d_branch.at_least(len);
+        let d = &mut d_rows[..len];
 
         // out = norm(attended + dropout(down))
         let norm = self.output_norm.of(parameters);
@@ -148,13 +161,8 @@ impl Layer {
         self.down
             .backward_input(pass, d_branch, Sum::Alone, d_inner);
         let activated = scratch.inner.at_least(wide);
-        activation::backward(
-            compute,
-            self.activation,
-            &tape.inner[..wide],
-            d_inner,
-            activated,
-        );
+        let inner = &tape.inner[..wide];
+        activation::backward(compute, self.activation, inner, d_inner, activated);
         self.down
             .backward_parameters(pass, activated, d_branch, gradients, transposed);
         // inner = W_1 attended; `attended` has gone two ways.
@@ -163,7 +171,7 @@ impl Layer {
             .backward_parameters(pass, attended, d_inner, gradients, transposed);
         self.up.backward_input(pass, d_inner, Sum::Accumulated, d);
 
-        // attended = norm(x + dropout(output))
+        // attended = norm(asking + dropout(output))
         let norm = self.attention_norm.of(parameters);
         let [weight, bias] = gradients.many_mut(self.attention_norm.ids());
         residual::backward(
@@ -184,28 +192,45 @@ impl Layer {
         // context = attention(query, key, value)
         let input = Attention {
             query: &tape.query[..len],
-            key: &tape.key[..len],
-            value: &tape.value[..len],
+            query_starts: pass.out_starts(),
+            key: &tape.key[..x.len()],
+            value: &tape.value[..x.len()],
             starts,
             heads: self.heads,
             mask: shares_mask,
         };
-        let mut d_projections = scratch.d_projections.each_mut().map(|d| d.at_least(len));
-        attention::backward(
-            compute,
-            &input,
-            d_context,
-            d_projections.each_mut().map(|d| &mut **d),
-        );
-        for (index, (dense, d_out)) in self.projections.iter().zip(d_projections).enumerate() {
-            let from_loss = outputs.into_iter().flat_map(|all| &all[index]);
-            d_out
-                .iter_mut()
-                .zip(from_loss)
-                .for_each(|(sum, x)| *sum += x);
-            // query = W_q x, and so on; `x` has gone four ways.
-            dense.backward_parameters(pass, x, d_out, gradients, transposed);
-            dense.backward_input(pass, d_out, Sum::Accumulated, d);
+        let [d_query, d_key, d_value] = &mut scratch.d_projections;
+        let d_query = d_query.at_least(len);
+        let [d_key, d_value] = [d_key, d_value].map(|d| d.at_least(x.len()));
+        let d_projections = [&mut *d_query, &mut *d_key, &mut *d_value];
+        attention::backward(compute, &input, d_context, d_projections);
+        let d_projections = [d_query, d_key, d_value];
+        for (d, from_loss) in d_projections.into_iter().zip(outputs.into_iter().flatten()) {
+            assert!(from_loss.is_empty() || from_loss.len() == d.len());
+            d.iter_mut().zip(from_loss).for_each(|(sum, x)| *sum += x);
         }
+
+        // query = W_q asking, key = W_k x, value = W_v x; `asking` is x, or its first rows.
+        let [query, key, value] = &self.projections;
+        let asking = match pass.firsts {
+            None => x,
+            Some(_) => &tape.first[..len],
+        };
+        let [d_query, d_key, d_value] = &scratch.d_projections;
+        let (d_query, d_key) = (&d_query[..len], &d_key[..x.len()]);
+        let d_value = &d_value[..x.len()];
+        query.backward_parameters(pass, asking, d_query, gradients, transposed);
+        query.backward_input(pass, d_query, Sum::Accumulated, d);
+        key.backward_parameters(pass, x, d_key, gradients, transposed);
+        value.backward_parameters(pass, x, d_value, gradients, transposed);
+        match pass.firsts {
+            None => key.backward_input(pass, d_key, Sum::Accumulated, d_rows),
+            Some(_) => {
+                d_branch.copy_from_slice(d);
+                key.backward_input(pass, d_key, Sum::Alone, d_rows);
+                pooling::backward(compute, Pool::First, d_branch, starts, hidden, d_rows);
+            }
+        }
+        value.backward_input(pass, d_value, Sum::Accumulated, d_rows);
     }
 }

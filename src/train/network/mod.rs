@@ -19,7 +19,7 @@ mod oracle;
 mod tests;
 
 pub(crate) use build::{HeadKind, Origin};
-pub(crate) use tape::{OutputGradients, Tape};
+pub(crate) use tape::{OutputGradients, Tape, Wanted};
 
 use self::head::Head;
 use self::layer::Layer;
@@ -66,7 +66,7 @@ impl Network {
         compute: &Compute,
         parameters: &Parameters,
         batch: &Batch,
-        dropout: &Dropout,
+        (dropout, wanted): (&Dropout, Wanted),
         tape: &mut Tape,
     ) -> Result<()> {
         let hidden = self.config.hidden;
@@ -81,11 +81,12 @@ impl Network {
             types: tables.types.map(|types| types.len() / hidden),
         };
         embeddings::check(batch, rows)?;
-        tape.start(&self.config, batch, *dropout);
+        tape.start(&self.config, batch, *dropout, wanted);
         let pass = Pass {
             compute,
             parameters,
             starts: &batch.starts,
+            firsts: None,
             dropout: *dropout,
         };
 
@@ -95,16 +96,36 @@ impl Network {
         layer_norm::forward(compute, embedded, self.norm.of(parameters), first);
         let mask = dropout.mask(EMBEDDINGS, dropout.hidden);
         dropout::apply(compute, mask, hidden, first);
+        let firsts = std::mem::take(&mut tape.firsts);
         for (index, layer) in self.layers.iter().enumerate() {
+            let pass = pass.firsts(self.is_narrow(index, wanted), &firsts);
             let (before, after) = tape.hidden.split_at_mut(index + 1);
             let x = &before[index][..len];
-            let out = after[0].at_least(len);
-            let scratch = &mut tape.scratch;
-            layer.forward(&pass, x, &mut tape.layers[index], scratch, out);
+            let out = after[0].at_least(pass.out_rows() * hidden);
+            layer.forward(&pass, x, &mut tape.layers[index], &mut tape.scratch, out);
         }
-        let rows = &tape.hidden[self.layers.len()][..len];
+        let pass = self.head_pass(pass, wanted, &firsts);
+        let rows = &tape.hidden[self.layers.len()][..pass.rows() * hidden];
         self.head.forward(&pass, rows, &mut tape.head);
+        tape.firsts = firsts;
         Ok(())
+    }
+
+    /// Whether of a layer's output only the first row of each text is computed.
+    fn is_narrow(&self, layer: usize, wanted: Wanted) -> bool {
+        wanted == Wanted::Head && self.head.sees_firsts() && layer + 1 == self.layers.len()
+    }
+
+    /// The pass as the head sees it: where the last layer is narrow, of texts of one row.
+    fn head_pass<'a>(&self, pass: Pass<'a>, wanted: Wanted, firsts: &'a [usize]) -> Pass<'a> {
+        let narrow = (0..self.layers.len()).any(|layer| self.is_narrow(layer, wanted));
+        match narrow {
+            true => Pass {
+                starts: firsts,
+                ..pass
+            },
+            false => pass,
+        }
     }
 
     /// Adds to the gradients what a loss's gradients with respect to the outputs on the tape make of them.
@@ -126,34 +147,39 @@ impl Network {
             compute,
             parameters,
             starts: &batch.starts,
+            firsts: None,
             dropout,
         };
         // `d` is the gradient of the rows between layers, from the last to the first.
         let mut d = std::mem::take(&mut tape.scratch.d);
+        let firsts = std::mem::take(&mut tape.firsts);
         let rows = d.at_least(len);
-        rows.fill(0.0);
+        let head_pass = self.head_pass(pass, tape.wanted, &firsts);
         let count = self.layers.len();
-        outputs.add_hidden(count, rows);
-        let last = &tape.hidden[count][..len];
+        let d_last = &mut rows[..head_pass.rows() * hidden];
+        d_last.fill(0.0);
+        outputs.add_hidden(count, d_last);
+        let last = &tape.hidden[count][..d_last.len()];
         self.head.backward(
-            &pass,
+            &head_pass,
             last,
             (&mut tape.head, &mut tape.scratch),
             &outputs.head,
-            (rows, gradients),
+            (d_last, gradients),
         );
         for (index, layer) in self.layers.iter().enumerate().rev() {
+            let pass = pass.firsts(self.is_narrow(index, tape.wanted), &firsts);
             let x = &tape.hidden[index][..len];
-            let scratch = &mut tape.scratch;
             let projections = outputs.projections.get(index);
             layer.backward(
                 &pass,
                 (x, &tape.layers[index], projections),
-                scratch,
-                (rows, gradients),
+                &mut tape.scratch,
+                (&mut *rows, gradients),
             );
             outputs.add_hidden(index, rows);
         }
+        tape.firsts = firsts;
         let mask = dropout.mask(EMBEDDINGS, dropout.hidden);
         dropout::apply(compute, mask, hidden, rows);
         let norm = self.norm.of(parameters);

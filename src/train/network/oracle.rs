@@ -2,7 +2,7 @@
 
 use super::head::Head;
 use super::parts::{Dense, NormIds};
-use super::{EMBEDDINGS, Network};
+use super::{EMBEDDINGS, Network, Wanted};
 use crate::batch::Batch;
 use crate::kernels::Activation;
 use crate::train::ops::dropout::{Dropout, Mask};
@@ -17,13 +17,19 @@ pub(super) struct Outputs {
     pub(super) projections: Vec<[Vec<f64>; 3]>,
 }
 
-/// `values` are those of the parameters, in their order.
+/// `values` are those of the parameters, in their order. Where the head alone is wanted, the numbers that depend on rows
+/// that are not computed mean nothing.
 pub(super) fn forward(
     network: &Network,
     values: &[Vec<f64>],
     batch: &Batch,
     dropout: &Dropout,
+    wanted: Wanted,
 ) -> Outputs {
+    // Where only first rows are computed, masks have a row a text.
+    let all: Vec<usize> = (0..batch.rows()).collect();
+    let text_of = |row: &usize| batch.starts.partition_point(|start| start <= row) - 1;
+    let texts: Vec<usize> = all.iter().map(text_of).collect();
     let hidden = network.config.hidden;
     let of = |id: Id| &values[id.index()][..];
     let dense = |dense: &Dense, x: &[f64]| oracle::linear(x, of(dense.weight), of(dense.bias));
@@ -44,17 +50,25 @@ pub(super) fn forward(
         }
     }
     let rows = norm(&network.norm, &rows);
-    let mut rows = dropped(&rows, dropout.mask(EMBEDDINGS, dropout.hidden), hidden);
+    let mut rows = dropped(&rows, dropout.mask(EMBEDDINGS, dropout.hidden), &all);
     let mut out = Outputs {
         head: Vec::new(),
         hidden: vec![rows.clone()],
         projections: Vec::new(),
     };
-    for layer in &network.layers {
+    for (index, layer) in network.layers.iter().enumerate() {
+        let places = match network.is_narrow(index, wanted) {
+            true => &texts,
+            false => &all,
+        };
         let [query, key, value] = layer.projections.each_ref().map(|part| dense(part, &rows));
         let mask = dropout.mask(layer.site, dropout.attention);
-        let factor = |row, column| f64::from(mask.row(row).factor(column));
-        let context = oracle::attention([&query, &key, &value], &batch.starts, layer.heads, factor);
+        let factor = |row: usize, column| {
+            let (row, head) = (row / layer.heads, row % layer.heads);
+            f64::from(mask.row(places[row] * layer.heads + head).factor(column))
+        };
+        let starts = (&batch.starts[..], &batch.starts[..]);
+        let context = oracle::attention([&query, &key, &value], starts, layer.heads, factor);
         out.projections.push([query, key, value]);
         let rate = if layer.drops_attended {
             dropout.hidden
@@ -62,7 +76,7 @@ pub(super) fn forward(
             0.0
         };
         let attended = dense(&layer.output, &context);
-        let attended = dropped(&attended, dropout.mask(layer.site + 1, rate), hidden);
+        let attended = dropped(&attended, dropout.mask(layer.site + 1, rate), places);
         let attended = norm(&layer.attention_norm, &sum(&rows, &attended));
         let inner = dense(&layer.up, &attended);
         let inner: Vec<f64> = inner
@@ -70,7 +84,7 @@ pub(super) fn forward(
             .map(|&x| activation(layer.activation, x))
             .collect();
         let down = dense(&layer.down, &inner);
-        let down = dropped(&down, dropout.mask(layer.site + 2, dropout.hidden), hidden);
+        let down = dropped(&down, dropout.mask(layer.site + 2, dropout.hidden), places);
         rows = norm(&layer.output_norm, &sum(&attended, &down));
         out.hidden.push(rows.clone());
     }
@@ -101,10 +115,13 @@ pub(super) fn forward(
         } => {
             let inner = dense(inner, &pooled(Pool::First));
             let inner: Vec<f64> = inner.iter().map(|&x| activation(*function, x)).collect();
-            dense(classifier, &dropped(&inner, mask, hidden))
+            dense(
+                classifier,
+                &dropped(&inner, mask, &all[..batch.starts.len() - 1]),
+            )
         }
         Head::Tokens { classifier, drops } => match drops {
-            true => dense(classifier, &dropped(&rows, mask, hidden)),
+            true => dense(classifier, &dropped(&rows, mask, &all)),
             false => dense(classifier, &rows),
         },
         Head::Embedding { pool, normalize } => {
@@ -134,8 +151,10 @@ fn activation(activation: Activation, x: f64) -> f64 {
     }
 }
 
-fn dropped(rows: &[f64], mask: Mask, width: usize) -> Vec<f64> {
-    let factor = |at: usize| f64::from(mask.row(at / width).factor(at % width));
+/// `places` are the rows of the mask.
+fn dropped(rows: &[f64], mask: Mask, places: &[usize]) -> Vec<f64> {
+    let width = rows.len() / places.len();
+    let factor = |at: usize| f64::from(mask.row(places[at / width]).factor(at % width));
     rows.iter()
         .enumerate()
         .map(|(at, x)| x * factor(at))

@@ -15,16 +15,39 @@ pub(super) struct Pass<'a> {
     pub(super) parameters: &'a Parameters,
     /// Where each text of the batch starts, and the end.
     pub(super) starts: &'a [usize],
+    /// 0, 1, 2 and so on, where only the first row of each text is to come out: rows of texts of one row.
+    pub(super) firsts: Option<&'a [usize]>,
     pub(super) dropout: Dropout,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    /// The same pass, of which only first rows are to come out if `narrow`.
+    pub(super) fn firsts<'b>(self, narrow: bool, firsts: &'b [usize]) -> Pass<'b>
+    where
+        'a: 'b,
+    {
+        Pass {
+            firsts: narrow.then_some(firsts),
+            ..self
+        }
+    }
+
     pub(super) fn texts(&self) -> usize {
         self.starts.len() - 1
     }
 
     pub(super) fn rows(&self) -> usize {
         self.starts[self.texts()]
+    }
+
+    /// Where each text starts among the rows that come out, and the end.
+    pub(super) fn out_starts(&self) -> &'a [usize] {
+        self.firsts.unwrap_or(self.starts)
+    }
+
+    /// How many rows come out.
+    pub(super) fn out_rows(&self) -> usize {
+        self.out_starts()[self.texts()]
     }
 }
 

@@ -8,6 +8,17 @@ use crate::kernels::aligned::AlignedFloats;
 use crate::train::ops::attention::{self, Attention};
 use crate::train::ops::dropout::Dropout;
 
+/// What of a pass is asked for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Wanted {
+    /// The head's output. Where it depends on first rows alone, the last layer computes no others: a seventh of the work
+    /// on six layers less.
+    #[default]
+    Head,
+    /// Hidden states and projections of all layers, too.
+    All,
+}
+
 /// Everything that one forward pass has computed and its backward pass reads again.
 ///
 /// Buffers grow to the largest batch that they have seen and are used again: with r rows they hold about
@@ -19,6 +30,9 @@ pub(crate) struct Tape {
     width: usize,
     heads: usize,
     pub(super) dropout: Dropout,
+    pub(super) wanted: Wanted,
+    /// 0, 1, 2 and so on, up to the number of texts.
+    pub(super) firsts: Vec<usize>,
     /// The embeddings ahead of their norm.
     pub(super) embedded: AlignedFloats,
     /// After the embeddings, and after each layer.
@@ -62,11 +76,20 @@ pub(super) struct Scratch {
 
 impl Tape {
     /// Makes room for a pass.
-    pub(super) fn start(&mut self, config: &EncoderConfig, batch: &Batch, dropout: Dropout) {
+    pub(super) fn start(
+        &mut self,
+        config: &EncoderConfig,
+        batch: &Batch,
+        dropout: Dropout,
+        wanted: Wanted,
+    ) {
         self.rows = batch.rows();
         self.width = config.hidden;
         self.heads = config.heads;
         self.dropout = dropout;
+        self.wanted = wanted;
+        self.firsts.clear();
+        self.firsts.extend(0..batch.starts.len());
         self.hidden.resize_with(config.layers + 1, Default::default);
         self.layers.resize_with(config.layers, Default::default);
     }
@@ -77,13 +100,21 @@ impl Tape {
     }
 
     /// The rows after the embeddings, as number 0, or after a layer: (rows, hidden).
+    ///
+    /// # Panics
+    /// If the head alone was wanted.
     pub(crate) fn hidden(&self, index: usize) -> &[f32] {
+        assert_eq!(self.wanted, Wanted::All);
         &self.hidden[index][..self.rows * self.width]
     }
 
     /// Queries, keys and values of a layer, each (rows, hidden): what relations of MiniLM (Wang et al. 2020) and the
     /// scores of TinyBERT (Jiao et al. 2020) are made of.
+    ///
+    /// # Panics
+    /// If the head alone was wanted.
     pub(crate) fn projections(&self, layer: usize) -> [&[f32]; 3] {
+        assert_eq!(self.wanted, Wanted::All);
         let len = self.rows * self.width;
         let LayerTape {
             query, key, value, ..
@@ -102,6 +133,7 @@ impl Tape {
         let [query, key, value] = self.projections(layer);
         let input = Attention {
             query,
+            query_starts: &batch.starts,
             key,
             value,
             starts: &batch.starts,
@@ -126,7 +158,10 @@ pub(crate) struct OutputGradients {
 impl OutputGradients {
     /// Adds that of a hidden state.
     pub(super) fn add_hidden(&self, index: usize, d: &mut [f32]) {
-        let own = self.hidden.get(index).into_iter().flatten();
+        let Some(own) = self.hidden.get(index).filter(|own| !own.is_empty()) else {
+            return;
+        };
+        assert_eq!(own.len(), d.len(), "the gradient of hidden state {index}");
         d.iter_mut().zip(own).for_each(|(sum, x)| *sum += x);
     }
 }

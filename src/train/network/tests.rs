@@ -83,7 +83,13 @@ fn the_forward_pass_without_dropout_is_inference() {
         let batch = Batch::new(&texts.iter().map(encode).collect::<Vec<_>>());
         let mut tape = Tape::default();
         network
-            .forward(&compute, &parameters, &batch, &Dropout::NONE, &mut tape)
+            .forward(
+                &compute,
+                &parameters,
+                &batch,
+                (&Dropout::NONE, Wanted::All),
+                &mut tape,
+            )
             .unwrap();
         let hidden = network.config.hidden;
         let mut head = Vec::new();
@@ -103,15 +109,21 @@ fn the_forward_pass_without_dropout_is_inference() {
     }
 }
 
-/// Gradients of random weights for all outputs of a pass, some left out.
+/// Gradients of random weights for outputs of a pass: for all that are there but a hidden state.
 fn output_gradients(network: &Network, batch: &Batch, tape: &Tape) -> OutputGradients {
     let len = batch.rows() * network.config.hidden;
     let projections = |index| [1, 2, 3].map(|part| random(10 * index + part, len));
-    OutputGradients {
+    let layers = network.layers.len() as u64;
+    let mut gradients = OutputGradients {
         head: random(1, tape.output().len()),
         hidden: vec![random(2, len), Vec::new(), random(3, len)],
-        projections: (0..network.layers.len() as u64).map(projections).collect(),
+        projections: (0..layers).map(projections).collect(),
+    };
+    if tape.wanted == Wanted::Head {
+        gradients.hidden.truncate(network.layers.len());
+        gradients.projections.pop();
     }
+    gradients
 }
 
 fn loss(outputs: &OutputGradients, found: &oracle::Outputs) -> f64 {
@@ -129,21 +141,25 @@ fn loss(outputs: &OutputGradients, found: &oracle::Outputs) -> f64 {
 
 #[test]
 fn gradients_of_every_parameter_agree_with_differences() {
-    for name in [
-        "bert-classify",
-        "bert-tokens",
-        "distilbert-classify",
-        "sentence-mean",
+    for (name, wanted) in [
+        ("bert-classify", Wanted::All),
+        ("bert-classify", Wanted::Head),
+        ("bert-tokens", Wanted::All),
+        ("distilbert-classify", Wanted::All),
+        ("distilbert-classify", Wanted::Head),
+        ("sentence-mean", Wanted::All),
+        ("sentence-cls", Wanted::Head),
     ] {
         let (network, parameters) = load(name);
         let batch = with_types(&network, batch());
         let compute = Compute::serial();
         let mut tape = Tape::default();
+        let how = (&DROPOUT, wanted);
         network
-            .forward(&compute, &parameters, &batch, &DROPOUT, &mut tape)
+            .forward(&compute, &parameters, &batch, how, &mut tape)
             .unwrap();
         let mut values: Vec<Vec<f64>> = parameters.iter().map(|p| widen(&p.values)).collect();
-        let expected = oracle::forward(&network, &values, &batch, &DROPOUT);
+        let expected = oracle::forward(&network, &values, &batch, &DROPOUT, wanted);
         assert_close(name, tape.output(), &expected.head, 2e-6);
 
         let outputs = output_gradients(&network, &batch, &tape);
@@ -157,16 +173,16 @@ fn gradients_of_every_parameter_agree_with_differences() {
             &mut gradients,
         );
         for (index, (parameter, found)) in parameters.iter().zip(gradients.iter()).enumerate() {
-            // Rows of the tables that the batch has used are among the first.
             let stride = (parameter.values.len() / 7).max(1);
             let mut chosen: Vec<usize> = (0..parameter.values.len()).step_by(stride).collect();
+            // Rows of the tables that the batch has used are among the first.
             chosen.push(3.min(parameter.values.len() - 1));
             let mut expected = Vec::new();
             for &at in &chosen {
                 let mut at_distance = |step: f64| {
                     let before = values[index][at];
                     values[index][at] = before + step;
-                    let found = oracle::forward(&network, &values, &batch, &DROPOUT);
+                    let found = oracle::forward(&network, &values, &batch, &DROPOUT, wanted);
                     values[index][at] = before;
                     loss(&outputs, &found)
                 };
@@ -174,8 +190,52 @@ fn gradients_of_every_parameter_agree_with_differences() {
                 expected.push((at_distance(STEP) - at_distance(-STEP)) / (2.0 * STEP));
             }
             let found: Vec<f32> = chosen.iter().map(|&at| found[at]).collect();
-            let what = format!("{name}, {}", parameter.name);
+            let what = format!("{name}, {wanted:?}, {}", parameter.name);
             assert_close(&what, &found, &expected, 2e-5);
+        }
+    }
+}
+
+#[test]
+fn what_is_left_out_for_the_head_alone_changes_nothing() {
+    for name in [
+        "bert-classify",
+        "distilbert-classify",
+        "sentence-cls",
+        "sentence-mean",
+    ] {
+        let (network, parameters) = load(name);
+        let batch = with_types(&network, batch());
+        let compute = Compute::serial();
+        let [all, head] = [Wanted::All, Wanted::Head].map(|wanted| {
+            let mut tape = Tape::default();
+            let how = (&Dropout::NONE, wanted);
+            network
+                .forward(&compute, &parameters, &batch, how, &mut tape)
+                .unwrap();
+            let outputs = OutputGradients {
+                head: random(1, tape.output().len()),
+                ..Default::default()
+            };
+            let mut gradients = parameters.gradients();
+            network.backward(
+                &compute,
+                &parameters,
+                &batch,
+                &mut tape,
+                &outputs,
+                &mut gradients,
+            );
+            (tape.output().to_vec(), gradients)
+        });
+        assert_eq!(all.0, head.0, "{name}");
+        for (parameter, (all, head)) in parameters.iter().zip(all.1.iter().zip(head.1.iter())) {
+            assert_close(
+                &format!("{name}, {}", parameter.name),
+                head,
+                &widen(all),
+                2e-6,
+            );
         }
     }
 }
@@ -194,7 +254,13 @@ fn gradients_are_the_same_bits_at_any_number_of_threads_and_add_up() {
             for _ in 0..2 {
                 gradients.clear();
                 network
-                    .forward(&compute, &parameters, &batch, &DROPOUT, &mut tape)
+                    .forward(
+                        &compute,
+                        &parameters,
+                        &batch,
+                        (&DROPOUT, Wanted::All),
+                        &mut tape,
+                    )
                     .unwrap();
                 let outputs = output_gradients(&network, &batch, &tape);
                 network.backward(
@@ -239,7 +305,7 @@ fn a_smaller_batch_after_a_larger_one_sees_nothing_of_it() {
     let compute = Compute::serial();
     let pass = |tape: &mut Tape, batch: &Batch| {
         network
-            .forward(&compute, &parameters, batch, &DROPOUT, tape)
+            .forward(&compute, &parameters, batch, (&DROPOUT, Wanted::Head), tape)
             .unwrap();
         let outputs = output_gradients(&network, batch, tape);
         let mut gradients = parameters.gradients();
@@ -259,7 +325,13 @@ fn shares_of_attention_are_those_of_the_projections() {
     let mut tape = Tape::default();
     let batch = batch();
     network
-        .forward(&compute, &parameters, &batch, &Dropout::NONE, &mut tape)
+        .forward(
+            &compute,
+            &parameters,
+            &batch,
+            (&Dropout::NONE, Wanted::All),
+            &mut tape,
+        )
         .unwrap();
     let shares = tape.shares(&compute, &batch, 1, (2, 1));
     assert_eq!(shares.len(), 21 * 21);
@@ -345,7 +417,7 @@ fn what_cannot_learn_is_refused_by_name() {
         &Compute::serial(),
         &parameters,
         &batch,
-        &Dropout::NONE,
+        (&Dropout::NONE, Wanted::Head),
         &mut tape,
     );
     assert!(matches!(

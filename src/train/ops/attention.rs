@@ -3,30 +3,32 @@
 //!
 //! The backward pass computes the shares once more: to keep them would take memory with the square of a text's length.
 
-use super::dropout::Mask;
+use super::dropout::{Mask, MaskRow};
 use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::gemm::Small;
 use crate::kernels::pieces::{Pieces, each};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 use crate::kernels::{Compute, softmax};
 
-/// What attention reads: three projections of all rows, (rows, heads * head_dim).
+/// What attention reads: three projections, each (rows, heads * head_dim).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attention<'a> {
     pub(crate) query: &'a [f32],
+    /// Where each text's queries start, and the end: as many as it has keys, or fewer.
+    pub(crate) query_starts: &'a [usize],
     pub(crate) key: &'a [f32],
     pub(crate) value: &'a [f32],
-    /// Where each text starts, and the end.
+    /// Where each text's keys and values start, and the end.
     pub(crate) starts: &'a [usize],
     pub(crate) heads: usize,
     /// Of the shares of a query; its row is `row * heads + head`, its column the key's place in the text.
     pub(crate) mask: Mask,
 }
 
-/// What comes out, (rows, heads * head_dim).
+/// What comes out, (queries, heads * head_dim).
 pub(crate) fn forward(compute: &Compute, input: &Attention<'_>, out: &mut [f32]) {
     let cpu = compute.cpu;
-    let outs = [Pieces::texts(input.starts, out)];
+    let outs = [Pieces::texts(input.query_starts, out)];
     each(
         compute,
         input.starts.len() - 1,
@@ -47,7 +49,7 @@ pub(crate) fn backward(
 ) {
     let cpu = compute.cpu;
     let outs = [
-        Pieces::texts(input.starts, d_query),
+        Pieces::texts(input.query_starts, d_query),
         Pieces::texts(input.starts, d_key),
         Pieces::texts(input.starts, d_value),
     ];
@@ -58,7 +60,7 @@ pub(crate) fn backward(
         |buffer, text, outs| {
             let text = Text::new(input, text);
             cpu.run(Backward {
-                d_out: text.own(d_out),
+                d_out: text.of_queries(d_out),
                 text,
                 buffer,
                 outs,
@@ -67,7 +69,7 @@ pub(crate) fn backward(
     );
 }
 
-/// The shares of one head in one text before dropout, (tokens, tokens).
+/// The shares of one head in one text before dropout, (queries, keys).
 pub(crate) fn shares(
     compute: &Compute,
     input: &Attention<'_>,
@@ -81,9 +83,12 @@ pub(crate) fn shares(
 #[derive(Clone, Copy)]
 struct Text<'a> {
     input: Attention<'a>,
-    /// Its first row.
-    first: usize,
-    len: usize,
+    /// Its first row among the queries, and how many it has,
+    first_query: usize,
+    queries: usize,
+    /// and the same among keys and values.
+    first_key: usize,
+    keys: usize,
     /// From one row to the next.
     hidden: usize,
     head_dim: usize,
@@ -92,86 +97,84 @@ struct Text<'a> {
 impl<'a> Text<'a> {
     fn new(input: &Attention<'a>, text: usize) -> Self {
         let rows = input.starts[input.starts.len() - 1];
-        let hidden = input.query.len() / rows.max(1);
-        let first = input.starts[text];
+        let hidden = input.key.len() / rows.max(1);
+        let (first_query, first_key) = (input.query_starts[text], input.starts[text]);
         Self {
             input: *input,
-            first,
-            len: input.starts[text + 1] - first,
+            first_query,
+            queries: input.query_starts[text + 1] - first_query,
+            first_key,
+            keys: input.starts[text + 1] - first_key,
             hidden,
             head_dim: hidden / input.heads,
         }
     }
 
-    /// Its rows.
+    /// Its rows of what has a row a query.
     #[inline(always)]
-    fn own(&self, rows: &'a [f32]) -> &'a [f32] {
-        &rows[self.first * self.hidden..][..self.len * self.hidden]
+    fn of_queries(&self, rows: &'a [f32]) -> &'a [f32] {
+        &rows[self.first_query * self.hidden..][..self.queries * self.hidden]
     }
 
-    /// Its rows from a head's first column on.
+    /// Its rows of what has a row a key.
     #[inline(always)]
-    fn part(&self, rows: &'a [f32], head: usize) -> &'a [f32] {
-        &self.own(rows)[head * self.head_dim..]
+    fn of_keys(&self, rows: &'a [f32]) -> &'a [f32] {
+        &rows[self.first_key * self.hidden..][..self.keys * self.hidden]
     }
 
-    fn padded(&self) -> usize {
-        self.len.next_multiple_of(LANES)
-    }
-
-    /// Floats of the panels that keys or queries of a head become, by rows or by columns.
+    /// Floats of the panels that rows of a head become, by rows or by columns.
     fn panels(&self) -> usize {
-        let by_rows = Small::panels(self.len, self.head_dim);
-        by_rows.max(Small::panels(self.head_dim, self.len))
+        let by_rows = Small::panels(self.keys, self.head_dim);
+        by_rows.max(Small::panels(self.head_dim, self.keys.max(self.queries)))
     }
 
-    /// Products of a head's rows in `a` with those in `b`, (len, padded): each number is a row of `a` times a row of `b`.
+    /// Products of rows with a row a query and rows with a row a key, (queries, padded keys); both begin with a head's
+    /// first column.
     #[inline(always)]
     fn products<S: Simd>(&self, s: S, [a, b]: [&[f32]; 2], panels: &mut [f32], out: &mut [f32]) {
-        let (len, width) = (self.len, self.head_dim);
-        let panels = &mut panels[..Small::panels(len, width)];
-        Small::pack_rows(b, (len, width), self.hidden, panels);
+        let panels = &mut panels[..Small::panels(self.keys, self.head_dim)];
+        Small::pack_rows(b, (self.keys, self.head_dim), self.hidden, panels);
         let product = Small {
             x: a,
             stride: self.hidden,
-            k: width,
+            k: self.head_dim,
             panels,
         };
-        product.multiply(s, (len, self.padded()), out, self.padded());
+        let padded = padded(self.keys);
+        product.multiply(s, (self.queries, padded), out, padded);
     }
 
-    /// `out = weights rows`, a head's columns of it: `weights` is (len, padded), `rows` and `out` the text's, from the
-    /// head's first column on.
+    /// A head's columns of `out = weights rows`: `weights` is (n, padded k), `rows` has k rows and `out` n; both begin with
+    /// the head's first column.
     #[inline(always)]
     fn mix<S: Simd>(
         &self,
         s: S,
-        (weights, rows): (&[f32], &[f32]),
+        (weights, n, k): (&[f32], usize, usize),
+        rows: &[f32],
         panels: &mut [f32],
         out: &mut [f32],
     ) {
-        let (len, width) = (self.len, self.head_dim);
-        let panels = &mut panels[..Small::panels(width, len)];
-        Small::pack_columns(s, rows, (width, len), self.hidden, panels);
+        let panels = &mut panels[..Small::panels(self.head_dim, k)];
+        Small::pack_columns(s, rows, (self.head_dim, k), self.hidden, panels);
         let product = Small {
             x: weights,
-            stride: self.padded(),
-            k: len,
+            stride: padded(k),
+            k,
             panels,
         };
-        product.multiply(s, (len, width), out, self.hidden);
+        product.multiply(s, (n, self.head_dim), out, self.hidden);
     }
 
-    /// P of a head, (len, padded); the columns past `len` are zero.
+    /// P of a head, (queries, padded keys); the columns past the keys are zero.
     #[inline(always)]
     fn shares<S: Simd>(&self, s: S, head: usize, panels: &mut [f32], shares: &mut [f32]) {
-        let (query, key) = (
-            self.part(self.input.query, head),
-            self.part(self.input.key, head),
-        );
+        let column = head * self.head_dim;
+        let query = &self.of_queries(self.input.query)[column..];
+        let key = &self.of_keys(self.input.key)[column..];
         self.products(s, [query, key], panels, shares);
-        for row in shares.chunks_exact_mut(self.padded()) {
-            let row = &mut row[..self.len];
+        for row in shares.chunks_exact_mut(padded(self.keys)) {
+            let row = &mut row[..self.keys];
             let sum = softmax::exponentials(s, row, self.scale());
             softmax::scale(s, row, 1.0 / sum);
         }
@@ -183,11 +186,21 @@ impl<'a> Text<'a> {
 
     /// The row of the mask for a query.
     #[inline(always)]
-    fn mask_row(&self, row: usize, head: usize) -> super::dropout::MaskRow {
-        self.input
-            .mask
-            .row((self.first + row) * self.input.heads + head)
+    fn mask_row(&self, query: usize, head: usize) -> MaskRow {
+        let row = self.first_query + query;
+        self.input.mask.row(row * self.input.heads + head)
     }
+
+    /// Whether there is nothing to do.
+    fn is_empty(&self) -> bool {
+        self.queries == 0 || self.keys == 0
+    }
+}
+
+/// Rows of a matrix of scores are whole vectors.
+#[inline(always)]
+fn padded(len: usize) -> usize {
+    len.next_multiple_of(LANES)
 }
 
 struct Forward<'a> {
@@ -202,33 +215,34 @@ impl Kernel for Forward<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { text, buffer, out } = self;
-        let square = text.len * text.padded();
-        let buffer = buffer.at_least(text.panels() + square);
-        let (panels, shares) = buffer.split_at_mut(text.panels());
-        if text.len == 0 {
+        if text.is_empty() {
             return;
         }
+        let padded = padded(text.keys);
+        let buffer = buffer.at_least(text.panels() + text.queries * padded);
+        let (panels, shares) = buffer.split_at_mut(text.panels());
         for head in 0..text.input.heads {
             text.shares(s, head, panels, shares);
-            for (row, shares) in shares.chunks_exact_mut(text.padded()).enumerate() {
-                let mask = text.mask_row(row, head);
+            for (query, shares) in shares.chunks_exact_mut(padded).enumerate() {
+                let mask = text.mask_row(query, head);
                 for (column, share) in shares.iter_mut().enumerate() {
                     *share *= mask.factor(column);
                 }
             }
-            let values = text.part(text.input.value, head);
-            let out = &mut out[head * text.head_dim..];
-            text.mix(s, (shares, values), panels, out);
+            let column = head * text.head_dim;
+            let values = &text.of_keys(text.input.value)[column..];
+            let weights = (&*shares, text.queries, text.keys);
+            text.mix(s, weights, values, panels, &mut out[column..]);
         }
     }
 }
 
 struct Backward<'a> {
     text: Text<'a>,
-    /// The text's rows.
+    /// The rows of the text's queries.
     d_out: &'a [f32],
     buffer: &'a mut AlignedFloats,
-    /// The text's rows of the gradients of queries, keys and values.
+    /// The gradients of the text's queries, keys and values.
     outs: [&'a mut [f32]; 3],
 }
 
@@ -245,34 +259,31 @@ impl Kernel for Backward<'_> {
             buffer,
             outs: [d_query, d_key, d_value],
         } = self;
-        let (len, padded) = (text.len, text.padded());
-        if len == 0 {
+        if text.is_empty() {
             return;
         }
-        let square = len * padded;
+        let (queries, keys) = (text.queries, text.keys);
+        let padded_keys = padded(keys);
+        let (square, turned) = (queries * padded_keys, keys * padded(queries));
         let (panels, squares) = buffer
-            .at_least(text.panels() + 4 * square)
+            .at_least(text.panels() + 3 * square + turned)
             .split_at_mut(text.panels());
         let (shares, squares) = squares.split_at_mut(square);
         let (d_shares, squares) = squares.split_at_mut(square);
         let (dropped, turned) = squares.split_at_mut(square);
-        let Attention {
-            query, key, value, ..
-        } = text.input;
         for head in 0..text.input.heads {
             let column = head * text.head_dim;
             let d_out = &d_out[column..];
             text.shares(s, head, panels, shares);
-            let values = text.part(value, head);
-            text.products(s, [d_out, values], panels, d_shares);
-            let rows = shares
-                .chunks_exact(padded)
-                .zip(d_shares.chunks_exact_mut(padded));
-            for (row, ((p, d), dropped)) in rows.zip(dropped.chunks_exact_mut(padded)).enumerate() {
-                let mask = text.mask_row(row, head);
-                for (column, ((p, d), dropped)) in
-                    p.iter().zip(&mut *d).zip(&mut *dropped).enumerate()
-                {
+            let value = &text.of_keys(text.input.value)[column..];
+            text.products(s, [d_out, value], panels, d_shares);
+            let rows = shares.chunks_exact(padded_keys);
+            let rows = rows.zip(d_shares.chunks_exact_mut(padded_keys));
+            let rows = rows.zip(dropped.chunks_exact_mut(padded_keys));
+            for (query, ((p, d), dropped)) in rows.enumerate() {
+                let mask = text.mask_row(query, head);
+                let numbers = p.iter().zip(&mut *d).zip(&mut *dropped);
+                for (column, ((p, d), dropped)) in numbers.enumerate() {
                     let factor = mask.factor(column);
                     *dropped = p * factor;
                     *d *= factor;
@@ -288,23 +299,27 @@ impl Kernel for Backward<'_> {
                     s.store(s.mul(s.mul(s.load(p), change), scale), d);
                 }
             }
-            turn(dropped, (len, padded), turned);
-            text.mix(s, (turned, d_out), panels, &mut d_value[column..]);
-            let keys = text.part(key, head);
-            text.mix(s, (d_shares, keys), panels, &mut d_query[column..]);
-            turn(d_shares, (len, padded), turned);
-            let queries = text.part(query, head);
-            text.mix(s, (turned, queries), panels, &mut d_key[column..]);
+            turn(dropped, (queries, keys), turned);
+            let weights = (&*turned, keys, queries);
+            text.mix(s, weights, d_out, panels, &mut d_value[column..]);
+            let key = &text.of_keys(text.input.key)[column..];
+            let weights = (&*d_shares, queries, keys);
+            text.mix(s, weights, key, panels, &mut d_query[column..]);
+            turn(d_shares, (queries, keys), turned);
+            let query = &text.of_queries(text.input.query)[column..];
+            let weights = (&*turned, keys, queries);
+            text.mix(s, weights, query, panels, &mut d_key[column..]);
         }
     }
 }
 
-/// The first `len` columns of `len` rows, (len, padded), the other way round.
+/// A matrix of scores, (queries, padded keys), the other way round: (keys, padded queries).
 #[inline(always)]
-fn turn(square: &[f32], (len, padded): (usize, usize), out: &mut [f32]) {
-    for (row, numbers) in square.chunks_exact(padded).enumerate() {
-        for (column, &x) in numbers[..len].iter().enumerate() {
-            out[column * padded + row] = x;
+fn turn(scores: &[f32], (queries, keys): (usize, usize), out: &mut [f32]) {
+    let (padded_keys, padded_queries) = (padded(keys), padded(queries));
+    for (row, numbers) in scores.chunks_exact(padded_keys).enumerate() {
+        for (column, &x) in numbers[..keys].iter().enumerate() {
+            out[column * padded_queries + row] = x;
         }
     }
 }
@@ -320,13 +335,15 @@ impl Kernel for Shares<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Vec<f32> {
         let Self { text, head } = self;
-        let mut panels = vec![0.0; text.panels()];
-        let mut padded = vec![0.0; text.len * text.padded()];
-        if text.len > 0 {
-            text.shares(s, head, &mut panels, &mut padded);
+        if text.is_empty() {
+            return Vec::new();
         }
-        let rows = padded.chunks(text.padded().max(1));
-        rows.flat_map(|row| &row[..text.len]).copied().collect()
+        let padded = padded(text.keys);
+        let mut panels = vec![0.0; text.panels()];
+        let mut shares = vec![0.0; text.queries * padded];
+        text.shares(s, head, &mut panels, &mut shares);
+        let rows = shares.chunks_exact(padded);
+        rows.flat_map(|row| &row[..text.keys]).copied().collect()
     }
 }
 
@@ -340,10 +357,18 @@ mod tests {
     #[test]
     fn both_passes_agree_with_differences_on_every_level() {
         let starts = [0, 1, 6, 6, 23, 40];
-        for (rate, heads, head_dim) in [(0.0, 2, 5), (0.4, 3, 16), (0.1, 1, 20)] {
+        let fewer = [0, 1, 3, 3, 4, 21];
+        for (rate, heads, head_dim, query_starts) in [
+            (0.0, 2, 5, starts),
+            (0.4, 3, 16, starts),
+            (0.1, 1, 20, starts),
+            (0.3, 2, 8, fewer),
+        ] {
             let hidden = heads * head_dim;
-            let [query, key, value, d_out] =
-                [1, 2, 3, 4].map(|seed| random(seed, starts[5] * hidden));
+            let of_keys = |seed| random(seed, starts[5] * hidden);
+            let of_queries = |seed| random(seed, query_starts[5] * hidden);
+            let (query, key, value) = (of_queries(1), of_keys(2), of_keys(3));
+            let d_out = of_queries(4);
             let mask = Dropout {
                 seed: 5,
                 ..Dropout::NONE
@@ -351,11 +376,12 @@ mod tests {
             .mask(6, rate);
             let check = Check::of(&d_out, |parts| {
                 let factor = |row, column| f64::from(mask.row(row).factor(column));
-                oracle::attention(parts, &starts, heads, factor)
+                oracle::attention(parts, (&query_starts, &starts), heads, factor)
             });
             let parts = [&query[..], &key, &value];
             let input = Attention {
                 query: &query,
+                query_starts: &query_starts,
                 key: &key,
                 value: &value,
                 starts: &starts,
@@ -367,7 +393,7 @@ mod tests {
                 let mut out = vec![f32::NAN; query.len()];
                 forward(&compute, &input, &mut out);
                 check.forward(parts, &out);
-                let mut d = [(); 3].map(|()| vec![f32::NAN; query.len()]);
+                let mut d = parts.map(|part| vec![f32::NAN; part.len()]);
                 let [d_query, d_key, d_value] = &mut d;
                 backward(&compute, &input, &d_out, [d_query, d_key, d_value]);
                 check.backward(parts, [&d[0], &d[1], &d[2]]);
@@ -385,6 +411,7 @@ mod tests {
         let (query, key, value) = (&query[..], &key[..], &value[..]);
         let input = Attention {
             query,
+            query_starts: &starts,
             key,
             value,
             starts: &starts,

@@ -116,6 +116,27 @@ pub(crate) fn apply(compute: &Compute, mask: Mask, width: usize, rows: &mut [f32
     });
 }
 
+/// `out` is `rows`, each number multiplied by its factor.
+pub(crate) fn copy(compute: &Compute, mask: Mask, width: usize, rows: &[f32], out: &mut [f32]) {
+    let block = ROWS_PER_TASK * width;
+    let tasks = rows.len().div_ceil(block);
+    let cpu = compute.cpu;
+    each(
+        compute,
+        tasks,
+        [Pieces::every(block, out)],
+        |_, task, [out]| {
+            out.copy_from_slice(&rows[task * block..][..out.len()]);
+            cpu.run(Apply {
+                mask,
+                first: task * ROWS_PER_TASK,
+                width,
+                rows: out,
+            });
+        },
+    );
+}
+
 struct Apply<'a> {
     mask: Mask,
     first: usize,
@@ -198,6 +219,9 @@ mod tests {
                 let mut ones = vec![1.0; rows * width];
                 apply(&compute, mask, width, &mut ones);
                 assert_eq!(ones, expected);
+                let mut out = vec![7.0; rows * width];
+                copy(&compute, mask, width, &vec![1.0; rows * width], &mut out);
+                assert_eq!(out, expected);
             }
         }
     }

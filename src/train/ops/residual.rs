@@ -74,8 +74,7 @@ pub(crate) fn backward(
     sums: &mut AlignedFloats,
 ) {
     layer_norm::backward(compute, sum, norm, d, gradient, sums);
-    d_y.copy_from_slice(d);
-    dropout::apply(compute, mask, norm.weight.len(), d_y);
+    dropout::copy(compute, mask, norm.weight.len(), d, d_y);
 }
 
 #[cfg(test)]

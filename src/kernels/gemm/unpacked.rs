@@ -252,77 +252,74 @@ pub(crate) fn transpose(compute: &Compute, x: &[f32], sums: &mut [f32], out: &mu
     let rows = x.len() / width.max(1);
     assert_eq!(x.len(), rows * width, "{rows} rows of {width}");
     assert_eq!(out.len(), x.len());
+    if rows == 0 {
+        return;
+    }
     let cpu = compute.cpu;
+    let tasks = width.div_ceil(PANEL);
     let outs = [
         Pieces::every(PANEL * rows, out),
         Pieces::every(PANEL, &mut *sums),
     ];
-    let tasks = width.div_ceil(PANEL);
     each(compute, tasks, outs, |_, task, [out, sums]| {
-        let columns = &x[(task * PANEL).min(x.len())..];
-        transpose_columns((columns, width), rows, sums.len(), out);
-        cpu.run(AddColumns {
-            columns,
-            stride: width,
-            sums,
-        });
+        transpose_columns(&x[task * PANEL..], width, rows, out);
+        cpu.run(AddRows { rows: out, sums });
     });
 }
 
-/// Some columns of `rows` rows, as rows. In blocks of 4 x 4, as rows are packed.
-fn transpose_columns((x, stride): (&[f32], usize), rows: usize, columns: usize, out: &mut [f32]) {
-    let whole = (rows / 4 * 4, columns / 4 * 4);
-    for column in (0..whole.1).step_by(4) {
-        let four = &mut out[column * rows..][..4 * rows];
-        let (a, four) = four.split_at_mut(rows);
-        let (b, four) = four.split_at_mut(rows);
-        let (c, d) = four.split_at_mut(rows);
-        let [a, b, c, d] = [a, b, c, d].map(|row| row.as_chunks_mut::<4>().0);
-        for ((((a, b), c), d), block) in a.iter_mut().zip(b).zip(c).zip(d).zip(0..) {
-            let from = &x[4 * block * stride + column..];
-            let row = |index: usize| -> [f32; 4] {
-                let row = &from[index * stride..][..4];
-                [row[0], row[1], row[2], row[3]]
+/// Some columns of `rows` rows, which are `stride` apart, as rows: at most a panel.
+///
+/// In blocks of 4 x 4, as rows are packed. Rows are the outer loop: a panel's columns of one row are one line, and lines
+/// at such distances push each other out of the nearest cache.
+fn transpose_columns(x: &[f32], stride: usize, rows: usize, out: &mut [f32]) {
+    let columns = out.len() / rows;
+    let mut whole = 0; // rows that blocks have dealt with
+    if columns == PANEL {
+        let mut each = out.chunks_exact_mut(rows);
+        let mut out: [&mut [[f32; 4]]; PANEL] = std::array::from_fn(|_| {
+            let row = each.next().unwrap_or_default();
+            row.as_chunks_mut().0
+        });
+        for (block, four) in x.chunks(4 * stride).enumerate().take(rows / 4) {
+            let line = |row: usize| four[row * stride..].first_chunk::<PANEL>();
+            let (Some(a), Some(b), Some(c), Some(d)) = (line(0), line(1), line(2), line(3)) else {
+                break;
             };
-            let [p, q, r, t] = [row(0), row(1), row(2), row(3)];
-            *a = [p[0], q[0], r[0], t[0]];
-            *b = [p[1], q[1], r[1], t[1]];
-            *c = [p[2], q[2], r[2], t[2]];
-            *d = [p[3], q[3], r[3], t[3]];
+            for (column, out) in out.iter_mut().enumerate() {
+                out[block] = [a[column], b[column], c[column], d[column]];
+            }
+            whole = 4 * (block + 1);
         }
     }
     for column in 0..columns {
-        let from = if column < whole.1 { whole.0 } else { 0 };
-        for row in from..rows {
+        for row in whole..rows {
             out[column * rows + row] = x[row * stride + column];
         }
     }
 }
 
-/// The sums of some columns, at most a panel, in four chains.
-struct AddColumns<'a> {
-    columns: &'a [f32],
-    stride: usize,
+/// Adds the sum of each row.
+struct AddRows<'a> {
+    /// As many as there are sums.
+    rows: &'a [f32],
     sums: &'a mut [f32],
 }
 
-impl Kernel for AddColumns<'_> {
+impl Kernel for AddRows<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let width = self.sums.len();
-        let mut chains = [s.splat(0.0); 4];
-        for rows in self.columns.chunks(4 * self.stride) {
-            for (chain, row) in chains.iter_mut().zip(rows.chunks(self.stride)) {
-                if let Some(row) = row.get(..width) {
-                    *chain = s.add(*chain, s.load_some(row, 0.0));
+        let len = self.rows.len() / self.sums.len().max(1);
+        for (row, sum) in self.rows.chunks_exact(len.max(1)).zip(self.sums) {
+            let mut chains = [s.splat(0.0); 2];
+            for pair in row.chunks(2 * LANES) {
+                for (chain, some) in chains.iter_mut().zip(pair.chunks(LANES)) {
+                    *chain = s.add(*chain, s.load_some(some, 0.0));
                 }
             }
+            *sum += s.sum(s.add(chains[0], chains[1]));
         }
-        let [a, b, c, d] = chains;
-        let sum = s.add(s.add(a, b), s.add(c, d));
-        s.store_some(s.add(s.load_some(self.sums, 0.0), sum), self.sums);
     }
 }
 

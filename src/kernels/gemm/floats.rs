@@ -20,6 +20,7 @@ impl Operands for FloatOperands<'_> {
     // 1 to 4 rows of MiniLM's layers take 0.7 ms, and 0.8 to 0.9 two panels at a time (AVX-512, Zen 5, 2026).
     const FEW_ROWS: usize = 8;
     const ROUGH: bool = false;
+    const ACCUMULATES: bool = cfg!(feature = "train");
 
     type Activation = f32;
     type Weights = [f32; PANEL];

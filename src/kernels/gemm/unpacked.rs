@@ -29,8 +29,6 @@ pub(crate) enum Sum<'a> {
     Accumulated,
     /// It is stored after this, (n), was added to each row.
     Biased(&'a [f32]),
-    /// It is stored after this, (rows, n), was added.
-    Onto(&'a [f32]),
 }
 
 impl Unpacked<'_> {
@@ -58,10 +56,8 @@ pub(crate) fn gemm_unpacked(
     let rows = out.len() / n;
     assert_eq!(out.len(), rows * n, "output rows of {n}");
     assert_eq!(x.len(), rows * k, "{rows} rows of {k}");
-    match sum {
-        Sum::Biased(bias) => assert_eq!(bias.len(), n, "a bias"),
-        Sum::Onto(residual) => assert_eq!(residual.len(), out.len(), "a residual"),
-        Sum::Alone | Sum::Accumulated => {}
+    if let Sum::Biased(bias) = sum {
+        assert_eq!(bias.len(), n, "a bias");
     }
     let panels = n.div_ceil(PANEL);
     // In whole pairs, since tiles are up to two panels wide.
@@ -109,10 +105,7 @@ pub(crate) fn gemm_unpacked(
                     _ => None,
                 },
                 activation: Activation::Identity,
-                residual: match sum {
-                    Sum::Onto(residual) => Some(residual),
-                    _ => None,
-                },
+                residual: None,
             };
             let product = Product {
                 operands: FloatOperands {
@@ -373,7 +366,6 @@ mod tests {
                     for (sum, added) in [
                         (Sum::Alone, vec![0.0; rows * n]),
                         (Sum::Accumulated, other.clone()),
-                        (Sum::Onto(&other), other.clone()),
                         (Sum::Biased(&bias), bias.repeat(rows)),
                     ] {
                         let mut out = other.clone();

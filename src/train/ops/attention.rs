@@ -261,7 +261,9 @@ impl Kernel for Backward<'_> {
             outs: [d_query, d_key, d_value],
         } = self;
         if text.is_empty() {
-            [d_query, d_key, d_value].map(|d| d.fill(0.0));
+            for d in [d_query, d_key, d_value] {
+                d.fill(0.0);
+            }
             return;
         }
         let (queries, keys) = (text.queries, text.keys);

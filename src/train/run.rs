@@ -119,7 +119,6 @@ impl Job {
         let teacher = recipe.distillation.as_ref().map(|distillation| {
             teacher(
                 distillation,
-                kind,
                 kept.clone(),
                 (&network, &mut parameters),
                 &engine.threads,
@@ -127,10 +126,19 @@ impl Job {
             )
         });
         let teacher = teacher.transpose()?;
+        // A student may be of another width.
+        let unused = match network.config().hidden == base.hidden {
+            true => {
+                let files = Files::folder(&recipe.model);
+                Network::unused_pooler(&files, kind, &engine.threads)?
+            }
+            false => Vec::new(),
+        };
         let learner = NetworkLearner {
             objective: Objective::new(recipe.task, &recipe.training, network.outputs()),
             network,
             parameters,
+            unused,
             blueprint,
             teacher,
             examples,
@@ -265,17 +273,23 @@ fn begin(
 
 fn teacher(
     distillation: &Distillation,
-    kind: HeadKind,
     kept: Option<Vec<u32>>,
     student: (&Network, &mut Parameters),
     threads: &Threads,
     seed: u64,
 ) -> Result<Teacher> {
     let files = Files::folder(&distillation.teacher);
-    // A teacher's own head, not a fresh one of the student's kind.
-    let network = Network::load(&files, None, seed, threads).or_else(|error| match kind {
-        HeadKind::Rows => Network::load(&files, Some(kind), seed, threads),
-        _ => Err(error),
+    // The head is its own, never a fresh one; where its answers do not count, it needs none.
+    let head = match distillation.soft > 0.0 {
+        true => None,
+        false => Some(HeadKind::Rows),
+    };
+    let network = Network::load(&files, head, seed, threads).map_err(|error| match error {
+        Error::WeightMissing { name } => Error::Option {
+            name: "teacher",
+            reason: format!("its checkpoint has no {name}"),
+        },
+        error => error,
     })?;
     Teacher::new(network, distillation, kept, student, seed)
 }

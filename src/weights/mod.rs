@@ -15,6 +15,7 @@ mod files;
 pub(crate) mod map;
 mod names;
 mod packed;
+mod recent;
 mod rows;
 mod source;
 mod tensor;

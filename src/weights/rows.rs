@@ -12,8 +12,8 @@ pub(crate) enum Residence {
     /// In memory, all of them: for small tables, and for those that are needed whole.
     Loaded,
     /// Where the checkpoint has them. A text needs few rows of a table of words that is larger than all layers together
-    /// (all-MiniLM-L6-v2: 47 MB and 43 MB). Out of a file in the system's cache a row takes 0.5 to 1 us, less than 1 % of a
-    /// text of 512 tokens; in a text of 8, 2 us, which is 2 %, since the system's code has left the caches (Zen 5).
+    /// (all-MiniLM-L6-v2: 47 MB and 43 MB). Out of a file in the system's cache a row takes 0.5 to 1 us, which would be 2 %
+    /// of a text in bytes, so that those read last are kept (Zen 5).
     InPlace,
 }
 
@@ -38,7 +38,7 @@ impl Rows {
     pub(super) fn of(tensor: Tensor, width: usize, residence: Residence) -> Result<Self> {
         let data = match residence {
             Residence::Loaded => Data::Held(tensor.to_vec()?.into()),
-            Residence::InPlace => Data::InPlace(tensor),
+            Residence::InPlace => Data::InPlace(tensor.by_rows(width)),
         };
         Ok(Self { width, data })
     }
@@ -56,12 +56,15 @@ impl Rows {
         width: usize,
         residence: Residence,
     ) -> Result<Self> {
-        let data = Data::Scaled(tensor, scales);
-        let rows = Self { width, data };
-        match residence {
-            Residence::Loaded => Ok(Self::held(rows.whole()?.into_owned().into(), width)),
-            Residence::InPlace => Ok(rows),
-        }
+        let data = match residence {
+            Residence::Loaded => {
+                let data = Data::Scaled(tensor, scales);
+                let rows = Self { width, data }.whole()?.into_owned();
+                Data::Held(rows.into())
+            }
+            Residence::InPlace => Data::Scaled(tensor.by_rows(width), scales),
+        };
+        Ok(Self { width, data })
     }
 
     /// The whole table, (rows, width).

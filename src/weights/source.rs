@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Access;
+use super::recent::Recent;
 use crate::error::{Error, Result};
 use crate::kernels::aligned::AlignedFloats;
 
@@ -29,6 +30,8 @@ enum Place {
         file: Shared,
         len: usize,
     },
+    /// A file of which one table's rows are read one by one.
+    Rows(Arc<Source>, Recent),
     Memory(Arc<Cow<'static, [u8]>>),
     /// A copy whose first byte is at a cache line's start, and its length.
     Aligned(AlignedFloats, usize),
@@ -40,6 +43,7 @@ impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File { path, .. } => write!(f, "File({})", path.display()),
+            Self::Rows(file, _) => write!(f, "Rows({:?})", file.place),
             Self::Memory(bytes) => write!(f, "Memory({})", bytes.len()),
             Self::Aligned(_, len) => write!(f, "Aligned({len})"),
             #[cfg(feature = "mmap")]
@@ -81,10 +85,23 @@ impl Source {
         }
     }
 
+    /// The same, and what is read of a table's rows of `row` bytes, of which the first is at `start`, is kept for a while if
+    /// it is on disk.
+    pub(super) fn by_rows(self: Arc<Self>, start: usize, row: usize) -> Arc<Self> {
+        match self.place {
+            Place::File { .. } => Arc::new(Self {
+                name: self.name.clone(),
+                place: Place::Rows(self, Recent::new(start, row)),
+            }),
+            _ => self,
+        }
+    }
+
     /// The length in bytes.
     pub(super) fn len(&self) -> usize {
         match &self.place {
             Place::File { len, .. } => *len,
+            Place::Rows(file, _) => file.len(),
             Place::Memory(bytes) => bytes.len(),
             Place::Aligned(_, len) => *len,
             #[cfg(feature = "mmap")]
@@ -102,6 +119,7 @@ impl Source {
                     source,
                 })
             }
+            Place::Rows(file, recent) => recent.read(start, out, |out| file.read(start, out)),
             _ => self.copy(self.bytes().unwrap_or_default(), start, out),
         }
     }
@@ -125,7 +143,7 @@ impl Source {
     /// All of it, if it is in memory.
     pub(super) fn bytes(&self) -> Option<&[u8]> {
         match &self.place {
-            Place::File { .. } => None,
+            Place::File { .. } | Place::Rows(..) => None,
             Place::Memory(bytes) => Some(bytes),
             Place::Aligned(floats, len) => Some(&bytemuck::cast_slice(floats)[..*len]),
             #[cfg(feature = "mmap")]

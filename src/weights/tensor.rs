@@ -29,6 +29,15 @@ pub(crate) struct Tensor {
 }
 
 impl Tensor {
+    /// The same for reading rows of `width` numbers one by one, some of them often.
+    pub(super) fn by_rows(self, width: usize) -> Self {
+        let row = width * self.dtype.bitsize() / 8;
+        Self {
+            source: self.source.by_rows(self.start, row),
+            ..self
+        }
+    }
+
     /// How many numbers it has. The header's check has multiplied the same.
     pub(super) fn len(&self) -> usize {
         self.shape.iter().product()

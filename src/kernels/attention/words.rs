@@ -11,13 +11,18 @@ use crate::kernels::gemm::{LEAST_SPAN, PANEL, ROUND, Rows, STEP_OF_WORDS, WordOp
 use crate::kernels::simd::{LANES, Simd};
 use crate::kernels::{math, softmax};
 
+/// Numbers whose words are stored together, at most. They are paired as it costs least: where one vector holds a block,
+/// neighbours, otherwise each number of its first half with one of its second. In which order the numbers of a sum stand is
+/// of no account as long as both of its sides keep to it.
+const BLOCK: usize = 2 * LANES;
+
 /// The greatest word. The least is minus as much, so that two products of words always fit 32 bits.
 const GREATEST: usize = i16::MAX as usize;
 
 /// Queries in rows, keys and values in panels, all words, and room for exponentials.
 pub(super) struct Words<'a> {
     part: Part<'a>,
-    /// (len, head_dim), in pairs,
+    /// (len, head_dim), in pairs of each block,
     queries: &'a [[i16; 2]],
     /// so many from one to the next.
     stride: usize,
@@ -25,8 +30,8 @@ pub(super) struct Words<'a> {
     keys: &'a [[i16; STEP_OF_WORDS]],
     /// `[head_dim / 16][len / 2][16][2]`.
     values: &'a [[i16; STEP_OF_WORDS]],
-    /// Rows of a block, each of `len` and then zeros up to a whole vector.
-    exponentials: &'a mut [[i16; LANES]],
+    /// Rows of some queries, each of `len`, in pairs of each block, up to a whole one.
+    exponentials: &'a mut [[i16; BLOCK]],
     /// What 1 becomes among them.
     one: f32,
     scores_scale: f32,
@@ -48,7 +53,7 @@ impl<'a> Form<'a> for Words<'a> {
         let (len, head_dim) = (part.len, part.head_dim);
         let most = bound(head_dim);
         let query = Scale::of(s, part.queries, part, most);
-        let queries = words(buffers.queries, len * head_dim.next_multiple_of(LANES));
+        let queries = words(buffers.queries, len * head_dim.next_multiple_of(BLOCK));
         fill_rows(s, part.queries, part, query, queries);
 
         let key = Scale::of(s, part.keys, part, most);
@@ -68,11 +73,11 @@ impl<'a> Form<'a> for Words<'a> {
         let values = values.as_chunks_mut().0;
         fill_values(s, part.values, part, value, values);
 
-        let exponentials = words(buffers.shares, part.block * len.next_multiple_of(LANES));
+        let exponentials = words(buffers.shares, part.block * len.next_multiple_of(BLOCK));
         Self {
             part,
             queries: bytemuck::cast_slice(queries),
-            stride: head_dim.next_multiple_of(LANES) / 2,
+            stride: head_dim.next_multiple_of(BLOCK) / 2,
             keys,
             values,
             exponentials: exponentials.as_chunks_mut().0,
@@ -113,34 +118,31 @@ impl<'a> Form<'a> for Words<'a> {
             *greatest = softmax::largest(s, &scores[..len]);
         }
         // e^x is 2 to the power of x log2(e).
-        let factor = s.splat(factor * std::f32::consts::LOG2_E);
-        let (one, round) = (s.splat(self.one), s.splat(ROUND));
-        let rows = self.exponentials.chunks_exact_mut(stride / LANES);
-        for ((scores, words), of_row) in scores.chunks_exact(stride).zip(rows).zip(factors) {
-            let max = s.splat(*of_row);
-            let mut sum = s.splat(0.0);
-            for (some, words) in scores[..len].chunks(LANES).zip(words) {
-                // Lanes past the end become 0, as what is left of exp there is far below a half.
-                let x = s.load_some(some, f32::NEG_INFINITY);
-                let e = math::exp2_roughly(s, s.mul(s.sub(x, max), factor));
-                let rounded = s.mul_add(e, one, round);
-                s.store_low_words(rounded, words);
-                sum = s.add(sum, s.sub(rounded, round));
+        let to_exp2 = factor * std::f32::consts::LOG2_E;
+        let rows = self.exponentials.chunks_exact_mut(len.div_ceil(BLOCK));
+        for ((scores, blocks), of_row) in scores.chunks_exact(stride).zip(rows).zip(factors) {
+            let mut row = RowOfExponentials {
+                factor: s.splat(to_exp2),
+                shift: s.splat(-*of_row * to_exp2),
+                one: s.splat(self.one),
+                sum: s.splat_int(0),
+            };
+            let (whole, rest) = scores[..len].as_chunks::<BLOCK>();
+            for (scores, words) in whole.iter().zip(&mut *blocks) {
+                row.add(s, scores, words);
             }
-            *of_row = self.values_scale / s.sum(sum);
+            if !rest.is_empty() {
+                row.add(s, rest, &mut blocks[whole.len()]);
+            }
+            *of_row = self.values_scale / s.sum(s.to_floats(row.sum));
         }
     }
 
     #[inline(always)]
-    fn context<'b>(
-        &'b self,
-        _: &'b [f32],
-        stride: usize,
-        factors: &'b [f32],
-    ) -> WordOperands<'b, true> {
+    fn context<'b>(&'b self, _: &'b [f32], _: usize, factors: &'b [f32]) -> WordOperands<'b, true> {
         WordOperands {
             x: bytemuck::cast_slice(self.exponentials),
-            stride: stride / 2,
+            stride: self.part.len.next_multiple_of(BLOCK) / 2,
             steps: self.part.len.div_ceil(2),
             panels: self.values,
             scales: factors,
@@ -150,6 +152,50 @@ impl<'a> Form<'a> for Words<'a> {
     // The product has done it.
     #[inline(always)]
     fn divide<S: Simd>(_: S, _: &mut [f32], _: f32) {}
+}
+
+/// What the scores of one query become.
+struct RowOfExponentials<S: Simd> {
+    /// A score times this and plus that is the power of two that is its exponential, of the greatest score 1,
+    factor: S::Floats,
+    shift: S::Floats,
+    /// which becomes this.
+    one: S::Floats,
+    /// Of all words so far, in each lane of its pairs.
+    sum: S::Ints,
+}
+
+impl<S: Simd> RowOfExponentials<S> {
+    /// The exponentials of a block's scores, as words.
+    #[inline(always)]
+    fn add(&mut self, s: S, scores: &[f32], words: &mut [i16; BLOCK]) {
+        let pairs = if scores.len() <= LANES {
+            let e = self.of(s, scores);
+            s.store_low_words(e, words.first_chunk_mut().expect("a block"));
+            s.low_pairs(e, s.splat(ROUND))
+        } else {
+            let [even, odd] = halves(scores);
+            let pairs = s.low_pairs(self.of(s, even), self.of(s, odd));
+            s.store_pairs(pairs, words);
+            pairs
+        };
+        self.sum = s.dot_pairs(self.sum, pairs, s.splat_pair([1, 1]));
+    }
+
+    /// Sixteen exponentials with their words in the low bits. Lanes past the end become 0, as what is left of exp there is
+    /// far below a half.
+    #[inline(always)]
+    fn of(&self, s: S, scores: &[f32]) -> S::Floats {
+        let x = s.load_some(scores, f32::NEG_INFINITY);
+        let e = math::exp2_roughly(s, s.mul_add(x, self.factor, self.shift));
+        s.mul_add(e, self.one, s.splat(ROUND))
+    }
+}
+
+/// The numbers of a block, the second half the shorter one where they are not even.
+#[inline(always)]
+fn halves<T>(block: &[T]) -> [&[T]; 2] {
+    block.split_at(block.len().div_ceil(2)).into()
 }
 
 /// The greatest number two of which may be multiplied and `times` such products summed up in 32 bits.
@@ -205,6 +251,20 @@ impl Scale {
         }
     }
 
+    /// The words of a block.
+    #[inline(always)]
+    fn fill<S: Simd>(self, s: S, block: &[f32], words: &mut [i16; BLOCK]) {
+        if block.len() <= LANES {
+            s.store_low_words(
+                self.apply(s, block),
+                words.first_chunk_mut().expect("a block"),
+            );
+        } else {
+            let [even, odd] = halves(block);
+            s.store_pairs(s.low_pairs(self.apply(s, even), self.apply(s, odd)), words);
+        }
+    }
+
     /// Sixteen numbers with their words in the low bits; what a row does not have is 0.
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, some: &[f32]) -> S::Floats {
@@ -241,14 +301,14 @@ impl<S: Simd> Seen<S> {
     }
 }
 
-/// (len, head_dim), each row up to a whole vector.
+/// (len, head_dim), in pairs of each block.
 #[inline(always)]
 fn fill_rows<S: Simd>(s: S, rows: Rows<'_>, part: Part<'_>, scale: Scale, words: &mut [i16]) {
     let mut words = words.as_chunks_mut().0.iter_mut();
     for row in 0..part.len {
         let row = &rows.data[row * rows.stride..][..part.head_dim];
-        for (some, words) in row.chunks(LANES).zip(&mut words) {
-            s.store_low_words(scale.apply(s, some), words);
+        for (block, words) in row.chunks(BLOCK).zip(&mut words) {
+            scale.fill(s, block, words);
         }
     }
 }
@@ -262,27 +322,23 @@ fn fill_keys<S: Simd>(
     scale: Scale,
     panels: &mut [[i16; STEP_OF_WORDS]],
 ) {
-    /// Keys at a time, so that a step's pairs are stored together.
-    const TOGETHER: usize = 4;
     let steps = part.head_dim.div_ceil(2);
+    let (mut of_keys, mut few_steps) = ([[0.0; LANES]; PANEL], [[0.0; PANEL]; LANES]);
     for (index, panel) in panels.chunks_exact_mut(steps).enumerate() {
-        let panel: &mut [[[i16; 2]; PANEL]] = bytemuck::cast_slice_mut(panel);
         let keys = PANEL.min(part.len - index * PANEL);
-        for first in (0..keys).step_by(TOGETHER) {
-            for (at, steps) in panel.chunks_mut(LANES / 2).enumerate() {
-                let mut words = [[0; LANES]; TOGETHER];
-                for (key, words) in words.iter_mut().enumerate().take(keys - first) {
-                    let row = &rows.data[(index * PANEL + first + key) * rows.stride..];
-                    let some = &row[at * LANES..part.head_dim.min((at + 1) * LANES)];
-                    s.store_low_words(scale.apply(s, some), words);
-                }
-                for (step, pairs) in steps.iter_mut().enumerate() {
-                    let of_step = |key: usize| [words[key][2 * step], words[key][2 * step + 1]];
-                    pairs[first..first + TOGETHER].copy_from_slice(&std::array::from_fn::<
-                        _,
-                        TOGETHER,
-                        _,
-                    >(of_step));
+        for (at, steps) in panel.chunks_mut(LANES).enumerate() {
+            for (key, pairs) in of_keys.iter_mut().enumerate().take(keys) {
+                let row = &rows.data[(index * PANEL + key) * rows.stride..][..part.head_dim];
+                let block = &row[at * BLOCK..part.head_dim.min((at + 1) * BLOCK)];
+                scale.fill(s, block, bytemuck::cast_mut(pairs));
+            }
+            // Pairs are moved as if they were floats.
+            let steps: &mut [[f32; PANEL]] = bytemuck::cast_slice_mut(steps);
+            match steps.first_chunk_mut() {
+                Some(steps) => s.transpose(&of_keys, steps),
+                None => {
+                    s.transpose(&of_keys, &mut few_steps);
+                    steps.copy_from_slice(&few_steps[..steps.len()]);
                 }
             }
         }
@@ -303,13 +359,20 @@ fn fill_values<S: Simd>(
         let column = index * PANEL;
         let width = PANEL.min(head_dim - column);
         let row = |row: usize| &rows.data[row * rows.stride + column..][..width];
-        for (step, words) in panel.iter_mut().enumerate() {
-            let even = scale.apply(s, row(2 * step));
-            let odd = match 2 * step + 1 < len {
-                true => scale.apply(s, row(2 * step + 1)),
-                false => s.splat(ROUND),
+        for (block, steps) in panel.chunks_mut(LANES).enumerate() {
+            let (first, end) = (block * BLOCK, len.min((block + 1) * BLOCK));
+            let (stride, second) = match end - first <= LANES {
+                true => (2, first + 1),
+                false => (1, first + steps.len()),
             };
-            s.store_low_pairs(even, odd, words);
+            for (step, words) in steps.iter_mut().enumerate() {
+                let even = scale.apply(s, row(first + stride * step));
+                let odd = match second + stride * step < end {
+                    true => scale.apply(s, row(second + stride * step)),
+                    false => s.splat(ROUND),
+                };
+                s.store_pairs(s.low_pairs(even, odd), words);
+            }
         }
     }
 }

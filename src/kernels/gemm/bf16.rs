@@ -14,7 +14,7 @@ use super::tile::{Place, runs};
 use super::words::STEP_OF_WORDS;
 use super::{PANEL, pack};
 use crate::kernels::Cpu;
-use crate::kernels::simd::{Kernel, Simd};
+use crate::kernels::simd::{Cache, Kernel, Simd};
 
 /// Steps of k: two input channels each, of which the last may have one.
 pub(super) fn steps(k: usize) -> usize {
@@ -95,6 +95,7 @@ impl<'a> Bf16Operands<'a> {
 impl Operands for Bf16Operands<'_> {
     // As in the product of bytes.
     const FEW_ROWS: usize = 0;
+    const AHEAD: Cache = Cache::Second;
     const ROUGH: bool = true;
 
     type Activation = [i16; 2];

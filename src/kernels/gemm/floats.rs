@@ -4,7 +4,7 @@ use super::PANEL;
 use super::product::{Distance, Operands, Rows};
 use super::tile::{Place, runs};
 use crate::kernels::Cpu;
-use crate::kernels::simd::{Kernel, Simd};
+use crate::kernels::simd::{Cache, Kernel, Simd};
 
 /// Rows of floats, and panels of floats.
 pub(in crate::kernels) struct FloatOperands<'a> {
@@ -19,6 +19,7 @@ pub(in crate::kernels) struct FloatOperands<'a> {
 impl Operands for FloatOperands<'_> {
     // 1 to 4 rows of MiniLM's layers take 0.7 ms, and 0.8 to 0.9 two panels at a time (AVX-512, Zen 5, 2026).
     const FEW_ROWS: usize = 8;
+    const AHEAD: Cache = Cache::First;
     const ROUGH: bool = false;
     const ACCUMULATES: bool = cfg!(feature = "train");
 

@@ -14,7 +14,7 @@ use super::quantize::{LEAST_SPAN, QuantizedRows, ROUND, RowScale};
 use super::tile::{Place, runs};
 use crate::kernels::Cpu;
 use crate::kernels::arena::{Arena, Floats};
-use crate::kernels::simd::{Kernel, LANES, Simd};
+use crate::kernels::simd::{Cache, Kernel, LANES, Simd};
 
 /// Bytes of one step of a panel: four for each of its channels.
 const STEP: usize = 4 * PANEL;
@@ -202,6 +202,8 @@ impl Operands for Int8Operands<'_> {
     // A quarter of the bytes stays in the last cache, out of which two panels at a time come faster: 1 row 0.12 ms and not
     // 0.16, 8 rows 0.20 and not 0.24 (MiniLM's layers, AVX-512, Zen 5, 2026).
     const FEW_ROWS: usize = 0;
+    // The first is full of rows and of the panels that are read: of 128 rows 3 % less time than with all in the first.
+    const AHEAD: Cache = Cache::Second;
     const ROUGH: bool = true;
 
     type Activation = [u8; 4];

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::tile::{Finish, Place, Tile};
 use super::{Epilogue, PANEL};
 use crate::kernels::disjoint::Disjoint;
-use crate::kernels::simd::{Kernel, Simd};
+use crate::kernels::simd::{Cache, Kernel, Simd};
 use crate::kernels::{Activation, Cpu};
 
 /// Rows at a fixed distance in a larger matrix.
@@ -22,6 +22,8 @@ pub(in crate::kernels) trait Operands {
     /// Up to so many rows a product is bound by reading its weights, which are read fastest one behind the other: one panel
     /// at a time.
     const FEW_ROWS: usize;
+    /// Into which cache the panels that follow are asked for.
+    const AHEAD: Cache;
     /// Whether sums are so rough that an activation need not be exact.
     const ROUGH: bool;
     /// Whether a product may be added to what is there, which only learning does.

@@ -174,7 +174,8 @@ fn sums<S: Simd, X: Operands, const R: usize, const P: usize>(
     let next = next.cast::<u8>().wrapping_add(turn * P * steps * stride);
     for step in 0..steps {
         let weights: [_; P] = std::array::from_fn(|at| {
-            s.prefetch(next.wrapping_add((at * steps + step) * stride).cast());
+            let ahead = next.wrapping_add((at * steps + step) * stride);
+            s.prefetch(ahead.cast(), X::AHEAD);
             X::load(s, &panels[at][step])
         });
         for (row, sums) in rows.iter().zip(&mut sums) {

@@ -7,7 +7,7 @@ use super::PANEL;
 use super::product::{Distance, Operands};
 use super::tile::{Place, runs};
 use crate::kernels::Cpu;
-use crate::kernels::simd::{Kernel, Simd};
+use crate::kernels::simd::{Cache, Kernel, Simd};
 
 /// Words of one step of a panel: two for each of its channels.
 pub(in crate::kernels) const STEP_OF_WORDS: usize = 2 * PANEL;
@@ -29,6 +29,7 @@ pub(in crate::kernels) struct WordOperands<'a, const SCALED: bool> {
 impl<const SCALED: bool> Operands for WordOperands<'_, SCALED> {
     // All is in the nearest cache.
     const FEW_ROWS: usize = 0;
+    const AHEAD: Cache = Cache::First;
     const ROUGH: bool = true;
 
     type Activation = [i16; 2];

@@ -7,7 +7,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, LANES, Simd};
+use super::{Cache, Kernel, LANES, Simd};
 
 /// Proof that this processor has AVX2 and FMA, and AVX-VNNI where that is said.
 #[derive(Debug, Clone, Copy)]
@@ -324,14 +324,25 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn store_low_pairs(self, even: Self::Floats, odd: Self::Floats, to: &mut [i16; 2 * LANES]) {
-        for (half, to) in to.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-            with!({
+    fn low_pairs(self, even: Self::Floats, odd: Self::Floats) -> Self::Pairs {
+        with!({
+            let mut pairs = [_mm256_setzero_si256(); 2];
+            for half in 0..2 {
                 let odd = _mm256_slli_epi32::<16>(_mm256_castps_si256(odd[half]));
-                let pairs = _mm256_blend_epi16::<0b1010_1010>(_mm256_castps_si256(even[half]), odd);
-                _mm256_storeu_si256(to.as_mut_ptr().cast(), pairs)
-            })
-        }
+                let even = _mm256_castps_si256(even[half]);
+                pairs[half] = _mm256_blend_epi16::<0b1010_1010>(even, odd);
+            }
+            pairs
+        })
+    }
+
+    #[inline(always)]
+    fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
+        let to = to.as_mut_ptr();
+        with!({
+            _mm256_storeu_si256(to.cast(), pairs[0]);
+            _mm256_storeu_si256(to.add(LANES).cast(), pairs[1]);
+        })
     }
 
     #[inline(always)]
@@ -403,8 +414,13 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn prefetch(self, at: *const f32) {
+    fn prefetch(self, at: *const f32, into: Cache) {
         // SAFETY: a prefetch is a hint: it reads nothing, and an address that is not there does no harm.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+        unsafe {
+            match into {
+                Cache::First => _mm_prefetch::<_MM_HINT_T0>(at.cast()),
+                Cache::Second => _mm_prefetch::<_MM_HINT_T1>(at.cast()),
+            }
+        }
     }
 }

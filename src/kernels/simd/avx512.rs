@@ -8,7 +8,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::{Kernel, LANES, Simd};
+use super::{Cache, Kernel, LANES, Simd};
 
 /// Proof that this processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA, and VNNI and BF16 where that is said.
 #[derive(Debug, Clone, Copy)]
@@ -387,11 +387,51 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 
     #[inline(always)]
-    fn store_low_pairs(self, even: __m512, odd: __m512, to: &mut [i16; 2 * LANES]) {
+    fn low_pairs(self, even: __m512, odd: __m512) -> __m512i {
         with!({
             let odd = _mm512_slli_epi32::<16>(_mm512_castps_si512(odd));
-            let pairs = _mm512_mask_blend_epi16(0xaaaa_aaaa, _mm512_castps_si512(even), odd);
-            _mm512_storeu_si512(to.as_mut_ptr().cast(), pairs)
+            _mm512_mask_blend_epi16(0xaaaa_aaaa, _mm512_castps_si512(even), odd)
+        })
+    }
+
+    #[inline(always)]
+    fn store_pairs(self, pairs: __m512i, to: &mut [i16; 2 * LANES]) {
+        with!(_mm512_storeu_si512(to.as_mut_ptr().cast(), pairs))
+    }
+
+    #[inline(always)]
+    fn transpose(self, from: &[[f32; LANES]; LANES], to: &mut [[f32; LANES]; LANES]) {
+        with!({
+            let mut x = [_mm512_setzero_pd(); LANES];
+            for (x, from) in x.iter_mut().zip(from) {
+                *x = _mm512_castps_pd(self.load(from));
+            }
+            // Numbers, then pairs, then fours, then eights of two vectors change places.
+            for at in [0, 2, 4, 6, 8, 10, 12, 14] {
+                let (a, b) = (_mm512_castpd_ps(x[at]), _mm512_castpd_ps(x[at + 1]));
+                x[at] = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+                x[at + 1] = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+            }
+            for at in [0, 1, 4, 5, 8, 9, 12, 13] {
+                let (a, b) = (x[at], x[at + 2]);
+                x[at] = _mm512_unpacklo_pd(a, b);
+                x[at + 2] = _mm512_unpackhi_pd(a, b);
+            }
+            for at in [0, 1, 2, 3, 8, 9, 10, 11] {
+                let (a, b) = (x[at], x[at + 4]);
+                x[at] = _mm512_shuffle_f64x2::<0b10_00_10_00>(a, b);
+                x[at + 4] = _mm512_shuffle_f64x2::<0b11_01_11_01>(a, b);
+            }
+            for at in 0..8 {
+                let (a, b) = (x[at], x[at + 8]);
+                x[at] = _mm512_shuffle_f64x2::<0b10_00_10_00>(a, b);
+                x[at + 8] = _mm512_shuffle_f64x2::<0b11_01_11_01>(a, b);
+            }
+            // The first two steps have left rows 1 and 2 of each four in each other's place.
+            for (index, to) in to.iter_mut().enumerate() {
+                let at = index & !3 | (index & 1) << 1 | (index & 2) >> 1;
+                self.store(_mm512_castpd_ps(x[at]), to);
+            }
         })
     }
 
@@ -446,8 +486,13 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 
     #[inline(always)]
-    fn prefetch(self, at: *const f32) {
+    fn prefetch(self, at: *const f32, into: Cache) {
         // SAFETY: a prefetch is a hint: it reads nothing, and an address that is not there does no harm.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+        unsafe {
+            match into {
+                Cache::First => _mm_prefetch::<_MM_HINT_T0>(at.cast()),
+                Cache::Second => _mm_prefetch::<_MM_HINT_T1>(at.cast()),
+            }
+        }
     }
 }

@@ -19,6 +19,13 @@ pub(super) mod portable;
 /// Lanes of a vector, output channels of a panel, and the grain in which every reduction is ordered.
 pub(crate) const LANES: usize = 16;
 
+/// How near something is to be brought.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cache {
+    First,
+    Second,
+}
+
 /// A loop nest that is compiled once for each instruction set.
 ///
 /// `run` must be `#[inline(always)]`, and so must everything hot that it calls: what is inlined into a level's entry is
@@ -144,8 +151,18 @@ pub(crate) trait Simd: Copy {
 
     /// The lowest sixteen of each lane's bits.
     fn store_low_words(self, x: Self::Floats, to: &mut [i16; LANES]);
-    /// The lowest sixteen of each lane's bits, of `even` and `odd` in turn.
-    fn store_low_pairs(self, even: Self::Floats, odd: Self::Floats, to: &mut [i16; 2 * LANES]);
+    /// The lowest sixteen of each lane's bits, of `even` as the first word of a pair and of `odd` as the second.
+    fn low_pairs(self, even: Self::Floats, odd: Self::Floats) -> Self::Pairs;
+    fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]);
+    /// The lanes of sixteen vectors turned round, bits as they are: number i of vector j becomes number j of vector i.
+    #[inline(always)]
+    fn transpose(self, from: &[[f32; LANES]; LANES], to: &mut [[f32; LANES]; LANES]) {
+        for (lane, to) in to.iter_mut().enumerate() {
+            for (from, to) in from.iter().zip(to) {
+                *to = from[lane];
+            }
+        }
+    }
     /// Two words for each lane, from memory.
     fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs;
     /// The same two words for all lanes.
@@ -161,7 +178,7 @@ pub(crate) trait Simd: Copy {
     fn dot_bf16(self, sum: Self::Floats, a: Self::Pairs, b: Self::Pairs) -> Self::Floats;
 
     /// Asks for the cache line at an address to be brought near. Any address will do.
-    fn prefetch(self, at: *const f32);
+    fn prefetch(self, at: *const f32, into: Cache);
 
     /// The floats of a slice of at most sixteen, and `fill` in the lanes that it does not have.
     #[inline(always)]
@@ -237,7 +254,8 @@ mod tests {
             let mut lanes = [9.0; LANES];
             s.store_some(a, &mut lanes[..3]);
             out.push(lanes);
-            s.prefetch(std::ptr::null());
+            s.prefetch(std::ptr::null(), Cache::First);
+            s.prefetch(std::ptr::null(), Cache::Second);
             out
         }
     }
@@ -316,7 +334,7 @@ mod tests {
             let (even, odd) = (low(EVEN), low(ODD));
             let (mut words, mut pairs, mut sums) = ([0; LANES], [0; 2 * LANES], [0.0; LANES]);
             s.store_low_words(even, &mut words);
-            s.store_low_pairs(even, odd, &mut pairs);
+            s.store_pairs(s.low_pairs(even, odd), &mut pairs);
             let sum = s.dot_pairs(
                 s.splat_int(5),
                 s.load_pairs(&pairs),

@@ -8,7 +8,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{Kernel, LANES, Simd};
+use super::{Cache, Kernel, LANES, Simd};
 
 /// Proof that this processor has NEON, and its products of bytes where that is said.
 #[derive(Debug, Clone, Copy)]
@@ -284,17 +284,29 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn store_low_pairs(self, even: Self::Floats, odd: Self::Floats, to: &mut [i16; 2 * LANES]) {
-        let pairs = each!(i => vsliq_n_u32::<16>(
-            vreinterpretq_u32_f32(even[i]),
-            vreinterpretq_u32_f32(odd[i]),
-        ));
-        for (pairs, to) in pairs.into_iter().zip(to.as_chunks_mut::<8>().0) {
-            with!(vst1q_u16(
-                to.as_mut_ptr().cast(),
-                vreinterpretq_u16_u32(pairs)
-            ));
+    fn low_pairs(self, even: Self::Floats, odd: Self::Floats) -> Self::Pairs {
+        /// The low words of eight lanes, which are every other one.
+        macro_rules! low {
+            ($x:ident, $at:literal) => {
+                with!(vuzp1q_s16(
+                    vreinterpretq_s16_f32($x[$at]),
+                    vreinterpretq_s16_f32($x[$at + 1]),
+                ))
+            };
         }
+        [
+            int16x8x2_t(low!(even, 0), low!(odd, 0)),
+            int16x8x2_t(low!(even, 2), low!(odd, 2)),
+        ]
+    }
+
+    #[inline(always)]
+    fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
+        let to = to.as_mut_ptr();
+        with!({
+            vst2q_s16(to, pairs[0]);
+            vst2q_s16(to.add(16), pairs[1]);
+        })
     }
 
     #[inline(always)]
@@ -358,11 +370,18 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn prefetch(self, at: *const f32) {
+    fn prefetch(self, at: *const f32, into: Cache) {
         // SAFETY: a prefetch is a hint: it reads nothing, and an address that is not there does no harm. The
         // instruction is written out because its intrinsic is not stable.
         unsafe {
-            asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags));
+            match into {
+                Cache::First => {
+                    asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags));
+                }
+                Cache::Second => {
+                    asm!("prfm pldl2keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags));
+                }
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Any processor: arrays, and whatever the compiler makes of them.
 
-use super::{Kernel, LANES, Simd};
+use super::{Cache, Kernel, LANES, Simd};
 
 /// The level that is always there.
 #[derive(Debug, Clone, Copy)]
@@ -210,11 +210,13 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn store_low_pairs(self, even: Self::Floats, odd: Self::Floats, to: &mut [i16; 2 * LANES]) {
-        for lane in 0..LANES {
-            to[2 * lane] = even[lane].to_bits() as i16;
-            to[2 * lane + 1] = odd[lane].to_bits() as i16;
-        }
+    fn low_pairs(self, even: Self::Floats, odd: Self::Floats) -> Self::Pairs {
+        std::array::from_fn(|lane| [even[lane], odd[lane]].map(|x| x.to_bits() as i16))
+    }
+
+    #[inline(always)]
+    fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
+        to.copy_from_slice(pairs.as_flattened());
     }
 
     #[inline(always)]
@@ -265,5 +267,5 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn prefetch(self, _: *const f32) {}
+    fn prefetch(self, _: *const f32, _: Cache) {}
 }

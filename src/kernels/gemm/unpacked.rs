@@ -6,7 +6,7 @@ use super::product::{Distance, Operands, Product, Rows};
 use super::{BYTES_PER_ROW_BLOCK, Block, Epilogue, PANEL, ROWS_PER_BLOCK, TASKS_PER_THREAD, pack};
 use crate::kernels::disjoint::Disjoint;
 use crate::kernels::pieces::{Pieces, each};
-use crate::kernels::simd::{Kernel, LANES, Simd};
+use crate::kernels::simd::{Cache, Kernel, LANES, Simd};
 use crate::kernels::{Activation, Compute};
 
 /// Floats of panels that one task packs: 256 KB, a quarter of a core's second-level cache.
@@ -147,7 +147,7 @@ impl Kernel for Near<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         for line in self.0.chunks(LANES) {
-            s.prefetch(line.as_ptr());
+            s.prefetch(line.as_ptr(), Cache::First);
         }
     }
 }

@@ -194,6 +194,32 @@ pub enum Error {
         /// The weight's name, or which output.
         what: String,
     },
+    /// A line of a table to learn from cannot be read as what it should be.
+    #[error("{file}, line {line}: {reason}")]
+    Data {
+        /// The table.
+        file: String,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The recipe of a training cannot be read.
+    #[error("{file}: {reason}")]
+    Recipe {
+        /// The recipe.
+        file: String,
+        /// What is wrong with it, with the line or the key.
+        reason: String,
+    },
+    /// The state of a run of training cannot be gone on from.
+    #[error("{file}: {reason}")]
+    State {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The model answers another question than the one that was put.
     #[error("this is a model for {found}, not for {wanted}")]
     WrongTask {

@@ -41,6 +41,7 @@
 //! # Features
 //! - `mmap`: opens weight files by mapping them, for callers who vouch that nobody changes them ([`ModelOptions::map`]).
 //! - `cli`: the `bertless` command.
+//! - `train`: fine-tuning and distillation.
 
 mod batch;
 mod config;
@@ -52,6 +53,8 @@ pub mod metrics;
 mod model;
 mod tasks;
 mod tokenizer;
+#[cfg(feature = "train")]
+pub mod train;
 mod weights;
 
 pub use batch::{Encoding, Input};

@@ -21,6 +21,7 @@ mod show;
 mod similarity;
 mod stream;
 mod tokenize;
+mod train;
 
 use std::process::ExitCode;
 
@@ -71,6 +72,7 @@ enum Command {
     Evaluate(evaluate::Arguments),
     Bench(bench::Arguments),
     Cost(cost::Arguments),
+    Train(train::Arguments),
 }
 
 /// Runs the command that this process was started with.
@@ -102,6 +104,7 @@ impl Cli {
             Command::Evaluate(arguments) => evaluate::run(arguments, common, output),
             Command::Bench(arguments) => bench::run(arguments, common, output),
             Command::Cost(arguments) => cost::run(arguments, common, output),
+            Command::Train(arguments) => train::run(arguments, common, output),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::simd::Simd;
 /// x = k + r with |r| <= 1/2, and 2^r by a polynomial of degree 5 whose own error is 7.5e-8 (fitted to the relative
 /// error). NaN stays NaN.
 #[inline(always)]
-pub(super) fn exp2<S: Simd>(s: S, x: S::Floats) -> S::Floats {
+pub(crate) fn exp2<S: Simd>(s: S, x: S::Floats) -> S::Floats {
     let (k, r) = s.whole_and_rest(x);
     let p = polynomial(
         s,
@@ -26,7 +26,7 @@ pub(super) fn exp2<S: Simd>(s: S, x: S::Floats) -> S::Floats {
 
 /// 2^x for x up to 127, as [`exp2`]; from -126 down it stays at 1.2e-38.
 #[inline(always)]
-pub(super) fn exp2_or_least<S: Simd>(s: S, x: S::Floats) -> S::Floats {
+pub(crate) fn exp2_or_least<S: Simd>(s: S, x: S::Floats) -> S::Floats {
     exp2(s, s.max(s.splat(-126.0), x)) // in this order NaN stays NaN
 }
 
@@ -36,7 +36,7 @@ pub(super) fn exp2_or_least<S: Simd>(s: S, x: S::Floats) -> S::Floats {
 /// 7.5e-9): it keeps its sign and its scale where 1 + erf would cancel, and needs no division. Beyond 6 nothing is left
 /// of it.
 #[inline(always)]
-pub(super) fn normal_cdf<S: Simd>(s: S, x: S::Floats) -> S::Floats {
+pub(crate) fn normal_cdf<S: Simd>(s: S, x: S::Floats) -> S::Floats {
     let p = polynomial(
         s,
         s.max(s.splat(-6.0), s.minus_abs(x)),
@@ -96,7 +96,7 @@ pub(super) fn gelu_roughly<S: Simd>(s: S, x: S::Floats) -> S::Floats {
 ///
 /// (1 - e) / (1 + e) with e = exp(-2|x|), so that nothing overflows.
 #[inline(always)]
-pub(super) fn tanh<S: Simd>(s: S, x: S::Floats) -> S::Floats {
+pub(crate) fn tanh<S: Simd>(s: S, x: S::Floats) -> S::Floats {
     let one = s.splat(1.0);
     let e = exp2_or_least(
         s,

@@ -20,8 +20,10 @@ mod disjoint;
 pub(crate) mod finite;
 pub(crate) mod gemm;
 pub(crate) mod layer_norm;
-mod math;
+pub(crate) mod math;
 mod passes;
+#[cfg(feature = "train")]
+pub(crate) mod pieces;
 mod pool;
 pub(crate) mod simd;
 pub(crate) mod softmax;
@@ -35,6 +37,8 @@ pub(crate) use threads::Threads;
 
 use std::sync::Arc;
 
+#[cfg(feature = "train")]
+use aligned::AlignedFloats;
 use gemm::{QuantizedRows, RoundedRows};
 use team::Team;
 
@@ -46,6 +50,8 @@ pub(crate) struct Engine {
     heads: Arc<Pool<attention::Scratch>>,
     rounded: Arc<Pool<RoundedRows>>,
     quantized: Arc<Pool<QuantizedRows>>,
+    #[cfg(feature = "train")]
+    buffers: Arc<Pool<AlignedFloats>>,
 }
 
 impl Engine {
@@ -58,6 +64,8 @@ impl Engine {
             heads: Arc::new(Pool::new(most)),
             rounded: Arc::new(Pool::new(most)),
             quantized: Arc::new(Pool::new(most)),
+            #[cfg(feature = "train")]
+            buffers: Arc::new(Pool::new(most)),
         }
     }
 
@@ -69,6 +77,8 @@ impl Engine {
             heads: Arc::clone(&self.heads),
             rounded: Arc::clone(&self.rounded),
             quantized: Arc::clone(&self.quantized),
+            #[cfg(feature = "train")]
+            buffers: Arc::clone(&self.buffers),
         }
     }
 }
@@ -84,6 +94,9 @@ pub(crate) struct Compute {
     rounded: Arc<Pool<RoundedRows>>,
     /// and where one of bytes has them, one after the other.
     quantized: Arc<Pool<QuantizedRows>>,
+    /// What a task packs in, one for each thread.
+    #[cfg(feature = "train")]
+    pub(crate) buffers: Arc<Pool<AlignedFloats>>,
 }
 
 impl Compute {
@@ -102,6 +115,8 @@ impl Compute {
             heads: Arc::new(Pool::new(threads.count())),
             rounded: Arc::new(Pool::new(1)),
             quantized: Arc::new(Pool::new(1)),
+            #[cfg(feature = "train")]
+            buffers: Arc::new(Pool::new(threads.count())),
         }
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn largest<S: Simd>(s: S, row: &[f32]) -> f32 {
 /// The first half of [`softmax`] inside another kernel: exp(factor (x - max)) in place of each score x. Gives their sum,
 /// by which they are still to be divided; `factor` is not negative.
 #[inline(always)]
-pub(super) fn exponentials<S: Simd>(s: S, row: &mut [f32], factor: f32) -> f32 {
+pub(crate) fn exponentials<S: Simd>(s: S, row: &mut [f32], factor: f32) -> f32 {
     let max = s.splat(largest(s, row));
 
     // e^x is 2 to the power of x log2(e).
@@ -75,7 +75,7 @@ pub(super) fn exponentials<S: Simd>(s: S, row: &mut [f32], factor: f32) -> f32 {
 
 /// Multiplies each number of a row.
 #[inline(always)]
-pub(super) fn scale<S: Simd>(s: S, row: &mut [f32], factor: f32) {
+pub(crate) fn scale<S: Simd>(s: S, row: &mut [f32], factor: f32) {
     let factor = s.splat(factor);
     let (blocks, rest) = row.as_chunks_mut::<LANES>();
     for block in blocks {

@@ -80,7 +80,7 @@ impl Model {
     }
 
     pub(super) fn open(files: &Files, options: ModelOptions) -> Result<Self> {
-        let engine = engine(&options)?;
+        let engine = engine(options.threads)?;
         let config = Config::read(files)?;
         let tokenizer = Tokenizer::open(files, &config.folder, config.sentence.lower_case)?;
         let max_length = max_length(&config, &tokenizer, &options)?;
@@ -132,8 +132,12 @@ impl Model {
     }
 }
 
-fn engine(options: &ModelOptions) -> Result<Engine> {
-    let count = match options.threads {
+/// What is computed with: so many threads, or as many as are granted, and the best instruction set or the one that is forced.
+///
+/// # Errors
+/// `Option` for no threads and for an instruction set that this processor lacks, `Threads`.
+pub(crate) fn engine(threads: Option<usize>) -> Result<Engine> {
+    let count = match threads {
         Some(0) => {
             return Err(Error::Option {
                 name: "threads",

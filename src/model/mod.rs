@@ -14,6 +14,8 @@ pub use ask::Ranked;
 pub use doors::{
     Classifier, Embedder, MaskFiller, QuestionAnswerer, Reranker, TokenClassifier, ZeroShot,
 };
+#[cfg(feature = "train")]
+pub(crate) use load::engine;
 pub use options::ModelOptions;
 pub use pack::{Packed, PackedKind};
 

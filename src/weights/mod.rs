@@ -26,6 +26,8 @@ pub use files::Files;
 pub(crate) use files::{inside, packed_file};
 #[cfg(feature = "mmap")]
 pub use map::MapContract;
+#[cfg(feature = "train")]
+pub(crate) use names::in_checkpoint;
 pub(crate) use packed::{Container, Inputs, Part, Recorder, Samples, VOCABULARY, check_name};
 pub use packed::{PackOptions, PackedMatrix, PackedSummary, Precision, Stored};
 pub(crate) use rows::{Residence, Rows};

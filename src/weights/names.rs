@@ -29,7 +29,7 @@ const MPNET: Table = &[
 ];
 
 /// The family's name for what BERT calls `name`, inside the encoder's layers; other names are the same everywhere.
-pub(super) fn in_checkpoint(family: Family, name: &str) -> String {
+pub(crate) fn in_checkpoint(family: Family, name: &str) -> String {
     let table = match family {
         Family::DistilBert => DISTILBERT,
         Family::MpNet => MPNET,

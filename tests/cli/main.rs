@@ -8,6 +8,7 @@ mod figures;
 mod memory;
 mod packing;
 mod texts;
+mod training;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

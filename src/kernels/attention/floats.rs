@@ -37,7 +37,7 @@ impl<'a> Form<'a> for Floats<'a> {
         let values = buffers
             .values
             .at_least(head_dim.next_multiple_of(PANEL) * len);
-        pack_columns(s, part.values, head_dim, len, values);
+        gemm::pack_columns(s, part.values, head_dim, len, values);
         Self { part, keys, values }
     }
 
@@ -91,18 +91,5 @@ impl<'a> Form<'a> for Floats<'a> {
     #[inline(always)]
     fn divide<S: Simd>(s: S, context: &mut [f32], factor: f32) {
         softmax::scale(s, context, factor);
-    }
-}
-
-/// Packs `columns` columns of `len` rows as weights of (columns, len): `[columns / 16][len][16]`.
-#[inline(always)]
-fn pack_columns<S: Simd>(s: S, rows: Rows<'_>, columns: usize, len: usize, panels: &mut [f32]) {
-    for (index, panel) in panels.chunks_exact_mut(PANEL * len).enumerate() {
-        let column = index * PANEL;
-        let width = PANEL.min(columns - column);
-        for (row, lanes) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
-            let from = &rows.data[row * rows.stride + column..][..width];
-            s.store(s.load_some(from, 0.0), lanes);
-        }
     }
 }

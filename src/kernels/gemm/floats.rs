@@ -21,6 +21,7 @@ impl Operands for FloatOperands<'_> {
     const FEW_ROWS: usize = 8;
     const AHEAD: Cache = Cache::First;
     const ROUGH: bool = false;
+    const ACCUMULATES: bool = cfg!(feature = "train");
 
     type Activation = f32;
     type Weights = [f32; PANEL];

@@ -21,6 +21,8 @@ mod product;
 mod quantize;
 mod rounded;
 mod tile;
+#[cfg(feature = "train")]
+mod unpacked;
 mod words;
 
 use std::ops::Range;
@@ -33,13 +35,15 @@ pub use dtype::Dtype;
 pub(super) use floats::FloatOperands;
 use int8::Int8Operands;
 pub(crate) use int8::Int8Panels;
-pub(super) use pack::pack;
 pub(crate) use pack::{PackedWeights, Panels};
+pub(super) use pack::{pack, pack_columns};
 pub(crate) use packer::Packer;
 pub(super) use product::{Distance, Operands, Product, Rows};
 pub(crate) use quantize::QuantizedRows;
 pub(super) use quantize::{LEAST_SPAN, ROUND};
 pub(crate) use rounded::RoundedRows;
+#[cfg(feature = "train")]
+pub(crate) use unpacked::{Small, Sum, Unpacked, gemm_unpacked, transpose};
 pub(super) use words::{STEP_OF_WORDS, WordOperands};
 
 /// Output channels of a panel.
@@ -139,6 +143,7 @@ fn multiply<X: Operands + Sync>(
         first: 0,
         stride: n,
         width: n,
+        accumulate: false,
     };
     let cpu = compute.cpu;
     compute.team.run(

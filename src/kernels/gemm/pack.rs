@@ -1,8 +1,9 @@
 //! Weights in panels: how a checkpoint's rows become what the micro-kernels read.
 
 use super::int8::{Int8Group, Int8Panels, MAX_K};
-use super::{Dtype, PANEL, bf16};
+use super::{Dtype, PANEL, Rows, bf16};
 use crate::kernels::arena::{Arena, Floats, Held};
+use crate::kernels::simd::Simd;
 
 /// Weights of a dense layer, (n, k), in panels of 16 output channels.
 #[derive(Debug)]
@@ -224,6 +225,25 @@ fn pack_four<T: Copy>(rows: [&[T]; 4], lane: usize, panel: &mut [[T; PANEL]]) {
     let done = rows[0].len() - rest.len();
     for (step, line) in (done..).zip(rest) {
         line[lane..lane + 4].copy_from_slice(&rows.map(|row| row[step]));
+    }
+}
+
+/// Packs `columns` columns of `len` rows as weights of (columns, len): `[columns / 16][len][16]`.
+#[inline(always)]
+pub(in crate::kernels) fn pack_columns<S: Simd>(
+    s: S,
+    rows: Rows<'_>,
+    columns: usize,
+    len: usize,
+    panels: &mut [f32],
+) {
+    for (index, panel) in panels.chunks_exact_mut(PANEL * len).enumerate() {
+        let column = index * PANEL;
+        let width = PANEL.min(columns - column);
+        for (row, lanes) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
+            let from = &rows.data[row * rows.stride + column..][..width];
+            s.store(s.load_some(from, 0.0), lanes);
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub(in crate::kernels) trait Operands {
     const AHEAD: Cache;
     /// Whether sums are so rough that an activation need not be exact.
     const ROUGH: bool;
+    /// Whether a product may be added to what is there, which only learning does.
+    const ACCUMULATES: bool = false;
 
     /// One step of a row,
     type Activation: Copy;
@@ -111,6 +113,8 @@ pub(in crate::kernels) struct Product<'a, X> {
     pub(in crate::kernels) stride: usize,
     /// and how many columns it has; the panels may have more.
     pub(in crate::kernels) width: usize,
+    /// Whether it is added to what is there, where the operands allow it; not together with an activation or a residual.
+    pub(in crate::kernels) accumulate: bool,
 }
 
 impl<'a, X: Operands> Product<'a, X> {
@@ -129,6 +133,7 @@ impl<'a, X: Operands> Product<'a, X> {
             first: start,
             stride,
             width,
+            accumulate: false,
         }
     }
 

@@ -72,6 +72,15 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
         let rows: [&mut [[f32; LANES]; P]; R] =
             unsafe { product.out.pieces(start, product.stride) };
         match residual {
+            None if X::ACCUMULATES && product.accumulate => {
+                for row in 0..R {
+                    for at in 0..P {
+                        let y = X::float(s, ends, (row, at), sums[row][at], bias[at]);
+                        let y = s.add(s.load(&rows[row][at]), y);
+                        s.store(y, &mut rows[row][at]);
+                    }
+                }
+            }
             None => {
                 for row in 0..R {
                     for at in 0..P {
@@ -111,6 +120,9 @@ impl<X: Operands, const R: usize, const P: usize> Tile<'_, X, R, P> {
                 if let Some(all) = residual {
                     let residual = &all[start + at * LANES..][..out.len()];
                     sum = s.add(sum, s.load_some(residual, 0.0));
+                }
+                if X::ACCUMULATES && product.accumulate {
+                    sum = s.add(s.load_some(out, 0.0), sum);
                 }
                 s.store_some(sum, out);
             }

@@ -1,0 +1,150 @@
+//! A log as a picture: loss and figures by steps.
+
+use std::error::Error;
+
+use anyhow::{Result, anyhow};
+use bertless::train::Line;
+use plotters::prelude::*;
+
+const SIZE: (u32, u32) = (860, 520);
+const LOSS: RGBColor = RGBColor(0, 114, 178);
+/// One a figure, again from the front when they are used up.
+const FIGURES: [RGBColor; 4] = [
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(90, 90, 90),
+];
+
+/// A curve: its name and its points.
+type Curve = (String, Vec<(f64, f64)>);
+
+/// Draws a log as SVG: the loss on the left axis, figures, which are at most 1, on the right.
+pub(super) fn svg(lines: &[Line]) -> Result<String> {
+    let mut svg = String::new();
+    draw(lines, &mut svg).map_err(|error| anyhow!("the curves cannot be drawn: {error}"))?;
+    Ok(svg)
+}
+
+fn draw(lines: &[Line], svg: &mut String) -> Result<(), Box<dyn Error>> {
+    let (losses, figures) = curves(lines);
+    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    let all = || {
+        losses
+            .iter()
+            .chain(figures.iter().flat_map(|figure| &figure.1))
+    };
+    let last = all().map(|point| point.0).fold(1.0, f64::max);
+    let most = losses.iter().map(|point| point.1).fold(0.0, f64::max);
+    let least = figures
+        .iter()
+        .flat_map(|figure| &figure.1)
+        .map(|point| point.1);
+    let least = least.fold(1.0, f64::min);
+    let mut chart = ChartBuilder::on(&area)
+        .margin(16)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .right_y_label_area_size(64)
+        .build_cartesian_2d(0.0..last, 0.0..(most * 1.05).max(1e-3))?
+        .set_secondary_coord(0.0..last, (least - 0.02).max(-1.0)..1.0);
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .x_desc("steps")
+        .y_desc("loss")
+        .x_label_formatter(&|step| format!("{step:.0}"))
+        .label_style(("sans-serif", 14))
+        .draw()?;
+    chart
+        .configure_secondary_axes()
+        .label_style(("sans-serif", 14))
+        .draw()?;
+    let legend = |colour: RGBColor| {
+        move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2))
+    };
+    chart
+        .draw_series(LineSeries::new(
+            losses.iter().copied(),
+            LOSS.stroke_width(2),
+        ))?
+        .label("loss")
+        .legend(legend(LOSS));
+    for (index, (name, points)) in figures.iter().enumerate() {
+        let colour = FIGURES[index % FIGURES.len()];
+        let series = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
+        let drawn = chart.draw_secondary_series(series)?;
+        drawn.label(name).legend(legend(colour));
+        let dots = points.iter().map(|&at| Circle::new(at, 3, colour.filled()));
+        chart.draw_secondary_series(dots)?;
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::MiddleRight)
+        .background_style(WHITE)
+        .border_style(RGBColor(200, 200, 200))
+        .label_font(("sans-serif", 14))
+        .draw()?;
+    area.present()?;
+    drop(chart);
+    Ok(())
+}
+
+/// Losses by steps, and of each figure its numbers.
+fn curves(lines: &[Line]) -> (Vec<(f64, f64)>, Vec<Curve>) {
+    let (mut losses, mut figures) = (Vec::new(), Vec::<Curve>::new());
+    for line in lines {
+        match line {
+            Line::Steps(steps) => losses.push((steps.step as f64, steps.loss)),
+            Line::Figures(line) => {
+                for (name, figure) in &line.figures {
+                    let point = (line.step as f64, *figure);
+                    match figures.iter_mut().find(|(known, _)| known == name) {
+                        Some((_, points)) => points.push(point),
+                        None => figures.push((name.clone(), vec![point])),
+                    }
+                }
+            }
+        }
+    }
+    (losses, figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bertless::train::{Figures, Steps};
+
+    #[test]
+    fn a_log_has_a_curve_for_the_loss_and_one_for_each_figure() {
+        let steps = |step| {
+            Line::Steps(Steps {
+                step,
+                epoch: 0.5,
+                loss: 1.0 / step as f64,
+                rate: 1e-5,
+                norm: 1.0,
+                tokens_per_second: 10.0,
+            })
+        };
+        let figures = |step| {
+            Line::Figures(Figures {
+                step,
+                figures: vec![("accuracy".to_owned(), 0.8), ("mcc".to_owned(), -0.1)],
+                best: true,
+            })
+        };
+        let svg = svg(&[steps(10), figures(10), steps(20), figures(20)]).unwrap();
+        for text in ["loss", "accuracy", "mcc", "steps"] {
+            assert!(svg.contains(text), "{text}");
+        }
+        assert_eq!(svg.matches("<circle").count(), 4);
+        assert!(svg.matches("<polyline").count() >= 3);
+    }
+
+    #[test]
+    fn an_empty_log_is_an_empty_picture() {
+        assert!(svg(&[]).unwrap().contains("<svg"));
+    }
+}

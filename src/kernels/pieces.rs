@@ -1,0 +1,126 @@
+//! Outputs that are written piece by piece, by all threads.
+
+use super::Compute;
+use super::aligned::AlignedFloats;
+use super::disjoint::Disjoint;
+
+/// An output, and which piece of it each task writes.
+pub(crate) struct Pieces<'a> {
+    out: Disjoint<'a>,
+    len: usize,
+    cut: Cut<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Cut<'a> {
+    /// Task i writes so many floats from i times as many on, the last maybe fewer.
+    Every(usize),
+    /// Task i writes the rows of text i, which are so wide.
+    Texts(&'a [usize], usize),
+}
+
+impl<'a> Pieces<'a> {
+    /// So many floats for each task.
+    pub(crate) fn every(len: usize, out: &'a mut [f32]) -> Self {
+        Self {
+            len: out.len(),
+            out: Disjoint::new(out),
+            cut: Cut::Every(len),
+        }
+    }
+
+    /// A text for each task: text i has rows `starts[i]..starts[i + 1]` of `out`.
+    ///
+    /// # Panics
+    /// If texts overlap, or there are no texts.
+    pub(crate) fn texts(starts: &'a [usize], out: &'a mut [f32]) -> Self {
+        assert!(starts.windows(2).all(|text| text[0] <= text[1]));
+        let rows = starts[starts.len() - 1];
+        let width = out.len() / rows.max(1);
+        assert_eq!(out.len(), rows * width, "{rows} rows of {width}");
+        Self {
+            len: out.len(),
+            out: Disjoint::new(out),
+            cut: Cut::Texts(starts, width),
+        }
+    }
+
+    /// Where a task's piece starts and how long it is. Pieces of different tasks never overlap.
+    fn bounds(&self, task: usize) -> (usize, usize) {
+        match self.cut {
+            Cut::Every(len) => {
+                let start = (task * len).min(self.len);
+                (start, len.min(self.len - start))
+            }
+            Cut::Texts(starts, width) => (
+                starts[task] * width,
+                (starts[task + 1] - starts[task]) * width,
+            ),
+        }
+    }
+}
+
+/// Calls `work` with each number below `tasks` and the pieces that are its own; with a buffer, too, that a thread keeps
+/// from one task to the next.
+pub(crate) fn each<const N: usize>(
+    compute: &Compute,
+    tasks: usize,
+    outs: [Pieces<'_>; N],
+    work: impl Fn(&mut AlignedFloats, usize, [&mut [f32]; N]) + Sync,
+) {
+    let buffers = &*compute.buffers;
+    compute.team.run(
+        tasks,
+        || buffers.lend(),
+        |buffer, task| {
+            let pieces = std::array::from_fn(|at| {
+                let pieces: &Pieces<'_> = &outs[at];
+                let (start, len) = pieces.bounds(task);
+                // SAFETY: each task is run once, and pieces of different tasks do not overlap: `bounds` cuts evenly, or by
+                // starts that `texts` has found to be in order.
+                #[allow(unsafe_code, reason = "tasks write pieces of their own")]
+                unsafe {
+                    pieces.out.piece(start, len)
+                }
+            });
+            work(buffer, task, pieces);
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{Cpu, Threads};
+
+    #[test]
+    fn every_float_is_in_one_piece() {
+        for threads in [1, 2, 3] {
+            let threads = Threads::new(threads).unwrap();
+            let compute = Compute::new(Cpu::detect(), &threads);
+            let starts = [0, 3, 3, 7, 8];
+            let (mut texts, mut even) = (vec![0.0; 16], vec![0.0; 11]);
+            let outs = [
+                Pieces::texts(&starts, &mut texts),
+                Pieces::every(3, &mut even),
+            ];
+            each(&compute, 4, outs, |_, task, [text, some]| {
+                text.iter_mut().for_each(|x| *x += 1.0 + task as f32);
+                some.iter_mut().for_each(|x| *x += 1.0 + task as f32);
+            });
+            let expected = |ends: &[usize]| -> Vec<f32> {
+                (0..ends[3])
+                    .map(|at| 1.0 + ends.iter().filter(|&&end| end <= at).count() as f32)
+                    .collect()
+            };
+            assert_eq!(texts, expected(&[6, 6, 14, 16]));
+            assert_eq!(even, expected(&[3, 6, 9, 11]));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "text[0] <= text[1]")]
+    fn texts_that_overlap_are_refused() {
+        Pieces::texts(&[0, 3, 2, 4], &mut [0.0; 4]);
+    }
+}

@@ -1,0 +1,317 @@
+//! Rows of tables as tokens and targets.
+
+use super::{Labels, Row, Table};
+use crate::batch::{Encoding, Input};
+use crate::error::Result;
+use crate::tokenizer::{Tokenizer, Truncation, TruncationStrategy};
+
+/// What is learned from one row.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Example {
+    pub(crate) first: Encoding,
+    /// The other text, where each is read for itself and their embeddings are compared.
+    pub(crate) second: Option<Encoding>,
+    pub(crate) target: Target,
+}
+
+/// What is right about a text.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Target {
+    /// Nothing is known: a teacher says.
+    None,
+    /// One label.
+    Class(usize),
+    /// Any of the labels: 1 for those that hold, 0 for the others.
+    Classes(Vec<f32>),
+    Score(f32),
+    /// A label for each token that is the first of a word.
+    Tags(Vec<Option<usize>>),
+    /// The first and the last token of an answer, if the tokens that are left have it whole.
+    Span(Option<(usize, usize)>),
+}
+
+/// What the target column of a table says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum TargetKind {
+    /// There is none.
+    None,
+    Class,
+    /// Labels that commas part.
+    Classes,
+    /// A number, which is divided by `scale`.
+    Score {
+        scale: f32,
+    },
+    /// As many tags as the text has words, parted by spaces both.
+    Tags,
+    /// Two columns: the answer, and at which character of the second text it starts.
+    Span,
+}
+
+/// How rows are read: cells are the text, its pair if there is one, and the target's one or two.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    pub(crate) tokenizer: &'a Tokenizer,
+    /// The most tokens of a text, special ones included.
+    pub(crate) max_length: usize,
+    /// How many texts a row has, 1 or 2,
+    pub(crate) texts: usize,
+    /// and whether two are read for themselves.
+    pub(crate) apart: bool,
+    pub(crate) kind: TargetKind,
+    pub(crate) labels: &'a Labels,
+}
+
+impl Reader<'_> {
+    /// All rows of a table.
+    ///
+    /// # Errors
+    /// `Data` with the line of a row whose target cannot be read, and those of [`Tokenizer::encode`].
+    pub(crate) fn read(&self, table: &Table) -> Result<Vec<Example>> {
+        let example = |row: &Row| self.example(table, row);
+        table.rows.iter().map(example).collect()
+    }
+
+    fn example(&self, table: &Table, row: &Row) -> Result<Example> {
+        let (texts, targets) = row.cells.split_at(self.texts);
+        let blame = |reason: String| table.blame(row, reason);
+        let mut truncation = Truncation::to(self.max_length);
+        if self.kind == TargetKind::Span {
+            // The question stays whole.
+            truncation.strategy = TruncationStrategy::OnlySecond;
+        }
+        let encode = |input: Input<'_>| {
+            let encoding = self.tokenizer.encode(input, Some(&truncation));
+            encoding.map_err(|error| blame(error.to_string()))
+        };
+        let (first, second) = match texts {
+            [first, second] if self.apart => (encode(first.into())?, Some(encode(second.into())?)),
+            [first, second] => (encode(Input::Pair(first, second))?, None),
+            _ => (encode(Input::from(&texts[0]))?, None),
+        };
+        let number = |label: &str| self.labels.number(label).map_err(blame);
+        let target = match self.kind {
+            TargetKind::None => Target::None,
+            TargetKind::Class => Target::Class(number(&targets[0])?),
+            TargetKind::Classes => {
+                let mut classes = vec![0.0; self.labels.len()];
+                for label in targets[0].split(',').filter(|label| !label.is_empty()) {
+                    classes[number(label)?] = 1.0;
+                }
+                Target::Classes(classes)
+            }
+            TargetKind::Score { scale } => match targets[0].parse::<f32>() {
+                Ok(score) if score.is_finite() => Target::Score(score / scale),
+                _ => return Err(blame(format!("score {:?} is no number", targets[0]))),
+            },
+            TargetKind::Tags => {
+                let tags = targets[0].split(' ').filter(|tag| !tag.is_empty());
+                let tags = tags.map(number).collect::<Result<Vec<_>>>()?;
+                Target::Tags(first_tokens(&first, &texts[0], &tags).map_err(blame)?)
+            }
+            TargetKind::Span => {
+                let answer = range(&texts[1], &targets[0], &targets[1]).map_err(blame)?;
+                Target::Span(span(&first, answer))
+            }
+        };
+        Ok(Example {
+            first,
+            second,
+            target,
+        })
+    }
+}
+
+/// The tag of each token that is the first of one of the words that spaces part.
+fn first_tokens(
+    encoding: &Encoding,
+    text: &str,
+    tags: &[usize],
+) -> Result<Vec<Option<usize>>, String> {
+    let mut start = 0;
+    let mut words = Vec::with_capacity(tags.len());
+    for word in text.split(' ') {
+        if !word.is_empty() {
+            words.push((start, start + word.len()));
+        }
+        start += word.len() + 1;
+    }
+    if words.len() != tags.len() {
+        return Err(format!("{} tokens and {} tags", words.len(), tags.len()));
+    }
+    let mut next = words.iter().zip(tags).peekable();
+    let tokens = encoding.offsets.iter().zip(&encoding.sequences);
+    let tag = |((from, _), sequence): (&(u32, u32), &Option<u8>)| {
+        sequence.as_ref()?;
+        let from = *from as usize;
+        // Words of which no token is left over, such as control characters, have no tag.
+        while next.next_if(|((_, end), _)| *end <= from).is_some() {}
+        let (_, tag) = next.next_if(|((start, _), _)| *start <= from)?;
+        Some(*tag)
+    };
+    Ok(tokens.map(tag).collect())
+}
+
+/// The bytes of an answer in its context, from the character at which it starts.
+fn range(context: &str, answer: &str, start: &str) -> Result<(usize, usize), String> {
+    let characters: usize = start
+        .parse()
+        .map_err(|_| format!("{start:?} is no place in a text"))?;
+    let start = context.char_indices().map(|(at, _)| at).nth(characters);
+    let found = start.filter(|&start| context[start..].starts_with(answer) && !answer.is_empty());
+    found
+        .map(|start| (start, start + answer.len()))
+        .ok_or_else(|| format!("answer {answer:?} does not stand at character {characters}"))
+}
+
+/// The first and the last token that have a part of these bytes of the second text; none if some of it was cut off.
+fn span(encoding: &Encoding, (start, end): (usize, usize)) -> Option<(usize, usize)> {
+    let tokens = encoding.offsets.iter().zip(&encoding.sequences).enumerate();
+    let inside: Vec<usize> = tokens
+        .filter(|(_, ((from, to), sequence))| {
+            **sequence == Some(1) && (*from as usize) < end && *to as usize > start
+        })
+        .map(|(token, _)| token)
+        .collect();
+    let (&first, &last) = (inside.first()?, inside.last()?);
+    (encoding.offsets[last].1 as usize >= end).then_some((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::Files;
+
+    fn tokenizer() -> Tokenizer {
+        let vocabulary =
+            "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nada\nlives\nin\nlon\n##don\n.\nwho\n##s";
+        Tokenizer::from_parts(Files::new().with("vocab.txt", vocabulary.as_bytes().to_vec()))
+            .unwrap()
+    }
+
+    fn read(
+        kind: TargetKind,
+        texts: usize,
+        apart: bool,
+        cells: &[&str],
+    ) -> Result<Example, String> {
+        let row = Row {
+            line: 7,
+            cells: cells.iter().map(|&cell| cell.to_owned()).collect(),
+        };
+        let table = Table {
+            file: "f".to_owned(),
+            rows: vec![row],
+        };
+        let reader = Reader {
+            tokenizer: &tokenizer(),
+            max_length: 8,
+            texts,
+            apart,
+            kind,
+            labels: &Labels::new(["O", "B-PER", "B-LOC"].map(str::to_owned).to_vec()),
+        };
+        let mut examples = reader.read(&table).map_err(|error| error.to_string())?;
+        Ok(examples.remove(0))
+    }
+
+    #[test]
+    fn targets_of_every_kind() {
+        let target =
+            |kind, cell| read(kind, 1, false, &["ada", cell]).map(|example| example.target);
+        assert_eq!(target(TargetKind::Class, "B-LOC"), Ok(Target::Class(2)));
+        assert_eq!(
+            target(TargetKind::Classes, "O,2"),
+            Ok(Target::Classes(vec![1.0, 0.0, 1.0]))
+        );
+        assert_eq!(
+            target(TargetKind::Classes, ""),
+            Ok(Target::Classes(vec![0.0; 3]))
+        );
+        assert_eq!(
+            target(TargetKind::Score { scale: 5.0 }, "2.5"),
+            Ok(Target::Score(0.5))
+        );
+        assert_eq!(target(TargetKind::None, ""), Ok(Target::None));
+        for (kind, cell, says) in [
+            (
+                TargetKind::Class,
+                "B-ORG",
+                "f, line 7: label \"B-ORG\" is none of O, B-PER, B-LOC",
+            ),
+            (
+                TargetKind::Score { scale: 1.0 },
+                "nan",
+                "f, line 7: score \"nan\" is no number",
+            ),
+            (TargetKind::Tags, "O O", "f, line 7: 1 tokens and 2 tags"),
+        ] {
+            assert_eq!(target(kind, cell).unwrap_err(), says);
+        }
+    }
+
+    #[test]
+    fn a_word_gives_its_tag_to_its_first_token() {
+        // [CLS] ada lives in lon ##don . [SEP], of which the last word's full stop is no word of its own.
+        let example = read(
+            TargetKind::Tags,
+            1,
+            false,
+            &["ada lives in  london.", "B-PER O O B-LOC"],
+        );
+        let tags = vec![None, Some(1), Some(0), Some(0), Some(2), None, None, None];
+        assert_eq!(example.unwrap().target, Target::Tags(tags));
+    }
+
+    #[test]
+    fn words_behind_the_limit_and_words_of_nothing_have_no_tag() {
+        let example = read(
+            TargetKind::Tags,
+            1,
+            false,
+            &["\u{1} ada in in in in in london", "O B-PER O O O O O B-LOC"],
+        );
+        let tags = vec![
+            None,
+            Some(1),
+            Some(0),
+            Some(0),
+            Some(0),
+            Some(0),
+            Some(0),
+            None,
+        ];
+        assert_eq!(example.unwrap().target, Target::Tags(tags));
+    }
+
+    #[test]
+    fn pairs_together_and_apart() {
+        let together = read(TargetKind::None, 2, false, &["ada", "lives"]).unwrap();
+        assert_eq!((together.first.len(), together.second), (5, None));
+        let apart = read(TargetKind::None, 2, true, &["ada", "lives"]).unwrap();
+        assert_eq!((apart.first.len(), apart.second.unwrap().len()), (3, 3));
+    }
+
+    #[test]
+    fn answers_are_spans_of_tokens() {
+        // [CLS] who [SEP] ada in london's first two pieces [SEP]: the rest is cut off.
+        let span = |answer: &str, start: &str| {
+            let example = read(
+                TargetKind::Span,
+                2,
+                false,
+                &["who", "Ada in London.", answer, start],
+            );
+            example.map(|example| example.target)
+        };
+        assert_eq!(span("Ada in", "0"), Ok(Target::Span(Some((3, 4)))));
+        assert_eq!(span("London", "7"), Ok(Target::Span(Some((5, 6)))));
+        assert_eq!(span("London.", "7"), Ok(Target::Span(None)));
+        assert!(
+            span("London", "6")
+                .unwrap_err()
+                .contains("does not stand at character 6")
+        );
+        assert!(span("London", "x").is_err());
+    }
+}

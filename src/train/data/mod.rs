@@ -1,0 +1,14 @@
+//! What is learned from: tables of texts and of what is right about them.
+//!
+//! `table` reads named columns of files, `labels` gives labels their numbers, `examples` makes tokens and targets of rows, and
+//! `batches` says in which order they are seen. Nothing here knows the network.
+
+mod batches;
+mod examples;
+mod labels;
+mod table;
+
+pub(crate) use batches::{Batching, Epoch};
+pub(crate) use examples::{Example, Reader, Target, TargetKind};
+pub(crate) use labels::Labels;
+pub(crate) use table::{Column, Row, Table};

@@ -1,0 +1,327 @@
+//! Tables of named columns: TSV, CSV, and JSON objects a line.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use csv::{ByteRecord, ReaderBuilder};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// The rows of a file, of the columns that were asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Table {
+    pub(crate) file: String,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// A row.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    /// Where it begins, counted from 1.
+    pub(crate) line: usize,
+    /// A cell for each column that was asked for, in that order.
+    pub(crate) cells: Vec<String>,
+}
+
+/// A column by its name, or by the first of several names that is there.
+pub(crate) type Column<'a> = &'a [&'a str];
+
+impl Table {
+    /// Reads a file: JSON lines if its name ends in `.jsonl`, comma-separated with quotes if it ends in `.csv`, else
+    /// tab-separated, where a quote is text. The first line of the latter two names the columns.
+    ///
+    /// Cells of JSON are strings, numbers or truth values, or lists of them, which are joined by spaces. Empty lines are
+    /// passed over.
+    ///
+    /// # Errors
+    /// `Io`, and `Data` with the line for a column that is not there or there twice, rows of another length than the
+    /// header's, and what is not UTF-8 or not JSON.
+    pub(crate) fn read(path: &Path, columns: &[Column<'_>]) -> Result<Self> {
+        let io = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let input = BufReader::with_capacity(1 << 16, File::open(path).map_err(io)?);
+        let file = path.display().to_string();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let rows = match extension {
+            Some("jsonl") => objects(input, &file, columns, io)?,
+            Some("csv") => separated(input, &file, columns, io)?,
+            _ => lines(input, &file, columns, io)?,
+        };
+        Ok(Self { file, rows })
+    }
+
+    /// An error about one of its rows.
+    pub(crate) fn blame(&self, row: &Row, reason: impl Into<String>) -> Error {
+        blame(&self.file, row.line, reason)
+    }
+}
+
+fn blame(file: &str, line: usize, reason: impl Into<String>) -> Error {
+    Error::Data {
+        file: file.to_owned(),
+        line,
+        reason: reason.into(),
+    }
+}
+
+/// Tab-separated lines without quoting, by hand: a reader of CSV does not know the lines of what it has passed over.
+fn lines(
+    input: impl BufRead,
+    file: &str,
+    columns: &[Column<'_>],
+    io: impl Fn(std::io::Error) -> Error,
+) -> Result<Vec<Row>> {
+    let mut header: Option<Header> = None;
+    let mut rows = Vec::new();
+    for (at, line) in input.split(b'\n').enumerate() {
+        let bytes = line.map_err(&io)?;
+        let text = bytes.strip_suffix(b"\r").unwrap_or(&bytes);
+        match &header {
+            None => {
+                header = Some(Header::of(
+                    file,
+                    text.split(|&byte| byte == b'\t'),
+                    columns,
+                )?)
+            }
+            Some(_) if text.is_empty() => {}
+            Some(header) => {
+                let cells: Vec<&[u8]> = text.split(|&byte| byte == b'\t').collect();
+                rows.push(header.row(file, at + 1, &cells)?);
+            }
+        }
+    }
+    match header {
+        Some(_) => Ok(rows),
+        None => Err(blame(file, 1, "there is no header")),
+    }
+}
+
+fn separated(
+    input: impl BufRead,
+    file: &str,
+    columns: &[Column<'_>],
+    io: impl Fn(std::io::Error) -> Error,
+) -> Result<Vec<Row>> {
+    // Rows of another length than the header's are found here, with their own words.
+    let mut reader = ReaderBuilder::new().flexible(true).from_reader(input);
+    let wrong = |error: csv::Error| match error.into_kind() {
+        csv::ErrorKind::Io(error) => io(error),
+        kind => blame(file, 1, format!("{kind:?}")),
+    };
+    let names = reader.byte_headers().map_err(&wrong)?.clone();
+    let header = Header::of(file, names.iter(), columns)?;
+    let mut rows = Vec::new();
+    let mut record = ByteRecord::new();
+    while reader.read_byte_record(&mut record).map_err(&wrong)? {
+        let line = record.position().map_or(0, |at| at.line()) as usize;
+        let cells: Vec<&[u8]> = record.iter().collect();
+        rows.push(header.row(file, line, &cells)?);
+    }
+    Ok(rows)
+}
+
+/// The names of all columns, and which are wanted.
+struct Header {
+    names: Vec<String>,
+    wanted: Vec<usize>,
+}
+
+impl Header {
+    fn of<'a>(
+        file: &str,
+        cells: impl Iterator<Item = &'a [u8]>,
+        columns: &[Column<'_>],
+    ) -> Result<Self> {
+        let name = |cell| match std::str::from_utf8(cell) {
+            // A byte-order mark is no part of a name.
+            Ok(name) => Ok(name.trim_start_matches('\u{feff}').to_owned()),
+            Err(_) => Err("the header is not valid UTF-8".to_owned()),
+        };
+        let names: Result<Vec<String>, String> = cells.map(name).collect();
+        let names = names.map_err(|reason| blame(file, 1, reason))?;
+        let wanted = columns.iter().map(|column| position(&names, column));
+        let wanted = wanted
+            .collect::<Result<_, _>>()
+            .map_err(|reason| blame(file, 1, reason))?;
+        Ok(Self { names, wanted })
+    }
+
+    fn row(&self, file: &str, line: usize, cells: &[&[u8]]) -> Result<Row> {
+        let (found, expected) = (cells.len(), self.names.len());
+        if found != expected {
+            let reason = format!("{found} columns, but the header has {expected}");
+            return Err(blame(file, line, reason));
+        }
+        let cell = |&at: &usize| match std::str::from_utf8(cells[at]) {
+            Ok(cell) => Ok(cell.to_owned()),
+            Err(_) => {
+                let reason = format!("column {} is not valid UTF-8", self.names[at]);
+                Err(blame(file, line, reason))
+            }
+        };
+        let cells = self.wanted.iter().map(cell).collect::<Result<_>>()?;
+        Ok(Row { line, cells })
+    }
+}
+
+/// Where the first of a column's names is.
+fn position(names: &[String], column: Column<'_>) -> Result<usize, String> {
+    let Some(name) = column
+        .iter()
+        .find(|name| names.iter().any(|own| own == *name))
+    else {
+        return Err(format!(
+            "there is no column {}, only {}",
+            column.join(", nor "),
+            names.join(", ")
+        ));
+    };
+    let mut found = (0..names.len()).filter(|&at| names[at] == *name);
+    match (found.next(), found.next()) {
+        (Some(at), None) => Ok(at),
+        _ => Err(format!("there are two columns {name}")),
+    }
+}
+
+fn objects(
+    input: impl BufRead,
+    file: &str,
+    columns: &[Column<'_>],
+    io: impl Fn(std::io::Error) -> Error,
+) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (at, line) in input.split(b'\n').enumerate() {
+        let text = line.map_err(&io)?;
+        let line = at + 1;
+        let text = text
+            .strip_prefix(b"\xef\xbb\xbf")
+            .filter(|_| at == 0)
+            .unwrap_or(&text);
+        if text.trim_ascii().is_empty() {
+            continue;
+        }
+        let object: Map<String, Value> = serde_json::from_slice(text)
+            .map_err(|error| blame(file, line, format!("no JSON object: {error}")))?;
+        let cell = |column: &Column<'_>| {
+            let found = column.iter().find_map(|name| object.get(*name));
+            let found =
+                found.ok_or_else(|| format!("there is no key {}", column.join(", nor ")))?;
+            cell(found)
+                .ok_or_else(|| format!("key {} is neither a value nor a list", column.join(" or ")))
+        };
+        let cells = columns
+            .iter()
+            .map(|column| cell(column).map_err(|reason| blame(file, line, reason)));
+        let cells = cells.collect::<Result<_>>()?;
+        rows.push(Row { line, cells });
+    }
+    Ok(rows)
+}
+
+/// A value as a table without types would have it.
+fn cell(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Array(values) => {
+            let cells: Option<Vec<String>> = values.iter().map(cell).collect();
+            Some(cells?.join(" "))
+        }
+        Value::Null | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: &[Column<'_>] = &[&["sentence", "text"], &["label"]];
+
+    fn read(name: &str, content: &str) -> Result<Vec<(usize, String, String)>, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let table = Table::read(&path, COLUMNS).map_err(|error| {
+            let message = error.to_string();
+            message.rsplit('/').next().unwrap_or_default().to_owned()
+        })?;
+        let row = |row: Row| (row.line, row.cells[0].clone(), row.cells[1].clone());
+        Ok(table.rows.into_iter().map(row).collect())
+    }
+
+    fn row(line: usize, first: &str, second: &str) -> (usize, String, String) {
+        (line, first.to_owned(), second.to_owned())
+    }
+
+    #[test]
+    fn columns_by_name_in_any_order_and_quotes_by_the_kind_of_file() {
+        let found = read(
+            "t.tsv",
+            "\u{feff}label\tid\ttext\n1\t7\t\"a\" b\n\n0\t8\t\"c\r\n",
+        )
+        .unwrap();
+        assert_eq!(found, [row(2, "\"a\" b", "1"), row(4, "\"c", "0")]);
+        let found = read("t.csv", "label,text\n1,\"a, \"\"b\"\"\nc\"\n0,d\n").unwrap();
+        assert_eq!(found, [row(2, "a, \"b\"\nc", "1"), row(4, "d", "0")]);
+        let lines = "{\"text\": \"a\\tb\", \"label\": 3, \"id\": null}\n\n{\"label\": [\"x\", 0.5], \"sentence\": \"c\"}\n";
+        let found = read("t.jsonl", lines).unwrap();
+        assert_eq!(found, [row(1, "a\tb", "3"), row(3, "c", "x 0.5")]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        for (name, content, says) in [
+            (
+                "t.tsv",
+                "text\tintent\n",
+                "t.tsv, line 1: there is no column label, only text, intent",
+            ),
+            (
+                "t.tsv",
+                "text\tlabel\ttext\n",
+                "line 1: there are two columns text",
+            ),
+            (
+                "t.tsv",
+                "id\tlabel\n",
+                "line 1: there is no column sentence, nor text, only id, label",
+            ),
+            (
+                "t.tsv",
+                "text\tlabel\na\t1\nb\n",
+                "line 3: 1 columns, but the header has 2",
+            ),
+            ("t.csv", "text,label\na,b,c\n", "line 2: 3 columns"),
+            (
+                "t.jsonl",
+                "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"a\"}\n",
+                "line 2: there is no key label",
+            ),
+            ("t.jsonl", "[]\n", "line 1: no JSON object"),
+            (
+                "t.jsonl",
+                "{\"text\": {}, \"label\": 1}\n",
+                "line 1: key sentence or text is neither",
+            ),
+        ] {
+            let error = read(name, content).unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.tsv");
+        std::fs::write(&path, b"text\tlabel\na\t1\nb\xff\t0\n").unwrap();
+        let error = Table::read(&path, COLUMNS).unwrap_err().to_string();
+        assert!(
+            error.ends_with("t.tsv, line 3: column text is not valid UTF-8"),
+            "{error}"
+        );
+        let missing = Table::read(&dir.path().join("no"), COLUMNS).unwrap_err();
+        assert!(matches!(missing, Error::Io { .. }));
+    }
+}

@@ -1,0 +1,198 @@
+//! The function between two dense layers, element by element.
+
+use crate::kernels::pieces::{Pieces, each};
+use crate::kernels::simd::{Kernel, LANES, Simd};
+use crate::kernels::{Activation, Compute, math};
+
+/// Numbers that one task takes: what it reads and writes stays in a core's second-level cache.
+const PER_TASK: usize = 8 * 1024;
+
+/// `out = activation(x)`.
+pub(crate) fn forward(compute: &Compute, activation: Activation, x: &[f32], out: &mut [f32]) {
+    assert_eq!(x.len(), out.len());
+    let cpu = compute.cpu;
+    let tasks = out.len().div_ceil(PER_TASK);
+    each(
+        compute,
+        tasks,
+        [Pieces::every(PER_TASK, out)],
+        |_, task, [out]| {
+            let x = &x[task * PER_TASK..][..out.len()];
+            cpu.run(Forward { activation, x, out });
+        },
+    );
+}
+
+/// From the gradient of `activation(x)`, in `d`, to that of `x` in its place; `out = activation(x)` once more, so that
+/// nobody has to keep it from the forward pass.
+pub(crate) fn backward(
+    compute: &Compute,
+    activation: Activation,
+    x: &[f32],
+    d: &mut [f32],
+    out: &mut [f32],
+) {
+    assert_eq!((x.len(), x.len()), (d.len(), out.len()));
+    let cpu = compute.cpu;
+    let tasks = out.len().div_ceil(PER_TASK);
+    let outs = [Pieces::every(PER_TASK, d), Pieces::every(PER_TASK, out)];
+    each(compute, tasks, outs, |_, task, [d, out]| {
+        let x = &x[task * PER_TASK..][..out.len()];
+        cpu.run(Backward {
+            activation,
+            x,
+            d,
+            out,
+        });
+    });
+}
+
+/// The function and its derivative at x.
+#[inline(always)]
+fn both<S: Simd>(s: S, activation: Activation, x: S::Floats) -> (S::Floats, S::Floats) {
+    let (zero, one) = (s.splat(0.0), s.splat(1.0));
+    match activation {
+        Activation::Identity => (x, one),
+        Activation::Gelu => {
+            // x P(x) has the derivative P(x) + x p(x), with p(x) = exp(-x^2 / 2) / sqrt(2 pi).
+            const HALF_LOG2_E: f32 = 0.5 * std::f32::consts::LOG2_E;
+            const ONE_OVER_SQRT_2_PI: f32 = 0.398_942_3;
+            let cdf = math::normal_cdf(s, x);
+            let exponent = s.mul(s.mul(x, x), s.splat(-HALF_LOG2_E));
+            let density = s.mul(
+                math::exp2_or_least(s, exponent),
+                s.splat(ONE_OVER_SQRT_2_PI),
+            );
+            (s.mul(x, cdf), s.mul_add(x, density, cdf))
+        }
+        Activation::GeluTanh => {
+            const SQRT_2_OVER_PI: f32 = 0.797_884_6;
+            const CUBIC: f32 = 0.044_715;
+            let square = s.mul(x, x);
+            let inner = s.mul(x, s.mul_add(square, s.splat(CUBIC), one));
+            let tanh = math::tanh(s, s.mul(inner, s.splat(SQRT_2_OVER_PI)));
+            let half = s.mul(s.splat(0.5), s.add(one, tanh));
+            let slope = s.mul_add(square, s.splat(3.0 * CUBIC), one);
+            let slope = s.mul(slope, s.splat(0.5 * SQRT_2_OVER_PI));
+            let slope = s.mul(slope, s.sub(one, s.mul(tanh, tanh)));
+            (s.mul(x, half), s.mul_add(x, slope, half))
+        }
+        // Zero, as torch has it, at zero.
+        Activation::Relu => (s.max(zero, x), s.by_sign(s.sub(zero, x), one, zero)),
+        Activation::Tanh => {
+            let tanh = math::tanh(s, x);
+            (tanh, s.sub(one, s.mul(tanh, tanh)))
+        }
+    }
+}
+
+struct Forward<'a> {
+    activation: Activation,
+    x: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        // One loop a function, so that the choice is made once.
+        match self.activation {
+            Activation::Identity => self.out.copy_from_slice(self.x),
+            Activation::Gelu => self.apply(s, Activation::Gelu),
+            Activation::GeluTanh => self.apply(s, Activation::GeluTanh),
+            Activation::Relu => self.apply(s, Activation::Relu),
+            Activation::Tanh => self.apply(s, Activation::Tanh),
+        }
+    }
+}
+
+impl Forward<'_> {
+    #[inline(always)]
+    fn apply<S: Simd>(&mut self, s: S, activation: Activation) {
+        for (x, out) in self.x.chunks(LANES).zip(self.out.chunks_mut(LANES)) {
+            s.store_some(activation.of(s, s.load_some(x, 0.0)), out);
+        }
+    }
+}
+
+struct Backward<'a> {
+    activation: Activation,
+    x: &'a [f32],
+    d: &'a mut [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        match self.activation {
+            Activation::Identity => self.apply(s, Activation::Identity),
+            Activation::Gelu => self.apply(s, Activation::Gelu),
+            Activation::GeluTanh => self.apply(s, Activation::GeluTanh),
+            Activation::Relu => self.apply(s, Activation::Relu),
+            Activation::Tanh => self.apply(s, Activation::Tanh),
+        }
+    }
+}
+
+impl Backward<'_> {
+    #[inline(always)]
+    fn apply<S: Simd>(&mut self, s: S, activation: Activation) {
+        let outs = self.d.chunks_mut(LANES).zip(self.out.chunks_mut(LANES));
+        for (x, (d, out)) in self.x.chunks(LANES).zip(outs) {
+            let (value, derivative) = both(s, activation, s.load_some(x, 0.0));
+            s.store_some(value, out);
+            s.store_some(s.mul(s.load_some(d, 0.0), derivative), d);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::oracle::{self, Check, random};
+    use super::*;
+    use crate::kernels::{Cpu, Threads};
+
+    #[test]
+    fn both_passes_agree_with_differences_on_every_level() {
+        type Function = fn(f64) -> f64;
+        let functions: [(Activation, Function); 5] = [
+            (Activation::Identity, |x| x),
+            (Activation::Gelu, oracle::gelu),
+            (Activation::GeluTanh, |x| {
+                let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+                0.5 * x * (1.0 + inner.tanh())
+            }),
+            (Activation::Relu, |x| x.max(0.0)),
+            (Activation::Tanh, f64::tanh),
+        ];
+        let x: Vec<f32> = random(1, 3000).iter().map(|x| 9.0 * x + 1e-3).collect();
+        let d_out = random(2, x.len());
+        for cpu in Cpu::supported() {
+            let compute = Compute::new(cpu, &Threads::new(2).unwrap());
+            for (activation, function) in functions {
+                let mut out = vec![0.0; x.len()];
+                forward(&compute, activation, &x, &mut out);
+                let check = Check::of(&d_out, |[x]| x.iter().map(|&x| function(x)).collect());
+                check.forward([&x], &out);
+                let (mut d, mut again) = (d_out.clone(), vec![0.0; x.len()]);
+                backward(&compute, activation, &x, &mut d, &mut again);
+                check.backward([&x], [&d]);
+                check.forward([&x], &again);
+            }
+        }
+        let mut d = [1.0];
+        backward(
+            &Compute::serial(),
+            Activation::Relu,
+            &[0.0],
+            &mut d,
+            &mut [0.0],
+        );
+        assert_eq!(d, [0.0]);
+    }
+}

@@ -1,0 +1,374 @@
+//! Scaled dot-product attention over ragged rows (Vaswani et al. 2017, section 3.2.1), with dropout of its shares:
+//! `out = dropout(P) V` with `P = softmax(Q K^T / sqrt(head_dim))`, for each text and head.
+//!
+//! The backward pass computes the shares once more: to keep them would take memory with the square of a text's length.
+
+use super::dropout::{Mask, MaskRow};
+use crate::kernels::aligned::AlignedFloats;
+use crate::kernels::gemm::Small;
+use crate::kernels::pieces::{Pieces, each};
+use crate::kernels::simd::{Kernel, LANES, Simd};
+use crate::kernels::{Compute, softmax};
+
+/// What attention reads: three projections, each (rows, heads * head_dim).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attention<'a> {
+    pub(crate) query: &'a [f32],
+    /// Where each text's queries start, and the end: as many as it has keys, or fewer.
+    pub(crate) query_starts: &'a [usize],
+    pub(crate) key: &'a [f32],
+    pub(crate) value: &'a [f32],
+    /// Where each text's keys and values start, and the end.
+    pub(crate) starts: &'a [usize],
+    pub(crate) heads: usize,
+    /// Of the shares of a query; its row is `row * heads + head`, its column the key's place in the text.
+    pub(crate) mask: Mask,
+}
+
+/// What comes out, (queries, heads * head_dim).
+pub(crate) fn forward(compute: &Compute, input: &Attention<'_>, out: &mut [f32]) {
+    let cpu = compute.cpu;
+    let outs = [Pieces::texts(input.query_starts, out)];
+    each(
+        compute,
+        input.starts.len() - 1,
+        outs,
+        |buffer, text, [out]| {
+            let text = Text::new(input, text);
+            cpu.run(Forward { text, buffer, out });
+        },
+    );
+}
+
+/// From the gradient of what came out to those of the three projections.
+pub(crate) fn backward(
+    compute: &Compute,
+    input: &Attention<'_>,
+    d_out: &[f32],
+    [d_query, d_key, d_value]: [&mut [f32]; 3],
+) {
+    let cpu = compute.cpu;
+    let outs = [
+        Pieces::texts(input.query_starts, d_query),
+        Pieces::texts(input.starts, d_key),
+        Pieces::texts(input.starts, d_value),
+    ];
+    each(
+        compute,
+        input.starts.len() - 1,
+        outs,
+        |buffer, text, outs| {
+            let text = Text::new(input, text);
+            cpu.run(Backward {
+                d_out: text.of_queries(d_out),
+                text,
+                buffer,
+                outs,
+            });
+        },
+    );
+}
+
+/// One text.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    input: Attention<'a>,
+    /// Its first row among the queries, and how many it has,
+    first_query: usize,
+    queries: usize,
+    /// and the same among keys and values.
+    first_key: usize,
+    keys: usize,
+    /// From one row to the next.
+    hidden: usize,
+    head_dim: usize,
+}
+
+impl<'a> Text<'a> {
+    fn new(input: &Attention<'a>, text: usize) -> Self {
+        let rows = input.starts[input.starts.len() - 1];
+        let hidden = input.key.len() / rows.max(1);
+        let (first_query, first_key) = (input.query_starts[text], input.starts[text]);
+        Self {
+            input: *input,
+            first_query,
+            queries: input.query_starts[text + 1] - first_query,
+            first_key,
+            keys: input.starts[text + 1] - first_key,
+            hidden,
+            head_dim: hidden / input.heads,
+        }
+    }
+
+    /// Its rows of what has a row a query.
+    #[inline(always)]
+    fn of_queries(&self, rows: &'a [f32]) -> &'a [f32] {
+        &rows[self.first_query * self.hidden..][..self.queries * self.hidden]
+    }
+
+    /// Its rows of what has a row a key.
+    #[inline(always)]
+    fn of_keys(&self, rows: &'a [f32]) -> &'a [f32] {
+        &rows[self.first_key * self.hidden..][..self.keys * self.hidden]
+    }
+
+    /// Floats of the panels that rows of a head become, by rows or by columns.
+    fn panels(&self) -> usize {
+        let by_rows = Small::panels(self.keys, self.head_dim);
+        by_rows.max(Small::panels(self.head_dim, self.keys.max(self.queries)))
+    }
+
+    /// Products of rows with a row a query and rows with a row a key, (queries, padded keys); both begin with a head's
+    /// first column.
+    #[inline(always)]
+    fn products<S: Simd>(&self, s: S, [a, b]: [&[f32]; 2], panels: &mut [f32], out: &mut [f32]) {
+        let panels = &mut panels[..Small::panels(self.keys, self.head_dim)];
+        Small::pack_rows(b, (self.keys, self.head_dim), self.hidden, panels);
+        let product = Small {
+            x: a,
+            stride: self.hidden,
+            k: self.head_dim,
+            panels,
+        };
+        let padded = padded(self.keys);
+        product.multiply(s, (self.queries, padded), out, padded);
+    }
+
+    /// A head's columns of `out = weights rows`: `weights` is (n, padded k), `rows` has k rows and `out` n; both begin with
+    /// the head's first column.
+    #[inline(always)]
+    fn mix<S: Simd>(
+        &self,
+        s: S,
+        (weights, n, k): (&[f32], usize, usize),
+        rows: &[f32],
+        panels: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let panels = &mut panels[..Small::panels(self.head_dim, k)];
+        Small::pack_columns(s, rows, (self.head_dim, k), self.hidden, panels);
+        let product = Small {
+            x: weights,
+            stride: padded(k),
+            k,
+            panels,
+        };
+        product.multiply(s, (n, self.head_dim), out, self.hidden);
+    }
+
+    /// P of a head, (queries, padded keys); the columns past the keys are zero.
+    #[inline(always)]
+    fn shares<S: Simd>(&self, s: S, head: usize, panels: &mut [f32], shares: &mut [f32]) {
+        let column = head * self.head_dim;
+        let query = &self.of_queries(self.input.query)[column..];
+        let key = &self.of_keys(self.input.key)[column..];
+        self.products(s, [query, key], panels, shares);
+        for row in shares.chunks_exact_mut(padded(self.keys)) {
+            let row = &mut row[..self.keys];
+            let sum = softmax::exponentials(s, row, self.scale());
+            softmax::scale(s, row, 1.0 / sum);
+        }
+    }
+
+    fn scale(&self) -> f32 {
+        1.0 / (self.head_dim as f32).sqrt()
+    }
+
+    /// The row of the mask for a query.
+    #[inline(always)]
+    fn mask_row(&self, query: usize, head: usize) -> MaskRow {
+        let row = self.first_query + query;
+        self.input.mask.row(row * self.input.heads + head)
+    }
+
+    /// Whether there is nothing to do.
+    fn is_empty(&self) -> bool {
+        self.queries == 0 || self.keys == 0
+    }
+}
+
+/// Rows of a matrix of scores are whole vectors.
+#[inline(always)]
+fn padded(len: usize) -> usize {
+    len.next_multiple_of(LANES)
+}
+
+struct Forward<'a> {
+    text: Text<'a>,
+    buffer: &'a mut AlignedFloats,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { text, buffer, out } = self;
+        if text.is_empty() {
+            out.fill(0.0);
+            return;
+        }
+        let padded = padded(text.keys);
+        let buffer = buffer.at_least(text.panels() + text.queries * padded);
+        let (panels, shares) = buffer.split_at_mut(text.panels());
+        for head in 0..text.input.heads {
+            text.shares(s, head, panels, shares);
+            for (query, shares) in shares.chunks_exact_mut(padded).enumerate() {
+                let mask = text.mask_row(query, head);
+                for (column, share) in shares.iter_mut().enumerate() {
+                    *share *= mask.factor(column);
+                }
+            }
+            let column = head * text.head_dim;
+            let values = &text.of_keys(text.input.value)[column..];
+            let weights = (&*shares, text.queries, text.keys);
+            text.mix(s, weights, values, panels, &mut out[column..]);
+        }
+    }
+}
+
+struct Backward<'a> {
+    text: Text<'a>,
+    /// The rows of the text's queries.
+    d_out: &'a [f32],
+    buffer: &'a mut AlignedFloats,
+    /// The gradients of the text's queries, keys and values.
+    outs: [&'a mut [f32]; 3],
+}
+
+impl Kernel for Backward<'_> {
+    type Output = ();
+
+    /// With the gradient D of `out`: `dV = dropout(P)^T D`, `dP = dropout(D V^T)`, and through softmax
+    /// `dS = P * (dP - sum of P * dP) / sqrt(head_dim)`, from which `dQ = dS K` and `dK = dS^T Q`.
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self {
+            text,
+            d_out,
+            buffer,
+            outs: [d_query, d_key, d_value],
+        } = self;
+        if text.is_empty() {
+            for d in [d_query, d_key, d_value] {
+                d.fill(0.0);
+            }
+            return;
+        }
+        let (queries, keys) = (text.queries, text.keys);
+        let padded_keys = padded(keys);
+        let (square, turned) = (queries * padded_keys, keys * padded(queries));
+        let (panels, squares) = buffer
+            .at_least(text.panels() + 3 * square + turned)
+            .split_at_mut(text.panels());
+        let (shares, squares) = squares.split_at_mut(square);
+        let (d_shares, squares) = squares.split_at_mut(square);
+        let (dropped, turned) = squares.split_at_mut(square);
+        for head in 0..text.input.heads {
+            let column = head * text.head_dim;
+            let d_out = &d_out[column..];
+            text.shares(s, head, panels, shares);
+            let value = &text.of_keys(text.input.value)[column..];
+            text.products(s, [d_out, value], panels, d_shares);
+            let rows = shares.chunks_exact(padded_keys);
+            let rows = rows.zip(d_shares.chunks_exact_mut(padded_keys));
+            let rows = rows.zip(dropped.chunks_exact_mut(padded_keys));
+            for (query, ((p, d), dropped)) in rows.enumerate() {
+                let mask = text.mask_row(query, head);
+                let numbers = p.iter().zip(&mut *d).zip(&mut *dropped);
+                for (column, ((p, d), dropped)) in numbers.enumerate() {
+                    let factor = mask.factor(column);
+                    *dropped = p * factor;
+                    *d *= factor;
+                }
+                let mut sum = s.splat(0.0);
+                let (p, d) = (p.as_chunks::<LANES>().0, d.as_chunks_mut::<LANES>().0);
+                for (p, d) in p.iter().zip(&mut *d) {
+                    sum = s.mul_add(s.load(p), s.load(d), sum);
+                }
+                let (sum, scale) = (s.splat(s.sum(sum)), s.splat(text.scale()));
+                for (p, d) in p.iter().zip(d) {
+                    let change = s.sub(s.load(d), sum);
+                    s.store(s.mul(s.mul(s.load(p), change), scale), d);
+                }
+            }
+            turn(dropped, (queries, keys), turned);
+            let weights = (&*turned, keys, queries);
+            text.mix(s, weights, d_out, panels, &mut d_value[column..]);
+            let key = &text.of_keys(text.input.key)[column..];
+            let weights = (&*d_shares, queries, keys);
+            text.mix(s, weights, key, panels, &mut d_query[column..]);
+            turn(d_shares, (queries, keys), turned);
+            let query = &text.of_queries(text.input.query)[column..];
+            let weights = (&*turned, keys, queries);
+            text.mix(s, weights, query, panels, &mut d_key[column..]);
+        }
+    }
+}
+
+/// A matrix of scores, (queries, padded keys), the other way round: (keys, padded queries).
+#[inline(always)]
+fn turn(scores: &[f32], (queries, keys): (usize, usize), out: &mut [f32]) {
+    let (padded_keys, padded_queries) = (padded(keys), padded(queries));
+    for (row, numbers) in scores.chunks_exact(padded_keys).enumerate() {
+        for (column, &x) in numbers[..keys].iter().enumerate() {
+            out[column * padded_queries + row] = x;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dropout::Dropout;
+    use super::super::oracle::{self, Check, random};
+    use super::*;
+    use crate::kernels::{Cpu, Threads};
+
+    #[test]
+    fn both_passes_agree_with_differences_on_every_level() {
+        let starts = [0, 1, 6, 6, 23, 40];
+        let fewer = [0, 1, 3, 3, 4, 21];
+        for (rate, heads, head_dim, query_starts) in [
+            (0.0, 2, 5, starts),
+            (0.4, 3, 16, starts),
+            (0.1, 1, 20, starts),
+            (0.3, 2, 8, fewer),
+        ] {
+            let hidden = heads * head_dim;
+            let of_keys = |seed| random(seed, starts[5] * hidden);
+            let of_queries = |seed| random(seed, query_starts[5] * hidden);
+            let (query, key, value) = (of_queries(1), of_keys(2), of_keys(3));
+            let d_out = of_queries(4);
+            let mask = Dropout {
+                seed: 5,
+                ..Dropout::NONE
+            }
+            .mask(6, rate);
+            let check = Check::of(&d_out, |parts| {
+                let factor = |row, column| f64::from(mask.row(row).factor(column));
+                oracle::attention(parts, (&query_starts, &starts), heads, factor)
+            });
+            let parts = [&query[..], &key, &value];
+            let input = Attention {
+                query: &query,
+                query_starts: &query_starts,
+                key: &key,
+                value: &value,
+                starts: &starts,
+                heads,
+                mask,
+            };
+            for cpu in Cpu::supported() {
+                let compute = Compute::new(cpu, &Threads::new(2).unwrap());
+                let mut out = vec![f32::NAN; query.len()];
+                forward(&compute, &input, &mut out);
+                check.forward(parts, &out);
+                let mut d = parts.map(|part| vec![f32::NAN; part.len()]);
+                let [d_query, d_key, d_value] = &mut d;
+                backward(&compute, &input, &d_out, [d_query, d_key, d_value]);
+                check.backward(parts, [&d[0], &d[1], &d[2]]);
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Words, positions and token types become rows: `row = word + type + position`.
+
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::kernels::Compute;
+use crate::kernels::pieces::{Pieces, each};
+
+/// The tables, each (rows, width), or their gradients.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tables<T> {
+    pub(crate) words: T,
+    pub(crate) positions: T,
+    /// Where the family has them.
+    pub(crate) types: Option<T>,
+}
+
+/// Whether the tables have a row for everything in a batch.
+///
+/// # Errors
+/// `EmbeddingOutOfRange`.
+pub(crate) fn check(batch: &Batch, rows: Tables<usize>) -> Result<()> {
+    let longest = batch.starts.windows(2).map(|text| text[1] - text[0]).max();
+    let largest = |ids: &[u32]| ids.iter().max().map(|&id| id as usize);
+    for (table, id, rows) in [
+        ("the table of words", largest(&batch.ids), rows.words),
+        (
+            "the table of positions",
+            longest.and_then(|len| len.checked_sub(1)),
+            rows.positions,
+        ),
+        (
+            "the table of token types",
+            largest(&batch.type_ids),
+            rows.types.unwrap_or(usize::MAX),
+        ),
+    ] {
+        match id {
+            Some(id) if id >= rows => return Err(Error::EmbeddingOutOfRange { table, id, rows }),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The rows of a batch, (tokens, width).
+pub(crate) fn forward(
+    compute: &Compute,
+    batch: &Batch,
+    tables: Tables<&[f32]>,
+    width: usize,
+    out: &mut [f32],
+) {
+    let outs = [Pieces::texts(&batch.starts, out)];
+    each(compute, batch.starts.len() - 1, outs, |_, text, [out]| {
+        let first = batch.starts[text];
+        for (position, out) in out.chunks_exact_mut(width).enumerate() {
+            let token = first + position;
+            out.copy_from_slice(row(tables.words, batch.ids[token] as usize, width));
+            if let Some(types) = tables.types {
+                add(out, row(types, batch.type_ids[token] as usize, width));
+            }
+            add(out, row(tables.positions, position, width));
+        }
+    });
+}
+
+/// Adds the gradient of each row, `d` of (tokens, width), to those of the table rows that it was the sum of.
+pub(crate) fn backward(batch: &Batch, d: &[f32], width: usize, mut tables: Tables<&mut [f32]>) {
+    let mut rows = d.chunks_exact(width).enumerate();
+    for text in batch.starts.windows(2) {
+        for ((token, d), position) in (&mut rows).take(text[1] - text[0]).zip(0..) {
+            add(row_mut(tables.words, batch.ids[token] as usize, width), d);
+            if let Some(types) = &mut tables.types {
+                add(row_mut(types, batch.type_ids[token] as usize, width), d);
+            }
+            add(row_mut(tables.positions, position, width), d);
+        }
+    }
+}
+
+fn row(table: &[f32], id: usize, width: usize) -> &[f32] {
+    &table[id * width..][..width]
+}
+
+fn row_mut(table: &mut [f32], id: usize, width: usize) -> &mut [f32] {
+    &mut table[id * width..][..width]
+}
+
+fn add(out: &mut [f32], other: &[f32]) {
+    out.iter_mut().zip(other).for_each(|(sum, x)| *sum += x);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::oracle::{Check, random};
+    use super::*;
+
+    fn batch() -> Batch {
+        Batch {
+            ids: vec![3, 0, 3, 4, 1],
+            type_ids: vec![0, 1, 1, 0, 0],
+            starts: vec![0, 3, 5],
+        }
+    }
+
+    #[test]
+    fn both_passes_agree_with_differences() {
+        let (batch, width) = (batch(), 6);
+        let tables = [
+            random(1, 5 * width),
+            random(2, 4 * width),
+            random(3, 2 * width),
+        ];
+        let d_out = random(4, 5 * width);
+        for with_types in [false, true] {
+            let [words, positions, types] = &tables;
+            let mut out = vec![0.0; 5 * width];
+            let forward_tables = Tables {
+                words: &words[..],
+                positions,
+                types: with_types.then_some(&types[..]),
+            };
+            forward(&Compute::serial(), &batch, forward_tables, width, &mut out);
+            let check = Check::of(&d_out, |[words, positions, types]| {
+                let number = |at: usize| {
+                    let (token, column) = (at / width, at % width);
+                    let position = if token < 3 { token } else { token - 3 };
+                    let kind = batch.type_ids[token] as usize * width + column;
+                    words[batch.ids[token] as usize * width + column]
+                        + positions[position * width + column]
+                        + if with_types { types[kind] } else { 0.0 }
+                };
+                (0..5 * width).map(number).collect()
+            });
+            let parts = [&words[..], positions, types];
+            check.forward(parts, &out);
+            let mut d = tables.each_ref().map(|table| vec![0.0; table.len()]);
+            let [d_words, d_positions, d_types] = &mut d;
+            let gradients = Tables {
+                words: &mut d_words[..],
+                positions: d_positions,
+                types: with_types.then_some(&mut d_types[..]),
+            };
+            backward(&batch, &d_out, width, gradients);
+            check.backward(parts, [&d[0], &d[1], &d[2]]);
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_not_there_is_named() {
+        let enough = Tables {
+            words: 5,
+            positions: 3,
+            types: Some(2),
+        };
+        assert!(check(&batch(), enough).is_ok());
+        assert!(check(&Batch::default(), enough).is_ok());
+        assert!(
+            check(
+                &batch(),
+                Tables {
+                    types: None,
+                    ..enough
+                }
+            )
+            .is_ok()
+        );
+        for (rows, expected) in [
+            (Tables { words: 4, ..enough }, ("the table of words", 4, 4)),
+            (
+                Tables {
+                    positions: 2,
+                    ..enough
+                },
+                ("the table of positions", 2, 2),
+            ),
+            (
+                Tables {
+                    types: Some(1),
+                    ..enough
+                },
+                ("the table of token types", 1, 1),
+            ),
+        ] {
+            match check(&batch(), rows) {
+                Err(Error::EmbeddingOutOfRange { table, id, rows }) => {
+                    assert_eq!((table, id, rows), expected);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

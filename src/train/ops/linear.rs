@@ -1,0 +1,115 @@
+//! Dense layers: `y = x W^T + b` with W of (outputs, inputs).
+
+use crate::kernels::Compute;
+use crate::kernels::aligned::AlignedFloats;
+use crate::kernels::gemm::{Sum, Unpacked, gemm_unpacked, transpose};
+
+/// Rows whose gradients are summed up at once: panels of so many rows stay in a core's second-level cache.
+const ROWS_AT_ONCE: usize = 1024;
+
+/// `out = x weight^T + bias`; `x` is (rows, inputs), `out` (rows, outputs).
+pub(crate) fn forward(compute: &Compute, x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+    let weights = Unpacked::Rows {
+        data: weight,
+        k: weight.len() / bias.len().max(1),
+    };
+    gemm_unpacked(compute, x, weights, Sum::Biased(bias), out);
+}
+
+/// `d_x = d_out weight`, and what `sum` says: a bias makes no sense here.
+pub(crate) fn backward_input(
+    compute: &Compute,
+    d_out: &[f32],
+    weight: &[f32],
+    inputs: usize,
+    sum: Sum<'_>,
+    d_x: &mut [f32],
+) {
+    let weights = Unpacked::Columns {
+        data: weight,
+        n: inputs,
+    };
+    gemm_unpacked(compute, d_out, weights, sum, d_x);
+}
+
+/// The gradients of a dense layer's parameters.
+pub(crate) struct Gradient<'a> {
+    /// (outputs, inputs).
+    pub(crate) weight: &'a mut [f32],
+    /// Whether it is added to what is there; if not, it is stored.
+    pub(crate) accumulate: bool,
+    /// (outputs); added to what is there.
+    pub(crate) bias: &'a mut [f32],
+}
+
+/// `d_weight += d_out^T x` and `d_bias += sum of d_out's rows`.
+pub(crate) fn backward_parameters(
+    compute: &Compute,
+    x: &[f32],
+    d_out: &[f32],
+    gradient: Gradient<'_>,
+    transposed: &mut AlignedFloats,
+) {
+    let Gradient {
+        weight,
+        mut accumulate,
+        bias,
+    } = gradient;
+    let outputs = bias.len();
+    let inputs = weight.len() / outputs.max(1);
+    if d_out.is_empty() && !accumulate {
+        weight.fill(0.0);
+    }
+    let blocks = x.chunks(ROWS_AT_ONCE * inputs.max(1));
+    for (x, d_out) in blocks.zip(d_out.chunks(ROWS_AT_ONCE * outputs.max(1))) {
+        let transposed = transposed.at_least(d_out.len());
+        transpose(compute, d_out, bias, transposed);
+        let sum = match accumulate {
+            true => Sum::Accumulated,
+            false => Sum::Alone,
+        };
+        let x = Unpacked::Columns { data: x, n: inputs };
+        gemm_unpacked(compute, transposed, x, sum, weight);
+        accumulate = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::oracle::{self, Check, random};
+    use super::*;
+
+    #[test]
+    fn both_passes_agree_with_differences() {
+        for (rows, inputs, outputs) in [(1, 3, 2), (7, 20, 17), (1100, 5, 3)] {
+            let compute = Compute::serial();
+            let x = random(1, rows * inputs);
+            let weight = random(2, outputs * inputs);
+            let (bias, d_out) = (random(3, outputs), random(4, rows * outputs));
+            let mut out = vec![0.0; rows * outputs];
+            forward(&compute, &x, &weight, &bias, &mut out);
+            let check = Check::of(&d_out, |[x, weight, bias]| oracle::linear(x, weight, bias));
+            let parts = [&x[..], &weight, &bias];
+            check.forward(parts, &out);
+
+            let mut d_x = vec![0.0; x.len()];
+            backward_input(&compute, &d_out, &weight, inputs, Sum::Alone, &mut d_x);
+            let (mut d_weight, mut d_bias) = (vec![9.0; weight.len()], vec![0.0; outputs]);
+            for accumulate in [false, true] {
+                let gradient = Gradient {
+                    weight: &mut d_weight,
+                    accumulate,
+                    bias: &mut d_bias,
+                };
+                let mut transposed = AlignedFloats::default();
+                backward_parameters(&compute, &x, &d_out, gradient, &mut transposed);
+            }
+            // Twice: once stored, once added.
+            d_weight
+                .iter_mut()
+                .chain(&mut d_bias)
+                .for_each(|d| *d /= 2.0);
+            check.backward(parts, [&d_x, &d_weight, &d_bias]);
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! What training changes: the tensors of a model, and their gradients.
+
+use std::ops::Range;
+
+/// A tensor that training changes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Parameter {
+    /// As the checkpoint names it.
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    /// Row-major.
+    pub(crate) values: Vec<f32>,
+    /// Whether weight decay draws it to zero: not biases, nor the factors and terms of layer norms.
+    pub(crate) decays: bool,
+}
+
+/// Where a parameter stands among its model's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Id(usize);
+
+impl Id {
+    /// Its place in their order.
+    #[cfg(test)]
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// The parameters of a model, in the order in which they were added.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Parameters(Vec<Parameter>);
+
+impl Parameters {
+    pub(crate) fn add(&mut self, parameter: Parameter) -> Id {
+        self.0.push(parameter);
+        Id(self.0.len() - 1)
+    }
+
+    pub(crate) fn values(&self, id: Id) -> &[f32] {
+        &self.0[id.0].values
+    }
+
+    /// The places of all, in their order.
+    #[cfg(test)]
+    pub(crate) fn ids(&self) -> impl Iterator<Item = Id> + use<> {
+        (0..self.0.len()).map(Id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Parameter> {
+        self.0.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
+        self.0.iter_mut()
+    }
+
+    /// Gradients of them all, zero.
+    pub(crate) fn gradients(&self) -> Gradients {
+        Gradients {
+            values: self.0.iter().map(|p| vec![0.0; p.values.len()]).collect(),
+            states: vec![State::Zero; self.0.len()],
+        }
+    }
+}
+
+/// The gradient of each parameter, in the same order; backward passes add to it.
+///
+/// To clear a hundred megabytes costs as much as a layer. So what is cleared is only marked, and the next backward pass
+/// stores where it would else have added; and of a table of which a batch has used a few rows, only those are cleared.
+#[derive(Clone, Debug)]
+pub(crate) struct Gradients {
+    values: Vec<Vec<f32>>,
+    states: Vec<State>,
+}
+
+/// What is known of a gradient.
+#[derive(Clone, Debug, PartialEq)]
+enum State {
+    /// It is zero.
+    Zero,
+    /// It counts as zero, and still holds what it was.
+    Stale,
+    /// It was written to,
+    Written,
+    /// or only these rows of it, which are so wide.
+    Rows(Vec<u32>, usize),
+}
+
+/// The rows of a table outside of which its gradient is zero.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Touched<'a> {
+    /// In their order.
+    rows: &'a [u32],
+    pub(crate) width: usize,
+}
+
+impl<'a> Touched<'a> {
+    /// Those that have one of these numbers of the table.
+    pub(crate) fn among(self, numbers: Range<usize>) -> &'a [u32] {
+        let start = |&row: &u32| (row as usize + 1) * self.width <= numbers.start;
+        let end = |&row: &u32| (row as usize) * self.width < numbers.end;
+        &self.rows[self.rows.partition_point(start)..self.rows.partition_point(end)]
+    }
+}
+
+impl Gradients {
+    #[cfg(test)]
+    pub(crate) fn of(&self, id: Id) -> &[f32] {
+        assert!(
+            self.states[id.0] != State::Stale,
+            "no backward pass since it was cleared"
+        );
+        &self.values[id.0]
+    }
+
+    pub(crate) fn of_mut(&mut self, id: Id) -> &mut [f32] {
+        let [gradient] = self.many_mut([id]);
+        gradient
+    }
+
+    /// Several of them, to be added to.
+    ///
+    /// # Panics
+    /// If two are the same.
+    pub(crate) fn many_mut<const N: usize>(&mut self, ids: [Id; N]) -> [&mut [f32]; N] {
+        let Self { values, states } = self;
+        for Id(id) in ids {
+            match &mut states[id] {
+                state @ (State::Zero | State::Stale) => {
+                    if *state == State::Stale {
+                        values[id].fill(0.0);
+                    }
+                    *state = State::Written;
+                }
+                State::Written | State::Rows(..) => {}
+            }
+        }
+        let many = values.get_disjoint_mut(ids.map(|id| id.0));
+        many.unwrap_or_else(|_| panic!("{ids:?} are not different parameters"))
+            .map(Vec::as_mut_slice)
+    }
+
+    /// To be asked by who writes all of a gradient next: whether there is something that has to be added to.
+    pub(crate) fn begin(&mut self, id: Id) -> bool {
+        let state = &mut self.states[id.0];
+        let nothing = matches!(state, State::Zero | State::Stale);
+        *state = State::Written;
+        !nothing
+    }
+
+    /// To be said by who adds to a few rows next, each `width` wide.
+    pub(crate) fn begin_rows(&mut self, id: Id, rows: &[u32], width: usize) {
+        let state = &mut self.states[id.0];
+        match state {
+            State::Written => {}
+            State::Rows(known, _) => {
+                known.extend_from_slice(rows);
+                known.sort_unstable();
+                known.dedup();
+            }
+            State::Zero | State::Stale => {
+                if *state == State::Stale {
+                    self.values[id.0].fill(0.0);
+                }
+                let mut rows = rows.to_vec();
+                rows.sort_unstable();
+                rows.dedup();
+                *state = State::Rows(rows, width);
+            }
+        }
+    }
+
+    /// Each of them, and of a table, where that is known, the rows outside of which it is zero.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = (&[f32], Option<Touched<'_>>)> {
+        let touched = self.states.iter().map(|state| match state {
+            State::Rows(rows, width) => Some(Touched {
+                rows,
+                width: *width,
+            }),
+            _ => None,
+        });
+        self.iter().zip(touched)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[f32]> {
+        assert!(
+            self.states.iter().all(|state| *state != State::Stale),
+            "no backward pass since it was cleared"
+        );
+        self.values.iter().map(Vec::as_slice)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        self.settle();
+        self.values.iter_mut().map(Vec::as_mut_slice)
+    }
+
+    /// Makes them count as zero.
+    pub(crate) fn clear(&mut self) {
+        for (values, state) in self.values.iter_mut().zip(&mut self.states) {
+            match state {
+                State::Written => *state = State::Stale,
+                State::Rows(rows, width) => {
+                    for &row in &*rows {
+                        values[row as usize * *width..][..*width].fill(0.0);
+                    }
+                    *state = State::Zero;
+                }
+                State::Zero | State::Stale => {}
+            }
+        }
+    }
+
+    /// Makes zero what counts as zero: at the end of a backward pass, which may have left out some parameters.
+    pub(crate) fn settle(&mut self) {
+        for (values, state) in self.values.iter_mut().zip(&mut self.states) {
+            if *state == State::Stale {
+                values.fill(0.0);
+                *state = State::Zero;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameters(lens: &[usize]) -> (Parameters, Vec<Id>) {
+        let mut parameters = Parameters::default();
+        let ids = lens.iter().map(|&len| {
+            parameters.add(Parameter {
+                name: format!("of {len}"),
+                shape: vec![len],
+                values: vec![1.0; len],
+                decays: true,
+            })
+        });
+        let ids = ids.collect();
+        (parameters, ids)
+    }
+
+    #[test]
+    fn what_is_cleared_counts_as_zero_however_it_was_written() {
+        let (parameters, ids) = parameters(&[2, 4, 3]);
+        let mut gradients = parameters.gradients();
+        for _ in 0..2 {
+            gradients.of_mut(ids[0])[1] += 2.0;
+            gradients.begin_rows(ids[1], &[1, 1], 2);
+            let [table, other] = gradients.many_mut([ids[1], ids[2]]);
+            (table[3], other[0]) = (table[3] + 1.0, other[0] + 5.0);
+            let touched = Touched {
+                rows: &[1],
+                width: 2,
+            };
+            let known: Vec<_> = gradients.touched().map(|(_, rows)| rows).collect();
+            assert_eq!(known, [None, Some(touched), None]);
+            let all: Vec<&[f32]> = gradients.iter().collect();
+            assert_eq!(
+                all,
+                [&[0.0, 2.0][..], &[0.0, 0.0, 0.0, 1.0], &[5.0, 0.0, 0.0]]
+            );
+            gradients.clear();
+        }
+        assert!(
+            gradients
+                .iter_mut()
+                .all(|gradient| gradient.iter().all(|&x| x == 0.0))
+        );
+    }
+
+    #[test]
+    fn rows_are_found_by_the_numbers_that_they_have() {
+        let touched = Touched {
+            rows: &[1, 2, 5],
+            width: 3,
+        };
+        for (numbers, rows) in [
+            (0..3, &[][..]),
+            (0..4, &[1]),
+            (5..7, &[1, 2]),
+            (6..9, &[2]),
+            (9..15, &[]),
+            (9..16, &[5]),
+            (0..99, &[1, 2, 5]),
+        ] {
+            assert_eq!(touched.among(numbers.clone()), rows, "{numbers:?}");
+        }
+    }
+
+    #[test]
+    fn who_writes_all_adds_only_where_something_is() {
+        let (parameters, ids) = parameters(&[2]);
+        let mut gradients = parameters.gradients();
+        assert!(!gradients.begin(ids[0]));
+        gradients.of_mut(ids[0]).fill(7.0);
+        assert!(gradients.begin(ids[0]));
+        gradients.clear();
+        assert!(!gradients.begin(ids[0]));
+    }
+
+    #[test]
+    #[should_panic(expected = "no backward pass since")]
+    fn what_was_cleared_and_not_written_is_not_read() {
+        let (parameters, ids) = parameters(&[2]);
+        let mut gradients = parameters.gradients();
+        gradients.of_mut(ids[0]).fill(7.0);
+        gradients.clear();
+        gradients.of(ids[0]);
+    }
+}

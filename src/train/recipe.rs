@@ -1,0 +1,493 @@
+//! The recipe of a training: one small TOML file, and what stands over it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::error::{Error, Result};
+
+/// Everything that a training is told. Each part has its defaults, which are those of the usual fine-tuning of BERT.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Recipe {
+    /// The folder of the model to begin with.
+    pub(crate) model: PathBuf,
+    /// The folder for the model that comes of it.
+    pub(crate) output: PathBuf,
+    pub(crate) task: TaskKind,
+    pub(crate) data: Data,
+    #[serde(default)]
+    pub(crate) training: Training,
+    /// A teacher, if there is one.
+    pub(crate) distillation: Option<Distillation>,
+    /// What the model is made into ahead of the training.
+    pub(crate) student: Option<Student>,
+}
+
+/// What is learned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TaskKind {
+    /// One label a text or a pair.
+    Classification,
+    /// Any number of labels, which commas part.
+    MultiLabel,
+    /// A number a text or a pair.
+    Regression,
+    /// A label a word.
+    Tokens,
+    /// Answers in contexts.
+    Questions,
+    /// Embeddings whose cosine is a pair's score.
+    Similarity,
+    /// Embeddings of pairs that belong together.
+    Ranking,
+    /// Embeddings that are a teacher's.
+    Embedding,
+}
+
+/// Tables and their columns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Data {
+    /// Tables to learn from.
+    pub(crate) train: Vec<PathBuf>,
+    /// Tables to measure with.
+    #[serde(default)]
+    pub(crate) dev: Vec<PathBuf>,
+    /// The column of the text; by default `sentence`, `text`, `sentence1`, `question` or `tokens`.
+    pub(crate) text: Option<String>,
+    /// The column of the second text; by default `sentence2`, `text_pair` or `context` where the task needs one.
+    pub(crate) pair: Option<String>,
+    /// The column of what is right; by default as the task has it.
+    pub(crate) target: Option<String>,
+    /// The labels in the order of their numbers; by default all that occur.
+    pub(crate) labels: Option<Vec<String>>,
+    /// What scores are divided by.
+    #[serde(default = "one")]
+    pub(crate) scale: f32,
+    /// Whether as many examples of each label are seen as the rarest has.
+    #[serde(default)]
+    pub(crate) balance: bool,
+}
+
+/// How steps are taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Training {
+    pub(crate) epochs: u64,
+    /// Examples of a step,
+    pub(crate) batch: usize,
+    /// which is computed in so many parts.
+    pub(crate) accumulate: usize,
+    /// The highest learning rate.
+    pub(crate) rate: f64,
+    /// Weight decay.
+    pub(crate) decay: f64,
+    /// The share of steps that lead up to the highest rate.
+    pub(crate) warmup: f64,
+    /// The most that a gradient may be long.
+    pub(crate) clip: f64,
+    pub(crate) dropout: f32,
+    /// The most tokens of a text, special ones included.
+    pub(crate) max_length: usize,
+    pub(crate) seed: u64,
+    /// Label smoothing.
+    pub(crate) smoothing: f64,
+    /// How much each label counts.
+    pub(crate) weights: Option<Vec<f64>>,
+    /// After how many steps the model is measured; by default after each epoch.
+    pub(crate) measure_every: Option<u64>,
+    /// The figure that decides which model is the best; by default the task's first.
+    pub(crate) metric: Option<String>,
+    /// After how many measurements without a better one the training ends.
+    pub(crate) patience: Option<u64>,
+    pub(crate) save_every: u64,
+    pub(crate) log_every: u64,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self {
+            epochs: 3,
+            batch: 32,
+            accumulate: 1,
+            rate: 5e-5,
+            decay: 0.01,
+            warmup: 0.1,
+            clip: 1.0,
+            dropout: 0.1,
+            max_length: 128,
+            seed: 1,
+            smoothing: 0.0,
+            weights: None,
+            measure_every: None,
+            metric: None,
+            patience: None,
+            save_every: 500,
+            log_every: 20,
+        }
+    }
+}
+
+/// What of a teacher is learned, and how much each counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Distillation {
+    /// The teacher's folder.
+    pub(crate) teacher: PathBuf,
+    #[serde(default = "two")]
+    pub(crate) temperature: f64,
+    /// The labels of the tables.
+    #[serde(default)]
+    pub(crate) hard: f64,
+    /// The teacher's logits, or its embeddings.
+    #[serde(default = "whole")]
+    pub(crate) soft: f64,
+    /// Hidden states and embeddings through learned projections (TinyBERT).
+    #[serde(default)]
+    pub(crate) hidden: f64,
+    /// Scores of attention (TinyBERT).
+    #[serde(default)]
+    pub(crate) attention: f64,
+    /// Relations of queries, keys and values of the last layer (MiniLM),
+    #[serde(default)]
+    pub(crate) relations: f64,
+    /// in so many heads.
+    #[serde(default = "twelve")]
+    pub(crate) relation_heads: usize,
+}
+
+/// The shape of a student. What is not said is as in the model that it comes from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Student {
+    /// How many layers,
+    pub(crate) layers: Option<usize>,
+    /// and which of the model's they start from.
+    pub(crate) start: Start,
+    pub(crate) hidden: Option<usize>,
+    pub(crate) heads: Option<usize>,
+    pub(crate) intermediate: Option<usize>,
+    /// Texts whose words are all that the vocabulary keeps, a line a text.
+    pub(crate) vocabulary: Vec<PathBuf>,
+    /// How often a token must be there to be kept.
+    pub(crate) least: Option<u64>,
+}
+
+/// Where the layers of a student come from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", untagged)]
+pub(crate) enum Start {
+    /// By a rule.
+    Rule(Rule),
+    /// These layers of the model, counted from 0.
+    Layers(Vec<usize>),
+    #[default]
+    #[serde(skip)]
+    Unsaid,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Rule {
+    /// The lowest.
+    Lower,
+    /// Evenly among all, the last one with them.
+    Alternate,
+    /// None: all is fresh.
+    Fresh,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+fn whole() -> f64 {
+    1.0
+}
+
+fn two() -> f64 {
+    2.0
+}
+
+fn twelve() -> usize {
+    12
+}
+
+impl Recipe {
+    /// Reads a recipe, if there is a file, and puts settings over it: keys such as `training.rate`, and values as TOML has
+    /// them, or text without its quotes.
+    ///
+    /// # Errors
+    /// `Io`; `Recipe` for what cannot be read; `Config` with the key for a value that cannot be.
+    pub(crate) fn read(file: Option<&Path>, settings: &[(String, String)]) -> Result<Self> {
+        let (name, mut table) = match file {
+            None => ("the command line".to_owned(), Table::new()),
+            Some(path) => {
+                let name = path.display().to_string();
+                let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+                    path: path.to_owned(),
+                    source,
+                })?;
+                let table = text.parse::<Table>().map_err(|error| {
+                    let line = error
+                        .span()
+                        .map_or(1, |at| text[..at.start].matches('\n').count() + 1);
+                    Error::Recipe {
+                        file: name.clone(),
+                        reason: format!("line {line}: {}", error.message()),
+                    }
+                })?;
+                (name, table)
+            }
+        };
+        for (key, value) in settings {
+            put(&mut table, key, value).map_err(|reason| Error::Config {
+                file: "the command line".to_owned(),
+                key: key.clone(),
+                reason,
+            })?;
+        }
+        for key in ["train", "dev"] {
+            if let Some(data) = table.get_mut("data").and_then(Value::as_table_mut) {
+                listed(data, key);
+            }
+        }
+        let recipe: Self = table
+            .try_into()
+            .map_err(|error: toml::de::Error| Error::Recipe {
+                file: name.clone(),
+                reason: error
+                    .to_string()
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            })?;
+        recipe.check(&name)?;
+        Ok(recipe)
+    }
+
+    /// Values that no training can have.
+    fn check(&self, file: &str) -> Result<()> {
+        let Training {
+            epochs,
+            batch,
+            accumulate,
+            rate,
+            decay,
+            warmup,
+            clip,
+            dropout,
+            max_length,
+            smoothing,
+            measure_every,
+            save_every,
+            log_every,
+            ..
+        } = self.training;
+        let share = |x: f64| (0.0..=1.0).contains(&x);
+        let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
+        let above_0 = |x: f64| x > 0.0 && x.is_finite();
+        let mut checks = vec![
+            ("data.train", !self.data.train.is_empty(), "names no table"),
+            (
+                "data.scale",
+                above_0(self.data.scale.into()),
+                "is not above 0",
+            ),
+            ("training.epochs", epochs > 0, "is 0"),
+            ("training.batch", batch > 0, "is 0"),
+            ("training.accumulate", accumulate > 0, "is 0"),
+            ("training.rate", above_0(rate), "is not above 0"),
+            ("training.decay", at_least_0(decay), "is less than 0"),
+            ("training.warmup", share(warmup), "is not from 0 to 1"),
+            ("training.clip", above_0(clip), "is not above 0"),
+            (
+                "training.dropout",
+                (0.0..1.0).contains(&dropout),
+                "is not from 0 to less than 1",
+            ),
+            (
+                "training.max-length",
+                max_length > 2,
+                "has no room for a word",
+            ),
+            ("training.smoothing", share(smoothing), "is not from 0 to 1"),
+            ("training.measure-every", measure_every != Some(0), "is 0"),
+            ("training.save-every", save_every > 0, "is 0"),
+            ("training.log-every", log_every > 0, "is 0"),
+        ];
+        if let Some(distillation) = &self.distillation {
+            let Distillation {
+                temperature,
+                hard,
+                soft,
+                hidden,
+                attention,
+                relations,
+                ..
+            } = *distillation;
+            let weights = [hard, soft, hidden, attention, relations];
+            let learns = weights.iter().all(|&x| at_least_0(x)) && weights.iter().any(|&x| x > 0.0);
+            checks.extend([
+                (
+                    "distillation.temperature",
+                    above_0(temperature),
+                    "is not above 0",
+                ),
+                (
+                    "distillation",
+                    learns,
+                    "has no weight above 0, or one below",
+                ),
+                (
+                    "distillation.relation-heads",
+                    distillation.relation_heads > 0,
+                    "is 0",
+                ),
+            ]);
+        }
+        match checks.into_iter().find(|(_, holds, _)| !holds) {
+            None => Ok(()),
+            Some((key, _, reason)) => Err(Error::Config {
+                file: file.to_owned(),
+                key: key.to_owned(),
+                reason: reason.to_owned(),
+            }),
+        }
+    }
+}
+
+/// Puts a value at a key such as `training.rate`.
+fn put(table: &mut Table, key: &str, value: &str) -> Result<(), String> {
+    match key.split_once('.') {
+        None => {
+            let parsed = format!("value = {value}").parse::<Table>();
+            let parsed = parsed.ok().and_then(|mut parsed| parsed.remove("value"));
+            let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
+            table.insert(key.to_owned(), value);
+            Ok(())
+        }
+        Some((first, rest)) => {
+            let inner = table
+                .entry(first)
+                .or_insert_with(|| Value::Table(Table::new()));
+            let inner = inner
+                .as_table_mut()
+                .ok_or_else(|| format!("{first} has no keys"))?;
+            put(inner, rest, value)
+        }
+    }
+}
+
+/// One table is a list of one.
+fn listed(data: &mut Table, key: &str) {
+    if let Some(Value::String(one)) = data.get(key) {
+        let one = Value::Array(vec![Value::String(one.clone())]);
+        data.insert(key.to_owned(), one);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str =
+        "model = 'm'\noutput = 'o'\ntask = 'classification'\n[data]\ntrain = 't.tsv'\n";
+
+    fn read(text: &str, settings: &[(&str, &str)]) -> Result<Recipe, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r.toml");
+        std::fs::write(&path, text).unwrap();
+        let own = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
+        let settings: Vec<_> = settings.iter().map(own).collect();
+        Recipe::read(Some(&path), &settings).map_err(|error| {
+            let message = error.to_string();
+            message.rsplit('/').next().unwrap_or_default().to_owned()
+        })
+    }
+
+    #[test]
+    fn a_small_recipe_has_the_usual_defaults() {
+        let recipe = read(SMALL, &[]).unwrap();
+        assert_eq!(recipe.training, Training::default());
+        assert_eq!(recipe.data.train, [PathBuf::from("t.tsv")]);
+        assert_eq!((recipe.distillation, recipe.student), (None, None));
+    }
+
+    #[test]
+    fn settings_stand_over_the_file() {
+        let settings = [
+            ("training.rate", "3e-5"),
+            ("data.dev", "['a.tsv', 'b.tsv']"),
+            ("output", "other/place"),
+            ("task", "multi-label"),
+            ("distillation.teacher", "t"),
+            ("student.start", "[0, 2, 5]"),
+        ];
+        let recipe = read(SMALL, &settings).unwrap();
+        assert_eq!(recipe.training.rate, 3e-5);
+        assert_eq!(recipe.data.dev.len(), 2);
+        assert_eq!(recipe.output, PathBuf::from("other/place"));
+        assert_eq!(recipe.task, TaskKind::MultiLabel);
+        let distillation = recipe.distillation.unwrap();
+        assert_eq!(
+            (
+                distillation.temperature,
+                distillation.soft,
+                distillation.hard
+            ),
+            (2.0, 1.0, 0.0)
+        );
+        assert_eq!(recipe.student.unwrap().start, Start::Layers(vec![0, 2, 5]));
+    }
+
+    #[test]
+    fn rules_for_students() {
+        let text = format!("{SMALL}[student]\nlayers = 3\nstart = 'alternate'\n");
+        let student = read(&text, &[]).unwrap().student.unwrap();
+        assert_eq!(
+            (student.layers, student.start),
+            (Some(3), Start::Rule(Rule::Alternate))
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_key() {
+        for (add, settings, says) in [
+            (
+                "",
+                [("training.rate", "0")],
+                "r.toml: training.rate: is not above 0",
+            ),
+            ("", [("training.rates", "1")], "unknown field `rates`"),
+            ("", [("training.epochs", "-1")], "training.epochs"),
+            ("", [("training.batch", "many")], "training.batch"),
+            (
+                "",
+                [("model.x", "1")],
+                "the command line: model.x: model has no keys",
+            ),
+            (
+                "",
+                [("distillation.soft", "1.0")],
+                "missing field `teacher`",
+            ),
+            ("", [("data.train", "[]")], "data.train: names no table"),
+            ("[training", [("output", "o")], "r.toml: line 6: "),
+            ("speed = 1\n", [("output", "o")], "unknown field `speed`"),
+        ] {
+            let error = read(&format!("{SMALL}{add}"), &settings).unwrap_err();
+            assert!(error.contains(says), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+        let text = SMALL.replace("task = 'classification'\n", "");
+        assert!(
+            read(&text, &[])
+                .unwrap_err()
+                .contains("missing field `task`")
+        );
+    }
+}

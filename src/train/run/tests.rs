@@ -1,0 +1,551 @@
+//! From tables to folders that open, with tiny networks.
+
+use std::fs;
+
+use super::super::log::{Line, read_log};
+use super::super::trainer::{At, Learner};
+use super::*;
+use crate::model::Model;
+
+const KINDS: [(&str, &str); 4] = [
+    ("good", "yes"),
+    ("wonderful", "yes"),
+    ("bad", "no"),
+    ("worst", "no"),
+];
+const THINGS: [&str; 8] = [
+    "film", "movie", "story", "plot", "acting", "music", "lunch", "city",
+];
+
+/// A folder with tables.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        let rows = |things: &[&str], line: &dyn Fn(&str, &str, &str) -> String| -> String {
+            let pairs = KINDS
+                .iter()
+                .flat_map(|kind| things.iter().map(move |thing| (kind, thing)));
+            pairs
+                .map(|((word, label), thing)| line(word, label, thing))
+                .collect()
+        };
+        let labelled = |things: &[&str]| {
+            let line =
+                |word: &str, label: &str, thing: &str| format!("the {thing} was {word}\t{label}\n");
+            format!("text\tlabel\n{}", rows(things, &line))
+        };
+        place.write("train.tsv", &labelled(&THINGS));
+        // Networks as small as these need not know what they have not seen.
+        place.write("dev.tsv", &labelled(&THINGS[..4]));
+        place.write(
+            "corpus.txt",
+            &rows(&THINGS, &|word, _, thing| {
+                format!("the {thing} was {word}\n")
+            }),
+        );
+        let scored = |word: &str, label: &str, thing: &str| {
+            let score = if label == "yes" { 5 } else { 0 };
+            format!(
+                "{{\"sentence1\": \"{thing}\", \"sentence2\": \"{word} {thing}\", \"score\": {score}}}\n"
+            )
+        };
+        place.write("pairs.jsonl", &rows(&THINGS, &scored));
+        place.write(
+            "tags.tsv",
+            "tokens\ttags\nada lives in london\tB-PER O O B-LOC\nzoe works\tB-PER O\n",
+        );
+        place.write(
+            "sets.csv",
+            "text,labels\n\"good, film\",\"x,y\"\nbad film,y\nplot,\n",
+        );
+        place.write(
+            "questions.tsv",
+            "question\tcontext\tanswer\tanswer_start\nwho lives in london?\tada lives in london\tada\t0\n",
+        );
+        place
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        fs::write(self.0.path().join(name), content).unwrap();
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    /// A job on a model of the fixtures or of this folder, with tables and settings.
+    fn job(
+        &self,
+        model: &str,
+        output: &str,
+        settings: &[(&str, &str)],
+        threads: usize,
+    ) -> Result<Job> {
+        let fixture = format!("{}/fixtures/models/{model}", env!("CARGO_MANIFEST_DIR"));
+        let model = match Path::new(&fixture).exists() {
+            true => fixture,
+            false => self.path(model),
+        };
+        let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        let mut all = vec![own(("model", &model)), own(("output", &self.path(output)))];
+        for &(key, value) in settings {
+            let is_file = Path::new(&self.path(value)).exists() && !value.is_empty();
+            let value = if is_file {
+                self.path(value)
+            } else {
+                value.to_owned()
+            };
+            let value = if key == "student.vocabulary" {
+                format!("['{value}']")
+            } else {
+                value
+            };
+            all.push((key.to_owned(), value));
+        }
+        Job::new(None, &all, Some(threads))
+    }
+}
+
+const CLASSIFIER: [(&str, &str); 8] = [
+    ("task", "classification"),
+    ("data.train", "train.tsv"),
+    ("data.dev", "dev.tsv"),
+    ("training.epochs", "15"),
+    ("training.batch", "8"),
+    ("training.rate", "5e-3"),
+    ("training.max-length", "16"),
+    ("training.save-every", "7"),
+];
+
+struct Quiet {
+    stop_at: Option<u64>,
+}
+
+impl Observer for Quiet {
+    fn step(&mut self, at: At) -> bool {
+        self.stop_at != Some(at.step)
+    }
+}
+
+fn train(job: &mut Job, stop_at: Option<u64>) -> Outcome {
+    job.train(&mut Quiet { stop_at }).unwrap()
+}
+
+fn best(job: &Job) -> f64 {
+    let lines = read_log(&job.log()).unwrap();
+    let figures = lines.iter().filter_map(|line| match line {
+        Line::Figures(figures) => Some(figures.figures[0].1),
+        Line::Steps(_) => None,
+    });
+    figures.fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// The share of right answers of a folder's model on the dev table.
+fn accuracy(place: &Place, folder: &str) -> f64 {
+    let model = Model::load(place.path(folder)).unwrap();
+    let table = fs::read_to_string(place.path("dev.tsv")).unwrap();
+    let rows: Vec<(&str, &str)> = table
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once('\t'))
+        .collect();
+    let right = rows
+        .iter()
+        .filter(|(text, label)| model.predict(*text).unwrap().label() == Some(label));
+    right.count() as f64 / rows.len() as f64
+}
+
+#[test]
+fn a_classifier_learns_and_its_folder_answers_alike_at_any_number_of_threads_and_after_a_break() {
+    let place = Place::new();
+    let mut job = place.job("bert-classify", "whole", &CLASSIFIER, 1).unwrap();
+    assert_eq!(job.examples(), (32, 16));
+    assert_eq!(train(&mut job, None), Outcome::Over);
+    assert!(best(&job) >= 0.99, "{}", best(&job));
+    assert_eq!(accuracy(&place, "whole"), best(&job));
+    let weights = |folder: &str| fs::read(place.path(folder) + "/model.safetensors").unwrap();
+
+    let mut job = place
+        .job("bert-classify", "broken", &CLASSIFIER, 2)
+        .unwrap();
+    assert_eq!(train(&mut job, Some(10)), Outcome::Stopped);
+    let mut job = place
+        .job("bert-classify", "broken", &CLASSIFIER, 2)
+        .unwrap();
+    assert_eq!(train(&mut job, None), Outcome::Over);
+    assert!(weights("whole") == weights("broken"));
+
+    // Another recipe is no way to go on.
+    let settings = [&CLASSIFIER[..], &[("training.seed", "2")]].concat();
+    let mut job = place.job("bert-classify", "broken", &settings, 2).unwrap();
+    let error = job.train(&mut Quiet { stop_at: None }).unwrap_err();
+    assert!(error.to_string().contains("other settings"), "{error}");
+}
+
+#[test]
+fn a_small_student_learns_from_a_teacher_without_labels() {
+    let place = Place::new();
+    train(
+        &mut place
+            .job("bert-classify", "teacher", &CLASSIFIER, 1)
+            .unwrap(),
+        None,
+    );
+    let student = [
+        ("distillation.teacher", "teacher"),
+        ("distillation.hidden", "0.01"),
+        ("distillation.attention", "0.01"),
+        ("distillation.relations", "0.01"),
+        ("distillation.relation-heads", "3"),
+        ("student.layers", "1"),
+        ("student.intermediate", "16"),
+        ("student.vocabulary", "corpus.txt"),
+        ("training.epochs", "40"),
+        ("training.measure-every", "60"),
+        ("training.dropout", "0"),
+    ];
+    let settings = [&CLASSIFIER[..], &student].concat();
+    let mut job = place.job("teacher", "student", &settings, 1).unwrap();
+    let (before, after, share) = job.coverage().unwrap();
+    assert!(
+        after < before && share == 1.0,
+        "{after} of {before}, {share}"
+    );
+    train(&mut job, None);
+    // Half of the answers would be right by chance.
+    assert!(best(&job) >= 0.7, "{}", best(&job));
+    assert_eq!(accuracy(&place, "student"), best(&job));
+    let size = |folder: &str| {
+        fs::metadata(place.path(folder) + "/model.safetensors")
+            .unwrap()
+            .len()
+    };
+    assert!(size("student") < size("teacher"));
+}
+
+#[test]
+fn a_student_of_a_teachers_layers_begins_where_the_teacher_is() {
+    let place = Place::new();
+    let all = [
+        &CLASSIFIER[..],
+        &[
+            ("student.layers", "1"),
+            ("student.start", "[1]"),
+            ("training.epochs", "1"),
+        ],
+    ]
+    .concat();
+    let job = place.job("bert-classify", "o", &all, 1).unwrap();
+    let base = Network::load(
+        &Files::folder(format!(
+            "{}/fixtures/models/bert-classify",
+            env!("CARGO_MANIFEST_DIR")
+        )),
+        None,
+        1,
+        &Threads::default(),
+    );
+    let (_, base) = base.unwrap();
+    let values = |parameters: &Parameters, name: &str| {
+        let name = format!("bert.encoder.layer.{name}.output.dense.weight");
+        parameters
+            .iter()
+            .find(|p| p.name == name)
+            .unwrap()
+            .values
+            .clone()
+    };
+    assert_eq!(values(&job.learner.parameters, "0"), values(&base, "1"));
+    let wrong = [&CLASSIFIER[..], &[("student.start", "[2]")]].concat();
+    let error = place.job("bert-classify", "o", &wrong, 1).unwrap_err();
+    assert!(error.to_string().contains("no layer 2"), "{error}");
+}
+
+#[test]
+fn every_task_learns_and_gives_a_model_that_opens() {
+    let place = Place::new();
+    for (task, model, table, found) in [
+        (
+            "classification",
+            "distilbert-base",
+            "train.tsv",
+            crate::config::Task::Classification,
+        ),
+        (
+            "multi-label",
+            "bert-base",
+            "sets.csv",
+            crate::config::Task::Classification,
+        ),
+        (
+            "regression",
+            "bert-base",
+            "pairs.jsonl",
+            crate::config::Task::Classification,
+        ),
+        (
+            "tokens",
+            "distilbert-classify",
+            "tags.tsv",
+            crate::config::Task::TokenClassification,
+        ),
+        (
+            "questions",
+            "bert-base",
+            "questions.tsv",
+            crate::config::Task::QuestionAnswering,
+        ),
+        (
+            "similarity",
+            "sentence-mean",
+            "pairs.jsonl",
+            crate::config::Task::Embedding,
+        ),
+        (
+            "ranking",
+            "bert-base",
+            "pairs.jsonl",
+            crate::config::Task::Embedding,
+        ),
+    ] {
+        let settings = [
+            ("task", task),
+            ("data.train", table),
+            ("data.dev", table),
+            ("data.scale", "5"),
+            ("training.rate", "5e-3"),
+            ("training.epochs", "20"),
+            ("training.max-length", "20"),
+            ("training.log-every", "1"),
+            ("training.dropout", "0"),
+        ];
+        let settings = match task {
+            "regression" => [&settings[..], &[("data.pair", "sentence2")]].concat(),
+            _ => settings.to_vec(),
+        };
+        let mut job = place.job(model, task, &settings, 1).unwrap();
+        assert_eq!(train(&mut job, None), Outcome::Over, "{task}");
+        let losses: Vec<f64> = read_log(&job.log())
+            .unwrap()
+            .iter()
+            .filter_map(|line| match line {
+                Line::Steps(steps) => Some(steps.loss),
+                Line::Figures(_) => None,
+            })
+            .collect();
+        let (first, last) = (losses[0], losses[losses.len() - 1]);
+        assert!(last < 0.9 * first, "{task}: {first} {last}");
+        let model = Model::load(place.path(task)).unwrap();
+        assert_eq!(model.task(), found, "{task}");
+        match task {
+            "multi-label" => assert_eq!(model.labels(), ["x", "y"]),
+            "tokens" => assert_eq!(model.labels(), ["B-LOC", "B-PER", "O"]),
+            "similarity" | "ranking" => assert!(best(&job) > -1.0),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let place = Place::new();
+    let says = |change: (&str, &str)| {
+        let settings = [&CLASSIFIER[..], &[change]].concat();
+        let job = place.job("bert-classify", "wrong", &settings, 1);
+        match job.and_then(|mut job| job.train(&mut Quiet { stop_at: None })) {
+            Ok(_) => "nothing is wrong".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    };
+    for (change, reason) in [
+        (
+            ("data.target", "labels"),
+            "train.tsv, line 1: there is no column labels",
+        ),
+        (
+            ("data.labels", "['yes']"),
+            "train.tsv, line 18: label \"no\" is none of yes",
+        ),
+        (("training.max-length", "99"), "the model has 40 positions"),
+        (
+            ("training.metric", "f1"),
+            "\"f1\" is none of accuracy, macro-f1, mcc",
+        ),
+        (("distillation.teacher", "/no/such"), "/no/such"),
+        (("student.heads", "5"), "5 heads do not divide"),
+        (
+            ("data.train", "corpus.txt"),
+            "corpus.txt, line 1: there is no column sentence",
+        ),
+    ] {
+        let said = says(change);
+        assert!(said.contains(reason), "{change:?}: {said}");
+    }
+}
+
+#[test]
+fn a_teacher_has_its_own_head_or_needs_none() {
+    let place = Place::new();
+    let fixture = |model: &str, file: &str| {
+        let folder = format!("{}/fixtures/models/{model}", env!("CARGO_MANIFEST_DIR"));
+        fs::read(Path::new(&folder).join(file)).unwrap()
+    };
+    let headless = place.0.path().join("headless");
+    fs::create_dir(&headless).unwrap();
+    for (model, file) in [
+        ("bert-classify", "config.json"),
+        ("bert-classify", "vocab.txt"),
+        ("bert-base", "model.safetensors"),
+    ] {
+        fs::write(headless.join(file), fixture(model, file)).unwrap();
+    }
+    let job = |soft: &str, hidden: &str| {
+        let settings = [
+            ("distillation.teacher", "headless"),
+            ("distillation.soft", soft),
+            ("distillation.hidden", hidden),
+            ("data.labels", "['a', 'b', 'c']"),
+        ];
+        let mut settings = [&CLASSIFIER[..], &settings].concat();
+        settings.retain(|(key, _)| *key != "data.dev");
+        place.job("bert-classify", "o", &settings, 1)
+    };
+    let error = job("1", "0").unwrap_err().to_string();
+    assert!(
+        error.contains("teacher") && error.contains("has no classifier.weight"),
+        "{error}"
+    );
+    job("0", "1").unwrap();
+}
+
+#[test]
+fn what_a_head_does_not_use_stays_in_the_folder() {
+    let place = Place::new();
+    let settings = [("training.epochs", "1"), ("training.max-length", "16")];
+    let tensors = |folder: &Path| -> Vec<(String, Vec<u8>)> {
+        let bytes = fs::read(folder.join("model.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let all = file.tensors().into_iter();
+        let mut poolers: Vec<_> = all
+            .filter(|(name, _)| name.contains("pooler"))
+            .map(|(name, tensor)| (name, tensor.data().to_vec()))
+            .collect();
+        poolers.sort();
+        poolers
+    };
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models");
+    for (task, model) in [("ranking", "bert-base"), ("tokens", "bert-base")] {
+        let table = if task == "tokens" {
+            "tags.tsv"
+        } else {
+            "pairs.jsonl"
+        };
+        let own = [("task", task), ("data.train", table)];
+        let settings = [&settings[..], &own].concat();
+        let output = format!("of-{task}");
+        let mut job = place.job(model, &output, &settings, 1).unwrap();
+        train(&mut job, None);
+        let (found, given) = (
+            tensors(&place.0.path().join(&output)),
+            tensors(&models.join(model)),
+        );
+        let prefix = if task == "tokens" { "bert." } else { "" };
+        assert_eq!(given.len(), 2);
+        // Fixtures are in half precision.
+        let names: Vec<&str> = found.iter().map(|(name, _)| &**name).collect();
+        let expected: Vec<String> = given
+            .iter()
+            .map(|(name, _)| format!("{prefix}{name}"))
+            .collect();
+        assert_eq!(names, expected);
+        for ((_, found), (_, given)) in found.iter().zip(&given) {
+            let halves = given.as_chunks::<2>().0.iter();
+            let wide: Vec<u8> = halves
+                .flat_map(|&half| half::f16::from_le_bytes(half).to_f32().to_le_bytes())
+                .collect();
+            assert!(*found == wide, "{task}");
+        }
+        Model::load(place.path(&output)).unwrap();
+    }
+    // A student of another width has none.
+    let narrow = [
+        ("task", "ranking"),
+        ("data.train", "pairs.jsonl"),
+        ("student.hidden", "12"),
+    ];
+    let job = place.job("bert-base", "narrow", &[&settings[..], &narrow].concat(), 1);
+    assert!(job.unwrap().learner.unused.is_empty());
+}
+
+/// What a teacher's losses are, and that their gradients are their slopes along the gradient itself.
+#[test]
+fn gradients_of_what_a_teacher_teaches_are_slopes() {
+    let place = Place::new();
+    let parts = ["soft", "hidden", "attention", "relations"];
+    for some in [&parts[..1], &parts[1..2], &parts[2..3], &parts[3..], &parts] {
+        let weight = |part: &str| if some.contains(&part) { "1" } else { "0" };
+        let settings = [
+            ("distillation.teacher", "../teacher"),
+            ("distillation.soft", weight("soft")),
+            ("distillation.hidden", weight("hidden")),
+            ("distillation.attention", weight("attention")),
+            ("distillation.relations", weight("relations")),
+            ("distillation.relation-heads", "3"),
+            ("student.layers", "1"),
+            ("student.start", "fresh"),
+            ("student.hidden", "12"),
+            ("student.intermediate", "16"),
+            ("training.dropout", "0"),
+            ("data.labels", "['a', 'b', 'c']"),
+        ];
+        let teacher = format!(
+            "{}/fixtures/models/bert-classify",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let mut settings = [&CLASSIFIER[..], &settings[..]].concat();
+        settings.retain(|(key, _)| *key != "data.dev");
+        for setting in &mut settings {
+            if setting.1 == "../teacher" {
+                setting.1 = &teacher;
+            }
+        }
+        let mut job = place.job("bert-classify", "o", &settings, 1).unwrap();
+        let compute = job.engine.compute();
+        let learner = &mut job.learner;
+        // Away from the start, where everything is nearly the same.
+        for parameter in learner.parameters.iter_mut() {
+            parameter.values.iter_mut().for_each(|x| *x *= 5.0);
+        }
+        let examples: Vec<usize> = (0..6).collect();
+        let mut gradients = learner.parameters.gradients();
+        learner
+            .learn(&compute, &examples, 0, 1.0, &mut gradients)
+            .unwrap();
+        let slopes: Vec<Vec<f32>> = gradients.iter().map(<[f32]>::to_vec).collect();
+        let square: f64 = slopes
+            .iter()
+            .flatten()
+            .map(|&x| f64::from(x) * f64::from(x))
+            .sum();
+        let step = 1e-3 / square.sqrt();
+        let mut at = |factor: f64| {
+            for (parameter, slopes) in learner.parameters.iter_mut().zip(&slopes) {
+                let both = parameter.values.iter_mut().zip(slopes);
+                both.for_each(|(x, slope)| *x += (factor * step) as f32 * slope);
+            }
+            let mut unused = learner.parameters.gradients();
+            learner
+                .learn(&compute, &examples, 0, 1.0, &mut unused)
+                .unwrap()
+                .loss
+        };
+        let (above, below) = (at(1.0), at(-2.0));
+        let found = (above - below) / (2.0 * step);
+        assert!(
+            (found / square - 1.0).abs() < 0.02,
+            "{some:?}: {found} is not {square}"
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! Where a student starts from: layers and rows of a larger model.
+
+use super::parameters::Parameters;
+use super::recipe::Rule;
+
+/// The layers of a model of `layers` from which a student of `count` starts, lowest first; `Fresh` and models without
+/// layers give none.
+pub(crate) fn layers(rule: Rule, count: usize, layers: usize) -> Vec<usize> {
+    match rule {
+        Rule::Fresh => Vec::new(),
+        Rule::Lower => (0..count.min(layers)).collect(),
+        // The last one of each of `count` even parts.
+        Rule::Alternate if layers >= count => {
+            (1..=count).map(|part| part * layers / count - 1).collect()
+        }
+        Rule::Alternate => (0..layers).collect(),
+    }
+}
+
+/// Copies a larger model's numbers into a student: what has the same name and shape, of layer i what belongs to the
+/// model's layer `layers[i]`, and of the table of words the rows `kept`, if it is one of those. Gives the names of the
+/// student's parameters that have nothing to start from, and stay as they are.
+pub(crate) fn copy(
+    student: &mut Parameters,
+    model: &Parameters,
+    layers: &[usize],
+    kept: Option<&[u32]>,
+) -> Vec<String> {
+    let mut fresh = Vec::new();
+    for parameter in student.iter_mut() {
+        let source = source(&parameter.name, layers);
+        let found = source.and_then(|name| model.iter().find(|other| other.name == name));
+        let rows = kept.filter(|_| parameter.name.ends_with("word_embeddings.weight"));
+        match (found, rows) {
+            (Some(found), Some(rows)) if found.shape[1..] == parameter.shape[1..] => {
+                let width = found.shape[1];
+                for (row, &id) in parameter.values.chunks_exact_mut(width).zip(rows) {
+                    row.copy_from_slice(&found.values[id as usize * width..][..width]);
+                }
+            }
+            (Some(found), None) if found.shape == parameter.shape => {
+                parameter.values.copy_from_slice(&found.values);
+            }
+            _ => fresh.push(parameter.name.clone()),
+        }
+    }
+    fresh
+}
+
+/// The name of the model's parameter that the student's comes from, if its layer comes from one.
+fn source(name: &str, layers: &[usize]) -> Option<String> {
+    let Some((before, inside)) = name.split_once(".layer.") else {
+        return Some(name.to_owned());
+    };
+    let (layer, rest) = inside.split_once('.')?;
+    let layer = layers.get(layer.parse::<usize>().ok()?)?;
+    Some(format!("{before}.layer.{layer}.{rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parameters::Parameter;
+    use super::*;
+
+    fn parameters(all: &[(&str, &[usize], f32)]) -> Parameters {
+        let mut parameters = Parameters::default();
+        for &(name, shape, first) in all {
+            let len: usize = shape.iter().product();
+            parameters.add(Parameter {
+                name: name.to_owned(),
+                shape: shape.to_vec(),
+                values: (0..len).map(|at| first + at as f32).collect(),
+                decays: true,
+            });
+        }
+        parameters
+    }
+
+    #[test]
+    fn rules() {
+        assert_eq!(layers(Rule::Lower, 3, 6), [0, 1, 2]);
+        assert_eq!(layers(Rule::Alternate, 3, 6), [1, 3, 5]);
+        assert_eq!(layers(Rule::Alternate, 4, 6), [0, 2, 3, 5]);
+        assert_eq!(layers(Rule::Alternate, 6, 6), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(layers(Rule::Fresh, 3, 6), [0; 0]);
+        // A student with more layers than the model has fresh ones on top.
+        assert_eq!(layers(Rule::Alternate, 4, 2), [0, 1]);
+        assert_eq!(layers(Rule::Lower, 4, 2), [0, 1]);
+    }
+
+    #[test]
+    fn a_student_starts_from_layers_and_rows() {
+        let model = parameters(&[
+            ("bert.embeddings.word_embeddings.weight", &[4, 2], 10.0),
+            ("bert.embeddings.LayerNorm.bias", &[2], 20.0),
+            ("bert.encoder.layer.0.output.dense.bias", &[2], 30.0),
+            ("bert.encoder.layer.1.output.dense.bias", &[2], 40.0),
+            ("classifier.bias", &[3], 50.0),
+        ]);
+        let mut student = parameters(&[
+            ("bert.embeddings.word_embeddings.weight", &[2, 2], 0.0),
+            ("bert.embeddings.LayerNorm.bias", &[2], 0.0),
+            ("bert.encoder.layer.0.output.dense.bias", &[2], 0.0),
+            ("bert.encoder.layer.1.output.dense.bias", &[2], 0.0),
+            ("classifier.bias", &[2], 0.0),
+        ]);
+        let fresh = copy(&mut student, &model, &[1], Some(&[3, 1]));
+        assert_eq!(
+            fresh,
+            ["bert.encoder.layer.1.output.dense.bias", "classifier.bias"]
+        );
+        let values: Vec<&[f32]> = student.iter().map(|p| &p.values[..]).collect();
+        let expected: [&[f32]; 5] = [
+            &[16.0, 17.0, 12.0, 13.0],
+            &[20.0, 21.0],
+            &[40.0, 41.0],
+            &[0.0, 1.0],
+            &[0.0, 1.0],
+        ];
+        assert_eq!(values, expected);
+    }
+}

@@ -322,6 +322,37 @@ mod tests {
         }
     }
 
+    struct Turned;
+
+    impl Kernel for Turned {
+        type Output = [[f32; LANES]; LANES];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Self::Output {
+            let from = std::array::from_fn(|row| std::array::from_fn(|lane| bits(row, lane)));
+            let mut to = [[0.0; LANES]; LANES];
+            s.transpose(&from, &mut to);
+            to
+        }
+    }
+
+    /// No two the same, and some that are no numbers.
+    fn bits(row: usize, lane: usize) -> f32 {
+        f32::from_bits(0xff70_0000 + ((row << 16) + lane) as u32)
+    }
+
+    #[test]
+    fn every_level_turns_bits_round() {
+        for cpu in Cpu::supported() {
+            let turned = cpu.run(Turned);
+            for (row, lanes) in turned.iter().enumerate() {
+                for (lane, x) in lanes.iter().enumerate() {
+                    assert_eq!(x.to_bits(), bits(lane, row).to_bits(), "{cpu:?}");
+                }
+            }
+        }
+    }
+
     struct Pairs;
 
     impl Kernel for Pairs {

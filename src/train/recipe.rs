@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::source::Source;
 use crate::error::{Error, Result};
 
 /// Everything that a training is told. Each part has its defaults, which are those of the usual fine-tuning of BERT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct Recipe {
-    /// The folder of the model to begin with.
+pub struct Recipe {
+    /// The folder of the model to begin with; by default the teacher's.
     pub(crate) model: PathBuf,
     /// The folder for the model that comes of it.
     pub(crate) output: PathBuf,
@@ -20,8 +21,10 @@ pub(crate) struct Recipe {
     #[serde(default)]
     pub(crate) training: Training,
     /// A teacher, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) distillation: Option<Distillation>,
     /// What the model is made into ahead of the training.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) student: Option<Student>,
 }
 
@@ -52,17 +55,25 @@ pub(crate) enum TaskKind {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Data {
     /// Tables to learn from.
-    pub(crate) train: Vec<PathBuf>,
+    #[serde(default)]
+    pub(crate) train: Vec<Source>,
+    /// Tables of texts alone, of which a teacher says what is right.
+    #[serde(default)]
+    pub(crate) unlabelled: Vec<Source>,
     /// Tables to measure with.
     #[serde(default)]
-    pub(crate) dev: Vec<PathBuf>,
+    pub(crate) dev: Vec<Source>,
     /// The column of the text; by default `sentence`, `text`, `sentence1`, `question` or `tokens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
     /// The column of the second text; by default `sentence2`, `text_pair` or `context` where the task needs one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pair: Option<String>,
     /// The column of what is right; by default as the task has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<String>,
     /// The labels in the order of their numbers; by default all that occur.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) labels: Option<Vec<String>>,
     /// What scores are divided by.
     #[serde(default = "one")]
@@ -96,12 +107,16 @@ pub(crate) struct Training {
     /// Label smoothing.
     pub(crate) smoothing: f64,
     /// How much each label counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) weights: Option<Vec<f64>>,
     /// After how many steps the model is measured; by default after each epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) measure_every: Option<u64>,
     /// The figure that decides which model is the best; by default the task's first.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) metric: Option<String>,
     /// After how many measurements without a better one the training ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) patience: Option<u64>,
     pub(crate) save_every: u64,
     pub(crate) log_every: u64,
@@ -135,8 +150,10 @@ impl Default for Training {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Distillation {
-    /// The teacher's folder.
-    pub(crate) teacher: PathBuf,
+    /// The teacher's folder, or its packed file if only its outputs are learned; without one the tables have its logits, in
+    /// columns named `logit:LABEL`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) teacher: Option<PathBuf>,
     #[serde(default = "two")]
     pub(crate) temperature: f64,
     /// The labels of the tables.
@@ -164,15 +181,25 @@ pub(crate) struct Distillation {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Student {
     /// How many layers,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) layers: Option<usize>,
     /// and which of the model's they start from.
+    #[serde(skip_serializing_if = "Start::is_unsaid")]
     pub(crate) start: Start,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hidden: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) heads: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) intermediate: Option<usize>,
-    /// Texts whose words are all that the vocabulary keeps, a line a text.
-    pub(crate) vocabulary: Vec<PathBuf>,
-    /// How often a token must be there to be kept.
+    /// Texts whose words are all that the vocabulary keeps; by default those that are learned from, if one of the next two
+    /// is said.
+    pub(crate) vocabulary: Vec<Source>,
+    /// The most tokens that are kept, the most frequent ones,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tokens: Option<usize>,
+    /// and how often a token must be there to be one of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) least: Option<u64>,
 }
 
@@ -200,6 +227,19 @@ pub(crate) enum Rule {
     Fresh,
 }
 
+impl Start {
+    fn is_unsaid(&self) -> bool {
+        *self == Self::Unsaid
+    }
+}
+
+impl TaskKind {
+    /// Whether what is learned is vectors.
+    pub(crate) fn is_of_embeddings(self) -> bool {
+        matches!(self, Self::Similarity | Self::Ranking | Self::Embedding)
+    }
+}
+
 fn one() -> f32 {
     1.0
 }
@@ -222,7 +262,7 @@ impl Recipe {
     ///
     /// # Errors
     /// `Io`; `Recipe` for what cannot be read; `Config` with the key for a value that cannot be.
-    pub(crate) fn read(file: Option<&Path>, settings: &[(String, String)]) -> Result<Self> {
+    pub fn read(file: Option<&Path>, settings: &[(String, String)]) -> Result<Self> {
         let (name, mut table) = match file {
             None => ("the command line".to_owned(), Table::new()),
             Some(path) => {
@@ -250,9 +290,21 @@ impl Recipe {
                 reason,
             })?;
         }
-        for key in ["train", "dev"] {
-            if let Some(data) = table.get_mut("data").and_then(Value::as_table_mut) {
-                listed(data, key);
+        for (part, key) in [
+            ("data", "train"),
+            ("data", "unlabelled"),
+            ("data", "dev"),
+            ("student", "vocabulary"),
+        ] {
+            let part = table.get_mut(part).and_then(Value::as_table_mut);
+            if let Some(value) = part.and_then(|part| part.get_mut(key)) {
+                *value = sources(std::mem::replace(value, Value::Boolean(false)));
+            }
+        }
+        if !table.contains_key("model") {
+            let teacher = table.get("distillation").and_then(|it| it.get("teacher"));
+            if let Some(teacher) = teacher.cloned() {
+                table.insert("model".to_owned(), teacher);
             }
         }
         let recipe: Self = table
@@ -267,6 +319,25 @@ impl Recipe {
             })?;
         recipe.check(&name)?;
         Ok(recipe)
+    }
+
+    /// The folder for the model that comes of it.
+    pub fn output(&self) -> &Path {
+        &self.output
+    }
+
+    /// Whether there is a teacher, or are its logits.
+    pub fn distils(&self) -> bool {
+        self.distillation.is_some()
+    }
+
+    /// The same with another seed, in the folder `seed-N` of its output.
+    #[must_use]
+    pub fn with_seed(&self, seed: u64) -> Self {
+        let mut recipe = self.clone();
+        recipe.training.seed = seed;
+        recipe.output.push(format!("seed-{seed}"));
+        recipe
     }
 
     /// Values that no training can have.
@@ -291,7 +362,16 @@ impl Recipe {
         let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
         let above_0 = |x: f64| x > 0.0 && x.is_finite();
         let mut checks = vec![
-            ("data.train", !self.data.train.is_empty(), "names no table"),
+            (
+                "data.train",
+                !(self.data.train.is_empty() && self.data.unlabelled.is_empty()),
+                "names no table",
+            ),
+            (
+                "data.unlabelled",
+                self.data.unlabelled.is_empty() || self.distils(),
+                "is only for what a teacher teaches",
+            ),
             (
                 "data.scale",
                 above_0(self.data.scale.into()),
@@ -330,8 +410,19 @@ impl Recipe {
                 ..
             } = *distillation;
             let weights = [hard, soft, hidden, attention, relations];
+            let inside = [hidden, attention, relations].iter().any(|&x| x > 0.0);
             let learns = weights.iter().all(|&x| at_least_0(x)) && weights.iter().any(|&x| x > 0.0);
             checks.extend([
+                (
+                    "distillation.teacher",
+                    distillation.teacher.is_some() || !inside,
+                    "is missing: without it there are no hidden states, attention or relations to learn",
+                ),
+                (
+                    "distillation.teacher",
+                    distillation.teacher.is_some() || !self.task.is_of_embeddings(),
+                    "is missing: tables have no embeddings",
+                ),
                 (
                     "distillation.temperature",
                     above_0(temperature),
@@ -382,11 +473,15 @@ fn put(table: &mut Table, key: &str, value: &str) -> Result<(), String> {
     }
 }
 
-/// One table is a list of one.
-fn listed(data: &mut Table, key: &str) {
-    if let Some(Value::String(one)) = data.get(key) {
-        let one = Value::Array(vec![Value::String(one.clone())]);
-        data.insert(key.to_owned(), one);
+/// One table is a list of one, and a path alone is a table of which nothing else is said.
+fn sources(value: Value) -> Value {
+    let table = |value| match value {
+        Value::String(_) => Value::Table(Table::from_iter([("file".to_owned(), value)])),
+        other => other,
+    };
+    match value {
+        Value::Array(values) => Value::Array(values.into_iter().map(table).collect()),
+        one => Value::Array(vec![table(one)]),
     }
 }
 
@@ -413,7 +508,7 @@ mod tests {
     fn a_small_recipe_has_the_usual_defaults() {
         let recipe = read(SMALL, &[]).unwrap();
         assert_eq!(recipe.training, Training::default());
-        assert_eq!(recipe.data.train, [PathBuf::from("t.tsv")]);
+        assert_eq!(recipe.data.train, [Source::from(Path::new("t.tsv"))]);
         assert_eq!((recipe.distillation, recipe.student), (None, None));
     }
 
@@ -455,6 +550,30 @@ mod tests {
     }
 
     #[test]
+    fn tables_by_their_paths_alone_and_with_more() {
+        let settings = [
+            (
+                "data.train",
+                "['a.tsv', { file = 'b.csv', where = 'seen != dev', text = 'words' }]",
+            ),
+            ("distillation.teacher", "teacher"),
+            ("data.unlabelled", "{ file = 'c.txt', sentences = true }"),
+        ];
+        let small = SMALL.replace("model = 'm'\n", "");
+        let recipe = read(&small, &settings).unwrap();
+        let [first, second] = &recipe.data.train[..] else {
+            panic!("{:?}", recipe.data.train);
+        };
+        assert_eq!(*first, Source::from(Path::new("a.tsv")));
+        assert_eq!(second.only, Some("seen != dev".parse().unwrap()));
+        assert_eq!(second.text.as_deref(), Some("words"));
+        assert!(recipe.data.unlabelled[0].sentences);
+        // A student of which nothing else is said is made of its teacher.
+        assert_eq!(recipe.model, PathBuf::from("teacher"));
+        assert_eq!(recipe.with_seed(7).output, PathBuf::from("o/seed-7"));
+    }
+
+    #[test]
     fn what_is_wrong_is_named_by_its_key() {
         for (add, settings, says) in [
             (
@@ -472,8 +591,23 @@ mod tests {
             ),
             (
                 "",
-                [("distillation.soft", "1.0")],
-                "missing field `teacher`",
+                [("distillation.hidden", "1.0")],
+                "distillation.teacher: is missing",
+            ),
+            (
+                "[distillation]\n",
+                [("task", "embedding")],
+                "distillation.teacher: is missing",
+            ),
+            (
+                "",
+                [("data.unlabelled", "u.tsv")],
+                "data.unlabelled: is only for",
+            ),
+            (
+                "",
+                [("data.dev", "{ file = 'a', where = 'b' }")],
+                "neither COLUMN = VALUE nor",
             ),
             ("", [("data.train", "[]")], "data.train: names no table"),
             ("[training", [("output", "o")], "r.toml: line 6: "),

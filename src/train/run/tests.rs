@@ -97,11 +97,6 @@ impl Place {
             } else {
                 value.to_owned()
             };
-            let value = if key == "student.vocabulary" {
-                format!("['{value}']")
-            } else {
-                value
-            };
             all.push((key.to_owned(), value));
         }
         Job::new(None, &all, Some(threads))
@@ -377,7 +372,7 @@ fn what_is_wrong_is_named() {
         (("student.heads", "5"), "5 heads do not divide"),
         (
             ("data.train", "corpus.txt"),
-            "corpus.txt, line 1: there is no column sentence",
+            "corpus.txt, line 1: there is no column label, only text",
         ),
     ] {
         let said = says(change);
@@ -420,6 +415,7 @@ fn gradients_of_what_a_teacher_teaches_are_slopes() {
         let mut job = place.job("bert-classify", "o", &settings, 1).unwrap();
         let compute = job.engine.compute();
         let learner = &mut job.learner;
+        learner.prepare(&mut |_, _| ()).unwrap();
         // Away from the start, where everything is nearly the same.
         for parameter in learner.parameters.iter_mut() {
             parameter.values.iter_mut().for_each(|x| *x *= 5.0);

@@ -30,10 +30,15 @@ fn numbers(len: usize) -> Vec<f32> {
         .collect()
 }
 
-/// One thread on each level that computes floats in its own way.
-fn computes() -> Vec<(&'static str, Compute)> {
-    ["avx512", "avx2", "neon", "portable"]
-        .into_iter()
+/// One thread on each level that computes this type in its own way.
+fn computes(dtype: Dtype) -> Vec<(&'static str, Compute)> {
+    let own: &[&str] = match dtype {
+        Dtype::F32 => &[],
+        Dtype::Bf16 => &["avx512-bf16"],
+        Dtype::Int8 => &["avx512-vnni", "avx2-vnni", "neon-dotprod"],
+    };
+    let all = own.iter().chain(&["avx512", "avx2", "neon", "portable"]);
+    all.copied()
         .filter_map(|name| {
             let (cpu, threads) = (Cpu::from_name(name)?, Threads::new(1).ok()?);
             Some((name, Engine::new(cpu, threads).compute()))
@@ -47,37 +52,100 @@ fn output(x: &[f32], w: &[f32], k: usize, row: usize, channel: usize) -> f64 {
     pairs.map(|(&x, &w)| f64::from(x) * f64::from(w)).sum()
 }
 
+/// Numbers of rows; then (n, k) of MiniLM's layers, and the widest of TinyBERT's.
+const ROWS: [usize; 5] = [1, 8, 32, 128, 512];
+const SHAPES: [(usize, usize); 5] = [
+    (1152, 384),
+    (384, 384),
+    (1536, 384),
+    (384, 1536),
+    (1200, 312),
+];
+
+fn sizes() -> impl Iterator<Item = (usize, usize, usize)> {
+    ROWS.into_iter()
+        .flat_map(|rows| SHAPES.map(|(n, k)| (rows, n, k)))
+}
+
+/// What products of floats are of, and how far they may be from the formula, for rows of up to 1,536 numbers below 1.
+const TYPES: [(Dtype, f64); 2] = [(Dtype::F32, 1e-3), (Dtype::Bf16, 0.2)];
+
 fn products(criterion: &mut Criterion) {
-    for rows in [1, 8, 32, 128, 512] {
-        for (n, k) in [
-            (1152, 384),
-            (384, 384),
-            (1536, 384),
-            (384, 1536),
-            (1200, 312),
-        ] {
-            let mut group = criterion.benchmark_group(format!("gemm/f32/{rows}x{n}x{k}"));
-            group.throughput(Throughput::Elements((2 * rows * n * k) as u64));
-            let (x, w) = (numbers(rows * k), numbers(n * k));
-            let packed = PackedWeights::new(&w, n, k);
-            let mut out = vec![0.0; rows * n];
-            let expected = output(&x, &w, k, rows - 1, n - 1);
-            for (name, compute) in computes() {
-                gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
-                assert!((f64::from(out[rows * n - 1]) - expected).abs() < 1e-3);
-                group.bench_function(name, |bencher| {
-                    bencher.iter(|| {
-                        gemm(&compute, black_box(&x), &packed, Epilogue::NONE, &mut out);
-                    });
+    let each = TYPES
+        .into_iter()
+        .flat_map(|of| sizes().map(move |size| (of, size)));
+    for ((dtype, bound), (rows, n, k)) in each {
+        let mut group = criterion.benchmark_group(format!("gemm/{dtype}/{rows}x{n}x{k}"));
+        group.throughput(Throughput::Elements((2 * rows * n * k) as u64));
+        let (x, w) = (numbers(rows * k), numbers(n * k));
+        let packed = PackedWeights::of(dtype, &w, n, k);
+        let mut out = vec![0.0; rows * n];
+        let expected = output(&x, &w, k, rows - 1, n - 1);
+        for (name, compute) in computes(dtype) {
+            gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
+            assert!((f64::from(out[rows * n - 1]) - expected).abs() < bound);
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| {
+                    gemm(&compute, black_box(&x), &packed, Epilogue::NONE, &mut out);
                 });
-            }
+            });
+        }
+        if dtype == Dtype::F32 {
             out.fill(f32::NAN);
             multiply(&x, &w, &mut out, rows, n, k);
-            assert!((f64::from(out[rows * n - 1]) - expected).abs() < 1e-3);
+            assert!((f64::from(out[rows * n - 1]) - expected).abs() < bound);
             group.bench_function("matrixmultiply", |bencher| {
                 bencher.iter(|| multiply(black_box(&x), &w, &mut out, rows, n, k));
             });
-            group.finish();
+        }
+        group.finish();
+    }
+}
+
+/// Products of bytes, quantising the rows included, beside one number after the other.
+fn products_of_bytes(criterion: &mut Criterion) {
+    for (rows, n, k) in sizes() {
+        let mut group = criterion.benchmark_group(format!("gemm/int8/{rows}x{n}x{k}"));
+        group.throughput(Throughput::Elements((2 * rows * n * k) as u64));
+        let (x, w) = (numbers(rows * k), numbers(n * k));
+        let packed = PackedWeights::of(Dtype::Int8, &w, n, k);
+        let mut out = vec![0.0; rows * n];
+        let expected = output(&x, &w, k, rows - 1, n - 1);
+        // Numbers up to 1 are rounded by at most 1/254 of one, and add up like a walk of k steps.
+        let bound = (k as f64).sqrt() / 100.0;
+        let mut levels = Vec::new();
+        for (name, compute) in computes(Dtype::Int8) {
+            gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
+            let found = out[rows * n - 1];
+            assert!((f64::from(found) - expected).abs() < bound, "{name}");
+            levels.push(found);
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| {
+                    gemm(&compute, black_box(&x), &packed, Epilogue::NONE, &mut out);
+                });
+            });
+        }
+        // Sums are the same everywhere; making floats of them is rounded.
+        assert!(levels.iter().all(|level| (level - levels[0]).abs() < 1e-4));
+        let bytes = |x: &f32| (127.0 * x).round_ties_even() as i8;
+        let (x, w): (Vec<i8>, Vec<i8>) =
+            (x.iter().map(bytes).collect(), w.iter().map(bytes).collect());
+        let mut sums = vec![0; rows * n];
+        scalar(&x, &w, &mut sums, (n, k));
+        assert!((f64::from(sums[rows * n - 1]) / (127.0 * 127.0) - expected).abs() < bound);
+        group.bench_function("scalar", |bencher| {
+            bencher.iter(|| scalar(black_box(&x), &w, &mut sums, (n, k)));
+        });
+        group.finish();
+    }
+}
+
+/// The product of bytes as it is written on paper.
+fn scalar(x: &[i8], w: &[i8], sums: &mut [i32], (n, k): (usize, usize)) {
+    for (row, sums) in x.chunks_exact(k).zip(sums.chunks_exact_mut(n)) {
+        for (channel, sum) in w.chunks_exact(k).zip(sums) {
+            let pairs = row.iter().zip(channel);
+            *sum = pairs.map(|(&x, &w)| i32::from(x) * i32::from(w)).sum();
         }
     }
 }
@@ -110,6 +178,7 @@ fn multiply(x: &[f32], w: &[f32], out: &mut [f32], rows: usize, n: usize, k: usi
 fn heads(criterion: &mut Criterion) {
     let (heads, head_dim) = (12, 32);
     let width = heads * head_dim;
+    // Around products of bf16 it is as around those of bytes.
     let sizes = [Dtype::F32, Dtype::Int8]
         .into_iter()
         .flat_map(|dtype| [8, 32, 128, 512].map(|tokens| (dtype, tokens)));
@@ -136,7 +205,7 @@ fn heads(criterion: &mut Criterion) {
             dtype,
         };
         let mut out = vec![0.0; tokens * width];
-        for (name, compute) in computes() {
+        for (name, compute) in computes(dtype) {
             attention(&compute, &input, &mut out);
             assert!(out.iter().all(|sum| (sum - 1.0).abs() < 1e-5));
             group.bench_function(name, |bencher| {
@@ -151,7 +220,7 @@ fn rows(criterion: &mut Criterion) {
     for len in [32, 128, 512] {
         let mut group = criterion.benchmark_group(format!("softmax/f32/{len}"));
         group.throughput(Throughput::Elements(len as u64));
-        for (name, compute) in computes() {
+        for (name, compute) in computes(Dtype::F32) {
             let mut row = numbers(len);
             softmax(compute.cpu, &mut row);
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
@@ -165,7 +234,7 @@ fn rows(criterion: &mut Criterion) {
     let (weight, bias) = (vec![1.0; width], vec![0.0; width]);
     let mut group = criterion.benchmark_group(format!("layer_norm/f32/{count}x{width}"));
     group.throughput(Throughput::Elements((count * width) as u64));
-    for (name, compute) in computes() {
+    for (name, compute) in computes(Dtype::F32) {
         let mut x = numbers(count * width);
         layer_norm(&compute, &mut x, &weight, &bias, 1e-12);
         let squares: f32 = x.iter().map(|x| x * x).sum();
@@ -186,7 +255,7 @@ fn epilogues(criterion: &mut Criterion) {
     for activation in [Activation::Identity, Activation::Gelu, Activation::GeluTanh] {
         let mut group = criterion.benchmark_group(format!("epilogue/{activation:?}/{rows}x{n}"));
         group.throughput(Throughput::Elements((rows * n) as u64));
-        for (name, compute) in computes() {
+        for (name, compute) in computes(Dtype::F32) {
             let epilogue = Epilogue {
                 activation,
                 ..Epilogue::NONE
@@ -206,5 +275,5 @@ fn epilogues(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, products, heads, rows, epilogues);
+criterion_group!(benches, products, products_of_bytes, heads, rows, epilogues);
 criterion_main!(benches);

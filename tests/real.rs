@@ -6,7 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
-use bertless::{Classifier, Dtype, Embedder, Model, ModelOptions, PackOptions, Precision, metrics};
+use bertless::{
+    Classification, Classifier, Dtype, Embedder, Model, ModelOptions, PackOptions, Precision,
+    metrics,
+};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -39,6 +42,15 @@ fn shared(path: &str) -> Option<PathBuf> {
     let shared =
         std::env::var_os("BERTLESS_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     needed(shared.join(path))
+}
+
+/// How many of so many sentences a test of int8 takes: portable code, which takes thirty times as long over them and whose
+/// sums are the same to the bit, takes a tenth.
+fn some(sentences: usize) -> usize {
+    match std::env::var_os("BERTLESS_CPU").is_some_and(|level| level == "portable") {
+        true => sentences / 10,
+        false => sentences,
+    }
 }
 
 fn golden(model: &str) -> (Vec<u8>, Value) {
@@ -233,8 +245,14 @@ fn minilm_reaches_its_published_figure() {
         println!("STS-B test, {dtype}: Spearman {spearman:.3}");
         spearman
     };
-    let (exact, int8) = (spearman(Dtype::F32), spearman(Dtype::Int8));
+    let exact = spearman(Dtype::F32);
     assert!((exact - 82.03).abs() <= 0.02, "{exact}");
+    // Of a part of the pairs it would be another figure; elsewhere portable code's int8 is compared with f32.
+    if some(rows.len()) < rows.len() {
+        return;
+    }
+    let (bf16, int8) = (spearman(Dtype::Bf16), spearman(Dtype::Int8));
+    assert!((exact - bf16).abs() <= 0.1, "{exact} {bf16}");
     assert!(exact - int8 <= 0.3, "{exact} {int8}");
 }
 
@@ -248,6 +266,10 @@ fn calibrated_int8_embeddings_stay_nearer() {
     ) else {
         return;
     };
+    // What a file holds that was calibrated on one level does not hang on another.
+    if some(1) == 0 {
+        return;
+    }
     let sentences = |path, step| {
         let rows = columns(path, &["sentence1"]).into_iter();
         let sentences = rows.step_by(step).map(|row| row[0].clone());
@@ -279,43 +301,87 @@ fn calibrated_int8_embeddings_stay_nearer() {
     );
 }
 
-/// Products of bytes turn embeddings a little, and each of them about as much.
+/// Rounded products turn embeddings a little, and each of them about as much.
 #[test]
-fn int8_embeddings_stay_near() {
+fn int8_and_bf16_embeddings_stay_near() {
     let (Some(dir), Some(data)) = (fetched("all-MiniLM-L6-v2"), shared("data/stsb/test.tsv"))
     else {
         return;
     };
     let rows = columns(&data, &["sentence1"]);
-    let sentences: Vec<&str> = rows.iter().take(1000).map(|row| row[0].as_str()).collect();
+    let sentences = rows.iter().take(some(1000));
+    let sentences: Vec<&str> = sentences.map(|row| row[0].as_str()).collect();
     let embed = |dtype| {
         let embedder = Embedder::load_with(&dir, ModelOptions::new().dtype(dtype)).unwrap();
         embedder.embed_batch(&sentences).unwrap()
     };
-    let (exact, int8) = (embed(Dtype::F32), embed(Dtype::Int8));
-    let both = exact.outer_iter().zip(int8.outer_iter());
-    let cosines: Vec<f32> = both.map(|(a, b)| a.dot(&b)).collect(); // of length one already
-    let mean = cosines.iter().sum::<f32>() / cosines.len() as f32;
-    let worst = cosines.iter().copied().fold(1.0, f32::min);
-    println!("cosine of int8 and f32: mean {mean:.5}, worst {worst:.5}");
-    assert!(mean >= 0.998 && worst >= 0.99, "{mean} {worst}");
-    // Not the same code twice.
-    assert!(mean < 0.99999, "{mean}");
+    let exact = embed(Dtype::F32);
+    for (dtype, most_mean, least_mean, least) in [
+        (Dtype::Bf16, 0.999_999, 0.999_98, 0.9998),
+        (Dtype::Int8, 0.999_99, 0.998, 0.99),
+    ] {
+        let rounded = embed(dtype);
+        let both = exact.outer_iter().zip(rounded.outer_iter());
+        let cosines: Vec<f32> = both.map(|(a, b)| a.dot(&b)).collect(); // of length one already
+        let mean = cosines.iter().sum::<f32>() / cosines.len() as f32;
+        let worst = cosines.iter().copied().fold(1.0, f32::min);
+        println!("cosine of {dtype} and f32: mean {mean:.6}, worst {worst:.6}");
+        assert!(
+            mean >= least_mean && worst >= least,
+            "{dtype}: {mean} {worst}"
+        );
+        // Not the same code twice.
+        assert!(mean < most_mean, "{dtype}: {mean}");
+    }
 }
 
+/// The rows of SST-2 dev on which rounded products may say something else than f32: all of which it is less sure than
+/// [`MARGIN`]. Which of them do differs from one instruction set to the next; four of them did at most.
+const NEAR_TIES: [usize; 13] = [8, 66, 205, 218, 399, 441, 446, 527, 673, 724, 763, 764, 832];
+/// The most that f32's two scores may differ by on those: 0.3 between the logits, three times what int8 turns these by
+/// (0.10, root mean square over all 872).
+const MARGIN: f32 = 0.16;
+
 #[test]
-fn int8_labels_are_right_as_often() {
+fn int8_and_bf16_labels_are_those_of_f32_but_for_near_ties() {
     let (Some(dir), Some(data)) = (shared("models/minilm-l6-sst2"), shared("data/sst2/dev.tsv"))
     else {
         return;
     };
     let rows = columns(&data, &["sentence", "label"]);
+    let rows = &rows[..some(rows.len())];
     let sentences: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
-    let classifier = Classifier::load_with(&dir, ModelOptions::new().dtype(Dtype::Int8)).unwrap();
-    let answers = classifier.classify_batch(&sentences).unwrap();
-    let right = answers.iter().zip(&rows);
-    let right = right.filter(|(answer, row)| (answer.label == "positive") == (row[1] == "1"));
-    let right = right.count();
-    println!("SST-2 dev, int8: {right} of 872");
-    assert!(right >= 786, "{right}"); // 788 in f32; 0.3 points are 2.6 sentences
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("m.safetensors");
+    let packed = Model::pack(&dir, Precision::Int8).unwrap();
+    packed.save(&file).unwrap();
+    let classify = |path: &Path, dtype| {
+        let options = ModelOptions::new().dtype(dtype);
+        let classifier = Classifier::load_with(path, options).unwrap();
+        classifier.classify_batch(&sentences).unwrap()
+    };
+    let right = |answers: &[Classification]| {
+        let both = answers.iter().zip(rows);
+        both.filter(|(answer, row)| (answer.label == "positive") == (row[1] == "1"))
+            .count()
+    };
+    let exact = classify(&dir, Dtype::F32);
+    for (what, path, dtype) in [
+        ("int8 of a folder", &dir, Dtype::Int8),
+        ("int8 of a file", &file, Dtype::Int8),
+        ("bf16", &dir, Dtype::Bf16),
+    ] {
+        let rounded = classify(path, dtype);
+        println!("SST-2 dev, {what}: {} of {}", right(&rounded), rows.len());
+        for (row, (answer, exact)) in rounded.iter().zip(&exact).enumerate() {
+            let margin = 2.0 * exact.score - 1.0;
+            if answer.label != exact.label {
+                println!("row {row}, margin in f32 {margin:.3}: {}", sentences[row]);
+                assert!(NEAR_TIES.contains(&row), "row {row}");
+                assert!(margin <= MARGIN, "row {row}: {margin}");
+            }
+        }
+        // 0.3 points are 2.6 sentences.
+        assert!(right(&rounded) + 2 >= right(&exact), "{what}");
+    }
 }

@@ -1,6 +1,8 @@
 """Measures bertless and other engines in turn, on the same ids, and prints ratios.
 
     python compare.py WORK [--model minilm] [--threads 1] [--tokens 8,16,..] [--rounds 5] [--engines ort,rten,..]
+    python compare.py WORK --dtype int8             bertless's packed int8 beside ONNX Runtime's and OpenVINO's
+    python compare.py WORK --dtype bf16             bertless in bf16 beside OpenVINO
     python compare.py WORK --sentences FILE.tsv     1,000 sentences in batches of 32, sorted and as they come
     python compare.py WORK --cold                   spawn to exit of a process that embeds one short text
 
@@ -23,28 +25,47 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PYTHON_ENGINES = ["openvino", "ort", "torch"]
-RUST_ENGINES = ["rten", "tract", "candle", "lattice"]
+PYTHON_ENGINES = ["openvino", "ort", "ort-fused", "torch"]
+# Those that compute in a type, beside bertless.
+ENGINES = {
+    "f32": ["openvino", "ort", "torch", "rten", "tract", "candle", "lattice"],
+    "int8": ["ort", "ort-fused", "openvino"],
+    "bf16": ["openvino"],
+}
 # It takes texts, not ids, so its numbers are those of other words.
 TEXTS_ONLY = {"lattice"}
+# How far the first numbers, which are about 0.2, may be from bertless's.
+TOLERANCE = {"f32": 1e-3, "int8": 0.15, "bf16": 0.05}
 
 
-def command(work, engine, model, threads):
+def own_model(work, model, dtype):
+    """Where bertless finds a model: in int8 in a file that it packs now."""
+    if dtype != "int8":
+        return model
+    packed = f"{work}/{model}.int8.safetensors"
+    pack = [f"{work}/target/release/bertless", "pack", f"{work}/{model}", "-o", packed, "--dtype", "int8", "--force"]
+    subprocess.run(pack, check=True, stdout=subprocess.DEVNULL)
+    return packed
+
+
+def command(work, engine, model, threads, dtype):
     if engine in PYTHON_ENGINES:
         return [f"{work}/venv/bin/python", f"{HERE}/worker.py", engine, model, str(threads)]
-    return [f"{work}/target/release/{'peer-bertless' if engine == 'bertless' else engine}", model, str(threads)]
+    if engine == "bertless":
+        return [f"{work}/target/release/peer-bertless", own_model(work, model, dtype), str(threads)]
+    return [f"{work}/target/release/{engine}", model, str(threads)]
 
 
-def environment(threads):
+def environment(threads, dtype):
     counts = {name: str(threads) for name in ("RAYON_NUM_THREADS", "RTEN_NUM_THREADS", "OMP_NUM_THREADS")}
-    return {**os.environ, **counts}
+    return {**os.environ, **counts, "PEER_DTYPE": dtype}
 
 
 class Engine:
-    def __init__(self, work, name, model, threads):
+    def __init__(self, work, name, model, threads, dtype):
         self.name = name
         self.process = subprocess.Popen(
-            command(work, name, model, threads), cwd=work, env=environment(threads), text=True,
+            command(work, name, model, threads, dtype), cwd=work, env=environment(threads, dtype), text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )
         line = self.process.stdout.readline()
@@ -60,13 +81,15 @@ class Engine:
         return json.loads(line)
 
 
-def start(work, names, model, threads):
+def start(work, names, model, threads, dtype):
     engines = []
     for name in names:
         try:
-            engines.append(Engine(work, name, model, threads))
+            engines.append(Engine(work, name, model, threads, dtype))
         except (OSError, RuntimeError) as error:
             print(f"not measured: {name} ({error})", file=sys.stderr)
+    if not engines or engines[0].name != "bertless":
+        sys.exit(f"bertless does not compute in {dtype} here")
     return engines
 
 
@@ -75,7 +98,7 @@ def texts(batch, tokens):
     return [[101, *(ids.randrange(1000, 29000) for _ in range(tokens - 2)), 102] for _ in range(batch)]
 
 
-def measure(engines, batches_of, rounds, seconds):
+def measure(engines, batches_of, rounds, seconds, tolerance):
     """Milliseconds by engine, a list of rounds each; `batches_of` gives an engine's batches."""
     times = {engine.name: [] for engine in engines}
     firsts = {}
@@ -86,7 +109,7 @@ def measure(engines, batches_of, rounds, seconds):
             firsts[engine.name] = answer["first"]
     own = firsts["bertless"]
     for name, first in firsts.items():
-        if name not in TEXTS_ONLY and max(abs(a - b) for a, b in zip(own, first)) > 1e-3:
+        if name not in TEXTS_ONLY and max(abs(a - b) for a, b in zip(own, first)) > tolerance:
             sys.exit(f"{name} computes something else: {first}, not {own}")
     return times
 
@@ -113,7 +136,7 @@ def by_length(args, engines):
     ratios = []
     for tokens in map(int, args.tokens.split(",")):
         batches = [texts(args.batch, tokens)]
-        times = measure(engines, lambda _: batches, args.rounds, args.seconds)
+        times = measure(engines, lambda _: batches, args.rounds, args.seconds, TOLERANCE[args.dtype])
         ratios.append(report(str(tokens), times))
     print(f"\ngeometric mean against the best peer at each length: {statistics.geometric_mean(ratios):.2f}x")
 
@@ -130,23 +153,23 @@ def by_sentences(args, engines):
     header(f"{len(ids)} sentences", [engine.name for engine in engines])
     for label, order in (("sorted by length", sorted(ids, key=len)), ("as they come", ids)):
         batches = [order[at : at + 32] for at in range(0, len(order), 32)]
-        times = measure(engines, lambda _: batches, args.rounds, args.seconds)
+        times = measure(engines, lambda _: batches, args.rounds, args.seconds, TOLERANCE[args.dtype])
         report(label, times)
 
 
 def cold(args, names):
     """From spawn to exit, page cache warm."""
-    commands = {name: [*command(args.work, name, args.model, args.threads), "once"] for name in names}
+    commands = {name: [*command(args.work, name, args.model, args.threads, args.dtype), "once"] for name in names}
     commands["bertless"] = [
-        f"{args.work}/target/release/bertless", "embed", "--model", args.model, "--threads", str(args.threads), "--json",
-        "this is a sentence.",
+        f"{args.work}/target/release/bertless", "embed", "--model", own_model(args.work, args.model, args.dtype),
+        "--dtype", args.dtype, "--threads", str(args.threads), "--json", "this is a sentence.",
     ]
     times = {name: [] for name in names}
     for round_ in range(args.rounds + 1):
         for name in names:
             begin = time.perf_counter()
             subprocess.run(
-                commands[name], cwd=args.work, env=environment(args.threads), check=True,
+                commands[name], cwd=args.work, env=environment(args.threads, args.dtype), check=True,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )
             if round_:
@@ -170,18 +193,19 @@ def main():
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5)
-    parser.add_argument("--engines", default=",".join(PYTHON_ENGINES + RUST_ENGINES))
+    parser.add_argument("--dtype", choices=ENGINES, default="f32")
+    parser.add_argument("--engines", help="separated by commas; by default all that compute in the type")
     parser.add_argument("--sentences")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--cold", action="store_true")
     args = parser.parse_args()
-    names = ["bertless", *args.engines.split(",")]
-    print(f"{args.model}, {args.threads} thread(s), {processor()}, {time.strftime('%Y-%m-%d')}; milliseconds, and how many")
-    print(f"times bertless's; medians of {args.rounds} alternating rounds\n")
+    names = ["bertless", *(args.engines.split(",") if args.engines else ENGINES[args.dtype])]
+    print(f"{args.model}, {args.dtype}, {args.threads} thread(s), {processor()}, {time.strftime('%Y-%m-%d')}; milliseconds,")
+    print(f"and how many times bertless's; medians of {args.rounds} alternating rounds\n")
     if args.cold:
         cold(args, names)
         return
-    engines = start(args.work, names, args.model, args.threads)
+    engines = start(args.work, names, args.model, args.threads, args.dtype)
     (by_sentences if args.sentences else by_length)(args, engines)
 
 

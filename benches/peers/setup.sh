@@ -3,6 +3,7 @@
 #   venv                           Python with ONNX Runtime, OpenVINO and PyTorch
 #   minilm, minilm.onnx            all-MiniLM-L6-v2 as Hugging Face lays it out, and its export
 #   tinybert, bert-base, *.onnx    random weights at the shapes of TinyBERT 4L-312 and BERT-base, for speed alone
+#   *.int8.*, *.fused.*            what quantize.py makes of the exports, calibrated by sentences of BERTLESS_SHARED
 #   target                         the Rust engines
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -20,6 +21,13 @@ if [[ ! -f $work/minilm/model.safetensors ]]; then
     cp -r "$here/../../.models/all-MiniLM-L6-v2" "$work/minilm"
 fi
 (cd "$work" && "$work/venv/bin/python" "$here/export.py")
+sentences=$(realpath "${BERTLESS_SHARED:-$here/../../../shared}")/data/stsb/train.tsv
+if [[ -f $sentences ]]; then
+    (cd "$work" && "$work/venv/bin/python" "$here/quantize.py" minilm tinybert --calibrate "$sentences")
+else
+    echo "OpenVINO's int8 is not calibrated: $sentences is not there"
+    (cd "$work" && "$work/venv/bin/python" "$here/quantize.py" minilm tinybert)
+fi
 export CARGO_TARGET_DIR=$work/target
 cargo build --release --manifest-path "$here/rust/Cargo.toml"
 cargo build --release --manifest-path "$here/../../Cargo.toml" --features cli --bin bertless

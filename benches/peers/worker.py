@@ -1,6 +1,7 @@
 """A Python engine behind the comparison's protocol: python worker.py ENGINE MODEL THREADS [once]
 
-ENGINE is ort, openvino or torch. See compare.py for what is read and written.
+ENGINE is ort, ort-fused, openvino or torch; PEER_DTYPE says what to compute in. See compare.py for what is read and
+written, and quantize.py for the files of int8.
 """
 
 import json
@@ -9,20 +10,23 @@ import sys
 import time
 
 engine, model, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
+dtype = os.environ.get("PEER_DTYPE", "f32")
 os.environ["OMP_NUM_THREADS"] = str(threads)
 
 import numpy as np
 
-if engine == "ort":
+if engine in ("ort", "ort-fused"):
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    session = ort.InferenceSession(f"{model}.onnx", options, providers=["CPUExecutionProvider"])
+    file = ".".join([model, *(["fused"] if engine == "ort-fused" else []), *(["int8"] if dtype == "int8" else []), "onnx"])
+    session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    takes = {put.name: np.int32 if put.type == "tensor(int32)" else np.int64 for put in session.get_inputs()}
 
     def run(inputs):
-        return session.run(None, inputs)[0]
+        return session.run(None, {name: inputs[name].astype(kind, copy=False) for name, kind in takes.items()})[0]
 
 elif engine == "openvino":
     import openvino as ov
@@ -30,9 +34,9 @@ elif engine == "openvino":
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if dtype == "bf16" else "f32",
     }
-    compiled = ov.Core().compile_model(f"{model}.onnx", "CPU", settings)
+    compiled = ov.Core().compile_model(f"{model}.int8.xml" if dtype == "int8" else f"{model}.onnx", "CPU", settings)
 
     def run(inputs):
         return compiled(inputs)[0]

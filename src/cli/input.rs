@@ -212,13 +212,19 @@ impl Inputs {
 
 /// A line as two columns.
 fn columns(line: &str, place: Place) -> Result<Item> {
+    let (first, second) = pair(line, &place)?;
+    Ok(Item {
+        first,
+        second: Some(second),
+        place,
+    })
+}
+
+/// The two columns of a line.
+pub(crate) fn pair(line: &str, place: &Place) -> Result<(String, String)> {
     let columns: Vec<&str> = line.split('\t').collect();
     match columns[..] {
-        [first, second] => Ok(Item {
-            first: first.to_owned(),
-            second: Some(second.to_owned()),
-            place,
-        }),
+        [first, second] => Ok((first.to_owned(), second.to_owned())),
         _ => Err(place.blame(anyhow!(
             "a pair is two columns with a tab between them, and here are {}",
             columns.len()

@@ -10,9 +10,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::lines::Lines;
+use super::input::pair;
+use super::lines::{Lines, Place};
 use super::output::{Output, printable};
 
+/// The progress of what is counted.
+const BAR: &str = "{wide_bar} {percent}% {msg} {elapsed}";
 /// How often the progress is drawn.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -38,8 +41,8 @@ pub(crate) struct Arguments {
     /// The file to write, such as model.safetensors
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// How large weights are stored. f32: as they are computed with, same answers to the bit; f16, bf16: half the size,
-    /// computed in f32; int8: the encoder's matrices, computed in int8, and tables of words and positions in a quarter of
+    /// How large weights are stored. f32: as they are computed with, same answers to the bit; f16: half the size, computed
+    /// in f32; bf16: half the size, the encoder's matrices computed in bf16; int8: the encoder's matrices, computed in int8, and tables of words and positions in a quarter of
     /// the size, all else in f32
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
     dtype: Precision,
@@ -53,6 +56,10 @@ pub(crate) struct Arguments {
     /// 500 sentences of all kinds that it is for
     #[arg(long, value_name = "FILE")]
     calibrate: Option<PathBuf>,
+    /// Of --calibrate, each line is a pair, as a cross-encoder or a question answerer reads it: two columns with a tab between
+    /// them
+    #[arg(long, requires = "calibrate")]
+    pairs: bool,
     /// Write over a file that is there already
     #[arg(long)]
     force: bool,
@@ -84,7 +91,10 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
         options = options.max_error(error);
     }
     if let Some(path) = &arguments.calibrate {
-        options = options.calibrate(lines_of(path)?);
+        options = match arguments.pairs {
+            true => options.calibrate_pairs(of_lines(path, pair)?),
+            false => options.calibrate(of_lines(path, |line, _| Ok(line.to_owned()))?),
+        };
     }
     let patterns = arguments.keep_f32.into_iter();
     let options = patterns.fold(options, PackOptions::keep_f32);
@@ -93,6 +103,7 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
         Some(_) => "calibrating and packing",
         None => "packing",
     });
+    let options = progress.watching(options);
     let packed = Model::pack_with(&arguments.model, options)?;
     progress.at("writing");
     match arguments.force {
@@ -127,6 +138,22 @@ impl Progress {
         if let Some(bar) = &self.0 {
             bar.set_message(step);
         }
+    }
+
+    /// With a share of the matrices that are to be calibrated, once that begins.
+    fn watching(&self, options: PackOptions) -> PackOptions {
+        let Some(bar) = self.0.clone() else {
+            return options;
+        };
+        options.watch(move |done, of| {
+            if done == 1
+                && let Ok(style) = ProgressStyle::with_template(BAR)
+            {
+                bar.set_style(style);
+            }
+            bar.set_length(of as u64);
+            bar.set_position(done as u64);
+        })
     }
 }
 
@@ -208,13 +235,13 @@ fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
     lines
 }
 
-/// The lines of a file that are not empty.
-fn lines_of(path: &Path) -> Result<Vec<String>> {
+/// What the lines of a file hold that are not empty.
+fn of_lines<T>(path: &Path, read: impl Fn(&str, &Place) -> Result<T>) -> Result<Vec<T>> {
     let mut lines = Lines::open(path)?;
     let mut texts = Vec::new();
-    while let Some((line, _)) = lines.next()? {
+    while let Some((line, place)) = lines.next()? {
         if !line.trim().is_empty() {
-            texts.push(line);
+            texts.push(read(&line, &place)?);
         }
     }
     match texts.is_empty() {

@@ -35,7 +35,7 @@ impl Activation {
         }
     }
 
-    /// The function of each lane, to 6e-5: where what it is applied to is not exact to more.
+    /// The function of each lane, to 1.4e-4: where what it is applied to is not exact to more.
     #[inline(always)]
     pub(crate) fn roughly_of<S: Simd>(self, s: S, x: S::Floats) -> S::Floats {
         match self {

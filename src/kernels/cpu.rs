@@ -29,6 +29,8 @@ enum Level {
     Avx512(Avx512<false>),
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni(Avx512<true>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16(Avx512<true, true>),
     #[cfg(target_arch = "aarch64")]
     Neon(Neon<false>),
     #[cfg(target_arch = "aarch64")]
@@ -37,8 +39,10 @@ enum Level {
 
 /// Every level's name, best first; the names that [`Cpu::from_name`] takes.
 ///
-/// The levels with instructions for 8-bit products compute floats as the ones below them do.
-pub(crate) const NAMES: [&str; 7] = [
+/// The levels with instructions for 8-bit products compute floats as the ones below them do, the one with products of
+/// bf16 floats and bytes.
+pub(crate) const NAMES: [&str; 8] = [
+    "avx512-bf16",
     "avx512-vnni",
     "avx512",
     "avx2-vnni",
@@ -71,6 +75,8 @@ impl Cpu {
         let level = match name {
             "portable" => Level::Portable(Portable),
             #[cfg(target_arch = "x86_64")]
+            "avx512-bf16" => Level::Avx512Bf16(Avx512::new()?),
+            #[cfg(target_arch = "x86_64")]
             "avx512-vnni" => Level::Avx512Vnni(Avx512::new()?),
             #[cfg(target_arch = "x86_64")]
             "avx512" => Level::Avx512(Avx512::new()?),
@@ -93,7 +99,7 @@ impl Cpu {
         self.name
     }
 
-    /// Runs a kernel of floats, compiled for this level. The levels that differ in products of bytes share a copy.
+    /// Runs a kernel of floats, compiled for this level. The levels that differ in other products share a copy.
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.level {
@@ -106,6 +112,8 @@ impl Cpu {
             Level::Avx512(token) => token.enter(kernel),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni(token) => token.floats().enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16(token) => token.floats().enter(kernel),
             #[cfg(target_arch = "aarch64")]
             Level::Neon(token) => token.enter(kernel),
             #[cfg(target_arch = "aarch64")]
@@ -121,8 +129,20 @@ impl Cpu {
             Level::Avx2Vnni(token) => token.enter(kernel),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni(token) => token.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16(token) => token.bytes().enter(kernel),
             #[cfg(target_arch = "aarch64")]
             Level::NeonDotprod(token) => token.enter(kernel),
+            _ => self.run(kernel),
+        }
+    }
+
+    /// Runs a kernel that multiplies numbers in bf16, compiled for this level.
+    #[inline]
+    pub(crate) fn run_bf16<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Bf16(token) => token.enter(kernel),
             _ => self.run(kernel),
         }
     }

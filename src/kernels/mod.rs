@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "train")]
 use aligned::AlignedFloats;
-use gemm::QuantizedRows;
+use gemm::{QuantizedRows, RoundedRows};
 use team::Team;
 
 /// What a model computes with: an instruction set, threads, and the memory that its kernels need.
@@ -48,6 +48,7 @@ pub(crate) struct Engine {
     pub(crate) cpu: Cpu,
     pub(crate) threads: Threads,
     heads: Arc<Pool<attention::Scratch>>,
+    rounded: Arc<Pool<RoundedRows>>,
     quantized: Arc<Pool<QuantizedRows>>,
     #[cfg(feature = "train")]
     buffers: Arc<Pool<AlignedFloats>>,
@@ -61,6 +62,7 @@ impl Engine {
             cpu,
             threads,
             heads: Arc::new(Pool::new(most)),
+            rounded: Arc::new(Pool::new(most)),
             quantized: Arc::new(Pool::new(most)),
             #[cfg(feature = "train")]
             buffers: Arc::new(Pool::new(most)),
@@ -73,6 +75,7 @@ impl Engine {
             cpu: self.cpu,
             team: self.threads.team(),
             heads: Arc::clone(&self.heads),
+            rounded: Arc::clone(&self.rounded),
             quantized: Arc::clone(&self.quantized),
             #[cfg(feature = "train")]
             buffers: Arc::clone(&self.buffers),
@@ -87,7 +90,9 @@ pub(crate) struct Compute {
     pub(crate) team: Team,
     /// What attention computes a head in, one for each thread.
     heads: Arc<Pool<attention::Scratch>>,
-    /// Where a product of bytes has its rows, one after the other.
+    /// Where a product of numbers in bf16 has its rows,
+    rounded: Arc<Pool<RoundedRows>>,
+    /// and where one of bytes has them, one after the other.
     quantized: Arc<Pool<QuantizedRows>>,
     /// What a task packs in, one for each thread.
     #[cfg(feature = "train")]
@@ -108,6 +113,7 @@ impl Compute {
             cpu,
             team: threads.team(),
             heads: Arc::new(Pool::new(threads.count())),
+            rounded: Arc::new(Pool::new(1)),
             quantized: Arc::new(Pool::new(1)),
             #[cfg(feature = "train")]
             buffers: Arc::new(Pool::new(threads.count())),

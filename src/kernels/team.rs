@@ -8,8 +8,8 @@ use std::cell::{Cell, UnsafeCell};
 use std::hint;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use super::passes::Pass;
@@ -148,6 +148,29 @@ impl Team {
             }
             _ => alone(),
         }
+    }
+
+    /// Hands out `parts`, as many as there are tasks, each with its number, to whoever is free.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub(crate) fn each<P: Send>(
+        &self,
+        tasks: usize,
+        parts: impl Iterator<Item = P> + Send,
+        work: impl Fn(usize, P) + Sync,
+    ) {
+        let parts = Mutex::new(parts.enumerate());
+        self.run(
+            tasks,
+            || (),
+            |(), _| {
+                let next = parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+                if let Some((index, part)) = next {
+                    work(index, part);
+                }
+            },
+        );
     }
 }
 

@@ -6,7 +6,8 @@ use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::{Activation, Compute};
 use crate::weights::Weights;
 
-/// What the inner product leaves should still be in a core's second-level cache when the outer one reads it.
+/// What the inner product leaves should still be in a core's second-level cache when the outer one reads it, and another
+/// block costs another pass over the weights: so this is for weights of four bytes, and a quarter of it for bytes.
 const BYTES_OF_INNER: usize = 768 * 1024;
 
 /// Rows that are worth a pass over the weights, however wide the inner layer is.
@@ -49,7 +50,9 @@ impl FeedForward {
         let (hidden, intermediate) = (self.up.inputs(), self.up.outputs());
         let rows = x.len() / hidden;
         // In blocks of even size, each up and down again while it is at hand: 512 rows by 1536 take 3 MB.
-        let most = (BYTES_OF_INNER / (size_of::<f32>() * intermediate)).max(ROWS_PER_BLOCK);
+        let weight = self.up.dtype().bytes_of_weight();
+        let most =
+            (BYTES_OF_INNER / 4 * weight / (size_of::<f32>() * intermediate)).max(ROWS_PER_BLOCK);
         let per_block = rows.div_ceil(rows.div_ceil(most).max(1)).max(1);
         let inner = inner.at_least(per_block.min(rows) * intermediate);
         let blocks = x.chunks(per_block * hidden);

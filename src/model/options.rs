@@ -44,8 +44,9 @@ impl ModelOptions {
         self
     }
 
-    /// What the encoder's dense layers compute in; heads, norms, attention and embeddings are always single precision.
-    /// By default single precision too, and with a packed file what it was packed for, which cannot be changed.
+    /// What the encoder's dense layers compute in; heads, norms and embeddings are always single precision. By default
+    /// single precision too, and with a packed file what it was packed for, which cannot be changed, except that one in
+    /// bf16 can compute in `f32`.
     ///
     /// ```
     /// let options = bertless::ModelOptions::new().dtype(bertless::Dtype::Int8);
@@ -134,10 +135,11 @@ impl FromStr for Dtype {
     fn from_str(name: &str) -> Result<Self> {
         match name {
             "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
             "int8" => Ok(Self::Int8),
             other => Err(Error::Option {
                 name: "dtype",
-                reason: format!("{other:?} is not f32 or int8"),
+                reason: format!("{other:?} is not f32, bf16 or int8"),
             }),
         }
     }
@@ -149,7 +151,7 @@ mod tests {
 
     #[test]
     fn dtypes_have_the_names_that_they_are_printed_with() {
-        for dtype in [Dtype::F32, Dtype::Int8] {
+        for dtype in [Dtype::F32, Dtype::Bf16, Dtype::Int8] {
             assert_eq!(dtype.to_string().parse::<Dtype>().unwrap(), dtype);
         }
         let error = "int4".parse::<Dtype>().unwrap_err();

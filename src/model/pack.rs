@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::pass::about;
 use super::{Model, ModelOptions};
+use crate::batch::Input;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::Dtype;
 use crate::tokenizer::without_vocabulary;
@@ -99,12 +100,15 @@ impl Model {
 }
 
 /// What goes into the encoder's matrices, in f32, when these texts are computed.
-fn sample(dir: &Path, texts: &[String]) -> Result<Arc<Samples>> {
+fn sample(dir: &Path, texts: &[(String, Option<String>)]) -> Result<Arc<Samples>> {
     let samples = Arc::new(Samples::default());
     let files = Files::folder(dir).sampled(&samples);
     let model = Model::open(&files, ModelOptions::new().dtype(Dtype::F32))?;
-    for (index, text) in texts.iter().enumerate() {
-        let encoding = model.read(text.as_str().into());
+    for (index, (first, second)) in texts.iter().enumerate() {
+        let encoding = model.read(match second {
+            Some(second) => Input::Pair(first, second),
+            None => Input::Text(first),
+        });
         let encoding = encoding.map_err(|error| about(error, index))?;
         let passed = model.forward([&encoding], |_, _, _| Ok(()));
         passed.map_err(|error| about(error, index))?;

@@ -21,7 +21,7 @@ pub(crate) struct EmbeddingHead {
 #[derive(Debug)]
 enum Step {
     Dense {
-        linear: Linear,
+        linear: Box<Linear>,
         activation: Activation,
         residual: Residual,
     },
@@ -166,7 +166,7 @@ fn load_dense(
     };
     store.refuse_leftovers(0)?;
     Ok(Step::Dense {
-        linear,
+        linear: Box::new(linear),
         activation: config.activation,
         residual,
     })

@@ -63,35 +63,35 @@ impl Store {
             "" => String::new(),
             folder => format!("{folder}/"),
         };
-        let (place, floats) = match files.packed() {
+        let (place, floats, dtype) = match files.packed() {
             Some(file) => {
                 file.populate();
                 let floats = file.floats_to_read(&prefix);
-                (Place::Packed(Arc::clone(file)), floats)
+                (Place::Packed(Arc::clone(file)), floats, file.computes_in())
             }
             None => {
                 let checkpoint = Checkpoint::open(files, folder, family, access)?;
                 let floats = checkpoint.packed_floats();
-                (Place::Checkpoint(checkpoint), floats)
+                (Place::Checkpoint(checkpoint), floats, Dtype::F32)
             }
         };
         Ok(Self {
             place,
             packer: Packer::new(threads, floats),
-            dtype: Dtype::F32,
+            dtype,
             prefix,
             recorder: files.recorder().cloned(),
             samples: files.samples().cloned(),
         })
     }
 
-    /// The same, with an encoder whose matrices compute in this; they have their type already in a packed file.
+    /// The same, with an encoder whose matrices compute in this.
     ///
     /// # Errors
-    /// `Option` for another type than the packed file's.
+    /// `Option` for a type that those of a packed file cannot compute in.
     pub(crate) fn computing_in(self, dtype: Dtype) -> Result<Self> {
         match &self.place {
-            Place::Packed(file) if file.computes_in() != dtype => Err(Error::Option {
+            Place::Packed(file) if !file.can_compute_in(dtype) => Err(Error::Option {
                 name: "dtype",
                 reason: format!(
                     "the file was packed to compute in {}, not in {dtype}: pack the model anew",
@@ -104,10 +104,7 @@ impl Store {
 
     /// What the encoder's matrices compute in.
     pub(crate) fn computes_in(&self) -> Dtype {
-        match &self.place {
-            Place::Checkpoint(_) => self.dtype,
-            Place::Packed(file) => file.computes_in(),
-        }
+        self.dtype
     }
 
     /// The view from the top.
@@ -280,14 +277,13 @@ impl Weights<'_> {
     ) -> Result<Smoothed> {
         let store = self.store;
         let name = store.packed_name(asked.name);
-        let (n, k) = asked.shape;
         match &store.place {
             Place::Packed(file) => {
                 let factors = match asked.smooth {
-                    true => file.smoothing(&name, k)?,
+                    true => file.smoothing(&name, asked.shape.1)?,
                     false => None,
                 };
-                let matrix = file.matrix(&store.packer, &name, n, k)?;
+                let matrix = file.matrix(&store.packer, &name, asked.shape, asked.dtype)?;
                 Ok(Smoothed { matrix, factors })
             }
             Place::Checkpoint(checkpoint) => match &store.recorder {

@@ -153,6 +153,22 @@ fn texts_to_calibrate_by_are_lines_of_a_file() {
     for matrix in made["matrices"].as_array().unwrap() {
         assert!(matrix["output_error"].as_f64().unwrap() < 0.1, "{matrix}");
     }
+    // Of pairs each column is read by itself.
+    let pairs = [&int8[..], &["--pairs"]].concat();
+    let ran = pack(&pairs);
+    assert!(
+        ran.err.contains("texts.txt, line 1: a pair is two columns"),
+        "{ran:?}"
+    );
+    std::fs::write(
+        &lines,
+        "A fine film.\tIt was a good year.\nThe fox.\tLunch.\n",
+    )
+    .unwrap();
+    let of_pairs = pack(&pairs).object();
+    assert_ne!(of_pairs["matrices"], made["matrices"]);
+    let without = bertless(&["pack", text(&dir), "-o", text(&file), "--pairs"]);
+    assert_eq!(without.code, Some(2), "{without:?}");
     let shown = pack(&int8[..2]);
     assert!(
         shown.lines()[0].ends_with(" error  outputs stored"),

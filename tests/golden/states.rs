@@ -1,5 +1,7 @@
 //! Ids, hidden states and logits.
 
+use bertless::{Dtype, ModelOptions};
+
 use crate::{assert_close, fixtures, input};
 
 const ALL: [&str; 9] = [
@@ -66,6 +68,42 @@ fn hidden_states_agree_layer_by_layer() {
         }
     }
     assert!(compared > 180, "only {compared} layers were compared");
+}
+
+/// Weights and what is multiplied with them are off by up to 2^-9 of themselves, their products by twice that, in either
+/// direction; norms and residuals pass it on. So the root mean square of the differences is a share like that of the root
+/// mean square of the numbers, 1.3e-2 at most behind two layers of random weights; a wrong turn gives a tenth and more.
+const TOLERANCE_IN_BF16: f64 = 0.03;
+
+#[test]
+fn hidden_states_in_bf16_are_near() {
+    let (mut compared, mut worst) = (0, 0f64);
+    for fixture in fixtures(&["base"]) {
+        let model = fixture.model_with(ModelOptions::new().dtype(Dtype::Bf16));
+        for (index, row) in fixture.inputs.iter().enumerate() {
+            let states = model.hidden_states(input(row)).unwrap();
+            for (layer, state) in states.iter().enumerate() {
+                let expected = fixture.floats(&format!("{index}.hidden.{layer}"));
+                let Some(expected) = expected else {
+                    continue;
+                };
+                assert_eq!(state.len(), expected.len());
+                let square = |sum: f64, x: f64| sum + x * x;
+                let pairs = state.iter().zip(&expected);
+                let off = pairs.map(|(a, b)| f64::from(a - b)).fold(0.0, square);
+                let all = expected.iter().map(|&x| f64::from(x)).fold(0.0, square);
+                let share = (off / all).sqrt();
+                let what = format!("{}, text {index}, layer {layer}", fixture.name);
+                assert!(share <= TOLERANCE_IN_BF16, "{what}: {share:e}");
+                // Embeddings are the same, layers are not.
+                assert!(layer == 0 || share > 1e-5, "{what}: {share:e}");
+                worst = worst.max(share);
+                compared += 1;
+            }
+        }
+    }
+    println!("hidden states in bf16: {worst:e} of their own size, at most");
+    assert!(compared > 50, "only {compared} layers were compared");
 }
 
 #[test]

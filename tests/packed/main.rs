@@ -1,6 +1,7 @@
 //! The deployable file: it answers as its folder does, from wherever it is opened, and no damage goes unnoticed.
 
 mod damage;
+mod int8;
 mod precision;
 
 use std::path::{Path, PathBuf};
@@ -197,20 +198,32 @@ fn it_is_a_safetensors_file_whose_tensors_are_aligned() {
     }
 }
 
+/// Stored once, and as bytes in int8.
 #[test]
 fn a_tied_decoder_is_the_table_of_words() {
-    let bytes = packed(&fixture("bert-mask"), Precision::F32);
-    let tensors = SafeTensors::deserialize(bytes).unwrap();
-    let words = tensors.tensor("vocabulary/spans").unwrap().shape()[0];
-    let tables = tensors
-        .iter()
-        .filter(|(_, tensor)| tensor.shape()[0] == words);
-    let names: Vec<&str> = tables
-        .map(|(name, _)| name)
-        .filter(|name| name.ends_with(".weight"))
-        .collect();
-    assert_eq!(names, ["embeddings.word_embeddings.weight"]);
-    assert!(tensors.tensor("cls.predictions.decoder.weight").is_err());
+    for dir in fixtures() {
+        let name = dir.file_name().unwrap().to_string_lossy();
+        if !name.ends_with("-mask") {
+            continue;
+        }
+        for precision in Precision::ALL {
+            let bytes = packed(&dir, precision);
+            let tensors = SafeTensors::deserialize(bytes).unwrap();
+            let words = tensors.tensor("vocabulary/spans").unwrap().shape()[0];
+            let mut tables: Vec<&str> = tensors.names();
+            tables.retain(|name| {
+                let first = tensors.tensor(name).unwrap().shape()[0];
+                name.ends_with(".weight") && first == words
+            });
+            assert_eq!(tables, ["embeddings.word_embeddings.weight"], "{name}");
+            let table = tensors.tensor(tables[0]).unwrap();
+            let in_bytes = table.dtype() == safetensors::Dtype::I8;
+            assert_eq!(in_bytes, precision == Precision::Int8, "{name}");
+            let decoder =
+                |name: &&str| name.contains("decoder.weight") || name.contains("projector.weight");
+            assert!(!tensors.names().iter().any(decoder), "{name}");
+        }
+    }
 }
 
 #[test]

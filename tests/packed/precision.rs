@@ -1,5 +1,7 @@
 //! Weights in fewer bits: how far answers move.
 
+use std::sync::{Arc, Mutex};
+
 use bertless::{Dtype, Model, PackOptions, PackedMatrix, Precision, Stored};
 
 use safetensors::SafeTensors;
@@ -34,7 +36,7 @@ fn distance(model: &Model, expected: &Model, name: &str) -> f32 {
 fn fewer_bits_are_near_and_take_less() {
     for name in FAMILIES {
         let load = |dtype| Model::load_with(fixture(name), one_thread().dtype(dtype)).unwrap();
-        let (exact, bytes) = (load(Dtype::F32), load(Dtype::Int8));
+        let (exact, halves, bytes) = (load(Dtype::F32), load(Dtype::Bf16), load(Dtype::Int8));
         let whole = packed(&fixture(name), Precision::F32).len();
         for (precision, bound, least) in [
             // The fixtures' weights have few bits, which f16 holds all.
@@ -44,8 +46,10 @@ fn fewer_bits_are_near_and_take_less() {
         ] {
             let file = packed(&fixture(name), precision);
             let model = Model::from_static_with(file, one_thread()).unwrap();
-            // What bytes do to the products of networks of random weights is another test's matter; here it is the tables.
+            // What fewer bits do to the products of networks of random weights is another test's matter; here it is the
+            // tables, and in bf16 the heads.
             let unpacked = match precision {
+                Precision::Bf16 => &halves,
                 Precision::Int8 => &bytes,
                 _ => &exact,
             };
@@ -62,6 +66,39 @@ fn fewer_bits_are_near_and_take_less() {
             assert!(file.len() < whole);
             assert_eq!(model.summary().dtype, precision.name());
         }
+    }
+}
+
+/// What is stored in bf16 computes in it, or in f32 if it is asked to.
+#[test]
+fn a_file_in_bf16_computes_in_either_type() {
+    for name in FAMILIES {
+        let exact = Model::load_with(fixture(name), one_thread()).unwrap();
+        let file = packed(&fixture(name), Precision::Bf16);
+        let open = |options| Model::from_static_with(file, options);
+        let halves = open(one_thread()).unwrap();
+        let asked = open(one_thread().dtype(Dtype::Bf16)).unwrap();
+        let floats = open(one_thread().dtype(Dtype::F32)).unwrap();
+        let types = [&halves, &asked, &floats].map(Model::dtype);
+        assert_eq!(types, [Dtype::Bf16, Dtype::Bf16, Dtype::F32]);
+        assert_eq!(distance(&asked, &halves, name), 0.0, "{name}");
+        // Rounded weights alone, and activations rounded as well.
+        let (of_weights, of_both) = (
+            distance(&floats, &exact, name),
+            distance(&halves, &exact, name),
+        );
+        println!("{name}: {of_weights:e}, computed in bf16 {of_both:e}");
+        assert!(
+            of_weights > 1e-5 && of_weights < 0.1,
+            "{name}: {of_weights:e}"
+        );
+        assert!(of_both > 1e-5 && of_both < 0.1, "{name}: {of_both:e}");
+        assert!(distance(&floats, &halves, name) > 1e-5, "{name}");
+        let error = open(one_thread().dtype(Dtype::Int8)).unwrap_err();
+        assert!(
+            error.to_string().contains("in bf16, not in int8"),
+            "{error}"
+        );
     }
 }
 
@@ -158,6 +195,38 @@ fn calibrated_by_texts_every_family_is_nearer_to_them() {
         }
     }
     assert!(after < before, "{after} {before}");
+}
+
+/// A pair is read as the model reads it; and whoever watches hears of each matrix.
+#[test]
+fn pairs_calibrate_too() {
+    let dir = fixture("bert-cross");
+    let rows = inputs(&dir);
+    let both = rows.iter().filter_map(|row| {
+        let second = row["second"].as_str()?;
+        Some((row["first"].as_str()?, second))
+    });
+    let both: Vec<(&str, &str)> = both.collect();
+    assert!(both.len() > 3);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    let int8 = PackOptions::new(Precision::Int8);
+    let pairs = int8
+        .clone()
+        .calibrate_pairs(both.clone())
+        .watch(move |done, of| tell.lock().unwrap().push((done, of)));
+    let pairs = Model::pack_with(&dir, pairs).unwrap();
+    let all = pairs.matrices().len();
+    let counted: Vec<(usize, usize)> = (1..=all).map(|done| (done, all)).collect();
+    assert_eq!(*told.lock().unwrap(), counted);
+
+    // Both texts of a pair were read, and as one.
+    let firsts = int8.clone().calibrate(both.iter().map(|(first, _)| *first));
+    let firsts = Model::pack_with(&dir, firsts).unwrap();
+    assert_ne!(pairs.matrices(), firsts.matrices());
+    let exact = Model::load_with(&dir, one_thread()).unwrap();
+    let model = Model::from_static_with(at(pairs.to_vec(), 0), one_thread()).unwrap();
+    assert!(distance(&model, &exact, "bert-cross") < 0.1);
 }
 
 #[test]

@@ -1,20 +1,19 @@
 //! Bodies, up to a limit.
 
 use axum::body::{Body, Bytes};
+use bertless_questions::Refusal;
 use http_body_util::BodyExt;
-
-use crate::failure::Failure;
 
 /// How much of a body that is too large is read, and thrown away, before its sender hears so: a connection that is closed
 /// while he still sends would take the answer with it. Cloud Run itself passes on 32 MiB at most.
 const MOST_DISCARDED: usize = 32 << 20;
 
 /// The whole body, if it has at most `limit` bytes.
-pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
+pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
     let (mut kept, mut seen) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            Failure::malformed(format!("the body could not be read to its end: {error}"))
+            Refusal::malformed(format!("the body could not be read to its end: {error}"))
         })?;
         let Some(data) = frame.data_ref() else {
             continue; // trailers
@@ -30,7 +29,7 @@ pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Failure>
     }
     match seen <= limit {
         true => Ok(kept.into()),
-        false => Err(Failure::too_large(format!(
+        false => Err(Refusal::too_large(format!(
             "the body has more than {limit} bytes"
         ))),
     }
@@ -45,9 +44,9 @@ mod tests {
         let read_of = |size: usize| read(Body::from(vec![b'x'; size]), 10);
         assert_eq!(read_of(0).await.unwrap().len(), 0);
         assert_eq!(read_of(10).await.unwrap().len(), 10);
-        let failure = read_of(11).await.unwrap_err();
+        let refusal = read_of(11).await.unwrap_err();
         assert_eq!(
-            (failure.status.as_u16(), failure.reason.as_str()),
+            (refusal.status, refusal.reason.as_str()),
             (413, "the body has more than 10 bytes")
         );
     }

@@ -3,14 +3,11 @@
 //! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>,
 //! <https://cloud.google.com/pubsub/docs/push>
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use bertless_questions::{self as questions, Asked, Limits, Refusal};
 use serde_json::{Map, Value};
-
-use crate::ask::{self, Asked};
-use crate::failure::Failure;
-use crate::settings::Limits;
 
 /// The version of CloudEvents that is understood.
 const VERSION: &str = "1.0";
@@ -49,23 +46,23 @@ pub(crate) fn is_push(body: &[u8]) -> bool {
 }
 
 /// Reads an event.
-pub(crate) fn read(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Event, Failure> {
+pub(crate) fn read(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Event, Refusal> {
     let kind = content_type(headers);
     if kind.starts_with(BATCHED) {
         let reason = "batches of events are not taken: send one at a time";
-        return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
+        return Err(Refusal::new(415, reason));
     }
     if kind.starts_with(STRUCTURED) {
         structured(body, limits)
     } else if kind.starts_with(ANY) {
         let reason = format!("{kind}: of structured events only {STRUCTURED} is taken");
-        Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason))
+        Err(Refusal::new(415, reason))
     } else if headers.contains_key("ce-specversion") {
         binary(headers, &kind, body, limits)
     } else {
         match json(body, "the body")? {
             Value::Object(mut push) if push.contains_key(MESSAGE) => message(&mut push, limits),
-            _ => Err(Failure::malformed(
+            _ => Err(Refusal::malformed(
                 "neither the headers of a CloudEvent nor the message of a Pub/Sub push are there",
             )),
         }
@@ -73,14 +70,14 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<
 }
 
 /// Everything in the body.
-fn structured(body: &[u8], limits: &Limits) -> Result<Event, Failure> {
+fn structured(body: &[u8], limits: &Limits) -> Result<Event, Refusal> {
     let Value::Object(mut event) = json(body, "the event")? else {
-        return Err(Failure::malformed("the event is not a JSON object"));
+        return Err(Refusal::malformed("the event is not a JSON object"));
     };
     let mut attribute = |name: &str| match event.remove(name) {
         Some(Value::String(value)) => Ok(Some(value)),
         None | Some(Value::Null) => Ok(None),
-        Some(_) => Err(Failure::malformed(format!(
+        Some(_) => Err(Refusal::malformed(format!(
             "the event's {name} is not a text"
         ))),
     };
@@ -89,11 +86,11 @@ fn structured(body: &[u8], limits: &Limits) -> Result<Event, Failure> {
     let encoded = attribute("data_base64")?;
     let data = match (event.remove("data"), encoded) {
         (Some(_), Some(_)) => {
-            return Err(Failure::malformed(
+            return Err(Refusal::malformed(
                 "the event has both data and data_base64",
             ));
         }
-        (None, None) => return Err(Failure::malformed("the event has no data")),
+        (None, None) => return Err(Refusal::malformed("the event has no data")),
         (None, Some(encoded)) => of_type(&kind, decoded(&encoded, "data_base64")?)?,
         (Some(Value::String(text)), None) if is_text(&kind) => Data::Text(text.into_bytes()),
         (Some(value), None) => Data::Json(value),
@@ -102,36 +99,36 @@ fn structured(body: &[u8], limits: &Limits) -> Result<Event, Failure> {
 }
 
 /// Attributes in headers, data in the body.
-fn binary(headers: &HeaderMap, kind: &str, body: &[u8], limits: &Limits) -> Result<Event, Failure> {
+fn binary(headers: &HeaderMap, kind: &str, body: &[u8], limits: &Limits) -> Result<Event, Refusal> {
     let mut attribute = |name: &str| match headers.get(format!("ce-{name}")) {
         None => Ok(None),
         Some(value) => match value.to_str() {
             Ok(value) => Ok(Some(value.to_owned())),
-            Err(_) => Err(Failure::malformed(format!(
+            Err(_) => Err(Refusal::malformed(format!(
                 "the event's {name} is not ASCII"
             ))),
         },
     };
     let id = required(&mut attribute)?;
     if body.is_empty() {
-        return Err(Failure::malformed("the event has no data"));
+        return Err(Refusal::malformed("the event has no data"));
     }
     carried(id, of_type(kind, body.to_vec())?, limits)
 }
 
 /// The attributes that every event has; gives its id.
 fn required(
-    attribute: &mut impl FnMut(&str) -> Result<Option<String>, Failure>,
-) -> Result<String, Failure> {
+    attribute: &mut impl FnMut(&str) -> Result<Option<String>, Refusal>,
+) -> Result<String, Refusal> {
     let mut id = String::new();
     for name in ["specversion", "id", "source", "type"] {
         match (name, attribute(name)?) {
-            (_, None) => return Err(Failure::malformed(format!("the event has no {name}"))),
+            (_, None) => return Err(Refusal::malformed(format!("the event has no {name}"))),
             (_, Some(value)) if value.is_empty() => {
-                return Err(Failure::malformed(format!("the event's {name} is empty")));
+                return Err(Refusal::malformed(format!("the event's {name} is empty")));
             }
             ("specversion", Some(value)) if value != VERSION => {
-                return Err(Failure::malformed(format!(
+                return Err(Refusal::malformed(format!(
                     "the event's specversion is {value:?}, {VERSION:?} is understood"
                 )));
             }
@@ -143,63 +140,63 @@ fn required(
 }
 
 /// An event's data: a request, a message of Pub/Sub with one inside, or a text.
-fn carried(id: String, data: Data, limits: &Limits) -> Result<Event, Failure> {
+fn carried(id: String, data: Data, limits: &Limits) -> Result<Event, Refusal> {
     let asked = match data {
         Data::Text(text) => asked_text(text, limits)?,
         Data::Json(Value::Object(mut object)) if object.contains_key(MESSAGE) => {
             message(&mut object, limits)?.asked
         }
-        Data::Json(value) => ask::read(value, limits)?,
+        Data::Json(value) => questions::read(value, limits)?,
     };
     Ok(Event { id, asked })
 }
 
 /// `{"message": {"data": "<base64>", "messageId": ".."}, "subscription": ".."}`
-fn message(push: &mut Map<String, Value>, limits: &Limits) -> Result<Event, Failure> {
+fn message(push: &mut Map<String, Value>, limits: &Limits) -> Result<Event, Refusal> {
     let Some(Value::Object(mut message)) = push.remove(MESSAGE) else {
-        return Err(Failure::malformed("the push's message is not an object"));
+        return Err(Refusal::malformed("the push's message is not an object"));
     };
     let id = match message.remove("messageId").or(message.remove("message_id")) {
         Some(Value::String(id)) if !id.is_empty() => id,
-        _ => return Err(Failure::malformed("the message has no messageId")),
+        _ => return Err(Refusal::malformed("the message has no messageId")),
     };
     let data = match message.remove("data") {
         Some(Value::String(data)) if !data.is_empty() => decoded(&data, "the message's data")?,
         None | Some(Value::Null | Value::String(_)) => {
-            return Err(Failure::malformed("the message has no data"));
+            return Err(Refusal::malformed("the message has no data"));
         }
-        Some(_) => return Err(Failure::malformed("the message's data is not a text")),
+        Some(_) => return Err(Refusal::malformed("the message's data is not a text")),
     };
     // What `gcloud pubsub topics publish --message` sends is as often a text as it is JSON.
     let asked = match data.trim_ascii_start().first() {
-        Some(b'{') => ask::read(json(&data, "the message's data")?, limits)?,
+        Some(b'{') => questions::read(json(&data, "the message's data")?, limits)?,
         _ => asked_text(data, limits)?,
     };
     Ok(Event { id, asked })
 }
 
 /// Bytes as their content type says; JSON if it says nothing, as the specification has it.
-fn of_type(kind: &str, bytes: Vec<u8>) -> Result<Data, Failure> {
+fn of_type(kind: &str, bytes: Vec<u8>) -> Result<Data, Refusal> {
     match is_text(kind) {
         true => Ok(Data::Text(bytes)),
         false => json(&bytes, "the event's data").map(Data::Json),
     }
 }
 
-fn asked_text(text: Vec<u8>, limits: &Limits) -> Result<Asked, Failure> {
+fn asked_text(text: Vec<u8>, limits: &Limits) -> Result<Asked, Refusal> {
     let text = String::from_utf8(text)
-        .map_err(|_| Failure::malformed("the event's data is neither JSON nor UTF-8"))?;
-    ask::text(text, limits)
+        .map_err(|_| Refusal::malformed("the event's data is neither JSON nor UTF-8"))?;
+    questions::text(text, limits)
 }
 
-fn json(bytes: &[u8], what: &str) -> Result<Value, Failure> {
+fn json(bytes: &[u8], what: &str) -> Result<Value, Refusal> {
     serde_json::from_slice(bytes)
-        .map_err(|error| Failure::malformed(format!("{what} is not JSON: {error}")))
+        .map_err(|error| Refusal::malformed(format!("{what} is not JSON: {error}")))
 }
 
-fn decoded(data: &str, what: &str) -> Result<Vec<u8>, Failure> {
+fn decoded(data: &str, what: &str) -> Result<Vec<u8>, Refusal> {
     let bytes = BASE64_STANDARD.decode(data);
-    bytes.map_err(|error| Failure::malformed(format!("{what} is not base64: {error}")))
+    bytes.map_err(|error| Refusal::malformed(format!("{what} is not base64: {error}")))
 }
 
 fn is_text(kind: &str) -> bool {

@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use bertless_questions::Counts;
 
 use crate::failure::Failure;
 use crate::routes::SharedApp;
@@ -15,13 +16,7 @@ use crate::routes::SharedApp;
 pub(crate) struct Record {
     /// The id of the event, if it was one.
     pub(crate) event: Option<String>,
-    pub(crate) texts: usize,
-    /// How many of them were not answered.
-    pub(crate) failed: usize,
-    /// What the model has read, special tokens included.
-    pub(crate) tokens: usize,
-    /// How many texts were longer than the model.
-    pub(crate) truncated: usize,
+    pub(crate) counts: Counts,
 }
 
 /// The status of a request whose client has left, as nginx writes it.
@@ -57,7 +52,7 @@ pub(crate) async fn each(State(app): State<SharedApp>, request: Request, next: N
         line.record = record;
     }
     let failure = response.extensions_mut().remove::<Failure>();
-    line.reason = failure.map(|failure| failure.reason);
+    line.reason = failure.map(|failure| failure.0.reason);
     if app.traffic.is_stopping() {
         // The next request of this client is for another instance.
         let headers = response.headers_mut();
@@ -90,10 +85,10 @@ impl Drop for Line {
             path = self.path,
             status = self.status,
             duration_ms = milliseconds(self.begin.elapsed()),
-            texts = self.record.texts,
-            failed = self.record.failed,
-            tokens = self.record.tokens,
-            truncated = self.record.truncated,
+            texts = self.record.counts.texts,
+            failed = self.record.counts.failed,
+            tokens = self.record.counts.tokens,
+            truncated = self.record.counts.truncated,
             cold = self.cold,
             event = self.record.event.as_deref(),
             reason = self.reason.as_deref(),

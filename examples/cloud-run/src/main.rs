@@ -2,9 +2,8 @@
 //!
 //! The model is opened and asked once before the port is, so the first request finds everything warm. Connections are
 //! the async threads' work, answers are that of a pool of as many threads as the model computes with, behind a queue of
-//! bounded length.
+//! bounded length. What is asked and how it is answered stands in `../questions`, for every wrapper.
 
-mod ask;
 mod body;
 mod events;
 mod failure;

@@ -1,20 +1,13 @@
 //! Threads that answer, and the queue in front of them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
-use axum::http::StatusCode;
-use bertless::{Input, Model, Prediction};
+use bertless::Model;
+use bertless_questions::{Answer, Question, Refusal, answers};
 use tokio::sync::oneshot;
-
-use crate::ask::Question;
-use crate::failure::Failure;
-
-/// Of each question its answer, or why it has none.
-pub(crate) type Answers = Vec<Result<Prediction, Failure>>;
 
 /// Threads with one model between them. They end when the pool is dropped and the queue is empty.
 #[derive(Debug)]
@@ -24,8 +17,8 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Job {
-    questions: Vec<Question>,
-    reply: oneshot::Sender<Answers>,
+    questions: Vec<Result<Question, Refusal>>,
+    reply: oneshot::Sender<Vec<Answer>>,
 }
 
 impl Pool {
@@ -47,15 +40,20 @@ impl Pool {
     ///
     /// # Errors
     /// 503 if the queue is full.
-    pub(crate) async fn answer(&self, questions: Vec<Question>) -> Result<Answers, Failure> {
+    pub(crate) async fn answer(
+        &self,
+        questions: Vec<Result<Question, Refusal>>,
+    ) -> Result<Vec<Answer>, Refusal> {
         let (reply, answers) = oneshot::channel();
         self.queue
             .try_send(Job { questions, reply })
             .map_err(|error| match error {
-                TrySendError::Full(_) => Failure::busy(),
-                TrySendError::Disconnected(_) => lost(),
+                TrySendError::Full(_) => {
+                    Refusal::new(503, "too many requests are waiting: try again")
+                }
+                TrySendError::Disconnected(_) => Refusal::lost(),
             })?;
-        answers.await.map_err(|_| lost())
+        answers.await.map_err(|_| Refusal::lost())
     }
 }
 
@@ -67,35 +65,7 @@ fn work(model: &Model, queue: &Mutex<Receiver<Job>>) {
     while let Ok(Job { questions, reply }) = next() {
         // Nobody waits for the answers of a client that has gone.
         if !reply.is_closed() {
-            let _ = reply.send(answers(model, &questions));
+            let _ = reply.send(answers(model, questions));
         }
     }
-}
-
-/// Answers all together; if that fails, each alone, so that one that cannot be answered takes no other with it.
-fn answers(model: &Model, questions: &[Question]) -> Answers {
-    let inputs: Vec<Input<'_>> = questions.iter().map(Question::input).collect();
-    match caught(|| model.predict_batch(&inputs)) {
-        Ok(predictions) => predictions.into_iter().map(Ok).collect(),
-        Err(_) => {
-            let alone = |&input: &Input<'_>| caught(|| model.predict(input));
-            inputs.iter().map(alone).collect()
-        }
-    }
-}
-
-/// A defect that ends in a panic costs its request, not the thread.
-fn caught<T>(predict: impl FnOnce() -> bertless::Result<T>) -> Result<T, Failure> {
-    match catch_unwind(AssertUnwindSafe(predict)) {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(lost()),
-    }
-}
-
-/// Answers that should be there and are not.
-pub(crate) fn lost() -> Failure {
-    Failure::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "the answer was lost to a defect of this program",
-    )
 }

@@ -8,16 +8,15 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use bertless::Prediction;
+use bertless_questions::{Answer, Asked, Counts, Refusal, parse};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::ask::{self, Asked};
 use crate::body;
 use crate::events::{self, Event};
 use crate::failure::Failure;
 use crate::log::{self, Record};
-use crate::pool::{self, Answers, Pool};
+use crate::pool::Pool;
 use crate::settings::{Root, Settings};
 use crate::shutdown::Traffic;
 
@@ -57,7 +56,7 @@ pub(crate) fn router(app: SharedApp) -> Router {
 async fn predict(State(app): State<SharedApp>, request: Request) -> Result<Response, Failure> {
     let limits = &app.settings.limits;
     let body = body::read(request.into_body(), limits.body).await?;
-    answer(&app, ask::parse(&body, limits)?).await
+    answer(&app, parse(&body, limits)?).await
 }
 
 /// `POST /`: an event; or, by setting or because it looks like one, a request as `/predict` takes it.
@@ -71,7 +70,7 @@ async fn root(State(app): State<SharedApp>, request: Request) -> Result<Response
         Root::Either => events::are_of_event(&parts.headers) || events::is_push(&body),
     };
     match is_event {
-        false => answer(&app, ask::parse(&body, limits)?).await,
+        false => answer(&app, parse(&body, limits)?).await,
         true => acknowledge(&app, events::read(&parts.headers, &body, limits)?).await,
     }
 }
@@ -89,12 +88,11 @@ async fn health(State(app): State<SharedApp>) -> Response {
 }
 
 async fn nothing() -> Failure {
-    Failure::new(StatusCode::NOT_FOUND, "there is nothing at this path")
+    Failure(Refusal::new(404, "there is nothing at this path"))
 }
 
 async fn not_so() -> Failure {
-    let reason = "this path does not take this method";
-    Failure::new(StatusCode::METHOD_NOT_ALLOWED, reason)
+    Failure(Refusal::new(405, "this path does not take this method"))
 }
 
 /// Many answers, and the event that asked for them.
@@ -102,44 +100,23 @@ async fn not_so() -> Failure {
 struct Many<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<&'a str>,
-    predictions: Vec<Item<'a>>,
-}
-
-impl<'a> Many<'a> {
-    fn new(event: Option<&'a str>, answers: &'a Answers) -> Self {
-        Self {
-            event,
-            predictions: answers.iter().map(Item::from).collect(),
-        }
-    }
-}
-
-/// One of them.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Item<'a> {
-    Answered(&'a Prediction),
-    Failed { error: &'a Failure },
-}
-
-impl<'a> From<&'a Result<Prediction, Failure>> for Item<'a> {
-    fn from(answer: &'a Result<Prediction, Failure>) -> Self {
-        match answer {
-            Ok(prediction) => Self::Answered(prediction),
-            Err(error) => Self::Failed { error },
-        }
-    }
+    predictions: &'a [Answer],
 }
 
 /// Answers a request.
 async fn answer(app: &App, asked: Asked) -> Result<Response, Failure> {
     let many = asked.many;
     let answers = answers(app, asked).await?;
+    let record = record(&answers, None);
     let mut response = match (many, answers.as_slice()) {
-        (false, [answer]) => Json(answer.as_ref().map_err(Failure::clone)?).into_response(),
-        _ => Json(Many::new(None, &answers)).into_response(),
+        (false, [Answer(answer)]) => Json(answer.as_ref().map_err(Refusal::clone)?).into_response(),
+        (_, predictions) => Json(Many {
+            event: None,
+            predictions,
+        })
+        .into_response(),
     };
-    response.extensions_mut().insert(record(&answers, None));
+    response.extensions_mut().insert(record);
     Ok(response)
 }
 
@@ -149,45 +126,36 @@ async fn answer(app: &App, asked: Asked) -> Result<Response, Failure> {
 async fn acknowledge(app: &App, event: Event) -> Result<Response, Failure> {
     let answers = answers(app, event.asked).await?;
     let record = record(&answers, Some(event.id));
-    if let Some(Err(failure)) = answers.first()
-        && answers.iter().all(Result::is_err)
+    if let Some(Answer(Err(refusal))) = answers.first()
+        && answers.iter().all(|answer| answer.0.is_err())
     {
-        let mut response = failure.clone().into_response();
+        let mut response = Failure(refusal.clone()).into_response();
         response.extensions_mut().insert(record);
         return Ok(response);
     }
-    let many = Many::new(record.event.as_deref(), &answers);
+    let many = Many {
+        event: record.event.as_deref(),
+        predictions: &answers,
+    };
     let mut response = Json(many).into_response();
     response.extensions_mut().insert(record);
     Ok(response)
 }
 
-/// The answers to all questions, in their order; those that cannot be asked are left out of the work.
-async fn answers(app: &App, asked: Asked) -> Result<Answers, Failure> {
-    let mut questions = Vec::with_capacity(asked.questions.len());
-    let places: Vec<Result<(), Failure>> = asked
-        .questions
-        .into_iter()
-        .map(|question| question.map(|question| questions.push(question)))
-        .collect();
-    let answered = match questions.is_empty() {
-        true => Vec::new(),
-        false => app.pool.answer(questions).await?,
-    };
-    let mut answered = answered.into_iter();
-    let answer = |place: Result<(), Failure>| {
-        place.and_then(|()| answered.next().unwrap_or_else(|| Err(pool::lost())))
-    };
-    Ok(places.into_iter().map(answer).collect())
+/// The answers to all questions, in their order. Where none can be asked nobody has to wait.
+async fn answers(app: &App, asked: Asked) -> Result<Vec<Answer>, Refusal> {
+    match asked.questions.iter().any(Result::is_ok) {
+        true => app.pool.answer(asked.questions).await,
+        false => {
+            let refusals = asked.questions.into_iter().filter_map(Result::err);
+            Ok(refusals.map(|refusal| Answer(Err(refusal))).collect())
+        }
+    }
 }
 
-fn record(answers: &Answers, event: Option<String>) -> Record {
-    let answered = || answers.iter().flatten();
+fn record(answers: &[Answer], event: Option<String>) -> Record {
     Record {
         event,
-        texts: answers.len(),
-        failed: answers.len() - answered().count(),
-        tokens: answered().map(Prediction::n_tokens).sum(),
-        truncated: answered().filter(|answer| answer.truncated()).count(),
+        counts: Counts::of(answers),
     }
 }

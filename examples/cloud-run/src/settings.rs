@@ -1,9 +1,11 @@
 //! What the environment says, with defaults that fit Cloud Run's own.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Error, Result, bail, ensure};
+use bertless_questions::{Limits, variable};
 
 /// Everything that can be chosen.
 #[derive(Debug)]
@@ -19,17 +21,6 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// `FUNCTION_SIGNATURE_TYPE`: what `/` takes.
     pub(crate) root: Root,
-}
-
-/// What a request may hold at most.
-#[derive(Debug, Clone)]
-pub(crate) struct Limits {
-    /// `BERTLESS_MAX_BODY`: bytes of a body.
-    pub(crate) body: usize,
-    /// `BERTLESS_MAX_TEXTS`: texts of a request.
-    pub(crate) texts: usize,
-    /// `BERTLESS_MAX_TEXT`: bytes of a text, or of both of a pair.
-    pub(crate) text: usize,
 }
 
 /// What the path `/` takes.
@@ -57,11 +48,7 @@ impl Settings {
             workers: read("BERTLESS_WORKERS", 0).map(|workers| Some(workers).filter(|&n| n > 0))?,
             // As many as Cloud Run sends to one instance if nobody says otherwise.
             queue: read("BERTLESS_QUEUE", 80)?,
-            limits: Limits {
-                body: read("BERTLESS_MAX_BODY", 1 << 20)?,
-                texts: read("BERTLESS_MAX_TEXTS", 256)?,
-                text: read("BERTLESS_MAX_TEXT", 64 << 10)?,
-            },
+            limits: Limits::from_environment().map_err(Error::msg)?,
             root: match root.as_str() {
                 "" => Root::Either,
                 "http" => Root::Http,
@@ -76,17 +63,9 @@ impl Settings {
     }
 }
 
-/// A variable's value; one that is not set, or empty, is the default.
 fn read<T: FromStr>(name: &str, default: T) -> Result<T>
 where
-    T::Err: std::error::Error + Send + Sync + 'static,
+    T::Err: Display,
 {
-    match std::env::var(name) {
-        Ok(value) if !value.is_empty() => {
-            let parsed = value.parse();
-            parsed.with_context(|| format!("{name}: {value:?}"))
-        }
-        Ok(_) | Err(std::env::VarError::NotPresent) => Ok(default),
-        Err(error) => Err(error).context(name.to_owned()),
-    }
+    variable(name, default).map_err(Error::msg)
 }

@@ -29,8 +29,8 @@ struct Contender {
     file_bytes: usize,
     weight_bytes: usize,
     model: Model,
-    /// After the model, which reads rows of its tables from it.
-    _file: Temporary,
+    /// After the model, which reads rows of its tables from it; `None` where it has no name any more.
+    _file: Option<Temporary>,
 }
 
 /// A file that is removed when nobody needs it any more.
@@ -72,7 +72,8 @@ impl Contender {
             file_bytes: packed.bytes(),
             weight_bytes: weight_bytes(&packed),
             model,
-            _file: file,
+            // A file that is open can lose its name on Unix: so nothing is left if this process is killed.
+            _file: Some(file).filter(|_| !cfg!(unix)),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! A head in single precision.
 
 use super::{Buffers, Form, Part};
-use crate::kernels::gemm::{self, FloatOperands, PANEL, Rows};
+use crate::kernels::gemm::{self, Distance, FloatOperands, PANEL, Rows};
 use crate::kernels::simd::Simd;
 use crate::kernels::softmax;
 
@@ -15,7 +15,11 @@ pub(super) struct Floats<'a> {
 }
 
 impl<'a> Form<'a> for Floats<'a> {
-    type Operands<'b>
+    type Queries<'b>
+        = FloatOperands<'b>
+    where
+        Self: 'b;
+    type Shares<'b>
         = FloatOperands<'b>
     where
         Self: 'b;
@@ -43,11 +47,6 @@ impl<'a> Form<'a> for Floats<'a> {
     }
 
     #[inline(always)]
-    fn values_scale(&self) -> f32 {
-        1.0
-    }
-
-    #[inline(always)]
     fn scores(&self, first: usize) -> FloatOperands<'_> {
         let Rows { data, stride } = self.part.queries;
         FloatOperands {
@@ -57,17 +56,26 @@ impl<'a> Form<'a> for Floats<'a> {
             },
             k: self.part.head_dim,
             panels: self.keys,
-            streamed: false,
+            distance: Distance::Near,
         }
     }
 
     #[inline(always)]
-    fn exponentials<S: Simd>(&mut self, s: S, _: usize, scores: &mut [f32], factor: f32) -> f32 {
-        softmax::exponentials(s, scores, factor)
+    fn exponentials<S: Simd>(
+        &mut self,
+        s: S,
+        scores: &mut [f32],
+        stride: usize,
+        factor: f32,
+        factors: &mut [f32],
+    ) {
+        for (scores, of_sum) in scores.chunks_exact_mut(stride).zip(factors) {
+            *of_sum = 1.0 / softmax::exponentials(s, &mut scores[..self.part.len], factor);
+        }
     }
 
     #[inline(always)]
-    fn context<'b>(&'b self, scores: &'b [f32], stride: usize) -> FloatOperands<'b> {
+    fn context<'b>(&'b self, scores: &'b [f32], stride: usize, _: &'b [f32]) -> FloatOperands<'b> {
         FloatOperands {
             x: Rows {
                 data: scores,
@@ -75,7 +83,13 @@ impl<'a> Form<'a> for Floats<'a> {
             },
             k: self.part.len,
             panels: self.values,
-            streamed: false,
+            distance: Distance::Near,
         }
+    }
+
+    // Here, where there are fewer numbers to divide than there are exponentials.
+    #[inline(always)]
+    fn divide<S: Simd>(s: S, context: &mut [f32], factor: f32) {
+        softmax::scale(s, context, factor);
     }
 }

@@ -9,7 +9,7 @@ use super::aligned::AlignedFloats;
 use super::disjoint::Disjoint;
 use super::gemm::{Dtype, Operands, PANEL, Product, Rows};
 use super::simd::{Kernel, LANES, Simd};
-use super::{Compute, Cpu, softmax};
+use super::{Compute, Cpu};
 use floats::Floats;
 use words::Words;
 
@@ -58,7 +58,8 @@ pub(crate) struct Attention<'a> {
 /// (rows, heads * head_dim).
 ///
 /// In floats exact to 4e-6 of the largest value, and to 1.5e-6 where scores stay below 13 (against f64; scores up to 50,
-/// sequences up to 512 rows). Where layers multiply bytes, both products are of words of 16 bits, exact to 1e-3.
+/// sequences up to 512 rows). Where layers multiply bytes or numbers in bf16, both products are of words of 16 bits, exact
+/// to 1e-3: as fast as bf16, and nearer.
 ///
 /// A task is one head of one sequence; keys are never divided, so the order of every sum is that of the sequence.
 pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32]) {
@@ -109,8 +110,12 @@ struct OneHead<'a> {
 
 /// What the two products of a head are computed in.
 trait Form<'a>: Sized {
-    /// What is multiplied.
-    type Operands<'b>: Operands
+    /// What is multiplied by keys,
+    type Queries<'b>: Operands
+    where
+        Self: 'b;
+    /// and by values.
+    type Shares<'b>: Operands
     where
         Self: 'b;
 
@@ -118,20 +123,34 @@ trait Form<'a>: Sized {
     /// are those of the dense layers.
     fn pack<S: Simd>(s: S, part: Part<'a>, buffers: Buffers<'a>) -> Self;
 
-    /// What scores are multiplied by, beside 1 / sqrt(head_dim),
+    /// What scores are multiplied by, beside 1 / sqrt(head_dim).
     fn scores_scale(&self) -> f32;
-    /// and what sums of values are.
-    fn values_scale(&self) -> f32;
 
     /// The products of queries from `first` on with all keys.
-    fn scores(&self, first: usize) -> Self::Operands<'_>;
+    fn scores(&self, first: usize) -> Self::Queries<'_>;
 
-    /// exp(factor (x - max)) of the scores of the query at `row` of its block; gives their sum.
-    fn exponentials<S: Simd>(&mut self, s: S, row: usize, scores: &mut [f32], factor: f32) -> f32;
+    /// exp(factor (x - max)) of a block's scores, (factors.len(), stride) of which the first `len` count; gives what makes
+    /// shares of each query's products with values.
+    fn exponentials<S: Simd>(
+        &mut self,
+        s: S,
+        scores: &mut [f32],
+        stride: usize,
+        factor: f32,
+        factors: &mut [f32],
+    );
 
     /// The products of the exponentials of a block with all values; `scores` is where [`Form::exponentials`] was given
-    /// them, (queries, stride).
-    fn context<'b>(&'b self, scores: &'b [f32], stride: usize) -> Self::Operands<'b>;
+    /// them, (queries, stride), and `factors` is what it gave.
+    fn context<'b>(
+        &'b self,
+        scores: &'b [f32],
+        stride: usize,
+        factors: &'b [f32],
+    ) -> Self::Shares<'b>;
+
+    /// Makes shares of a row of the context, if the product has not done it.
+    fn divide<S: Simd>(s: S, context: &mut [f32], factor: f32);
 }
 
 /// What a head reads: rows of `head_dim` numbers, `len` of each.
@@ -159,7 +178,7 @@ impl<'a> OneHead<'a> {
     fn run_on(self, cpu: Cpu, dtype: Dtype) {
         match dtype {
             Dtype::F32 => cpu.run(InForm::<Floats<'a>>(self, PhantomData)),
-            Dtype::Int8 => cpu.run_int8(InForm::<Words<'a>>(self, PhantomData)),
+            Dtype::Bf16 | Dtype::Int8 => cpu.run_int8(InForm::<Words<'a>>(self, PhantomData)),
         }
     }
 
@@ -192,7 +211,7 @@ impl<'a, F: Form<'a>> Kernel for InForm<'a, F> {
             return;
         }
         let padded = len.next_multiple_of(PANEL);
-        let tile = F::Operands::tile_rows::<S>();
+        let tile = F::Queries::tile_rows::<S>();
         let tiles = BYTES_OF_SCORES / (4 * padded * tile);
         let blocks = len.div_ceil(tile * tiles.clamp(1, MAX_QUERIES / tile));
         let per_block = len.div_ceil(blocks);
@@ -237,32 +256,31 @@ impl<'a, F: Form<'a>> Kernel for InForm<'a, F> {
             }
             drop(product);
 
-            let mut sums = [0.0; MAX_QUERIES];
-            for (row, (scores, sum)) in scores.chunks_exact_mut(padded).zip(&mut sums).enumerate() {
-                let scores = &mut scores[..len];
-                *sum = match one.input.bias {
-                    None => form.exponentials(s, row, scores, scale),
-                    Some(bias) => {
-                        add_bias(s, scores, scale, bias.of(one.head, block + row));
-                        form.exponentials(s, row, scores, 1.0)
-                    }
-                };
+            let mut factor = scale;
+            if let Some(bias) = one.input.bias {
+                for (row, scores) in scores.chunks_exact_mut(padded).enumerate() {
+                    let bias = bias.of(one.head, block + row);
+                    add_bias(s, &mut scores[..len], scale, bias);
+                }
+                factor = 1.0;
             }
+            let mut factors = [0.0; MAX_QUERIES];
+            let factors = &mut factors[..count];
+            form.exponentials(s, scores, padded, factor, factors);
 
             let start = (first + block) * width + one.head * head_dim;
-            let operands = form.context(scores, padded);
+            let operands = form.context(scores, padded, factors);
             let product = Product::bare(operands, one.out, (start, width), head_dim);
             #[allow(unsafe_code, reason = "heads write columns of rows they share")]
             // SAFETY: the rows of this sequence in the columns of this head belong to this task alone.
             unsafe {
                 product.run(s, 0..count, 0..head_dim.div_ceil(PANEL));
             }
-            // Scores become shares here, where there are fewer numbers to divide.
-            for (row, sum) in sums[..count].iter().enumerate() {
+            for (row, &factor) in factors.iter().enumerate() {
                 // SAFETY: as above, and the product is done with its pieces.
                 #[allow(unsafe_code, reason = "heads write columns of rows they share")]
                 let context = unsafe { one.out.piece(start + row * width, head_dim) };
-                softmax::scale(s, context, form.values_scale() / sum);
+                F::divide(s, context, factor);
             }
         }
     }

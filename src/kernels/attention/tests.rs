@@ -66,7 +66,7 @@ fn oracle(input: &Attention<'_>, sequence: usize, head: usize, query: usize) -> 
 
 /// What the products are computed in, and how far outputs may be from the formula, of the greatest value: words of a
 /// head of six have 14 bits, which scores up to 10 turn into 5e-4, and values of a sequence of 50 have 11, 2e-4.
-const FORMS: [(Dtype, f64); 2] = [(Dtype::F32, 4e-6), (Dtype::Int8, 1e-3)];
+const FORMS: [(Dtype, f64); 3] = [(Dtype::F32, 4e-6), (Dtype::Bf16, 1e-3), (Dtype::Int8, 1e-3)];
 
 #[test]
 fn agrees_with_the_formula_on_ragged_rows() {

@@ -34,8 +34,12 @@ pub(super) struct Words<'a> {
 }
 
 impl<'a> Form<'a> for Words<'a> {
-    type Operands<'b>
-        = WordOperands<'b>
+    type Queries<'b>
+        = WordOperands<'b, false>
+    where
+        Self: 'b;
+    type Shares<'b>
+        = WordOperands<'b, true>
     where
         Self: 'b;
 
@@ -84,57 +88,68 @@ impl<'a> Form<'a> for Words<'a> {
     }
 
     #[inline(always)]
-    fn values_scale(&self) -> f32 {
-        self.values_scale
-    }
-
-    #[inline(always)]
-    fn scores(&self, first: usize) -> WordOperands<'_> {
+    fn scores(&self, first: usize) -> WordOperands<'_, false> {
         WordOperands {
             x: &self.queries[first * self.stride..],
             stride: self.stride,
             steps: self.part.head_dim.div_ceil(2),
             panels: self.keys,
+            scales: &[],
         }
     }
 
     #[inline(always)]
-    fn exponentials<S: Simd>(&mut self, s: S, row: usize, scores: &mut [f32], factor: f32) -> f32 {
-        let max = s.splat(softmax::largest(s, scores));
+    fn exponentials<S: Simd>(
+        &mut self,
+        s: S,
+        scores: &mut [f32],
+        stride: usize,
+        factor: f32,
+        factors: &mut [f32],
+    ) {
+        let len = self.part.len;
+        // The greatest of all rows first: what is found across lanes is late, and later rows need not wait for it.
+        for (scores, greatest) in scores.chunks_exact(stride).zip(&mut *factors) {
+            *greatest = softmax::largest(s, &scores[..len]);
+        }
         // e^x is 2 to the power of x log2(e).
         let factor = s.splat(factor * std::f32::consts::LOG2_E);
         let (one, round) = (s.splat(self.one), s.splat(ROUND));
-        let mut sum = s.splat(0.0);
-        let mut words = self.exponentials[row * scores.len().div_ceil(LANES)..].iter_mut();
-        let (blocks, rest) = scores.as_chunks();
-        for (block, words) in blocks.iter().zip(&mut words) {
-            let e = math::exp2_roughly(s, s.mul(s.sub(s.load(block), max), factor));
-            let rounded = s.mul_add(e, one, round);
-            s.store_low_words(rounded, words);
-            sum = s.add(sum, s.sub(rounded, round));
+        let rows = self.exponentials.chunks_exact_mut(stride / LANES);
+        for ((scores, words), of_row) in scores.chunks_exact(stride).zip(rows).zip(factors) {
+            let max = s.splat(*of_row);
+            let mut sum = s.splat(0.0);
+            for (some, words) in scores[..len].chunks(LANES).zip(words) {
+                // Lanes past the end become 0, as what is left of exp there is far below a half.
+                let x = s.load_some(some, f32::NEG_INFINITY);
+                let e = math::exp2_roughly(s, s.mul(s.sub(x, max), factor));
+                let rounded = s.mul_add(e, one, round);
+                s.store_low_words(rounded, words);
+                sum = s.add(sum, s.sub(rounded, round));
+            }
+            *of_row = self.values_scale / s.sum(sum);
         }
-        if !rest.is_empty()
-            && let Some(words) = words.next()
-        {
-            // Lanes past the end become 0, as what is left of exp there is far below a half.
-            let x = s.load_some(rest, f32::NEG_INFINITY);
-            let e = math::exp2_roughly(s, s.mul(s.sub(x, max), factor));
-            let rounded = s.mul_add(e, one, round);
-            s.store_low_words(rounded, words);
-            sum = s.add(sum, s.sub(rounded, round));
-        }
-        s.sum(sum)
     }
 
     #[inline(always)]
-    fn context<'b>(&'b self, _: &'b [f32], stride: usize) -> WordOperands<'b> {
+    fn context<'b>(
+        &'b self,
+        _: &'b [f32],
+        stride: usize,
+        factors: &'b [f32],
+    ) -> WordOperands<'b, true> {
         WordOperands {
             x: bytemuck::cast_slice(self.exponentials),
             stride: stride / 2,
             steps: self.part.len.div_ceil(2),
             panels: self.values,
+            scales: factors,
         }
     }
+
+    // The product has done it.
+    #[inline(always)]
+    fn divide<S: Simd>(_: S, _: &mut [f32], _: f32) {}
 }
 
 /// The greatest number two of which may be multiplied and `times` such products summed up in 32 bits.

@@ -9,9 +9,9 @@
 //! of summing is nobody's concern, and the sums are the same on every processor.
 
 use super::PANEL;
-use super::product::Operands;
-use super::quantize::{LEAST_SPAN, QuantizedRows, ROUND};
-use super::tile::Place;
+use super::product::{Distance, Operands};
+use super::quantize::{LEAST_SPAN, QuantizedRows, ROUND, RowScale};
+use super::tile::{Place, runs};
 use crate::kernels::Cpu;
 use crate::kernels::arena::{Arena, Floats};
 use crate::kernels::simd::{Kernel, LANES, Simd};
@@ -204,6 +204,16 @@ impl Operands for Int8Operands<'_> {
     const FEW_ROWS: usize = 0;
     const ROUGH: bool = true;
 
+    type Activation = [u8; 4];
+    type Weights = [i8; STEP];
+    type Spread<S: Simd> = S::Fours;
+    type Loaded<S: Simd> = S::Fours;
+    type Sum<S: Simd> = S::Ints;
+    type Ends<'t, S: Simd, const R: usize, const P: usize>
+        = ScalesOf<'t, S, R, P>
+    where
+        Self: 't;
+
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
         cpu.run_int8(kernel)
     }
@@ -214,53 +224,88 @@ impl Operands for Int8Operands<'_> {
     }
 
     #[inline(always)]
-    fn sums<S: Simd, const R: usize, const P: usize>(
+    fn rows<const R: usize>(&self, place: Place) -> [&[[u8; 4]]; R] {
+        self.x.rows(place.row, steps(self.k))
+    }
+
+    #[inline(always)]
+    fn panels<const P: usize>(&self, place: Place) -> [&[[i8; STEP]]; P] {
+        let steps = steps(self.k);
+        runs(self.steps, place.panel, steps, steps)
+    }
+
+    #[inline(always)]
+    fn distance(&self) -> Distance {
+        Distance::Far
+    }
+
+    #[inline(always)]
+    fn begin<S: Simd, const R: usize, const P: usize>(
         &self,
         s: S,
         place: Place,
-        bias: [S::Floats; P],
-    ) -> [[S::Floats; P]; R] {
-        let steps = steps(self.k);
-        let (rows, scales) = self.x.rows::<R>(place.row, steps);
-        let mut panels = [&self.steps[..0]; P];
+        _: [S::Floats; P],
+    ) -> [[S::Ints; P]; R] {
+        let scales = self.x.scales::<R>(place.row);
         let mut sums = [[s.splat_int(0); P]; R];
-        for (at, panel) in panels.iter_mut().enumerate() {
-            *panel = &self.steps[(place.panel + at) * steps..][..steps];
+        for at in 0..P {
             let of_weights = s.load_ints(&self.panels.sums[place.panel + at]);
             for (scale, sums) in scales.iter().zip(&mut sums) {
                 sums[at] = s.mul_ints(of_weights, s.splat_int(-scale.zero));
             }
         }
-        // As in the product of floats: the tiles share in asking for the panels that follow.
-        let (turn, turns) = place.turn;
-        let stride = STEP.div_ceil(turns);
-        let next = panels[P - 1].as_ptr_range().end.cast::<u8>();
-        let next = next.wrapping_add(turn * P * steps * stride);
-
-        for step in 0..steps {
-            let mut weights = [s.load_fours(&[0; STEP]); P];
-            for (at, weights) in weights.iter_mut().enumerate() {
-                *weights = s.load_fours(&panels[at][step]);
-                s.prefetch(next.wrapping_add((at * steps + step) * stride).cast());
-            }
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                let activations = s.splat_four(row[step]);
-                for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                    *sum = s.ints_in_order(s.dot(*sum, weights, activations));
-                }
-            }
-        }
-
-        let mut out = [[s.splat(0.0); P]; R];
-        for at in 0..P {
-            let of_channels = s.load(&self.panels.scales[place.panel + at]);
-            for row in 0..R {
-                let scale = s.mul(of_channels, s.splat(scales[row].scale));
-                out[row][at] = s.add(s.mul(s.to_floats(sums[row][at]), scale), bias[at]);
-            }
-        }
-        out
+        sums
     }
+
+    #[inline(always)]
+    fn load<S: Simd>(s: S, weights: &[i8; STEP]) -> S::Fours {
+        s.load_fours(weights)
+    }
+
+    #[inline(always)]
+    fn spread<S: Simd>(s: S, activation: [u8; 4]) -> S::Fours {
+        s.splat_four(activation)
+    }
+
+    #[inline(always)]
+    fn add<S: Simd>(s: S, sum: S::Ints, weights: S::Fours, activations: S::Fours) -> S::Ints {
+        s.ints_in_order(s.dot(sum, weights, activations))
+    }
+
+    #[inline(always)]
+    fn ends<S: Simd, const R: usize, const P: usize>(
+        &self,
+        s: S,
+        place: Place,
+    ) -> ScalesOf<'_, S, R, P> {
+        let mut of_channels = [s.splat(0.0); P];
+        for (at, of_channels) in of_channels.iter_mut().enumerate() {
+            *of_channels = s.load(&self.panels.scales[place.panel + at]);
+        }
+        ScalesOf {
+            rows: self.x.scales(place.row),
+            of_channels,
+        }
+    }
+
+    #[inline(always)]
+    fn float<S: Simd, const R: usize, const P: usize>(
+        s: S,
+        ends: ScalesOf<'_, S, R, P>,
+        (row, at): (usize, usize),
+        sum: S::Ints,
+        bias: S::Floats,
+    ) -> S::Floats {
+        let scale = s.mul(ends.of_channels[at], s.splat(ends.rows[row].scale));
+        s.add(s.mul(s.to_floats(sum), scale), bias)
+    }
+}
+
+/// The scales of a tile's rows and columns.
+#[derive(Clone, Copy)]
+pub(super) struct ScalesOf<'a, S: Simd, const R: usize, const P: usize> {
+    rows: &'a [RowScale; R],
+    of_channels: [S::Floats; P],
 }
 
 #[cfg(test)]

@@ -5,16 +5,21 @@
 //! they lie. A tile of some rows by one or two panels stays in registers while k runs (Goto and van de Geijn 2008, with
 //! the packing of the constant side done ahead).
 //!
-//! The same loops multiply bytes, in panels of `[n / 16][k / 4][16][4]`: the module `int8` says how.
+//! The same loops multiply numbers in bf16, in panels of `[n / 16][k / 2][16][2]`, and bytes, in panels of
+//! `[n / 16][k / 4][16][4]`: the modules `bf16` and `int8` say how.
 //!
 //! Each output has one accumulator, and k runs upwards from 0 to the end whatever the tile's height: so a row's result
 //! is the same bits in any company.
 
+mod bf16;
 mod dtype;
+mod floats;
 mod int8;
 mod pack;
+mod packer;
 mod product;
 mod quantize;
+mod rounded;
 mod tile;
 #[cfg(feature = "train")]
 mod unpacked;
@@ -25,14 +30,18 @@ use std::ops::Range;
 use super::disjoint::Disjoint;
 use super::simd::{Kernel, LANES, Simd};
 use super::{Activation, Compute};
+use bf16::Bf16Operands;
 pub use dtype::Dtype;
+pub(super) use floats::FloatOperands;
 use int8::Int8Operands;
 pub(crate) use int8::Int8Panels;
-pub(crate) use pack::{PackedWeights, Packer, Panels};
+pub(crate) use pack::{PackedWeights, Panels};
 pub(super) use pack::{pack, pack_columns};
-pub(super) use product::{FloatOperands, Operands, Product, Rows};
+pub(crate) use packer::Packer;
+pub(super) use product::{Distance, Operands, Product, Rows};
 pub(crate) use quantize::QuantizedRows;
 pub(super) use quantize::{LEAST_SPAN, ROUND};
+pub(crate) use rounded::RoundedRows;
 #[cfg(feature = "train")]
 pub(crate) use unpacked::{Small, Sum, Unpacked, gemm_unpacked, transpose};
 pub(super) use words::{STEP_OF_WORDS, WordOperands};
@@ -100,9 +109,15 @@ pub(crate) fn gemm(
                 x: Rows { data: x, stride: k },
                 k,
                 panels,
-                streamed: true,
+                distance: Distance::Far,
             };
             multiply(compute, operands, epilogue, (&out, n), &grid(4 * k));
+        }
+        Panels::Bf16(panels) => {
+            let mut rounded = compute.rounded.lend();
+            rounded.fill(compute, x, k);
+            let operands = Bf16Operands::new(&rounded, k, panels);
+            multiply(compute, operands, epilogue, (&out, n), &grid(2 * k));
         }
         Panels::Int8(panels) => {
             let mut quantized = compute.quantized.lend();

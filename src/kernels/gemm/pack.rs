@@ -1,16 +1,9 @@
 //! Weights in panels: how a checkpoint's rows become what the micro-kernels read.
 
-use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
-
 use super::int8::{Int8Group, Int8Panels, MAX_K};
-use super::{Dtype, PANEL, Rows};
+use super::{Dtype, PANEL, Rows, bf16};
 use crate::kernels::arena::{Arena, Floats, Held};
 use crate::kernels::simd::Simd;
-use crate::kernels::{Team, Threads};
-
-/// Floats that are read at once: 256 KB, which with the panels that they go to stay in a core's second-level cache.
-const PIECE: usize = 64 * 1024;
 
 /// Weights of a dense layer, (n, k), in panels of 16 output channels.
 #[derive(Debug)]
@@ -25,6 +18,9 @@ pub(crate) struct PackedWeights {
 pub(crate) enum Panels {
     /// `[n / 16][k][16]`; channels past n are zero.
     F32(Floats),
+    /// `[n / 16][k / 2][16][2]` numbers in bf16, two in the place of a float; channels past n and the step past k are
+    /// zero.
+    Bf16(Floats),
     Int8(Box<Int8Panels>),
 }
 
@@ -44,26 +40,32 @@ impl PackedWeights {
         packed
     }
 
-    fn zeros(arena: &Arena, dtype: Dtype, n: usize, k: usize) -> Self {
+    pub(super) fn zeros(arena: &Arena, dtype: Dtype, n: usize, k: usize) -> Self {
         let panels = match dtype {
             Dtype::Int8 if (1..=MAX_K).contains(&k) => {
                 Panels::Int8(Box::new(Int8Panels::zeros(arena, n, k)))
             }
+            Dtype::Bf16 => Panels::Bf16(arena.zeros(n.div_ceil(PANEL) * PANEL * bf16::steps(k))),
             _ => Panels::F32(arena.zeros(n.div_ceil(PANEL) * PANEL * k)),
         };
         Self { n, k, panels }
     }
 
     /// Groups of so many panels, the last maybe fewer, to be filled; none where nothing is to be packed.
-    fn groups(&mut self, panels: usize) -> impl Iterator<Item = Group<'_>> {
-        let (mut floats, mut bytes) = (None, None);
+    pub(super) fn groups(&mut self, panels: usize) -> impl Iterator<Item = Group<'_>> {
+        let (mut floats, mut halves, mut bytes) = (None, None, None);
         match &mut self.panels {
             _ if self.n * self.k == 0 => {}
             Panels::F32(all) => floats = Some(all.chunks_mut(panels * PANEL * self.k)),
+            Panels::Bf16(all) => {
+                halves = Some(all.chunks_mut(panels * PANEL * bf16::steps(self.k)));
+            }
             Panels::Int8(all) => bytes = Some(all.groups(panels, self.k)),
         }
         let floats = floats.into_iter().flatten().map(Group::F32);
-        floats.chain(bytes.into_iter().flatten().map(Group::Int8))
+        let halves = halves.into_iter().flatten().map(Group::Bf16);
+        let bytes = bytes.into_iter().flatten().map(Group::Int8);
+        floats.chain(halves).chain(bytes)
     }
 
     /// How many floats weights of (n, k) take; `None` for more than can be counted.
@@ -101,6 +103,17 @@ impl PackedWeights {
         })
     }
 
+    /// Weights of (n, k) in bf16, two in the place of a float, whose panels these are; `None` as for
+    /// [`held`](Self::held).
+    pub(crate) fn of_bf16(n: usize, k: usize, panels: Floats) -> Option<Self> {
+        let fits = Self::floats(n, bf16::steps(k)) == Some(panels.len());
+        fits.then(|| Self {
+            n,
+            k,
+            panels: Panels::Bf16(panels),
+        })
+    }
+
     /// Weights of (n, k) as bytes, with the scales and sums of their channels.
     pub(crate) fn bytes(n: usize, k: usize, panels: Int8Panels) -> Option<Self> {
         panels.fit(n, k).then(|| Self {
@@ -120,6 +133,12 @@ impl PackedWeights {
                 Panels::F32(floats) => {
                     let panel = &floats[panel * PANEL * k..][..PANEL * k];
                     rows.extend(panel.iter().skip(lane).step_by(PANEL));
+                }
+                Panels::Bf16(pairs) => {
+                    let len = PANEL * bf16::steps(k);
+                    let panel: &[[i16; 2]] = bytemuck::cast_slice(&pairs[panel * len..][..len]);
+                    let weight = |at: usize| panel[at / 2 * PANEL + lane][at % 2];
+                    rows.extend((0..k).map(|at| bf16::widened(weight(at))));
                 }
                 Panels::Int8(int8) => {
                     let scale = int8.scales()[channel];
@@ -141,189 +160,33 @@ impl PackedWeights {
     pub(crate) fn dtype(&self) -> Dtype {
         match self.panels {
             Panels::F32(_) => Dtype::F32,
+            Panels::Bf16(_) => Dtype::Bf16,
             Panels::Int8(_) => Dtype::Int8,
         }
     }
 }
 
 /// Some panels that are still to be filled.
-enum Group<'a> {
+pub(super) enum Group<'a> {
     F32(&'a mut [f32]),
+    Bf16(&'a mut [f32]),
     Int8(Int8Group<'a>),
 }
 
 impl Group<'_> {
     /// Packs rows of `k` weights, at most as many as the panels have channels.
-    fn fill(self, rows: &[f32], k: usize) {
+    pub(super) fn fill(self, rows: &[f32], k: usize) {
         match self {
             Self::F32(panels) => pack(rows, k, k, panels),
+            Self::Bf16(panels) => bf16::pack_rounded(rows, k, panels),
             Self::Int8(group) => group.fill(rows, k),
         }
     }
 }
 
-/// Packs weights while they are read: a piece at a time into a small buffer and from there into its panels, so that a
-/// matrix is never in memory twice; on all threads, so that reading and packing overlap.
-#[derive(Debug)]
-pub(crate) struct Packer {
-    team: Team,
-    arena: Arena,
-    /// Buffers that are not in use. They are used again because fresh memory costs more than what is done in it.
-    buffers: Mutex<Vec<Vec<f32>>>,
-}
-
-impl Packer {
-    /// With common memory for `floats` floats of packed weights; what is beyond that has memory of its own.
-    pub(crate) fn new(threads: &Threads, floats: usize) -> Self {
-        Self {
-            team: threads.team(),
-            arena: Arena::new(floats),
-            buffers: Mutex::default(),
-        }
-    }
-
-    /// Packs a matrix, (n, k), of which `read` gives some rows. Bytes it does not become where k is beyond what their
-    /// sums have room for.
-    ///
-    /// # Errors
-    /// The error of the first rows that could not be read.
-    pub(crate) fn rows<E: Send>(
-        &self,
-        dtype: Dtype,
-        (n, k): (usize, usize),
-        read: impl Fn(Range<usize>, &mut [f32]) -> Result<(), E> + Sync,
-    ) -> Result<PackedWeights, E> {
-        let mut packed = PackedWeights::zeros(&self.arena, dtype, n, k);
-        if n * k == 0 {
-            return Ok(packed);
-        }
-        let panels = n.div_ceil(PANEL);
-        let most = (PIECE / (PANEL * k)).max(1);
-        // Every thread gets as many pieces as the others.
-        let tasks = panels
-            .div_ceil(most)
-            .next_multiple_of(self.team.count())
-            .min(panels);
-        let panels_per_piece = panels.div_ceil(tasks);
-        let pieces = Mutex::new(packed.groups(panels_per_piece).enumerate());
-        let failed = FirstError::default();
-        let buffers = &self.buffers;
-        self.team.run(
-            tasks,
-            || (),
-            |(), _| {
-                let Some((index, group)) = lock(&pieces).next() else {
-                    return;
-                };
-                let first = index * panels_per_piece * PANEL;
-                let rows = first..n.min(first + panels_per_piece * PANEL);
-                let mut buffer = lock(buffers).pop().unwrap_or_default();
-                let len = rows.len() * k;
-                buffer.resize(buffer.len().max(len), 0.0);
-                match read(rows, &mut buffer[..len]) {
-                    Ok(()) => group.fill(&buffer[..len], k),
-                    Err(error) => failed.note(index, error),
-                }
-                lock(buffers).push(buffer);
-            },
-        );
-        drop(pieces);
-        failed.into_result().map(|()| packed)
-    }
-
-    /// Takes in memory that is packed already, in whole panels of so many floats; `read` fills some panels, of which the
-    /// first has this number.
-    ///
-    /// # Errors
-    /// The error of the first panels that could not be read.
-    pub(crate) fn panels<E: Send>(
-        &self,
-        panels: usize,
-        floats: usize,
-        read: impl Fn(usize, &mut [f32]) -> Result<(), E> + Sync,
-    ) -> Result<Floats, E> {
-        let mut memory = self.arena.zeros(panels * floats);
-        if memory.is_empty() {
-            return Ok(memory);
-        }
-        // Fresh memory is touched for the first time by whoever reads into it: that is worth sharing.
-        let tasks = self.team.count().min(panels);
-        let panels_per_piece = panels.div_ceil(tasks);
-        let pieces = memory.chunks_mut(panels_per_piece * floats);
-        let pieces = Mutex::new(pieces.enumerate());
-        let failed = FirstError::default();
-        self.team.run(
-            tasks,
-            || (),
-            |(), _| {
-                let Some((index, panels)) = lock(&pieces).next() else {
-                    return;
-                };
-                if let Err(error) = read(index * panels_per_piece, panels) {
-                    failed.note(index, error);
-                }
-            },
-        );
-        failed.into_result().map(|()| memory)
-    }
-
-    /// Packs a matrix that is stored the other way round, (k, n), of which `read` gives a row, as floats.
-    ///
-    /// # Errors
-    /// That of `read`.
-    pub(crate) fn columns<E>(
-        &self,
-        n: usize,
-        k: usize,
-        read: impl Fn(usize, &mut [f32]) -> Result<(), E>,
-    ) -> Result<PackedWeights, E> {
-        let mut panels = self.arena.zeros(n.div_ceil(PANEL) * PANEL * k);
-        let mut row = vec![0.0; n];
-        for step in 0..k {
-            read(step, &mut row)?;
-            let panels = panels.chunks_exact_mut(PANEL * k);
-            for (panel, part) in panels.zip(row.chunks(PANEL)) {
-                panel[step * PANEL..][..part.len()].copy_from_slice(part);
-            }
-        }
-        let panels = Panels::F32(panels);
-        Ok(PackedWeights { n, k, panels })
-    }
-}
-
-/// Of tasks that may fail in any order, the error of the first: the same at any number of threads.
-struct FirstError<E>(Mutex<Option<(usize, E)>>);
-
-impl<E> Default for FirstError<E> {
-    fn default() -> Self {
-        Self(Mutex::new(None))
-    }
-}
-
-impl<E> FirstError<E> {
-    fn note(&self, task: usize, error: E) {
-        let mut noted = lock(&self.0);
-        if noted.as_ref().is_none_or(|(first, _)| task < *first) {
-            *noted = Some((task, error));
-        }
-    }
-
-    fn into_result(self) -> Result<(), E> {
-        let noted = self.0.into_inner();
-        match noted.unwrap_or_else(PoisonError::into_inner) {
-            Some((_, error)) => Err(error),
-            None => Ok(()),
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Packs rows of `k` numbers that lie `stride` apart into panels of 16 rows; the last panel's missing rows stay as they
-/// are in `panels`.
-pub(in crate::kernels) fn pack(rows: &[f32], k: usize, stride: usize, panels: &mut [f32]) {
+/// Packs rows of `k` numbers, or of anything else, that lie `stride` apart into panels of 16 rows; the last panel's missing
+/// rows stay as they are in `panels`.
+pub(in crate::kernels) fn pack<T: Copy>(rows: &[T], k: usize, stride: usize, panels: &mut [T]) {
     if k == 0 {
         return;
     }
@@ -351,7 +214,7 @@ pub(in crate::kernels) fn pack(rows: &[f32], k: usize, stride: usize, panels: &m
 ///
 /// Blocks of 4 x 4 are what a compiler turns into shuffles on every processor, without its wider instructions too: 23
 /// GB/s in the first-level cache, where number by number has 14, and blocks of 8 and 16 have 13 and 8 to 12.
-fn pack_four(rows: [&[f32]; 4], lane: usize, panel: &mut [[f32; PANEL]]) {
+fn pack_four<T: Copy>(rows: [&[T]; 4], lane: usize, panel: &mut [[T; PANEL]]) {
     let [a, b, c, d] = rows.map(|row| row.as_chunks::<4>().0);
     let (blocks, rest) = panel.as_chunks_mut::<4>();
     for ((((a, b), c), d), block) in a.iter().zip(b).zip(c).zip(d).zip(blocks) {
@@ -393,13 +256,6 @@ mod tests {
         (row / PANEL * k + column) * PANEL + row % PANEL
     }
 
-    fn floats(packed: &PackedWeights) -> &[f32] {
-        match packed.panels() {
-            Panels::F32(panels) => panels,
-            Panels::Int8(_) => panic!("packed as bytes"),
-        }
-    }
-
     #[test]
     fn every_number_has_its_place_and_the_rest_stays() {
         for n in [1usize, 3, 4, 15, 16, 17, 35] {
@@ -433,62 +289,10 @@ mod tests {
                 }
             };
             let matrix: Vec<f32> = (0..n * k).map(number).collect();
-            for dtype in [Dtype::F32, Dtype::Int8] {
+            for dtype in [Dtype::F32, Dtype::Bf16, Dtype::Int8] {
                 let packed = PackedWeights::of(dtype, &matrix, n, k);
                 assert_eq!(packed.rows(), matrix, "{n} {k} {dtype}");
             }
-        }
-    }
-
-    #[test]
-    fn packing_while_reading_is_packing() {
-        // From a piece of one panel to panels of several pieces, and rows that no thread count divides.
-        for (n, k) in [(0, 5), (5, 0), (1, 7), (100, 3), (1001, 129), (40, 5000)] {
-            let matrix: Vec<f32> = (0..n * k).map(|x| x as f32).collect();
-            let expected = PackedWeights::new(&matrix, n, k);
-            for threads in [1, 2, 3, 7] {
-                let threads = Threads::new(threads).unwrap();
-                for room in [0, 1 << 20] {
-                    let packer = Packer::new(&threads, room);
-                    let packed = packer.rows(Dtype::F32, (n, k), |rows, out| {
-                        out.copy_from_slice(&matrix[rows.start * k..rows.end * k]);
-                        Ok::<(), ()>(())
-                    });
-                    assert_eq!(floats(&packed.unwrap()), floats(&expected), "{n} {k}");
-                    let turned = packer.columns(n, k, |step, out| {
-                        for (row, x) in out.iter_mut().enumerate() {
-                            *x = matrix[row * k + step];
-                        }
-                        Ok::<(), ()>(())
-                    });
-                    assert_eq!(floats(&turned.unwrap()), floats(&expected), "{n} {k}");
-                    let panels = n.div_ceil(PANEL);
-                    let taken = packer.panels(panels, PANEL * k, |first, out| {
-                        let start = first * PANEL * k;
-                        out.copy_from_slice(&floats(&expected)[start..][..out.len()]);
-                        Ok::<(), ()>(())
-                    });
-                    assert_eq!(taken.unwrap()[..], *floats(&expected), "{n} {k}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_first_error_is_given_at_any_number_of_threads() {
-        for threads in [1, 2, 5] {
-            let threads = Threads::new(threads).unwrap();
-            let packer = Packer::new(&threads, 0);
-            let error = packer
-                .rows(Dtype::F32, (10_000, 100), |rows, _| {
-                    match rows.contains(&7000) {
-                        true => Err("first"),
-                        false if rows.start > 7000 => Err("later"),
-                        false => Ok(()),
-                    }
-                })
-                .unwrap_err();
-            assert_eq!(error, "first");
         }
     }
 }

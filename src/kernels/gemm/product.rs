@@ -17,13 +17,30 @@ pub(in crate::kernels) struct Rows<'a> {
     pub(in crate::kernels) stride: usize,
 }
 
-/// What a product multiplies, and how a tile of it is summed up.
+/// What a product multiplies: rows of activations and panels of weights, both in steps of one or several input channels.
 pub(in crate::kernels) trait Operands {
     /// Up to so many rows a product is bound by reading its weights, which are read fastest one behind the other: one panel
     /// at a time.
     const FEW_ROWS: usize;
     /// Whether sums are so rough that an activation need not be exact.
     const ROUGH: bool;
+    /// Whether a product may be added to what is there, which only learning does.
+    const ACCUMULATES: bool = false;
+
+    /// One step of a row,
+    type Activation: Copy;
+    /// and of a panel: one line of the cache.
+    type Weights;
+    /// The first for all of a panel's channels,
+    type Spread<S: Simd>: Copy;
+    /// and the second, in registers.
+    type Loaded<S: Simd>: Copy;
+    /// What sums are kept in while k runs.
+    type Sum<S: Simd>: Copy;
+    /// What it takes to make floats of a tile's sums, found ahead of the first of them.
+    type Ends<'t, S: Simd, const R: usize, const P: usize>: Copy
+    where
+        Self: 't;
 
     /// Runs a kernel that multiplies these.
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output;
@@ -31,24 +48,56 @@ pub(in crate::kernels) trait Operands {
     /// Rows of the highest tile whose sums stay in registers.
     fn tile_rows<S: Simd>() -> usize;
 
-    /// The micro-kernel: the sums of `R` rows by `P` panels, with what is added to each column.
-    fn sums<S: Simd, const R: usize, const P: usize>(
+    /// The rows of a tile,
+    fn rows<const R: usize>(&self, place: Place) -> [&[Self::Activation]; R];
+    /// its panels,
+    fn panels<const P: usize>(&self, place: Place) -> [&[Self::Weights]; P];
+    /// and how far away those are.
+    fn distance(&self) -> Distance;
+
+    /// What the sums begin with.
+    fn begin<S: Simd, const R: usize, const P: usize>(
         &self,
         s: S,
         place: Place,
         bias: [S::Floats; P],
-    ) -> [[S::Floats; P]; R];
+    ) -> [[Self::Sum<S>; P]; R];
+
+    fn load<S: Simd>(s: S, weights: &Self::Weights) -> Self::Loaded<S>;
+
+    fn spread<S: Simd>(s: S, activation: Self::Activation) -> Self::Spread<S>;
+
+    /// A sum and one step more, computed before anything that stands behind in the program is begun.
+    fn add<S: Simd>(
+        s: S,
+        sum: Self::Sum<S>,
+        weights: Self::Loaded<S>,
+        activations: Self::Spread<S>,
+    ) -> Self::Sum<S>;
+
+    fn ends<S: Simd, const R: usize, const P: usize>(
+        &self,
+        s: S,
+        place: Place,
+    ) -> Self::Ends<'_, S, R, P>;
+
+    /// What the sum of a row and panel of the tile amounts to, with the bias, which is for those who have not begun with it.
+    fn float<S: Simd, const R: usize, const P: usize>(
+        s: S,
+        ends: Self::Ends<'_, S, R, P>,
+        at: (usize, usize),
+        sum: Self::Sum<S>,
+        bias: S::Floats,
+    ) -> S::Floats;
 }
 
-/// Rows of floats, and panels of floats.
-pub(in crate::kernels) struct FloatOperands<'a> {
-    /// Rows of k numbers.
-    pub(in crate::kernels) x: Rows<'a>,
-    pub(in crate::kernels) k: usize,
-    /// `[panels][k][16]`.
-    pub(in crate::kernels) panels: &'a [f32],
-    /// Whether the panels come from far away, so that they are asked for ahead of time.
-    pub(in crate::kernels) streamed: bool,
+/// Where panels are when they are multiplied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::kernels) enum Distance {
+    /// In memory or a far cache, so that they are asked for ahead of time.
+    Far,
+    /// In the nearest cache.
+    Near,
 }
 
 /// A product inside a kernel: one task, one thread.
@@ -62,7 +111,7 @@ pub(in crate::kernels) struct Product<'a, X> {
     pub(in crate::kernels) stride: usize,
     /// and how many columns it has; the panels may have more.
     pub(in crate::kernels) width: usize,
-    /// Whether it is added to what is there; not together with an activation or a residual.
+    /// Whether it is added to what is there, where the operands allow it; not together with an activation or a residual.
     pub(in crate::kernels) accumulate: bool,
 }
 

@@ -5,8 +5,7 @@
 //! of any other, so its products are the same bits in any company. Only operations that are rounded the same everywhere
 //! are used, so a row becomes the same bytes on every processor.
 
-use std::sync::{Mutex, PoisonError};
-
+use super::tile::runs;
 use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::simd::{Kernel, LANES, Simd};
@@ -59,40 +58,30 @@ impl QuantizedRows {
                 .chunks_mut(per_task * self.stride)
                 .zip(self.scales.chunks_mut(per_task)),
         );
-        let (parts, stride, cpu) = (Mutex::new(parts), self.stride, compute.cpu);
-        compute.team.run(
-            tasks,
-            || (),
-            |(), _| {
-                let part = parts.lock().unwrap_or_else(PoisonError::into_inner).next();
-                if let Some((x, (bytes, scales))) = part {
-                    cpu.run_int8(Quantize {
-                        x,
-                        k,
-                        bytes,
-                        stride,
-                        scales,
-                    });
-                }
-            },
-        );
+        let (stride, cpu) = (self.stride, compute.cpu);
+        compute.team.each(tasks, parts, |_, (x, (bytes, scales))| {
+            cpu.run_int8(Quantize {
+                x,
+                k,
+                bytes,
+                stride,
+                scales,
+            });
+        });
     }
 
-    /// The bytes of `R` rows from `first` on, four a step, and how they are read.
+    /// The bytes of `R` rows from `first` on, four a step,
     #[inline(always)]
-    pub(super) fn rows<const R: usize>(
-        &self,
-        first: usize,
-        steps: usize,
-    ) -> ([&[[u8; 4]]; R], &[RowScale; R]) {
+    pub(super) fn rows<const R: usize>(&self, first: usize, steps: usize) -> [&[[u8; 4]]; R] {
         let fours: &[[u8; 4]] = bytemuck::cast_slice(&self.memory);
-        let stride = self.stride / 4;
-        let mut rows = [&fours[..0]; R];
-        for (index, row) in rows.iter_mut().enumerate() {
-            *row = &fours[(first + index) * stride..][..steps];
-        }
+        runs(fours, first, self.stride / 4, steps)
+    }
+
+    /// and how they are read.
+    #[inline(always)]
+    pub(super) fn scales<const R: usize>(&self, first: usize) -> &[RowScale; R] {
         let scales = self.scales[first..].first_chunk();
-        (rows, scales.expect("as many scales as rows"))
+        scales.expect("as many scales as rows")
     }
 }
 

@@ -3,7 +3,8 @@
 use super::*;
 use crate::kernels::{Cpu, Threads};
 
-fn numbers(len: usize, seed: u32) -> Vec<f32> {
+/// From -1 to 1, the same every time.
+pub(super) fn numbers(len: usize, seed: u32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761).max(1);
     (0..len)
         .map(|_| {
@@ -13,6 +14,29 @@ fn numbers(len: usize, seed: u32) -> Vec<f32> {
             (state >> 8) as f32 / (1 << 23) as f32 - 1.0
         })
         .collect()
+}
+
+/// All types that weights are packed in.
+pub(super) const DTYPES: [Dtype; 3] = [Dtype::F32, Dtype::Bf16, Dtype::Int8];
+
+fn levels_and_types() -> impl Iterator<Item = (Cpu, Dtype)> {
+    let all = Cpu::supported().into_iter();
+    all.flat_map(|cpu| DTYPES.map(|dtype| (cpu, dtype)))
+}
+
+/// All that packed weights are made of.
+pub(super) fn bits(packed: &PackedWeights) -> Vec<u8> {
+    match packed.panels() {
+        Panels::F32(panels) | Panels::Bf16(panels) => bytemuck::cast_slice(panels).to_vec(),
+        Panels::Int8(panels) => {
+            let bytes: [&[u8]; 3] = [
+                bytemuck::cast_slice(panels.bytes()),
+                bytemuck::cast_slice(panels.scales()),
+                bytemuck::cast_slice(panels.sums()),
+            ];
+            bytes.concat()
+        }
+    }
 }
 
 fn oracle(x: &[f32], weights: &[f32], rows: usize, n: usize, k: usize) -> Vec<f32> {
@@ -109,14 +133,15 @@ fn epilogue_adds_bias_applies_activation_then_adds_residual() {
 
 #[test]
 fn a_row_is_the_same_bits_alone_in_any_company_and_on_any_number_of_threads() {
-    let (rows, n, k) = (150, 70, 384);
+    // Of an odd length: where two or four numbers are one step, the last step is not whole.
+    let (rows, n, k) = (150, 70, 383);
     let (x, w) = (numbers(rows * k, 7), numbers(n * k, 8));
-    let packed = PackedWeights::new(&w, n, k);
     let epilogue = Epilogue {
         activation: Activation::Gelu,
         ..Epilogue::NONE
     };
-    for cpu in Cpu::supported() {
+    for (cpu, dtype) in levels_and_types() {
+        let packed = PackedWeights::of(dtype, &w, n, k);
         let mut alone = Vec::new();
         let serial = Compute::new(cpu, &Threads::new(1).unwrap());
         for row in x.chunks(k) {
@@ -126,14 +151,41 @@ fn a_row_is_the_same_bits_alone_in_any_company_and_on_any_number_of_threads() {
         }
         for threads in [1, 2, 3, 8] {
             let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
-            for count in [1, 2, 8, 33, 150] {
+            // Fewer rows after more: what an earlier product left behind must not matter.
+            for count in [150, 1, 2, 8, 33, 150] {
                 let mut out = vec![0.0; count * n];
                 gemm(&compute, &x[..count * k], &packed, epilogue, &mut out);
                 assert_eq!(
                     out,
                     alone[..count * n],
-                    "{cpu:?}, {threads} threads, {count} rows"
+                    "{cpu:?}, {dtype}, {threads} threads, {count} rows"
                 );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_reaches_all_of_its_own_row_and_no_other() {
+    let (n, k) = (17, 40);
+    let w = numbers(n * k, 14);
+    for (cpu, dtype) in levels_and_types() {
+        let packed = PackedWeights::of(dtype, &w, n, k);
+        let compute = Compute::new(cpu, &Threads::new(1).unwrap());
+        for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for place in [0, 15, 16, 39] {
+                let mut x = numbers(3 * k, 15);
+                x[k + place] = bad;
+                let mut out = vec![0.0; 3 * n];
+                gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
+                let (before, rest) = out.split_at(n);
+                let (row, after) = rest.split_at(n);
+                assert!(
+                    row.iter().all(|y| !y.is_finite()),
+                    "{cpu:?}, {dtype}: {row:?}"
+                );
+                let others = before.iter().chain(after);
+                assert!(others.clone().all(|y| y.is_finite()), "{cpu:?}, {dtype}");
             }
         }
     }

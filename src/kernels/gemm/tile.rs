@@ -1,9 +1,9 @@
-//! The micro-kernel: a few rows by one or two panels, in registers.
+//! A few rows by one or two panels, in registers.
 
 use super::PANEL;
-use super::product::{FloatOperands, Operands, Product};
+use super::product::{Distance, Operands, Product};
+use crate::kernels::Activation;
 use crate::kernels::simd::{Kernel, LANES, Simd};
-use crate::kernels::{Activation, Cpu};
 
 /// Where a tile is.
 #[derive(Debug, Clone, Copy)]
@@ -19,9 +19,6 @@ pub(in crate::kernels) struct Place {
 }
 
 /// `R` rows by `P` panels of a product, with bias, and the residual where no activation comes between.
-///
-/// One step of k loads P vectors of weights, spreads each row's activation over a vector, and does R x P fused
-/// products: 26 of them for 13 rows by 2 panels, which AVX-512 starts at two a cycle.
 pub(super) struct Tile<'a, X, const R: usize, const P: usize> {
     product: &'a Product<'a, X>,
     place: Place,
@@ -50,11 +47,19 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
                 *bias = s.load_some(of_panel, 0.0);
             }
         }
-        let sums = product.operands.sums(s, place, bias);
+        let sums = sums::<S, X, R, P>(s, &product.operands, place, bias);
         let identity = product.epilogue.activation == Activation::Identity;
         let residual = product.epilogue.residual.filter(|_| identity);
+        let ends = product.operands.ends::<S, R, P>(s, place);
         if place.width < P * LANES {
-            self.store_some(s, &sums, residual);
+            // In an array of their own: this one is in memory, where those of the rest of this function should never be.
+            let mut floats = [[s.splat(0.0); P]; R];
+            for row in 0..R {
+                for at in 0..P {
+                    floats[row][at] = X::float(s, ends, (row, at), sums[row][at], bias[at]);
+                }
+            }
+            self.store_some(s, &floats, residual);
             return;
         }
         // Nearly always all columns are stored: arrays of known length, so that nothing is left to look at, and the loops are
@@ -65,26 +70,32 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
         let rows: [&mut [[f32; LANES]; P]; R] =
             unsafe { product.out.pieces(start, product.stride) };
         match residual {
-            None if product.accumulate => {
-                for (out, sums) in rows.into_iter().zip(&sums) {
+            None if X::ACCUMULATES && product.accumulate => {
+                for row in 0..R {
                     for at in 0..P {
-                        s.store(s.add(s.load(&out[at]), sums[at]), &mut out[at]);
+                        let y = X::float(s, ends, (row, at), sums[row][at], bias[at]);
+                        let y = s.add(s.load(&rows[row][at]), y);
+                        s.store(y, &mut rows[row][at]);
                     }
                 }
             }
             None => {
-                for (out, sums) in rows.into_iter().zip(&sums) {
+                for row in 0..R {
                     for at in 0..P {
-                        s.store(sums[at], &mut out[at]);
+                        let y = X::float(s, ends, (row, at), sums[row][at], bias[at]);
+                        s.store(y, &mut rows[row][at]);
                     }
                 }
             }
             Some(all) => {
-                let residual = all[start..].chunks(product.stride);
-                for ((out, sums), residual) in rows.into_iter().zip(&sums).zip(residual) {
-                    let residual = residual.as_chunks::<LANES>().0;
+                let of_row = |row: usize| all[start + row * product.stride..].as_chunks().0;
+                let residual: [&[[f32; LANES]; P]; R] =
+                    std::array::from_fn(|row| of_row(row).first_chunk().expect("whole rows"));
+                for row in 0..R {
                     for at in 0..P {
-                        s.store(s.add(sums[at], s.load(&residual[at])), &mut out[at]);
+                        let y = X::float(s, ends, (row, at), sums[row][at], bias[at]);
+                        let y = s.add(y, s.load(&residual[row][at]));
+                        s.store(y, &mut rows[row][at]);
                     }
                 }
             }
@@ -95,20 +106,20 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
 impl<X: Operands, const R: usize, const P: usize> Tile<'_, X, R, P> {
     /// Stores fewer columns than the tile has.
     #[inline(always)]
-    fn store_some<S: Simd>(self, s: S, sums: &[[S::Floats; P]; R], residual: Option<&[f32]>) {
+    fn store_some<S: Simd>(self, s: S, floats: &[[S::Floats; P]; R], residual: Option<&[f32]>) {
         let Self { product, place } = self;
-        for (index, sums) in sums.iter().enumerate() {
-            let start = place.start(product, index);
+        for (row, floats) in floats.iter().enumerate() {
+            let start = place.start(product, row);
             // SAFETY: as in `run`; the piece is dropped at once.
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
             let out = unsafe { product.out.piece(start, place.width) };
             for (at, out) in out.chunks_mut(LANES).enumerate().take(P) {
-                let mut sum = sums[at];
+                let mut sum = floats[at];
                 if let Some(all) = residual {
                     let residual = &all[start + at * LANES..][..out.len()];
                     sum = s.add(sum, s.load_some(residual, 0.0));
                 }
-                if product.accumulate {
+                if X::ACCUMULATES && product.accumulate {
                     sum = s.add(s.load_some(out, 0.0), sum);
                 }
                 s.store_some(sum, out);
@@ -117,64 +128,63 @@ impl<X: Operands, const R: usize, const P: usize> Tile<'_, X, R, P> {
     }
 }
 
-impl Operands for FloatOperands<'_> {
-    // 1 to 4 rows of MiniLM's layers take 0.7 ms, and 0.8 to 0.9 two panels at a time (AVX-512, Zen 5, 2026).
-    const FEW_ROWS: usize = 8;
-    const ROUGH: bool = false;
-
-    fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
-        cpu.run(kernel)
+/// `N` runs of `len` items, of which the first is number `first`; each starts `stride` items behind the one before.
+#[inline(always)]
+pub(super) fn runs<T, const N: usize>(
+    all: &[T],
+    first: usize,
+    stride: usize,
+    len: usize,
+) -> [&[T]; N] {
+    let mut runs = [&all[..0]; N];
+    for (index, run) in runs.iter_mut().enumerate() {
+        *run = &all[(first + index) * stride..][..len];
     }
+    runs
+}
 
-    #[inline(always)]
-    fn tile_rows<S: Simd>() -> usize {
-        S::TILE_ROWS
-    }
-
-    #[inline(always)]
-    fn sums<S: Simd, const R: usize, const P: usize>(
-        &self,
-        s: S,
-        place: Place,
-        bias: [S::Floats; P],
-    ) -> [[S::Floats; P]; R] {
-        let k = self.k;
-        let mut rows = [&self.x.data[..0]; R];
-        for (index, row) in rows.iter_mut().enumerate() {
-            *row = &self.x.data[(place.row + index) * self.x.stride..][..k];
-        }
-        let all = self.panels.as_chunks::<PANEL>().0;
-        let mut panels = [&all[..0]; P];
-        for (index, panel) in panels.iter_mut().enumerate() {
-            *panel = &all[(place.panel + index) * k..][..k];
-        }
-        // The tiles share evenly in asking for the panels that follow, a whole line each step if there is one tile, half a
-        // line if there are two: memory is slower than the first tile, and idle afterwards. Behind a layer's last panels
-        // lie the next layer's; if nothing does, asking does no harm. Panels that are near already are not asked for: a
-        // line that is there is, again and again, which costs less than a branch.
-        let (turn, turns) = place.turn;
-        let (next, stride) = match self.streamed {
-            true => (panels[P - 1].as_ptr_range().end, PANEL.div_ceil(turns)),
-            false => (panels[0].as_ptr(), 0),
-        };
-        let next = next.cast::<f32>().wrapping_add(turn * P * k * stride);
-
-        let mut sums = [bias; R];
-        for step in 0..k {
-            let mut weights = [s.splat(0.0); P];
-            for (index, weights) in weights.iter_mut().enumerate() {
-                *weights = s.load(&panels[index][step]);
-                s.prefetch(next.wrapping_add((index * k + step) * stride));
+/// The micro-kernel: the sums of `R` rows by `P` panels.
+///
+/// One step of k loads P vectors of weights, spreads each row's activation over a vector, and does R x P products: 26 of
+/// them for 13 rows by 2 panels of floats, which AVX-512 starts at two a cycle.
+///
+/// Meanwhile the panels that follow are asked for. The tiles of the same panels share evenly in it, a whole line each step
+/// if there is one tile, half a line if there are two: memory is slower than the first tile, and idle afterwards. Behind a
+/// layer's last panels lie the next layer's; if nothing does, asking does no harm. Where panels are near, a line is asked
+/// for that is there, again and again, which costs less than a branch.
+#[inline(always)]
+fn sums<S: Simd, X: Operands, const R: usize, const P: usize>(
+    s: S,
+    operands: &X,
+    place: Place,
+    bias: [S::Floats; P],
+) -> [[X::Sum<S>; P]; R] {
+    let rows = operands.rows::<R>(place);
+    let panels = operands.panels::<P>(place);
+    let mut sums = operands.begin::<S, R, P>(s, place, bias);
+    let steps = panels[0].len();
+    let (turn, turns) = place.turn;
+    let (next, stride) = match operands.distance() {
+        Distance::Far => (
+            panels[P - 1].as_ptr_range().end,
+            size_of::<X::Weights>().div_ceil(turns),
+        ),
+        Distance::Near => (panels[0].as_ptr(), 0),
+    };
+    let next = next.cast::<u8>().wrapping_add(turn * P * steps * stride);
+    for step in 0..steps {
+        let weights: [_; P] = std::array::from_fn(|at| {
+            s.prefetch(next.wrapping_add((at * steps + step) * stride).cast());
+            X::load(s, &panels[at][step])
+        });
+        for (row, sums) in rows.iter().zip(&mut sums) {
+            let activations = X::spread(s, row[step]);
+            for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                *sum = X::add(s, *sum, weights, activations);
             }
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                let activation = s.splat(row[step]);
-                for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                    *sum = s.in_order(s.mul_add(activation, weights, *sum));
-                }
-            }
         }
-        sums
     }
+    sums
 }
 
 impl Place {

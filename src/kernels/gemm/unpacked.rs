@@ -1,7 +1,8 @@
 //! Products of matrices that change with every step, so that packing them ahead is not worth it: each task packs the
 //! panels that it needs and multiplies all rows with them while they are near.
 
-use super::product::{FloatOperands, Operands, Product, Rows};
+use super::floats::FloatOperands;
+use super::product::{Distance, Operands, Product, Rows};
 use super::{BYTES_PER_ROW_BLOCK, Block, Epilogue, PANEL, ROWS_PER_BLOCK, TASKS_PER_THREAD, pack};
 use crate::kernels::disjoint::Disjoint;
 use crate::kernels::pieces::{Pieces, each};
@@ -29,8 +30,6 @@ pub(crate) enum Sum<'a> {
     Accumulated,
     /// It is stored after this, (n), was added to each row.
     Biased(&'a [f32]),
-    /// It is stored after this, (rows, n), was added.
-    Onto(&'a [f32]),
 }
 
 impl Unpacked<'_> {
@@ -58,10 +57,8 @@ pub(crate) fn gemm_unpacked(
     let rows = out.len() / n;
     assert_eq!(out.len(), rows * n, "output rows of {n}");
     assert_eq!(x.len(), rows * k, "{rows} rows of {k}");
-    match sum {
-        Sum::Biased(bias) => assert_eq!(bias.len(), n, "a bias"),
-        Sum::Onto(residual) => assert_eq!(residual.len(), out.len(), "a residual"),
-        Sum::Alone | Sum::Accumulated => {}
+    if let Sum::Biased(bias) = sum {
+        assert_eq!(bias.len(), n, "a bias");
     }
     let panels = n.div_ceil(PANEL);
     // In whole pairs, since tiles are up to two panels wide.
@@ -109,17 +106,14 @@ pub(crate) fn gemm_unpacked(
                     _ => None,
                 },
                 activation: Activation::Identity,
-                residual: match sum {
-                    Sum::Onto(residual) => Some(residual),
-                    _ => None,
-                },
+                residual: None,
             };
             let product = Product {
                 operands: FloatOperands {
                     x: Rows { data: x, stride: k },
                     k,
                     panels: packed,
-                    streamed: false,
+                    distance: Distance::Near,
                 },
                 epilogue,
                 out: &all,
@@ -201,7 +195,7 @@ impl Small<'_> {
             },
             k: self.k,
             panels: self.panels,
-            streamed: false,
+            distance: Distance::Near,
         };
         let out = Disjoint::new(out);
         let product = Product::bare(operands, &out, (0, stride), width);
@@ -373,7 +367,6 @@ mod tests {
                     for (sum, added) in [
                         (Sum::Alone, vec![0.0; rows * n]),
                         (Sum::Accumulated, other.clone()),
-                        (Sum::Onto(&other), other.clone()),
                         (Sum::Biased(&bias), bias.repeat(rows)),
                     ] {
                         let mut out = other.clone();

@@ -4,16 +4,16 @@
 //! makes the words sees to it that sums fit 32 bits.
 
 use super::PANEL;
-use super::product::Operands;
-use super::tile::Place;
+use super::product::{Distance, Operands};
+use super::tile::{Place, runs};
 use crate::kernels::Cpu;
 use crate::kernels::simd::{Kernel, Simd};
 
 /// Words of one step of a panel: two for each of its channels.
 pub(in crate::kernels) const STEP_OF_WORDS: usize = 2 * PANEL;
 
-/// Rows of words, and panels of words; what comes out are the sums as the nearest floats, without scale and bias.
-pub(in crate::kernels) struct WordOperands<'a> {
+/// Rows of words, and panels of words; what comes out are the sums as floats, `SCALED` or as they are, without bias.
+pub(in crate::kernels) struct WordOperands<'a, const SCALED: bool> {
     /// Rows of pairs,
     pub(in crate::kernels) x: &'a [[i16; 2]],
     /// from one row's start to the next,
@@ -22,12 +22,24 @@ pub(in crate::kernels) struct WordOperands<'a> {
     pub(in crate::kernels) steps: usize,
     /// `[panels][steps][16][2]`.
     pub(in crate::kernels) panels: &'a [[i16; STEP_OF_WORDS]],
+    /// What the sums of each row are multiplied by, where they are.
+    pub(in crate::kernels) scales: &'a [f32],
 }
 
-impl Operands for WordOperands<'_> {
+impl<const SCALED: bool> Operands for WordOperands<'_, SCALED> {
     // All is in the nearest cache.
     const FEW_ROWS: usize = 0;
     const ROUGH: bool = true;
+
+    type Activation = [i16; 2];
+    type Weights = [i16; STEP_OF_WORDS];
+    type Spread<S: Simd> = S::Pairs;
+    type Loaded<S: Simd> = S::Pairs;
+    type Sum<S: Simd> = S::Ints;
+    type Ends<'t, S: Simd, const R: usize, const P: usize>
+        = &'t [f32; R]
+    where
+        Self: 't;
 
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
         cpu.run_int8(kernel)
@@ -39,40 +51,65 @@ impl Operands for WordOperands<'_> {
     }
 
     #[inline(always)]
-    fn sums<S: Simd, const R: usize, const P: usize>(
+    fn rows<const R: usize>(&self, place: Place) -> [&[[i16; 2]]; R] {
+        runs(self.x, place.row, self.stride, self.steps)
+    }
+
+    #[inline(always)]
+    fn panels<const P: usize>(&self, place: Place) -> [&[[i16; STEP_OF_WORDS]]; P] {
+        runs(self.panels, place.panel, self.steps, self.steps)
+    }
+
+    #[inline(always)]
+    fn distance(&self) -> Distance {
+        Distance::Near
+    }
+
+    #[inline(always)]
+    fn begin<S: Simd, const R: usize, const P: usize>(
         &self,
         s: S,
-        place: Place,
+        _: Place,
         _: [S::Floats; P],
-    ) -> [[S::Floats; P]; R] {
-        let steps = self.steps;
-        let mut rows = [&self.x[..0]; R];
-        for (index, row) in rows.iter_mut().enumerate() {
-            *row = &self.x[(place.row + index) * self.stride..][..steps];
+    ) -> [[S::Ints; P]; R] {
+        [[s.splat_int(0); P]; R]
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(s: S, weights: &[i16; STEP_OF_WORDS]) -> S::Pairs {
+        s.load_pairs(weights)
+    }
+
+    #[inline(always)]
+    fn spread<S: Simd>(s: S, activation: [i16; 2]) -> S::Pairs {
+        s.splat_pair(activation)
+    }
+
+    #[inline(always)]
+    fn add<S: Simd>(s: S, sum: S::Ints, weights: S::Pairs, activations: S::Pairs) -> S::Ints {
+        s.dot_pairs(sum, weights, activations)
+    }
+
+    #[inline(always)]
+    fn ends<S: Simd, const R: usize, const P: usize>(&self, _: S, place: Place) -> &[f32; R] {
+        match SCALED {
+            true => self.scales[place.row..].first_chunk().expect("scales"),
+            false => &[1.0; R],
         }
-        let mut panels = [&self.panels[..0]; P];
-        for (index, panel) in panels.iter_mut().enumerate() {
-            *panel = &self.panels[(place.panel + index) * steps..][..steps];
+    }
+
+    #[inline(always)]
+    fn float<S: Simd, const R: usize, const P: usize>(
+        s: S,
+        scales: &[f32; R],
+        (row, _): (usize, usize),
+        sum: S::Ints,
+        _: S::Floats,
+    ) -> S::Floats {
+        let sum = s.to_floats(sum);
+        match SCALED {
+            true => s.mul(sum, s.splat(scales[row])),
+            false => sum,
         }
-        let mut sums = [[s.splat_int(0); P]; R];
-        for step in 0..steps {
-            let mut weights = [s.load_pairs(&[0; STEP_OF_WORDS]); P];
-            for (weights, panel) in weights.iter_mut().zip(&panels) {
-                *weights = s.load_pairs(&panel[step]);
-            }
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                let activations = s.splat_pair(row[step]);
-                for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                    *sum = s.dot_pairs(*sum, weights, activations);
-                }
-            }
-        }
-        let mut out = [[s.splat(0.0); P]; R];
-        for at in 0..P {
-            for row in 0..R {
-                out[row][at] = s.to_floats(sums[row][at]);
-            }
-        }
-        out
     }
 }

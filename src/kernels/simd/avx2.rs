@@ -42,11 +42,26 @@ fn enter_vnni<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
+/// The first number in bf16 of each pair,
+#[inline]
+#[target_feature(enable = "avx2")]
+fn first_of(pairs: __m256i) -> __m256 {
+    _mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs))
+}
+
+/// and the second.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn second_of(pairs: __m256i) -> __m256 {
+    let high = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+    _mm256_castsi256_ps(_mm256_and_si256(pairs, high))
+}
+
 /// Calls instructions of the level.
 macro_rules! with {
     ($call:expr) => {
         // SAFETY: the token at hand was made by `Avx2::new`, which found the instructions on this processor.
-        // Addresses come from references to as many bytes as one or two unaligned loads or stores touch.
+        // Addresses come from references to as many bytes as one or two unaligned loads or stores touch, by a mask or whole.
         unsafe { $call }
     };
 }
@@ -64,6 +79,9 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     // becomes of it: 15.
     const INT8_TILE_ROWS: usize = if VNNI { 6 } else { 4 };
     const WORD_TILE_ROWS: usize = if VNNI { 6 } else { 5 };
+    // 4 x 2 accumulators, four registers of weights and two for an activation: 14. With a fifth all are taken, and
+    // sums go to memory and back: half as fast again.
+    const BF16_TILE_ROWS: usize = 4;
     const INT8_OFFSET: i32 = if VNNI { 128 } else { 0 };
 
     #[inline(always)]
@@ -83,6 +101,30 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     fn load(self, from: &[f32; LANES]) -> Self::Floats {
         let from = from.as_ptr();
         with!([_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))])
+    }
+
+    #[inline(always)]
+    fn load_some(self, from: &[f32], fill: f32) -> Self::Floats {
+        if let Some(whole) = from.first_chunk() {
+            return self.load(whole);
+        }
+        // Lanes past the slice are not read, nor is an address made that lies behind it. (Stores by a mask take this
+        // level tens of cycles on some processors.)
+        let second = from[from.len().min(8)..].as_ptr();
+        let count = from.len() as i32;
+        let mut out = self.splat(fill);
+        for (half, (from, count)) in [(from.as_ptr(), count), (second, count - 8)]
+            .into_iter()
+            .enumerate()
+        {
+            with!({
+                let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+                let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lanes);
+                let some = _mm256_maskload_ps(from, mask);
+                out[half] = _mm256_blendv_ps(out[half], some, _mm256_castsi256_ps(mask));
+            });
+        }
+        out
     }
 
     #[inline(always)]
@@ -144,6 +186,14 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
             _mm256_blendv_ps(plus[0], minus[0], of[0]),
             _mm256_blendv_ps(plus[1], minus[1], of[1]),
         ])
+    }
+
+    #[inline(always)]
+    fn floor_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
+        let x = self.max(self.splat(-126.0), x);
+        let whole = with!([_mm256_floor_ps(x[0]), _mm256_floor_ps(x[1])]);
+        let shift = self.splat(12_582_912.0); // as in `whole_and_rest`
+        (self.add(whole, shift), self.sub(x, whole))
     }
 
     #[inline(always)]
@@ -309,6 +359,45 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
                     _mm256_madd_epi16(a[half], b[half])
                 )),
             };
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, x: Self::Floats, to: &mut [i16; LANES]) {
+        let mut rounded = [with!(_mm256_setzero_si256()); 2];
+        for (x, rounded) in x.into_iter().zip(&mut rounded) {
+            with!({
+                let bits = _mm256_castps_si256(x);
+                let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+                let half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+                // The bits of NaN may overflow when they are rounded, or be gone: it gets one that stays.
+                let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x40_0000));
+                let nearest = _mm256_blendv_ps(
+                    _mm256_castsi256_ps(_mm256_add_epi32(bits, half)),
+                    _mm256_castsi256_ps(quiet),
+                    _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x),
+                );
+                *rounded = _mm256_srli_epi32::<16>(_mm256_castps_si256(nearest));
+            });
+        }
+        with!({
+            // As for bytes.
+            let words = _mm256_packus_epi32(rounded[0], rounded[1]);
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), words)
+        })
+    }
+
+    #[inline(always)]
+    fn dot_bf16(self, sum: Self::Floats, a: Self::Pairs, b: Self::Pairs) -> Self::Floats {
+        let mut out = sum;
+        for half in 0..2 {
+            let (a, b) = (a[half], b[half]);
+            out[half] = with!({
+                let sum = _mm256_fmadd_ps(second_of(a), second_of(b), sum[half]);
+                _mm256_fmadd_ps(first_of(a), first_of(b), sum)
+            });
         }
         out
     }

@@ -1,4 +1,5 @@
-//! AVX-512: sixteen floats are one register, of which there are 32; with and without VNNI's products of bytes.
+//! AVX-512: sixteen floats are one register, of which there are 32; with and without VNNI's products of bytes and those
+//! of numbers in bf16.
 #![allow(
     unsafe_code,
     reason = "instructions are reached through unsafe functions"
@@ -9,11 +10,11 @@ use std::arch::x86_64::*;
 
 use super::{Kernel, LANES, Simd};
 
-/// Proof that this processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA, and VNNI where that is said.
+/// Proof that this processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA, and VNNI and BF16 where that is said.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx512<const VNNI: bool>(());
+pub(crate) struct Avx512<const VNNI: bool, const BF16: bool = false>(());
 
-impl<const VNNI: bool> Avx512<VNNI> {
+impl<const VNNI: bool, const BF16: bool> Avx512<VNNI, BF16> {
     /// The token, if this processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
         let has = is_x86_feature_detected!("avx512f")
@@ -22,14 +23,22 @@ impl<const VNNI: bool> Avx512<VNNI> {
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
-            && (!VNNI || is_x86_feature_detected!("avx512vnni"));
+            && (!VNNI || is_x86_feature_detected!("avx512vnni"))
+            && (!BF16 || is_x86_feature_detected!("avx512bf16"));
         has.then_some(Self(()))
     }
 }
 
-impl Avx512<true> {
+impl<const BF16: bool> Avx512<true, BF16> {
     /// The level without VNNI, which computes floats as this one does.
     pub(crate) fn floats(self) -> Avx512<false> {
+        Avx512(())
+    }
+}
+
+impl Avx512<true, true> {
+    /// The level without BF16, which computes bytes as this one does.
+    pub(crate) fn bytes(self) -> Avx512<true> {
         Avx512(())
     }
 }
@@ -43,6 +52,12 @@ fn enter<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
 fn enter_vnni<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
+    kernel.run(token)
+}
+
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
+fn enter_bf16<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
@@ -81,16 +96,66 @@ fn dot_words(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
     sum
 }
 
+/// A mask of the first lanes, fewer than sixteen.
+#[inline(always)]
+fn first_lanes(count: usize) -> __mmask16 {
+    (1 << count) - 1
+}
+
+/// `vdpbf16ps`, in the order of the program, as `in_order`. Its intrinsic takes vectors of a type of their own, which
+/// nothing but memory becomes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn dot_bf16(mut sum: __m512, a: __m512i, b: __m512i) -> __m512 {
+    // SAFETY: as above.
+    unsafe {
+        asm!(
+            "vdpbf16ps {}, {}, {}",
+            inout(zmm_reg) sum,
+            in(zmm_reg) a,
+            in(zmm_reg) b,
+            options(nostack, preserves_flags)
+        );
+    }
+    sum
+}
+
+/// The nearest numbers in bf16, to memory.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn store_bf16(x: __m512, to: &mut [i16; LANES]) {
+    // SAFETY: sixteen words are as long as the vector, and it is stored unaligned.
+    unsafe {
+        to.as_mut_ptr()
+            .cast::<__m256bh>()
+            .write_unaligned(_mm512_cvtneps_pbh(x))
+    }
+}
+
+/// The first number in bf16 of each pair,
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn first_of(pairs: __m512i) -> __m512 {
+    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs))
+}
+
+/// and the second: by a mask, which takes no register of those that sums are in.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn second_of(pairs: __m512i) -> __m512 {
+    _mm512_castsi512_ps(_mm512_maskz_mov_epi16(0xaaaa_aaaa, pairs))
+}
+
 /// Calls instructions of the level.
 macro_rules! with {
     ($call:expr) => {
         // SAFETY: the token at hand was made by `Avx512::new`, which found the instructions on this processor.
-        // Addresses come from references to as many bytes as an unaligned load or store touches.
+        // Addresses come from references to as many bytes as an unaligned load or store, by a mask or whole, touches.
         unsafe { $call }
     };
 }
 
-impl<const VNNI: bool> Simd for Avx512<VNNI> {
+impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     type Floats = __m512;
     type Ints = __m512i;
     type Fours = __m512i;
@@ -103,13 +168,16 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     // Without VNNI absolute values, ones and what becomes of an activation take registers as well.
     const INT8_TILE_ROWS: usize = if VNNI { 12 } else { 11 };
     const WORD_TILE_ROWS: usize = 12;
+    // Without BF16 12 x 2 accumulators, four registers of weights and two for an activation: 30.
+    const BF16_TILE_ROWS: usize = if BF16 { 13 } else { 12 };
     const INT8_OFFSET: i32 = if VNNI { 128 } else { 0 };
 
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
-        match VNNI {
-            true => with!(enter_vnni(self, kernel)),
-            false => with!(enter(self, kernel)),
+        match (VNNI, BF16) {
+            (_, true) => with!(enter_bf16(self, kernel)),
+            (true, false) => with!(enter_vnni(self, kernel)),
+            (false, false) => with!(enter(self, kernel)),
         }
     }
 
@@ -126,6 +194,30 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
     #[inline(always)]
     fn store(self, x: __m512, to: &mut [f32; LANES]) {
         with!(_mm512_storeu_ps(to.as_mut_ptr(), x))
+    }
+
+    // Lanes past the slice are not touched.
+    #[inline(always)]
+    fn load_some(self, from: &[f32], fill: f32) -> __m512 {
+        match from.first_chunk() {
+            Some(whole) => self.load(whole),
+            None => with!({
+                let (fill, lanes) = (self.splat(fill), first_lanes(from.len()));
+                _mm512_mask_loadu_ps(fill, lanes, from.as_ptr())
+            }),
+        }
+    }
+
+    #[inline(always)]
+    fn store_some(self, x: __m512, to: &mut [f32]) {
+        match to.first_chunk_mut() {
+            Some(whole) => self.store(x, whole),
+            None => with!(_mm512_mask_storeu_ps(
+                to.as_mut_ptr(),
+                first_lanes(to.len()),
+                x
+            )),
+        }
     }
 
     #[inline(always)]
@@ -183,6 +275,13 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
         // To nearest, no binary place kept, no exception raised.
         let rest = with!(_mm512_reduce_ps::<0b0000_1000>(x));
         (self.sub(x, rest), rest)
+    }
+
+    // One instruction: `times_power_of_two` finds the whole number by itself, and knows no least one.
+    #[inline(always)]
+    fn floor_and_rest(self, x: __m512) -> (__m512, __m512) {
+        // Downwards, no binary place kept, no exception raised.
+        (x, with!(_mm512_reduce_ps::<0b0000_1001>(x)))
     }
 
     #[inline(always)]
@@ -314,6 +413,35 @@ impl<const VNNI: bool> Simd for Avx512<VNNI> {
                 sum,
                 _mm512_madd_epi16(a, b)
             ))),
+        }
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, x: __m512, to: &mut [i16; LANES]) {
+        if BF16 {
+            return with!(store_bf16(x, to));
+        }
+        with!({
+            let bits = _mm512_castps_si512(x);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+            // The bits of NaN may overflow when they are rounded, or be gone: it gets one that stays.
+            let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x40_0000));
+            let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+            let nearest = _mm512_mask_mov_epi32(_mm512_add_epi32(bits, half), nan, quiet);
+            let words = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(nearest));
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), words)
+        })
+    }
+
+    #[inline(always)]
+    fn dot_bf16(self, sum: __m512, a: __m512i, b: __m512i) -> __m512 {
+        match BF16 {
+            true => with!(dot_bf16(sum, a, b)),
+            false => with!({
+                let sum = _mm512_fmadd_ps(second_of(a), second_of(b), sum);
+                in_order(_mm512_fmadd_ps(first_of(a), first_of(b), sum))
+            }),
         }
     }
 

@@ -42,7 +42,7 @@ pub(crate) trait Simd: Copy {
     type Ints: Copy;
     /// Sixteen times four bytes, each four of them for one lane of [`Ints`](Self::Ints).
     type Fours: Copy;
-    /// Sixteen times two words of 16 bits, each two of them for one lane.
+    /// Sixteen times two words of 16 bits, integers or numbers in bf16, each two of them for one lane.
     type Pairs: Copy;
 
     /// Rows of the highest tile of a matrix product whose accumulators stay in registers,
@@ -53,6 +53,8 @@ pub(crate) trait Simd: Copy {
     const INT8_TILE_ROWS: usize;
     /// Rows of the highest tile of a product of words.
     const WORD_TILE_ROWS: usize;
+    /// Rows of the highest tile of a product of numbers in bf16.
+    const BF16_TILE_ROWS: usize;
     /// What [`dot`](Self::dot) counts activations from: the number q, from -127 to 127, is the byte q + 128 where the
     /// level's instruction multiplies bytes without a sign by bytes with one, and q itself elsewhere.
     const INT8_OFFSET: i32;
@@ -93,7 +95,15 @@ pub(crate) trait Simd: Copy {
         let shifted = self.add(x, shift);
         (shifted, self.sub(x, self.sub(shifted, shift)))
     }
-    /// `x * 2^k` for a whole number k of `whole_and_rest`, as long as x and the result are normal numbers; NaN where k is.
+    /// The whole number at or below `x`, or -126 if that is more, and what is left of `x`, from 0 to 1.
+    #[inline(always)]
+    fn floor_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
+        let x = self.max(self.splat(-126.0), x); // in this order NaN stays NaN
+        let half = self.splat(0.5);
+        let (k, rest) = self.whole_and_rest(self.sub(x, half));
+        (k, self.add(rest, half))
+    }
+    /// `x * 2^k` for a whole number k of `whole_and_rest` or `floor_and_rest`, as long as x and the result are normal numbers; NaN where k is.
     fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats;
     /// The sum of all lanes: lane i and lane i + 8, then i + 4, i + 2, i + 1.
     fn sum(self, x: Self::Floats) -> f32;
@@ -142,6 +152,13 @@ pub(crate) trait Simd: Copy {
     fn splat_pair(self, x: [i16; 2]) -> Self::Pairs;
     /// In each lane `sum + a0 b0 + a1 b1`, of which the low 32 bits are kept; no word may be -32768.
     fn dot_pairs(self, sum: Self::Ints, a: Self::Pairs, b: Self::Pairs) -> Self::Ints;
+
+    /// The nearest numbers in bf16, of two that are equally near the even one; NaN stays NaN. Whether numbers below 2^-126
+    /// become 0 is not said.
+    fn store_bf16(self, x: Self::Floats, to: &mut [i16; LANES]);
+    /// In each lane `(sum + a1 b1) + a0 b0` of numbers in bf16: products are exact, each sum is rounded to nearest, so it
+    /// is the same bits on every level, but for numbers below 2^-126, which may be taken for 0.
+    fn dot_bf16(self, sum: Self::Floats, a: Self::Pairs, b: Self::Pairs) -> Self::Floats;
 
     /// Asks for the cache line at an address to be brought near. Any address will do.
     fn prefetch(self, at: *const f32);
@@ -206,6 +223,8 @@ mod tests {
                 s.by_sign(a, b, s.splat(2.0)),
                 s.times_power_of_two(b, s.whole_and_rest(s.splat(-3.25)).0),
                 s.whole_and_rest(s.splat(-3.25)).1,
+                s.times_power_of_two(b, s.floor_and_rest(s.splat(-3.25)).0),
+                s.floor_and_rest(s.splat(-3.25)).1,
                 s.splat(s.sum(a)),
                 s.splat(s.largest(a)),
                 s.load_some(&A[..5], 7.0),
@@ -241,6 +260,8 @@ mod tests {
             by(|a, b| if a.is_sign_negative() { b } else { 2.0 }),
             by(|_, b| b / 8.0),
             [-0.25; LANES],
+            by(|_, b| b / 16.0),
+            [0.75; LANES],
             [A.iter().sum(); LANES],
             [15.0; LANES],
         ];
@@ -325,6 +346,70 @@ mod tests {
         for cpu in Cpu::supported() {
             assert_eq!(cpu.run(Pairs), (words, pairs, sums), "{cpu:?}");
             assert_eq!(cpu.run_int8(Pairs), (words, pairs, sums), "{cpu:?}");
+        }
+    }
+
+    /// Rounds to bf16 and multiplies what came of it.
+    struct Halves<'a>(&'a [[f32; LANES]]);
+
+    impl Kernel for Halves<'_> {
+        type Output = (Vec<[i16; LANES]>, [f32; LANES]);
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Self::Output {
+            let rounded = self.0.iter().map(|x| {
+                let mut words = [0; LANES];
+                s.store_bf16(s.load(x), &mut words);
+                words
+            });
+            let pairs: [i16; 2 * LANES] = std::array::from_fn(|at| {
+                let x = [EVEN, ODD][at % 2][at / 2] * 1.0001;
+                half::bf16::from_f32(x).to_bits() as i16
+            });
+            let factors = [1.5, -0.062_5].map(|x| half::bf16::from_f32(x).to_bits() as i16);
+            let sum = s.dot_bf16(
+                s.splat(1.0 / 3.0),
+                s.load_pairs(&pairs),
+                s.splat_pair(factors),
+            );
+            let mut sums = [0.0; LANES];
+            s.store(sum, &mut sums);
+            (rounded.collect(), sums)
+        }
+    }
+
+    #[test]
+    fn every_level_rounds_to_bf16_and_adds_in_the_same_order() {
+        // Every number in bf16 from 2^-126 on with what comes behind it: nothing, less than a half, half, more, and all.
+        let behind = [0u32, 1, 0x7fff, 0x8000, 0x8001, 0xffff];
+        let words = (0..=u32::from(u16::MAX)).filter(|word| word & 0x7fff >= 0x80);
+        let numbers: Vec<f32> = words
+            .flat_map(|word| behind.map(|low| f32::from_bits(word << 16 | low)))
+            .chain([0.0, -0.0])
+            .collect();
+        let mut blocks: Vec<[f32; LANES]> = numbers.as_chunks().0.to_vec();
+        blocks.extend(numbers.last_chunk::<LANES>());
+        let widened = |word: i16| f32::from_bits(u32::from(word as u16) << 16);
+        for cpu in Cpu::supported() {
+            for by_bf16 in [true, false] {
+                let (rounded, sums) = match by_bf16 {
+                    true => cpu.run_bf16(Halves(&blocks)),
+                    false => cpu.run(Halves(&blocks)),
+                };
+                for (x, word) in blocks.iter().flatten().zip(rounded.iter().flatten()) {
+                    let expected = half::bf16::from_f32(*x);
+                    match x.is_nan() {
+                        true => assert!(widened(*word).is_nan(), "{cpu:?} {:x}", x.to_bits()),
+                        false => assert_eq!(*word as u16, expected.to_bits(), "{cpu:?} {x:e}"),
+                    }
+                }
+                for (lane, sum) in sums.iter().enumerate() {
+                    let number = |x: f32| half::bf16::from_f32(x * 1.0001).to_f32();
+                    let second = 1.0 / 3.0 + number(ODD[lane]) * -0.062_5;
+                    let expected = second + number(EVEN[lane]) * 1.5;
+                    assert_eq!(sum.to_bits(), expected.to_bits(), "{cpu:?} {lane}");
+                }
+            }
         }
     }
 }

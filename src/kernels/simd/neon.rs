@@ -105,6 +105,8 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     const TILE_PANELS: usize = 1;
     const INT8_TILE_ROWS: usize = if DOTPROD { 6 } else { 5 };
     const WORD_TILE_ROWS: usize = 6;
+    // 4 x 4 accumulators, eight registers of weights and two for an activation: 26 of 32.
+    const BF16_TILE_ROWS: usize = 4;
     const INT8_OFFSET: i32 = 0;
 
     #[inline(always)]
@@ -175,6 +177,14 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     #[inline(always)]
     fn by_sign(self, of: Self::Floats, minus: Self::Floats, plus: Self::Floats) -> Self::Floats {
         each!(i => vbslq_f32(vcltzq_s32(vreinterpretq_s32_f32(of[i])), minus[i], plus[i]))
+    }
+
+    #[inline(always)]
+    fn floor_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
+        let x = self.max(self.splat(-126.0), x);
+        let whole = each!(i => vrndmq_f32(x[i]));
+        let shift = self.splat(12_582_912.0); // as in `whole_and_rest`
+        (self.add(whole, shift), self.sub(x, whole))
     }
 
     #[inline(always)]
@@ -309,6 +319,40 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
                 let high = vmlal_high_s16(out[2 * half + 1], a.0, b.0);
                 out[2 * half + 1] = vmlal_high_s16(high, a.1, b.1);
             })
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, x: Self::Floats, to: &mut [i16; LANES]) {
+        let words = each!(i => {
+            let bits = vreinterpretq_u32_f32(x[i]);
+            let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+            let rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+            // The bits of NaN may overflow when they are rounded, or be gone: it gets one that stays.
+            let quiet = vorrq_u32(bits, vdupq_n_u32(0x40_0000));
+            vshrn_n_u32::<16>(vbslq_u32(vceqq_f32(x[i], x[i]), rounded, quiet))
+        });
+        let to = to.as_mut_ptr().cast();
+        with!({
+            vst1q_u16(to, vcombine_u16(words[0], words[1]));
+            vst1q_u16(to.add(8), vcombine_u16(words[2], words[3]));
+        })
+    }
+
+    #[inline(always)]
+    fn dot_bf16(self, sum: Self::Floats, a: Self::Pairs, b: Self::Pairs) -> Self::Floats {
+        let mut out = sum;
+        for half in 0..2 {
+            let (a, b) = (a[half], b[half]);
+            for (a, b) in [(a.1, b.1), (a.0, b.0)] {
+                with!({
+                    let low = |x| vreinterpretq_f32_s32(vshll_n_s16::<16>(vget_low_s16(x)));
+                    let high = |x| vreinterpretq_f32_s32(vshll_high_n_s16::<16>(x));
+                    out[2 * half] = vfmaq_f32(out[2 * half], low(a), low(b));
+                    out[2 * half + 1] = vfmaq_f32(out[2 * half + 1], high(a), high(b));
+                })
+            }
         }
         out
     }

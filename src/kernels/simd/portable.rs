@@ -15,6 +15,24 @@ fn map(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
     out
 }
 
+/// Two words as one, the second in its upper half.
+#[inline(always)]
+fn both([first, second]: [i16; 2]) -> u32 {
+    u32::from(second as u16) << 16 | u32::from(first as u16)
+}
+
+/// The first number in bf16 of a pair,
+#[inline(always)]
+fn first_of(pair: u32) -> f32 {
+    f32::from_bits(pair << 16)
+}
+
+/// and the second.
+#[inline(always)]
+fn second_of(pair: u32) -> f32 {
+    f32::from_bits(pair & 0xffff_0000)
+}
+
 impl Simd for Portable {
     type Floats = [f32; LANES];
     type Ints = [i32; LANES];
@@ -26,6 +44,7 @@ impl Simd for Portable {
     const TILE_PANELS: usize = 1;
     const INT8_TILE_ROWS: usize = 2;
     const WORD_TILE_ROWS: usize = 2;
+    const BF16_TILE_ROWS: usize = 2;
     const INT8_OFFSET: i32 = 0;
 
     #[inline(always)]
@@ -216,6 +235,31 @@ impl Simd for Portable {
                 let product = i32::from(a[lane][at]) * i32::from(b[lane][at]);
                 out[lane] = out[lane].wrapping_add(product);
             }
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, x: Self::Floats, to: &mut [i16; LANES]) {
+        for lane in 0..LANES {
+            let bits = x[lane].to_bits();
+            let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+            // The bits of NaN may overflow when they are rounded, or be gone: it gets one that stays.
+            let quiet = bits >> 16 | 0x40;
+            to[lane] = if x[lane].is_nan() { quiet } else { rounded } as i16;
+        }
+    }
+
+    #[inline(always)]
+    fn dot_bf16(self, sum: Self::Floats, a: Self::Pairs, b: Self::Pairs) -> Self::Floats {
+        // Both words of a lane at once, as a compiler has instructions for.
+        let (a, b) = (a.map(both), b.map(both));
+        let mut out = sum;
+        for lane in 0..LANES {
+            out[lane] += second_of(a[lane]) * second_of(b[lane]);
+        }
+        for lane in 0..LANES {
+            out[lane] += first_of(a[lane]) * first_of(b[lane]);
         }
         out
     }

@@ -22,7 +22,7 @@ pub(crate) enum Wanted {
 /// Everything that one forward pass has computed and its backward pass reads again.
 ///
 /// Buffers grow to the largest batch that they have seen and are used again: with r rows they hold about
-/// (layers * (8 * hidden + intermediate) + 6 * hidden + 3 * intermediate) * r floats.
+/// (layers * (8 * hidden + intermediate) + 8 * hidden + 3 * intermediate) * r floats.
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
     /// Sizes of the pass that is on it.

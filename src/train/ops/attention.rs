@@ -216,6 +216,7 @@ impl Kernel for Forward<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { text, buffer, out } = self;
         if text.is_empty() {
+            out.fill(0.0);
             return;
         }
         let padded = padded(text.keys);
@@ -260,6 +261,9 @@ impl Kernel for Backward<'_> {
             outs: [d_query, d_key, d_value],
         } = self;
         if text.is_empty() {
+            for d in [d_query, d_key, d_value] {
+                d.fill(0.0);
+            }
             return;
         }
         let (queries, keys) = (text.queries, text.keys);

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | F32 | (n / 16, k, 16) | in place |
 //! | F16 | (n / 16, k, 16) | widened to f32 |
-//! | BF16 | (n / 16, k / 2, 16, 2), k padded with zeros | widened to f32 |
+//! | BF16 | (n / 16, k / 2, 16, 2), k padded with zeros | in place, or widened to f32 where that is computed in |
 //! | I8 | (n / 16, k / 4, 16, 4), k padded with zeros; beside it `.scale`, F32, and `.sum`, I32, of each channel | in place |
 //!
 //! n is padded with zeros to whole panels. `.smoothing`, F32, (k), beside a matrix is what its input's channels are
@@ -16,7 +16,7 @@ use safetensors::Dtype;
 use super::{PackedFile, Part, Precision};
 use crate::error::{Error, Result};
 use crate::kernels::arena::Floats;
-use crate::kernels::gemm::{Int8Panels, PANEL, PackedWeights, Packer, Panels};
+use crate::kernels::gemm::{self, Int8Panels, PANEL, PackedWeights, Packer, Panels};
 use crate::weights::tensor::Tensor;
 
 /// Numbers of one channel that stand side by side in BF16,
@@ -34,19 +34,29 @@ pub(super) fn encode(
     precision: Precision,
 ) -> Result<Vec<Part>> {
     let (panels, k) = (matrix.n().div_ceil(PANEL), matrix.k());
-    let floats = match matrix.panels() {
-        Panels::F32(floats) => floats,
-        Panels::Int8(int8) => return Ok(encode_int8(name, int8, panels, k)),
-    };
-    let dtype = precision.of_matrix();
-    let part = match dtype {
-        Dtype::BF16 => {
-            let shape = vec![panels, k.div_ceil(PAIR), PANEL, PAIR];
-            Part::numbers(name, dtype, shape, &paired(floats, k))?
+    let part = match (matrix.panels(), precision.of_matrix()) {
+        (Panels::Int8(int8), _) => return Ok(encode_int8(name, int8, panels, k)),
+        (Panels::Bf16(pairs), _) => encode_bf16(name, pairs, panels, k)?,
+        (Panels::F32(_), Dtype::BF16) => {
+            let rounded = PackedWeights::of(gemm::Dtype::Bf16, &matrix.rows(), matrix.n(), k);
+            return encode(name, &rounded, precision);
         }
-        _ => Part::numbers(name, dtype, vec![panels, k, PANEL], floats)?,
+        (Panels::F32(floats), dtype) => Part::numbers(name, dtype, vec![panels, k, PANEL], floats)?,
     };
     Ok(vec![part])
+}
+
+fn encode_bf16(name: &str, pairs: &[f32], panels: usize, k: usize) -> Result<Part> {
+    const NOT_FINITE: u16 = 0x7f80;
+    let words: &[u16] = bytemuck::cast_slice(pairs);
+    if words.iter().any(|word| word & NOT_FINITE == NOT_FINITE) {
+        return Err(Error::NonFinite {
+            what: format!("weight {name} in BF16"),
+        });
+    }
+    let bytes = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let shape = vec![panels, k.div_ceil(PAIR), PANEL, PAIR];
+    Ok(Part::new(name, Dtype::BF16, shape, bytes))
 }
 
 fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Vec<Part> {
@@ -117,7 +127,7 @@ fn sum_of(name: &str) -> String {
     format!("{name}.sum")
 }
 
-/// A matrix of (n, k).
+/// A matrix of (n, k), of which one in BF16 is to compute in this type.
 ///
 /// # Errors
 /// `WeightMissing`, `WeightShape`, `WeightType`, `WeightUnexpected`, and `Io` where it is read from disk.
@@ -125,8 +135,8 @@ pub(super) fn open(
     file: &PackedFile,
     packer: &Packer,
     name: &str,
-    n: usize,
-    k: usize,
+    (n, k): (usize, usize),
+    dtype: gemm::Dtype,
 ) -> Result<PackedWeights> {
     let panels = n.div_ceil(PANEL);
     match file.dtype_of(name)? {
@@ -144,6 +154,7 @@ pub(super) fn open(
             let tensor = file.tensor(name, &[panels, k, PANEL])?;
             read(packer, &tensor, n, k)
         }
+        Dtype::BF16 if dtype == gemm::Dtype::Bf16 => open_bf16(file, packer, name, n, k),
         Dtype::BF16 => {
             let tensor = file.tensor(name, &[panels, k.div_ceil(PAIR), PANEL, PAIR])?;
             let line = PANEL * k.next_multiple_of(PAIR);
@@ -171,6 +182,34 @@ fn read(packer: &Packer, tensor: &Tensor, n: usize, k: usize) -> Result<PackedWe
         tensor.read_unchecked(first * PANEL * k, out)
     })?;
     fitting(&tensor.name, PackedWeights::of_floats(n, k, memory))
+}
+
+fn open_bf16(
+    file: &PackedFile,
+    packer: &Packer,
+    name: &str,
+    n: usize,
+    k: usize,
+) -> Result<PackedWeights> {
+    let panels = n.div_ceil(PANEL);
+    let tensor = file.tensor(name, &[panels, k.div_ceil(PAIR), PANEL, PAIR])?;
+    let little = cfg!(target_endian = "little");
+    let memory = match tensor.bytes_in_place().filter(|_| little) {
+        Some(pairs) => Floats::Held(Box::new(pairs)),
+        None => {
+            // A pair is as long as a float.
+            let pairs = k.div_ceil(PAIR) * PANEL;
+            packer.panels(panels, pairs, |first, out| {
+                let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
+                tensor.read_bytes(first * pairs * size_of::<f32>(), bytes)?;
+                if !little {
+                    bytes.chunks_exact_mut(2).for_each(<[u8]>::reverse);
+                }
+                Ok(())
+            })?
+        }
+    };
+    fitting(name, PackedWeights::of_bf16(n, k, memory))
 }
 
 fn open_int8(
@@ -216,20 +255,6 @@ fn fitting(name: &str, weights: Option<PackedWeights>) -> Result<PackedWeights> 
     })
 }
 
-/// Panels `[k][16]` as `[k / 2][16][2]`.
-fn paired(panels: &[f32], k: usize) -> Vec<f32> {
-    let mut paired = Vec::with_capacity(panels.len() + panels.len() / k.max(1));
-    for panel in panels.chunks_exact((PANEL * k).max(1)) {
-        for lines in panel.chunks(PAIR * PANEL) {
-            let (first, second) = lines.split_at(PANEL);
-            for (channel, &x) in first.iter().enumerate() {
-                paired.extend([x, second.get(channel).copied().unwrap_or_default()]);
-            }
-        }
-    }
-    paired
-}
-
 /// One panel `[k / 2][16][2]` as `[k][16]`.
 fn part(pairs: &[f32], panel: &mut [f32]) {
     let lines = panel.chunks_mut(PAIR * PANEL);
@@ -255,10 +280,13 @@ mod tests {
     fn pairs_are_parted_again() {
         for k in 1..6 {
             let panel: Vec<f32> = (0..PANEL * k).map(|x| x as f32 + 1.0).collect();
-            let pairs = paired(&panel, k);
-            assert_eq!(pairs.len(), PANEL * k.next_multiple_of(2));
-            let second = if k > 1 { PANEL as f32 + 1.0 } else { 0.0 };
-            assert_eq!(pairs[..2], [1.0, second]);
+            let number = |step: usize, channel: usize| match step < k {
+                true => panel[step * PANEL + channel],
+                false => 0.0,
+            };
+            let pairs: Vec<f32> = (0..PANEL * k.next_multiple_of(2))
+                .map(|at| number(at / (2 * PANEL) * 2 + at % 2, at / 2 % PANEL))
+                .collect();
             let mut back = vec![0.0; panel.len()];
             part(&pairs, &mut back);
             assert_eq!(back, panel);

@@ -60,7 +60,9 @@ pub enum Precision {
     F32,
     /// Two bytes a number, 11 bits of precision; computed in f32.
     F16,
-    /// Two bytes a number, 8 bits of precision and f32's range; computed in f32.
+    /// Two bytes a number, 8 bits of precision and f32's range. The encoder's matrices are computed with as they are
+    /// ([`Dtype::Bf16`](crate::Dtype::Bf16)), on every processor; in f32, widened when they are opened, if
+    /// [`ModelOptions::dtype`](crate::ModelOptions::dtype) says so. Heads are computed in f32.
     Bf16,
     /// One byte a number, with a scale for each output channel of the encoder's matrices, which are computed with as they
     /// are ([`Dtype::Int8`](crate::Dtype::Int8)), and for each row of its tables. Heads are small and stay in f32, and so do
@@ -85,7 +87,8 @@ impl Precision {
     /// What a model is loaded as to be packed.
     pub(crate) fn computed_in(self) -> gemm::Dtype {
         match self {
-            Self::F32 | Self::F16 | Self::Bf16 => gemm::Dtype::F32,
+            Self::F32 | Self::F16 => gemm::Dtype::F32,
+            Self::Bf16 => gemm::Dtype::Bf16,
             Self::Int8 => gemm::Dtype::Int8,
         }
     }

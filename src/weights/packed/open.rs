@@ -113,9 +113,16 @@ impl PackedFile {
         self.precision
     }
 
-    /// What the encoder's matrices compute in.
+    /// What the encoder's matrices compute in,
     pub(crate) fn computes_in(&self) -> gemm::Dtype {
         self.precision.computed_in()
+    }
+
+    /// and whether they can in another type.
+    pub(crate) fn can_compute_in(&self, dtype: gemm::Dtype) -> bool {
+        // Numbers in bf16 can be widened.
+        let widened = self.precision == Precision::Bf16 && dtype == gemm::Dtype::F32;
+        widened || dtype == self.computes_in()
     }
 
     /// How many numbers the unpacked checkpoint holds.
@@ -144,7 +151,7 @@ impl PackedFile {
         self.header.info(name).is_some()
     }
 
-    /// A matrix of (n, k).
+    /// A matrix of (n, k), of which one that can compute in several types is to do so in this.
     ///
     /// # Errors
     /// `WeightMissing`, `WeightShape`, `WeightType`, and `Io` where it is read from disk.
@@ -152,10 +159,10 @@ impl PackedFile {
         &self,
         packer: &Packer,
         name: &str,
-        n: usize,
-        k: usize,
+        shape: (usize, usize),
+        dtype: gemm::Dtype,
     ) -> Result<PackedWeights> {
-        matrix::open(self, packer, name, n, k)
+        matrix::open(self, packer, name, shape, dtype)
     }
 
     /// What the input of a matrix with `k` channels is multiplied by, if it is.
@@ -222,7 +229,7 @@ impl PackedFile {
             let as_stored = matches!(info.dtype, Dtype::F32 | Dtype::I8);
             let in_place = self.source.bytes().is_some() && as_stored;
             let wanted = name.starts_with(prefix) && info.shape.len() > 2 && !in_place;
-            // Bytes stay bytes, all else becomes floats.
+            // Bytes stay bytes, all else becomes floats; what stays in bf16 counts twice, and the rest is never touched.
             let to_a_float = if info.dtype == Dtype::I8 {
                 size_of::<f32>()
             } else {

@@ -1,5 +1,8 @@
 //! Which of the encoder's matrices become bytes, and how far that moves their weights.
 
+use std::fmt;
+use std::sync::Arc;
+
 use super::Precision;
 use super::calibrate::calibrate;
 use crate::error::{Error, Result};
@@ -21,8 +24,19 @@ pub struct PackOptions {
     keep_f32: Vec<String>,
     /// If another is chosen than [`MAX_ERROR`](Self::MAX_ERROR).
     max_error: Option<f64>,
-    /// What to calibrate by, if that is asked for.
-    texts: Option<Vec<String>>,
+    /// What to calibrate by, if that is asked for: texts and pairs.
+    texts: Option<Vec<(String, Option<String>)>>,
+    watch: Option<Watch>,
+}
+
+/// Somebody who is told how many matrices have been calibrated, and of how many.
+#[derive(Clone)]
+struct Watch(Arc<dyn Fn(usize, usize) + Send + Sync>);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 impl PackOptions {
@@ -38,6 +52,7 @@ impl PackOptions {
             keep_f32: Vec::new(),
             max_error: None,
             texts: None,
+            watch: None,
         }
     }
 
@@ -75,13 +90,39 @@ impl PackOptions {
     #[must_use]
     pub fn calibrate(mut self, texts: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let own = self.texts.get_or_insert_default();
-        own.extend(texts.into_iter().map(Into::into));
+        own.extend(texts.into_iter().map(|text| (text.into(), None)));
         self
     }
 
-    /// The texts to calibrate by.
-    pub(crate) fn texts(&self) -> Option<&[String]> {
+    /// The same of pairs, for a model that reads pairs: a cross-encoder, a question answerer.
+    #[must_use]
+    pub fn calibrate_pairs(
+        mut self,
+        pairs: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
+    ) -> Self {
+        let own = self.texts.get_or_insert_default();
+        let pairs = pairs.into_iter();
+        own.extend(pairs.map(|(first, second)| (first.into(), Some(second.into()))));
+        self
+    }
+
+    /// Calls this whenever a matrix has been calibrated, which may take seconds, with how many have been and of how many.
+    #[must_use]
+    pub fn watch(mut self, watch: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
+        self.watch = Some(Watch(Arc::new(watch)));
+        self
+    }
+
+    /// The texts to calibrate by, and what stands behind each in a pair.
+    pub(crate) fn texts(&self) -> Option<&[(String, Option<String>)]> {
         self.texts.as_deref()
+    }
+
+    /// Says that so many matrices of so many have been calibrated.
+    pub(super) fn tell(&self, done: usize, of: usize) {
+        if let Some(Watch(watch)) = &self.watch {
+            watch(done, of);
+        }
     }
 
     /// In what large weights are stored.
@@ -205,7 +246,7 @@ pub(super) fn choose(
     let bound = options.max_error.unwrap_or(PackOptions::MAX_ERROR);
     let stored = match bytes.panels() {
         _ if options.keep_f32.iter().any(asked) => Stored::F32AsAsked,
-        Panels::F32(_) => Stored::F32ForWidth,
+        Panels::F32(_) | Panels::Bf16(_) => Stored::F32ForWidth,
         Panels::Int8(_) if output_error.unwrap_or(error) > bound => Stored::F32ForError,
         Panels::Int8(_) => Stored::Int8,
     };

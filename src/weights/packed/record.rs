@@ -58,6 +58,10 @@ impl Recorder {
                 matrix: floats,
                 factors: None,
             },
+            gemm::Dtype::Bf16 => Smoothed {
+                matrix: PackedWeights::of(dtype, &floats.rows(), floats.n(), floats.k()),
+                factors: None,
+            },
             gemm::Dtype::Int8 => {
                 let rows = self.samples.as_ref().and_then(|samples| samples.take(name));
                 let (answer, report) =
@@ -65,6 +69,9 @@ impl Recorder {
                 let mut matrices = lock(&self.matrices);
                 if matrices.iter().all(|known| known.name != name) {
                     matrices.push(report);
+                }
+                if let Some(samples) = &self.samples {
+                    self.options.tell(matrices.len(), samples.matrices());
                 }
                 answer
             }

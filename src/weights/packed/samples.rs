@@ -40,6 +40,11 @@ impl Samples {
             .all(|own| own.is_full(lock(&own.rows).len()))
     }
 
+    /// How many matrices there are.
+    pub(super) fn matrices(&self) -> usize {
+        lock(&self.inputs).len()
+    }
+
     /// The rows that went into this matrix, which are given away; `None` if there were none.
     pub(super) fn take(&self, name: &str) -> Option<Vec<f32>> {
         let inputs = lock(&self.inputs);

@@ -1,21 +1,9 @@
 //! Every instruction set against the formula in scalars and 64-bit integers: the same bytes, the same sums, the same bits.
 
 use super::*;
-use crate::kernels::gemm::pack::Packer;
+use crate::kernels::gemm::tests::numbers;
 use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, Panels, gemm};
 use crate::kernels::{Activation, Compute, Threads};
-
-/// From -1 to 1, the same every time.
-fn numbers(len: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_761).max(1);
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
 
 /// A channel's weights, and their scale.
 fn quantized_weights(row: &[f32]) -> (Vec<i64>, f32) {
@@ -159,7 +147,7 @@ fn bytes_are_the_same_on_every_level() {
         let mut quantized = QuantizedRows::default();
         quantized.fill(&Compute::new(cpu, &Threads::new(1).unwrap()), &x, k);
         for (index, row) in x.chunks(k).enumerate() {
-            let ([bytes], [read]) = quantized.rows(index, steps(k));
+            let ([bytes], [read]) = (quantized.rows(index, steps(k)), quantized.scales(index));
             let (expected, scale, zero) = quantized_row(row);
             let found = bytes.as_flattened()[..k].iter().map(|&byte| number(byte));
             assert_eq!(found.collect::<Vec<_>>(), expected, "{cpu:?}");
@@ -189,86 +177,6 @@ fn epilogue_adds_bias_applies_activation_then_adds_residual() {
         for (index, value) in out.iter().enumerate() {
             let expected = (product[index] + bias[index % n]).max(0.0) + residual[index];
             assert_eq!(*value, expected, "{cpu:?} at {index}");
-        }
-    }
-}
-
-#[test]
-fn a_row_is_the_same_bits_alone_in_any_company_and_on_any_number_of_threads() {
-    let (rows, n, k) = (150, 70, 384);
-    let (x, w) = (numbers(rows * k, 12), numbers(n * k, 13));
-    let packed = PackedWeights::of(Dtype::Int8, &w, n, k);
-    let epilogue = Epilogue {
-        activation: Activation::Gelu,
-        ..Epilogue::NONE
-    };
-    for cpu in Cpu::supported() {
-        let mut alone = Vec::new();
-        let serial = Compute::new(cpu, &Threads::new(1).unwrap());
-        for row in x.chunks(k) {
-            let mut out = vec![0.0; n];
-            gemm(&serial, row, &packed, epilogue, &mut out);
-            alone.extend(out);
-        }
-        for threads in [1, 2, 3, 8] {
-            let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
-            // Fewer rows after more: what an earlier product left behind must not matter.
-            for count in [150, 1, 2, 8, 33, 150] {
-                let mut out = vec![0.0; count * n];
-                gemm(&compute, &x[..count * k], &packed, epilogue, &mut out);
-                assert_eq!(
-                    out,
-                    alone[..count * n],
-                    "{cpu:?}, {threads} threads, {count} rows"
-                );
-            }
-        }
-    }
-}
-
-#[test]
-fn what_is_not_finite_reaches_all_of_its_own_row_and_no_other() {
-    let k = 40;
-    let packed = PackedWeights::of(Dtype::Int8, &numbers(17 * k, 14), 17, k);
-    for cpu in Cpu::supported() {
-        let compute = Compute::new(cpu, &Threads::new(1).unwrap());
-        for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            for place in [0, 15, 16, 39] {
-                let mut x = numbers(3 * k, 15);
-                x[k + place] = bad;
-                let mut out = vec![0.0; 3 * 17];
-                gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
-                let (before, rest) = out.split_at(17);
-                let (row, after) = rest.split_at(17);
-                assert!(row.iter().all(|y| !y.is_finite()), "{cpu:?}: {row:?}");
-                assert!(before.iter().chain(after).all(|y| y.is_finite()), "{cpu:?}");
-            }
-        }
-    }
-}
-
-#[test]
-fn packing_while_reading_is_packing() {
-    for (n, k) in [(0, 5), (1, 7), (100, 3), (1001, 129), (40, 5000)] {
-        let matrix = numbers(n * k, 16);
-        let expected = PackedWeights::of(Dtype::Int8, &matrix, n, k);
-        for threads in [1, 3] {
-            for room in [0, 1 << 20] {
-                let packer = Packer::new(&Threads::new(threads).unwrap(), room);
-                let packed = packer.rows(Dtype::Int8, (n, k), |rows, out| {
-                    out.copy_from_slice(&matrix[rows.start * k..rows.end * k]);
-                    Ok::<(), ()>(())
-                });
-                let packed = packed.unwrap();
-                match (packed.panels(), expected.panels()) {
-                    (Panels::Int8(packed), Panels::Int8(expected)) => {
-                        assert_eq!(packed.bytes(), expected.bytes(), "{n} {k}");
-                        assert_eq!(packed.scales, expected.scales);
-                        assert_eq!(packed.sums, expected.sums);
-                    }
-                    other => panic!("{other:?}"),
-                }
-            }
         }
     }
 }

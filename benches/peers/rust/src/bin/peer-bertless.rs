@@ -1,8 +1,15 @@
+use std::path::Path;
+
 use bertless::{Encoding, Model, ModelOptions};
 
 fn main() -> anyhow::Result<()> {
-    let (dir, threads) = peers::arguments();
-    let model = Model::load_with(dir, ModelOptions::new().threads(threads))?;
+    let (path, threads) = peers::arguments();
+    let mut options = ModelOptions::new().threads(threads);
+    // A packed file has its type already.
+    if let (Ok(dtype), true) = (std::env::var("PEER_DTYPE"), Path::new(&path).is_dir()) {
+        options = options.dtype(dtype.parse()?);
+    }
+    let model = Model::load_with(path, options)?;
     peers::serve(|batch| {
         let encodings: Vec<Encoding> = batch.iter().cloned().map(Encoding::from_ids).collect();
         let states = model.encode_batch(&encodings).expect("rows");

@@ -3,23 +3,24 @@
 use bertless::Input;
 use serde_json::{Map, Value};
 
-use crate::failure::Failure;
-use crate::settings::Limits;
+use crate::{Limits, Refusal};
 
 /// A text or a pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Question {
+pub enum Question {
+    /// One text.
     Text(String),
+    /// Two texts of which one is about the other.
     Pair(String, String),
 }
 
 /// A request: one text or many.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub struct Asked {
     /// In the order in which they were asked; what is wrong with one is no matter of the others.
-    pub(crate) questions: Vec<Result<Question, Failure>>,
+    pub questions: Vec<Result<Question, Refusal>>,
     /// Whether a list was asked, and a list is expected.
-    pub(crate) many: bool,
+    pub many: bool,
 }
 
 /// The forms that are understood.
@@ -28,7 +29,8 @@ const ITEMS: &str =
     r#"expected a text, a pair [text, text], or an object with "text" and, perhaps, "text_pair""#;
 
 impl Question {
-    pub(crate) fn input(&self) -> Input<'_> {
+    /// As a model is asked.
+    pub fn input(&self) -> Input<'_> {
         match self {
             Self::Text(text) => Input::Text(text),
             Self::Pair(first, second) => Input::Pair(first, second),
@@ -36,7 +38,7 @@ impl Question {
     }
 
     /// Whether it can be asked at all.
-    fn checked(self, limits: &Limits) -> Result<Self, Failure> {
+    fn checked(self, limits: &Limits) -> Result<Self, Refusal> {
         let parts = match &self {
             Self::Text(text) => [Some(text), None],
             Self::Pair(first, second) => [Some(first), Some(second)],
@@ -45,28 +47,40 @@ impl Question {
         let bytes: usize = parts().map(String::len).sum();
         if bytes > limits.text {
             let most = limits.text;
-            return Err(Failure::too_large(format!(
+            return Err(Refusal::too_large(format!(
                 "the text has {bytes} bytes, at most {most} are read"
             )));
         }
         match parts().any(|text| text.trim().is_empty()) {
-            true => Err(Failure::unanswerable("the text is empty")),
+            true => Err(Refusal::unanswerable("the text is empty")),
             false => Ok(self),
         }
     }
 }
 
-/// Reads the JSON of a body.
-pub(crate) fn parse(body: &[u8], limits: &Limits) -> Result<Asked, Failure> {
+/// Reads the JSON of an event or a body.
+///
+/// # Errors
+/// 413 for what is too large, 400 for what is no JSON, 422 for what does not ask anything.
+pub fn parse(body: &[u8], limits: &Limits) -> Result<Asked, Refusal> {
+    if body.len() > limits.body {
+        return Err(Refusal::too_large(format!(
+            "the body has more than {} bytes",
+            limits.body
+        )));
+    }
     let value = serde_json::from_slice(body)
-        .map_err(|error| Failure::malformed(format!("the body is not JSON: {error}")))?;
+        .map_err(|error| Refusal::malformed(format!("the body is not JSON: {error}")))?;
     read(value, limits)
 }
 
 /// Reads what JSON asks.
-pub(crate) fn read(value: Value, limits: &Limits) -> Result<Asked, Failure> {
+///
+/// # Errors
+/// As [`parse`].
+pub fn read(value: Value, limits: &Limits) -> Result<Asked, Refusal> {
     let Value::Object(mut object) = value else {
-        return Err(Failure::unanswerable(FORMS));
+        return Err(Refusal::unanswerable(FORMS));
     };
     let Some(texts) = object.remove("texts") else {
         return Ok(Asked {
@@ -75,16 +89,16 @@ pub(crate) fn read(value: Value, limits: &Limits) -> Result<Asked, Failure> {
         });
     };
     if let Some(key) = object.keys().next() {
-        return Err(Failure::unanswerable(format!(
+        return Err(Refusal::unanswerable(format!(
             r#"{key:?} beside "texts" is not understood"#
         )));
     }
     let Value::Array(texts) = texts else {
-        return Err(Failure::unanswerable(r#""texts" is not a list"#));
+        return Err(Refusal::unanswerable(r#""texts" is not a list"#));
     };
     match texts.len() {
-        0 => Err(Failure::unanswerable(r#""texts" is empty"#)),
-        count if count > limits.texts => Err(Failure::too_large(format!(
+        0 => Err(Refusal::unanswerable(r#""texts" is empty"#)),
+        count if count > limits.texts => Err(Refusal::too_large(format!(
             "{count} texts are asked, at most {} at once are answered",
             limits.texts
         ))),
@@ -96,7 +110,10 @@ pub(crate) fn read(value: Value, limits: &Limits) -> Result<Asked, Failure> {
 }
 
 /// A text alone.
-pub(crate) fn text(text: String, limits: &Limits) -> Result<Asked, Failure> {
+///
+/// # Errors
+/// 413 for one that is too large, 422 for an empty one.
+pub fn text(text: String, limits: &Limits) -> Result<Asked, Refusal> {
     Ok(Asked {
         questions: vec![Ok(Question::Text(text).checked(limits)?)],
         many: false,
@@ -104,30 +121,30 @@ pub(crate) fn text(text: String, limits: &Limits) -> Result<Asked, Failure> {
 }
 
 /// One of several.
-fn item(value: Value, limits: &Limits) -> Result<Question, Failure> {
+fn item(value: Value, limits: &Limits) -> Result<Question, Refusal> {
     let question = match value {
         Value::String(text) => Question::Text(text),
         Value::Array(pair) => match <[Value; 2]>::try_from(pair) {
             Ok([Value::String(first), Value::String(second)]) => Question::Pair(first, second),
-            _ => return Err(Failure::unanswerable(ITEMS)),
+            _ => return Err(Refusal::unanswerable(ITEMS)),
         },
         Value::Object(object) => question(object, ITEMS)?,
-        _ => return Err(Failure::unanswerable(ITEMS)),
+        _ => return Err(Refusal::unanswerable(ITEMS)),
     };
     question.checked(limits)
 }
 
 /// An object's text or pair. A key that is not understood is an error, as is one that is missing.
-fn question(mut object: Map<String, Value>, expected: &str) -> Result<Question, Failure> {
+fn question(mut object: Map<String, Value>, expected: &str) -> Result<Question, Refusal> {
     let mut take = |key: &str| match object.remove(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(Failure::unanswerable(format!("{key:?} is not a text"))),
+        Some(_) => Err(Refusal::unanswerable(format!("{key:?} is not a text"))),
     };
     let (text, second) = (take("text")?, take("text_pair")?);
     let (asked, context) = (take("question")?, take("context")?);
     if let Some(key) = object.keys().next() {
-        return Err(Failure::unanswerable(format!(
+        return Err(Refusal::unanswerable(format!(
             "{key:?} is not understood: {expected}"
         )));
     }
@@ -136,7 +153,7 @@ fn question(mut object: Map<String, Value>, expected: &str) -> Result<Question, 
         (Some(first), Some(second), None, None) | (None, None, Some(first), Some(second)) => {
             Ok(Question::Pair(first, second))
         }
-        _ => Err(Failure::unanswerable(expected)),
+        _ => Err(Refusal::unanswerable(expected)),
     }
 }
 
@@ -151,7 +168,7 @@ mod tests {
         text: 8,
     };
 
-    fn one(value: Value) -> Result<Question, Failure> {
+    fn one(value: Value) -> Result<Question, Refusal> {
         let asked = read(value, &LIMITS)?;
         assert!(!asked.many);
         asked.questions.into_iter().next().unwrap()
@@ -195,16 +212,16 @@ mod tests {
             (json!({"texts": ["a"], "text": "a"}), 422, "\"text\" beside"),
             (json!({"texts": ["a", "a", "a", "a"]}), 413, "4 texts"),
         ] {
-            let failure = read(value.clone(), &LIMITS).unwrap_err();
-            assert_eq!(failure.status.as_u16(), status, "{value} {failure:?}");
-            assert!(failure.reason.contains(says), "{value} {failure:?}");
+            let refusal = read(value.clone(), &LIMITS).unwrap_err();
+            assert_eq!(refusal.status, status, "{value} {refusal:?}");
+            assert!(refusal.reason.contains(says), "{value} {refusal:?}");
         }
-        assert_eq!(parse(b"{", &LIMITS).unwrap_err().status.as_u16(), 400);
-        assert_eq!(parse(b"", &LIMITS).unwrap_err().status.as_u16(), 400);
-        assert_eq!(
-            parse(b"\"\xff\"", &LIMITS).unwrap_err().status.as_u16(),
-            400
-        );
+        let long = [b' '; 1001];
+        assert_eq!(parse(&long, &LIMITS).unwrap_err().status, 413);
+        assert_eq!(parse(&long[1..], &LIMITS).unwrap_err().status, 400);
+        assert_eq!(parse(b"{", &LIMITS).unwrap_err().status, 400);
+        assert_eq!(parse(b"", &LIMITS).unwrap_err().status, 400);
+        assert_eq!(parse(b"\"\xff\"", &LIMITS).unwrap_err().status, 400);
     }
 
     #[test]

@@ -1,0 +1,126 @@
+//! A function measured as AWS Lambda would run it: driven through a Runtime API, inside the share of a processor and the
+//! memory that a memory size grants.
+//!
+//! ```text
+//! main.rs         what to measure
+//! measure.rs      starts and requests, as rows
+//! function.rs     a process behind a Runtime API
+//! cgroup.rs       a share of a processor, and memory
+//! page_cache.rs   files that are to be read from the disk again
+//! table.rs        rows as CSV
+//! picture.rs      rows as SVG, beside the paper's
+//! ```
+
+mod cgroup;
+mod function;
+mod measure;
+mod page_cache;
+mod picture;
+#[allow(dead_code, reason = "the function's own tests use the rest of it")]
+#[path = "../../../examples/lambda/tests/function/runtime_api.rs"]
+mod runtime_api;
+mod table;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+use measure::Plan;
+
+#[derive(Parser)]
+#[command(about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measures one function and adds its rows to a table
+    Measure(Measure),
+    /// Draws a table
+    Draw {
+        /// The table
+        csv: PathBuf,
+        /// The picture
+        #[arg(short, long)]
+        output: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Measure {
+    /// The table: made, or continued
+    #[arg(long)]
+    csv: PathBuf,
+    /// What the rows call the engine
+    #[arg(long)]
+    engine: String,
+    /// What the rows call the model
+    #[arg(long)]
+    model: String,
+    /// Sizes in MB
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "128,256,512,1024,1536,1769,2048,3008"
+    )]
+    memory: Vec<u32>,
+    /// How often it is started, with its files in the page cache, and without
+    #[arg(long, default_value_t = 11)]
+    starts: usize,
+    /// How many requests come one by one, and then one right after the other
+    #[arg(long, default_value_t = 1000)]
+    requests: usize,
+    /// What is asked
+    #[arg(long)]
+    text: String,
+    /// Files and folders that it reads when it starts, for starts without the page cache
+    #[arg(long)]
+    evict: Vec<PathBuf>,
+    /// Variables of its environment, NAME=VALUE
+    #[arg(long)]
+    env: Vec<String>,
+    /// The function's program and its arguments
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Draw { csv, output } => {
+            let rows = table::read(&csv)?;
+            std::fs::write(&output, picture::svg(&rows)?)
+                .with_context(|| output.display().to_string())
+        }
+        Command::Measure(arguments) => {
+            let variable = |pair: &String| {
+                let (name, value) = pair.split_once('=').context("--env: NAME=VALUE")?;
+                Ok((name.to_owned(), value.to_owned()))
+            };
+            let plan = Plan {
+                engine: arguments.engine,
+                model: arguments.model,
+                starts: arguments.starts,
+                requests: arguments.requests,
+                event: serde_json::json!({"text": arguments.text}).to_string(),
+                evict: arguments.evict,
+                environment: arguments.env.iter().map(variable).collect::<Result<_>>()?,
+                command: arguments.command,
+            };
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()?;
+            for memory in arguments.memory {
+                let rows = runtime.block_on(measure::at(&plan, memory))?;
+                table::add(&arguments.csv, &rows)?;
+                for row in &rows {
+                    println!("{row:?}");
+                }
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Rows as CSV.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::measure::Plan;
+
+/// What a row is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum What {
+    /// From its start to the first time that it asks for an event, files in the page cache.
+    #[serde(rename = "init cached")]
+    InitCached,
+    /// The same, files on the disk alone.
+    #[serde(rename = "init evicted")]
+    InitEvicted,
+    /// Requests with a pause before each.
+    #[serde(rename = "spaced")]
+    Spaced,
+    /// Requests one right after the other.
+    #[serde(rename = "back to back")]
+    BackToBack,
+    /// Its memory was not enough.
+    #[serde(rename = "out of memory")]
+    Killed,
+}
+
+/// A line: milliseconds of `count` starts or requests, each billed in whole ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) engine: String,
+    pub(crate) model: String,
+    #[serde(rename = "memory_mb")]
+    pub(crate) memory: u32,
+    pub(crate) what: What,
+    pub(crate) count: usize,
+    #[serde(rename = "p50_ms")]
+    pub(crate) p50: f64,
+    #[serde(rename = "p95_ms")]
+    pub(crate) p95: f64,
+    #[serde(rename = "p99_ms")]
+    pub(crate) p99: f64,
+    #[serde(rename = "mean_ms")]
+    pub(crate) mean: f64,
+    /// On average.
+    #[serde(rename = "billed_ms")]
+    pub(crate) billed: f64,
+    /// The most memory that the process had, in MiB.
+    #[serde(rename = "peak_mib")]
+    pub(crate) peak: f64,
+}
+
+impl Row {
+    pub(crate) fn new(plan: &Plan, memory: u32, what: What, times: &[Duration], kib: u64) -> Self {
+        let mut sorted: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
+        sorted.sort_by(f64::total_cmp);
+        let mean = |of: fn(f64) -> f64| {
+            sorted.iter().map(|&time| of(time)).sum::<f64>() / sorted.len().max(1) as f64
+        };
+        Self {
+            engine: plan.engine.clone(),
+            model: plan.model.clone(),
+            memory,
+            what,
+            count: times.len(),
+            p50: rounded(percentile(&sorted, 0.50)),
+            p95: rounded(percentile(&sorted, 0.95)),
+            p99: rounded(percentile(&sorted, 0.99)),
+            mean: rounded(mean(|time| time)),
+            billed: rounded(mean(f64::ceil)),
+            peak: rounded(kib as f64 / 1024.0),
+        }
+    }
+}
+
+/// The smallest time that this share of all is not above.
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    let rank = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+}
+
+/// To three places.
+fn rounded(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
+}
+
+/// Adds rows to a table, which is made if it is not there.
+pub(crate) fn add(path: &Path, rows: &[Row]) -> Result<()> {
+    let named = || path.display().to_string();
+    let mut options = OpenOptions::new();
+    let file = options.create(true).append(true).open(path);
+    let file = file.with_context(named)?;
+    let is_new = file.metadata().with_context(named)?.len() == 0;
+    let mut writer = csv::WriterBuilder::new()
+        .has_headers(is_new)
+        .from_writer(file);
+    for row in rows {
+        writer.serialize(row).with_context(named)?;
+    }
+    writer.flush().with_context(named)
+}
+
+/// All rows of a table.
+pub(crate) fn read(path: &Path) -> Result<Vec<Row>> {
+    let named = || path.display().to_string();
+    let mut reader = csv::Reader::from_path(path).with_context(named)?;
+    let rows: Result<Vec<Row>, csv::Error> = reader.deserialize().collect();
+    rows.with_context(named)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn row(engine: &str, model: &str, memory: u32, what: What) -> Row {
+        Row {
+            engine: engine.to_owned(),
+            model: model.to_owned(),
+            memory,
+            what,
+            count: 1000,
+            p50: 1.5,
+            p95: 2.0,
+            p99: 3.0,
+            mean: rounded(1.60049),
+            billed: 2.1,
+            peak: 19.5,
+        }
+    }
+
+    #[test]
+    fn percentiles_are_times_that_were_measured() {
+        let times: Vec<f64> = (1..=200).map(f64::from).collect();
+        assert_eq!(percentile(&times, 0.5), 100.0);
+        assert_eq!(percentile(&times, 0.99), 198.0);
+        assert_eq!(percentile(&times[..1], 0.99), 1.0);
+        assert_eq!(percentile(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn rows_are_read_as_they_were_written() {
+        let place = std::env::temp_dir().join(format!("bertless-rows-{}", std::process::id()));
+        let row = |what| row("ort", "minilm", 512, what);
+        let rows = [What::BackToBack, What::InitCached, What::Killed].map(row);
+        add(&place, &rows[..1]).unwrap();
+        add(&place, &rows[1..]).unwrap();
+        let text = std::fs::read_to_string(&place).unwrap();
+        let found = read(&place);
+        std::fs::write(&place, text.replace("back to back", "x")).unwrap();
+        let unknown = read(&place);
+        std::fs::remove_file(&place).unwrap();
+        assert_eq!(found.unwrap(), rows);
+        assert!(unknown.is_err());
+        let header =
+            "engine,model,memory_mb,what,count,p50_ms,p95_ms,p99_ms,mean_ms,billed_ms,peak_mib";
+        let first = "ort,minilm,512,back to back,1000,1.5,2.0,3.0,1.6,2.1,19.5";
+        assert!(text.starts_with(&format!("{header}\n{first}\n")), "{text}");
+        assert_eq!(text.lines().count(), 4);
+    }
+}

@@ -1,0 +1,168 @@
+//! Direct invocations.
+
+use bertless::Model;
+use serde_json::{Value, json};
+
+use super::{Function, event, expected, failed, fixtures, packed, same};
+
+#[tokio::test]
+async fn answers_are_the_models() {
+    let function = Function::start(&[]).await;
+    let model = Model::load(packed()).unwrap();
+    let text = expected(&model, "A great film");
+    let pair = expected(&model, ("A film", "An actor"));
+    for (event, says) in [
+        (event("text"), text.clone()),
+        (event("pair"), pair.clone()),
+        (
+            json!({"question": "A film", "context": "An actor"}),
+            pair.clone(),
+        ),
+        (event("texts"), json!({"predictions": [text, pair, pair]})),
+    ] {
+        same(&function.invoke(&event).await, &says);
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said() {
+    let limits = [
+        ("BERTLESS_MAX_TEXTS", "3"),
+        ("BERTLESS_MAX_TEXT", "100"),
+        ("BERTLESS_MAX_BODY", "1000"),
+    ];
+    let function = Function::start(&limits).await;
+    let long = "x".repeat(101);
+    for (payload, status, says) in [
+        ("[]", 422, "expected an object"),
+        ("\"a\"", 422, "expected an object"),
+        ("{}", 422, "expected an object"),
+        (r#"{"txt": "a"}"#, 422, r#""txt" is not understood"#),
+        (r#"{"text": ""}"#, 422, "empty"),
+        (r#"{"text": 3}"#, 422, "not a text"),
+        (r#"{"texts": []}"#, 422, "empty"),
+        (r#"{"texts": ["a", "b", "c", "d"]}"#, 413, "4 texts"),
+        (
+            &format!(r#"{{"text": "{long}"}}"#),
+            413,
+            "101 bytes, at most 100",
+        ),
+        (
+            &format!(r#"{{"text": "{}"}}"#, long.repeat(10)),
+            413,
+            "more than 1000 bytes",
+        ),
+        (
+            r#"{"Records": [{"EventSource": "aws:sns", "Sns": {}}]}"#,
+            422,
+            "aws:sns ask nothing",
+        ),
+    ] {
+        failed(&function.send(payload).await, status, says);
+    }
+    // And none of it has done harm.
+    function.invoke(&event("text")).await;
+    let line = function.line(|line| line["reason"] == "\"texts\" is empty");
+    assert_eq!(
+        (&line["status"], &line["level"]),
+        (&422.into(), &"WARN".into())
+    );
+}
+
+/// AWS takes no such event from anybody, so it is the runtime's own matter; it must not end the function.
+#[tokio::test]
+async fn an_event_that_is_not_json_is_an_error_of_its_own() {
+    let function = Function::start(&[]).await;
+    for payload in ["", "{", "nonsense"] {
+        let reply = function.send(payload).await;
+        let error: Value = serde_json::from_slice(&reply.body).unwrap();
+        assert!(reply.failed && error["errorMessage"].is_string(), "{error}");
+    }
+    function.invoke(&event("text")).await;
+}
+
+#[tokio::test]
+async fn one_text_of_many_fails_alone() {
+    // A model that itself refuses texts, those without a mask.
+    let model = fixtures().join("models/bert-mask");
+    let function = Function::start(&[("BERTLESS_MODEL", model.to_str().unwrap())]).await;
+    let model = Model::load(model).unwrap();
+    let masked = expected(&model, "A [MASK] film");
+    let texts = json!({"texts": ["A [MASK] film", "A film", 7, "", "A [MASK] film"]});
+    let got = function.invoke(&texts).await;
+    let got = got["predictions"].as_array().unwrap();
+    assert_eq!(got.len(), 5);
+    same(&got[0], &masked);
+    same(&got[4], &masked);
+    for (failure, says) in got[1..4]
+        .iter()
+        .zip(["no [MASK]", "expected a text", "empty"])
+    {
+        assert_eq!(failure["error"]["status"], 422);
+        let reason = failure["error"]["reason"].as_str().unwrap();
+        assert!(reason.contains(says), "{reason}");
+    }
+    let line = function.line(|line| line["texts"] == 5);
+    assert_eq!(line["failed"], 3);
+    failed(
+        &function.send(r#"{"text": "A film"}"#).await,
+        422,
+        "no [MASK]",
+    );
+}
+
+#[tokio::test]
+async fn a_request_is_a_line() {
+    let function = Function::start(&[]).await;
+    let long = "film ".repeat(100);
+    let first = json!({"texts": ["A film", long]});
+    let reply = function.send(first.to_string()).await;
+    let got: Value = serde_json::from_slice(&reply.body).unwrap();
+    let tokens = |at: usize| got["predictions"][at]["n_tokens"].as_u64().unwrap();
+    let line = function.line(|line| line["message"] == "request");
+    for (key, value) in [
+        ("level", json!("INFO")),
+        ("request_id", json!(reply.request_id)),
+        ("source", json!("direct")),
+        ("status", json!(200)),
+        ("texts", json!(2)),
+        ("failed", json!(0)),
+        ("tokens", json!(tokens(0) + tokens(1))),
+        ("truncated", json!(1)),
+        ("cold", json!(true)),
+    ] {
+        assert_eq!(line[key], value, "{key} in {line}");
+    }
+    let duration = line["duration_ms"].as_f64().unwrap();
+    let took = reply.began.elapsed().as_secs_f64() * 1000.0;
+    assert!(duration > 0.0 && duration < took, "{took} ms: {line}");
+    function.invoke(&event("text")).await;
+    let second = function.line(|line| line["texts"] == 1);
+    assert_eq!(
+        (&second["cold"], &second["truncated"]),
+        (&json!(false), &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn ten_megabytes_are_refused_and_do_not_add_up() {
+    let function = Function::start(&[]).await;
+    let large = |text: &str| format!(r#"{{"text": "{text}{}"}}"#, "x".repeat(10_000_000));
+    let over_http = json!({
+        "requestContext": {"http": {"method": "POST", "path": "/"}},
+        "body": large(""),
+    });
+    for _ in 0..5 {
+        failed(
+            &function.send(large("")).await,
+            413,
+            "more than 1048576 bytes",
+        );
+        let response = function.invoke(&over_http).await;
+        assert_eq!(response["statusCode"], 413);
+    }
+    function.invoke(&event("text")).await;
+    // More than AWS sends to anybody, and the smallest function still has room.
+    let peak = function.status("VmHWM:");
+    assert!(peak < 100 << 10, "{peak} KiB");
+}

@@ -1,0 +1,227 @@
+//! Weights that are packed while they are read.
+
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use super::{Dtype, PANEL, PackedWeights};
+use crate::kernels::arena::{Arena, Floats};
+use crate::kernels::{Team, Threads};
+
+/// Floats that are read at once: 256 KB, which with the panels that they go to stay in a core's second-level cache.
+const PIECE: usize = 64 * 1024;
+
+/// Packs weights while they are read: a piece at a time into a small buffer and from there into its panels, so that a
+/// matrix is never in memory twice; on all threads, so that reading and packing overlap.
+#[derive(Debug)]
+pub(crate) struct Packer {
+    team: Team,
+    arena: Arena,
+    /// Buffers that are not in use. They are used again because fresh memory costs more than what is done in it.
+    buffers: Mutex<Vec<Vec<f32>>>,
+}
+
+impl Packer {
+    /// With common memory for `floats` floats of packed weights; what is beyond that has memory of its own.
+    pub(crate) fn new(threads: &Threads, floats: usize) -> Self {
+        Self {
+            team: threads.team(),
+            arena: Arena::new(floats),
+            buffers: Mutex::default(),
+        }
+    }
+
+    /// Packs a matrix, (n, k), of which `read` gives some rows. Bytes it does not become where k is beyond what their
+    /// sums have room for.
+    ///
+    /// # Errors
+    /// The error of the first rows that could not be read.
+    pub(crate) fn rows<E: Send>(
+        &self,
+        dtype: Dtype,
+        (n, k): (usize, usize),
+        read: impl Fn(Range<usize>, &mut [f32]) -> Result<(), E> + Sync,
+    ) -> Result<PackedWeights, E> {
+        let mut packed = PackedWeights::zeros(&self.arena, dtype, n, k);
+        if n * k == 0 {
+            return Ok(packed);
+        }
+        let panels = n.div_ceil(PANEL);
+        let most = (PIECE / (PANEL * k)).max(1);
+        // Every thread gets as many pieces as the others.
+        let tasks = panels
+            .div_ceil(most)
+            .next_multiple_of(self.team.count())
+            .min(panels);
+        let panels_per_piece = panels.div_ceil(tasks);
+        let failed = FirstError::default();
+        let buffers = &self.buffers;
+        let groups = packed.groups(panels_per_piece);
+        self.team.each(tasks, groups, |index, group| {
+            let first = index * panels_per_piece * PANEL;
+            let rows = first..n.min(first + panels_per_piece * PANEL);
+            let mut buffer = lock(buffers).pop().unwrap_or_default();
+            let len = rows.len() * k;
+            buffer.resize(buffer.len().max(len), 0.0);
+            match read(rows, &mut buffer[..len]) {
+                Ok(()) => group.fill(&buffer[..len], k),
+                Err(error) => failed.note(index, error),
+            }
+            lock(buffers).push(buffer);
+        });
+        failed.into_result().map(|()| packed)
+    }
+
+    /// Takes in memory that is packed already, in whole panels of so many floats; `read` fills some panels, of which the
+    /// first has this number.
+    ///
+    /// # Errors
+    /// The error of the first panels that could not be read.
+    pub(crate) fn panels<E: Send>(
+        &self,
+        panels: usize,
+        floats: usize,
+        read: impl Fn(usize, &mut [f32]) -> Result<(), E> + Sync,
+    ) -> Result<Floats, E> {
+        let mut memory = self.arena.zeros(panels * floats);
+        if memory.is_empty() {
+            return Ok(memory);
+        }
+        // Fresh memory is touched for the first time by whoever reads into it: that is worth sharing.
+        let tasks = self.team.count().min(panels);
+        let panels_per_piece = panels.div_ceil(tasks);
+        let failed = FirstError::default();
+        let pieces = memory.chunks_mut(panels_per_piece * floats);
+        self.team.each(tasks, pieces, |index, panels| {
+            if let Err(error) = read(index * panels_per_piece, panels) {
+                failed.note(index, error);
+            }
+        });
+        failed.into_result().map(|()| memory)
+    }
+
+    /// Packs a matrix that is stored the other way round, (k, n), of which `read` gives a row, as floats.
+    ///
+    /// # Errors
+    /// That of `read`.
+    pub(crate) fn columns<E>(
+        &self,
+        n: usize,
+        k: usize,
+        read: impl Fn(usize, &mut [f32]) -> Result<(), E>,
+    ) -> Result<PackedWeights, E> {
+        let mut panels = self.arena.zeros(n.div_ceil(PANEL) * PANEL * k);
+        let mut row = vec![0.0; n];
+        for step in 0..k {
+            read(step, &mut row)?;
+            let panels = panels.chunks_exact_mut(PANEL * k);
+            for (panel, part) in panels.zip(row.chunks(PANEL)) {
+                panel[step * PANEL..][..part.len()].copy_from_slice(part);
+            }
+        }
+        Ok(PackedWeights::of_floats(n, k, panels).expect("panels of (n, k)"))
+    }
+}
+
+/// Of tasks that may fail in any order, the error of the first: the same at any number of threads.
+struct FirstError<E>(Mutex<Option<(usize, E)>>);
+
+impl<E> Default for FirstError<E> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<E> FirstError<E> {
+    fn note(&self, task: usize, error: E) {
+        let mut noted = lock(&self.0);
+        if noted.as_ref().is_none_or(|(first, _)| task < *first) {
+            *noted = Some((task, error));
+        }
+    }
+
+    fn into_result(self) -> Result<(), E> {
+        let noted = self.0.into_inner();
+        match noted.unwrap_or_else(PoisonError::into_inner) {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::gemm::tests::{DTYPES, bits, numbers};
+
+    // From a piece of one panel to panels of several pieces, and rows that no thread count divides.
+    const SIZES: [(usize, usize); 6] = [(0, 5), (5, 0), (1, 7), (100, 3), (1001, 129), (40, 5000)];
+
+    fn packers() -> impl Iterator<Item = Packer> {
+        let of =
+            |threads| [0, 1 << 20].map(|room| Packer::new(&Threads::new(threads).unwrap(), room));
+        [1, 2, 3, 7].into_iter().flat_map(of)
+    }
+
+    #[test]
+    fn packing_while_reading_is_packing() {
+        for (n, k) in SIZES {
+            let matrix = numbers(n * k, 16);
+            for dtype in DTYPES {
+                let expected = PackedWeights::of(dtype, &matrix, n, k);
+                for packer in packers() {
+                    let packed = packer.rows(dtype, (n, k), |rows, out| {
+                        out.copy_from_slice(&matrix[rows.start * k..rows.end * k]);
+                        Ok::<(), ()>(())
+                    });
+                    assert!(bits(&packed.unwrap()) == bits(&expected), "{n} {k} {dtype}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn columns_and_packed_panels_are_taken_as_they_are() {
+        for (n, k) in SIZES {
+            let matrix = numbers(n * k, 17);
+            let expected = bits(&PackedWeights::new(&matrix, n, k));
+            for packer in packers() {
+                let turned = packer.columns(n, k, |step, out| {
+                    for (row, x) in out.iter_mut().enumerate() {
+                        *x = matrix[row * k + step];
+                    }
+                    Ok::<(), ()>(())
+                });
+                assert!(bits(&turned.unwrap()) == expected, "{n} {k}");
+                let taken = packer.panels(n.div_ceil(PANEL), PANEL * k, |first, out| {
+                    let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
+                    bytes.copy_from_slice(&expected[first * PANEL * k * 4..][..bytes.len()]);
+                    Ok::<(), ()>(())
+                });
+                let taken = PackedWeights::of_floats(n, k, taken.unwrap()).unwrap();
+                assert!(bits(&taken) == expected, "{n} {k}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_error_is_given_at_any_number_of_threads() {
+        for threads in [1, 2, 5] {
+            let threads = Threads::new(threads).unwrap();
+            let packer = Packer::new(&threads, 0);
+            let error = packer
+                .rows(Dtype::F32, (10_000, 100), |rows, _| {
+                    match rows.contains(&7000) {
+                        true => Err("first"),
+                        false if rows.start > 7000 => Err("later"),
+                        false => Ok(()),
+                    }
+                })
+                .unwrap_err();
+            assert_eq!(error, "first");
+        }
+    }
+}

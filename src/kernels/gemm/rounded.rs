@@ -1,0 +1,88 @@
+//! Rows of activations in bf16.
+
+use crate::kernels::Compute;
+use crate::kernels::aligned::AlignedFloats;
+use crate::kernels::simd::{Kernel, LANES, Simd};
+
+/// Numbers between rows' starts are a multiple of this, a cache line.
+const ROW_GRAIN: usize = 32;
+/// Numbers that are worth another thread's while.
+const NUMBERS_PER_TASK: usize = 32 * 1024;
+
+/// Rows of numbers in bf16, in memory that is used again.
+#[derive(Debug, Default)]
+pub(crate) struct RoundedRows {
+    /// (rows, stride) words.
+    memory: AlignedFloats,
+    stride: usize,
+}
+
+impl RoundedRows {
+    /// Rounds `x`, rows of `k` numbers.
+    pub(super) fn fill(&mut self, compute: &Compute, x: &[f32], k: usize) {
+        let rows = x.len() / k;
+        self.stride = k.next_multiple_of(ROW_GRAIN);
+        let stride = self.stride;
+        let words = self.memory.at_least(rows * stride / 2);
+        let words: &mut [i16] = bytemuck::cast_slice_mut(words);
+        let tasks = match compute.team.count() {
+            1 => 1,
+            threads => (x.len() / NUMBERS_PER_TASK).clamp(1, threads),
+        };
+        let per_task = rows.div_ceil(tasks).max(1);
+        let parts = x
+            .chunks(per_task * k)
+            .zip(words.chunks_mut(per_task * stride));
+        let cpu = compute.cpu;
+        compute.team.each(tasks, parts, |_, (x, words)| {
+            cpu.run_bf16(Round {
+                x,
+                k,
+                words,
+                stride,
+            });
+        });
+    }
+
+    /// All rows in pairs, and how many from one to the next; what stands behind the pair of a row's last number is left
+    /// over from earlier use.
+    pub(super) fn pairs(&self) -> (&[[i16; 2]], usize) {
+        (bytemuck::cast_slice(&self.memory), self.stride / 2)
+    }
+}
+
+/// Some rows, on one thread.
+struct Round<'a> {
+    /// Rows of `k` numbers.
+    x: &'a [f32],
+    k: usize,
+    /// Rows of `stride` words.
+    words: &'a mut [i16],
+    stride: usize,
+}
+
+impl Kernel for Round<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let width = self.k.next_multiple_of(2);
+        let words = self.words.chunks_exact_mut(self.stride);
+        for (row, words) in self.x.chunks_exact(self.k).zip(words) {
+            round(s, row, &mut words[..width]);
+        }
+    }
+}
+
+/// One row, and zeros as far as there are words.
+#[inline(always)]
+pub(super) fn round<S: Simd>(s: S, row: &[f32], words: &mut [i16]) {
+    let (blocks, rest) = row.as_chunks();
+    let (whole, last) = words.split_at_mut(blocks.len() * LANES);
+    for (block, words) in blocks.iter().zip(whole.as_chunks_mut().0) {
+        s.store_bf16(s.load(block), words);
+    }
+    let mut lanes = [0; LANES];
+    s.store_bf16(s.load_some(rest, 0.0), &mut lanes);
+    last.copy_from_slice(&lanes[..last.len()]);
+}

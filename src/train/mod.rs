@@ -9,8 +9,10 @@
 mod adamw;
 mod blueprint;
 mod bm25;
+mod card;
 mod data;
 mod figures;
+mod label;
 mod learner;
 mod log;
 mod losses;
@@ -33,6 +35,7 @@ mod trainer;
 mod trial;
 mod vocabulary;
 
+pub use label::{Labelled, Labelling, label};
 pub use log::{Figures, Line, Steps, read_log};
 pub use recipe::Recipe;
 pub use run::Job;

@@ -4,17 +4,20 @@ use std::path::{Path, PathBuf};
 
 use super::adamw::Settings;
 use super::blueprint::{Blueprint, Shape};
+use super::card::Card;
 use super::data::{Batching, Reader, Table, TargetKind};
 use super::learner::NetworkLearner;
+use super::log::{Figures, Line, read_log};
 use super::network::{HeadKind, Network, Origin, Tape};
 use super::objective::Objective;
 use super::parameters::Parameters;
 use super::reading::{Reading, labels, named};
 use super::recipe::{Recipe, Rule, Start, Student, TaskKind};
+use super::replace::replace_bytes;
 use super::source::Source;
 use super::start;
 use super::targets::{Targets, Texts};
-use super::teacher::Teacher;
+use super::teacher::{PROJECTION, Teacher};
 use super::trainer::{Material, Observer, Outcome, Plan, train};
 use super::vocabulary::{self, Coverage};
 use crate::config::Config;
@@ -32,6 +35,7 @@ pub struct Job {
     plan: Plan,
     balance: bool,
     coverage: Option<Coverage>,
+    recipe: Recipe,
 }
 
 impl Job {
@@ -172,6 +176,7 @@ impl Job {
             plan: plan(recipe),
             balance: recipe.data.balance,
             coverage: pruned.map(|pruned| pruned.coverage),
+            recipe: recipe.clone(),
         })
     }
 
@@ -180,9 +185,11 @@ impl Job {
         (self.learner.examples.len(), self.learner.dev.len())
     }
 
-    /// Numbers that are trained.
+    /// Numbers of the model.
     pub fn parameters(&self) -> usize {
-        self.learner.parameters.iter().map(|p| p.values.len()).sum()
+        let own = self.learner.parameters.iter();
+        let own = own.filter(|parameter| !parameter.name.starts_with(PROJECTION));
+        own.map(|parameter| parameter.values.len()).sum()
     }
 
     /// Tokens of the vocabulary before and after it was pruned, and the share of the corpus that is covered by what is kept;
@@ -217,13 +224,45 @@ impl Job {
             lengths: &lengths,
             classes: classes.as_deref(),
         };
-        train(
+        let outcome = train(
             &self.engine,
             &mut self.learner,
             &self.plan,
             material,
             observer,
-        )
+        )?;
+        if outcome == Outcome::Over {
+            self.write_card()?;
+        }
+        Ok(outcome)
+    }
+
+    /// The figures of the model that is kept, by the log; none if nothing was measured, or not yet.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn best(&self) -> Result<Option<Figures>> {
+        let lines = read_log(&self.log())?.into_iter().rev();
+        Ok(lines.filter_map(Line::into_figures).find(|it| it.best))
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    fn write_card(&self) -> Result<()> {
+        let best = self.best()?;
+        let card = Card {
+            recipe: &self.recipe,
+            encoder: self.learner.network.config(),
+            labels: self.learner.labels.names(),
+            parameters: self.parameters(),
+            examples: self.learner.examples.len(),
+            coverage: self.coverage,
+            best: best.as_ref(),
+        };
+        replace_bytes(&self.plan.output.join("README.md"), card.text().as_bytes())
     }
 }
 

@@ -21,6 +21,7 @@ use super::usage;
 ///   teacher = "sentiment"                # a folder, or a packed file if only its answers are learned
 ///   temperature = 2.0                    # of the teacher's distribution over labels
 ///   soft = 1.0                           # how much the teacher's logits or embeddings count,
+///   pseudo = 0.0                         # the label that the teacher holds for the likeliest,
 ///   hard = 0.0                           # the tables' labels,
 ///   hidden = 0.0                         # hidden states (TinyBERT),
 ///   attention = 0.0                      # scores of attention,

@@ -6,6 +6,7 @@ use super::losses::{
     mean_squared_error, multiple_negatives_ranking, soft_targets,
 };
 use super::recipe::{TaskKind, Training};
+use crate::tasks::argmax;
 
 /// What sentence-transformers scales cosines by.
 const RANKING_SCALE: f64 = 20.0;
@@ -152,6 +153,23 @@ impl Objective {
             _ => mean_squared_error(output, teacher),
         }
     }
+
+    /// Of what a teacher holds for the likeliest, as if somebody had said so; its numbers where there are no labels.
+    pub(crate) fn of_likeliest(&self, output: &[f32], teacher: &[f32]) -> Loss {
+        match self.task {
+            TaskKind::Classification | TaskKind::Tokens => {
+                let rows = teacher.chunks_exact(self.width);
+                let targets: Vec<Option<usize>> = rows.map(|row| Some(argmax(row))).collect();
+                self.cross_entropy.loss(output, &targets)
+            }
+            TaskKind::MultiLabel => {
+                let holds = |&logit: &f32| if logit > 0.0 { 1.0 } else { 0.0 };
+                let targets: Vec<f32> = teacher.iter().map(holds).collect();
+                self.binary.loss(output, &targets, self.width)
+            }
+            _ => mean_squared_error(output, teacher),
+        }
+    }
 }
 
 fn scores(examples: &[&Example]) -> Vec<f32> {
@@ -176,6 +194,20 @@ fn joined(loss: PairLoss) -> Loss {
 mod tests {
     use super::*;
     use crate::batch::Encoding;
+
+    #[test]
+    fn the_likeliest_label_is_a_target_like_any_other() {
+        let objective = Objective::new(TaskKind::Classification, &Training::default(), 2);
+        let output = [0.5, -1.0, 2.0, 0.25];
+        let found = objective.of_likeliest(&output, &[3.0, 1.0, -9.0, -2.0]);
+        let example = |class: usize| Example {
+            first: Encoding::from_ids(vec![1]),
+            second: None,
+            target: Target::Class(class),
+        };
+        let expected = objective.of_targets(&output, &[], &[&example(0), &example(1)]);
+        assert_eq!(found, expected);
+    }
 
     /// What is not known adds nothing, and what is known counts as it would beside others that are.
     #[test]

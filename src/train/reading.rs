@@ -200,7 +200,7 @@ pub(crate) fn named(name: Option<&str>, usual: &[&str]) -> Vec<String> {
 /// The columns of a teacher that is not there itself, in the order of the labels.
 fn logit_columns(recipe: &Recipe) -> Result<Vec<String>> {
     match &recipe.distillation {
-        Some(distillation) if distillation.teacher.is_none() && distillation.soft > 0.0 => {}
+        Some(distillation) if distillation.teacher.is_none() && distillation.learns_outputs() => {}
         _ => return Ok(Vec::new()),
     }
     if let (Some(labels), true) = (&recipe.data.labels, recipe.task != TaskKind::Regression) {

@@ -162,6 +162,9 @@ pub(crate) struct Distillation {
     /// The teacher's logits, or its embeddings.
     #[serde(default = "whole")]
     pub(crate) soft: f64,
+    /// The label that the teacher holds for the likeliest, as if it were right.
+    #[serde(default)]
+    pub(crate) pseudo: f64,
     /// Hidden states and embeddings through learned projections (TinyBERT).
     #[serde(default)]
     pub(crate) hidden: f64,
@@ -225,6 +228,13 @@ pub(crate) enum Rule {
     Alternate,
     /// None: all is fresh.
     Fresh,
+}
+
+impl Distillation {
+    /// Whether any of the teacher's outputs is learned.
+    pub(crate) fn learns_outputs(&self) -> bool {
+        self.soft > 0.0 || self.pseudo > 0.0
+    }
 }
 
 impl Start {
@@ -404,12 +414,13 @@ impl Recipe {
                 temperature,
                 hard,
                 soft,
+                pseudo,
                 hidden,
                 attention,
                 relations,
                 ..
             } = *distillation;
-            let weights = [hard, soft, hidden, attention, relations];
+            let weights = [hard, soft, pseudo, hidden, attention, relations];
             let inside = [hidden, attention, relations].iter().any(|&x| x > 0.0);
             let learns = weights.iter().all(|&x| at_least_0(x)) && weights.iter().any(|&x| x > 0.0);
             checks.extend([

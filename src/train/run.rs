@@ -145,7 +145,7 @@ impl Job {
             Some(distillation) => {
                 let targets = match learned.logits(all())? {
                     Some(known) => Some(known),
-                    None if Targets::are_of_texts(recipe.task) && distillation.soft > 0.0 => {
+                    None if Targets::are_of_texts(recipe.task) && distillation.learns_outputs() => {
                         let texts = Texts::of(all(), learned.texts);
                         Some(Targets::asked(recipe, texts, &labels, threads)?)
                     }

@@ -1,6 +1,8 @@
 //! What a student learns from a teacher: its outputs, and hidden states, attention and relations inside of it.
 
-use super::losses::{Heads, Measure, mean_squared_error, projected_mean_squared_error, relation};
+use super::losses::{
+    Heads, Loss, Measure, mean_squared_error, projected_mean_squared_error, relation,
+};
 use super::network::{HeadKind, Network, OutputGradients, Tape, Wanted};
 use super::objective::Objective;
 use super::ops::dropout::Dropout;
@@ -69,7 +71,7 @@ impl Teacher {
             targets,
             inside: None,
         };
-        let outputs = weights.soft > 0.0 && teacher.targets.is_none();
+        let outputs = weights.learns_outputs() && teacher.targets.is_none();
         let (Some(folder), true) = (&weights.teacher, outputs || teacher.wanted() == Wanted::All)
         else {
             return Ok(teacher);
@@ -146,7 +148,7 @@ impl Teacher {
             inside.forward(pass, wanted)?;
         }
         let mut value = 0.0;
-        if weights.soft > 0.0 {
+        if weights.learns_outputs() {
             let output = pass.tape.output();
             let known = targets.as_ref().map(|targets| targets.of(pass.examples));
             let teacher = match (&known, &inside) {
@@ -154,14 +156,21 @@ impl Teacher {
                 (None, Some(inside)) => inside.tape.output(),
                 (None, None) => &[],
             };
-            let loss = objective.of_teacher(output, teacher, weights.temperature);
-            value += weights.soft * loss.value;
             outputs.head.resize(output.len(), 0.0);
-            add(
-                &mut outputs.head,
-                &loss.gradient,
-                pass.weight * weights.soft,
-            );
+            let mut learn = |loss: Loss, own: f64| {
+                value += own * loss.value;
+                add(&mut outputs.head, &loss.gradient, pass.weight * own);
+            };
+            if weights.soft > 0.0 {
+                let temperature = weights.temperature;
+                learn(
+                    objective.of_teacher(output, teacher, temperature),
+                    weights.soft,
+                );
+            }
+            if weights.pseudo > 0.0 {
+                learn(objective.of_likeliest(output, teacher), weights.pseudo);
+            }
         }
         if let Some(inside) = inside {
             value += inside.learn(weights, pass, outputs, gradients);

@@ -58,7 +58,7 @@ pub(crate) struct Data {
     #[serde(default)]
     pub(crate) train: Vec<Source>,
     /// Tables of texts alone, of which a teacher says what is right.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unlabelled: Vec<Source>,
     /// Tables to measure with.
     #[serde(default)]
@@ -197,6 +197,7 @@ pub(crate) struct Student {
     pub(crate) intermediate: Option<usize>,
     /// Texts whose words are all that the vocabulary keeps; by default those that are learned from, if one of the next two
     /// is said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) vocabulary: Vec<Source>,
     /// The most tokens that are kept, the most frequent ones,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -26,7 +26,7 @@ pub struct Source {
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
     pub only: Option<Condition>,
     /// Whether each text is cut into its sentences, each a row: only of texts without a pair and without a target.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sentences: bool,
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use super::parameters::{Gradients, Parameters};
+use super::parameters::{Gradients, Parameters, Touched};
 use crate::kernels::Compute;
 use crate::kernels::simd::{Kernel, Simd};
 
@@ -93,21 +93,30 @@ impl AdamW {
             size: (rate / bias(beta1)) as f32,
         };
         let mut pieces = Vec::new();
-        let states = gradients.iter().zip(&mut self.moments);
-        for (parameter, (gradient, moments)) in parameters.iter_mut().zip(states) {
+        let states = gradients.touched().zip(&mut self.moments);
+        for (parameter, ((gradient, touched), moments)) in parameters.iter_mut().zip(states) {
             let constants = constants(parameter.decays);
             assert_eq!(gradient.len(), parameter.values.len(), "{}", parameter.name);
-            let values = parameter.values.chunks_mut(PIECE);
-            let gradients = gradient.chunks(PIECE);
-            let firsts = moments.first.chunks_mut(PIECE);
-            let seconds = moments.second.chunks_mut(PIECE);
+            // Of a table, whole rows.
+            let piece = touched.map_or(PIECE, |Touched { width, .. }| {
+                (PIECE / width).max(1) * width
+            });
+            let values = parameter.values.chunks_mut(piece);
+            let gradients = gradient.chunks(piece);
+            let firsts = moments.first.chunks_mut(piece);
+            let seconds = moments.second.chunks_mut(piece);
             let rest = gradients.zip(firsts.zip(seconds));
-            for (values, (gradient, (first, second))) in values.zip(rest) {
-                pieces.push(Mutex::new(Update {
+            for (at, (values, (gradient, (first, second)))) in values.zip(rest).enumerate() {
+                let part = Part {
                     values,
                     gradient,
                     first,
                     second,
+                };
+                pieces.push(Mutex::new(Update {
+                    part,
+                    start: at * piece,
+                    touched,
                     constants,
                 }));
             }
@@ -140,36 +149,126 @@ struct Constants {
     size: f32,
 }
 
+/// A piece of a parameter.
 struct Update<'a> {
+    part: Part<'a>,
+    /// Where in the parameter it starts.
+    start: usize,
+    /// Where the parameter's gradient is not zero, if it is a table.
+    touched: Option<Touched<'a>>,
+    constants: Constants,
+}
+
+/// Some numbers, and what belongs to them.
+struct Part<'a> {
     values: &'a mut [f32],
     gradient: &'a [f32],
     first: &'a mut [f32],
     second: &'a mut [f32],
-    constants: Constants,
 }
 
 impl Kernel for &mut Update<'_> {
     type Output = ();
 
-    /// Plain numbers, which the compiler puts into vectors of the level: nothing is fused, so all levels agree.
+    /// A step is bound by memory, and most of a large table is in no batch: where the gradient is zero it is not read, and of
+    /// rows that no batch has had yet the moments are zero, too, and are not written. The bits are those of the whole.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let c = self.constants;
+        let Update {
+            part,
+            start,
+            touched,
+            constants,
+        } = self;
+        let Some(touched) = *touched else {
+            part.step(*constants);
+            return;
+        };
+        let width = touched.width;
+        let mut next = touched.among(*start..*start + part.values.len());
+        let rows = part.values.chunks_exact_mut(width);
+        let moments = part.first.chunks_exact_mut(width);
+        let moments = moments.zip(part.second.chunks_exact_mut(width));
+        let rest = part.gradient.chunks_exact(width).zip(moments);
+        for (row, (values, (gradient, (first, second)))) in (*start / width..).zip(rows.zip(rest)) {
+            let mut part = Part {
+                values,
+                gradient,
+                first,
+                second,
+            };
+            if next.first().is_some_and(|&next| next as usize == row) {
+                next = &next[1..];
+                part.step(*constants);
+            } else if part.rests() {
+                part.decay(*constants);
+            } else {
+                part.fade(*constants);
+            }
+        }
+    }
+}
+
+// Plain numbers, which the compiler puts into vectors of the level: nothing is fused, so all levels agree.
+impl Part<'_> {
+    #[inline(always)]
+    fn step(&mut self, c: Constants) {
         let moments = self.first.iter_mut().zip(self.second.iter_mut());
         let both = self.values.iter_mut().zip(self.gradient);
-        for ((value, gradient), (first, second)) in both.zip(moments) {
-            let g = *gradient * c.factor;
-            *first += c.towards * (g - *first);
-            *second = *second * c.beta2 + c.add * g * g;
-            let length = second.sqrt() / c.bias + c.eps;
-            *value = *value * c.keep - c.size * (*first / length);
+        for ((value, gradient), moments) in both.zip(moments) {
+            c.update(value, gradient * c.factor, moments);
         }
+    }
+
+    /// A step whose gradient is zero.
+    #[inline(always)]
+    fn fade(&mut self, c: Constants) {
+        let moments = self.first.iter_mut().zip(self.second.iter_mut());
+        for (value, moments) in self.values.iter_mut().zip(moments) {
+            c.update(value, 0.0, moments);
+        }
+    }
+
+    /// A step whose gradient and moments are zero.
+    #[inline(always)]
+    fn decay(&mut self, c: Constants) {
+        if c.keep != 1.0 {
+            self.values.iter_mut().for_each(|value| *value *= c.keep);
+        }
+    }
+
+    /// Whether all moments are zero.
+    #[inline(always)]
+    fn rests(&self) -> bool {
+        let moments = self.first.iter().zip(&*self.second);
+        let bits = moments.fold(0, |bits, (first, second)| {
+            bits | first.to_bits() | second.to_bits()
+        });
+        bits == 0
+    }
+}
+
+impl Constants {
+    #[inline(always)]
+    fn update(self, value: &mut f32, g: f32, (first, second): (&mut f32, &mut f32)) {
+        *first += self.towards * (g - *first);
+        *second = *second * self.beta2 + self.add * g * g;
+        let length = second.sqrt() / self.bias + self.eps;
+        *value = *value * self.keep - self.size * (*first / length);
     }
 }
 
 /// The length of all gradients as one vector. Summed in f64, pieces in their order, so that it does not depend on threads.
 pub(crate) fn norm(compute: &Compute, gradients: &Gradients) -> f64 {
-    let pieces: Vec<&[f32]> = gradients.iter().flat_map(|g| g.chunks(PIECE)).collect();
+    let pieces = gradients.touched().flat_map(|(gradient, touched)| {
+        // Zeros add nothing.
+        let counts = move |&(at, _): &(usize, &[f32])| {
+            let numbers = at * PIECE..(at + 1) * PIECE;
+            touched.is_none_or(|touched| !touched.among(numbers).is_empty())
+        };
+        gradient.chunks(PIECE).enumerate().filter(counts)
+    });
+    let pieces: Vec<&[f32]> = pieces.map(|(_, piece)| piece).collect();
     let sums: Vec<Mutex<f64>> = pieces.iter().map(|_| Mutex::new(0.0)).collect();
     let cpu = compute.cpu;
     compute.team.run(
@@ -321,6 +420,53 @@ mod tests {
         let threads = Threads::new(3).unwrap();
         for cpu in Cpu::supported() {
             assert!(run(&Compute::new(cpu, &threads)) == expected, "{cpu:?}");
+        }
+    }
+
+    #[test]
+    fn a_table_of_which_rows_are_known_changes_as_any_other_parameter() {
+        const WIDTH: usize = 11;
+        let rows = 2 * PIECE / WIDTH;
+        let number = |at: usize| ((at * 37) % 101) as f32 * 0.01 - 0.4;
+        let values: Vec<f32> = (0..rows * WIDTH).map(number).collect();
+        let steps: [&[u32]; 4] = [
+            &[1, 5, 7, rows as u32 - 1],
+            &[5, 6, 2000],
+            &[],
+            &[0, 1, 2500],
+        ];
+        for decays in [0.0, 0.1] {
+            let run = |known: bool| {
+                let mut parameters = parameters(std::slice::from_ref(&values));
+                let mut gradients = parameters.gradients();
+                let settings = Settings {
+                    decay: decays,
+                    ..Settings::default()
+                };
+                let mut adamw = AdamW::new(&parameters, settings);
+                let compute = Compute::serial();
+                for rows in steps {
+                    let id = parameters.ids().next().unwrap();
+                    if known {
+                        gradients.begin_rows(id, rows, WIDTH);
+                    }
+                    let gradient = gradients.of_mut(id);
+                    for &row in rows {
+                        let row = &mut gradient[row as usize * WIDTH..][..WIDTH];
+                        (0..).zip(row).for_each(|(at, x)| *x = number(at));
+                    }
+                    assert_eq!(gradients.touched().all(|(_, rows)| rows.is_some()), known);
+                    let norm = norm(&compute, &gradients);
+                    let factor = clip_factor(norm, 1.0);
+                    adamw.step(&compute, &mut parameters, &gradients, 0.1, factor);
+                    gradients.clear();
+                }
+                let Moments { first, second } = &adamw.moments[0];
+                let values = &parameters.iter().next().unwrap().values;
+                let all = values.iter().chain(first).chain(second);
+                all.map(|x| x.to_bits()).collect::<Vec<u32>>()
+            };
+            assert!(run(true) == run(false), "decay {decays}");
         }
     }
 

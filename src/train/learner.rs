@@ -8,7 +8,7 @@ use super::figures::Answers;
 use super::network::{Network, OutputGradients, Tape, Wanted};
 use super::objective::Objective;
 use super::ops::dropout::Dropout;
-use super::parameters::{Gradients, Parameters};
+use super::parameters::{Gradients, Parameter, Parameters};
 use super::teacher::{PROJECTION, Pass, Teacher};
 use super::trainer::{Learned, Learner};
 use crate::batch::Batch;
@@ -23,6 +23,8 @@ const MEASURED: usize = 32;
 pub(crate) struct NetworkLearner {
     pub(crate) network: Network,
     pub(crate) parameters: Parameters,
+    /// What is saved as it is.
+    pub(crate) unused: Vec<Parameter>,
     pub(crate) blueprint: Blueprint,
     pub(crate) objective: Objective,
     pub(crate) teacher: Option<Teacher>,
@@ -174,6 +176,6 @@ impl Learner for NetworkLearner {
             .parameters
             .iter()
             .filter(|p| !p.name.starts_with(PROJECTION));
-        self.blueprint.write(folder, own)
+        self.blueprint.write(folder, own.chain(&self.unused))
     }
 }

@@ -1,11 +1,5 @@
 //! Learning: fine-tuning and distillation, by backward passes written by hand. Nothing below knows that it exists.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "commands that use the rest are on their way"
-)]
-
 mod adamw;
 mod blueprint;
 mod bm25;

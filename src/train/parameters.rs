@@ -1,5 +1,7 @@
 //! What training changes: the tensors of a model, and their gradients.
 
+use std::ops::Range;
+
 /// A tensor that training changes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Parameter {
@@ -18,6 +20,7 @@ pub(crate) struct Id(usize);
 
 impl Id {
     /// Its place in their order.
+    #[cfg(test)]
     pub(crate) fn index(self) -> usize {
         self.0
     }
@@ -35,6 +38,12 @@ impl Parameters {
 
     pub(crate) fn values(&self, id: Id) -> &[f32] {
         &self.0[id.0].values
+    }
+
+    /// The places of all, in their order.
+    #[cfg(test)]
+    pub(crate) fn ids(&self) -> impl Iterator<Item = Id> + use<> {
+        (0..self.0.len()).map(Id)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Parameter> {
@@ -77,7 +86,25 @@ enum State {
     Rows(Vec<u32>, usize),
 }
 
+/// The rows of a table outside of which its gradient is zero.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Touched<'a> {
+    /// In their order.
+    rows: &'a [u32],
+    pub(crate) width: usize,
+}
+
+impl<'a> Touched<'a> {
+    /// Those that have one of these numbers of the table.
+    pub(crate) fn among(self, numbers: Range<usize>) -> &'a [u32] {
+        let start = |&row: &u32| (row as usize + 1) * self.width <= numbers.start;
+        let end = |&row: &u32| (row as usize) * self.width < numbers.end;
+        &self.rows[self.rows.partition_point(start)..self.rows.partition_point(end)]
+    }
+}
+
 impl Gradients {
+    #[cfg(test)]
     pub(crate) fn of(&self, id: Id) -> &[f32] {
         assert!(
             self.states[id.0] != State::Stale,
@@ -143,12 +170,16 @@ impl Gradients {
         }
     }
 
-    /// The rows outside of which a gradient is zero, and their width, where that is known: of a table.
-    pub(crate) fn rows(&self, id: Id) -> Option<(&[u32], usize)> {
-        match &self.states[id.0] {
-            State::Rows(rows, width) => Some((rows, *width)),
+    /// Each of them, and of a table, where that is known, the rows outside of which it is zero.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = (&[f32], Option<Touched<'_>>)> {
+        let touched = self.states.iter().map(|state| match state {
+            State::Rows(rows, width) => Some(Touched {
+                rows,
+                width: *width,
+            }),
             _ => None,
-        }
+        });
+        self.iter().zip(touched)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[f32]> {
@@ -159,6 +190,7 @@ impl Gradients {
         self.values.iter().map(Vec::as_slice)
     }
 
+    #[cfg(test)]
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
         self.settle();
         self.values.iter_mut().map(Vec::as_mut_slice)
@@ -218,8 +250,12 @@ mod tests {
             gradients.begin_rows(ids[1], &[1, 1], 2);
             let [table, other] = gradients.many_mut([ids[1], ids[2]]);
             (table[3], other[0]) = (table[3] + 1.0, other[0] + 5.0);
-            assert_eq!(gradients.rows(ids[1]), Some((&[1][..], 2)));
-            assert_eq!(gradients.rows(ids[2]), None);
+            let touched = Touched {
+                rows: &[1],
+                width: 2,
+            };
+            let known: Vec<_> = gradients.touched().map(|(_, rows)| rows).collect();
+            assert_eq!(known, [None, Some(touched), None]);
             let all: Vec<&[f32]> = gradients.iter().collect();
             assert_eq!(
                 all,
@@ -232,6 +268,25 @@ mod tests {
                 .iter_mut()
                 .all(|gradient| gradient.iter().all(|&x| x == 0.0))
         );
+    }
+
+    #[test]
+    fn rows_are_found_by_the_numbers_that_they_have() {
+        let touched = Touched {
+            rows: &[1, 2, 5],
+            width: 3,
+        };
+        for (numbers, rows) in [
+            (0..3, &[][..]),
+            (0..4, &[1]),
+            (5..7, &[1, 2]),
+            (6..9, &[2]),
+            (9..15, &[]),
+            (9..16, &[5]),
+            (0..99, &[1, 2, 5]),
+        ] {
+            assert_eq!(touched.among(numbers.clone()), rows, "{numbers:?}");
+        }
     }
 
     #[test]

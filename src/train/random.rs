@@ -1,6 +1,18 @@
 //! Chance that repeats.
 
-/// A generator of 64-bit numbers (SplitMix64, Steele et al. 2014), whose numbers depend on its seed and stream alone.
+/// From one number of [`mix`]'s counter to the next.
+const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// A number that looks like chance, and is the same for the same `x`: SplitMix64 (Steele, Lea and Flood 2014) from the
+/// counter `x` on.
+pub(crate) fn mix(x: u64) -> u64 {
+    let mut x = x.wrapping_add(STEP);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+/// A generator of 64-bit numbers (SplitMix64), whose numbers depend on its seed and stream alone.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -14,11 +26,9 @@ impl Random {
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let number = mix(self.0);
+        self.0 = self.0.wrapping_add(STEP);
+        number
     }
 
     /// A whole number below `end`, which is not 0.

@@ -153,13 +153,22 @@ impl Job {
                 };
                 let student = (&network, &mut parameters);
                 let inside = (kept.clone(), &engine.threads, seed);
-                Some(Teacher::new(distillation, kind, targets, student, inside)?)
+                Some(Teacher::new(distillation, targets, student, inside)?)
             }
+        };
+        // A student may be of another width.
+        let unused = match network.config().hidden == base.hidden {
+            true => {
+                let files = Files::folder(&recipe.model);
+                Network::unused_pooler(&files, kind, &engine.threads)?
+            }
+            false => Vec::new(),
         };
         let learner = NetworkLearner {
             objective: Objective::new(recipe.task, &recipe.training, network.outputs()),
             network,
             parameters,
+            unused,
             blueprint,
             teacher,
             examples,

@@ -54,14 +54,13 @@ pub(crate) struct Pass<'a> {
 }
 
 impl Teacher {
-    /// Of a student whose head is of this kind. The teacher's network is there only if it is needed: reads the student's
+    /// The teacher's network is there only if it is needed: reads the student's
     /// tokens, by their numbers in `kept` if those are fewer, and adds projections to the student's parameters.
     ///
     /// # Errors
     /// `Option` for a teacher from which such a student cannot learn such parts.
     pub(crate) fn new(
         weights: &Distillation,
-        kind: HeadKind,
         targets: Option<Targets>,
         student: (&Network, &mut Parameters),
         (kept, threads, seed): (Option<Vec<u32>>, &Threads, u64),
@@ -77,10 +76,17 @@ impl Teacher {
             return Ok(teacher);
         };
         let files = Files::folder(folder);
-        // A teacher's own head, not a fresh one of the student's kind.
-        let network = Network::load(&files, None, seed, threads).or_else(|error| match kind {
-            HeadKind::Rows => Network::load(&files, Some(kind), seed, threads),
-            _ => Err(error),
+        // The head is its own, never a fresh one; where its answers are known or do not count, it needs none.
+        let head = match outputs {
+            true => None,
+            false => Some(HeadKind::Rows),
+        };
+        let network = Network::load(&files, head, seed, threads).map_err(|error| match error {
+            Error::WeightMissing { name } => Error::Option {
+                name: "teacher",
+                reason: format!("its checkpoint has no {name}"),
+            },
+            error => error,
         })?;
         teacher.inside = Some(Inside::new(
             network,

@@ -14,7 +14,7 @@ mod spans;
 
 pub(crate) use classes::{BinaryCrossEntropy, CrossEntropy};
 pub(crate) use numbers::{cosine_similarity, mean_squared_error};
-pub(crate) use projection::{Projected, projected_mean_squared_error};
+pub(crate) use projection::projected_mean_squared_error;
 pub(crate) use ranking::multiple_negatives_ranking;
 pub(crate) use relations::{Heads, Measure, relation};
 pub(crate) use soft::soft_targets;
@@ -42,15 +42,6 @@ impl Loss {
         Self {
             value: 0.0,
             gradient: vec![0.0; len],
-        }
-    }
-
-    /// Adds another loss of the same input, with a weight.
-    pub(crate) fn add(&mut self, other: &Self, weight: f64) {
-        assert_eq!(self.gradient.len(), other.gradient.len());
-        self.value += weight * other.value;
-        for (own, other) in self.gradient.iter_mut().zip(&other.gradient) {
-            *own += weight as f32 * other;
         }
     }
 
@@ -164,14 +155,13 @@ mod tests {
     }
 
     #[test]
-    fn losses_of_one_input_add_up() {
+    fn half_a_loss_has_half_the_gradient() {
         let loss = |value, gradient: [f32; 2]| Loss {
             value,
             gradient: gradient.to_vec(),
         };
-        let mut sum = loss(1.0, [1.0, -2.0]).times(0.5);
-        sum.add(&loss(4.0, [2.0, 2.0]), 0.25);
-        assert_eq!(sum, loss(1.5, [1.0, -0.5]));
+        let half = loss(1.0, [1.0, -2.0]).times(0.5);
+        assert_eq!(half, loss(0.5, [0.5, -1.0]));
     }
 
     #[test]

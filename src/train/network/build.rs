@@ -7,10 +7,10 @@ use super::{EMBEDDINGS, Network};
 use crate::config::{Config, EncoderConfig, Family, Module, Pooling, Task};
 use crate::error::{Error, Result};
 use crate::kernels::{Activation, Threads};
-use crate::train::ops::dropout::mix;
 use crate::train::ops::embeddings::Tables;
 use crate::train::ops::pooling::Pool;
 use crate::train::parameters::{Id, Parameter, Parameters};
+use crate::train::random::mix;
 use crate::weights::{Access, Files, Store, Weights, in_checkpoint};
 
 /// The standard deviation of fresh weights (Devlin et al. 2019).
@@ -63,6 +63,14 @@ impl HeadKind {
             }
         }
     }
+
+    /// What names of the encoder start with: a model without a head has names without a prefix.
+    fn prefix(self, family: Family) -> &'static str {
+        match self {
+            Self::Rows | Self::Embedding { .. } => "",
+            _ => family.prefix(),
+        }
+    }
 }
 
 fn not_learned(what: &str) -> Error {
@@ -77,6 +85,8 @@ fn not_learned(what: &str) -> Error {
 pub(crate) struct Origin<'a> {
     /// The checkpoint, if there is one.
     weights: Option<Weights<'a>>,
+    /// Whether a head that the checkpoint does not hold is fresh; else it must be there.
+    new_head: bool,
     /// Makes what the checkpoint does not hold.
     seed: u64,
 }
@@ -86,17 +96,19 @@ impl<'a> Origin<'a> {
     pub(crate) fn fresh(seed: u64) -> Self {
         Self {
             weights: None,
+            new_head: true,
             seed,
         }
     }
 }
 
 impl Network {
-    /// The network of a model's folder, with a head of its own or another, whose weights are fresh where the checkpoint
-    /// has none.
+    /// The network of a model's folder, with its own head, which must be there, or with one of this kind, whose weights are
+    /// fresh where the checkpoint has none.
     ///
     /// # Errors
-    /// Whatever is wrong with the files; `Option` for a family or a head that cannot learn here.
+    /// Whatever is wrong with the files; `WeightMissing` for a head of its own that is not there; `Option` for a family or
+    /// a head that cannot learn here.
     pub(crate) fn load(
         files: &Files,
         head: Option<HeadKind>,
@@ -112,9 +124,44 @@ impl Network {
         let store = Store::open(files, &config.folder, family, Access::Read, threads)?;
         let origin = Origin {
             weights: Some(store.weights()),
+            new_head: head.is_some(),
             seed,
         };
         Self::build(&config.encoder, kind, &origin)
+    }
+
+    /// The pooler of a model's folder where a head of this kind has no use for it: nothing is learned of it, and who reads the
+    /// folder of a model expects it there.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the files.
+    pub(crate) fn unused_pooler(
+        files: &Files,
+        kind: HeadKind,
+        threads: &Threads,
+    ) -> Result<Vec<Parameter>> {
+        let config = Config::read(files)?;
+        let EncoderConfig { family, hidden, .. } = config.encoder;
+        let store = Store::open(files, &config.folder, family, Access::Read, threads)?;
+        let weights = store.weights();
+        let all = [
+            ("pooler.dense.weight", vec![hidden, hidden]),
+            ("pooler.dense.bias", vec![hidden]),
+        ];
+        let is_used = matches!(kind, HeadKind::Sequence { .. });
+        let unused = all
+            .into_iter()
+            .filter(|(name, _)| !is_used && weights.has(name));
+        unused
+            .map(|(name, shape)| {
+                Ok(Parameter {
+                    name: format!("{}{name}", kind.prefix(family)),
+                    values: weights.tensor(name, &shape)?,
+                    shape,
+                    decays: false,
+                })
+            })
+            .collect()
     }
 
     /// The network of these sizes; its numbers come from `origin`.
@@ -133,11 +180,7 @@ impl Network {
         let mut builder = Builder {
             config,
             origin,
-            // A model without a head has names without a prefix.
-            prefix: match kind {
-                HeadKind::Rows | HeadKind::Embedding { .. } => "",
-                _ => family.prefix(),
-            },
+            prefix: kind.prefix(family),
             parameters: Parameters::default(),
         };
         let hidden = config.hidden;
@@ -181,11 +224,12 @@ impl Builder<'_> {
         self.take(name, format!("{}{own}", self.prefix), shape, true)
     }
 
-    /// A parameter of the head, which may be another than the checkpoint's.
+    /// A parameter; if it is of a head that may be new, the checkpoint need not have it.
     fn take(&mut self, name: &str, own: String, shape: &[usize], must: bool) -> Result<Id> {
         let weights = self.origin.weights.as_ref();
         let is_bias = name.ends_with(".bias");
         let is_norm = name.contains("LayerNorm");
+        let must = must || !self.origin.new_head;
         let stored = weights.filter(|weights| must || weights.has(name));
         let stored = match stored.map(|weights| weights.tensor(name, shape)) {
             // A head for other labels than the checkpoint's begins anew.

@@ -3,9 +3,7 @@
 use super::layer::LayerTape;
 use crate::batch::Batch;
 use crate::config::EncoderConfig;
-use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;
-use crate::train::ops::attention::{self, Attention};
 use crate::train::ops::dropout::Dropout;
 
 /// What of a pass is asked for.
@@ -28,7 +26,6 @@ pub(crate) struct Tape {
     /// Sizes of the pass that is on it.
     rows: usize,
     width: usize,
-    heads: usize,
     pub(super) dropout: Dropout,
     pub(super) wanted: Wanted,
     /// 0, 1, 2 and so on, up to the number of texts.
@@ -85,7 +82,6 @@ impl Tape {
     ) {
         self.rows = batch.rows();
         self.width = config.hidden;
-        self.heads = config.heads;
         self.dropout = dropout;
         self.wanted = wanted;
         self.firsts.clear();
@@ -120,27 +116,6 @@ impl Tape {
             query, key, value, ..
         } = &self.layers[layer];
         [&query[..len], &key[..len], &value[..len]]
-    }
-
-    /// The shares of attention of one head in one text of the batch that was passed, (tokens, tokens).
-    pub(crate) fn shares(
-        &self,
-        compute: &Compute,
-        batch: &Batch,
-        layer: usize,
-        (text, head): (usize, usize),
-    ) -> Vec<f32> {
-        let [query, key, value] = self.projections(layer);
-        let input = Attention {
-            query,
-            query_starts: &batch.starts,
-            key,
-            value,
-            starts: &batch.starts,
-            heads: self.heads,
-            mask: Dropout::NONE.mask(0, 0.0),
-        };
-        attention::shares(compute, &input, (text, head))
     }
 }
 

@@ -321,27 +321,6 @@ fn a_smaller_batch_after_a_larger_one_sees_nothing_of_it() {
 }
 
 #[test]
-fn shares_of_attention_are_those_of_the_projections() {
-    let (network, parameters) = load("bert-classify");
-    let compute = Compute::serial();
-    let mut tape = Tape::default();
-    let batch = batch();
-    network
-        .forward(
-            &compute,
-            &parameters,
-            &batch,
-            (&Dropout::NONE, Wanted::All),
-            &mut tape,
-        )
-        .unwrap();
-    let shares = tape.shares(&compute, &batch, 1, (2, 1));
-    assert_eq!(shares.len(), 21 * 21);
-    let sums = shares.chunks(21).map(|row| row.iter().sum::<f32>());
-    assert!(sums.into_iter().all(|sum| (sum - 1.0).abs() < 1e-6));
-}
-
-#[test]
 fn names_are_those_of_the_checkpoint() {
     for name in [
         "bert-classify",

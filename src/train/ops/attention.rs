@@ -69,16 +69,6 @@ pub(crate) fn backward(
     );
 }
 
-/// The shares of one head in one text before dropout, (queries, keys).
-pub(crate) fn shares(
-    compute: &Compute,
-    input: &Attention<'_>,
-    (text, head): (usize, usize),
-) -> Vec<f32> {
-    let text = Text::new(input, text);
-    compute.cpu.run(Shares { text, head })
-}
-
 /// One text.
 #[derive(Clone, Copy)]
 struct Text<'a> {
@@ -328,29 +318,6 @@ fn turn(scores: &[f32], (queries, keys): (usize, usize), out: &mut [f32]) {
     }
 }
 
-struct Shares<'a> {
-    text: Text<'a>,
-    head: usize,
-}
-
-impl Kernel for Shares<'_> {
-    type Output = Vec<f32>;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> Vec<f32> {
-        let Self { text, head } = self;
-        if text.is_empty() {
-            return Vec::new();
-        }
-        let padded = padded(text.keys);
-        let mut panels = vec![0.0; text.panels()];
-        let mut shares = vec![0.0; text.queries * padded];
-        text.shares(s, head, &mut panels, &mut shares);
-        let rows = shares.chunks_exact(padded);
-        rows.flat_map(|row| &row[..text.keys]).copied().collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::dropout::Dropout;
@@ -401,32 +368,6 @@ mod tests {
                 let [d_query, d_key, d_value] = &mut d;
                 backward(&compute, &input, &d_out, [d_query, d_key, d_value]);
                 check.backward(parts, [&d[0], &d[1], &d[2]]);
-            }
-        }
-    }
-
-    #[test]
-    fn shares_add_up_to_one_and_make_what_comes_out() {
-        let starts = [0, 4, 21];
-        let [query, key] = [1, 2].map(|seed| random(seed, 21 * 8));
-        let compute = Compute::serial();
-        let value = vec![1.0; query.len()];
-        let mask = Dropout::NONE.mask(0, 0.0);
-        let (query, key, value) = (&query[..], &key[..], &value[..]);
-        let input = Attention {
-            query,
-            query_starts: &starts,
-            key,
-            value,
-            starts: &starts,
-            heads: 2,
-            mask,
-        };
-        for (text, len) in [(0, 4), (1, 17)] {
-            let shares = shares(&compute, &input, (text, 1));
-            assert_eq!(shares.len(), len * len);
-            for row in shares.chunks(len) {
-                assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
             }
         }
     }

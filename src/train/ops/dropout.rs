@@ -7,6 +7,7 @@ use super::ROWS_PER_TASK;
 use crate::kernels::Compute;
 use crate::kernels::pieces::{Pieces, each};
 use crate::kernels::simd::{Kernel, Simd};
+use crate::train::random::mix;
 
 /// What a step of training drops, by the kind of place.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -88,14 +89,6 @@ impl MaskRow {
         hash ^= hash >> 16;
         if hash < self.dropped { 0.0 } else { self.scale }
     }
-}
-
-/// The finaliser of SplitMix64 (Steele, Lea and Flood 2014) after a step of its counter.
-pub(crate) fn mix(x: u64) -> u64 {
-    let mut x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
 }
 
 /// Multiplies each number of `rows`, (rows, width), by its factor: the forward pass, and on gradients the backward pass.

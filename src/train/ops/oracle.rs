@@ -1,8 +1,10 @@
 //! The operations in f64, written as their formulas are, and what compares with them.
 
+use crate::train::random::mix;
+
 /// Numbers between -1 and 1 that look random, the same at each call.
 pub(crate) fn random(seed: u64, len: usize) -> Vec<f32> {
-    let number = |at| super::dropout::mix(super::dropout::mix(seed) ^ at as u64);
+    let number = |at| mix(mix(seed) ^ at as u64);
     (0..len)
         .map(|at| (number(at) >> 40) as f32 / (1 << 23) as f32 - 1.0)
         .collect()

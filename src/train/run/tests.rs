@@ -380,6 +380,100 @@ fn what_is_wrong_is_named() {
     }
 }
 
+#[test]
+fn a_teacher_has_its_own_head_or_needs_none() {
+    let place = Place::new();
+    let fixture = |model: &str, file: &str| {
+        let folder = format!("{}/fixtures/models/{model}", env!("CARGO_MANIFEST_DIR"));
+        fs::read(Path::new(&folder).join(file)).unwrap()
+    };
+    let headless = place.0.path().join("headless");
+    fs::create_dir(&headless).unwrap();
+    for (model, file) in [
+        ("bert-classify", "config.json"),
+        ("bert-classify", "vocab.txt"),
+        ("bert-base", "model.safetensors"),
+    ] {
+        fs::write(headless.join(file), fixture(model, file)).unwrap();
+    }
+    let job = |soft: &str, hidden: &str| {
+        let settings = [
+            ("distillation.teacher", "headless"),
+            ("distillation.soft", soft),
+            ("distillation.hidden", hidden),
+            ("data.labels", "['a', 'b', 'c']"),
+        ];
+        let mut settings = [&CLASSIFIER[..], &settings].concat();
+        settings.retain(|(key, _)| *key != "data.dev");
+        place.job("bert-classify", "o", &settings, 1)
+    };
+    let error = job("1", "0").unwrap_err().to_string();
+    assert!(
+        error.contains("teacher") && error.contains("has no classifier.weight"),
+        "{error}"
+    );
+    job("0", "1").unwrap();
+}
+
+#[test]
+fn what_a_head_does_not_use_stays_in_the_folder() {
+    let place = Place::new();
+    let settings = [("training.epochs", "1"), ("training.max-length", "16")];
+    let tensors = |folder: &Path| -> Vec<(String, Vec<u8>)> {
+        let bytes = fs::read(folder.join("model.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let all = file.tensors().into_iter();
+        let mut poolers: Vec<_> = all
+            .filter(|(name, _)| name.contains("pooler"))
+            .map(|(name, tensor)| (name, tensor.data().to_vec()))
+            .collect();
+        poolers.sort();
+        poolers
+    };
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models");
+    for (task, model) in [("ranking", "bert-base"), ("tokens", "bert-base")] {
+        let table = if task == "tokens" {
+            "tags.tsv"
+        } else {
+            "pairs.jsonl"
+        };
+        let own = [("task", task), ("data.train", table)];
+        let settings = [&settings[..], &own].concat();
+        let output = format!("of-{task}");
+        let mut job = place.job(model, &output, &settings, 1).unwrap();
+        train(&mut job, None);
+        let (found, given) = (
+            tensors(&place.0.path().join(&output)),
+            tensors(&models.join(model)),
+        );
+        let prefix = if task == "tokens" { "bert." } else { "" };
+        assert_eq!(given.len(), 2);
+        // Fixtures are in half precision.
+        let names: Vec<&str> = found.iter().map(|(name, _)| &**name).collect();
+        let expected: Vec<String> = given
+            .iter()
+            .map(|(name, _)| format!("{prefix}{name}"))
+            .collect();
+        assert_eq!(names, expected);
+        for ((_, found), (_, given)) in found.iter().zip(&given) {
+            let halves = given.as_chunks::<2>().0.iter();
+            let wide: Vec<u8> = halves
+                .flat_map(|&half| half::f16::from_le_bytes(half).to_f32().to_le_bytes())
+                .collect();
+            assert!(*found == wide, "{task}");
+        }
+        Model::load(place.path(&output)).unwrap();
+    }
+    // A student of another width has none.
+    let narrow = [
+        ("task", "ranking"),
+        ("data.train", "pairs.jsonl"),
+        ("student.hidden", "12"),
+    ];
+    let job = place.job("bert-base", "narrow", &[&settings[..], &narrow].concat(), 1);
+    assert!(job.unwrap().learner.unused.is_empty());
+}
+
 /// What a teacher's losses are, and that their gradients are their slopes along the gradient itself.
 #[test]
 fn gradients_of_what_a_teacher_teaches_are_slopes() {

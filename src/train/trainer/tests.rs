@@ -332,6 +332,20 @@ fn patience_ends_a_run() {
 }
 
 #[test]
+fn of_equal_models_the_first_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut learner = Sum::new();
+    learner.figures = Some(|_| 1.0);
+    let mut watch = Watch::default();
+    run(&mut learner, &plan(dir.path()), &mut watch).unwrap();
+    let best = watch.lines.iter().filter_map(|line| match line {
+        Line::Figures(figures) if figures.best => Some(figures.step),
+        _ => None,
+    });
+    assert_eq!(best.collect::<Vec<u64>>(), [4]);
+}
+
+#[test]
 fn two_runs_cannot_share_a_folder() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("training")).unwrap();

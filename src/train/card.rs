@@ -1,6 +1,7 @@
 //! The card of a trained model: what it is, how good it was found, what it was made of.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use super::log::Figures;
 use super::recipe::{Recipe, TaskKind};
@@ -93,6 +94,8 @@ impl Card<'_> {
         if recipe.task != TaskKind::Regression && !self.labels.is_empty() {
             writeln!(out, "\nLabels: {}.", self.labels.join(", "))?;
         }
+        let usage = recipe.usage(Path::new(&*name));
+        writeln!(out, "\n```sh\n{usage}\n```")?;
         if let Some(best) = self.best {
             let tables: Vec<String> = recipe.data.dev.iter().map(named).collect();
             writeln!(

@@ -127,13 +127,20 @@ impl Reading {
                 columns.push(vec!["answer_start".to_owned()]);
             }
         }
+        let wrong = |reason: &str| Error::Data {
+            file: source.file.display().to_string(),
+            line: 1,
+            reason: reason.to_owned(),
+        };
+        if source.pair.is_some() && self.texts == 1 {
+            return Err(wrong(
+                "it has a second text, but the recipe has none: data.pair",
+            ));
+        }
         if source.sentences && (columns.len() > 1 || !self.logits.is_empty()) {
-            return Err(Error::Data {
-                file: source.file.display().to_string(),
-                line: 1,
-                reason: "sentences can be cut of texts alone, without a pair or a target"
-                    .to_owned(),
-            });
+            return Err(wrong(
+                "sentences can be cut of texts alone, without a pair or a target",
+            ));
         }
         columns.extend(self.logits.iter().map(|name| vec![name.clone()]));
         let names: Vec<Vec<&str>> = columns

@@ -337,6 +337,23 @@ impl Recipe {
         &self.output
     }
 
+    /// A command that asks the model in a folder what it was trained for.
+    pub fn usage(&self, folder: &Path) -> String {
+        let folder = folder.display();
+        match self.task {
+            TaskKind::Questions => format!(
+                "bertless predict --model {folder} --question \"Who lives there?\" --context \"Ada lives in London.\""
+            ),
+            task if task.is_of_embeddings() => {
+                format!("bertless similarity --model {folder} \"One text.\" \"Another text.\"")
+            }
+            _ if self.data.pair.is_some() => {
+                format!("bertless predict --model {folder} --pairs \"One text.\" \"Another text.\"")
+            }
+            _ => format!("bertless predict --model {folder} \"A text.\""),
+        }
+    }
+
     /// Whether there is a teacher, or are its logits.
     pub fn distils(&self) -> bool {
         self.distillation.is_some()
@@ -349,6 +366,14 @@ impl Recipe {
         recipe.training.seed = seed;
         recipe.output.push(format!("seed-{seed}"));
         recipe
+    }
+
+    /// Whether it is the same but for seed and output.
+    pub(crate) fn alike(&self, other: &Self) -> bool {
+        let mut other = other.clone();
+        other.training.seed = self.training.seed;
+        other.output.clone_from(&self.output);
+        *self == other
     }
 
     /// Values that no training can have.

@@ -189,6 +189,16 @@ impl Job {
         })
     }
 
+    /// Takes over what the teacher answered to a job of the same recipe with another seed or output: it is not asked again. Of
+    /// another recipe nothing is taken.
+    pub fn follow(&mut self, earlier: Self) {
+        if self.recipe.alike(&earlier.recipe)
+            && let (Some(own), Some(other)) = (&mut self.learner.teacher, earlier.learner.teacher)
+        {
+            own.answers_of(other);
+        }
+    }
+
     /// Examples to learn from, and to measure with.
     pub fn examples(&self) -> (usize, usize) {
         (self.learner.examples.len(), self.learner.dev.len())

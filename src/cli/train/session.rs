@@ -12,14 +12,14 @@ use super::watch::Watch;
 
 /// Trains, and prints the figures of the model that is kept: with --json {"step", "figures": [[name, figure]], "best"}.
 pub(super) fn one(recipe: &Recipe, common: &Common, output: &mut Output) -> Result<()> {
-    let best = train(recipe, common)?;
+    let best = train(Job::of(recipe, common.threads)?)?.1;
     match (&best, output.json) {
         (Some(best), true) => output.object(best)?,
         (Some(best), false) => output.line(format!("{} after step {}", said(best), best.step))?,
         (None, _) => {}
     }
     output.flush()?;
-    farewell(recipe.output());
+    farewell(recipe, recipe.output());
     Ok(())
 }
 
@@ -46,11 +46,16 @@ pub(super) fn several(
     output: &mut Output,
 ) -> Result<()> {
     let mut all = Vec::new();
+    let mut earlier: Option<Job> = None;
     for &seed in seeds {
         eprintln!("seed {seed}:");
-        if let Some(best) = train(&recipe.with_seed(seed), common)? {
-            all.push(Seed { seed, best });
+        let mut job = Job::of(&recipe.with_seed(seed), common.threads)?;
+        if let Some(earlier) = earlier.take() {
+            job.follow(earlier);
         }
+        let (job, best) = train(job)?;
+        all.extend(best.map(|best| Seed { seed, best }));
+        earlier = Some(job);
     }
     let median = medians(&all);
     if output.json {
@@ -72,7 +77,7 @@ pub(super) fn several(
     }
     output.line(format!("{:<8}{}", "median", columns(&median)))?;
     output.flush()?;
-    farewell(&recipe.output().join("seed-N"));
+    farewell(recipe, &recipe.output().join("seed-N"));
     Ok(())
 }
 
@@ -100,9 +105,8 @@ fn medians(seeds: &[Seed]) -> Vec<(String, f64)> {
         .collect()
 }
 
-/// Trains, or goes on with it, and gives the figures of the model that is kept.
-fn train(recipe: &Recipe, common: &Common) -> Result<Option<Figures>> {
-    let mut job = Job::of(recipe, common.threads)?;
+/// Trains, or goes on with it, and gives the job back, with the figures of the model that is kept.
+fn train(mut job: Job) -> Result<(Job, Option<Figures>)> {
     let (examples, dev) = job.examples();
     let mut watch = Watch::new(job.log());
     watch.say(&format!(
@@ -117,7 +121,8 @@ fn train(recipe: &Recipe, common: &Common) -> Result<Option<Figures>> {
     }
     job.train(&mut watch)?;
     watch.finish()?;
-    Ok(job.best()?)
+    let best = job.best()?;
+    Ok((job, best))
 }
 
 fn said(best: &Figures) -> String {
@@ -127,9 +132,11 @@ fn said(best: &Figures) -> String {
 }
 
 /// Where the model is, and what can be done with it.
-fn farewell(folder: &Path) {
-    let folder = folder.display();
-    eprintln!("the model and its card are in {folder}; next:");
-    eprintln!("  bertless predict --model {folder} \"A text.\"");
-    eprintln!("  bertless pack {folder} --dtype int8 -o model.safetensors");
+fn farewell(recipe: &Recipe, folder: &Path) {
+    eprintln!("the model and its card are in {}; next:", folder.display());
+    eprintln!("  {}", recipe.usage(folder));
+    eprintln!(
+        "  bertless pack {} --dtype int8 -o model.safetensors",
+        folder.display()
+    );
 }

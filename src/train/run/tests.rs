@@ -369,6 +369,14 @@ fn what_is_wrong_is_named() {
             "\"f1\" is none of accuracy, macro-f1, mcc",
         ),
         (("distillation.teacher", "/no/such"), "/no/such"),
+        (
+            ("data.dev", "{ file = 'a.tsv', pair = 'b' }"),
+            "a.tsv, line 1: it has a second text",
+        ),
+        (
+            ("data.dev", "{ file = 'a.tsv', sentences = true }"),
+            "a.tsv, line 1: sentences can be cut of texts alone",
+        ),
         (("student.heads", "5"), "5 heads do not divide"),
         (
             ("data.train", "corpus.txt"),

@@ -3,7 +3,7 @@
 use super::data::{Column, Example, Labels, Reader, Table, TargetKind};
 use super::recipe::{Recipe, TaskKind};
 use super::source::Source;
-use super::targets::{LOGIT, Targets};
+use super::targets::{LOGIT, Targets, teacher_of};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::weights::{Access, Files};
@@ -237,7 +237,7 @@ fn logit_columns(recipe: &Recipe) -> Result<Vec<String>> {
 /// The labels that the recipe names; else a teacher's, whose answers are to be learned; else all that the tables have.
 ///
 /// # Errors
-/// Whatever is wrong with the teacher's files.
+/// Whatever is wrong with the teacher's files; `Option` if nothing says what the labels are.
 pub(crate) fn labels(recipe: &Recipe, reading: &Reading, tables: &[Table]) -> Result<Labels> {
     match recipe.task {
         TaskKind::Classification | TaskKind::MultiLabel | TaskKind::Tokens => {}
@@ -247,17 +247,27 @@ pub(crate) fn labels(recipe: &Recipe, reading: &Reading, tables: &[Table]) -> Re
     if let Some(names) = &recipe.data.labels {
         return Ok(Labels::new(names.clone()));
     }
-    if let Some(teacher) = recipe
-        .distillation
-        .as_ref()
-        .and_then(|it| it.teacher.as_ref())
+    let distillation = recipe.distillation.as_ref();
+    if let Some((distillation, teacher)) =
+        distillation.and_then(|it| Some((it, it.teacher.as_ref()?)))
     {
-        let teacher = Config::read(&Files::open(teacher, Access::Read)?)?;
-        return Ok(Labels::new(teacher.head.labels));
+        let config = match distillation.learns_outputs() {
+            true => teacher_of(teacher, recipe.task)?,
+            false => Config::read(&Files::open(teacher, Access::Read)?)?,
+        };
+        if !config.head.labels.is_empty() {
+            return Ok(Labels::new(config.head.labels));
+        }
     }
     if !reading.logits.is_empty() {
         let label = |column: &String| column[LOGIT.len()..].to_owned();
         return Ok(Labels::new(reading.logits.iter().map(label).collect()));
+    }
+    if reading.kind == TargetKind::None {
+        return Err(Error::Option {
+            name: "labels",
+            reason: "neither a teacher nor a table says what they are: data.labels can".to_owned(),
+        });
     }
     let cells = tables.iter().flat_map(|table| &table.rows);
     let cells = cells.filter_map(|row| row.cells.last());

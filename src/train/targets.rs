@@ -1,6 +1,6 @@
 //! What a teacher puts out for each text: known ahead of the first step, so that no step pays for it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::data::{Labels, Table};
 use super::recipe::{Recipe, TaskKind};
@@ -98,17 +98,7 @@ impl Targets {
             .as_ref()
             .and_then(|it| it.teacher.clone());
         let folder = teacher.unwrap_or_default();
-        let config = Config::read(&Files::open(&folder, Access::Read)?)?;
-        let wanted = match recipe.task.is_of_embeddings() {
-            true => Task::Embedding,
-            false => Task::Classification,
-        };
-        if config.head.task != wanted {
-            return Err(Error::Option {
-                name: "teacher",
-                reason: format!("it is for {}, and not for {wanted}", config.head.task),
-            });
-        }
+        let config = teacher_of(&folder, recipe.task)?;
         let mut options = ModelOptions::new()
             .max_length(recipe.training.max_length.min(config.encoder.max_tokens()));
         if let Some(threads) = threads {
@@ -117,7 +107,7 @@ impl Targets {
         Ok(Self {
             numbers: Vec::new(),
             width: 0,
-            apart: if wanted == Task::Embedding {
+            apart: if config.head.task == Task::Embedding {
                 texts.width
             } else {
                 1
@@ -139,7 +129,14 @@ impl Targets {
         let Some(unasked) = self.unasked.take() else {
             return Ok(());
         };
-        let model = Model::load_with(&unasked.folder, unasked.options)?;
+        let model = Model::load_with(&unasked.folder, unasked.options);
+        let model = model.map_err(|error| match error {
+            Error::WeightMissing { name } => Error::Option {
+                name: "teacher",
+                reason: format!("its checkpoint has no {name}"),
+            },
+            error => error,
+        })?;
         let own = match model.task() {
             Task::Embedding => model.summary().embedding.unwrap_or_default(),
             _ => model.labels().len(),
@@ -191,6 +188,27 @@ impl Targets {
             }
         }
         found
+    }
+}
+
+/// The settings of a teacher whose outputs are learned.
+///
+/// # Errors
+/// Whatever is wrong with its files; `Option` for one of another task.
+pub(crate) fn teacher_of(path: &Path, task: TaskKind) -> Result<Config> {
+    let config = Config::read(&Files::open(path, Access::Read)?)?;
+    let wanted = match task {
+        TaskKind::Tokens => Task::TokenClassification,
+        TaskKind::Questions => Task::QuestionAnswering,
+        task if task.is_of_embeddings() => Task::Embedding,
+        _ => Task::Classification,
+    };
+    match config.head.task {
+        own if own == wanted => Ok(config),
+        own => Err(Error::Option {
+            name: "teacher",
+            reason: format!("it is for {}, and not for {}", own.name(), wanted.name()),
+        }),
     }
 }
 

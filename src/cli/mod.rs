@@ -6,10 +6,12 @@
 
 mod bench;
 mod cost;
+mod distill;
 mod embed;
 mod evaluate;
 mod input;
 mod inspect;
+mod label;
 mod lines;
 mod options;
 mod output;
@@ -73,6 +75,8 @@ enum Command {
     Bench(bench::Arguments),
     Cost(cost::Arguments),
     Train(train::Arguments),
+    Distill(distill::Arguments),
+    Label(label::Arguments),
 }
 
 /// Runs the command that this process was started with.
@@ -105,6 +109,8 @@ impl Cli {
             Command::Bench(arguments) => bench::run(arguments, common, output),
             Command::Cost(arguments) => cost::run(arguments, common, output),
             Command::Train(arguments) => train::run(arguments, common, output),
+            Command::Distill(arguments) => distill::run(arguments, common, output),
+            Command::Label(arguments) => label::run(arguments, common, output),
         }
     }
 }

@@ -20,6 +20,8 @@ pub use options::ModelOptions;
 pub use pack::{Packed, PackedKind};
 
 use crate::batch::{Encoding, Input};
+#[cfg(feature = "train")]
+use crate::config::HeadConfig;
 use crate::config::{Config, Family, Pooling, ScoreFunction, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
@@ -193,6 +195,12 @@ impl Model {
     /// What the model is, in short.
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// What stands on top of the encoder.
+    #[cfg(feature = "train")]
+    pub(crate) fn head(&self) -> &HeadConfig {
+        &self.config.head
     }
 
     /// The tokens that the model reads of a text, cut to its limit.

@@ -107,6 +107,29 @@ impl Model {
         self.array(logits, width)
     }
 
+    /// A classifier's logits for texts or pairs, (texts, labels); of each the same bits as alone.
+    ///
+    /// # Errors
+    /// `WrongTask` for other models, else as [`predict_batch`](Self::predict_batch).
+    pub fn logits_batch<'a, I>(&self, inputs: &'a [I]) -> Result<Array2<f32>>
+    where
+        &'a I: Into<Input<'a>>,
+    {
+        let Head::Sequence(head) = &self.head else {
+            return Err(self.wrong_task("labels of texts"));
+        };
+        let mut logits = Vec::with_capacity(inputs.len() * self.labels().len());
+        self.in_chunks(inputs, None, |chunk| {
+            let encodings = chunk.iter().map(|(_, encoding)| encoding);
+            logits.extend(self.forward(encodings, |compute, batch, rows| {
+                Ok(head.forward(compute, rows, &batch.starts))
+            })?);
+            Ok(())
+        })?;
+        finite("a logit", &logits)?;
+        self.array(logits, self.labels().len())
+    }
+
     /// Logits of all tokens, (tokens, columns), of a head that has them.
     pub(super) fn token_logits<'e>(
         &self,

@@ -75,15 +75,22 @@ impl Learner for NetworkLearner {
         &mut self.parameters
     }
 
+    fn prepare(&mut self, done: &mut dyn FnMut(usize, usize)) -> Result<()> {
+        match &mut self.teacher {
+            Some(teacher) => teacher.prepare(self.network.outputs(), done),
+            None => Ok(()),
+        }
+    }
+
     fn learn(
         &mut self,
         compute: &Compute,
-        examples: &[usize],
+        numbers: &[usize],
         draw: u64,
         weight: f64,
         gradients: &mut Gradients,
     ) -> Result<Learned> {
-        let examples: Vec<&Example> = examples.iter().map(|&at| &self.examples[at]).collect();
+        let examples: Vec<&Example> = numbers.iter().map(|&at| &self.examples[at]).collect();
         let batch = batch(&examples);
         let dropout = Dropout {
             seed: self.seed,
@@ -114,6 +121,7 @@ impl Learner for NetworkLearner {
             let pass = Pass {
                 compute,
                 batch: &batch,
+                examples: numbers,
                 network,
                 parameters,
                 tape,

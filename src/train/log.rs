@@ -18,6 +18,15 @@ pub enum Line {
     Figures(Figures),
 }
 
+impl Line {
+    pub(crate) fn into_figures(self) -> Option<Figures> {
+        match self {
+            Self::Figures(figures) => Some(figures),
+            Self::Steps(_) => None,
+        }
+    }
+}
+
 /// A line about steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Steps {

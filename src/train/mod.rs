@@ -2,13 +2,11 @@
 
 mod adamw;
 mod blueprint;
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "no command mines pairs of texts yet")
-)]
 mod bm25;
+mod card;
 mod data;
 mod figures;
+mod label;
 mod learner;
 mod log;
 mod losses;
@@ -17,18 +15,24 @@ mod objective;
 mod ops;
 mod parameters;
 mod random;
+mod reading;
 mod recipe;
 mod replace;
 mod run;
 mod schedule;
+mod source;
 mod start;
 mod state;
+mod targets;
 mod teacher;
 mod trainer;
 mod trial;
 mod vocabulary;
 
+pub use label::{Labelled, Labelling, label};
 pub use log::{Figures, Line, Steps, read_log};
+pub use recipe::Recipe;
 pub use run::Job;
+pub use source::{Condition, Source};
 pub use trainer::{At, Observer, Outcome};
 pub use trial::Trial;

@@ -1,17 +1,20 @@
 //! The recipe of a training: one small TOML file, and what stands over it.
 
+mod check;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::source::Source;
 use crate::error::{Error, Result};
 
 /// Everything that a training is told. Each part has its defaults, which are those of the usual fine-tuning of BERT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct Recipe {
-    /// The folder of the model to begin with.
+pub struct Recipe {
+    /// The folder of the model to begin with; by default the teacher's.
     pub(crate) model: PathBuf,
     /// The folder for the model that comes of it.
     pub(crate) output: PathBuf,
@@ -20,8 +23,10 @@ pub(crate) struct Recipe {
     #[serde(default)]
     pub(crate) training: Training,
     /// A teacher, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) distillation: Option<Distillation>,
     /// What the model is made into ahead of the training.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) student: Option<Student>,
 }
 
@@ -52,17 +57,25 @@ pub(crate) enum TaskKind {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Data {
     /// Tables to learn from.
-    pub(crate) train: Vec<PathBuf>,
+    #[serde(default)]
+    pub(crate) train: Vec<Source>,
+    /// Tables of texts alone, of which a teacher says what is right.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unlabelled: Vec<Source>,
     /// Tables to measure with.
     #[serde(default)]
-    pub(crate) dev: Vec<PathBuf>,
+    pub(crate) dev: Vec<Source>,
     /// The column of the text; by default `sentence`, `text`, `sentence1`, `question` or `tokens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
     /// The column of the second text; by default `sentence2`, `text_pair` or `context` where the task needs one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pair: Option<String>,
     /// The column of what is right; by default as the task has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<String>,
     /// The labels in the order of their numbers; by default all that occur.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) labels: Option<Vec<String>>,
     /// What scores are divided by.
     #[serde(default = "one")]
@@ -96,12 +109,16 @@ pub(crate) struct Training {
     /// Label smoothing.
     pub(crate) smoothing: f64,
     /// How much each label counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) weights: Option<Vec<f64>>,
     /// After how many steps the model is measured; by default after each epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) measure_every: Option<u64>,
     /// The figure that decides which model is the best; by default the task's first.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) metric: Option<String>,
     /// After how many measurements without a better one the training ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) patience: Option<u64>,
     pub(crate) save_every: u64,
     pub(crate) log_every: u64,
@@ -135,8 +152,10 @@ impl Default for Training {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Distillation {
-    /// The teacher's folder.
-    pub(crate) teacher: PathBuf,
+    /// The teacher's folder, or its packed file if only its outputs are learned; without one the tables have its logits, in
+    /// columns named `logit:LABEL`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) teacher: Option<PathBuf>,
     #[serde(default = "two")]
     pub(crate) temperature: f64,
     /// The labels of the tables.
@@ -145,6 +164,9 @@ pub(crate) struct Distillation {
     /// The teacher's logits, or its embeddings.
     #[serde(default = "whole")]
     pub(crate) soft: f64,
+    /// The label that the teacher holds for the likeliest, as if it were right.
+    #[serde(default)]
+    pub(crate) pseudo: f64,
     /// Hidden states and embeddings through learned projections (TinyBERT).
     #[serde(default)]
     pub(crate) hidden: f64,
@@ -164,15 +186,26 @@ pub(crate) struct Distillation {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Student {
     /// How many layers,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) layers: Option<usize>,
     /// and which of the model's they start from.
+    #[serde(skip_serializing_if = "Start::is_unsaid")]
     pub(crate) start: Start,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hidden: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) heads: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) intermediate: Option<usize>,
-    /// Texts whose words are all that the vocabulary keeps, a line a text.
-    pub(crate) vocabulary: Vec<PathBuf>,
-    /// How often a token must be there to be kept.
+    /// Texts whose words are all that the vocabulary keeps; by default those that are learned from, if one of the next two
+    /// is said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) vocabulary: Vec<Source>,
+    /// The most tokens that are kept, the most frequent ones,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tokens: Option<usize>,
+    /// and how often a token must be there to be one of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) least: Option<u64>,
 }
 
@@ -200,6 +233,26 @@ pub(crate) enum Rule {
     Fresh,
 }
 
+impl Distillation {
+    /// Whether any of the teacher's outputs is learned.
+    pub(crate) fn learns_outputs(&self) -> bool {
+        self.soft > 0.0 || self.pseudo > 0.0
+    }
+}
+
+impl Start {
+    fn is_unsaid(&self) -> bool {
+        *self == Self::Unsaid
+    }
+}
+
+impl TaskKind {
+    /// Whether what is learned is vectors.
+    pub(crate) fn is_of_embeddings(self) -> bool {
+        matches!(self, Self::Similarity | Self::Ranking | Self::Embedding)
+    }
+}
+
 fn one() -> f32 {
     1.0
 }
@@ -222,7 +275,7 @@ impl Recipe {
     ///
     /// # Errors
     /// `Io`; `Recipe` for what cannot be read; `Config` with the key for a value that cannot be.
-    pub(crate) fn read(file: Option<&Path>, settings: &[(String, String)]) -> Result<Self> {
+    pub fn read(file: Option<&Path>, settings: &[(String, String)]) -> Result<Self> {
         let (name, mut table) = match file {
             None => ("the command line".to_owned(), Table::new()),
             Some(path) => {
@@ -250,9 +303,21 @@ impl Recipe {
                 reason,
             })?;
         }
-        for key in ["train", "dev"] {
-            if let Some(data) = table.get_mut("data").and_then(Value::as_table_mut) {
-                listed(data, key);
+        for (part, key) in [
+            ("data", "train"),
+            ("data", "unlabelled"),
+            ("data", "dev"),
+            ("student", "vocabulary"),
+        ] {
+            let part = table.get_mut(part).and_then(Value::as_table_mut);
+            if let Some(value) = part.and_then(|part| part.get_mut(key)) {
+                *value = sources(std::mem::replace(value, Value::Boolean(false)));
+            }
+        }
+        if !table.contains_key("model") {
+            let teacher = table.get("distillation").and_then(|it| it.get("teacher"));
+            if let Some(teacher) = teacher.cloned() {
+                table.insert("model".to_owned(), teacher);
             }
         }
         let recipe: Self = table
@@ -269,94 +334,48 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// Values that no training can have.
-    fn check(&self, file: &str) -> Result<()> {
-        let Training {
-            epochs,
-            batch,
-            accumulate,
-            rate,
-            decay,
-            warmup,
-            clip,
-            dropout,
-            max_length,
-            smoothing,
-            measure_every,
-            save_every,
-            log_every,
-            ..
-        } = self.training;
-        let share = |x: f64| (0.0..=1.0).contains(&x);
-        let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
-        let above_0 = |x: f64| x > 0.0 && x.is_finite();
-        let mut checks = vec![
-            ("data.train", !self.data.train.is_empty(), "names no table"),
-            (
-                "data.scale",
-                above_0(self.data.scale.into()),
-                "is not above 0",
+    /// The folder for the model that comes of it.
+    pub fn output(&self) -> &Path {
+        &self.output
+    }
+
+    /// A command that asks the model in a folder what it was trained for.
+    pub fn usage(&self, folder: &Path) -> String {
+        let folder = folder.display();
+        match self.task {
+            TaskKind::Questions => format!(
+                "bertless predict --model {folder} --question \"Who lives there?\" --context \"Ada lives in London.\""
             ),
-            ("training.epochs", epochs > 0, "is 0"),
-            ("training.batch", batch > 0, "is 0"),
-            ("training.accumulate", accumulate > 0, "is 0"),
-            ("training.rate", above_0(rate), "is not above 0"),
-            ("training.decay", at_least_0(decay), "is less than 0"),
-            ("training.warmup", share(warmup), "is not from 0 to 1"),
-            ("training.clip", above_0(clip), "is not above 0"),
-            (
-                "training.dropout",
-                (0.0..1.0).contains(&dropout),
-                "is not from 0 to less than 1",
-            ),
-            (
-                "training.max-length",
-                max_length > 2,
-                "has no room for a word",
-            ),
-            ("training.smoothing", share(smoothing), "is not from 0 to 1"),
-            ("training.measure-every", measure_every != Some(0), "is 0"),
-            ("training.save-every", save_every > 0, "is 0"),
-            ("training.log-every", log_every > 0, "is 0"),
-        ];
-        if let Some(distillation) = &self.distillation {
-            let Distillation {
-                temperature,
-                hard,
-                soft,
-                hidden,
-                attention,
-                relations,
-                ..
-            } = *distillation;
-            let weights = [hard, soft, hidden, attention, relations];
-            let learns = weights.iter().all(|&x| at_least_0(x)) && weights.iter().any(|&x| x > 0.0);
-            checks.extend([
-                (
-                    "distillation.temperature",
-                    above_0(temperature),
-                    "is not above 0",
-                ),
-                (
-                    "distillation",
-                    learns,
-                    "has no weight above 0, or one below",
-                ),
-                (
-                    "distillation.relation-heads",
-                    distillation.relation_heads > 0,
-                    "is 0",
-                ),
-            ]);
+            task if task.is_of_embeddings() => {
+                format!("bertless similarity --model {folder} \"One text.\" \"Another text.\"")
+            }
+            _ if self.data.pair.is_some() => {
+                format!("bertless predict --model {folder} --pairs \"One text.\" \"Another text.\"")
+            }
+            _ => format!("bertless predict --model {folder} \"A text.\""),
         }
-        match checks.into_iter().find(|(_, holds, _)| !holds) {
-            None => Ok(()),
-            Some((key, _, reason)) => Err(Error::Config {
-                file: file.to_owned(),
-                key: key.to_owned(),
-                reason: reason.to_owned(),
-            }),
-        }
+    }
+
+    /// Whether there is a teacher, or are its logits.
+    pub fn distils(&self) -> bool {
+        self.distillation.is_some()
+    }
+
+    /// The same with another seed, in the folder `seed-N` of its output.
+    #[must_use]
+    pub fn with_seed(&self, seed: u64) -> Self {
+        let mut recipe = self.clone();
+        recipe.training.seed = seed;
+        recipe.output.push(format!("seed-{seed}"));
+        recipe
+    }
+
+    /// Whether it is the same but for seed and output.
+    pub(crate) fn alike(&self, other: &Self) -> bool {
+        let mut other = other.clone();
+        other.training.seed = self.training.seed;
+        other.output.clone_from(&self.output);
+        *self == other
     }
 }
 
@@ -382,112 +401,17 @@ fn put(table: &mut Table, key: &str, value: &str) -> Result<(), String> {
     }
 }
 
-/// One table is a list of one.
-fn listed(data: &mut Table, key: &str) {
-    if let Some(Value::String(one)) = data.get(key) {
-        let one = Value::Array(vec![Value::String(one.clone())]);
-        data.insert(key.to_owned(), one);
+/// One table is a list of one, and a path alone is a table of which nothing else is said.
+fn sources(value: Value) -> Value {
+    let table = |value| match value {
+        Value::String(_) => Value::Table(Table::from_iter([("file".to_owned(), value)])),
+        other => other,
+    };
+    match value {
+        Value::Array(values) => Value::Array(values.into_iter().map(table).collect()),
+        one => Value::Array(vec![table(one)]),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALL: &str =
-        "model = 'm'\noutput = 'o'\ntask = 'classification'\n[data]\ntrain = 't.tsv'\n";
-
-    fn read(text: &str, settings: &[(&str, &str)]) -> Result<Recipe, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("r.toml");
-        std::fs::write(&path, text).unwrap();
-        let own = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
-        let settings: Vec<_> = settings.iter().map(own).collect();
-        Recipe::read(Some(&path), &settings).map_err(|error| {
-            let message = error.to_string();
-            message.rsplit('/').next().unwrap_or_default().to_owned()
-        })
-    }
-
-    #[test]
-    fn a_small_recipe_has_the_usual_defaults() {
-        let recipe = read(SMALL, &[]).unwrap();
-        assert_eq!(recipe.training, Training::default());
-        assert_eq!(recipe.data.train, [PathBuf::from("t.tsv")]);
-        assert_eq!((recipe.distillation, recipe.student), (None, None));
-    }
-
-    #[test]
-    fn settings_stand_over_the_file() {
-        let settings = [
-            ("training.rate", "3e-5"),
-            ("data.dev", "['a.tsv', 'b.tsv']"),
-            ("output", "other/place"),
-            ("task", "multi-label"),
-            ("distillation.teacher", "t"),
-            ("student.start", "[0, 2, 5]"),
-        ];
-        let recipe = read(SMALL, &settings).unwrap();
-        assert_eq!(recipe.training.rate, 3e-5);
-        assert_eq!(recipe.data.dev.len(), 2);
-        assert_eq!(recipe.output, PathBuf::from("other/place"));
-        assert_eq!(recipe.task, TaskKind::MultiLabel);
-        let distillation = recipe.distillation.unwrap();
-        assert_eq!(
-            (
-                distillation.temperature,
-                distillation.soft,
-                distillation.hard
-            ),
-            (2.0, 1.0, 0.0)
-        );
-        assert_eq!(recipe.student.unwrap().start, Start::Layers(vec![0, 2, 5]));
-    }
-
-    #[test]
-    fn rules_for_students() {
-        let text = format!("{SMALL}[student]\nlayers = 3\nstart = 'alternate'\n");
-        let student = read(&text, &[]).unwrap().student.unwrap();
-        assert_eq!(
-            (student.layers, student.start),
-            (Some(3), Start::Rule(Rule::Alternate))
-        );
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_by_its_key() {
-        for (add, settings, says) in [
-            (
-                "",
-                [("training.rate", "0")],
-                "r.toml: training.rate: is not above 0",
-            ),
-            ("", [("training.rates", "1")], "unknown field `rates`"),
-            ("", [("training.epochs", "-1")], "training.epochs"),
-            ("", [("training.batch", "many")], "training.batch"),
-            (
-                "",
-                [("model.x", "1")],
-                "the command line: model.x: model has no keys",
-            ),
-            (
-                "",
-                [("distillation.soft", "1.0")],
-                "missing field `teacher`",
-            ),
-            ("", [("data.train", "[]")], "data.train: names no table"),
-            ("[training", [("output", "o")], "r.toml: line 6: "),
-            ("speed = 1\n", [("output", "o")], "unknown field `speed`"),
-        ] {
-            let error = read(&format!("{SMALL}{add}"), &settings).unwrap_err();
-            assert!(error.contains(says), "{error}");
-            assert!(!error.contains('\n'), "{error}");
-        }
-        let text = SMALL.replace("task = 'classification'\n", "");
-        assert!(
-            read(&text, &[])
-                .unwrap_err()
-                .contains("missing field `task`")
-        );
-    }
-}
+mod tests;

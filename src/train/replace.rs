@@ -51,12 +51,15 @@ pub(crate) fn replace_tensors<'a>(
 ) -> Result<()> {
     let facts = HashMap::from([(key.to_owned(), value)]);
     replace(path, |fresh| {
-        // Made here, it has the rights of an ordinary file; safetensors would make it its owner's alone.
-        File::create(fresh)?;
-        safetensors::serialize_to_file(tensors, Some(facts), fresh).map_err(|error| match error {
-            SafeTensorError::IoError(error) => error,
-            other => std::io::Error::other(other),
-        })
+        // The rights of an ordinary file; safetensors makes it its owner's alone.
+        let rights = File::create(fresh)?.metadata()?.permissions();
+        safetensors::serialize_to_file(tensors, Some(facts), fresh).map_err(
+            |error| match error {
+                SafeTensorError::IoError(error) => error,
+                other => std::io::Error::other(other),
+            },
+        )?;
+        fs::set_permissions(fresh, rights)
     })
 }
 
@@ -82,6 +85,18 @@ mod tests {
         replace_bytes(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn tensors_have_the_rights_of_other_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        replace_bytes(&path("other"), b"").unwrap();
+        let view = TensorView::new(safetensors::Dtype::U8, vec![1], &[7]).unwrap();
+        let tensors = std::iter::once(("t".to_owned(), view));
+        replace_tensors(&path("tensors"), tensors, ("format", "pt".to_owned())).unwrap();
+        let rights = |name: &str| fs::metadata(path(name)).unwrap().permissions();
+        assert_eq!(rights("tensors"), rights("other"));
     }
 
     #[test]

@@ -4,14 +4,20 @@ use std::path::{Path, PathBuf};
 
 use super::adamw::Settings;
 use super::blueprint::{Blueprint, Shape};
-use super::data::{Batching, Column, Example, Labels, Reader, Table, TargetKind};
+use super::card::Card;
+use super::data::{Batching, Reader, Table, TargetKind};
 use super::learner::NetworkLearner;
+use super::log::{Figures, Line, read_log};
 use super::network::{HeadKind, Network, Origin, Tape};
 use super::objective::Objective;
 use super::parameters::Parameters;
-use super::recipe::{Distillation, Recipe, Rule, Start, Student, TaskKind};
+use super::reading::{Reading, labels, named};
+use super::recipe::{Recipe, Rule, Start, Student, TaskKind};
+use super::replace::replace_bytes;
+use super::source::Source;
 use super::start;
-use super::teacher::Teacher;
+use super::targets::{Targets, Texts};
+use super::teacher::{PROJECTION, Teacher};
 use super::trainer::{Material, Observer, Outcome, Plan, train};
 use super::vocabulary::{self, Coverage};
 use crate::config::Config;
@@ -29,6 +35,7 @@ pub struct Job {
     plan: Plan,
     balance: bool,
     coverage: Option<Coverage>,
+    recipe: Recipe,
 }
 
 impl Job {
@@ -45,17 +52,36 @@ impl Job {
         Self::of(&Recipe::read(recipe, settings)?, threads)
     }
 
-    fn of(recipe: &Recipe, threads: Option<usize>) -> Result<Self> {
+    /// The same of a recipe that is read.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of(recipe: &Recipe, threads: Option<usize>) -> Result<Self> {
         let engine = engine(threads)?;
+        let learned = Reading::to_learn(recipe)?;
+        let tables = learned.read(&recipe.data.train, recipe)?;
+        let bare = learned.without_target();
+        let unlabelled = bare.read(&recipe.data.unlabelled, recipe)?;
+        let measured = Reading::to_measure(recipe);
+        let dev = measured.read(&recipe.data.dev, recipe)?;
+        let all = || tables.iter().chain(&unlabelled);
+
         let mut blueprint = Blueprint::of(&recipe.model)?;
         let base = Config::read(&blueprint.files())?.encoder;
         let tokenizer = Tokenizer::open(&blueprint.files(), "", false)?;
         let student = recipe.student.clone().unwrap_or_default();
+        let corpus = match &student.vocabulary[..] {
+            [] if student.tokens.is_none() && student.least.is_none() => None,
+            [] => Some(Texts::of(all(), learned.texts)),
+            sources => Some(corpus(sources)?),
+        };
         let mut pruned = None;
-        if !student.vocabulary.is_empty() {
-            let texts = lines(&student.vocabulary)?;
-            let texts = texts.iter().map(String::as_str);
-            let found = vocabulary::prune(&tokenizer, texts, student.least.unwrap_or(1))?;
+        if let Some(corpus) = &corpus {
+            let keep = vocabulary::Keep {
+                least: student.least.unwrap_or(1),
+                most: student.tokens,
+            };
+            let found = vocabulary::prune(&tokenizer, corpus.iter(), keep)?;
             vocabulary::apply(&mut blueprint, &tokenizer, &found.kept)?;
             pruned = Some(found);
         }
@@ -68,10 +94,7 @@ impl Job {
         };
         blueprint.reshape(base.family, shape)?;
 
-        let (learned, measured) = (Reading::to_learn(recipe), Reading::to_measure(recipe));
-        let tables = learned.read(&recipe.data.train, recipe)?;
-        let dev = measured.read(&recipe.data.dev, recipe)?;
-        let labels = labels(recipe, learned, &tables)?;
+        let labels = labels(recipe, &learned, &tables)?;
         blueprint.for_task(base.family, recipe.task, labels.names())?;
         let config = Config::read(&blueprint.files())?;
         let tokenizer = Tokenizer::open(&blueprint.files(), "", false)?;
@@ -82,16 +105,17 @@ impl Job {
                 reason: format!("the model has {positions} positions"),
             });
         }
-        let reader = |reading: Reading| Reader {
+        let reader = || Reader {
             tokenizer: &tokenizer,
             max_length: recipe.training.max_length,
-            texts: reading.texts,
-            apart: reading.apart,
-            kind: reading.kind,
+            texts: 1,
+            apart: false,
+            kind: TargetKind::None,
             labels: &labels,
         };
-        let examples = examples(&reader(learned), &tables)?;
-        let dev = examples_of_dev(&reader(measured), &dev)?;
+        let mut examples = learned.examples(&tables, reader())?;
+        examples.extend(bare.examples(&unlabelled, reader())?);
+        let dev = measured.examples(&dev, reader())?;
 
         let kind = match recipe.task {
             TaskKind::Classification | TaskKind::MultiLabel => HeadKind::Sequence {
@@ -116,16 +140,22 @@ impl Job {
             kept.as_deref(),
             &engine.threads,
         )?;
-        let teacher = recipe.distillation.as_ref().map(|distillation| {
-            teacher(
-                distillation,
-                kept.clone(),
-                (&network, &mut parameters),
-                &engine.threads,
-                seed,
-            )
-        });
-        let teacher = teacher.transpose()?;
+        let teacher = match &recipe.distillation {
+            None => None,
+            Some(distillation) => {
+                let targets = match learned.logits(all())? {
+                    Some(known) => Some(known),
+                    None if Targets::are_of_texts(recipe.task) && distillation.learns_outputs() => {
+                        let texts = Texts::of(all(), learned.texts);
+                        Some(Targets::asked(recipe, texts, &labels, threads)?)
+                    }
+                    None => None,
+                };
+                let student = (&network, &mut parameters);
+                let inside = (kept.clone(), &engine.threads, seed);
+                Some(Teacher::new(distillation, targets, student, inside)?)
+            }
+        };
         // A student may be of another width.
         let unused = match network.config().hidden == base.hidden {
             true => {
@@ -155,7 +185,18 @@ impl Job {
             plan: plan(recipe),
             balance: recipe.data.balance,
             coverage: pruned.map(|pruned| pruned.coverage),
+            recipe: recipe.clone(),
         })
+    }
+
+    /// Takes over what the teacher answered to a job of the same recipe with another seed or output: it is not asked again. Of
+    /// another recipe nothing is taken.
+    pub fn follow(&mut self, earlier: Self) {
+        if self.recipe.alike(&earlier.recipe)
+            && let (Some(own), Some(other)) = (&mut self.learner.teacher, earlier.learner.teacher)
+        {
+            own.answers_of(other);
+        }
     }
 
     /// Examples to learn from, and to measure with.
@@ -163,9 +204,11 @@ impl Job {
         (self.learner.examples.len(), self.learner.dev.len())
     }
 
-    /// Numbers that are trained.
+    /// Numbers of the model.
     pub fn parameters(&self) -> usize {
-        self.learner.parameters.iter().map(|p| p.values.len()).sum()
+        let own = self.learner.parameters.iter();
+        let own = own.filter(|parameter| !parameter.name.starts_with(PROJECTION));
+        own.map(|parameter| parameter.values.len()).sum()
     }
 
     /// Tokens of the vocabulary before and after it was pruned, and the share of the corpus that is covered by what is kept;
@@ -200,13 +243,45 @@ impl Job {
             lengths: &lengths,
             classes: classes.as_deref(),
         };
-        train(
+        let outcome = train(
             &self.engine,
             &mut self.learner,
             &self.plan,
             material,
             observer,
-        )
+        )?;
+        if outcome == Outcome::Over {
+            self.write_card()?;
+        }
+        Ok(outcome)
+    }
+
+    /// The figures of the model that is kept, by the log; none if nothing was measured, or not yet.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn best(&self) -> Result<Option<Figures>> {
+        let lines = read_log(&self.log())?.into_iter().rev();
+        Ok(lines.filter_map(Line::into_figures).find(|it| it.best))
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    fn write_card(&self) -> Result<()> {
+        let best = self.best()?;
+        let card = Card {
+            recipe: &self.recipe,
+            encoder: self.learner.network.config(),
+            labels: self.learner.labels.names(),
+            parameters: self.parameters(),
+            examples: self.learner.examples.len(),
+            coverage: self.coverage,
+            best: best.as_ref(),
+        };
+        replace_bytes(&self.plan.output.join("README.md"), card.text().as_bytes())
     }
 }
 
@@ -271,183 +346,25 @@ fn begin(
     Ok((network, parameters))
 }
 
-fn teacher(
-    distillation: &Distillation,
-    kept: Option<Vec<u32>>,
-    student: (&Network, &mut Parameters),
-    threads: &Threads,
-    seed: u64,
-) -> Result<Teacher> {
-    let files = Files::folder(&distillation.teacher);
-    // The head is its own, never a fresh one; where its answers do not count, it needs none.
-    let head = match distillation.soft > 0.0 {
-        true => None,
-        false => Some(HeadKind::Rows),
+/// The texts of some files, of which each has its own column.
+fn corpus(sources: &[Source]) -> Result<Texts> {
+    let table = |source: &Source| {
+        let usual = ["sentence", "text", "sentence1", "question", "tokens"];
+        let names = named(source.text.as_deref(), &usual);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        match &source.pair {
+            Some(pair) => source.read(&[&names, &[pair.as_str()]]),
+            None => source.read(&[&names]),
+        }
     };
-    let network = Network::load(&files, head, seed, threads).map_err(|error| match error {
-        Error::WeightMissing { name } => Error::Option {
-            name: "teacher",
-            reason: format!("its checkpoint has no {name}"),
-        },
-        error => error,
-    })?;
-    Teacher::new(network, distillation, kept, student, seed)
-}
-
-/// What a row of a table has.
-#[derive(Clone, Copy, Debug)]
-struct Reading {
-    /// One text or two,
-    texts: usize,
-    /// which are read for themselves or together.
-    apart: bool,
-    kind: TargetKind,
-}
-
-impl Reading {
-    fn to_learn(recipe: &Recipe) -> Self {
-        let own = Self::of_task(recipe);
-        let kind = match (recipe.task, &recipe.distillation) {
-            // Where a teacher says what is right, nobody else need.
-            (_, Some(distillation)) if distillation.hard == 0.0 => TargetKind::None,
-            (TaskKind::Ranking, _) => TargetKind::None,
-            _ => own.kind,
-        };
-        match recipe.task {
-            // Any text will do.
-            TaskKind::Embedding if recipe.data.pair.is_none() => Self {
-                texts: 1,
-                apart: false,
-                kind: TargetKind::None,
-            },
-            _ => Self { kind, ..own },
-        }
-    }
-
-    fn to_measure(recipe: &Recipe) -> Self {
-        Self::of_task(recipe)
-    }
-
-    fn of_task(recipe: &Recipe) -> Self {
-        let score = TargetKind::Score {
-            scale: recipe.data.scale,
-        };
-        let kind = match recipe.task {
-            TaskKind::Classification => TargetKind::Class,
-            TaskKind::MultiLabel => TargetKind::Classes,
-            TaskKind::Tokens => TargetKind::Tags,
-            TaskKind::Questions => TargetKind::Span,
-            TaskKind::Regression => score,
-            TaskKind::Similarity | TaskKind::Ranking | TaskKind::Embedding => score,
-        };
-        let (texts, apart) = match recipe.task {
-            TaskKind::Similarity | TaskKind::Ranking | TaskKind::Embedding => (2, true),
-            TaskKind::Questions => (2, false),
-            _ => (1 + usize::from(recipe.data.pair.is_some()), false),
-        };
-        Self { texts, apart, kind }
-    }
-
-    /// Reads tables, of the columns that are needed.
-    fn read(self, paths: &[PathBuf], recipe: &Recipe) -> Result<Vec<Table>> {
-        let own = |name: &Option<String>, usual: &[&'static str]| -> Vec<String> {
-            match name {
-                Some(name) => vec![name.clone()],
-                None => usual.iter().map(|&name| name.to_owned()).collect(),
-            }
-        };
-        let data = &recipe.data;
-        let first: &[&str] = match recipe.task {
-            TaskKind::Tokens => &["tokens"],
-            TaskKind::Questions => &["question"],
-            _ => &["sentence", "text", "sentence1"],
-        };
-        let mut columns = vec![own(&data.text, first)];
-        if self.texts == 2 {
-            columns.push(own(&data.pair, &["sentence2", "text_pair", "context"]));
-        }
-        match self.kind {
-            TargetKind::None => {}
-            TargetKind::Class => columns.push(own(&data.target, &["label"])),
-            TargetKind::Classes => columns.push(own(&data.target, &["labels", "label"])),
-            TargetKind::Score { .. } => columns.push(own(&data.target, &["score", "label"])),
-            TargetKind::Tags => columns.push(own(&data.target, &["tags"])),
-            TargetKind::Span => {
-                columns.push(own(&data.target, &["answer"]));
-                columns.push(vec!["answer_start".to_owned()]);
-            }
-        }
-        let names: Vec<Vec<&str>> = columns
-            .iter()
-            .map(|names| names.iter().map(String::as_str).collect())
-            .collect();
-        let columns: Vec<Column<'_>> = names.iter().map(Vec::as_slice).collect();
-        paths
-            .iter()
-            .map(|path| Table::read(path, &columns))
-            .collect()
-    }
-}
-
-/// The labels that the recipe names; else a teacher's, whose answers are to be learned; else all that the tables have.
-fn labels(recipe: &Recipe, reading: Reading, tables: &[Table]) -> Result<Labels> {
-    match recipe.task {
-        TaskKind::Classification | TaskKind::MultiLabel | TaskKind::Tokens => {}
-        TaskKind::Regression => return Ok(Labels::new(vec!["LABEL_0".to_owned()])),
-        _ => return Ok(Labels::new(Vec::new())),
-    }
-    if let Some(names) = &recipe.data.labels {
-        return Ok(Labels::new(names.clone()));
-    }
-    if let Some(distillation) = &recipe.distillation {
-        let teacher = Config::read(&Files::folder(&distillation.teacher))?;
-        return Ok(Labels::new(teacher.head.labels));
-    }
-    let cells = tables.iter().flat_map(|table| &table.rows);
-    let cells = cells.filter_map(|row| row.cells.last());
-    let separator = match reading.kind {
-        TargetKind::Classes => ',',
-        TargetKind::Tags => ' ',
-        // A tab, which no cell has.
-        _ => '\t',
-    };
-    let found = cells.flat_map(|cell| cell.split(separator));
-    Ok(Labels::of(found.filter(|label| !label.is_empty())))
-}
-
-fn examples(reader: &Reader<'_>, tables: &[Table]) -> Result<Vec<Example>> {
-    let mut examples = Vec::new();
-    for table in tables {
-        examples.extend(reader.read(table)?);
-    }
-    match (examples.is_empty(), tables.first()) {
-        (true, Some(table)) => Err(Error::Data {
-            file: table.file.clone(),
-            line: 1,
-            reason: "there is nothing below the header".to_owned(),
-        }),
-        _ => Ok(examples),
-    }
-}
-
-fn examples_of_dev(reader: &Reader<'_>, tables: &[Table]) -> Result<Vec<Example>> {
-    match tables {
-        [] => Ok(Vec::new()),
-        tables => examples(reader, tables),
-    }
-}
-
-/// All lines of some files.
-fn lines(paths: &[PathBuf]) -> Result<Vec<String>> {
-    let mut lines = Vec::new();
-    for path in paths {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
-            path: path.clone(),
-            source,
-        })?;
-        lines.extend(text.lines().map(str::to_owned));
-    }
-    Ok(lines)
+    let tables = sources.iter().map(table).collect::<Result<Vec<Table>>>()?;
+    let texts = tables.iter().zip(sources).map(|(table, source)| {
+        Texts::of(
+            std::iter::once(table),
+            1 + usize::from(source.pair.is_some()),
+        )
+    });
+    Ok(texts.reduce(Texts::join).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Where a student starts from: layers and rows of a larger model.
 
-use super::parameters::Parameters;
+use super::parameters::{Parameter, Parameters};
 use super::recipe::Rule;
 
 /// The layers of a model of `layers` from which a student of `count` starts, lowest first; `Fresh` and models without
@@ -17,8 +17,15 @@ pub(crate) fn layers(rule: Rule, count: usize, layers: usize) -> Vec<usize> {
     }
 }
 
+/// The products of a feed-forward network, of BERT and of DistilBERT: to its wide rows, and back.
+const FEED_FORWARD: [(&str, &str); 2] = [
+    ("intermediate.dense", "output.dense"),
+    ("ffn.lin1", "ffn.lin2"),
+];
+
 /// Copies a larger model's numbers into a student: what has the same name and shape, of layer i what belongs to the
-/// model's layer `layers[i]`, and of the table of words the rows `kept`, if it is one of those. Gives the names of the
+/// model's layer `layers[i]`, of the table of words the rows `kept`, if it is one of those, and of a wider feed-forward
+/// network the neurons that can have the greatest effect. Gives the names of the
 /// student's parameters that have nothing to start from, and stay as they are.
 pub(crate) fn copy(
     student: &mut Parameters,
@@ -41,10 +48,66 @@ pub(crate) fn copy(
             (Some(found), None) if found.shape == parameter.shape => {
                 parameter.values.copy_from_slice(&found.values);
             }
+            (Some(found), None) => match narrowed(&parameter.shape, found, model) {
+                Some(values) => parameter.values = values,
+                None => fresh.push(parameter.name.clone()),
+            },
             _ => fresh.push(parameter.name.clone()),
         }
     }
     fresh
+}
+
+/// A parameter of a feed-forward network with fewer neurons than it has; none if it is no such parameter.
+fn narrowed(shape: &[usize], found: &Parameter, model: &Parameters) -> Option<Vec<f32>> {
+    let (before, inside) = found.name.split_once(".layer.")?;
+    let (layer, inside) = inside.split_once('.')?;
+    let name = |product: &str, part: &str| format!("{before}.layer.{layer}.{product}.{part}");
+    let (first, second) = FEED_FORWARD
+        .into_iter()
+        .find(|(first, second)| inside.starts_with(first) || inside.starts_with(second))?;
+    let named = |name: String| model.iter().find(|parameter| parameter.name == name);
+    let (into, back) = (
+        named(name(first, "weight"))?,
+        named(name(second, "weight"))?,
+    );
+    let [neurons, width] = into.shape[..] else {
+        return None;
+    };
+    // How far a neuron can move what goes on: the length of what it looks for times the length of what it adds.
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let effect = |neuron: usize| {
+        let into = into.values[neuron * width..][..width].iter();
+        let back = back.values.iter().skip(neuron).step_by(neurons);
+        let lengths: [f64; 2] = [
+            into.map(|&x| square(x)).sum(),
+            back.map(|&x| square(x)).sum(),
+        ];
+        lengths[0] * lengths[1]
+    };
+    let columns = inside.starts_with(second);
+    let count = *shape.get(usize::from(columns))?;
+    if count >= neurons {
+        return None;
+    }
+    let effects: Vec<f64> = (0..neurons).map(effect).collect();
+    let mut best: Vec<usize> = (0..neurons).collect();
+    best.sort_by(|&a, &b| effects[b].total_cmp(&effects[a]));
+    best.truncate(count);
+    best.sort_unstable();
+    let values: Vec<f32> = match columns {
+        false => {
+            let width = found.values.len() / neurons;
+            let row = |&neuron: &usize| found.values[neuron * width..][..width].iter().copied();
+            best.iter().flat_map(row).collect()
+        }
+        true => found
+            .values
+            .chunks_exact(neurons)
+            .flat_map(|row| best.iter().map(|&neuron| row[neuron]))
+            .collect(),
+    };
+    (values.len() == shape.iter().product::<usize>()).then_some(values)
 }
 
 /// The name of the model's parameter that the student's comes from, if its layer comes from one.
@@ -59,7 +122,6 @@ fn source(name: &str, layers: &[usize]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parameters::Parameter;
     use super::*;
 
     fn parameters(all: &[(&str, &[usize], f32)]) -> Parameters {
@@ -118,5 +180,46 @@ mod tests {
             &[0.0, 1.0],
         ];
         assert_eq!(values, expected);
+    }
+
+    #[test]
+    fn of_a_wider_feed_forward_network_the_strongest_neurons() {
+        let name = |part: &str| format!("bert.encoder.layer.0.{part}");
+        let values = |part: &str, shape: &[usize], values: &[f32]| Parameter {
+            name: name(part),
+            shape: shape.to_vec(),
+            values: values.to_vec(),
+            decays: true,
+        };
+        let mut model = Parameters::default();
+        let mut student = Parameters::default();
+        // Three neurons between rows of two numbers; the second one's effect is the least.
+        for (part, shape, own) in [
+            (
+                "intermediate.dense.weight",
+                &[3, 2][..],
+                &[1.0, 2.0, 1.0, 0.0, 0.0, 3.0][..],
+            ),
+            ("intermediate.dense.bias", &[3], &[7.0, 8.0, 9.0]),
+            (
+                "output.dense.weight",
+                &[2, 3],
+                &[1.0, 2.0, 3.0, 4.0, 0.0, 6.0],
+            ),
+            ("output.dense.bias", &[2], &[5.0, 6.0]),
+        ] {
+            model.add(values(part, shape, own));
+            let narrow: Vec<usize> = shape.iter().map(|&size| size.min(2)).collect();
+            student.add(values(part, &narrow, &vec![0.0; narrow.iter().product()]));
+        }
+        assert_eq!(copy(&mut student, &model, &[0], None), [""; 0]);
+        let found: Vec<&[f32]> = student.iter().map(|p| &p.values[..]).collect();
+        let expected: [&[f32]; 4] = [
+            &[1.0, 2.0, 0.0, 3.0],
+            &[7.0, 9.0],
+            &[1.0, 3.0, 4.0, 6.0],
+            &[5.0, 6.0],
+        ];
+        assert_eq!(found, expected);
     }
 }

@@ -19,6 +19,12 @@ pub(crate) trait Learner {
 
     fn parameters_mut(&mut self) -> &mut Parameters;
 
+    /// What is computed once, ahead of the first step of a run or of its rest; says how many of how many texts are done.
+    fn prepare(&mut self, done: &mut dyn FnMut(usize, usize)) -> Result<()> {
+        let _ = done;
+        Ok(())
+    }
+
     /// Adds to `gradients` those of `weight` times the mean loss of some examples.
     ///
     /// `draw` is what chance is to depend on, such as which numbers are dropped.
@@ -76,6 +82,11 @@ pub(crate) struct Plan {
 
 /// Who watches, and may have it stop.
 pub trait Observer {
+    /// The teacher has answered about so many of so many texts, ahead of the first step.
+    fn taught(&mut self, done: usize, of: usize) {
+        let _ = (done, of);
+    }
+
     /// After each step; `false` ends the run, which can be gone on with later.
     fn step(&mut self, at: At) -> bool {
         let _ = at;
@@ -140,6 +151,8 @@ pub(crate) fn train(
     if run.progress.over {
         return Ok(Outcome::Over);
     }
+    learner.prepare(&mut |done, of| observer.taught(done, of))?;
+    run.since = Instant::now();
     while run.progress.epoch < plan.epochs {
         let epoch = plan
             .batching

@@ -32,15 +32,24 @@ pub(crate) struct Coverage {
     pub(crate) unknown: u64,
 }
 
-/// Keeps the tokens that a corpus has at least so often, special tokens, and single characters, by which any word of them
-/// can still be spelt.
+/// Which tokens of a corpus are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keep {
+    /// How often one must be there.
+    pub(crate) least: u64,
+    /// The most that are kept in all, the most frequent ones.
+    pub(crate) most: Option<usize>,
+}
+
+/// Keeps the tokens that a corpus has often, special tokens, and single characters, by which any word of them can still be
+/// spelt; if only so many may be kept, of characters only those of ASCII and those that the corpus has.
 ///
 /// # Errors
 /// Those of [`Tokenizer::encode`].
 pub(crate) fn prune<'a>(
     tokenizer: &Tokenizer,
     texts: impl IntoIterator<Item = &'a str>,
-    least: u64,
+    keep: Keep,
 ) -> Result<Pruned> {
     let before = tokenizer.vocab_size();
     let mut counts = vec![0u64; before];
@@ -58,14 +67,33 @@ pub(crate) fn prune<'a>(
     ];
     // The ends of an empty text, which need not be called special.
     let ends = tokenizer.encode("", None)?.ids;
-    let stays = |id: u32| {
-        let token = tokenizer.id_to_token(id)?;
-        let letters = token.strip_prefix("##").unwrap_or(token);
-        let special = tokenizer.is_special(id) || names.contains(&Some(id)) || ends.contains(&id);
-        let stays = special || letters.chars().count() == 1 || counts[id as usize] >= least.max(1);
-        stays.then_some(id)
+    let special =
+        |id: u32| tokenizer.is_special(id) || names.contains(&Some(id)) || ends.contains(&id);
+    let letter = |id: u32| {
+        let token = tokenizer.id_to_token(id).unwrap_or_default();
+        let mut letters = token.strip_prefix("##").unwrap_or(token).chars();
+        let (first, second) = (letters.next(), letters.next());
+        first.filter(|_| second.is_none())
     };
-    let kept: Vec<u32> = (0..before as u32).filter_map(stays).collect();
+    let count = |id: u32| counts[id as usize];
+    let all = 0..before as u32;
+    let kept: Vec<u32> = match keep.most {
+        None => all
+            .filter(|&id| special(id) || letter(id).is_some() || count(id) >= keep.least.max(1))
+            .collect(),
+        Some(most) => {
+            let always = |id: u32| special(id) || letter(id).is_some_and(|c| c.is_ascii());
+            let mut kept: Vec<u32> = all.clone().filter(|&id| always(id)).collect();
+            let mut others: Vec<u32> = all
+                .filter(|&id| !always(id) && count(id) >= keep.least.max(1))
+                .collect();
+            others.sort_by_key(|&id| std::cmp::Reverse(count(id)));
+            others.truncate(most.saturating_sub(kept.len()));
+            kept.extend(others);
+            kept.sort_unstable();
+            kept
+        }
+    };
     let covered = kept.iter().map(|&id| counts[id as usize]).sum();
     let coverage = Coverage {
         before,
@@ -166,6 +194,10 @@ mod tests {
     use super::*;
     use std::path::Path;
 
+    const KEEP: Keep = Keep {
+        least: 1,
+        most: None,
+    };
     const CORPUS: [&str; 3] = ["A great film!", "the film, the wonderful acting", "great"];
 
     #[test]
@@ -177,7 +209,7 @@ mod tests {
                 .join(name);
             let mut blueprint = Blueprint::of(&folder).unwrap();
             let old = Tokenizer::open(&blueprint.files(), "", false).unwrap();
-            let Pruned { kept, coverage } = prune(&old, CORPUS, 1).unwrap();
+            let Pruned { kept, coverage } = prune(&old, CORPUS, KEEP).unwrap();
             assert!(kept.len() < old.vocab_size(), "nothing to prune");
             assert_eq!(
                 (coverage.before, coverage.after),
@@ -205,7 +237,8 @@ mod tests {
         let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nab\nb\n##b\na\ncab\n##ab\n";
         let files = crate::weights::Files::new().with("vocab.txt", vocabulary.as_bytes().to_vec());
         let tokenizer = Tokenizer::from_parts(files).unwrap();
-        let pruned = prune(&tokenizer, ["ab ab cab", "d"], 2).unwrap();
+        let keep = |least, most| prune(&tokenizer, ["ab ab cab", "d"], Keep { least, most });
+        let pruned = keep(2, None).unwrap();
         assert_eq!(pruned.kept, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
         let coverage = Coverage {
             before: 11,
@@ -215,5 +248,12 @@ mod tests {
             unknown: 1,
         };
         assert_eq!(pruned.coverage, coverage);
+        // The most frequent one beside special ones and letters, which are there in any case.
+        assert_eq!(keep(1, Some(9)).unwrap().kept, pruned.kept);
+        assert_eq!(keep(1, Some(3)).unwrap().kept, [0, 1, 2, 3, 4, 6, 7, 8]);
+        assert_eq!(
+            keep(1, Some(99)).unwrap().kept,
+            [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+        );
     }
 }

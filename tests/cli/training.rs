@@ -1,10 +1,10 @@
-//! `bertless train`, and what it leaves.
+//! `bertless train`, `label` and `distill`, and what they leave.
 
 use std::fs;
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::{bertless, command, fixture};
+use super::{Ran, bertless, command, fixture};
 
 /// A folder with a table and a recipe whose output is named by a flag.
 fn place() -> tempfile::TempDir {
@@ -126,5 +126,193 @@ fn what_is_wrong_is_one_line() {
         assert_eq!(ran.code, Some(1), "{ran:?}");
         assert!(ran.err.contains(says), "{ran:?}");
         assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+    }
+}
+
+/// Runs a command in a folder, where paths of recipes are looked for.
+fn within(place: &tempfile::TempDir, arguments: &str) -> Ran {
+    let output = command()
+        .current_dir(place.path())
+        .args(arguments.split_whitespace())
+        .output()
+        .unwrap();
+    Ran {
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+        code: output.status.code(),
+    }
+}
+
+/// The number behind a figure's name.
+fn figure(ran: &Ran, name: &str) -> f64 {
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let mut words = ran.out.split([' ', ',']).skip_while(|word| *word != name);
+    words.nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_teacher_labels_texts_and_small_students_learn_from_it_and_from_its_table() {
+    let place = place();
+    let read = |name: &str| fs::read_to_string(place.path().join(name)).unwrap();
+    let texts: String = read("t.tsv")
+        .lines()
+        .skip(1)
+        .filter_map(|line| Some(format!("{}\n", line.split_once('\t')?.1)))
+        .collect();
+    fs::write(place.path().join("silver.txt"), texts).unwrap();
+    let trained = within(
+        &place,
+        "train r.toml -o teacher --set training.measure-every=60",
+    );
+    let teacher = figure(&trained, "accuracy");
+    assert!(teacher > 0.9, "{trained:?}");
+    assert!(
+        trained.err.contains("bertless predict --model teacher"),
+        "{trained:?}"
+    );
+    let card = read("teacher/README.md");
+    assert!(
+        card.contains(&format!("| accuracy | {teacher:.4} |")),
+        "{card}"
+    );
+    assert!(card.contains("Labels: negative, positive."), "{card}");
+
+    let labelled = within(
+        &place,
+        "label -m teacher -d silver.txt -o silver.csv --json",
+    );
+    assert_eq!(labelled.object()["asked"], 24);
+    let table = read("silver.csv");
+    assert!(
+        table.starts_with("text,label,score,logit:negative,logit:positive\n"),
+        "{table}"
+    );
+    assert_eq!(table.lines().count(), 25);
+
+    // From the teacher itself and texts alone, and from its table; once each with two seeds.
+    let student = "--layers 1 --tokens 60 --epochs 60 --batch 8 --rate 5e-3 --task classification --dev t.tsv \
+                   --set training.max-length=16 --set training.measure-every=60 --seeds 1,2";
+    let by_teacher = within(
+        &place,
+        &format!("distill --teacher teacher --unlabelled silver.txt -o one {student} --json"),
+    );
+    assert_eq!(by_teacher.code, Some(0), "{by_teacher:?}");
+    let by_teacher: serde_json::Value = serde_json::from_str(&by_teacher.out).unwrap();
+    assert_eq!(by_teacher["seeds"].as_array().unwrap().len(), 2);
+    assert_eq!(by_teacher["median"][0][0], "accuracy");
+    let median = by_teacher["median"][0][1].as_f64().unwrap();
+    assert!(median > 0.7 * teacher, "{by_teacher}");
+    let by_table = within(
+        &place,
+        &format!(
+            "distill --model teacher --train silver.csv -o two {student} --set distillation.soft=1.0"
+        ),
+    );
+    assert_eq!(by_table.code, Some(0), "{by_table:?}");
+    let rows: Vec<&str> = by_table.out.lines().collect();
+    assert_eq!(rows.len(), 4, "{by_table:?}");
+    assert!(rows[0].starts_with("seed") && rows[3].starts_with("median"));
+    // The same targets by the same kernels, so the same student.
+    let weights = |name: &str| fs::read(place.path().join(name)).unwrap();
+    let one = weights("one/seed-2/model.safetensors");
+    assert!(one == weights("two/seed-2/model.safetensors"));
+    assert!(one != weights("one/seed-1/model.safetensors"));
+
+    let card = read("one/seed-2/README.md");
+    assert!(
+        card.contains("taught by `teacher`") && card.contains("1 layers"),
+        "{card}"
+    );
+    let recipe = card.split("```toml\n").nth(1).unwrap();
+    let recipe = recipe.split("```").next().unwrap();
+    fs::write(place.path().join("again.toml"), recipe).unwrap();
+    // What stands in the card is the recipe: the run is known to be over.
+    let again = within(&place, "train again.toml --json");
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let again: serde_json::Value = serde_json::from_str(&again.out).unwrap();
+    assert_eq!(
+        again["figures"][0][1],
+        by_teacher["seeds"][1]["figures"][0][1]
+    );
+
+    let packed = within(
+        &place,
+        "pack one/seed-2 --dtype int8 -o student.safetensors",
+    );
+    assert_eq!(packed.code, Some(0), "{packed:?}");
+    let evaluated = within(&place, "evaluate -m student.safetensors -d t.tsv --json");
+    let accuracy = evaluated.object()["accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.6, "{evaluated:?}");
+}
+
+#[test]
+fn pairs_are_mined_of_lines_and_scored() {
+    let place = place();
+    fs::write(
+        place.path().join("lines.txt"),
+        "the film was good\na good plot\nmusic\nthe music\n",
+    )
+    .unwrap();
+    for model in ["sentence-mean", "cross-saved"] {
+        let model = fixture(model);
+        let arguments = format!(
+            "label -m {} -d lines.txt -o pairs.jsonl --mine bm25 --candidates 1",
+            model.display()
+        );
+        let ran = within(&place, &arguments);
+        assert_eq!(ran.lines(), ["3 of 3 rows are in pairs.jsonl"]);
+        let pairs = fs::read_to_string(place.path().join("pairs.jsonl")).unwrap();
+        let first: serde_json::Value = serde_json::from_str(pairs.lines().next().unwrap()).unwrap();
+        assert_eq!(first["sentence1"], "the film was good");
+        assert!(first["score"].is_number(), "{pairs}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_labelling_and_distilling_is_one_line() {
+    let place = place();
+    let classify = fixture("bert-classify").display().to_string();
+    let embed = fixture("sentence-mean").display().to_string();
+    for (arguments, says) in [
+        (
+            format!("label -m {embed} -d t.tsv -o o.tsv"),
+            "an embedding model says how alike two texts are",
+        ),
+        (
+            format!("label -m {classify} -d t.tsv -o o.tsv --text-column words"),
+            "t.tsv, line 1: there is no column words, only label, text",
+        ),
+        (
+            format!("label -m {classify} -d t.tsv -o o.tsv --where label"),
+            "neither COLUMN = VALUE nor",
+        ),
+        (
+            format!("label -m {classify} -d t.tsv -o no/o.tsv"),
+            "no/o.tsv: No such file",
+        ),
+        ("distill r.toml".to_owned(), "there is no teacher"),
+        ("distill r.toml --teacher nowhere".to_owned(), "nowhere"),
+        (
+            format!("distill r.toml --teacher {embed}"),
+            "option teacher: it is for embedding, and not for sequence classification",
+        ),
+        (
+            format!("distill r.toml --model {classify} --set distillation.soft=1.0"),
+            "t.tsv, line 1: there is no teacher, and 0 columns of its logits",
+        ),
+        (
+            format!("distill r.toml --teacher {classify} --set distillation.soft=0"),
+            "has no weight above 0",
+        ),
+        (
+            "train r.toml --seed 1 --seeds 1,2".to_owned(),
+            "cannot be used with",
+        ),
+    ] {
+        let ran = within(&place, &arguments);
+        assert!(matches!(ran.code, Some(1 | 2)), "{ran:?}");
+        assert!(ran.err.contains(says), "{arguments}: {ran:?}");
+        assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+        assert!(!place.path().join("o.tsv").exists());
     }
 }

@@ -25,12 +25,16 @@ pub(crate) struct Row {
     pub(crate) cells: Vec<String>,
 }
 
+/// The name of the column of a file of lines.
+const LINE: &str = "text";
+
 /// A column by its name, or by the first of several names that is there.
 pub(crate) type Column<'a> = &'a [&'a str];
 
 impl Table {
-    /// Reads a file: JSON lines if its name ends in `.jsonl`, comma-separated with quotes if it ends in `.csv`, else
-    /// tab-separated, where a quote is text. The first line of the latter two names the columns.
+    /// Reads a file: JSON lines if its name ends in `.jsonl`, comma-separated with quotes if it ends in `.csv`, lines that
+    /// are a column `text` if it ends in `.txt`, else tab-separated, where a quote is text. The first line of the kinds with
+    /// separators names the columns.
     ///
     /// Cells of JSON are strings, numbers or truth values, or lists of them, which are joined by spaces. Empty lines are
     /// passed over.
@@ -49,9 +53,56 @@ impl Table {
         let rows = match extension {
             Some("jsonl") => objects(input, &file, columns, io)?,
             Some("csv") => separated(input, &file, columns, io)?,
+            Some("txt") => texts(input, &file, columns, io)?,
             _ => lines(input, &file, columns, io)?,
         };
         Ok(Self { file, rows })
+    }
+
+    /// The names of a file's columns, of JSON lines those of the first one.
+    ///
+    /// # Errors
+    /// `Io`, and `Data` for a first line that is none.
+    pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
+        let io = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let mut input = BufReader::new(File::open(path).map_err(io)?);
+        let file = path.display().to_string();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("txt") => Ok(vec![LINE.to_owned()]),
+            Some("csv") => {
+                let mut reader = ReaderBuilder::new().from_reader(input);
+                let names = reader
+                    .byte_headers()
+                    .map_err(|error| blame(&file, 1, error.to_string()))?;
+                Ok(Header::of(&file, names.iter(), &[])?.names)
+            }
+            kind => {
+                let mut line = Vec::new();
+                while line.trim_ascii().is_empty() {
+                    line.clear();
+                    if input.read_until(b'\n', &mut line).map_err(io)? == 0 {
+                        return Err(blame(&file, 1, "there is no header"));
+                    }
+                }
+                let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line);
+                if kind == Some("jsonl") {
+                    let object: Map<String, Value> = serde_json::from_slice(line)
+                        .map_err(|error| blame(&file, 1, format!("no JSON object: {error}")))?;
+                    return Ok(object.into_iter().map(|(name, _)| name).collect());
+                }
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                let line = line.strip_suffix(b"\r").unwrap_or(line);
+                Ok(Header::of(&file, line.split(|&byte| byte == b'\t'), &[])?.names)
+            }
+        }
+    }
+
+    /// An error about all of its rows.
+    pub(crate) fn blame_all(&self, reason: impl Into<String>) -> Error {
+        blame(&self.file, 1, reason)
     }
 
     /// An error about one of its rows.
@@ -99,6 +150,25 @@ fn lines(
         Some(_) => Ok(rows),
         None => Err(blame(file, 1, "there is no header")),
     }
+}
+
+/// Lines that are texts, and all that there is.
+fn texts(
+    input: impl BufRead,
+    file: &str,
+    columns: &[Column<'_>],
+    io: impl Fn(std::io::Error) -> Error,
+) -> Result<Vec<Row>> {
+    let header = Header::of(file, std::iter::once(LINE.as_bytes()), columns)?;
+    let mut rows = Vec::new();
+    for (at, line) in input.split(b'\n').enumerate() {
+        let bytes = line.map_err(&io)?;
+        let text = bytes.strip_suffix(b"\r").unwrap_or(&bytes);
+        if !text.trim_ascii().is_empty() {
+            rows.push(header.row(file, at + 1, &[text])?);
+        }
+    }
+    Ok(rows)
 }
 
 fn separated(
@@ -272,6 +342,29 @@ mod tests {
         let lines = "{\"text\": \"a\\tb\", \"label\": 3, \"id\": null}\n\n{\"label\": [\"x\", 0.5], \"sentence\": \"c\"}\n";
         let found = read("t.jsonl", lines).unwrap();
         assert_eq!(found, [row(1, "a\tb", "3"), row(3, "c", "x 0.5")]);
+    }
+
+    #[test]
+    fn lines_are_texts_and_names_are_those_of_the_first_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let path = file("t.txt", "a\tb\r\n\n\"c\n");
+        let rows = Table::read(&path, &[&["sentence", "text"]]).unwrap().rows;
+        let rows: Vec<(usize, &str)> = rows.iter().map(|r| (r.line, &*r.cells[0])).collect();
+        assert_eq!(rows, [(1, "a\tb"), (3, "\"c")]);
+        for (name, content) in [
+            ("n.tsv", "\u{feff}a b\tc\r\n1\t2\n"),
+            ("n.csv", "\"a b\",c\n1,2\n"),
+            ("n.jsonl", "\n{\"a b\": 1, \"c\": 2}\n{}\n"),
+        ] {
+            let names = Table::names(&file(name, content)).unwrap();
+            assert_eq!(names, ["a b", "c"], "{name}");
+        }
+        assert!(Table::names(&file("empty.tsv", "")).is_err());
     }
 
     #[test]

@@ -97,11 +97,6 @@ impl Place {
             } else {
                 value.to_owned()
             };
-            let value = if key == "student.vocabulary" {
-                format!("['{value}']")
-            } else {
-                value
-            };
             all.push((key.to_owned(), value));
         }
         Job::new(None, &all, Some(threads))
@@ -374,10 +369,18 @@ fn what_is_wrong_is_named() {
             "\"f1\" is none of accuracy, macro-f1, mcc",
         ),
         (("distillation.teacher", "/no/such"), "/no/such"),
+        (
+            ("data.dev", "{ file = 'a.tsv', pair = 'b' }"),
+            "a.tsv, line 1: it has a second text",
+        ),
+        (
+            ("data.dev", "{ file = 'a.tsv', sentences = true }"),
+            "a.tsv, line 1: sentences can be cut of texts alone",
+        ),
         (("student.heads", "5"), "5 heads do not divide"),
         (
             ("data.train", "corpus.txt"),
-            "corpus.txt, line 1: there is no column sentence",
+            "corpus.txt, line 1: there is no column label, only text",
         ),
     ] {
         let said = says(change);
@@ -412,12 +415,13 @@ fn a_teacher_has_its_own_head_or_needs_none() {
         settings.retain(|(key, _)| *key != "data.dev");
         place.job("bert-classify", "o", &settings, 1)
     };
-    let error = job("1", "0").unwrap_err().to_string();
+    let asked = |mut job: Job| job.learner.prepare(&mut |_, _| ());
+    let error = job("1", "0").and_then(asked).unwrap_err().to_string();
     assert!(
         error.contains("teacher") && error.contains("has no classifier.weight"),
         "{error}"
     );
-    job("0", "1").unwrap();
+    job("0", "1").and_then(asked).unwrap();
 }
 
 #[test]
@@ -514,6 +518,7 @@ fn gradients_of_what_a_teacher_teaches_are_slopes() {
         let mut job = place.job("bert-classify", "o", &settings, 1).unwrap();
         let compute = job.engine.compute();
         let learner = &mut job.learner;
+        learner.prepare(&mut |_, _| ()).unwrap();
         // Away from the start, where everything is nearly the same.
         for parameter in learner.parameters.iter_mut() {
             parameter.values.iter_mut().for_each(|x| *x *= 5.0);

@@ -1,0 +1,162 @@
+//! Tables that the recipes need beside those of `../shared/data`, written to `target/recipes`.
+//!
+//! ```sh
+//! cargo run --release --features train --example prepare-recipes
+//! ```
+//!
+//! Rows are split by their order, so that the same rows are in the same tables each time.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+const DATA: &str = "../shared/data";
+const OUT: &str = "target/recipes";
+
+/// GoEmotions' own groups (Demszky et al. 2020), without the ambiguous ones: confusion, curiosity, realization, surprise.
+const POSITIVE: &str = "admiration amusement approval caring desire excitement gratitude joy love optimism pride relief";
+const NEGATIVE: &str = "anger annoyance disappointment disapproval disgust embarrassment fear grief nervousness remorse \
+                        sadness";
+/// How many of a hundred rows each class has.
+const SHARES: [(&str, usize); 3] = [("neutral", 82), ("positive", 10), ("negative", 8)];
+/// Rows whose labels are used; the others are texts alone.
+const GOLD: usize = 5000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(OUT)?;
+    sentiment3()?;
+    halves(
+        "pros_cons/all.tsv",
+        "pros-cons",
+        [0, 1],
+        |polarity| match polarity {
+            "pro" => "positive",
+            _ => "negative",
+        },
+    )?;
+    halves(
+        "movie_reviews_docs/all.tsv",
+        "reviews",
+        [2, 1],
+        |label| match label {
+            "1" => "positive",
+            _ => "negative",
+        },
+    )?;
+    wikigold()
+}
+
+/// Three classes as skew as the seed paper's: 5,000 rows with labels, the others without, dev and test.
+fn sentiment3() -> Result<(), Box<dyn Error>> {
+    for split in ["train", "dev", "test"] {
+        let rows = rows(&format!("goemotions/{split}.tsv"))?;
+        let rows = rows.iter().filter_map(|cells| {
+            let class = match cells[1].as_str() {
+                "neutral" => "neutral",
+                emotion if POSITIVE.split(' ').any(|own| own == emotion) => "positive",
+                emotion if NEGATIVE.split(' ').any(|own| own == emotion) => "negative",
+                // Several emotions, or an ambiguous one.
+                _ => return None,
+            };
+            Some((cells[0].as_str(), class))
+        });
+        let rows: Vec<(&str, &str)> = rows.collect();
+        let count = |class: &str| rows.iter().filter(|(_, own)| *own == class).count();
+        let hundreds = SHARES
+            .iter()
+            .map(|(class, share)| count(class) / share)
+            .min();
+        let mut left: BTreeMap<&str, usize> = SHARES
+            .iter()
+            .map(|&(class, share)| (class, hundreds.unwrap_or(0) * share))
+            .collect();
+        let taken = rows.iter().filter(|(_, class)| {
+            let left = left.entry(class).or_default();
+            let takes = *left > 0;
+            *left -= usize::from(takes);
+            takes
+        });
+        let taken: Vec<(&str, &str)> = taken.copied().collect();
+        let line = |(text, class): &(&str, &str)| format!("{text}\t{class}\n");
+        match split {
+            "train" => {
+                let spread = spread(&taken, GOLD);
+                let (gold, silver): (Vec<_>, Vec<_>) =
+                    taken.iter().zip(spread).partition(|(_, gold)| *gold);
+                let gold = gold.into_iter().map(|(row, _)| line(row));
+                write("sentiment3-gold.tsv", "text\tlabel", gold)?;
+                let silver = silver.into_iter().map(|(row, _)| format!("{}\n", row.0));
+                write("sentiment3-silver.tsv", "text", silver)?;
+            }
+            split => {
+                let lines = taken.iter().map(line);
+                write(&format!("sentiment3-{split}.tsv"), "text\tlabel", lines)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which rows are among so many that are spread evenly over all of their class.
+fn spread(rows: &[(&str, &str)], wanted: usize) -> Vec<bool> {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    let of = |number: usize| number * wanted / rows.len();
+    let chosen = rows.iter().map(|(_, class)| {
+        let seen = seen.entry(class).or_default();
+        *seen += 1;
+        of(*seen) > of(*seen - 1)
+    });
+    chosen.collect()
+}
+
+/// Every other row as a text alone, and the others with their labels, to measure with.
+fn halves(
+    file: &str,
+    name: &str,
+    [label, text]: [usize; 2],
+    class: impl Fn(&str) -> &'static str,
+) -> Result<(), Box<dyn Error>> {
+    let rows = rows(file)?;
+    let silver = rows
+        .iter()
+        .step_by(2)
+        .map(|cells| format!("{}\n", cells[text]));
+    write(&format!("{name}-silver.tsv"), "text", silver)?;
+    let test = rows.iter().skip(1).step_by(2);
+    let test = test.map(|cells| format!("{}\t{}\n", cells[text], class(&cells[label])));
+    write(&format!("{name}-test.tsv"), "text\tlabel", test)
+}
+
+/// Four of five sentences to learn from, a tenth each to choose and to measure with.
+fn wikigold() -> Result<(), Box<dyn Error>> {
+    let rows = rows("wikigold/all.tsv")?;
+    for (split, parts) in [("train", 0..8), ("dev", 8..9), ("test", 9..10)] {
+        let own = rows
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| parts.contains(&(at % 10)));
+        let lines = own.map(|(_, cells)| format!("{}\t{}\n", cells[0], cells[1]));
+        write(&format!("wikigold-{split}.tsv"), "tokens\ttags", lines)?;
+    }
+    Ok(())
+}
+
+fn rows(file: &str) -> Result<Vec<Vec<String>>, Box<dyn Error>> {
+    let path = Path::new(DATA).join(file);
+    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let cells = |line: &str| line.split('\t').map(str::to_owned).collect();
+    Ok(text.lines().skip(1).map(cells).collect())
+}
+
+fn write(
+    name: &str,
+    header: &str,
+    lines: impl Iterator<Item = String>,
+) -> Result<(), Box<dyn Error>> {
+    let path = Path::new(OUT).join(name);
+    let lines: Vec<String> = lines.collect();
+    fs::write(&path, format!("{header}\n{}", lines.concat()))?;
+    println!("{}: {} rows", path.display(), lines.len());
+    Ok(())
+}

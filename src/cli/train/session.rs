@@ -1,0 +1,142 @@
+//! One run of a recipe, or one with each of several seeds, and what is said at its end.
+
+use std::path::Path;
+
+use anyhow::Result;
+use bertless::train::{Figures, Job, Recipe};
+use serde::Serialize;
+
+use super::super::Common;
+use super::super::output::Output;
+use super::watch::Watch;
+
+/// Trains, and prints the figures of the model that is kept: with --json {"step", "figures": [[name, figure]], "best"}.
+pub(super) fn one(recipe: &Recipe, common: &Common, output: &mut Output) -> Result<()> {
+    let best = train(Job::of(recipe, common.threads)?)?.1;
+    match (&best, output.json) {
+        (Some(best), true) => output.object(best)?,
+        (Some(best), false) => output.line(format!("{} after step {}", said(best), best.step))?,
+        (None, _) => {}
+    }
+    output.flush()?;
+    farewell(recipe, recipe.output());
+    Ok(())
+}
+
+/// Figures of one seed.
+#[derive(Serialize)]
+struct Seed {
+    seed: u64,
+    #[serde(flatten)]
+    best: Figures,
+}
+
+/// With --json one object: {"seeds": [{"seed", "step", "figures", "best"}], "median": [[name, figure]]}.
+#[derive(Serialize)]
+struct Seeds {
+    seeds: Vec<Seed>,
+    median: Vec<(String, f64)>,
+}
+
+/// Trains with each seed, one after the other, and prints a table of all.
+pub(super) fn several(
+    recipe: &Recipe,
+    seeds: &[u64],
+    common: &Common,
+    output: &mut Output,
+) -> Result<()> {
+    let mut all = Vec::new();
+    let mut earlier: Option<Job> = None;
+    for &seed in seeds {
+        eprintln!("seed {seed}:");
+        let mut job = Job::of(&recipe.with_seed(seed), common.threads)?;
+        if let Some(earlier) = earlier.take() {
+            job.follow(earlier);
+        }
+        let (job, best) = train(job)?;
+        all.extend(best.map(|best| Seed { seed, best }));
+        earlier = Some(job);
+    }
+    let median = medians(&all);
+    if output.json {
+        return output.object(&Seeds { seeds: all, median });
+    }
+    let names = median.iter().map(|(name, _)| format!("{name:>12}"));
+    output.line(format!(
+        "{:<8}{}{:>10}",
+        "seed",
+        names.collect::<String>(),
+        "step"
+    ))?;
+    for Seed { seed, best } in &all {
+        output.line(format!(
+            "{seed:<8}{}{:>10}",
+            columns(&best.figures),
+            best.step
+        ))?;
+    }
+    output.line(format!("{:<8}{}", "median", columns(&median)))?;
+    output.flush()?;
+    farewell(recipe, &recipe.output().join("seed-N"));
+    Ok(())
+}
+
+fn columns(figures: &[(String, f64)]) -> String {
+    let column = |(name, figure): &(String, f64)| format!("{figure:>0$.4}", name.len().max(12));
+    figures.iter().map(column).collect()
+}
+
+/// The median of each figure.
+fn medians(seeds: &[Seed]) -> Vec<(String, f64)> {
+    let first = seeds.first().map(|seed| seed.best.figures.as_slice());
+    let median = |at: usize| {
+        let figure = |seed: &Seed| seed.best.figures.get(at).map(|(_, figure)| *figure);
+        let mut figures: Vec<f64> = seeds.iter().filter_map(figure).collect();
+        figures.sort_by(f64::total_cmp);
+        let middle = figures.len() / 2;
+        match figures.len() % 2 {
+            0 => (figures[middle - 1] + figures[middle]) / 2.0,
+            _ => figures[middle],
+        }
+    };
+    let names = first.unwrap_or_default().iter().enumerate();
+    names
+        .map(|(at, (name, _))| (name.clone(), median(at)))
+        .collect()
+}
+
+/// Trains, or goes on with it, and gives the job back, with the figures of the model that is kept.
+fn train(mut job: Job) -> Result<(Job, Option<Figures>)> {
+    let (examples, dev) = job.examples();
+    let mut watch = Watch::new(job.log());
+    watch.say(&format!(
+        "{examples} examples to learn from, {dev} to measure with, {:.1} million numbers",
+        job.parameters() as f64 / 1e6
+    ));
+    if let Some((before, after, share)) = job.coverage() {
+        let percent = 100.0 * share;
+        watch.say(&format!(
+            "{after} of {before} tokens are kept, which are {percent:.2}% of the corpus"
+        ));
+    }
+    job.train(&mut watch)?;
+    watch.finish()?;
+    let best = job.best()?;
+    Ok((job, best))
+}
+
+fn said(best: &Figures) -> String {
+    let figures = best.figures.iter();
+    let figures: Vec<String> = figures.map(|(name, x)| format!("{name} {x:.4}")).collect();
+    figures.join(", ")
+}
+
+/// Where the model is, and what can be done with it.
+fn farewell(recipe: &Recipe, folder: &Path) {
+    eprintln!("the model and its card are in {}; next:", folder.display());
+    eprintln!("  {}", recipe.usage(folder));
+    eprintln!(
+        "  bertless pack {} --dtype int8 -o model.safetensors",
+        folder.display()
+    );
+}

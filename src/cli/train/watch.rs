@@ -1,0 +1,115 @@
+//! How a training goes, on standard error.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use bertless::train::{At, Line, Observer, read_log};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::curves;
+
+/// Shows how it goes: a bar on a terminal, and on none the lines of the log that have figures.
+pub(super) struct Watch {
+    bar: ProgressBar,
+    terminal: bool,
+    log: PathBuf,
+    loss: Option<f64>,
+    tokens: u64,
+    begun: Option<std::time::Instant>,
+}
+
+impl Watch {
+    pub(super) fn new(log: PathBuf) -> Self {
+        Self {
+            bar: bar(),
+            terminal: std::io::stderr().is_terminal(),
+            log,
+            loss: None,
+            tokens: 0,
+            begun: None,
+        }
+    }
+
+    /// The end of the bar, and the last picture.
+    pub(super) fn finish(self) -> Result<()> {
+        self.bar.finish_and_clear();
+        draw(&self.log)
+    }
+
+    pub(super) fn say(&self, message: &str) {
+        match self.terminal {
+            true => self.bar.println(message),
+            false => eprintln!("{message}"),
+        }
+    }
+}
+
+/// A bar that says where in how many something is, and how long it will take.
+pub(crate) fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    match ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} {eta} left") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+impl Observer for Watch {
+    fn taught(&mut self, done: usize, of: usize) {
+        if done == 0 && of > 0 {
+            self.bar.set_length(of as u64);
+            self.bar.set_message("texts, the teacher's answers,");
+        }
+        self.bar.set_position(done as u64);
+    }
+
+    fn step(&mut self, at: At) -> bool {
+        let begun = *self.begun.get_or_insert_with(|| {
+            // The first step is not counted: it may be one in the middle of a run that goes on.
+            self.bar.set_length(at.steps);
+            self.bar.set_position(at.step);
+            self.bar.reset_eta();
+            std::time::Instant::now()
+        });
+        // Of about the last 20 steps.
+        let loss = self
+            .loss
+            .map_or(at.loss, |mean| mean + (at.loss - mean) / 20.0);
+        self.loss = Some(loss);
+        let seconds = begun.elapsed().as_secs_f64();
+        let speed = self.tokens as f64 / seconds.max(1e-9);
+        self.tokens += at.tokens as u64;
+        self.bar
+            .set_message(format!("loss {loss:.4}, {speed:.0} tokens/s,"));
+        self.bar.set_position(at.step);
+        true
+    }
+
+    fn line(&mut self, line: &Line) {
+        if let Line::Figures(figures) = line {
+            let all = figures
+                .figures
+                .iter()
+                .map(|(name, figure)| format!("{name} {figure:.4}"));
+            let all: Vec<String> = all.collect();
+            let best = if figures.best {
+                ", the best so far"
+            } else {
+                ""
+            };
+            self.say(&format!("step {}: {}{best}", figures.step, all.join(", ")));
+            // A picture that cannot be drawn now is no reason to end; at the end it is.
+            let _ = draw(&self.log);
+        }
+    }
+}
+
+/// Draws the curves of a log, beside it.
+fn draw(log: &Path) -> Result<()> {
+    let svg = curves::svg(&read_log(log)?)?;
+    let path = log.with_file_name("curves.svg");
+    let fresh = log.with_file_name(".curves.svg.new");
+    std::fs::write(&fresh, svg)
+        .and_then(|()| std::fs::rename(&fresh, &path))
+        .with_context(|| path.display().to_string())
+}

@@ -1,0 +1,135 @@
+//! What a model says of texts and pairs: a label, a score, logits.
+
+use super::super::targets::LOGIT;
+use super::write::Cell;
+use crate::batch::Input;
+use crate::config::{HeadConfig, Task};
+use crate::error::{Error, Result};
+use crate::kernels::Cpu;
+use crate::model::Model;
+use crate::tasks::{Thresholds, argmax, classification};
+
+/// A model that can be asked.
+pub(super) struct Answers<'a> {
+    model: &'a Model,
+    head: &'a HeadConfig,
+}
+
+/// What it says of one row.
+pub(super) struct Answer {
+    /// The label, or all that hold, parted by commas; none of a model that gives numbers.
+    label: Option<String>,
+    pub(super) score: f32,
+    logits: Vec<f32>,
+}
+
+impl Answer {
+    /// In the order of [`Answers::columns`].
+    pub(super) fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
+        let label = self.label.iter().map(|label| Cell::Text(label));
+        let numbers = std::iter::once(self.score).chain(self.logits.iter().copied());
+        label.chain(numbers.map(Cell::Number))
+    }
+}
+
+impl<'a> Answers<'a> {
+    /// # Errors
+    /// `WrongTask` for a model that neither classifies nor embeds.
+    pub(super) fn of(model: &'a Model) -> Result<Self> {
+        match model.task() {
+            Task::Classification | Task::Embedding => Ok(Self {
+                model,
+                head: model.head(),
+            }),
+            other => Err(Error::WrongTask {
+                wanted: "labels of texts",
+                found: other.name(),
+            }),
+        }
+    }
+
+    fn gives_numbers(&self) -> bool {
+        self.model.task() == Task::Embedding || self.head.labels.len() == 1
+    }
+
+    /// Columns of an answer.
+    pub(super) fn columns(&self) -> Vec<String> {
+        let score = "score".to_owned();
+        let logit = |label: &String| format!("{LOGIT}{label}");
+        let logits = self.head.labels.iter().map(logit);
+        match (self.model.task(), self.gives_numbers()) {
+            (Task::Embedding, _) => vec![score],
+            (_, true) => std::iter::once(score).chain(logits).collect(),
+            _ => {
+                let label = if self.head.multi_label {
+                    "labels"
+                } else {
+                    "label"
+                };
+                [label.to_owned(), score]
+                    .into_iter()
+                    .chain(logits)
+                    .collect()
+            }
+        }
+    }
+
+    /// Of all rows.
+    ///
+    /// # Errors
+    /// As [`Model::predict_batch`].
+    pub(super) fn all(&self, rows: &[(&str, Option<&str>)]) -> Result<Vec<Answer>> {
+        if self.model.task() == Task::Embedding {
+            let texts = rows
+                .iter()
+                .flat_map(|(first, second)| [Some(*first), *second]);
+            let texts: Vec<&str> = texts.flatten().collect();
+            let embeddings = self.model.embed_batch(&texts)?;
+            let measure = self.model.similarity_measure();
+            let vectors: Vec<Vec<f32>> =
+                embeddings.rows().into_iter().map(|v| v.to_vec()).collect();
+            let pair = |both: &[Vec<f32>]| Answer {
+                label: None,
+                score: measure.of(&both[0], &both[1]),
+                logits: Vec::new(),
+            };
+            return Ok(vectors.chunks_exact(2).map(pair).collect());
+        }
+        let inputs = rows.iter().map(|(first, second)| match second {
+            Some(second) => Input::Pair(first, second),
+            None => Input::Text(first),
+        });
+        let inputs: Vec<Input<'_>> = inputs.collect();
+        let logits = self.model.logits_batch(&inputs)?;
+        let answers = logits
+            .rows()
+            .into_iter()
+            .map(|row| self.answer(row.to_vec()));
+        Ok(answers.collect())
+    }
+
+    fn answer(&self, logits: Vec<f32>) -> Answer {
+        let mut scores = logits.clone();
+        classification::score(self.head.score, Cpu::detect(), &mut scores);
+        let best = argmax(&scores);
+        let names = &self.head.labels;
+        let label = match (self.gives_numbers(), self.head.multi_label) {
+            (true, _) => None,
+            (_, true) => {
+                let least = Thresholds::default().default;
+                let held = names
+                    .iter()
+                    .zip(&scores)
+                    .filter(|(_, score)| **score >= least);
+                let held: Vec<&str> = held.map(|(name, _)| name.as_str()).collect();
+                Some(held.join(","))
+            }
+            _ => Some(names[best].clone()),
+        };
+        Answer {
+            label,
+            score: scores[best],
+            logits,
+        }
+    }
+}

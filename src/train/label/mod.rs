@@ -1,0 +1,277 @@
+//! A teacher says what it thinks of texts that nobody has labelled: a table that can be learned from.
+
+mod answers;
+mod write;
+
+use std::path::PathBuf;
+
+use super::bm25::Index;
+use super::data::{Column, Table};
+use super::reading::named;
+use super::replace::replace;
+use super::source::Source;
+use crate::config::Task;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use answers::Answers;
+use write::{Cell, Format, Writer};
+
+/// Rows that are answered at a time.
+const ROWS: usize = 512;
+
+/// What is labelled, and how.
+#[derive(Debug, Clone, Default)]
+pub struct Labelling {
+    /// The texts, or pairs of them.
+    pub from: Vec<Source>,
+    /// The table: JSON lines, comma-separated or tab-separated, by its ending (`.jsonl`, `.csv`, `.tsv`).
+    pub output: PathBuf,
+    /// Of all texts pairs are made: of each with so many others that share its words (BM25).
+    pub mine: Option<usize>,
+    /// Rows whose score is less are left out.
+    pub least_score: Option<f32>,
+    /// Whether all columns of the tables are kept.
+    pub keep: bool,
+}
+
+/// How many rows there were, and how many are in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Labelled {
+    /// Texts or pairs that the model was asked about.
+    pub asked: usize,
+    /// Those whose score was high enough.
+    pub written: usize,
+}
+
+/// A text or a pair, and what else its row has.
+struct Asked<'a> {
+    first: &'a str,
+    second: Option<&'a str>,
+    kept: &'a [String],
+    /// The table and the row; of a pair that was mined, those of its first text.
+    place: (usize, usize),
+}
+
+/// Labels texts by a model, and writes them as a table, whole or not at all. `done` hears how many rows of how many are
+/// done.
+///
+/// Columns are `text`, or `sentence1` and `sentence2`; then, if they are kept, those of the tables, with `gold_` ahead of names
+/// that are taken; then, of a classifier, `label` (`labels` where several may hold), `score` and the logits, named
+/// `logit:LABEL`; of a model with one output and of the similarity of embeddings `score`.
+///
+/// # Errors
+/// `WrongTask` for models of other tasks; `Input` for an embedding model that is asked about single texts; `Option` for kept
+/// columns of pairs that are mined, and where tables to be kept differ; `Data` with file and line for what cannot be read or
+/// answered or, in a tab-separated table, written; `Io`.
+pub fn label(
+    model: &Model,
+    labelling: &Labelling,
+    done: &mut dyn FnMut(usize, usize),
+) -> Result<Labelled> {
+    if labelling.mine.is_some() && labelling.keep {
+        return Err(Error::Option {
+            name: "keep",
+            reason: "a pair that is mined has the columns of no row".to_owned(),
+        });
+    }
+    let answers = Answers::of(model)?;
+    let mut tables = Vec::new();
+    let mut names: Option<Vec<String>> = None;
+    for source in &labelling.from {
+        let (table, texts, own) = read(source, labelling.keep)?;
+        match &names {
+            Some(names) if *names != own => {
+                return Err(Error::Option {
+                    name: "keep",
+                    reason: format!(
+                        "{} has other columns than {}",
+                        source.file.display(),
+                        labelling.from[0].file.display()
+                    ),
+                });
+            }
+            _ => names = Some(own),
+        }
+        tables.push((table, texts));
+    }
+    let asked = match labelling.mine {
+        Some(count) => mined(&tables, count),
+        None => rows(&tables),
+    };
+    let pairs = asked.iter().filter(|asked| asked.second.is_some()).count();
+    if model.task() == Task::Embedding && pairs < asked.len() {
+        return Err(Error::Input {
+            reason: "an embedding model says how alike two texts are: name the columns of both, or mine pairs"
+                .to_owned(),
+        });
+    }
+    if pairs > 0 && pairs < asked.len() {
+        return Err(Error::Input {
+            reason: "some tables have pairs, and others single texts".to_owned(),
+        });
+    }
+    let mut columns: Vec<String> = match pairs {
+        0 => vec!["text".to_owned()],
+        _ => vec!["sentence1".to_owned(), "sentence2".to_owned()],
+    };
+    let own = answers.columns();
+    for name in names.into_iter().flatten() {
+        let taken = columns.contains(&name) || own.contains(&name);
+        columns.push(if taken { format!("gold_{name}") } else { name });
+    }
+    columns.extend(own);
+
+    let mut written = 0;
+    let mut failed = None;
+    let whole = replace(&labelling.output, |fresh| {
+        let mut writer = Writer::new(Format::of(&labelling.output), fresh, &columns)?;
+        for (at, some) in asked.chunks(ROWS).enumerate() {
+            done(at * ROWS, asked.len());
+            let outcome = answer(&answers, some, &tables).and_then(|answers| {
+                for (asked, answer) in some.iter().zip(answers) {
+                    if labelling
+                        .least_score
+                        .is_some_and(|least| answer.score < least)
+                    {
+                        continue;
+                    }
+                    let texts = std::iter::once(asked.first).chain(asked.second);
+                    let kept = asked.kept.iter().map(String::as_str);
+                    let cells = texts.chain(kept).map(Cell::Text).chain(answer.cells());
+                    let cells: Vec<Cell<'_>> = cells.collect();
+                    if let Some(reason) = writer.refuses(&cells) {
+                        let (table, row) = asked.place;
+                        let table = &tables[table].0;
+                        return Err(table.blame(&table.rows[row], reason));
+                    }
+                    writer.write(&cells).map_err(|source| Error::Io {
+                        path: labelling.output.clone(),
+                        source,
+                    })?;
+                    written += 1;
+                }
+                Ok(())
+            });
+            if let Err(error) = outcome {
+                failed = Some(error);
+                return Err(std::io::Error::other("not all rows are labelled"));
+            }
+        }
+        done(asked.len(), asked.len());
+        writer.finish()
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => whole.map(|()| Labelled {
+            asked: asked.len(),
+            written,
+        }),
+    }
+}
+
+/// A table, how many of its first cells are texts, and the names of those behind them.
+fn read(source: &Source, keep: bool) -> Result<(Table, usize, Vec<String>)> {
+    let there = Table::names(&source.file)?;
+    let has = |name: &str| there.iter().any(|own| own == name);
+    let mut columns = match (&source.text, &source.pair) {
+        (text, Some(pair)) => vec![
+            named(text.as_deref(), &["sentence1", "text", "sentence"]),
+            vec![pair.clone()],
+        ],
+        (Some(text), None) => vec![vec![text.clone()]],
+        (None, None) => {
+            let pairs = [("sentence1", "sentence2"), ("text", "text_pair")];
+            match pairs.iter().find(|(a, b)| has(a) && has(b)) {
+                Some((first, second)) => {
+                    vec![vec![(*first).to_owned()], vec![(*second).to_owned()]]
+                }
+                None => vec![named(None, &["sentence", "text", "sentence1", "question"])],
+            }
+        }
+    };
+    let texts = columns.len();
+    let mut others = Vec::new();
+    if keep {
+        let used = |name: &String| {
+            let found = columns
+                .iter()
+                .map(|names| names.iter().find(|own| has(own)));
+            found.flatten().any(|own| own == name)
+        };
+        others = there.iter().filter(|name| !used(name)).cloned().collect();
+        columns.extend(others.iter().map(|name| vec![name.clone()]));
+    }
+    let names: Vec<Vec<&str>> = columns
+        .iter()
+        .map(|names| names.iter().map(String::as_str).collect())
+        .collect();
+    let columns: Vec<Column<'_>> = names.iter().map(Vec::as_slice).collect();
+    Ok((source.read(&columns)?, texts, others))
+}
+
+fn rows(tables: &[(Table, usize)]) -> Vec<Asked<'_>> {
+    let mut asked = Vec::new();
+    for (number, (table, texts)) in tables.iter().enumerate() {
+        for (at, row) in table.rows.iter().enumerate() {
+            let (texts, kept) = row.cells.split_at(*texts);
+            asked.push(Asked {
+                first: &texts[0],
+                second: texts.get(1).map(String::as_str),
+                kept,
+                place: (number, at),
+            });
+        }
+    }
+    asked
+}
+
+/// Pairs of different texts that share words; a text that is there more than once counts once.
+fn mined(tables: &[(Table, usize)], count: usize) -> Vec<Asked<'_>> {
+    let mut texts = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for (number, (table, width)) in tables.iter().enumerate() {
+        for (at, row) in table.rows.iter().enumerate() {
+            for text in &row.cells[..*width] {
+                if seen.insert(text.as_str()) {
+                    texts.push((text.as_str(), (number, at)));
+                }
+            }
+        }
+    }
+    let alone: Vec<&str> = texts.iter().map(|(text, _)| *text).collect();
+    let pairs = Index::new(alone.iter().copied()).pairs(&alone, count);
+    let asked = pairs.into_iter().map(|(first, second)| Asked {
+        first: alone[first],
+        second: Some(alone[second]),
+        kept: &[],
+        place: texts[first].1,
+    });
+    asked.collect()
+}
+
+/// Answers some rows; an error is put down to its row.
+fn answer(
+    answers: &Answers<'_>,
+    asked: &[Asked<'_>],
+    tables: &[(Table, usize)],
+) -> Result<Vec<answers::Answer>> {
+    let texts: Vec<(&str, Option<&str>)> = asked.iter().map(|it| (it.first, it.second)).collect();
+    match answers.all(&texts) {
+        Err(error @ Error::Input { .. }) => {
+            let alone = |at: &usize| answers.all(&texts[*at..=*at]).is_err();
+            match (0..texts.len()).find(alone) {
+                Some(at) => {
+                    let (table, row) = asked[at].place;
+                    let table = &tables[table].0;
+                    let own = answers.all(&texts[at..=at]).err().unwrap_or(error);
+                    Err(table.blame(&table.rows[row], own.to_string()))
+                }
+                None => Err(error),
+            }
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

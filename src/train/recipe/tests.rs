@@ -1,0 +1,156 @@
+use super::*;
+
+const SMALL: &str = "model = 'm'\noutput = 'o'\ntask = 'classification'\n[data]\ntrain = 't.tsv'\n";
+
+fn read(text: &str, settings: &[(&str, &str)]) -> Result<Recipe, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.toml");
+    std::fs::write(&path, text).unwrap();
+    let own = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
+    let settings: Vec<_> = settings.iter().map(own).collect();
+    Recipe::read(Some(&path), &settings).map_err(|error| {
+        let message = error.to_string();
+        message.rsplit('/').next().unwrap_or_default().to_owned()
+    })
+}
+
+#[test]
+fn a_small_recipe_has_the_usual_defaults() {
+    let recipe = read(SMALL, &[]).unwrap();
+    assert_eq!(recipe.training, Training::default());
+    assert_eq!(recipe.data.train, [Source::from(Path::new("t.tsv"))]);
+    assert_eq!((recipe.distillation, recipe.student), (None, None));
+}
+
+#[test]
+fn settings_stand_over_the_file() {
+    let settings = [
+        ("training.rate", "3e-5"),
+        ("data.dev", "['a.tsv', 'b.tsv']"),
+        ("output", "other/place"),
+        ("task", "multi-label"),
+        ("distillation.teacher", "t"),
+        ("student.start", "[0, 2, 5]"),
+    ];
+    let recipe = read(SMALL, &settings).unwrap();
+    assert_eq!(recipe.training.rate, 3e-5);
+    assert_eq!(recipe.data.dev.len(), 2);
+    assert_eq!(recipe.output, PathBuf::from("other/place"));
+    assert_eq!(recipe.task, TaskKind::MultiLabel);
+    let distillation = recipe.distillation.unwrap();
+    assert_eq!(
+        (
+            distillation.temperature,
+            distillation.soft,
+            distillation.hard
+        ),
+        (2.0, 1.0, 0.0)
+    );
+    assert_eq!(recipe.student.unwrap().start, Start::Layers(vec![0, 2, 5]));
+}
+
+#[test]
+fn rules_for_students() {
+    let text = format!("{SMALL}[student]\nlayers = 3\nstart = 'alternate'\n");
+    let student = read(&text, &[]).unwrap().student.unwrap();
+    assert_eq!(
+        (student.layers, student.start),
+        (Some(3), Start::Rule(Rule::Alternate))
+    );
+}
+
+#[test]
+fn tables_by_their_paths_alone_and_with_more() {
+    let settings = [
+        (
+            "data.train",
+            "['a.tsv', { file = 'b.csv', where = 'seen != dev', text = 'words' }]",
+        ),
+        ("distillation.teacher", "teacher"),
+        ("data.unlabelled", "{ file = 'c.txt', sentences = true }"),
+    ];
+    let small = SMALL.replace("model = 'm'\n", "");
+    let recipe = read(&small, &settings).unwrap();
+    let [first, second] = &recipe.data.train[..] else {
+        panic!("{:?}", recipe.data.train);
+    };
+    assert_eq!(*first, Source::from(Path::new("a.tsv")));
+    assert_eq!(second.only, Some("seen != dev".parse().unwrap()));
+    assert_eq!(second.text.as_deref(), Some("words"));
+    assert!(recipe.data.unlabelled[0].sentences);
+    // A student of which nothing else is said is made of its teacher.
+    assert_eq!(recipe.model, PathBuf::from("teacher"));
+    assert_eq!(recipe.with_seed(7).output, PathBuf::from("o/seed-7"));
+}
+
+#[test]
+fn what_is_wrong_is_named_by_its_key() {
+    for (add, settings, says) in [
+        (
+            "",
+            [("training.rate", "0")],
+            "r.toml: training.rate: is not above 0",
+        ),
+        ("", [("training.rates", "1")], "unknown field `rates`"),
+        ("", [("training.epochs", "-1")], "training.epochs"),
+        ("", [("training.batch", "many")], "training.batch"),
+        (
+            "",
+            [("model.x", "1")],
+            "the command line: model.x: model has no keys",
+        ),
+        (
+            "",
+            [("distillation.hidden", "1.0")],
+            "distillation.teacher: is missing",
+        ),
+        (
+            "[distillation]\n",
+            [("task", "embedding")],
+            "distillation.teacher: is missing",
+        ),
+        (
+            "",
+            [("data.unlabelled", "u.tsv")],
+            "data.unlabelled: is only for",
+        ),
+        (
+            "",
+            [("data.dev", "{ file = 'a', where = 'b' }")],
+            "neither COLUMN = VALUE nor",
+        ),
+        ("", [("data.train", "[]")], "data.train: names no table"),
+        ("[training", [("output", "o")], "r.toml: line 6: "),
+        ("speed = 1\n", [("output", "o")], "unknown field `speed`"),
+    ] {
+        let error = read(&format!("{SMALL}{add}"), &settings).unwrap_err();
+        assert!(error.contains(says), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+    let text = SMALL.replace("task = 'classification'\n", "");
+    assert!(
+        read(&text, &[])
+            .unwrap_err()
+            .contains("missing field `task`")
+    );
+}
+
+#[test]
+fn the_recipes_among_the_examples_can_be_read() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/recipes");
+    let files = std::fs::read_dir(folder).unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    let recipes: Vec<PathBuf> = paths
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .collect();
+    assert!(recipes.len() >= 8, "{recipes:?}");
+    for path in recipes {
+        let recipe = Recipe::read(Some(&path), &[]).unwrap();
+        // What is written into a card reads as the same.
+        let text = toml::to_string(&recipe).unwrap();
+        assert_eq!(read(&text, &[]).unwrap(), recipe, "{text}");
+    }
+}

@@ -117,6 +117,25 @@ fn the_same_rows_in_each_form() {
     assert_eq!(lines[9], "");
     assert!(ran.out.contains("lambda-x86: prices of 2026-"), "{ran:?}");
     assert!(ran.out.contains("texts a call on"), "{ran:?}");
+    assert!(!ran.out.contains("as given"), "{ran:?}");
+}
+
+/// A price of one's own is not said to be the table's source's.
+#[test]
+fn what_was_given_is_said() {
+    let rates = ["lambda-x86.gib_second=0.00002", "instance.month=40"];
+    let ran = cost(&["--memory", "512", "--rate", rates[0], "--rate", rates[1]]);
+    let line = |begins: &str| {
+        let line = ran
+            .lines()
+            .into_iter()
+            .find(|line| line.starts_with(begins));
+        line.unwrap_or_else(|| panic!("{begins}: {ran:?}"))
+            .to_owned()
+    };
+    assert!(line("lambda-x86: prices").ends_with(" (but as given: gib_second)"));
+    assert!(!line("lambda-arm64: prices").contains("as given"));
+    assert!(line("instance: ").contains("$ 40 a month, of 2021-03 (but as given: month);"));
 }
 
 #[test]
@@ -227,6 +246,12 @@ fn what_cannot_be_reckoned() {
     fails(&given(&["--rate", "month=1"]), 2, "TABLE.KEY=NUMBER");
     fails(&given(&["--rate", "azure.month=1"]), 1, "azure");
     fails(&given(&["--prices", "no/such/file"]), 1, "no/such/file");
+    let rate = ["--rate", "lambda-x86.gib_second=1e308"];
+    fails(
+        &given(&[rate[0], rate[1], "--svg", "x.svg"]),
+        1,
+        "more than can be reckoned",
+    );
     let model = fixture("bert-base");
     let model = model.to_str().unwrap();
     fails(&["--model", model, "--tokens", "9999"], 1, "--tokens 9999");

@@ -35,6 +35,12 @@ pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Refusal>
     }
 }
 
+/// Takes in a body that nobody asked for, as far as one that is too large is: its sender hears why only when he has sent it.
+pub(crate) async fn discard(body: Body) {
+    // Whether it was too large or broke off changes nothing any more.
+    let _ = read(body, 0).await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

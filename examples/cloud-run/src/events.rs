@@ -42,7 +42,8 @@ pub(crate) fn is_push(body: &[u8]) -> bool {
         #[serde(rename = "message")]
         _message: serde::de::IgnoredAny,
     }
-    serde_json::from_slice::<Push>(body).is_ok()
+    // A list of one would be read as the fields of this, too.
+    body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<Push>(body).is_ok()
 }
 
 /// Reads an event.
@@ -102,18 +103,52 @@ fn structured(body: &[u8], limits: &Limits) -> Result<Event, Refusal> {
 fn binary(headers: &HeaderMap, kind: &str, body: &[u8], limits: &Limits) -> Result<Event, Refusal> {
     let mut attribute = |name: &str| match headers.get(format!("ce-{name}")) {
         None => Ok(None),
-        Some(value) => match value.to_str() {
-            Ok(value) => Ok(Some(value.to_owned())),
-            Err(_) => Err(Refusal::malformed(format!(
-                "the event's {name} is not ASCII"
-            ))),
-        },
+        Some(value) => {
+            let wrong = |what| Refusal::malformed(format!("the event's {name} is not {what}"));
+            let value = value.to_str().map_err(|_| wrong("ASCII"))?;
+            unescaped(value)
+                .map(Some)
+                .ok_or_else(|| wrong("percent-encoded UTF-8"))
+        }
     };
     let id = required(&mut attribute)?;
     if body.is_empty() {
         return Err(Refusal::malformed("the event has no data"));
     }
     carried(id, of_type(kind, body.to_vec())?, limits)
+}
+
+/// A header's value as the attribute that it stands for; nothing if that is not UTF-8.
+fn unescaped(value: &str) -> Option<String> {
+    let value = unquoted(value);
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let (mut bytes, mut rest) = (Vec::with_capacity(value.len()), value.as_bytes());
+    while let [first, after @ ..] = rest {
+        rest = after;
+        let mut byte = *first;
+        if let (b'%', [high, low, after @ ..]) = (byte, after)
+            && let (Some(high), Some(low)) = (digit(*high), digit(*low))
+        {
+            byte = (high << 4 | low) as u8;
+            rest = after;
+        }
+        bytes.push(byte);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// What stands between quotes, without its backslashes; what is not quoted as it is.
+fn unquoted(value: &str) -> String {
+    let inside = value.strip_prefix('"');
+    let Some(inside) = inside.and_then(|value| value.strip_suffix('"')) else {
+        return value.to_owned();
+    };
+    let mut escaped = false;
+    let is_kept = |character: &char| {
+        escaped = *character == '\\' && !escaped;
+        !escaped
+    };
+    inside.chars().filter(is_kept).collect()
 }
 
 /// The attributes that every event has; gives its id.
@@ -207,4 +242,31 @@ fn content_type(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE);
     let value = value.and_then(|value| value.to_str().ok());
     value.unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the binding's section 3.1.3.2 has it.
+    #[test]
+    fn headers_stand_for_attributes() {
+        for (header, attribute) in [
+            ("1234-1234", Some("1234-1234")),
+            ("Euro%20%E2%82%AC%20%f0%9f%98%80", Some("Euro € 😀")),
+            (
+                r#""with \"these\" \\ %22too%22""#,
+                Some(r#"with "these" \ "too""#),
+            ),
+            ("100%", Some("100%")),
+            ("%zz%4", Some("%zz%4")),
+            ("%2541", Some("%41")),
+            ("\"", Some("\"")),
+            ("\"\"", Some("")),
+            ("%C0%A0", None),
+            ("%ff", None),
+        ] {
+            assert_eq!(unescaped(header).as_deref(), attribute, "{header}");
+        }
+    }
 }

@@ -87,11 +87,13 @@ async fn health(State(app): State<SharedApp>) -> Response {
     (status, Json(health)).into_response()
 }
 
-async fn nothing() -> Failure {
+async fn nothing(request: Request) -> Failure {
+    body::discard(request.into_body()).await;
     Failure(Refusal::new(404, "there is nothing at this path"))
 }
 
-async fn not_so() -> Failure {
+async fn not_so(request: Request) -> Failure {
+    body::discard(request.into_body()).await;
     Failure(Refusal::new(405, "this path does not take this method"))
 }
 

@@ -23,6 +23,9 @@ pub(crate) struct Settings {
     pub(crate) root: Root,
 }
 
+/// Places of the queue are made when the process starts; Cloud Run itself sends 1,000 requests at once at most.
+const MOST_WAITING: usize = 100_000;
+
 /// What the path `/` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Root {
@@ -59,6 +62,11 @@ impl Settings {
             },
         };
         ensure!(settings.queue > 0, "BERTLESS_QUEUE: 0 requests may wait");
+        ensure!(
+            settings.queue <= MOST_WAITING,
+            "BERTLESS_QUEUE: {} requests may wait, at most {MOST_WAITING} can",
+            settings.queue
+        );
         Ok(settings)
     }
 }

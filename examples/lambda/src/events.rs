@@ -43,7 +43,13 @@ impl<'a> Event<'a> {
         }
         let shape: Shape = serde_json::from_str(json).map_err(unread)?;
         if shape.context.is_some() {
-            return serde_json::from_str(json).map(Self::Http).map_err(unread);
+            let request: HttpRequest = serde_json::from_str(json).map_err(unread)?;
+            // Of others that have a context, such as the record of another function's failure, nobody reads a response: as one
+            // it would be lost.
+            return match request.method() {
+                Some(_) => Ok(Self::Http(request)),
+                None => Err(Refusal::unanswerable("the event has no HTTP method")),
+            };
         }
         let Some(records) = shape.records else {
             return Ok(Self::Direct(json));
@@ -79,7 +85,9 @@ mod tests {
             (r#"{"text": "a"}"#, "direct"),
             (r#""a""#, "direct"),
             ("[]", "direct"),
-            (r#"{"requestContext": {}}"#, "http"),
+            (r#"{"requestContext": {}, "httpMethod": "GET"}"#, "http"),
+            (r#"{"requestContext": {"http": {"method": "GET"}}}"#, "http"),
+            (r#"{"requestContext": {}}"#, "refused"),
             (r#"{"requestContext": {"http": 3}}"#, "refused"),
             (r#"{"Records": []}"#, "sqs"),
             (r#"{"Records": [{"eventSource": "aws:sqs"}]}"#, "refused"),

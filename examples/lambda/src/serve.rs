@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bertless_questions::Refusal;
 use lambda_runtime::tower::layer::layer_fn;
@@ -14,6 +15,9 @@ use tokio::sync::watch;
 
 use crate::refusal::diagnostic;
 use crate::service::Service;
+
+/// How long an event that was handed out just before SIGTERM may be on its way here.
+const ON_ITS_WAY: Duration = Duration::from_millis(50);
 
 /// Answers events; ends when the process is told to, or when the Runtime API is gone.
 ///
@@ -53,9 +57,13 @@ pub(crate) fn until_stopped(service: Service) -> Result<(), Error> {
             _ = terminate.recv() => traffic.stopping.send_replace(true),
         };
         tracing::info!(in_flight = *traffic.in_flight.borrow(), "stopping");
+        let over = async {
+            tokio::time::sleep(ON_ITS_WAY).await;
+            traffic.over().await;
+        };
         tokio::select! {
             biased;
-            () = traffic.over() => tracing::info!("stopped"),
+            () = over => tracing::info!("stopped"),
             ended = events => return ended,
         }
         Ok(())

@@ -89,6 +89,7 @@ pub fn read(value: Value, limits: &Limits) -> Result<Asked, Refusal> {
         });
     };
     if let Some(key) = object.keys().next() {
+        let key = shown(key);
         return Err(Refusal::unanswerable(format!(
             r#"{key:?} beside "texts" is not understood"#
         )));
@@ -144,6 +145,7 @@ fn question(mut object: Map<String, Value>, expected: &str) -> Result<Question, 
     let (text, second) = (take("text")?, take("text_pair")?);
     let (asked, context) = (take("question")?, take("context")?);
     if let Some(key) = object.keys().next() {
+        let key = shown(key);
         return Err(Refusal::unanswerable(format!(
             "{key:?} is not understood: {expected}"
         )));
@@ -154,6 +156,14 @@ fn question(mut object: Map<String, Value>, expected: &str) -> Result<Question, 
             Ok(Question::Pair(first, second))
         }
         _ => Err(Refusal::unanswerable(expected)),
+    }
+}
+
+/// The beginning of a key: a reason stands in the log, and what was written in the place of a key may be a whole text.
+fn shown(key: &str) -> &str {
+    match key.char_indices().nth(32) {
+        Some((end, _)) => &key[..end],
+        None => key,
     }
 }
 
@@ -215,6 +225,11 @@ mod tests {
             let refusal = read(value.clone(), &LIMITS).unwrap_err();
             assert_eq!(refusal.status, status, "{value} {refusal:?}");
             assert!(refusal.reason.contains(says), "{value} {refusal:?}");
+        }
+        let key = "é".repeat(40);
+        for value in [json!({&key: 1}), json!({"texts": ["a"], &key: 1})] {
+            let reason = read(value, &LIMITS).unwrap_err().reason;
+            assert_eq!(reason.matches('é').count(), 32, "{reason}");
         }
         let long = [b' '; 1001];
         assert_eq!(parse(&long, &LIMITS).unwrap_err().status, 413);

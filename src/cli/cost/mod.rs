@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::options::{DtypeFlag, at_least_one};
 use super::output::Output;
@@ -101,6 +101,15 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         overlap: arguments.overlap,
     };
     let rows = rows(&platforms, &arguments.memory, &calls, usage, &prices);
+    // Beyond all numbers there is nothing to show, and a picture would have no end.
+    if let Some(row) = rows.iter().find(|row| !row.total.is_finite()) {
+        bail!(
+            "{}, {} MB, {} texts: a million predictions cost more than can be reckoned",
+            row.platform,
+            row.memory_mb,
+            row.texts
+        );
+    }
 
     if let Some(file) = &arguments.svg {
         let svg = picture::svg(&rows)?;
@@ -222,8 +231,9 @@ fn report(
     for (platform, _) in platforms {
         let (date, source) = prices.origin(*platform);
         output.line(format!(
-            "{}: prices of {date} from {source}",
-            platform.name()
+            "{}: prices of {date} from {source}{}",
+            platform.name(),
+            given(prices, platform.name())
         ))?;
         if let Some(worth) = worth(rows, *platform) {
             output.line(worth)?;
@@ -237,10 +247,22 @@ fn report(
     }
     let instance = &prices.instance;
     output.line(format!(
-        "instance: $ {} a month, of {}; cold calls: {} of all, {:.1} ms longer",
-        instance.month, instance.date, usage.cold_share, usage.init_ms
+        "instance: $ {} a month, of {}{}; cold calls: {} of all, {:.1} ms longer",
+        instance.month,
+        instance.date,
+        given(prices, "instance"),
+        usage.cold_share,
+        usage.init_ms
     ))?;
     Ok(())
+}
+
+/// Which prices of a table are not of its date and source.
+fn given(prices: &Prices, table: &str) -> String {
+    match prices.given(table).as_slice() {
+        [] => String::new(),
+        keys => format!(" (but as given: {})", keys.join(", ")),
+    }
 }
 
 /// How many texts a call are worth sending, in a platform's size that is nearest to 512 MB.

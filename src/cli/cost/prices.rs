@@ -18,6 +18,9 @@ pub(crate) struct Prices {
     lambda_arm64: Tariff,
     cloud_run: Tariff,
     pub(crate) instance: Instance,
+    /// Which prices are not the table's own, as `lambda-x86.gib_second`, in the order in which they were given.
+    #[serde(skip)]
+    given: Vec<String>,
 }
 
 /// Where a function runs.
@@ -123,13 +126,19 @@ impl Prices {
     /// For what is no such table: each names its key.
     pub(crate) fn read(file: Option<&Path>, rates: &[Rate]) -> Result<Self> {
         let mut prices: Table = DATED.parse().context("the table of prices")?;
+        let mut given = Vec::new();
         if let Some(file) = file {
             let name = || file.display().to_string();
             let text = std::fs::read_to_string(file).with_context(name)?;
             let over: Table = text.parse().with_context(name)?;
             for (key, value) in over {
                 match (prices.get_mut(&key), value) {
-                    (Some(Value::Table(own)), Value::Table(over)) => own.extend(over),
+                    (Some(Value::Table(own)), Value::Table(over)) => {
+                        if !over.contains_key("source") {
+                            given.extend(over.keys().map(|name| format!("{key}.{name}")));
+                        }
+                        own.extend(over);
+                    }
                     _ => bail!("{}: {key} is not a table of prices", file.display()),
                 }
             }
@@ -139,9 +148,11 @@ impl Prices {
                 Some(Value::Table(own)) => own.insert(key.clone(), Value::Float(*value)),
                 _ => bail!("--rate {table}.{key}: {table} is not a table of prices"),
             };
+            given.push(format!("{table}.{key}"));
         }
-        let prices: Self = prices.try_into().context("prices")?;
+        let mut prices: Self = prices.try_into().context("prices")?;
         prices.check()?;
+        prices.given = given;
         Ok(prices)
     }
 
@@ -163,6 +174,22 @@ impl Prices {
     pub(crate) fn origin(&self, platform: Platform) -> (&str, &str) {
         let tariff = self.tariff(platform);
         (&tariff.date, &tariff.source)
+    }
+
+    /// The keys of a table that a flag has given, or a file without a source of its own, each once: date and source of the
+    /// table are not theirs.
+    pub(crate) fn given(&self, table: &str) -> Vec<&str> {
+        let mut keys = Vec::new();
+        for name in &self.given {
+            if let Some((own, key)) = name.split_once('.')
+                && own == table
+                && !["date", "source"].contains(&key)
+                && !keys.contains(&key)
+            {
+                keys.push(key);
+            }
+        }
+        keys
     }
 
     fn tariff(&self, platform: Platform) -> &Tariff {
@@ -217,6 +244,7 @@ mod tests {
     fn a_file_stands_over_the_table_and_a_flag_over_both() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text = "[cloud-run]\ngib_second = 1e-6\nvcpu_second = 2e-5\n[instance]\nmonth = 4.0";
+        let text = text.to_owned() + "\n[lambda-x86]\ngib_second = 1e-5\nsource = \"our contract\"";
         std::fs::write(file.path(), text).unwrap();
         let rate: Rate = "cloud-run.vcpu_second=3e-5".parse().unwrap();
         let prices = Prices::read(Some(file.path()), &[rate]).unwrap();
@@ -224,6 +252,9 @@ mod tests {
         assert_eq!((rates.gib_second, rates.vcpu_second), (1e-6, 3e-5));
         assert_eq!((rates.million_requests, rates.step_ms), (0.4, 100.0));
         assert_eq!(prices.instance.month, 4.0);
+        assert_eq!(prices.given("cloud-run"), ["gib_second", "vcpu_second"]);
+        assert_eq!(prices.given("instance"), ["month"]);
+        assert!(prices.given("lambda-x86").is_empty());
     }
 
     #[test]

@@ -106,6 +106,9 @@ async fn shapes_are_told_apart() {
     assert!(got.0 == 200 && got.1["event"] == "event-1", "{got:?}");
     let got = answer(binary(&server, "application/json", &asked)).await;
     assert!(got.0 == 200 && got.1["event"] == "event-1", "{got:?}");
+    // A list is no push, whatever is in it.
+    let list = server.post("/").json(&json!(["A great film"]));
+    failed(answer(list).await, 422, "expected an object");
 
     let http = Server::start(&[
         ("FUNCTION_SIGNATURE_TYPE", "http"),
@@ -210,6 +213,15 @@ async fn events_that_are_none() {
         .header("ce-specversion", "1.0")
         .header("ce-id", "é");
     failed(answer(foreign.body("{}")).await, 400, "id is not ASCII");
+    let overlong = server
+        .post("/")
+        .header("ce-specversion", "1.0")
+        .header("ce-id", "%C0%A0");
+    failed(
+        answer(overlong.body("{}")).await,
+        400,
+        "id is not percent-encoded UTF-8",
+    );
 }
 
 #[tokio::test]

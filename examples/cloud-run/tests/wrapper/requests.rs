@@ -1,7 +1,7 @@
 //! `/predict`, `/healthz` and what is none of them.
 
 use bertless::Model;
-use reqwest::Client;
+use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 use super::{Server, answer, command, failed, fixtures, packed};
@@ -171,6 +171,19 @@ async fn ten_megabytes_are_refused_and_not_kept() {
         let body = server.post("/predict").body(vec![b' '; 10_000_000]);
         failed(answer(body).await, 413, "more than 1048576 bytes");
     }
+    // Nor where nobody reads them: whoever sends them hears why they were for nothing.
+    for (method, path, status) in [
+        (Method::POST, "/nowhere", 404),
+        (Method::PUT, "/predict", 405),
+        (Method::POST, "/healthz", 405),
+    ] {
+        let request = Client::new().request(method, server.url(path));
+        failed(
+            answer(request.body(vec![b' '; 10_000_000])).await,
+            status,
+            "path",
+        );
+    }
     let grown = server.peak() - before;
     assert!(grown < 6 << 20, "{grown} bytes more");
     let got = answer(server.post("/predict").json(&json!({"text": "a"}))).await;
@@ -189,6 +202,7 @@ fn settings_that_mean_nothing_end_it() {
     for (name, value) in [
         ("PORT", "http"),
         ("BERTLESS_QUEUE", "0"),
+        ("BERTLESS_QUEUE", "1000000000000"),
         ("BERTLESS_MODEL", "no/such/file"),
         ("FUNCTION_TARGET", "translate"),
         ("FUNCTION_SIGNATURE_TYPE", "grpc"),

@@ -172,6 +172,28 @@ async fn what_was_begun_is_answered_before_the_end() {
     }
 }
 
+/// SIGTERM between an event's being handed out and its being read: whoever sent it waits for a reply.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_handed_out_is_answered() {
+    for round in 0..10 {
+        let concurrency = ["1", "4"][round % 2];
+        let mut function = Function::start(&[("AWS_LAMBDA_MAX_CONCURRENCY", concurrency)]).await;
+        let payload = event("text").to_string();
+        let mut clients = JoinSet::new();
+        for _ in 0..1000 {
+            let (api, payload) = (function.api.clone(), payload.clone());
+            clients.spawn(async move { api.invoke(payload).await });
+        }
+        timeout(PATIENCE, function.api.handed_out(10 + round as u64))
+            .await
+            .unwrap();
+        function.terminate();
+        assert_eq!(function.ended().await.code(), Some(0));
+        // Those that still wait were never handed out.
+        assert_eq!(function.api.unanswered(), 0, "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn idle_it_ends_at_once() {
     for concurrency in ["1", "4"] {

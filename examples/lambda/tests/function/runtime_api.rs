@@ -83,6 +83,15 @@ impl RuntimeApi {
         reaches(&self.shared.handed_out, events).await;
     }
 
+    /// How many events have been handed out and not been answered.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.shared
+            .open
+            .lock()
+            .expect("nobody panics with it")
+            .len()
+    }
+
     /// Sends an event and waits for the reply; none comes from a function that ends meanwhile.
     pub(crate) async fn invoke(&self, payload: impl Into<Bytes>) -> Option<Reply> {
         let (reply, replied) = oneshot::channel();

@@ -178,9 +178,17 @@ impl Packed {
     /// Writes the file in place of what is there; whoever has that open keeps it as it was.
     ///
     /// # Errors
-    /// `Io`.
+    /// `Io`, of kind `InvalidInput` if something else than a file is there, such as a folder or a device.
     pub fn replace(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.write_beside(path.as_ref())?.rename()
+        let path = path.as_ref();
+        // Of a link it is what it leads to that counts, of /dev/stdout a pipe.
+        match path.metadata() {
+            Ok(there) if !there.is_file() => Err(Error::Io {
+                path: path.to_owned(),
+                source: IoError::new(ErrorKind::InvalidInput, "this is no file, and is kept"),
+            }),
+            _ => self.write_beside(path)?.rename(),
+        }
     }
 
     fn write_beside<'a>(&self, path: &'a Path) -> Result<Temporary<'a>> {

@@ -270,6 +270,26 @@ fn what_is_there_is_kept_and_nothing_is_left_beside_it() {
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
 }
 
+/// A device would be gone for all programs.
+#[cfg(unix)]
+#[test]
+fn only_a_file_is_replaced() {
+    let place = tempfile::tempdir().unwrap();
+    let packed = Model::pack(fixture("bert-classify"), Precision::F32).unwrap();
+    let socket = place.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let link = place.path().join("link");
+    std::os::unix::fs::symlink(&socket, &link).unwrap();
+    for path in [&socket, &link, &place.path().to_owned()] {
+        let error = packed.replace(path).unwrap_err();
+        let refused = matches!(&error, bertless::Error::Io { source, .. }
+            if source.kind() == std::io::ErrorKind::InvalidInput);
+        assert!(refused, "{error}");
+    }
+    assert!(link.is_symlink() && !socket.is_file());
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 2);
+}
+
 #[test]
 fn the_inventory_counts_every_byte() {
     let packed = Model::pack(fixture("bert-mask"), Precision::Int8).unwrap();

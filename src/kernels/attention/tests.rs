@@ -204,7 +204,9 @@ fn what_is_no_number_stays_in_its_sequence() {
     let width = heads * head_dim;
     for (dtype, _) in FORMS {
         for at in [0, width, 2 * width] {
-            for poison in [f32::NAN, f32::INFINITY] {
+            // The last is a NaN whose low bits are not zeros.
+            let with_low_bits = f32::from_bits(0x7fc0_1234);
+            for poison in [f32::NAN, f32::INFINITY, with_low_bits] {
                 let mut qkv = numbers(20 * 3 * width, 4);
                 qkv[5 * 3 * width + at] = poison;
                 let input = joined(&qkv, &[0, 9, 20], (heads, head_dim), dtype);
@@ -240,6 +242,30 @@ fn words_are_multiplied_exactly_at_their_extremes() {
                 // All keys are alike, so the answer is their value; 1e-6 are the scales' rounding.
                 let worst = out.iter().fold(0.0, |a: f32, x| a.max((x - sign).abs()));
                 assert!(worst < 1e-6, "{cpu:?} {len} x {head_dim}: {worst:e}");
+            }
+        }
+    }
+}
+
+/// Scores far beyond those of any trained model: rounding may not lift the greatest above its own exponential, which is
+/// as large as a word can be.
+#[test]
+fn words_stay_words_however_large_scores_are() {
+    let head_dim = 16;
+    for len in [1, 2, 5, 8, 9, 40] {
+        for scale in 1..200 {
+            let mut qkv = vec![0.75 * scale as f32; len * 3 * head_dim];
+            for row in qkv.chunks_exact_mut(3 * head_dim) {
+                row[2 * head_dim..].fill(1.0);
+            }
+            let starts = [0, len];
+            let input = joined(&qkv, &starts, (1, head_dim), Dtype::Int8);
+            for cpu in Cpu::supported() {
+                let compute = Compute::new(cpu, &Threads::new(1).unwrap());
+                let mut out = vec![0.0; len * head_dim];
+                attention(&compute, &input, &mut out);
+                let worst = out.iter().fold(0.0, |a: f32, x| a.max((x - 1.0).abs()));
+                assert!(worst < 1e-6, "{cpu:?} {len} keys, {scale}: {worst:e}");
             }
         }
     }

@@ -121,9 +121,16 @@ impl<'a> Form<'a> for Words<'a> {
         let to_exp2 = factor * std::f32::consts::LOG2_E;
         let rows = self.exponentials.chunks_exact_mut(len.div_ceil(BLOCK));
         for ((scores, blocks), of_row) in scores.chunks_exact(stride).zip(rows).zip(factors) {
+            // Rounding may lift the greatest score's exponential above 1, and what is more than `one` may be no word. Up to
+            // 2,048 it adds less than what `exp2_roughly` stays below 1, 7e-5.
+            let greatest = *of_row * to_exp2;
+            let room = match greatest.abs() < 2048.0 {
+                true => 0.0,
+                false => greatest.abs() * f32::EPSILON,
+            };
             let mut row = RowOfExponentials {
                 factor: s.splat(to_exp2),
-                shift: s.splat(-*of_row * to_exp2),
+                shift: s.splat(-(greatest + room)),
                 one: s.splat(self.one),
                 sum: s.splat_int(0),
             };
@@ -134,7 +141,9 @@ impl<'a> Form<'a> for Words<'a> {
             if !rest.is_empty() {
                 row.add(s, rest, &mut blocks[whole.len()]);
             }
-            *of_row = self.values_scale / s.sum(s.to_floats(row.sum));
+            // What is no number, or infinite, among queries or keys has left words like any others.
+            let poison = self.scores_scale * 0.0;
+            *of_row = self.values_scale / s.sum(s.to_floats(row.sum)) + poison;
         }
     }
 

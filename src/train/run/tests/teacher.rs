@@ -1,0 +1,190 @@
+//! What a student has of its teacher.
+
+use super::*;
+
+#[test]
+fn a_small_student_learns_from_a_teacher_without_labels() {
+    let place = Place::new();
+    train(
+        &mut place
+            .job("bert-classify", "teacher", &CLASSIFIER, 1)
+            .unwrap(),
+        None,
+    );
+    let student = [
+        ("distillation.teacher", "teacher"),
+        ("distillation.hidden", "0.01"),
+        ("distillation.attention", "0.01"),
+        ("distillation.relations", "0.01"),
+        ("distillation.relation-heads", "3"),
+        ("student.layers", "1"),
+        ("student.intermediate", "16"),
+        ("student.vocabulary", "corpus.txt"),
+        ("training.epochs", "40"),
+        ("training.measure-every", "60"),
+        ("training.dropout", "0"),
+    ];
+    let settings = [&CLASSIFIER[..], &student].concat();
+    let mut job = place.job("teacher", "student", &settings, 1).unwrap();
+    let (before, after, share) = job.coverage().unwrap();
+    assert!(
+        after < before && share == 1.0,
+        "{after} of {before}, {share}"
+    );
+    train(&mut job, None);
+    // Half of the answers would be right by chance.
+    assert!(best(&job) >= 0.7, "{}", best(&job));
+    assert_eq!(accuracy(&place, "student"), best(&job));
+    let size = |folder: &str| {
+        fs::metadata(place.path(folder) + "/model.safetensors")
+            .unwrap()
+            .len()
+    };
+    assert!(size("student") < size("teacher"));
+}
+
+#[test]
+fn a_student_of_a_teachers_layers_begins_where_the_teacher_is() {
+    let place = Place::new();
+    let all = [
+        &CLASSIFIER[..],
+        &[
+            ("student.layers", "1"),
+            ("student.start", "[1]"),
+            ("training.epochs", "1"),
+        ],
+    ]
+    .concat();
+    let job = place.job("bert-classify", "o", &all, 1).unwrap();
+    let base = Network::load(
+        &Files::folder(format!(
+            "{}/fixtures/models/bert-classify",
+            env!("CARGO_MANIFEST_DIR")
+        )),
+        None,
+        1,
+        &Threads::default(),
+    );
+    let (_, base) = base.unwrap();
+    let values = |parameters: &Parameters, name: &str| {
+        let name = format!("bert.encoder.layer.{name}.output.dense.weight");
+        parameters
+            .iter()
+            .find(|p| p.name == name)
+            .unwrap()
+            .values
+            .clone()
+    };
+    assert_eq!(values(&job.learner.parameters, "0"), values(&base, "1"));
+    let wrong = [&CLASSIFIER[..], &[("student.start", "[2]")]].concat();
+    let error = place.job("bert-classify", "o", &wrong, 1).unwrap_err();
+    assert!(error.to_string().contains("no layer 2"), "{error}");
+}
+
+#[test]
+fn a_teacher_has_its_own_head_or_needs_none() {
+    let place = Place::new();
+    let fixture = |model: &str, file: &str| {
+        let folder = format!("{}/fixtures/models/{model}", env!("CARGO_MANIFEST_DIR"));
+        fs::read(Path::new(&folder).join(file)).unwrap()
+    };
+    let headless = place.0.path().join("headless");
+    fs::create_dir(&headless).unwrap();
+    for (model, file) in [
+        ("bert-classify", "config.json"),
+        ("bert-classify", "vocab.txt"),
+        ("bert-base", "model.safetensors"),
+    ] {
+        fs::write(headless.join(file), fixture(model, file)).unwrap();
+    }
+    let job = |soft: &str, hidden: &str| {
+        let settings = [
+            ("distillation.teacher", "headless"),
+            ("distillation.soft", soft),
+            ("distillation.hidden", hidden),
+            ("data.labels", "['a', 'b', 'c']"),
+        ];
+        let mut settings = [&CLASSIFIER[..], &settings].concat();
+        settings.retain(|(key, _)| *key != "data.dev");
+        place.job("bert-classify", "o", &settings, 1)
+    };
+    let asked = |mut job: Job| job.learner.prepare(&mut |_, _| ());
+    let error = job("1", "0").and_then(asked).unwrap_err().to_string();
+    assert!(
+        error.contains("teacher") && error.contains("has no classifier.weight"),
+        "{error}"
+    );
+    job("0", "1").and_then(asked).unwrap();
+}
+
+/// What a teacher's losses are, and that their gradients are their slopes along the gradient itself.
+#[test]
+fn gradients_of_what_a_teacher_teaches_are_slopes() {
+    let place = Place::new();
+    let parts = ["soft", "hidden", "attention", "relations"];
+    for some in [&parts[..1], &parts[1..2], &parts[2..3], &parts[3..], &parts] {
+        let weight = |part: &str| if some.contains(&part) { "1" } else { "0" };
+        let settings = [
+            ("distillation.teacher", "../teacher"),
+            ("distillation.soft", weight("soft")),
+            ("distillation.hidden", weight("hidden")),
+            ("distillation.attention", weight("attention")),
+            ("distillation.relations", weight("relations")),
+            ("distillation.relation-heads", "3"),
+            ("student.layers", "1"),
+            ("student.start", "fresh"),
+            ("student.hidden", "12"),
+            ("student.intermediate", "16"),
+            ("training.dropout", "0"),
+            ("data.labels", "['a', 'b', 'c']"),
+        ];
+        let teacher = format!(
+            "{}/fixtures/models/bert-classify",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let mut settings = [&CLASSIFIER[..], &settings[..]].concat();
+        settings.retain(|(key, _)| *key != "data.dev");
+        for setting in &mut settings {
+            if setting.1 == "../teacher" {
+                setting.1 = &teacher;
+            }
+        }
+        let mut job = place.job("bert-classify", "o", &settings, 1).unwrap();
+        let compute = job.engine.compute();
+        let learner = &mut job.learner;
+        learner.prepare(&mut |_, _| ()).unwrap();
+        // Away from the start, where everything is nearly the same.
+        for parameter in learner.parameters.iter_mut() {
+            parameter.values.iter_mut().for_each(|x| *x *= 5.0);
+        }
+        let examples: Vec<usize> = (0..6).collect();
+        let mut gradients = learner.parameters.gradients();
+        learner
+            .learn(&compute, &examples, 0, 1.0, &mut gradients)
+            .unwrap();
+        let slopes: Vec<Vec<f32>> = gradients.iter().map(<[f32]>::to_vec).collect();
+        let square: f64 = slopes
+            .iter()
+            .flatten()
+            .map(|&x| f64::from(x) * f64::from(x))
+            .sum();
+        let step = 1e-3 / square.sqrt();
+        let mut at = |factor: f64| {
+            for (parameter, slopes) in learner.parameters.iter_mut().zip(&slopes) {
+                let both = parameter.values.iter_mut().zip(slopes);
+                both.for_each(|(x, slope)| *x += (factor * step) as f32 * slope);
+            }
+            let mut unused = learner.parameters.gradients();
+            learner
+                .learn(&compute, &examples, 0, 1.0, &mut unused)
+                .unwrap()
+                .loss
+        };
+        let (above, below) = (at(1.0), at(-2.0));
+        let found = (above - below) / (2.0 * step);
+        assert!(
+            (found / square - 1.0).abs() < 0.02,
+            "{some:?}: {found} is not {square}"
+        );
+    }
+}

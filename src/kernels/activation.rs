@@ -83,7 +83,7 @@ fn gelu_tanh<S: Simd>(s: S, x: S::Floats) -> S::Floats {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn sweep() -> Vec<f32> {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     /// GELU in f64 by the error function's series and, beyond it, by the fact that nothing is left of the tail.
-    fn gelu_oracle(x: f64) -> f64 {
+    pub(crate) fn gelu_oracle(x: f64) -> f64 {
         if x.abs() > 6.0 {
             return x.max(0.0);
         }

@@ -5,6 +5,7 @@ use super::parts::{Dense, NormIds};
 use super::{EMBEDDINGS, Network, Wanted};
 use crate::batch::Batch;
 use crate::kernels::Activation;
+use crate::kernels::activation::tests::gelu_oracle;
 use crate::train::ops::dropout::{Dropout, Mask};
 use crate::train::ops::oracle;
 use crate::train::ops::pooling::Pool;
@@ -141,7 +142,7 @@ pub(super) fn forward(
 fn activation(activation: Activation, x: f64) -> f64 {
     match activation {
         Activation::Identity => x,
-        Activation::Gelu => oracle::gelu(x),
+        Activation::Gelu => gelu_oracle(x),
         Activation::GeluTanh => {
             let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
             0.5 * x * (1.0 + inner.tanh())

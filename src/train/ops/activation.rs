@@ -153,8 +153,9 @@ impl Backward<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::oracle::{self, Check, random};
+    use super::super::oracle::{Check, random};
     use super::*;
+    use crate::kernels::activation::tests::gelu_oracle;
     use crate::kernels::{Cpu, Threads};
 
     #[test]
@@ -162,7 +163,7 @@ mod tests {
         type Function = fn(f64) -> f64;
         let functions: [(Activation, Function); 5] = [
             (Activation::Identity, |x| x),
-            (Activation::Gelu, oracle::gelu),
+            (Activation::Gelu, gelu_oracle),
             (Activation::GeluTanh, |x| {
                 let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
                 0.5 * x * (1.0 + inner.tanh())

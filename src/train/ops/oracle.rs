@@ -102,20 +102,6 @@ pub(crate) fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> V
     x.chunks(width).flat_map(row).collect()
 }
 
-/// x times the normal distribution at x, by the error function's series.
-pub(crate) fn gelu(x: f64) -> f64 {
-    if x.abs() > 6.0 {
-        return x.max(0.0);
-    }
-    let (mut term, mut sum, mut n) = (x, x, 0.0);
-    while term.abs() > 1e-18 {
-        n += 1.0;
-        term *= -x * x * (2.0 * n - 1.0) / ((2.0 * n) * (2.0 * n + 1.0));
-        sum += term;
-    }
-    x * (0.5 + sum / (2.0 * std::f64::consts::PI).sqrt())
-}
-
 /// `factor(row, key)`, the mask of the shares, is 1 where nothing is dropped; query rows are numbered by
 /// `row * heads + head`. Texts start at the first list's rows among queries, at the second's among keys.
 pub(crate) fn attention(

@@ -6,6 +6,7 @@ mod bm25;
 mod card;
 mod data;
 mod figures;
+mod inside;
 mod label;
 mod learner;
 mod log;

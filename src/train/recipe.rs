@@ -9,6 +9,7 @@ use toml::{Table, Value};
 
 use super::source::Source;
 use crate::error::{Error, Result};
+use crate::kernels::gemm::Dtype;
 
 /// Everything that a training is told. Each part has its defaults, which are those of the usual fine-tuning of BERT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,6 +157,14 @@ pub(crate) struct Distillation {
     /// columns named `logit:LABEL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) teacher: Option<PathBuf>,
+    /// What its outputs and hidden states are computed in, by default what it is stored for; attention and relations are in
+    /// f32.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "name_of_type"
+    )]
+    pub(crate) dtype: Option<Dtype>,
     #[serde(default = "two")]
     pub(crate) temperature: f64,
     /// The labels of the tables.
@@ -250,6 +259,25 @@ impl TaskKind {
     /// Whether what is learned is vectors.
     pub(crate) fn is_of_embeddings(self) -> bool {
         matches!(self, Self::Similarity | Self::Ranking | Self::Embedding)
+    }
+}
+
+/// A type of computing, by its name.
+mod name_of_type {
+    use super::Dtype;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(
+        dtype: &Option<Dtype>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        dtype.map(|dtype| dtype.to_string()).serialize(to)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Option<Dtype>, D::Error> {
+        let name = Option::<String>::deserialize(from)?;
+        name.map(|name| name.parse().map_err(D::Error::custom))
+            .transpose()
     }
 }
 

@@ -93,16 +93,17 @@ impl Targets {
         labels: &Labels,
         threads: Option<usize>,
     ) -> Result<Self> {
-        let teacher = recipe
-            .distillation
-            .as_ref()
-            .and_then(|it| it.teacher.clone());
-        let folder = teacher.unwrap_or_default();
+        let distillation = recipe.distillation.as_ref();
+        let folder = distillation.and_then(|it| it.teacher.clone());
+        let folder = folder.unwrap_or_default();
         let config = teacher_of(&folder, recipe.task)?;
         let mut options = ModelOptions::new()
             .max_length(recipe.training.max_length.min(config.encoder.max_tokens()));
         if let Some(threads) = threads {
             options = options.threads(threads);
+        }
+        if let Some(dtype) = distillation.and_then(|it| it.dtype) {
+            options = options.dtype(dtype);
         }
         Ok(Self {
             numbers: Vec::new(),

@@ -188,3 +188,51 @@ fn gradients_of_what_a_teacher_teaches_are_slopes() {
         );
     }
 }
+
+/// What a teacher computes in moves what it teaches a little, its outputs and its hidden states alike.
+#[test]
+fn a_teacher_in_another_type_teaches_nearly_the_same() {
+    let place = Place::new();
+    let teacher = format!(
+        "{}/fixtures/models/bert-classify",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let job = |soft: &str, hidden: &str, dtype: &str| {
+        let settings = [
+            ("distillation.teacher", teacher.as_str()),
+            ("distillation.soft", soft),
+            ("distillation.hidden", hidden),
+            ("distillation.dtype", dtype),
+            ("student.layers", "1"),
+            ("training.dropout", "0"),
+            ("data.labels", "['a', 'b', 'c']"),
+        ];
+        let mut settings = [&CLASSIFIER[..], &settings].concat();
+        settings.retain(|(key, _)| *key != "data.dev");
+        place.job("bert-classify", "o", &settings, 1)
+    };
+    for (soft, hidden) in [("1", "0"), ("0", "1")] {
+        let loss = |dtype: &str| {
+            let mut job = job(soft, hidden, dtype).unwrap();
+            let compute = job.engine.compute();
+            job.learner.prepare(&mut |_, _| ()).unwrap();
+            let mut gradients = job.learner.parameters.gradients();
+            let examples: Vec<usize> = (0..6).collect();
+            let step = job
+                .learner
+                .learn(&compute, &examples, 0, 1.0, &mut gradients);
+            step.unwrap().loss
+        };
+        let exact = loss("f32");
+        for dtype in ["bf16", "int8"] {
+            let found = loss(dtype);
+            assert_ne!(found, exact, "{dtype} is not what is computed in");
+            assert!(
+                (found / exact - 1.0).abs() < 0.05,
+                "{dtype}: {found}, {exact}"
+            );
+        }
+    }
+    let error = job("1", "0", "int4").unwrap_err().to_string();
+    assert!(error.contains("dtype") || error.contains("int4"), "{error}");
+}

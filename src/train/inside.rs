@@ -8,7 +8,6 @@ use super::ops::dropout::Dropout;
 use super::parameters::{Gradients, Id, Parameter, Parameters};
 use super::random::Random;
 use super::recipe::Distillation;
-use super::teacher::{PROJECTION, Pass, add};
 use crate::batch::Batch;
 use crate::config::{Config, EncoderConfig};
 use crate::encoder::Encoder;
@@ -17,6 +16,22 @@ use crate::kernels::gemm::Dtype;
 use crate::kernels::{Compute, Threads};
 use crate::layers::Scratch;
 use crate::weights::{Access, Files, Residence, Store};
+
+/// What names of projections start with: they learn with the student and are no part of it.
+pub(crate) const PROJECTION: &str = "projection.";
+
+/// The student's part of a pass.
+pub(crate) struct Pass<'a> {
+    pub(crate) compute: &'a Compute,
+    pub(crate) batch: &'a Batch,
+    /// Which examples the batch has.
+    pub(crate) examples: &'a [usize],
+    pub(crate) network: &'a Network,
+    pub(crate) parameters: &'a Parameters,
+    pub(crate) tape: &'a Tape,
+    /// By how much all gradients are multiplied.
+    pub(crate) weight: f64,
+}
 
 /// A teacher that is asked at each step.
 #[derive(Debug)]
@@ -346,5 +361,13 @@ impl Inside {
             }
         }
         value
+    }
+}
+
+/// `sum += weight * x`.
+pub(super) fn add(sum: &mut [f32], x: &[f32], weight: f64) {
+    assert_eq!(sum.len(), x.len());
+    for (sum, x) in sum.iter_mut().zip(x) {
+        *sum += weight as f32 * x;
     }
 }

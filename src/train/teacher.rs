@@ -1,18 +1,14 @@
 //! What a student learns from a teacher: its outputs, and what is inside of it.
 
-use super::inside::Inside;
+use super::inside::{Inside, Pass, add};
 use super::losses::Loss;
-use super::network::{Network, OutputGradients, Tape, Wanted};
+use super::network::{Network, OutputGradients, Wanted};
 use super::objective::Objective;
 use super::parameters::{Gradients, Parameters};
 use super::recipe::Distillation;
 use super::targets::Targets;
-use crate::batch::Batch;
 use crate::error::Result;
-use crate::kernels::{Compute, Threads};
-
-/// What names of projections start with: they learn with the student and are no part of it.
-pub(crate) const PROJECTION: &str = "projection.";
+use crate::kernels::Threads;
 
 /// What is taught, and how much each part of it counts.
 #[derive(Debug)]
@@ -22,19 +18,6 @@ pub(crate) struct Teacher {
     targets: Option<Targets>,
     /// and what has to be computed for each: the inside of the network, or what it says of tokens.
     inside: Option<Inside>,
-}
-
-/// The student's part of a pass.
-pub(crate) struct Pass<'a> {
-    pub(crate) compute: &'a Compute,
-    pub(crate) batch: &'a Batch,
-    /// Which examples the batch has.
-    pub(crate) examples: &'a [usize],
-    pub(crate) network: &'a Network,
-    pub(crate) parameters: &'a Parameters,
-    pub(crate) tape: &'a Tape,
-    /// By how much all gradients are multiplied.
-    pub(crate) weight: f64,
 }
 
 impl Teacher {
@@ -153,13 +136,5 @@ impl Teacher {
             value += inside.learn(weights, pass, outputs, gradients);
         }
         Ok(value)
-    }
-}
-
-/// `sum += weight * x`.
-pub(super) fn add(sum: &mut [f32], x: &[f32], weight: f64) {
-    assert_eq!(sum.len(), x.len());
-    for (sum, x) in sum.iter_mut().zip(x) {
-        *sum += weight as f32 * x;
     }
 }

@@ -41,6 +41,7 @@
 //! # Features
 //! - `mmap`: opens weight files by mapping them, for callers who vouch that nobody changes them ([`ModelOptions::map`]).
 //! - `cli`: the `bertless` command.
+//! - `default-model`: `Model::built_in`, a classifier of sentiment.
 //! - `train`: fine-tuning and distillation.
 
 mod batch;

@@ -7,11 +7,15 @@
 use std::path::{Path, PathBuf};
 
 use bertless::{
-    Classification, Classifier, Dtype, Embedder, Model, ModelOptions, PackOptions, Precision,
-    metrics,
+    Classification, Classifier, Dtype, Embedder, Model, ModelOptions, PackOptions, Packed,
+    Precision, metrics,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
+
+/// How many of the 872 sentences of SST-2 dev the built-in model labels right, by its card.
+#[cfg(feature = "default-model")]
+const BUILT_IN_RIGHT: usize = 790;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -219,6 +223,34 @@ fn sentiment_labels() {
         right += usize::from((answer.label == "positive") == (row[1] == "1"));
     }
     assert_eq!(right, 788); // transformers' own accuracy, 90.4%
+}
+
+/// What the card of the model that comes with the crate says.
+#[cfg(feature = "default-model")]
+#[test]
+fn the_built_in_model_is_as_good_as_its_card_says() {
+    let Some(data) = shared("data/sst2/dev.tsv") else {
+        return;
+    };
+    Packed::verify(root().join("fixtures/default/model.safetensors")).unwrap();
+    let rows = columns(&data, &["sentence", "label"]);
+    let sentences: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    let model = Model::built_in().unwrap();
+    let answers = model.predict_batch(&sentences).unwrap();
+    let label = |row: &[String]| {
+        if row[1] == "1" {
+            "positive"
+        } else {
+            "negative"
+        }
+    };
+    let right = answers
+        .iter()
+        .zip(&rows)
+        .filter(|(answer, row)| answer.label() == Some(label(row)))
+        .count();
+    // Levels round what is between products differently: texts on the edge may fall to the other side.
+    assert!(right.abs_diff(BUILT_IN_RIGHT) <= 2, "{right} of 872");
 }
 
 /// The published figure of all-MiniLM-L6-v2 on the STS-B test set: Spearman 82.03.

@@ -6,7 +6,7 @@
 //!
 //! Rows are split by their order, so that the same rows are in the same tables each time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs;
 use std::path::Path;
@@ -44,6 +44,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => "negative",
         },
     )?;
+    intents()?;
+    long_dev()?;
     wikigold()
 }
 
@@ -126,6 +128,66 @@ fn halves(
     let test = rows.iter().skip(1).step_by(2);
     let test = test.map(|cells| format!("{}\t{}\n", cells[text], class(&cells[label])));
     write(&format!("{name}-test.tsv"), "text\tlabel", test)
+}
+
+/// Two hundred of the whole reviews whose text alone is learned, with their labels: to choose a step by.
+fn long_dev() -> Result<(), Box<dyn Error>> {
+    let rows = rows("movie_reviews_docs/all.tsv")?;
+    let label = |cells: &[String]| match cells[2].as_str() {
+        "1" => "positive",
+        _ => "negative",
+    };
+    let own = rows.iter().step_by(10);
+    let lines = own.map(|cells| format!("{}\t{}\n", cells[1], label(cells)));
+    write("reviews-dev.tsv", "text\tlabel", lines)
+}
+
+/// CLINC's questions as a domain of similarity with little gold: pairs of one intent (1) and of two (0), and a third of all
+/// questions without their intents.
+fn intents() -> Result<(), Box<dyn Error>> {
+    for (split, name, wanted) in [
+        ("train", "gold", 300),
+        ("val", "dev", 1000),
+        ("test", "test", 2000),
+    ] {
+        let rows = rows(&format!("clinc150/{split}.tsv"))?;
+        if split == "train" {
+            let texts = rows.iter().step_by(3);
+            let texts = texts.map(|cells| format!("{}\n", cells[0]));
+            write("intents-texts.tsv", "text", texts)?;
+        }
+        let header = "sentence1\tsentence2\tscore";
+        write(&format!("intents-{name}.tsv"), header, pairs(&rows, wanted))?;
+    }
+    Ok(())
+}
+
+/// So many pairs, spread over all rows: one of the row's own intent, then one of another that is as near in words as there is.
+fn pairs(rows: &[Vec<String>], wanted: usize) -> impl Iterator<Item = String> {
+    let words = |text: &str| -> BTreeSet<String> { text.split(' ').map(str::to_owned).collect() };
+    let words: Vec<BTreeSet<String>> = rows.iter().map(|cells| words(&cells[0])).collect();
+    let pair = move |number: usize| {
+        let at = number * rows.len() / wanted;
+        let alike = number.is_multiple_of(2);
+        let others = (0..rows.len()).filter(|&other| {
+            other != at && (rows[other][1] == rows[at][1]) == alike && rows[other][0] != rows[at][0]
+        });
+        // Every seventh is enough to choose from; of one intent chance decides.
+        let other = match alike {
+            true => {
+                let own: Vec<usize> = others.collect();
+                own.get(number % own.len().max(1)).copied()
+            }
+            false => others.step_by(7).max_by_key(|&other| {
+                let shared = words[at].intersection(&words[other]).count();
+                // Long questions share words with everything.
+                1000 * shared / words[other].len().max(1)
+            }),
+        };
+        let other = other.unwrap_or(at);
+        format!("{}\t{}\t{}\n", rows[at][0], rows[other][0], u8::from(alike))
+    };
+    (0..wanted).map(pair)
 }
 
 /// Four of five sentences to learn from, a tenth each to choose and to measure with.

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::options::{DtypeFlag, at_least_one};
 use super::output::Output;
-use super::{Common, process};
+use super::{Common, options, process};
 
 /// Lengths that are measured if none are asked for, as far as the model has positions.
 const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
@@ -30,9 +30,9 @@ const WARM_UP: f64 = 0.1;
 /// "batch", "median_ms", "p99_ms", "min_ms"} a length; a MB is a million bytes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The model's folder, or the file that `bertless pack` made of it
+    /// The model's folder, or the file that `bertless pack` made of it [default: the built-in classifier of sentiment]
     #[arg(short, long, value_name = "MODEL")]
-    model: PathBuf,
+    model: Option<PathBuf>,
     #[command(flatten)]
     dtype: DtypeFlag,
     /// Lengths of texts, special tokens included [default: 8,16,32,64,128,256,512, as far as the model has positions]
@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
 /// What `bertless cost` measures: texts of one length on one thread.
 #[derive(Debug)]
 pub(crate) struct OneThread {
-    pub(crate) model: PathBuf,
+    pub(crate) model: Option<PathBuf>,
     pub(crate) dtype: DtypeFlag,
     pub(crate) tokens: usize,
     pub(crate) seconds: Duration,
@@ -158,7 +158,7 @@ fn load(
         chosen = chosen.max_length(longest);
     }
     let opening = Instant::now();
-    let model = Model::load_with(&arguments.model, chosen).map_err(|error| match error {
+    let model = options::load(arguments.model.as_deref(), chosen).map_err(|error| match error {
         Error::Option {
             name: "max_length",
             reason,

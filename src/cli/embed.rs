@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Common;
 use super::input::InputFlags;
-use super::options::{EmbeddingFlags, ModelFlags};
+use super::options::{EmbeddingFlags, ModelFlags, required};
 use super::output::Output;
 use super::show::numbers;
 use super::stream::answer_all;
@@ -14,6 +14,7 @@ use super::stream::answer_all;
 ///
 /// Prints a line of numbers for each text; with --json an object {"text", "embedding": [..]}.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("model", required))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelFlags,

@@ -15,8 +15,8 @@ use super::output::{Output, printable};
 /// "labels", "score", "pooling", "embedding", "parameters", "bytes", "dtype", "packed": {"version", "digest"} or null}.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// The model's folder, or the file that `bertless pack` made of it
-    #[arg(value_name = "MODEL", required_unless_present = "model")]
+    /// The model's folder, or the file that `bertless pack` made of it [default: the built-in classifier of sentiment]
+    #[arg(value_name = "MODEL")]
     place: Option<PathBuf>,
     /// The same
     #[arg(short, long, value_name = "MODEL", conflicts_with = "place")]
@@ -31,19 +31,22 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
     let flags = ModelFlags {
-        model: arguments.place.or(arguments.model).unwrap_or_default(),
+        model: arguments.place.or(arguments.model),
         max_length: arguments.max_length,
         dtype: DtypeFlag::default(),
     };
     if arguments.verify {
         // Ahead of loading: what is damaged is to be called so.
-        if flags.model.is_dir() {
+        let Some(file) = &flags.model else {
+            bail!("--verify is for packed files: none is named");
+        };
+        if file.is_dir() {
             bail!(
                 "{}: --verify is for packed files, this is a folder",
-                flags.model.display()
+                file.display()
             );
         }
-        Packed::verify(&flags.model)?;
+        Packed::verify(file)?;
     }
     let model = flags.load(flags.options(common))?;
     match output.json {

@@ -7,7 +7,7 @@ use bertless::train::{Condition, Labelling, Source, label};
 use serde::Serialize;
 
 use super::Common;
-use super::options::{EmbeddingFlags, ModelFlags, at_least_one};
+use super::options::{EmbeddingFlags, ModelFlags, at_least_one, required};
 use super::output::Output;
 use super::train::bar;
 
@@ -28,6 +28,7 @@ use super::train::bar;
 /// Prints how many rows there were and how many are in the table; with --json {"asked", "written"}.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
+#[command(mut_arg("model", required))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelFlags,

@@ -1,9 +1,10 @@
 //! Options that shape a model, as flags.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use bertless::{Aggregation, Dtype, Model, ModelOptions, Pooling, Thresholds};
+use clap::Arg;
 use clap::builder::RangedU64ValueParser;
 
 use super::Common;
@@ -11,9 +12,9 @@ use super::Common;
 /// Which model, and how much of a text it reads.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelFlags {
-    /// The model's folder, or the file that `bertless pack` made of it
+    /// The model's folder, or the file that `bertless pack` made of it [default: the built-in classifier of sentiment]
     #[arg(short, long, value_name = "MODEL")]
-    pub(crate) model: PathBuf,
+    pub(crate) model: Option<PathBuf>,
     /// The most tokens of a text, special ones included; the rest is cut off [default: what the model can read]
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
     pub(crate) max_length: Option<usize>,
@@ -54,8 +55,23 @@ impl ModelFlags {
     }
 
     pub(crate) fn load(&self, options: ModelOptions) -> Result<Model> {
-        Ok(Model::load_with(&self.model, options)?)
+        Ok(load(self.model.as_deref(), options)?)
     }
+}
+
+/// The model of this folder or file, or the built-in one.
+pub(crate) fn load(model: Option<&Path>, options: ModelOptions) -> bertless::Result<Model> {
+    match model {
+        Some(path) => Model::load_with(path, options),
+        None => Model::built_in_with(options),
+    }
+}
+
+/// `--model` of a command that the built-in model is of no use to.
+pub(crate) fn required(model: Arg) -> Arg {
+    model
+        .required(true)
+        .help("The model's folder, or the file that `bertless pack` made of it")
 }
 
 /// How an embedding is made.

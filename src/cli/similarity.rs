@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Common;
 use super::input::InputFlags;
-use super::options::{EmbeddingFlags, ModelFlags};
+use super::options::{EmbeddingFlags, ModelFlags, required};
 use super::output::Output;
 use super::stream::answer_all;
 
@@ -15,6 +15,7 @@ use super::stream::answer_all;
 /// Takes two texts, or more in pairs; lines are two columns with a tab between them, or objects with --jsonl. Prints a
 /// number for each pair; with --json an object {"similarity"}.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("model", required))]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelFlags,

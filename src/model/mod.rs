@@ -2,6 +2,8 @@
 
 mod answer;
 mod ask;
+#[cfg(feature = "default-model")]
+mod built_in;
 mod doors;
 mod load;
 mod options;

@@ -46,6 +46,20 @@ fn a_classifier() {
     assert!(ran.lines()[1].ends_with("  a\\nb"));
 }
 
+/// The classifier that comes with the command.
+#[test]
+fn without_a_model() {
+    let ran = bertless(&["predict", "An absolute delight.", "A dull, lifeless mess."]);
+    let lines = ran.lines();
+    assert!(lines[0].starts_with("positive  0.9"), "{ran:?}");
+    assert!(lines[1].starts_with("negative  0.9"), "{ran:?}");
+    let summary = bertless(&["inspect", "--json"]).object();
+    assert_eq!(summary["labels"], json!(["negative", "positive"]));
+    assert_eq!(summary["dtype"], "int8");
+    let bench = bertless(&["bench", "--json", "--tokens", "8", "--seconds", "0.01"]);
+    assert_eq!(bench.objects().len(), 2);
+}
+
 #[test]
 fn a_text_that_is_too_long_is_cut_and_the_answer_says_so() {
     let long = "rain ".repeat(100);

@@ -223,7 +223,6 @@ fn what_cannot_be_reckoned() {
         assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
     };
     let given = |rest: &[&'static str]| [&GIVEN[..], rest].concat();
-    fails(&[], 2, "--model");
     fails(&["--latency-ms", "1"], 2, "TEXTS=MS");
     fails(&["--latency-ms", "0=1"], 2, "TEXTS=MS");
     fails(&["--latency-ms", "1=0"], 2, "TEXTS=MS");
@@ -243,6 +242,18 @@ fn what_cannot_be_reckoned() {
     fails(&given(&["--cold-share", "2"]), 2, "from 0 to 1");
     fails(&given(&["--cold-share", "0.1"]), 2, "--init-ms");
     fails(&given(&["--memory", "0"]), 2, "--memory");
+    let small = given(&["--memory", "64", "--platform", "lambda-arm64"]);
+    fails(
+        &small,
+        2,
+        "lambda-arm64 has 128 to 10240 MB of memory, not 64",
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let broken = dir.path().join("prices.toml");
+    std::fs::write(&broken, "[lambda-x86]\ngib_second =\n").unwrap();
+    let broken = broken.to_str().unwrap();
+    let prices = [&GIVEN[..], &["--prices", broken]].concat();
+    fails(&prices, 1, "prices.toml: line 2: ");
     fails(&given(&["--rate", "month=1"]), 2, "TABLE.KEY=NUMBER");
     fails(&given(&["--rate", "azure.month=1"]), 1, "azure");
     fails(&given(&["--prices", "no/such/file"]), 1, "no/such/file");

@@ -31,13 +31,9 @@ const TEXTS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 /// "latency_ms", "billed_ms", "compute", "requests", "total", "break_even"} for each size and number of texts.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Measure this model: its folder, or the file that `bertless pack` made of it
-    #[arg(
-        short,
-        long,
-        value_name = "MODEL",
-        required_unless_present = "latency_ms"
-    )]
+    /// Measure this model: its folder, or the file that `bertless pack` made of it [default: the built-in classifier of
+    /// sentiment]
+    #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
     #[command(flatten)]
     dtype: DtypeFlag,
@@ -94,6 +90,7 @@ struct Latency(Call);
 pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
     let prices = Prices::read(arguments.prices.as_deref(), &arguments.rate)?;
     let (platforms, left_out) = platforms(&arguments.platform, &prices)?;
+    sizes(&platforms, &arguments.memory)?;
     let (calls, init_ms) = calls(&arguments, common)?;
     let usage = Usage {
         cold_share: arguments.cold_share,
@@ -153,9 +150,25 @@ fn platforms(named: &[Platform], prices: &Prices) -> Result<(Vec<Rated>, Vec<Str
     Ok((known, left_out))
 }
 
+/// Refuses memory that a platform does not sell.
+fn sizes(platforms: &[Rated], memory: &[usize]) -> Result<()> {
+    for (platform, _) in platforms {
+        let sold = platform.memory();
+        if let Some(size) = memory.iter().find(|size| !sold.contains(size)) {
+            return Err(usage(format!(
+                "{} has {} to {} MB of memory, not {size} (--memory, --platform)",
+                platform.name(),
+                sold.start(),
+                sold.end()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// What calls take on a whole vCPU, and what a cold one takes longer.
 fn calls(arguments: &Arguments, common: &Common) -> Result<(Vec<Call>, f64)> {
-    let Some(model) = &arguments.model else {
+    if !arguments.latency_ms.is_empty() {
         let init_ms = match (arguments.init_ms, arguments.cold_share) {
             (Some(init_ms), _) => init_ms,
             (None, 0.0) => 0.0,
@@ -167,7 +180,7 @@ fn calls(arguments: &Arguments, common: &Common) -> Result<(Vec<Call>, f64)> {
         };
         let calls = arguments.latency_ms.iter().map(|&Latency(call)| call);
         return Ok((calls.collect(), init_ms));
-    };
+    }
     if common.threads.is_some_and(|threads| threads > 1) {
         return Err(usage(
             "prices are those of one thread on one vCPU, not of --threads",
@@ -178,7 +191,7 @@ fn calls(arguments: &Arguments, common: &Common) -> Result<(Vec<Call>, f64)> {
         texts => texts,
     };
     let one = bench::OneThread {
-        model: model.clone(),
+        model: arguments.model.clone(),
         dtype: arguments.dtype,
         tokens: arguments.tokens,
         seconds: arguments.seconds,

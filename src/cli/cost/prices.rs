@@ -1,9 +1,10 @@
 //! What functions and instances cost: a dated table, and what stands over it.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -88,6 +89,14 @@ impl Platform {
             Self::CloudRun => "cloud-run",
         }
     }
+
+    /// The memory sizes that there are, in MB.
+    pub(crate) fn memory(self) -> RangeInclusive<usize> {
+        match self {
+            Self::LambdaX86 | Self::LambdaArm64 => 128..=10_240,
+            Self::CloudRun => 128..=32_768,
+        }
+    }
 }
 
 impl FromStr for Platform {
@@ -130,7 +139,11 @@ impl Prices {
         if let Some(file) = file {
             let name = || file.display().to_string();
             let text = std::fs::read_to_string(file).with_context(name)?;
-            let over: Table = text.parse().with_context(name)?;
+            let over: Table = text.parse().map_err(|error: toml::de::Error| {
+                let at = error.span().map_or(0, |span| span.start);
+                let line = 1 + text[..at].matches('\n').count();
+                anyhow!("{}: line {line}: {}", name(), error.message())
+            })?;
             for (key, value) in over {
                 match (prices.get_mut(&key), value) {
                     (Some(Value::Table(own)), Value::Table(over)) => {
@@ -150,7 +163,14 @@ impl Prices {
             };
             given.push(format!("{table}.{key}"));
         }
-        let mut prices: Self = prices.try_into().context("prices")?;
+        let mut prices: Self = prices.try_into().map_err(|error: toml::de::Error| {
+            let lines: Vec<_> = error
+                .to_string()
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect();
+            anyhow!("prices: {}", lines.join(" "))
+        })?;
         prices.check()?;
         prices.given = given;
         Ok(prices)

@@ -8,7 +8,7 @@ mod table;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use bertless::{Aggregation, Dtype, Input, Model, Prediction, ScoreFunction, Task, metrics};
 
 use super::Common;
@@ -95,7 +95,10 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
     let options = arguments.embedding.apply(options);
     let header = table::open(&arguments.data)?;
     if !arguments.compare.is_empty() {
-        let models = compare::open(&arguments.model.model, &arguments.compare, &options)?;
+        let Some(dir) = &arguments.model.model else {
+            bail!("--compare packs a folder in each type: --model names it");
+        };
+        let models = compare::open(dir, &arguments.compare, &options)?;
         let table = arguments.columns.of(header, models.first())?;
         return compare::run(&models, table, output);
     }

@@ -51,8 +51,12 @@ fn a_command_that_makes_no_sense() {
         fails(&predict(rest), 2, says);
     }
     // The built-in model answers only as it was trained to.
-    for name in ["embed", "similarity", "label"] {
-        fails(&bertless(&[name, "x"]), 2, "--model");
+    for rest in [
+        &["embed", "x"][..],
+        &["similarity", "x", "y"],
+        &["label", "-d", "x", "-o", "y"],
+    ] {
+        fails(&bertless(rest), 2, "--model");
     }
     fails(&bertless(&["inspect", "--verify"]), 1, "none is named");
     fails(&bertless(&["frobnicate"]), 2, "frobnicate");

@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use bertless::{
-    Classification, Classifier, Dtype, Embedder, Model, ModelOptions, PackOptions, Packed,
-    Precision, metrics,
+    Classification, Classifier, Dtype, Embedder, Model, ModelOptions, PackOptions, Precision,
+    metrics,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -232,7 +232,7 @@ fn the_built_in_model_is_as_good_as_its_card_says() {
     let Some(data) = shared("data/sst2/dev.tsv") else {
         return;
     };
-    Packed::verify(root().join("fixtures/default/model.safetensors")).unwrap();
+    bertless::Packed::verify(root().join("fixtures/default/model.safetensors")).unwrap();
     let rows = columns(&data, &["sentence", "label"]);
     let sentences: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
     let model = Model::built_in().unwrap();

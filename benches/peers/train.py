@@ -74,12 +74,12 @@ def accuracy(examples):
 
 
 train, dev = read(options.train), read(options.dev)
-decayed = [(name, value) for name, value in model.named_parameters()]
+named = list(model.named_parameters())
 plain = lambda name: name.endswith("bias") or "LayerNorm" in name
 optimizer = torch.optim.AdamW(
     [
-        dict(params=[value for name, value in decayed if not plain(name)], weight_decay=DECAY),
-        dict(params=[value for name, value in decayed if plain(name)], weight_decay=0.0),
+        dict(params=[value for name, value in named if not plain(name)], weight_decay=DECAY),
+        dict(params=[value for name, value in named if plain(name)], weight_decay=0.0),
     ],
     lr=RATE,
 )

@@ -1,4 +1,5 @@
-//! Tables that the recipes need beside those of `../shared/data`, written to `target/recipes`.
+//! Tables that the recipes need beside those of `../shared/data`, written to `target/recipes`. `BERTLESS_SHARED` names another
+//! folder in place of `../shared`.
 //!
 //! ```sh
 //! cargo run --release --features train --example prepare-recipes
@@ -11,7 +12,6 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-const DATA: &str = "../shared/data";
 const OUT: &str = "target/recipes";
 
 /// GoEmotions' own groups (Demszky et al. 2020), without the ambiguous ones: confusion, curiosity, realization, surprise.
@@ -205,7 +205,9 @@ fn wikigold() -> Result<(), Box<dyn Error>> {
 }
 
 fn rows(file: &str) -> Result<Vec<Vec<String>>, Box<dyn Error>> {
-    let path = Path::new(DATA).join(file);
+    let shared = std::env::var_os("BERTLESS_SHARED");
+    let shared = shared.unwrap_or_else(|| "../shared".into());
+    let path = Path::new(&shared).join("data").join(file);
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let cells = |line: &str| line.split('\t').map(str::to_owned).collect();
     Ok(text.lines().skip(1).map(cells).collect())

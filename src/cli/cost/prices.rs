@@ -164,12 +164,9 @@ impl Prices {
             given.push(format!("{table}.{key}"));
         }
         let mut prices: Self = prices.try_into().map_err(|error: toml::de::Error| {
-            let lines: Vec<_> = error
-                .to_string()
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect();
-            anyhow!("prices: {}", lines.join(" "))
+            let text = error.to_string();
+            let words: Vec<_> = text.split_whitespace().collect();
+            anyhow!("prices: {}", words.join(" "))
         })?;
         prices.check()?;
         prices.given = given;

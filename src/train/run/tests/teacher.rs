@@ -234,5 +234,46 @@ fn a_teacher_in_another_type_teaches_nearly_the_same() {
         }
     }
     let error = job("1", "0", "int4").unwrap_err().to_string();
-    assert!(error.contains("dtype") || error.contains("int4"), "{error}");
+    assert!(
+        error.contains("\"int4\" is not") && error.contains("distillation.dtype"),
+        "{error}"
+    );
+}
+
+/// Hidden states alone come from the encoder, of any family; beside attention from the network that training has. Both say the
+/// same.
+#[test]
+fn hidden_states_are_the_same_from_either_body() {
+    let place = Place::new();
+    let loss = |model: &str, hidden: &str, attention: &str| {
+        let teacher = format!("{}/fixtures/models/{model}", env!("CARGO_MANIFEST_DIR"));
+        let settings = [
+            ("distillation.teacher", teacher.as_str()),
+            ("distillation.soft", "0"),
+            ("distillation.hidden", hidden),
+            ("distillation.attention", attention),
+            ("student.layers", "1"),
+            ("training.dropout", "0"),
+            ("data.labels", "['a', 'b', 'c']"),
+        ];
+        let mut settings = [&CLASSIFIER[..], &settings].concat();
+        settings.retain(|(key, _)| *key != "data.dev");
+        let mut job = place.job("bert-classify", "o", &settings, 1)?;
+        let compute = job.engine.compute();
+        job.learner.prepare(&mut |_, _| ())?;
+        let mut gradients = job.learner.parameters.gradients();
+        let examples: Vec<usize> = (0..6).collect();
+        let learner = &mut job.learner;
+        let step = learner.learn(&compute, &examples, 0, 1.0, &mut gradients)?;
+        Ok::<f64, Error>(step.loss)
+    };
+    let alone = loss("bert-classify", "1", "0").unwrap();
+    let both = loss("bert-classify", "1", "1").unwrap();
+    let beside = both - loss("bert-classify", "0", "1").unwrap();
+    assert!((alone / beside - 1.0).abs() < 1e-5, "{alone} {beside}");
+
+    let other = loss("electra-classify", "1", "0").unwrap();
+    assert!(other.is_finite() && other > 0.0, "{other}");
+    // Its network is not one that learns.
+    assert!(loss("electra-classify", "1", "1").is_err());
 }

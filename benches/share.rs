@@ -22,6 +22,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bertless::{Encoding, Model, ModelOptions};
+use bytemuck::Zeroable;
 use kernels::aligned::AlignedFloats;
 use kernels::gemm::{Dtype, Epilogue, Packer, gemm};
 use kernels::simd::{Kernel, Simd};
@@ -52,24 +53,29 @@ impl<const N: usize> Kernel for Chains<N> {
     }
 }
 
-/// `N` chains of products of bytes, out of the nearest cache: two panels' weights by `N` / 2 rows' activations.
-struct ByteChains<const N: usize>(usize);
+/// Products of bytes, out of the nearest cache: `P` panels' weights by `R` rows' activations, a chain for each of both.
+struct ByteChains<const R: usize, const P: usize>(usize);
 
-impl<const N: usize> Kernel for ByteChains<N> {
+impl<const R: usize, const P: usize> Kernel for ByteChains<R, P> {
     type Output = f32;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
-        let mut chains = [[s.splat_int(0); 2]; N];
-        let rows = black_box([[3; 4]; N]);
-        let panels = black_box([[1; 64], [2; 64]]);
-        let weights = [s.load_fours(&panels[0]), s.load_fours(&panels[1])];
+        let mut chains = [[s.splat_int(0); P]; R];
+        let mut rows = [<[S::Four; 4]>::zeroed(); R];
+        for row in &mut rows {
+            s.store_fours(s.splat(f32::from_bits(3)), row);
+        }
+        let panels = black_box([[2; 64]; P]);
         for _ in 0..self.0 {
             let rows = black_box(&rows);
-            for (row, chains) in rows.iter().zip(&mut chains).take(N / 2) {
-                let activations = s.splat_four(*row);
-                for (chain, &weights) in chains.iter_mut().zip(&weights) {
-                    *chain = s.dot(*chain, weights, activations);
+            for part in 0..S::INT8_PARTS {
+                let weights = panels.each_ref().map(|panel| s.load_fours(panel, part));
+                for (row, chains) in rows.iter().zip(&mut chains) {
+                    let activations = s.splat_four(row[0], part);
+                    for (chain, &weights) in chains.iter_mut().zip(&weights) {
+                        *chain = s.dot(*chain, weights, activations);
+                    }
                 }
             }
         }
@@ -78,21 +84,21 @@ impl<const N: usize> Kernel for ByteChains<N> {
     }
 }
 
-/// `N` chains of products of numbers in bf16, in the same way.
-struct HalfChains<const N: usize>(usize);
+/// Products of numbers in bf16, in the same way.
+struct HalfChains<const R: usize, const P: usize>(usize);
 
-impl<const N: usize> Kernel for HalfChains<N> {
+impl<const R: usize, const P: usize> Kernel for HalfChains<R, P> {
     type Output = f32;
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
-        let mut chains = [[s.splat(0.0); 2]; N];
-        let rows = black_box([[0x3f80; 2]; N]);
-        let panels = black_box([[0x3f80; 32], [0x4000; 32]]);
-        let weights = [s.load_pairs(&panels[0]), s.load_pairs(&panels[1])];
+        let mut chains = [[s.splat(0.0); P]; R];
+        let rows = black_box([[0x3f80; 2]; R]);
+        let panels = black_box([[0x3f80; 32]; P]);
+        let weights = panels.each_ref().map(|panel| s.load_pairs(panel));
         for _ in 0..self.0 {
             let rows = black_box(&rows);
-            for (row, chains) in rows.iter().zip(&mut chains).take(N / 2) {
+            for (row, chains) in rows.iter().zip(&mut chains) {
                 let activations = s.splat_pair(*row);
                 for (chain, &weights) in chains.iter_mut().zip(&weights) {
                     *chain = s.dot_bf16(*chain, weights, activations);
@@ -107,16 +113,17 @@ impl<const N: usize> Kernel for HalfChains<N> {
 /// Operations a second of independent products.
 fn peak(cpu: Cpu, dtype: Dtype) -> f64 {
     const STEPS: usize = 1_000_000;
-    // As many chains as fill the registers: of sixteen sums, which are one register of AVX-512 and two of AVX2.
     let steps = black_box(STEPS);
     let wide = cpu.name().starts_with("avx512");
+    // As many chains as leave registers for what they multiply: of sixteen sums, which are one register of AVX-512 and two
+    // of AVX2, the shapes of the highest tiles.
     let (chains, time) = match (dtype, wide) {
         (Dtype::F32, true) => (24, seconds(50, || cpu.run(Chains::<24>(steps)))),
         (Dtype::F32, false) => (6, seconds(50, || cpu.run(Chains::<6>(steps)))),
-        (Dtype::Bf16, true) => (24, seconds(50, || cpu.run_bf16(HalfChains::<24>(steps)))),
-        (Dtype::Bf16, false) => (6, seconds(50, || cpu.run_bf16(HalfChains::<6>(steps)))),
-        (Dtype::Int8, true) => (24, seconds(50, || cpu.run_int8(ByteChains::<24>(steps)))),
-        (Dtype::Int8, false) => (6, seconds(50, || cpu.run_int8(ByteChains::<6>(steps)))),
+        (Dtype::Bf16, true) => (24, seconds(50, || cpu.run_bf16(HalfChains::<12, 2>(steps)))),
+        (Dtype::Bf16, false) => (4, seconds(50, || cpu.run_bf16(HalfChains::<4, 1>(steps)))),
+        (Dtype::Int8, true) => (24, seconds(50, || cpu.run_int8(ByteChains::<12, 2>(steps)))),
+        (Dtype::Int8, false) => (6, seconds(50, || cpu.run_int8(ByteChains::<6, 1>(steps)))),
     };
     let products = match dtype {
         Dtype::F32 => 1,

@@ -23,7 +23,7 @@ impl Operands for FloatOperands<'_> {
     const ROUGH: bool = false;
     const ACCUMULATES: bool = cfg!(feature = "train");
 
-    type Activation = f32;
+    type Activation<S: Simd> = f32;
     type Weights = [f32; PANEL];
     type Spread<S: Simd> = S::Floats;
     type Loaded<S: Simd> = S::Floats;
@@ -43,7 +43,7 @@ impl Operands for FloatOperands<'_> {
     }
 
     #[inline(always)]
-    fn rows<const R: usize>(&self, place: Place) -> [&[f32]; R] {
+    fn rows<S: Simd, const R: usize>(&self, place: Place) -> [&[f32]; R] {
         runs(self.x.data, place.row, self.x.stride, self.k)
     }
 
@@ -68,12 +68,12 @@ impl Operands for FloatOperands<'_> {
     }
 
     #[inline(always)]
-    fn load<S: Simd>(s: S, weights: &[f32; PANEL]) -> S::Floats {
+    fn load<S: Simd>(s: S, weights: &[f32; PANEL], _: usize) -> S::Floats {
         s.load(weights)
     }
 
     #[inline(always)]
-    fn spread<S: Simd>(s: S, activation: f32) -> S::Floats {
+    fn spread<S: Simd>(s: S, activation: f32, _: usize) -> S::Floats {
         s.splat(activation)
     }
 

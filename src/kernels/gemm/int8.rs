@@ -206,7 +206,7 @@ impl Operands for Int8Operands<'_> {
     const AHEAD: Cache = Cache::Second;
     const ROUGH: bool = true;
 
-    type Activation = [u8; 4];
+    type Activation<S: Simd> = S::Four;
     type Weights = [i8; STEP];
     type Spread<S: Simd> = S::Fours;
     type Loaded<S: Simd> = S::Fours;
@@ -226,8 +226,8 @@ impl Operands for Int8Operands<'_> {
     }
 
     #[inline(always)]
-    fn rows<const R: usize>(&self, place: Place) -> [&[[u8; 4]]; R] {
-        self.x.rows(place.row, steps(self.k))
+    fn rows<S: Simd, const R: usize>(&self, place: Place) -> [&[S::Four]; R] {
+        self.x.rows::<S, R>(place.row, steps(self.k))
     }
 
     #[inline(always)]
@@ -260,13 +260,18 @@ impl Operands for Int8Operands<'_> {
     }
 
     #[inline(always)]
-    fn load<S: Simd>(s: S, weights: &[i8; STEP]) -> S::Fours {
-        s.load_fours(weights)
+    fn parts<S: Simd>() -> usize {
+        S::INT8_PARTS
     }
 
     #[inline(always)]
-    fn spread<S: Simd>(s: S, activation: [u8; 4]) -> S::Fours {
-        s.splat_four(activation)
+    fn load<S: Simd>(s: S, weights: &[i8; STEP], part: usize) -> S::Fours {
+        s.load_fours(weights, part)
+    }
+
+    #[inline(always)]
+    fn spread<S: Simd>(s: S, activation: S::Four, part: usize) -> S::Fours {
+        s.splat_four(activation, part)
     }
 
     #[inline(always)]

@@ -30,7 +30,7 @@ pub(in crate::kernels) trait Operands {
     const ACCUMULATES: bool = false;
 
     /// One step of a row,
-    type Activation: Copy;
+    type Activation<S: Simd>: Copy;
     /// and of a panel: one line of the cache.
     type Weights;
     /// The first for all of a panel's channels,
@@ -51,7 +51,7 @@ pub(in crate::kernels) trait Operands {
     fn tile_rows<S: Simd>() -> usize;
 
     /// The rows of a tile,
-    fn rows<const R: usize>(&self, place: Place) -> [&[Self::Activation]; R];
+    fn rows<S: Simd, const R: usize>(&self, place: Place) -> [&[Self::Activation<S>]; R];
     /// its panels,
     fn panels<const P: usize>(&self, place: Place) -> [&[Self::Weights]; P];
     /// and how far away those are.
@@ -65,11 +65,16 @@ pub(in crate::kernels) trait Operands {
         bias: [S::Floats; P],
     ) -> [[Self::Sum<S>; P]; R];
 
-    fn load<S: Simd>(s: S, weights: &Self::Weights) -> Self::Loaded<S>;
+    /// In how many parts a step is multiplied.
+    fn parts<S: Simd>() -> usize {
+        1
+    }
 
-    fn spread<S: Simd>(s: S, activation: Self::Activation) -> Self::Spread<S>;
+    fn load<S: Simd>(s: S, weights: &Self::Weights, part: usize) -> Self::Loaded<S>;
 
-    /// A sum and one step more, computed before anything that stands behind in the program is begun.
+    fn spread<S: Simd>(s: S, activation: Self::Activation<S>, part: usize) -> Self::Spread<S>;
+
+    /// A sum and one step more, or a part of it, computed before anything that stands behind in the program is begun.
     fn add<S: Simd>(
         s: S,
         sum: Self::Sum<S>,

@@ -1,4 +1,4 @@
-//! Rows of activations as bytes, each row by a scale of its own.
+//! Rows of activations as bytes, each row by a scale of its own; as words where a level multiplies those.
 //!
 //! A row's numbers become q = round(x / scale) + zero, from -127 to 127, where scale and zero are made so that the row's
 //! least and greatest number, and 0, fit: asymmetric, since what comes out of GELU is hardly ever negative. No row knows
@@ -17,12 +17,12 @@ pub(in crate::kernels) const LEAST_SPAN: f32 = 1e-30;
 /// Steps from a row's least number to its greatest: one fewer than there are from -127 to 127, so that wherever the
 /// rounded zero falls nothing is ever clipped.
 const STEPS: f32 = 253.0;
-/// Bytes between rows' starts are a multiple of this, a cache line.
-const ROW_GRAIN: usize = 64;
+/// Fours between rows' starts are a multiple of this: a cache line of bytes, two of words.
+const ROW_GRAIN: usize = 16;
 /// Numbers that are worth another thread's while.
 const NUMBERS_PER_TASK: usize = 16 * 1024;
 
-/// How rows' bytes are read: a byte b of row r stands for (b + shift[r]) * scale[r].
+/// How rows' bytes are read: a byte or word b of row r stands for (b + shift[r]) * scale[r].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading<'a, const R: usize> {
     /// NaN where the row has a number that is not finite, so that all that comes of it is NaN.
@@ -31,10 +31,10 @@ pub(super) struct Reading<'a, const R: usize> {
     pub(super) shifts: &'a [i32; R],
 }
 
-/// Rows of bytes, in memory that is used again.
+/// Rows of bytes or words, in memory that is used again.
 #[derive(Debug, Default)]
 pub(crate) struct QuantizedRows {
-    /// (rows, stride) bytes.
+    /// (rows, stride) of a level's [`Four`](Simd::Four).
     memory: AlignedFloats,
     /// As [`Reading`] has them.
     scales: Vec<f32>,
@@ -43,13 +43,14 @@ pub(crate) struct QuantizedRows {
 }
 
 impl QuantizedRows {
-    /// Quantises `x`, rows of `k` numbers, as bytes for the products of `compute`'s level.
+    /// Quantises `x`, rows of `k` numbers, for the products of `compute`'s level.
     pub(super) fn fill(&mut self, compute: &Compute, x: &[f32], k: usize) {
         let rows = x.len() / k;
-        self.stride = k.next_multiple_of(ROW_GRAIN);
+        self.stride = k.div_ceil(4).next_multiple_of(ROW_GRAIN);
+        let row_bytes = self.stride * compute.cpu.run_int8(SizeOfFour);
         self.scales.resize(rows, 0.0);
         self.shifts.resize(rows, 0);
-        let bytes = self.memory.at_least(rows * self.stride / size_of::<f32>());
+        let bytes = self.memory.at_least(rows * row_bytes / size_of::<f32>());
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
         let tasks = match compute.team.count() {
             1 => 1,
@@ -58,9 +59,9 @@ impl QuantizedRows {
         let per_task = rows.div_ceil(tasks).max(1);
         let scales = self.scales.chunks_mut(per_task);
         let readings = scales.zip(self.shifts.chunks_mut(per_task));
-        let bytes = bytes.chunks_mut(per_task * self.stride);
+        let bytes = bytes.chunks_mut(per_task * row_bytes);
         let parts = x.chunks(per_task * k).zip(bytes.zip(readings));
-        let (stride, cpu) = (self.stride, compute.cpu);
+        let cpu = compute.cpu;
         compute
             .team
             .each(tasks, parts, |_, (x, (bytes, (scales, shifts)))| {
@@ -68,18 +69,26 @@ impl QuantizedRows {
                     x,
                     k,
                     bytes,
-                    stride,
+                    row_bytes,
                     scales,
                     shifts,
                 });
             });
     }
 
-    /// The bytes of `R` rows from `first` on, four a step,
+    /// `R` rows from `first` on, of the level that they were filled for, four numbers a step,
     #[inline(always)]
-    pub(super) fn rows<const R: usize>(&self, first: usize, steps: usize) -> [&[[u8; 4]]; R] {
-        let fours: &[[u8; 4]] = bytemuck::cast_slice(&self.memory);
-        runs(fours, first, self.stride / 4, steps)
+    pub(super) fn rows<S: Simd, const R: usize>(
+        &self,
+        first: usize,
+        steps: usize,
+    ) -> [&[S::Four]; R] {
+        runs(
+            bytemuck::cast_slice(&self.memory),
+            first,
+            self.stride,
+            steps,
+        )
     }
 
     /// and how they are read.
@@ -96,14 +105,26 @@ impl QuantizedRows {
     }
 }
 
+/// The bytes that four activations take.
+struct SizeOfFour;
+
+impl Kernel for SizeOfFour {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        size_of::<S::Four>()
+    }
+}
+
 /// Some rows, on one thread.
 struct Quantize<'a> {
     /// Rows of `k` numbers.
     x: &'a [f32],
     k: usize,
-    /// Rows of `stride` bytes.
+    /// Rows of so many bytes.
     bytes: &'a mut [u8],
-    stride: usize,
+    row_bytes: usize,
     scales: &'a mut [f32],
     shifts: &'a mut [i32],
 }
@@ -114,25 +135,25 @@ impl Kernel for Quantize<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let rows = self.x.chunks_exact(self.k);
-        let bytes = self.bytes.chunks_exact_mut(self.stride);
+        let bytes = self.bytes.chunks_exact_mut(self.row_bytes);
         let readings = self.scales.iter_mut().zip(self.shifts);
         for ((row, bytes), (scale, shift)) in rows.zip(bytes).zip(readings) {
-            (*scale, *shift) = quantize(s, row, bytes);
+            (*scale, *shift) = quantize(s, row, bytemuck::cast_slice_mut(bytes));
         }
     }
 }
 
 /// One row; gives its scale and its shift.
 #[inline(always)]
-fn quantize<S: Simd>(s: S, row: &[f32], bytes: &mut [u8]) -> (f32, i32) {
+fn quantize<S: Simd>(s: S, row: &[f32], fours: &mut [S::Four]) -> (f32, i32) {
     let (blocks, rest) = row.as_chunks::<LANES>();
     let nothing = s.splat(0.0);
     // Several of each, since one would have to wait for itself.
     const CHAINS: usize = 4;
     let [mut least, mut greatest, mut poison] = [[nothing; CHAINS]; 3];
-    let (fours, few) = blocks.as_chunks::<CHAINS>();
-    for four in fours {
-        for (at, block) in four.iter().enumerate() {
+    let (many, few) = blocks.as_chunks::<CHAINS>();
+    for some in many {
+        for (at, block) in some.iter().enumerate() {
             let x = s.load(block);
             least[at] = s.min(least[at], x);
             greatest[at] = s.max(greatest[at], x);
@@ -164,17 +185,17 @@ fn quantize<S: Simd>(s: S, row: &[f32], bytes: &mut [u8]) -> (f32, i32) {
     let zero = (-0.5 * STEPS - least * factor + ROUND) - ROUND + S::INT8_OFFSET as f32;
 
     let (factor, shift) = (s.splat(factor), s.splat(ROUND + zero));
-    let (whole, padding) = bytes.as_chunks_mut::<LANES>();
-    for (block, bytes) in blocks.iter().zip(whole.iter_mut()) {
-        s.store_low_bytes(s.add(s.mul(s.load(block), factor), shift), bytes);
+    let (whole, padding) = fours.as_chunks_mut::<{ LANES / 4 }>();
+    for (block, fours) in blocks.iter().zip(whole.iter_mut()) {
+        s.store_fours(s.add(s.mul(s.load(block), factor), shift), fours);
     }
     // Zeros stand behind the row's end, where weights are zero as well.
-    for (index, bytes) in (blocks.len()..).zip(&mut whole[blocks.len()..]) {
+    for (index, fours) in (blocks.len()..).zip(&mut whole[blocks.len()..]) {
         let x = match index == blocks.len() {
             true => s.load_some(rest, 0.0),
             false => nothing,
         };
-        s.store_low_bytes(s.add(s.mul(x, factor), shift), bytes);
+        s.store_fours(s.add(s.mul(x, factor), shift), fours);
     }
     debug_assert!(padding.is_empty());
     (span / STEPS + s.sum(poison_of), -(zero as i32))

@@ -174,7 +174,7 @@ fn sums<S: Simd, X: Operands, const R: usize, const P: usize>(
     place: Place,
     bias: [S::Floats; P],
 ) -> [[X::Sum<S>; P]; R] {
-    let rows = operands.rows::<R>(place);
+    let rows = operands.rows::<S, R>(place);
     let panels = operands.panels::<P>(place);
     let mut sums = operands.begin::<S, R, P>(s, place, bias);
     let steps = panels[0].len();
@@ -186,15 +186,17 @@ fn sums<S: Simd, X: Operands, const R: usize, const P: usize>(
     let next = next.cast::<u8>().wrapping_add(turn * P * steps * share);
     let mut ahead: [_; P] = std::array::from_fn(|at| next.wrapping_add(at * steps * share));
     for step in 0..steps {
-        let weights: [_; P] = std::array::from_fn(|at| {
-            s.prefetch(ahead[at].cast(), X::AHEAD);
-            ahead[at] = ahead[at].wrapping_add(share);
-            X::load(s, &panels[at][step])
-        });
-        for (row, sums) in rows.iter().zip(&mut sums) {
-            let activations = X::spread(s, row[step]);
-            for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                *sum = X::add(s, *sum, weights, activations);
+        for ahead in &mut ahead {
+            s.prefetch(ahead.cast(), X::AHEAD);
+            *ahead = ahead.wrapping_add(share);
+        }
+        for part in 0..X::parts::<S>() {
+            let weights: [_; P] = std::array::from_fn(|at| X::load(s, &panels[at][step], part));
+            for (row, sums) in rows.iter().zip(&mut sums) {
+                let activations = X::spread(s, row[step], part);
+                for (sum, &weights) in sums.iter_mut().zip(&weights) {
+                    *sum = X::add(s, *sum, weights, activations);
+                }
             }
         }
     }

@@ -32,7 +32,7 @@ impl<const SCALED: bool> Operands for WordOperands<'_, SCALED> {
     const AHEAD: Cache = Cache::First;
     const ROUGH: bool = true;
 
-    type Activation = [i16; 2];
+    type Activation<S: Simd> = [i16; 2];
     type Weights = [i16; STEP_OF_WORDS];
     type Spread<S: Simd> = S::Pairs;
     type Loaded<S: Simd> = S::Pairs;
@@ -52,7 +52,7 @@ impl<const SCALED: bool> Operands for WordOperands<'_, SCALED> {
     }
 
     #[inline(always)]
-    fn rows<const R: usize>(&self, place: Place) -> [&[[i16; 2]]; R] {
+    fn rows<S: Simd, const R: usize>(&self, place: Place) -> [&[[i16; 2]]; R] {
         runs(self.x, place.row, self.stride, self.steps)
     }
 
@@ -77,12 +77,12 @@ impl<const SCALED: bool> Operands for WordOperands<'_, SCALED> {
     }
 
     #[inline(always)]
-    fn load<S: Simd>(s: S, weights: &[i16; STEP_OF_WORDS]) -> S::Pairs {
+    fn load<S: Simd>(s: S, weights: &[i16; STEP_OF_WORDS], _: usize) -> S::Pairs {
         s.load_pairs(weights)
     }
 
     #[inline(always)]
-    fn spread<S: Simd>(s: S, activation: [i16; 2]) -> S::Pairs {
+    fn spread<S: Simd>(s: S, activation: [i16; 2], _: usize) -> S::Pairs {
         s.splat_pair(activation)
     }
 

@@ -158,6 +158,7 @@ macro_rules! with {
 impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     type Floats = __m512;
     type Ints = __m512i;
+    type Four = [u8; 4];
     type Fours = __m512i;
     type Pairs = __m512i;
 
@@ -334,6 +335,11 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 
     #[inline(always)]
+    fn store_fours(self, x: __m512, to: &mut [[u8; 4]; LANES / 4]) {
+        self.store_low_bytes(x, bytemuck::cast_mut(to));
+    }
+
+    #[inline(always)]
     fn splat_int(self, x: i32) -> __m512i {
         with!(_mm512_set1_epi32(x))
     }
@@ -354,12 +360,12 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 
     #[inline(always)]
-    fn load_fours(self, from: &[i8; 4 * LANES]) -> __m512i {
+    fn load_fours(self, from: &[i8; 4 * LANES], _: usize) -> __m512i {
         with!(_mm512_loadu_si512(from.as_ptr().cast()))
     }
 
     #[inline(always)]
-    fn splat_four(self, x: [u8; 4]) -> __m512i {
+    fn splat_four(self, x: [u8; 4], _: usize) -> __m512i {
         self.splat_int(i32::from_le_bytes(x))
     }
 

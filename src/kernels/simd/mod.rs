@@ -8,6 +8,8 @@
 //! Nothing here knows what the numbers are. Lanes never meet but in [`sum`](Simd::sum) and [`largest`](Simd::largest),
 //! whose order is the same on every level.
 
+use bytemuck::Pod;
+
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -47,7 +49,9 @@ pub(crate) trait Simd: Copy {
     type Floats: Copy;
     /// Sixteen 32-bit integers: sums of products of bytes.
     type Ints: Copy;
-    /// Sixteen times four bytes, each four of them for one lane of [`Ints`](Self::Ints).
+    /// Four activations of a row in memory, as [`dot`](Self::dot) multiplies them: bytes, or words of 16 bits.
+    type Four: Pod;
+    /// Four bytes for each lane of [`Ints`](Self::Ints), or the part of them that is multiplied at a time.
     type Fours: Copy;
     /// Sixteen times two words of 16 bits, integers or numbers in bf16, each two of them for one lane.
     type Pairs: Copy;
@@ -65,6 +69,8 @@ pub(crate) trait Simd: Copy {
     /// What [`dot`](Self::dot) counts activations from: the number q, from -127 to 127, is the byte q + 128 where the
     /// level's instruction multiplies bytes without a sign by bytes with one, and q itself elsewhere.
     const INT8_OFFSET: i32;
+    /// In how many parts four bytes are multiplied: 1, or 2 where a level multiplies them as words.
+    const INT8_PARTS: usize = 1;
 
     /// Runs a kernel in a function of its own that is compiled for this level.
     fn enter<K: Kernel>(self, kernel: K) -> K::Output;
@@ -131,6 +137,8 @@ pub(crate) trait Simd: Copy {
     }
     /// The lowest eight of each lane's bits.
     fn store_low_bytes(self, x: Self::Floats, to: &mut [u8; LANES]);
+    /// The lowest bits of each lane, as activations for [`dot`](Self::dot).
+    fn store_fours(self, x: Self::Floats, to: &mut [Self::Four; LANES / 4]);
 
     /// The same integer in all lanes.
     fn splat_int(self, x: i32) -> Self::Ints;
@@ -140,13 +148,13 @@ pub(crate) trait Simd: Copy {
     fn mul_ints(self, a: Self::Ints, b: Self::Ints) -> Self::Ints;
     /// The nearest floats.
     fn to_floats(self, x: Self::Ints) -> Self::Floats;
-    /// Four bytes for each lane, from memory.
-    fn load_fours(self, from: &[i8; 4 * LANES]) -> Self::Fours;
-    /// The same four bytes for all lanes.
-    fn splat_four(self, x: [u8; 4]) -> Self::Fours;
-    /// In each lane `sum + a0 w0 + a1 w1 + a2 w2 + a3 w3`, exactly, for weights from -127 to 127 and activations, the same
-    /// for all lanes, of [`splat_four`](Self::splat_four), which stand for numbers q from -127 to 127 as bytes of
-    /// q + [`INT8_OFFSET`](Self::INT8_OFFSET).
+    /// A part of four bytes for each lane, from memory.
+    fn load_fours(self, from: &[i8; 4 * LANES], part: usize) -> Self::Fours;
+    /// A part of the same four activations for all lanes.
+    fn splat_four(self, x: Self::Four, part: usize) -> Self::Fours;
+    /// In each lane `sum + a0 w0 + a1 w1 + a2 w2 + a3 w3`, exactly, when it is done for each part, for weights from -127
+    /// to 127 and activations, the same for all lanes, of [`splat_four`](Self::splat_four), which stand for numbers q
+    /// from -127 to 127 as q + [`INT8_OFFSET`](Self::INT8_OFFSET).
     fn dot(self, sum: Self::Ints, weights: Self::Fours, activations: Self::Fours) -> Self::Ints;
 
     /// The lowest sixteen of each lane's bits.

@@ -96,6 +96,7 @@ macro_rules! each {
 impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     type Floats = [float32x4_t; 4];
     type Ints = [int32x4_t; 4];
+    type Four = [u8; 4];
     type Fours = [int8x16_t; 4];
     // The first word of each of eight lanes, and the second.
     type Pairs = [int16x8x2_t; 2];
@@ -225,6 +226,11 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
+    fn store_fours(self, x: Self::Floats, to: &mut [[u8; 4]; LANES / 4]) {
+        self.store_low_bytes(x, bytemuck::cast_mut(to));
+    }
+
+    #[inline(always)]
     fn splat_int(self, x: i32) -> Self::Ints {
         [with!(vdupq_n_s32(x)); 4]
     }
@@ -245,12 +251,12 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn load_fours(self, from: &[i8; 4 * LANES]) -> Self::Fours {
+    fn load_fours(self, from: &[i8; 4 * LANES], _: usize) -> Self::Fours {
         each!(i => vld1q_s8(from.as_ptr().add(16 * i)))
     }
 
     #[inline(always)]
-    fn splat_four(self, x: [u8; 4]) -> Self::Fours {
+    fn splat_four(self, x: [u8; 4], _: usize) -> Self::Fours {
         let x = i32::from_le_bytes(x);
         // `sdot` takes the first four bytes for all lanes, and one lane is loaded more cheaply than four.
         let x = match DOTPROD {

@@ -36,6 +36,7 @@ fn second_of(pair: u32) -> f32 {
 impl Simd for Portable {
     type Floats = [f32; LANES];
     type Ints = [i32; LANES];
+    type Four = [u8; 4];
     type Fours = [[i8; 4]; LANES];
     type Pairs = [[i16; 2]; LANES];
 
@@ -163,6 +164,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn store_fours(self, x: Self::Floats, to: &mut [[u8; 4]; LANES / 4]) {
+        self.store_low_bytes(x, bytemuck::cast_mut(to));
+    }
+
+    #[inline(always)]
     fn splat_int(self, x: i32) -> Self::Ints {
         [x; LANES]
     }
@@ -183,12 +189,12 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn load_fours(self, from: &[i8; 4 * LANES]) -> Self::Fours {
+    fn load_fours(self, from: &[i8; 4 * LANES], _: usize) -> Self::Fours {
         std::array::from_fn(|lane| std::array::from_fn(|at| from[4 * lane + at]))
     }
 
     #[inline(always)]
-    fn splat_four(self, x: [u8; 4]) -> Self::Fours {
+    fn splat_four(self, x: [u8; 4], _: usize) -> Self::Fours {
         [x.map(|byte| byte as i8); LANES]
     }
 

@@ -124,35 +124,56 @@ fn extremes_do_not_saturate() {
     }
 }
 
+/// What the bytes of a row stand for, found by products with a weight of one in each place.
+struct Numbers<'a> {
+    quantized: &'a QuantizedRows,
+    index: usize,
+    steps: usize,
+}
+
+impl Kernel for Numbers<'_> {
+    /// And what the level counts them from.
+    type Output = (Vec<i64>, i64);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Self::Output {
+        let [row] = self.quantized.rows::<S, 1>(self.index, self.steps);
+        let mut numbers = Vec::new();
+        let mut ones = [0; 4 * LANES];
+        for place in 0..4 {
+            ones[4 * place + place] = 1;
+        }
+        for &four in row {
+            let mut sum = s.splat_int(0);
+            for part in 0..S::INT8_PARTS {
+                sum = s.dot(sum, s.load_fours(&ones, part), s.splat_four(four, part));
+            }
+            let mut lanes = [0.0; LANES];
+            s.store(s.to_floats(sum), &mut lanes);
+            let offset = S::INT8_OFFSET as f32;
+            numbers.extend(lanes[..4].iter().map(|lane| (lane - offset) as i64));
+        }
+        (numbers, i64::from(S::INT8_OFFSET))
+    }
+}
+
 #[test]
 fn bytes_are_the_same_on_every_level() {
     let (rows, k) = (9, 101);
     let x = numbers(rows * k, 7);
     for cpu in Cpu::supported() {
-        // From the byte of a level to the number that it stands for.
-        struct Offset;
-        impl Kernel for Offset {
-            type Output = i32;
-
-            #[inline(always)]
-            fn run<S: Simd>(self, _: S) -> i32 {
-                S::INT8_OFFSET
-            }
-        }
-        let offset = i64::from(cpu.run_int8(Offset));
-        let number = |byte: u8| match offset {
-            0 => i64::from(byte as i8),
-            _ => i64::from(byte) - offset,
-        };
         let mut quantized = QuantizedRows::default();
         quantized.fill(&Compute::new(cpu, &Threads::new(1).unwrap()), &x, k);
         for (index, row) in x.chunks(k).enumerate() {
-            let ([bytes], read) = (quantized.rows(index, steps(k)), quantized.reading(index));
+            let (found, offset) = cpu.run_int8(Numbers {
+                quantized: &quantized,
+                index,
+                steps: steps(k),
+            });
+            let read = quantized.reading(index);
             let (expected, scale, zero) = quantized_row(row);
-            let found = bytes.as_flattened()[..k].iter().map(|&byte| number(byte));
-            assert_eq!(found.collect::<Vec<_>>(), expected, "{cpu:?}");
-            let padding = bytes.as_flattened()[k..].iter().map(|&byte| number(byte));
-            assert!(padding.clone().all(|byte| byte == zero), "{cpu:?}");
+            assert_eq!(found[..k], expected, "{cpu:?}");
+            assert!(found[k..].iter().all(|&number| number == zero), "{cpu:?}");
             let ([of_row], [shift]) = (read.scales, read.shifts);
             assert_eq!((*of_row, -i64::from(*shift) - offset), (scale, zero));
         }

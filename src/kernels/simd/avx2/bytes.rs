@@ -1,0 +1,100 @@
+//! Products of bytes: VNNI's own, or of words that bytes become in registers.
+//!
+//! AVX2 multiplies bytes in pairs (VPMADDUBSW), but only those without a sign by those with one, so that signs would have
+//! to change sides and pairs to be added up: three of four instructions wait for the multipliers. Words (VPMADDWD) take as
+//! many instructions, of which every other is a plain sum. Weights stay bytes in memory and are widened for a whole tile;
+//! activations are words from the start.
+
+use std::arch::x86_64::*;
+
+use super::super::LANES;
+use super::{Avx2, dot_words};
+
+type Ints = [__m256i; 2];
+
+/// What differs between the two kinds of products.
+pub(crate) trait Bytes {
+    /// As in [`Simd`](super::Simd), and so are those that follow.
+    type Four: bytemuck::Pod;
+
+    const OFFSET: i32;
+    const PARTS: usize;
+
+    fn store_fours(self, x: [__m256; 2], to: &mut [Self::Four; LANES / 4]);
+
+    /// The part of weights that is multiplied,
+    fn part(self, weights: __m256i, part: usize) -> __m256i;
+
+    /// and of activations.
+    fn bits(x: Self::Four, part: usize) -> i32;
+
+    fn dot(self, sum: Ints, weights: Ints, activations: Ints) -> Ints;
+}
+
+impl Bytes for Avx2<true> {
+    type Four = [u8; 4];
+
+    const OFFSET: i32 = 128;
+    const PARTS: usize = 1;
+
+    #[inline(always)]
+    fn store_fours(self, x: [__m256; 2], to: &mut [[u8; 4]; LANES / 4]) {
+        super::Simd::store_low_bytes(self, x, bytemuck::cast_mut(to));
+    }
+
+    #[inline(always)]
+    fn part(self, weights: __m256i, _: usize) -> __m256i {
+        weights
+    }
+
+    #[inline(always)]
+    fn bits(x: [u8; 4], _: usize) -> i32 {
+        i32::from_le_bytes(x)
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: Ints, weights: Ints, activations: Ints) -> Ints {
+        with!([
+            _mm256_dpbusd_avx_epi32(sum[0], activations[0], weights[0]),
+            _mm256_dpbusd_avx_epi32(sum[1], activations[1], weights[1])
+        ])
+    }
+}
+
+impl Bytes for Avx2<false> {
+    /// The first and the third, then the second and the fourth.
+    type Four = [[i16; 2]; 2];
+
+    const OFFSET: i32 = 0;
+    const PARTS: usize = 2;
+
+    #[inline(always)]
+    fn store_fours(self, x: [__m256; 2], to: &mut [[[i16; 2]; 2]; LANES / 4]) {
+        let words = self.low_words(x);
+        with!({
+            // The middle two of each four change places.
+            let words = _mm256_shufflelo_epi16::<0b11_01_10_00>(words);
+            let words = _mm256_shufflehi_epi16::<0b11_01_10_00>(words);
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), words)
+        })
+    }
+
+    #[inline(always)]
+    fn part(self, weights: __m256i, part: usize) -> __m256i {
+        // Of each two bytes one is left, widened by its sign.
+        with!(match part {
+            0 => _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weights)),
+            _ => _mm256_srai_epi16::<8>(weights),
+        })
+    }
+
+    #[inline(always)]
+    fn bits(x: [[i16; 2]; 2], part: usize) -> i32 {
+        bytemuck::cast(x[part])
+    }
+
+    #[inline(always)]
+    fn dot(self, sum: Ints, weights: Ints, activations: Ints) -> Ints {
+        with!(dot_words(sum, weights, activations))
+    }
+}

@@ -288,8 +288,13 @@ impl Job {
 
 fn plan(recipe: &Recipe) -> Plan {
     let training = &recipe.training;
+    // A folder that was moved is the same run.
+    let nowhere = Recipe {
+        output: PathBuf::new(),
+        ..recipe.clone()
+    };
     Plan {
-        run: serde_json::to_string(recipe).unwrap_or_default(),
+        run: serde_json::to_string(&nowhere).unwrap_or_default(),
         output: recipe.output.clone(),
         batching: Batching {
             size: training.batch,

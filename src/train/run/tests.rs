@@ -169,15 +169,16 @@ fn a_classifier_learns_and_its_folder_answers_alike_at_any_number_of_threads_and
         .job("bert-classify", "broken", &CLASSIFIER, 2)
         .unwrap();
     assert_eq!(train(&mut job, Some(10)), Outcome::Stopped);
-    let mut job = place
-        .job("bert-classify", "broken", &CLASSIFIER, 2)
-        .unwrap();
+    drop(job);
+    // The folder may have moved meanwhile.
+    fs::rename(place.path("broken"), place.path("moved")).unwrap();
+    let mut job = place.job("bert-classify", "moved", &CLASSIFIER, 2).unwrap();
     assert_eq!(train(&mut job, None), Outcome::Over);
-    assert!(weights("whole") == weights("broken"));
+    assert!(weights("whole") == weights("moved"));
 
     // Another recipe is no way to go on.
     let settings = [&CLASSIFIER[..], &[("training.seed", "2")]].concat();
-    let mut job = place.job("bert-classify", "broken", &settings, 2).unwrap();
+    let mut job = place.job("bert-classify", "moved", &settings, 2).unwrap();
     let error = job.train(&mut Quiet { stop_at: None }).unwrap_err();
     assert!(error.to_string().contains("other settings"), "{error}");
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The function at Lambda's memory sizes, beside ONNX Runtime, in one command: benches/serverless/run.sh [WORK] [--quick]
 #
-# Needs root and cgroups of version 1. Makes WORK/serverless/{lambda.csv,lambda.svg}; a table that is there is moved aside.
+# Needs root and cgroups of version 1. Makes WORK/serverless/{lambda.csv,lambda.svg}, with --quick {quick.csv,quick.svg}. What is
+# broken off goes on with the same command: a table that is there is continued. Remove it to begin anew.
 #
 #   BERTLESS_ONLY="tinybert minilm"   these models alone
 set -euo pipefail
@@ -9,9 +10,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$here/../..
 work=$root/.peers
 quick=()
+table=lambda
 for argument; do
     case $argument in
-        --quick) quick=(--memory 256,1024 --starts 3 --requests 60) ;;
+        --quick)
+            quick=(--memory 256,1024 --starts 3 --requests 60)
+            table=quick
+            ;;
         *) work=$argument ;;
     esac
 done
@@ -32,8 +37,6 @@ build "$root/examples/lambda" bootstrap
 build "$here" bertless-serverless
 cd "$work/serverless"
 
-table=lambda.csv
-[[ ! -e $table ]] || mv $table "$table.$(date -r $table +%s)"
 # 32 tokens.
 text="A moving and often very funny story about two old friends who meet again after many long years apart and slowly find out that very little has really changed."
 
@@ -46,7 +49,7 @@ measure() {
         shift
     done
     shift
-    ./bertless-serverless measure --csv $table --engine "$engine" --model "$model" --text "$text" \
+    ./bertless-serverless measure --csv $table.csv --engine "$engine" --model "$model" --text "$text" \
         "${quick[@]}" "${evict[@]}" "$@"
 }
 
@@ -65,5 +68,5 @@ for model in "tinybert int8" "tinybert f32" "minilm int8" "minilm f32" "bert-bas
     measure "ONNX Runtime" "$model" "$onnx" "$packages"/{onnxruntime,numpy,numpy.libs,tokenizers} "$standard" \
         -- -- "$python" "$here/peer.py" "$onnx" "$folder/tokenizer.json"
 done
-./bertless-serverless draw $table -o lambda.svg
-echo "$PWD: $table, lambda.svg"
+./bertless-serverless draw $table.csv -o $table.svg
+echo "$PWD: $table.csv, $table.svg"

@@ -51,7 +51,7 @@ enum Command {
 
 #[derive(Args)]
 struct Measure {
-    /// The table: made, or continued
+    /// The table: made, or continued; a memory size that it has for this engine and model is not measured again
     #[arg(long)]
     csv: PathBuf,
     /// What the rows call the engine
@@ -113,7 +113,18 @@ fn main() -> Result<()> {
                 .worker_threads(1)
                 .enable_all()
                 .build()?;
+            let known = match arguments.csv.exists() {
+                true => table::read(&arguments.csv)?,
+                false => Vec::new(),
+            };
             for memory in arguments.memory {
+                if known.iter().any(|row| row.is_of(&plan, memory)) {
+                    println!(
+                        "{}, {}, {memory} MB: measured before",
+                        plan.engine, plan.model
+                    );
+                    continue;
+                }
                 let rows = runtime.block_on(measure::at(&plan, memory))?;
                 table::add(&arguments.csv, &rows)?;
                 for row in &rows {

@@ -75,6 +75,11 @@ impl Row {
             peak: rounded(kib as f64 / 1024.0),
         }
     }
+
+    /// Whether it is about this function at this size.
+    pub(crate) fn is_of(&self, plan: &Plan, memory: u32) -> bool {
+        (&self.engine, &self.model, self.memory) == (&plan.engine, &plan.model, memory)
+    }
 }
 
 /// The smallest time that this share of all is not above.
@@ -139,6 +144,24 @@ pub(crate) mod tests {
         assert_eq!(percentile(&times, 0.99), 198.0);
         assert_eq!(percentile(&times[..1], 0.99), 1.0);
         assert_eq!(percentile(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn a_row_knows_its_function_and_size() {
+        let mut plan = Plan {
+            engine: "ort".to_owned(),
+            model: "minilm".to_owned(),
+            starts: 1,
+            requests: 1,
+            event: String::new(),
+            evict: Vec::new(),
+            environment: Vec::new(),
+            command: Vec::new(),
+        };
+        let row = row("ort", "minilm", 512, What::Killed);
+        assert!(row.is_of(&plan, 512) && !row.is_of(&plan, 1024));
+        plan.model.push_str(" int8");
+        assert!(!row.is_of(&plan, 512));
     }
 
     #[test]

@@ -372,4 +372,11 @@ fn what_cannot_be_compared_is_said() {
         ran.code == Some(1) && ran.err.contains("not a model's folder"),
         "{ran:?}"
     );
+    // Nor the model that comes with the crate, which is packed as well.
+    let arguments = ["evaluate", "--data", "-", "--compare", "int8"];
+    let ran = bertless_reading(&arguments, b"text\tlabel\na\tpositive\n");
+    assert!(
+        ran.code == Some(1) && ran.err.contains("--model names it"),
+        "{ran:?}"
+    );
 }

@@ -32,7 +32,13 @@ enum Data {
 
 /// Whether headers are those of an event.
 pub(crate) fn are_of_event(headers: &HeaderMap) -> bool {
-    content_type(headers).starts_with(ANY) || headers.contains_key("ce-specversion")
+    content_type(headers).starts_with(ANY) || are_attributes(headers)
+}
+
+/// Whether any attribute that every event has is among headers: one that lacks another is an event with a fault.
+fn are_attributes(headers: &HeaderMap) -> bool {
+    let all = ["ce-specversion", "ce-id", "ce-source", "ce-type"];
+    all.iter().any(|&name| headers.contains_key(name))
 }
 
 /// Whether a body is what Pub/Sub pushes, without the headers of an event.
@@ -58,7 +64,7 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<
     } else if kind.starts_with(ANY) {
         let reason = format!("{kind}: of structured events only {STRUCTURED} is taken");
         Err(Refusal::new(415, reason))
-    } else if headers.contains_key("ce-specversion") {
+    } else if are_attributes(headers) {
         binary(headers, &kind, body, limits)
     } else {
         match json(body, "the body")? {

@@ -26,6 +26,9 @@ pub(crate) struct Settings {
 /// Places of the queue are made when the process starts; Cloud Run itself sends 1,000 requests at once at most.
 const MOST_WAITING: usize = 100_000;
 
+/// Each is a thread, with memory of its own.
+const MOST_WORKERS: usize = 1024;
+
 /// What the path `/` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Root {
@@ -61,6 +64,11 @@ impl Settings {
                 }
             },
         };
+        ensure!(
+            settings.workers <= Some(MOST_WORKERS),
+            "BERTLESS_WORKERS: {} threads, at most {MOST_WORKERS} can compute",
+            settings.workers.unwrap_or_default()
+        );
         ensure!(settings.queue > 0, "BERTLESS_QUEUE: 0 requests may wait");
         ensure!(
             settings.queue <= MOST_WAITING,

@@ -32,6 +32,10 @@ impl Settings {
         if let Some(name) = REQUIRED.iter().find(|name| std::env::var(name).is_err()) {
             return Err(format!("{name} is not set: this program is started by AWS Lambda").into());
         }
+        let memory: u32 = variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0)?;
+        if memory == 0 {
+            return Err("AWS_LAMBDA_FUNCTION_MEMORY_SIZE: 0 MB".into());
+        }
         let model = std::env::var_os("BERTLESS_MODEL").filter(|path| !path.is_empty());
         Ok(Self {
             model: model.map(PathBuf::from),

@@ -2,6 +2,7 @@
 
 use bertless_questions::{self as questions, Answer, Limits, Question, Refusal};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The part of a batch that matters here.
 #[derive(Deserialize)]
@@ -14,7 +15,9 @@ pub(crate) struct SqsEvent {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SqsMessage {
     message_id: String,
-    body: String,
+    /// A text; whatever else it is, it is this message's fault alone.
+    #[serde(default)]
+    body: Value,
     /// The queue.
     #[serde(rename = "eventSourceARN")]
     queue: Option<String>,
@@ -37,9 +40,12 @@ struct BatchItemFailure {
 /// What a message asks: a question's JSON, or a text if it does not begin with `{`. One that cannot be read is a text that
 /// cannot be answered.
 pub(crate) fn read(message: &SqsMessage, limits: &Limits) -> Vec<Result<Question, Refusal>> {
-    let asked = match message.body.trim_start().starts_with('{') {
-        true => questions::parse(message.body.as_bytes(), limits),
-        false => questions::text(message.body.clone(), limits),
+    let asked = match &message.body {
+        Value::String(body) if body.trim_start().starts_with('{') => {
+            questions::parse(body.as_bytes(), limits)
+        }
+        Value::String(body) => questions::text(body.clone(), limits),
+        _ => Err(Refusal::malformed("the message's body is not a text")),
     };
     match asked {
         Ok(asked) => asked.questions,
@@ -82,8 +88,14 @@ fn nothing_in(answers: &[Answer]) -> Option<&Refusal> {
 }
 
 /// What is done with the answers to a message: a function of your own would send them on from here. Answers can quote texts,
-/// so they are written to the log only if the function is configured to log details.
+/// so they are written to the log only if the function is configured to log details. Texts without an answer do not come again,
+/// so why they have none is said in any case.
 fn deliver(message_id: &str, answers: &[Answer]) {
+    for (text, answer) in answers.iter().enumerate() {
+        if let Err(Refusal { reason, .. }) = &answer.0 {
+            tracing::warn!(message_id, text, reason, "text without an answer");
+        }
+    }
     if tracing::enabled!(tracing::Level::DEBUG) {
         let predictions = serde_json::to_string(answers).unwrap_or_else(|error| error.to_string());
         tracing::debug!(message_id, predictions, "message answered");

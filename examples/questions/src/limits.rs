@@ -19,12 +19,16 @@ impl Limits {
     /// What the environment says; 1 MiB, 256 texts and 64 KiB where it says nothing.
     ///
     /// # Errors
-    /// Which variable is no number.
+    /// Which variable is no number, or 0.
     pub fn from_environment() -> Result<Self, String> {
+        let limit = |name, default| match variable(name, default)? {
+            0 => Err(format!("{name}: 0: nothing could be asked")),
+            limit => Ok(limit),
+        };
         Ok(Self {
-            body: variable("BERTLESS_MAX_BODY", 1 << 20)?,
-            texts: variable("BERTLESS_MAX_TEXTS", 256)?,
-            text: variable("BERTLESS_MAX_TEXT", 64 << 10)?,
+            body: limit("BERTLESS_MAX_BODY", 1 << 20)?,
+            texts: limit("BERTLESS_MAX_TEXTS", 256)?,
+            text: limit("BERTLESS_MAX_TEXT", 64 << 10)?,
         })
     }
 }

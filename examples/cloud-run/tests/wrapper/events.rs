@@ -208,6 +208,12 @@ async fn events_that_are_none() {
     );
     let nameless = server.post("/").header("ce-specversion", "1.0").body("{}");
     failed(answer(nameless).await, 400, "no id");
+    let unversioned = server
+        .post("/")
+        .header("ce-id", "1")
+        .header("ce-source", "s")
+        .header("ce-type", "t");
+    failed(answer(unversioned.body("{}")).await, 400, "no specversion");
     let foreign = server
         .post("/")
         .header("ce-specversion", "1.0")

@@ -55,6 +55,8 @@ fn settings_that_mean_nothing_end_it() {
         ("BERTLESS_MODEL", "no/such/file"),
         ("BERTLESS_MAX_TEXTS", "many"),
         ("AWS_LAMBDA_MAX_CONCURRENCY", "several"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "much"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0"),
         // Nobody is there.
         ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1"),
     ] {

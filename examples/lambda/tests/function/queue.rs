@@ -42,6 +42,16 @@ async fn a_bad_message_goes_back_alone() {
     // A message of whose texts one has an answer is answered; it would only come back for ever.
     batch["Records"][1]["body"] = json!({"texts": ["A film", ""]}).to_string().into();
     assert_eq!(function.invoke(&batch).await, failures(&[]));
+    let lost = function.line(|line| line["message"] == "text without an answer");
+    assert_eq!(
+        (&lost["message_id"], &lost["text"], &lost["level"]),
+        (&"message-2".into(), &1.into(), &"WARN".into())
+    );
+    // Nor does a body that is no text bring down the others.
+    for body in [Value::Null, 7.into()] {
+        batch["Records"][1]["body"] = body;
+        assert_eq!(function.invoke(&batch).await, failures(&["message-2"]));
+    }
     batch["Records"][0]["body"] = "".into();
     batch["Records"][1]["body"] = json!({"texts": ["", 3]}).to_string().into();
     assert_eq!(

@@ -102,7 +102,8 @@ fn weights_in_memory_are_not_kept_beside_packed_ones() {
     let weights = with_another_head(&read("model.safetensors"), MEGABYTES << 18);
     let files = files.with("model.safetensors", weights);
     let held = resident().saturating_sub(before);
-    assert!(held > MEGABYTES << 10, "{held} KB");
+    // Nearly: pages are counted in batches, and the system may take back others meanwhile.
+    assert!(held > MEGABYTES * 1000, "{held} KB");
 
     let clone = files.clone();
     let options = ModelOptions::new().threads(1);

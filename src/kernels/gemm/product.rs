@@ -66,6 +66,7 @@ pub(in crate::kernels) trait Operands {
     ) -> [[Self::Sum<S>; P]; R];
 
     /// In how many parts a step is multiplied.
+    #[inline(always)]
     fn parts<S: Simd>() -> usize {
         1
     }

@@ -5,11 +5,24 @@
     reason = "instructions are reached through unsafe functions"
 )]
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 
-use self::bytes::Bytes;
 use super::{Cache, Kernel, LANES, Simd};
+
+/// Calls instructions of the level.
+macro_rules! with {
+    ($call:expr) => {
+        // SAFETY: the token at hand was made by `Avx2::new`, which found the instructions on this processor.
+        // Addresses come from references to as many bytes as one or two unaligned loads or stores touch, by a mask or whole.
+        unsafe { $call }
+    };
+}
+
+mod bytes;
+mod ordered;
+
+use bytes::Bytes;
+use ordered::dot_words;
 
 /// Proof that this processor has AVX2 and FMA, and AVX-VNNI where that is said.
 #[derive(Debug, Clone, Copy)]
@@ -44,30 +57,6 @@ fn enter_vnni<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
-#[inline]
-#[target_feature(enable = "avx2")]
-fn ints_in_order(x: [__m256i; 2]) -> [__m256i; 2] {
-    let [mut a, mut b] = x;
-    // SAFETY: no instruction, only a comment, which takes registers and gives them back as they are. That it might also
-    // touch memory, for all the compiler knows, is what keeps later loads behind it.
-    unsafe {
-        asm!("/* {} {} */", inout(ymm_reg) a, inout(ymm_reg) b, options(nostack, preserves_flags))
-    };
-    [a, b]
-}
-
-/// `sum` and, in each lane, the products of two words, in the order of the program: both products, then both sums, so that
-/// fewer of these stand in the way of multipliers (3 % on Zen 4).
-#[inline]
-#[target_feature(enable = "avx2")]
-fn dot_words(sum: [__m256i; 2], a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
-    let products = ints_in_order([_mm256_madd_epi16(a[0], b[0]), _mm256_madd_epi16(a[1], b[1])]);
-    ints_in_order([
-        _mm256_add_epi32(sum[0], products[0]),
-        _mm256_add_epi32(sum[1], products[1]),
-    ])
-}
-
 /// The first number in bf16 of each pair,
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -82,17 +71,6 @@ fn second_of(pairs: __m256i) -> __m256 {
     let high = _mm256_set1_epi32(0xffff_0000_u32 as i32);
     _mm256_castsi256_ps(_mm256_and_si256(pairs, high))
 }
-
-/// Calls instructions of the level.
-macro_rules! with {
-    ($call:expr) => {
-        // SAFETY: the token at hand was made by `Avx2::new`, which found the instructions on this processor.
-        // Addresses come from references to as many bytes as one or two unaligned loads or stores touch, by a mask or whole.
-        unsafe { $call }
-    };
-}
-
-mod bytes;
 
 impl<const VNNI: bool> Avx2<VNNI> {
     /// The lowest sixteen of each lane's bits.

@@ -5,10 +5,13 @@
     reason = "instructions are reached through unsafe functions"
 )]
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::{Cache, Kernel, LANES, Simd};
+
+mod ordered;
+
+use ordered::{dot_bf16, dot_words, in_order, ints_in_order};
 
 /// Proof that this processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA, and VNNI and BF16 where that is said.
 #[derive(Debug, Clone, Copy)]
@@ -61,63 +64,10 @@ fn enter_bf16<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn in_order(mut x: __m512) -> __m512 {
-    // SAFETY: no instruction, only a comment, which takes a register and gives it back as it is. That it might also
-    // touch memory, for all the compiler knows, is what keeps later loads behind it.
-    unsafe { asm!("/* {} */", inout(zmm_reg) x, options(nostack, preserves_flags)) };
-    x
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn ints_in_order(mut x: __m512i) -> __m512i {
-    // SAFETY: as above.
-    unsafe { asm!("/* {} */", inout(zmm_reg) x, options(nostack, preserves_flags)) };
-    x
-}
-
-/// `vpdpwssd`, in the order of the program, as `in_order`. Its intrinsic will not do: the compiler takes it apart into a
-/// product and a sum.
-#[inline]
-#[target_feature(enable = "avx512f,avx512vnni")]
-fn dot_words(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
-    // SAFETY: one instruction of this level, on registers alone; that it might touch memory is only what the compiler thinks.
-    unsafe {
-        asm!(
-            "vpdpwssd {}, {}, {}",
-            inout(zmm_reg) sum,
-            in(zmm_reg) a,
-            in(zmm_reg) b,
-            options(nostack, preserves_flags)
-        );
-    }
-    sum
-}
-
 /// A mask of the first lanes, fewer than sixteen.
 #[inline(always)]
 fn first_lanes(count: usize) -> __mmask16 {
     (1 << count) - 1
-}
-
-/// `vdpbf16ps`, in the order of the program, as `in_order`. Its intrinsic takes vectors of a type of their own, which
-/// nothing but memory becomes.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn dot_bf16(mut sum: __m512, a: __m512i, b: __m512i) -> __m512 {
-    // SAFETY: as above.
-    unsafe {
-        asm!(
-            "vdpbf16ps {}, {}, {}",
-            inout(zmm_reg) sum,
-            in(zmm_reg) a,
-            in(zmm_reg) b,
-            options(nostack, preserves_flags)
-        );
-    }
-    sum
 }
 
 /// The nearest numbers in bf16, to memory.

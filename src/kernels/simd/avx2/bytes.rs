@@ -8,7 +8,8 @@
 use std::arch::x86_64::*;
 
 use super::super::LANES;
-use super::{Avx2, dot_words};
+use super::Avx2;
+use super::ordered::dot_words;
 
 type Ints = [__m256i; 2];
 

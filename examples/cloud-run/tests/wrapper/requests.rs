@@ -202,6 +202,7 @@ fn settings_that_mean_nothing_end_it() {
     for (name, value) in [
         ("PORT", "http"),
         ("BERTLESS_WORKERS", "100000"),
+        ("BERTLESS_MAX_TEXTS", "0"),
         ("BERTLESS_QUEUE", "0"),
         ("BERTLESS_QUEUE", "1000000000000"),
         ("BERTLESS_MODEL", "no/such/file"),

@@ -189,6 +189,26 @@ fn gradients_of_what_a_teacher_teaches_are_slopes() {
     }
 }
 
+/// What a student of one layer begins with: the loss of six examples.
+fn first_loss(place: &Place, teacher: &str, settings: &[(&str, &str)]) -> Result<f64> {
+    let common = [
+        ("distillation.teacher", teacher),
+        ("student.layers", "1"),
+        ("training.dropout", "0"),
+        ("data.labels", "['a', 'b', 'c']"),
+    ];
+    let mut settings = [&CLASSIFIER[..], &common, settings].concat();
+    settings.retain(|(key, _)| *key != "data.dev");
+    let mut job = place.job("bert-classify", "o", &settings, 1)?;
+    let compute = job.engine.compute();
+    job.learner.prepare(&mut |_, _| ())?;
+    let mut gradients = job.learner.parameters.gradients();
+    let examples: Vec<usize> = (0..6).collect();
+    let learner = &mut job.learner;
+    let step = learner.learn(&compute, &examples, 0, 1.0, &mut gradients)?;
+    Ok(step.loss)
+}
+
 /// What a teacher computes in moves what it teaches a little, its outputs and its hidden states alike.
 #[test]
 fn a_teacher_in_another_type_teaches_nearly_the_same() {
@@ -197,35 +217,18 @@ fn a_teacher_in_another_type_teaches_nearly_the_same() {
         "{}/fixtures/models/bert-classify",
         env!("CARGO_MANIFEST_DIR")
     );
-    let job = |soft: &str, hidden: &str, dtype: &str| {
+    let loss = |soft: &str, hidden: &str, dtype: &str| {
         let settings = [
-            ("distillation.teacher", teacher.as_str()),
             ("distillation.soft", soft),
             ("distillation.hidden", hidden),
             ("distillation.dtype", dtype),
-            ("student.layers", "1"),
-            ("training.dropout", "0"),
-            ("data.labels", "['a', 'b', 'c']"),
         ];
-        let mut settings = [&CLASSIFIER[..], &settings].concat();
-        settings.retain(|(key, _)| *key != "data.dev");
-        place.job("bert-classify", "o", &settings, 1)
+        first_loss(&place, &teacher, &settings)
     };
     for (soft, hidden) in [("1", "0"), ("0", "1")] {
-        let loss = |dtype: &str| {
-            let mut job = job(soft, hidden, dtype).unwrap();
-            let compute = job.engine.compute();
-            job.learner.prepare(&mut |_, _| ()).unwrap();
-            let mut gradients = job.learner.parameters.gradients();
-            let examples: Vec<usize> = (0..6).collect();
-            let step = job
-                .learner
-                .learn(&compute, &examples, 0, 1.0, &mut gradients);
-            step.unwrap().loss
-        };
-        let exact = loss("f32");
+        let exact = loss(soft, hidden, "f32").unwrap();
         for dtype in ["bf16", "int8"] {
-            let found = loss(dtype);
+            let found = loss(soft, hidden, dtype).unwrap();
             assert_ne!(found, exact, "{dtype} is not what is computed in");
             assert!(
                 (found / exact - 1.0).abs() < 0.05,
@@ -233,7 +236,7 @@ fn a_teacher_in_another_type_teaches_nearly_the_same() {
             );
         }
     }
-    let error = job("1", "0", "int4").unwrap_err().to_string();
+    let error = loss("1", "0", "int4").unwrap_err().to_string();
     assert!(
         error.contains("\"int4\" is not") && error.contains("distillation.dtype"),
         "{error}"
@@ -248,24 +251,11 @@ fn hidden_states_are_the_same_from_either_body() {
     let loss = |model: &str, hidden: &str, attention: &str| {
         let teacher = format!("{}/fixtures/models/{model}", env!("CARGO_MANIFEST_DIR"));
         let settings = [
-            ("distillation.teacher", teacher.as_str()),
             ("distillation.soft", "0"),
             ("distillation.hidden", hidden),
             ("distillation.attention", attention),
-            ("student.layers", "1"),
-            ("training.dropout", "0"),
-            ("data.labels", "['a', 'b', 'c']"),
         ];
-        let mut settings = [&CLASSIFIER[..], &settings].concat();
-        settings.retain(|(key, _)| *key != "data.dev");
-        let mut job = place.job("bert-classify", "o", &settings, 1)?;
-        let compute = job.engine.compute();
-        job.learner.prepare(&mut |_, _| ())?;
-        let mut gradients = job.learner.parameters.gradients();
-        let examples: Vec<usize> = (0..6).collect();
-        let learner = &mut job.learner;
-        let step = learner.learn(&compute, &examples, 0, 1.0, &mut gradients)?;
-        Ok::<f64, Error>(step.loss)
+        first_loss(&place, &teacher, &settings)
     };
     let alone = loss("bert-classify", "1", "0").unwrap();
     let both = loss("bert-classify", "1", "1").unwrap();

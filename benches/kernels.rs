@@ -199,6 +199,7 @@ fn heads(criterion: &mut Criterion) {
             key: part(1),
             value: part(2),
             starts: &[0, tokens],
+            out_starts: &[0, tokens],
             heads,
             head_dim,
             bias: None,

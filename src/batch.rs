@@ -1,6 +1,8 @@
 //! Plain data between the tokenizer and the encoder: what goes in ([`Input`]), one text as tokens
 //! ([`Encoding`]), many texts as rows ([`Batch`]).
 
+use std::borrow::Cow;
+
 /// What a model is asked about: one text, or two that belong together.
 ///
 /// Both convert by themselves, so `predict("text")` and `predict(("question", "context"))` read as they should.
@@ -186,6 +188,15 @@ fn count(bytes: &[u8]) -> usize {
     bytes.iter().filter(|&&byte| byte & 0xC0 != 0x80).count()
 }
 
+/// Which of its rows a text is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Those of all tokens.
+    All,
+    /// The first one.
+    First,
+}
+
 /// Many texts as one run of rows, without padding.
 ///
 /// Text `i` owns rows `starts[i]..starts[i + 1]`; every dense layer runs over all rows at once, and only attention
@@ -225,6 +236,14 @@ impl Batch {
         self.ids.extend_from_slice(&encoding.ids);
         self.type_ids.extend_from_slice(&encoding.type_ids);
         self.starts.push(self.ids.len());
+    }
+
+    /// Where each text starts among the rows that are asked for, and the end.
+    pub(crate) fn starts_of(&self, asked: Asked) -> Cow<'_, [usize]> {
+        match asked {
+            Asked::All => Cow::Borrowed(&self.starts),
+            Asked::First => (0..self.starts.len()).collect(),
+        }
     }
 
     /// The number of tokens of all texts together.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use bertless::{AnswerOptions, Dtype, Input, Model, ModelOptions, ZeroShotOptions};
+use bertless::{
+    AnswerOptions, Dtype, Encoding, Input, Model, ModelOptions, Pooling, ZeroShotOptions,
+};
 
 const TEXTS: [&str; 7] = [
     "a good film",
@@ -133,6 +135,43 @@ fn labels_do_not_see_each_other() {
     assert_eq!(together.n_tokens, tokens);
     // More than are computed together.
     assert!(tokens > 1024);
+}
+
+/// Where only first rows are asked for, the last layer computes no others: they have the bits that they have among all.
+#[test]
+fn a_first_row_does_not_depend_on_whether_others_are_asked_for() {
+    for family in ["bert", "distilbert", "electra", "mobilebert", "mpnet"] {
+        for dtype in [Dtype::F32, Dtype::Bf16, Dtype::Int8] {
+            for threads in [1, 3] {
+                let options = ModelOptions::new()
+                    .dtype(dtype)
+                    .threads(threads)
+                    .pooling(Pooling::Cls)
+                    .normalize(false);
+                let model = Model::load_with(fixture(&format!("{family}-base")), options).unwrap();
+                let firsts = model.embed_batch(&TEXTS).unwrap();
+                for (text, first) in TEXTS.iter().zip(firsts.outer_iter()) {
+                    let all = model.encode(*text).unwrap();
+                    assert_eq!(first, all.row(0), "{family} in {dtype}: {text}");
+                }
+            }
+        }
+    }
+}
+
+/// A text's tokens are all that its answer is made of.
+#[test]
+fn logits_of_tokens_are_those_of_their_text() {
+    let model = Model::load(fixture("bert-classify")).unwrap();
+    let encode = |text: &&str| model.tokenizer().encode(*text, None).unwrap();
+    let tokens: Vec<_> = TEXTS.iter().map(encode).collect();
+    let logits = model.logits_of_tokens(&tokens).unwrap();
+    assert_eq!(logits, model.logits_batch(&TEXTS).unwrap());
+    let none = Encoding::from_ids(Vec::new());
+    let error = model.logits_of_tokens(&[tokens[0].clone(), none]);
+    assert!(error.unwrap_err().to_string().contains("input 1"));
+    let other = Model::load(fixture("bert-base")).unwrap();
+    assert!(other.logits_of_tokens(&tokens).is_err());
 }
 
 #[test]

@@ -167,6 +167,7 @@ impl MobileLayer {
             key: part(query_key, 2 * width, width),
             value: part(value, width, 0),
             starts,
+            out_starts: starts,
             heads: self.heads,
             head_dim: width / self.heads,
             bias: None,

@@ -5,11 +5,11 @@ mod mobile;
 mod relative;
 mod standard;
 
-use crate::batch::Batch;
+use crate::batch::{Asked, Batch};
 use crate::config::{EncoderConfig, Family};
 use crate::error::Result;
 use crate::kernels::Compute;
-use crate::layers::{Scratch, Table};
+use crate::layers::{Scratch, Table, Texts};
 use crate::weights::{Residence, Weights};
 use embeddings::Embeddings;
 use mobile::MobileLayer;
@@ -78,9 +78,10 @@ impl Encoder {
         self.embeddings.words_mut().keep_alone();
     }
 
-    /// The rows of a batch, (tokens, hidden), in `scratch.rows`.
+    /// The rows of a batch that are asked for, (tokens, hidden) or (texts, hidden), in `scratch.rows`.
     ///
-    /// `observe` sees them after the embeddings, as number 0, and after each layer.
+    /// Of the last layer no others are computed, where the family allows it: of three layers a quarter of the work less.
+    /// `observe` sees the rows after the embeddings, as number 0, and after each layer.
     ///
     /// # Errors
     /// `EmbeddingOutOfRange` for an id, a type or a length that the tables have no row for; of a table of words that is
@@ -88,28 +89,41 @@ impl Encoder {
     pub(crate) fn forward<'a>(
         &self,
         compute: &Compute,
-        batch: &Batch,
+        (batch, asked): (&Batch, Asked),
         scratch: &'a mut Scratch,
         mut observe: impl FnMut(usize, &[f32]),
     ) -> Result<&'a [f32]> {
-        let len = batch.rows() * self.hidden;
         self.embeddings.forward(compute, batch, scratch)?;
-        observe(0, &scratch.rows[..len]);
+        let asked = batch.starts_of(asked);
+        // Where each text starts among the rows there are, and the end.
+        let mut starts: &[usize] = &batch.starts;
+        let len = |starts: &[usize]| starts[starts.len() - 1] * self.hidden;
+        observe(0, &scratch.rows[..len(starts)]);
         match &self.layers {
             Layers::Standard(layers) => {
                 let bias = self.relative.as_ref().map(RelativePositions::bias);
                 for (index, layer) in layers.iter().enumerate() {
-                    layer.forward(compute, &batch.starts, bias, scratch, len);
-                    observe(index + 1, &scratch.rows[..len]);
+                    let out_starts = match index + 1 == layers.len() {
+                        true => &asked,
+                        false => starts,
+                    };
+                    let texts = Texts { starts, out_starts };
+                    layer.forward(compute, texts, bias, scratch, len(starts));
+                    starts = out_starts;
+                    observe(index + 1, &scratch.rows[..len(starts)]);
                 }
             }
             Layers::Mobile(layers) => {
                 for (index, layer) in layers.iter().enumerate() {
-                    layer.forward(compute, &batch.starts, scratch, len);
-                    observe(index + 1, &scratch.rows[..len]);
+                    layer.forward(compute, starts, scratch, len(starts));
+                    observe(index + 1, &scratch.rows[..len(starts)]);
                 }
             }
         }
-        Ok(&scratch.rows[..len])
+        let texts = Texts {
+            starts,
+            out_starts: &asked,
+        };
+        Ok(texts.asked(&mut scratch.rows, self.hidden))
     }
 }

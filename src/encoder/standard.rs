@@ -4,7 +4,7 @@ use crate::config::EncoderConfig;
 use crate::error::Result;
 use crate::kernels::Compute;
 use crate::kernels::attention::RelativeBias;
-use crate::layers::{Buffers, FeedForward, Scratch, SelfAttention};
+use crate::layers::{Buffers, FeedForward, Scratch, SelfAttention, Texts};
 use crate::weights::Weights;
 
 /// Attention, then a feed-forward network.
@@ -29,11 +29,11 @@ impl StandardLayer {
         })
     }
 
-    /// From `scratch.rows` to `scratch.rows`, whose first `len` numbers are the rows.
+    /// From `scratch.rows`, whose first `len` numbers are the rows, to `scratch.rows`: to those that are asked for.
     pub(super) fn forward(
         &self,
         compute: &Compute,
-        starts: &[usize],
+        texts: Texts<'_>,
         bias: Option<RelativeBias<'_>>,
         scratch: &mut Scratch,
         len: usize,
@@ -44,9 +44,11 @@ impl StandardLayer {
             projections: &mut scratch.projections,
             context: &mut scratch.context,
         };
-        self.attention
-            .forward(compute, rows, starts, bias, buffers, attended);
+        let attended = self
+            .attention
+            .forward(compute, rows, texts, bias, buffers, attended);
+        let out = &mut rows[..attended.len()];
         self.feed_forward
-            .forward(compute, attended, &mut scratch.inner, rows);
+            .forward(compute, attended, &mut scratch.inner, out);
     }
 }

@@ -1,6 +1,6 @@
 //! Multi-head self-attention with its residual and norm.
 
-use super::{Linear, Norm};
+use super::{Linear, Norm, Texts};
 use crate::error::Result;
 use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;
@@ -41,16 +41,17 @@ impl SelfAttention {
         })
     }
 
-    /// `x` and `out` are (rows, hidden); `starts` says where each sequence's rows start.
-    pub(crate) fn forward(
+    /// From `x` to `out`, both (rows, hidden): gives the rows of `out` that are asked for. Of `x`, too, these alone are
+    /// left, at the front.
+    pub(crate) fn forward<'o>(
         &self,
         compute: &Compute,
-        x: &[f32],
-        starts: &[usize],
+        x: &mut [f32],
+        texts: Texts<'_>,
         bias: Option<RelativeBias<'_>>,
         buffers: Buffers<'_>,
-        out: &mut [f32],
-    ) {
+        out: &'o mut [f32],
+    ) -> &'o [f32] {
         let hidden = self.output.inputs();
         let stride = self.projections.outputs();
         let projected = buffers.projections.at_least(x.len() / hidden * stride);
@@ -66,15 +67,19 @@ impl SelfAttention {
             query: part(0),
             key: part(1),
             value: part(2),
-            starts,
+            starts: texts.starts,
+            out_starts: texts.out_starts,
             heads: self.heads,
             head_dim: hidden / self.heads,
             bias,
             dtype: self.projections.dtype(),
         };
-        let context = buffers.context.at_least(x.len());
+        let asking = texts.asked(x, hidden);
+        let context = buffers.context.at_least(asking.len());
         attention(compute, &input, context);
-        self.output.forward_onto(compute, context, x, out);
+        let out = &mut out[..asking.len()];
+        self.output.forward_onto(compute, context, asking, out);
         self.norm.forward(compute, out);
+        out
     }
 }

@@ -9,6 +9,7 @@ mod linear;
 mod norm;
 mod scratch;
 mod table;
+mod texts;
 
 pub(crate) use attention::{Buffers, SelfAttention};
 pub(crate) use feed_forward::FeedForward;
@@ -16,3 +17,4 @@ pub(crate) use linear::Linear;
 pub(crate) use norm::Norm;
 pub(crate) use scratch::Scratch;
 pub(crate) use table::Table;
+pub(crate) use texts::Texts;

@@ -127,9 +127,7 @@ impl Model {
             let encodings = encodings?;
             n_tokens += encodings.iter().map(Encoding::len).sum::<usize>();
             truncated |= encodings.iter().any(|encoding| encoding.truncated);
-            logits.extend(self.forward(&encodings, |compute, batch, rows| {
-                Ok(head.forward(compute, rows, &batch.starts))
-            })?);
+            logits.extend(self.text_logits(head, &encodings)?);
         }
         let count = self.labels().len();
         let cpu = self.engine.cpu;

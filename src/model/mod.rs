@@ -250,9 +250,7 @@ impl Model {
                 Ok(vectors.zip(encodings()).map(embedding).collect())
             }
             Head::Sequence(head) => {
-                let logits = self.forward(encodings(), |compute, batch, rows| {
-                    Ok(head.forward(compute, rows, &batch.starts))
-                })?;
+                let logits = self.text_logits(head, encodings())?;
                 let rows = logits.chunks_exact(self.labels().len());
                 rows.zip(chunk)
                     .map(|(logits, (_, encoding))| self.classification(logits, encoding))

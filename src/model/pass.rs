@@ -3,11 +3,11 @@
 use ndarray::Array2;
 
 use super::Model;
-use crate::batch::{Batch, Encoding, Input};
+use crate::batch::{Asked, Batch, Encoding, Input};
 use crate::error::{Error, Result};
 use crate::kernels::Compute;
 use crate::tasks::finite;
-use crate::tasks::heads::Head;
+use crate::tasks::heads::{Head, SequenceHead};
 
 /// Tokens that are computed together, for each thread: enough for large products, few enough that most of what goes from
 /// layer to layer stays in a core's second-level cache (1,024 take 1 to 2 % longer).
@@ -43,14 +43,7 @@ impl Model {
     /// `Input` for a text without a token or with another number of type ids than of ids, `EmbeddingOutOfRange` for an
     /// id, a type or a length that the model's tables have no row for, `NonFinite` if the weights lead to no number.
     pub fn encode_batch(&self, encodings: &[Encoding]) -> Result<Vec<Array2<f32>>> {
-        for (index, encoding) in encodings.iter().enumerate() {
-            let (ids, types) = (encoding.ids.len(), encoding.type_ids.len());
-            if ids == 0 || ids != types {
-                return Err(Error::Input {
-                    reason: format!("input {index}: {types} type ids for {ids} tokens"),
-                });
-            }
-        }
+        check(encodings)?;
         let hidden = self.encoder.hidden();
         let mut states = Vec::with_capacity(encodings.len());
         for together in self.gathered(encodings.iter().map(Ok), |encoding| encoding.len()) {
@@ -74,7 +67,7 @@ impl Model {
         let encoding = self.read(input.into())?;
         let mut states = Vec::new();
         let observe = |_: usize, rows: &[f32]| states.push(rows.to_vec());
-        self.observed([&encoding], observe, |_, _, _| Ok(()))?;
+        self.observed(([&encoding], Asked::All), observe, |_, _, _| Ok(()))?;
         let array = |rows: Vec<f32>| {
             finite("a hidden state", &rows)?;
             self.array(rows, self.encoder.hidden())
@@ -92,9 +85,7 @@ impl Model {
         let (logits, width) = match &self.head {
             Head::Rows => return Err(self.wrong_task("logits")),
             Head::Sequence(head) => {
-                let logits = self.forward([&encoding], |compute, batch, rows| {
-                    Ok(head.forward(compute, rows, &batch.starts))
-                })?;
+                let logits = self.text_logits(head, [&encoding])?;
                 (logits, self.labels().len())
             }
             Head::Tokens(head) => (self.token_logits([&encoding])?, head.outputs()),
@@ -121,13 +112,42 @@ impl Model {
         let mut logits = Vec::with_capacity(inputs.len() * self.labels().len());
         self.in_chunks(inputs, None, |chunk| {
             let encodings = chunk.iter().map(|(_, encoding)| encoding);
-            logits.extend(self.forward(encodings, |compute, batch, rows| {
-                Ok(head.forward(compute, rows, &batch.starts))
-            })?);
+            logits.extend(self.text_logits(head, encodings)?);
             Ok(())
         })?;
         finite("a logit", &logits)?;
         self.array(logits, self.labels().len())
+    }
+
+    /// A classifier's logits, (texts, labels), of texts that are tokens already, as [`encode_batch`](Self::encode_batch)
+    /// takes them; of each the same bits as alone.
+    ///
+    /// # Errors
+    /// `WrongTask` for other models, else as `encode_batch`.
+    pub fn logits_of_tokens(&self, encodings: &[Encoding]) -> Result<Array2<f32>> {
+        let Head::Sequence(head) = &self.head else {
+            return Err(self.wrong_task("labels of texts"));
+        };
+        check(encodings)?;
+        let mut logits = Vec::with_capacity(encodings.len() * self.labels().len());
+        for together in self.gathered(encodings.iter().map(Ok), |encoding| encoding.len()) {
+            logits.extend(self.text_logits(head, together?)?);
+        }
+        finite("a logit", &logits)?;
+        self.array(logits, self.labels().len())
+    }
+
+    /// Logits of texts, (texts, labels), of which only first rows count.
+    pub(super) fn text_logits<'e>(
+        &self,
+        head: &SequenceHead,
+        encodings: impl IntoIterator<Item = &'e Encoding>,
+    ) -> Result<Vec<f32>> {
+        self.observed(
+            (encodings, Asked::First),
+            |_, _| {},
+            |compute, _, rows| Ok(head.forward(compute, rows)),
+        )
     }
 
     /// Logits of all tokens, (tokens, columns), of a head that has them.
@@ -169,9 +189,18 @@ impl Model {
         encodings: impl IntoIterator<Item = &'e Encoding>,
         skip: usize,
     ) -> Result<Vec<f32>> {
-        let vectors = self.forward(encodings, |compute, batch, rows| {
-            Ok(self.embedding.forward(compute, rows, &batch.starts, skip))
-        })?;
+        let asked = match self.embedding.sees_firsts() && skip == 0 {
+            true => Asked::First,
+            false => Asked::All,
+        };
+        let vectors = self.observed(
+            (encodings, asked),
+            |_, _| {},
+            |compute, batch, rows| {
+                let starts = batch.starts_of(asked);
+                Ok(self.embedding.forward(compute, rows, &starts, skip))
+            },
+        )?;
         finite("an embedding", &vectors)?;
         Ok(vectors)
     }
@@ -182,13 +211,14 @@ impl Model {
         encodings: impl IntoIterator<Item = &'e Encoding>,
         head: impl FnOnce(&Compute, &Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
-        self.observed(encodings, |_, _| {}, head)
+        self.observed((encodings, Asked::All), |_, _| {}, head)
     }
 
-    /// The same; `observe` sees the rows after the embeddings, as number 0, and after each layer.
+    /// The same of the rows that are asked for; `observe` sees the rows after the embeddings, as number 0, and after each
+    /// layer.
     fn observed<'e, T>(
         &self,
-        encodings: impl IntoIterator<Item = &'e Encoding>,
+        (encodings, asked): (impl IntoIterator<Item = &'e Encoding>, Asked),
         observe: impl FnMut(usize, &[f32]),
         head: impl FnOnce(&Compute, &Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
@@ -197,7 +227,7 @@ impl Model {
         let compute = self.engine.compute();
         let rows = self
             .encoder
-            .forward(&compute, &batch, &mut scratch, observe)?;
+            .forward(&compute, (&batch, asked), &mut scratch, observe)?;
         head(&compute, &batch, rows)
     }
 
@@ -296,6 +326,19 @@ fn gathered<T>(
         }
         (!together.is_empty()).then_some(Ok(together))
     })
+}
+
+/// Refuses tokens that are not a text's.
+fn check(encodings: &[Encoding]) -> Result<()> {
+    for (index, encoding) in encodings.iter().enumerate() {
+        let (ids, types) = (encoding.ids.len(), encoding.type_ids.len());
+        if ids == 0 || ids != types {
+            return Err(Error::Input {
+                reason: format!("input {index}: {types} type ids for {ids} tokens"),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Texts to compute together. One without a token, which only a tokenizer without special tokens makes, has no answer.

@@ -86,6 +86,11 @@ impl EmbeddingHead {
         self.include_prompt
     }
 
+    /// Whether of a text's rows only the first is pooled, if none is skipped.
+    pub(crate) fn sees_firsts(&self) -> bool {
+        self.pooling.iter().all(|&pooling| pooling == Pooling::Cls)
+    }
+
     /// Width of an embedding.
     pub(crate) fn width(&self) -> usize {
         let dense = self.steps.iter().rev().find_map(|step| match step {

@@ -1,5 +1,7 @@
 //! What stands between an encoder's rows and logits.
 
+use std::borrow::Cow;
+
 use crate::config::{EncoderConfig, Family, HeadConfig, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
@@ -74,21 +76,17 @@ impl SequenceHead {
         })
     }
 
-    /// Logits, (texts, labels), of rows (tokens, hidden).
-    pub(crate) fn forward(&self, compute: &Compute, rows: &[f32], starts: &[usize]) -> Vec<f32> {
-        let hidden = self.classifier.inputs();
-        let texts = &starts[..starts.len() - 1];
-        let mut first: Vec<f32> = Vec::with_capacity(texts.len() * hidden);
-        for start in texts {
-            first.extend_from_slice(&rows[start * hidden..][..hidden]);
-        }
+    /// Logits, (texts, labels), of each text's first row, (texts, hidden).
+    pub(crate) fn forward(&self, compute: &Compute, first: &[f32]) -> Vec<f32> {
+        let texts = first.len() / self.classifier.inputs();
+        let mut pooled = Cow::Borrowed(first);
         if let Some((pooler, activation)) = &self.pooler {
-            let mut pooled = vec![0.0; first.len()];
-            pooler.forward_through(compute, &first, *activation, &mut pooled);
-            first = pooled;
+            let mut out = vec![0.0; first.len()];
+            pooler.forward_through(compute, first, *activation, &mut out);
+            pooled = Cow::Owned(out);
         }
-        let mut logits = vec![0.0; texts.len() * self.classifier.outputs()];
-        self.classifier.forward(compute, &first, &mut logits);
+        let mut logits = vec![0.0; texts * self.classifier.outputs()];
+        self.classifier.forward(compute, &pooled, &mut logits);
         logits
     }
 }

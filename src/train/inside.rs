@@ -8,7 +8,7 @@ use super::ops::dropout::Dropout;
 use super::parameters::{Gradients, Id, Parameter, Parameters};
 use super::random::Random;
 use super::recipe::Distillation;
-use crate::batch::Batch;
+use crate::batch::{Asked, Batch};
 use crate::config::{Config, EncoderConfig};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
@@ -156,7 +156,7 @@ impl States {
             hidden[layer].extend_from_slice(rows);
         };
         self.encoder
-            .forward(compute, batch, &mut self.scratch, observe)?;
+            .forward(compute, (batch, Asked::All), &mut self.scratch, observe)?;
         Ok(())
     }
 }

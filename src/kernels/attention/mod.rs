@@ -47,6 +47,8 @@ pub(crate) struct Attention<'a> {
     pub(crate) value: Projection<'a>,
     /// Where each sequence starts, and the end.
     pub(crate) starts: &'a [usize],
+    /// The same of the rows that come out: as many of each sequence's first ones.
+    pub(crate) out_starts: &'a [usize],
     pub(crate) heads: usize,
     pub(crate) head_dim: usize,
     pub(crate) bias: Option<RelativeBias<'a>>,
@@ -55,16 +57,18 @@ pub(crate) struct Attention<'a> {
 }
 
 /// `softmax(Q K^T / sqrt(head_dim) + bias) V` for each sequence and head (Vaswani et al. 2017, section 3.2.1); `out` is
-/// (rows, heads * head_dim).
+/// (rows that come out, heads * head_dim).
 ///
 /// In floats exact to 4e-6 of the largest value, and to 1.5e-6 where scores stay below 13 (against f64; scores up to 50,
 /// sequences up to 512 rows). Where layers multiply bytes or numbers in bf16, both products are of words of 16 bits, exact
 /// to 1e-3: as fast as bf16, and nearer.
 ///
-/// A task is one head of one sequence; keys are never divided, so the order of every sum is that of the sequence.
+/// A task is one head of one sequence; keys are never divided, so the order of every sum is that of the sequence, and a row
+/// has the same bits however many come out.
 pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32]) {
     let sequences = input.starts.len() - 1;
-    let rows = input.starts[sequences];
+    assert_eq!(input.out_starts.len(), input.starts.len());
+    let rows = input.out_starts[sequences];
     assert_eq!(out.len(), rows * input.heads * input.head_dim);
     if let Some(bias) = input.bias {
         assert_eq!(bias.data.len(), input.heads * (2 * bias.reach - 1));
@@ -160,6 +164,8 @@ struct Part<'a> {
     keys: Rows<'a>,
     values: Rows<'a>,
     len: usize,
+    /// How many of the queries ask.
+    asking: usize,
     head_dim: usize,
     /// Queries whose scores are kept at once.
     block: usize,
@@ -205,21 +211,24 @@ impl<'a, F: Form<'a>> Kernel for InForm<'a, F> {
         let &Attention {
             heads, head_dim, ..
         } = one.input;
-        let first = one.input.starts[one.sequence];
-        let len = one.input.starts[one.sequence + 1] - first;
-        if len == 0 {
+        let of_sequence = |starts: &[usize]| starts[one.sequence + 1] - starts[one.sequence];
+        let len = of_sequence(one.input.starts);
+        let asking = of_sequence(one.input.out_starts);
+        assert!(asking <= len, "{asking} rows come out of {len}");
+        if asking == 0 {
             return;
         }
         let padded = len.next_multiple_of(PANEL);
         let tile = F::Queries::tile_rows::<S>();
         let tiles = BYTES_OF_SCORES / (4 * padded * tile);
-        let blocks = len.div_ceil(tile * tiles.clamp(1, MAX_QUERIES / tile));
-        let per_block = len.div_ceil(blocks);
+        let blocks = asking.div_ceil(tile * tiles.clamp(1, MAX_QUERIES / tile));
+        let per_block = asking.div_ceil(blocks);
         let part = Part {
             queries: one.rows(one.input.query),
             keys: one.rows(one.input.key),
             values: one.rows(one.input.value),
             len,
+            asking,
             head_dim,
             block: per_block,
         };
@@ -240,8 +249,8 @@ impl<'a, F: Form<'a>> Kernel for InForm<'a, F> {
 
         let scale = form.scores_scale() / (head_dim as f32).sqrt();
         let width = heads * head_dim;
-        for block in (0..len).step_by(per_block) {
-            let count = per_block.min(len - block);
+        for block in (0..asking).step_by(per_block) {
+            let count = per_block.min(asking - block);
             let scores = memory.at_least(count * padded);
             let operands = form.scores(block);
             let all_scores = Disjoint::new(scores);
@@ -268,11 +277,12 @@ impl<'a, F: Form<'a>> Kernel for InForm<'a, F> {
             let factors = &mut factors[..count];
             form.exponentials(s, scores, padded, factor, factors);
 
-            let start = (first + block) * width + one.head * head_dim;
+            let first = one.input.out_starts[one.sequence] + block;
+            let start = first * width + one.head * head_dim;
             let operands = form.context(scores, padded, factors);
             let product = Product::bare(operands, one.out, (start, width), head_dim);
             #[allow(unsafe_code, reason = "heads write columns of rows they share")]
-            // SAFETY: the rows of this sequence in the columns of this head belong to this task alone.
+            // SAFETY: the rows that come out of this sequence, in the columns of this head, belong to this task alone.
             unsafe {
                 product.run(s, 0..count, 0..head_dim.div_ceil(PANEL));
             }

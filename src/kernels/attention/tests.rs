@@ -27,6 +27,7 @@ fn joined<'a>(
         key: part(1),
         value: part(2),
         starts,
+        out_starts: starts,
         heads,
         head_dim,
         bias: None,
@@ -195,6 +196,36 @@ fn a_sequence_does_not_see_its_neighbours() {
         let together = run(dtype, &qkv, &[0, 11, 40]);
         let alone = run(dtype, &qkv[11 * 3 * width..], &[0, 29]);
         assert_eq!(together[11 * width..], alone, "{dtype}");
+    }
+}
+
+#[test]
+fn first_rows_are_the_same_however_many_come_out() {
+    let (heads, head_dim) = (2, 20);
+    let width = heads * head_dim;
+    let starts = [0, 1, 1, 18, 34, 84];
+    let out_starts = [0, 1, 1, 4, 20, 21];
+    let qkv = numbers(84 * 3 * width, 6);
+    for (dtype, _) in FORMS {
+        for cpu in Cpu::supported() {
+            let compute = Compute::new(cpu, &Threads::new(2).unwrap());
+            let all = joined(&qkv, &starts, (heads, head_dim), dtype);
+            let (mut whole, mut some) = (vec![0.0; 84 * width], vec![0.0; 21 * width]);
+            attention(&compute, &all, &mut whole);
+            let few = Attention {
+                out_starts: &out_starts,
+                ..all
+            };
+            attention(&compute, &few, &mut some);
+            for (start, out) in starts.into_iter().zip(out_starts.windows(2)) {
+                let rows = &some[out[0] * width..out[1] * width];
+                assert_eq!(
+                    rows,
+                    &whole[start * width..][..rows.len()],
+                    "{cpu:?} {dtype}"
+                );
+            }
+        }
     }
 }
 

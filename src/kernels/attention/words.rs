@@ -22,7 +22,7 @@ const GREATEST: usize = i16::MAX as usize;
 /// Queries in rows, keys and values in panels, all words, and room for exponentials.
 pub(super) struct Words<'a> {
     part: Part<'a>,
-    /// (len, head_dim), in pairs of each block,
+    /// (asking, head_dim), in pairs of each block,
     queries: &'a [[i16; 2]],
     /// so many from one to the next.
     stride: usize,
@@ -52,8 +52,10 @@ impl<'a> Form<'a> for Words<'a> {
     fn pack<S: Simd>(s: S, part: Part<'a>, buffers: Buffers<'a>) -> Self {
         let (len, head_dim) = (part.len, part.head_dim);
         let most = bound(head_dim);
+        // Of all queries, so that those that ask have the same words as beside the others.
         let query = Scale::of(s, part.queries, part, most);
-        let queries = words(buffers.queries, len * head_dim.next_multiple_of(BLOCK));
+        let wide = head_dim.next_multiple_of(BLOCK);
+        let queries = words(buffers.queries, part.asking * wide);
         fill_rows(s, part.queries, part, query, queries);
 
         let key = Scale::of(s, part.keys, part, most);
@@ -77,7 +79,7 @@ impl<'a> Form<'a> for Words<'a> {
         Self {
             part,
             queries: bytemuck::cast_slice(queries),
-            stride: head_dim.next_multiple_of(BLOCK) / 2,
+            stride: wide / 2,
             keys,
             values,
             exponentials: exponentials.as_chunks_mut().0,
@@ -310,11 +312,11 @@ impl<S: Simd> Seen<S> {
     }
 }
 
-/// (len, head_dim), in pairs of each block.
+/// (asking, head_dim), in pairs of each block.
 #[inline(always)]
 fn fill_rows<S: Simd>(s: S, rows: Rows<'_>, part: Part<'_>, scale: Scale, words: &mut [i16]) {
     let mut words = words.as_chunks_mut().0.iter_mut();
-    for row in 0..part.len {
+    for row in 0..part.asking {
         let row = &rows.data[row * rows.stride..][..part.head_dim];
         for (block, words) in row.chunks(BLOCK).zip(&mut words) {
             scale.fill(s, block, words);

@@ -161,17 +161,17 @@ fn a_first_row_does_not_depend_on_whether_others_are_asked_for() {
 
 /// A text's tokens are all that its answer is made of.
 #[test]
-fn logits_of_tokens_are_those_of_their_text() {
+fn logits_of_encodings_are_those_of_their_text() {
     let model = Model::load(fixture("bert-classify")).unwrap();
     let encode = |text: &&str| model.tokenizer().encode(*text, None).unwrap();
     let tokens: Vec<_> = TEXTS.iter().map(encode).collect();
-    let logits = model.logits_of_tokens(&tokens).unwrap();
+    let logits = model.logits_of_encodings(&tokens).unwrap();
     assert_eq!(logits, model.logits_batch(&TEXTS).unwrap());
     let none = Encoding::from_ids(Vec::new());
-    let error = model.logits_of_tokens(&[tokens[0].clone(), none]);
+    let error = model.logits_of_encodings(&[tokens[0].clone(), none]);
     assert!(error.unwrap_err().to_string().contains("input 1"));
     let other = Model::load(fixture("bert-base")).unwrap();
-    assert!(other.logits_of_tokens(&tokens).is_err());
+    assert!(other.logits_of_encodings(&tokens).is_err());
 }
 
 #[test]

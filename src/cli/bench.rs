@@ -235,7 +235,7 @@ fn random_text(
 /// quickly made.
 fn pass(model: &Model, texts: &[Encoding]) -> Result<()> {
     match model.task() {
-        Task::Classification => drop(model.logits_of_tokens(texts)?),
+        Task::Classification => drop(model.logits_of_encodings(texts)?),
         _ => drop(model.encode_batch(texts)?),
     }
     Ok(())

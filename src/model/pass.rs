@@ -124,7 +124,7 @@ impl Model {
     ///
     /// # Errors
     /// `WrongTask` for other models, else as `encode_batch`.
-    pub fn logits_of_tokens(&self, encodings: &[Encoding]) -> Result<Array2<f32>> {
+    pub fn logits_of_encodings(&self, encodings: &[Encoding]) -> Result<Array2<f32>> {
         let Head::Sequence(head) = &self.head else {
             return Err(self.wrong_task("labels of texts"));
         };

@@ -1,6 +1,7 @@
 //! The recipe of a training: one small TOML file, and what stands over it.
 
 mod check;
+mod pair;
 
 use std::path::{Path, PathBuf};
 
@@ -69,7 +70,8 @@ pub(crate) struct Data {
     /// The column of the text; by default `sentence`, `text`, `sentence1`, `question` or `tokens`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
-    /// The column of the second text; by default `sentence2`, `text_pair` or `context` where the task needs one.
+    /// The column of the second text; by default `sentence2` beside `sentence1`, `text_pair` beside `text`, and `context`
+    /// beside `question`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pair: Option<String>,
     /// The column of what is right; by default as the task has it.
@@ -348,17 +350,19 @@ impl Recipe {
                 table.insert("model".to_owned(), teacher);
             }
         }
-        let recipe: Self = table
-            .try_into()
-            .map_err(|error: toml::de::Error| Error::Recipe {
-                file: name.clone(),
-                reason: error
-                    .to_string()
-                    .split_whitespace()
-                    .collect::<Vec<_>>()
-                    .join(" "),
-            })?;
+        let mut recipe: Self =
+            table
+                .try_into()
+                .map_err(|error: toml::de::Error| Error::Recipe {
+                    file: name.clone(),
+                    reason: error
+                        .to_string()
+                        .split_whitespace()
+                        .collect::<Vec<_>>()
+                        .join(" "),
+                })?;
         recipe.check(&name)?;
+        recipe.find_pair();
         Ok(recipe)
     }
 

@@ -28,6 +28,9 @@ pub(crate) use watch::bar;
 /// intermediate, vocabulary, tokens and least; [data] text, pair, target, labels, scale and balance. `bertless distill` has a
 /// teacher beside it.
 ///
+/// Texts are in a column sentence or text, pairs in sentence1 and sentence2 or in text and text_pair; what is right is in
+/// label, labels, score or tags.
+///
 /// A table is its path, or { file = "all.tsv", where = "split = train", text = "sentence", target = "label" }, of whose keys
 /// all but the first can be left out. Paths are looked for where the command is run.
 ///

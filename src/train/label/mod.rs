@@ -9,7 +9,7 @@ use super::bm25::Index;
 use super::data::{Column, Table};
 use super::reading::named;
 use super::replace::replace;
-use super::source::Source;
+use super::source::{Source, usual_pair};
 use crate::config::Task;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -179,15 +179,10 @@ fn read(source: &Source, keep: bool) -> Result<(Table, usize, Vec<String>)> {
             vec![pair.clone()],
         ],
         (Some(text), None) => vec![vec![text.clone()]],
-        (None, None) => {
-            let pairs = [("sentence1", "sentence2"), ("text", "text_pair")];
-            match pairs.iter().find(|(a, b)| has(a) && has(b)) {
-                Some((first, second)) => {
-                    vec![vec![(*first).to_owned()], vec![(*second).to_owned()]]
-                }
-                None => vec![named(None, &["sentence", "text", "sentence1", "question"])],
-            }
-        }
+        (None, None) => match usual_pair(&there) {
+            Some(pair) => pair.map(|name| vec![name.to_owned()]).to_vec(),
+            None => vec![named(None, &["sentence", "text", "sentence1", "question"])],
+        },
     };
     let texts = columns.len();
     let mut others = Vec::new();

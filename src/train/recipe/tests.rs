@@ -154,3 +154,29 @@ fn the_recipes_among_the_examples_can_be_read() {
         assert_eq!(read(&text, &[]).unwrap(), recipe, "{text}");
     }
 }
+
+#[test]
+fn second_texts_are_not_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let found = |header: &str, settings: &[(&str, &str)]| {
+        let table = dir.path().join("t.tsv");
+        std::fs::write(&table, header).unwrap();
+        let table = table.display().to_string();
+        let settings = [&[("data.train", table.as_str())], settings].concat();
+        let data = read(SMALL, &settings).unwrap().data;
+        (data.text, data.pair)
+    };
+    let own = |name: &str| Some(name.to_owned());
+    let both = (own("sentence1"), own("sentence2"));
+    let header = "sentence1\tlabel\tsentence2\n";
+    assert_eq!(found(header, &[]), both);
+    assert_eq!(found(header, &[("task", "regression")]), both);
+    let text_pair = found("text\ttext_pair\tlabel\n", &[("task", "multi-label")]);
+    assert_eq!(text_pair, (own("text"), own("text_pair")));
+    // Who names the first alone means it; tasks of embeddings have their own rule; and where there is none, none is found.
+    let alone = found(header, &[("data.text", "sentence1")]);
+    assert_eq!(alone, (own("sentence1"), None));
+    assert_eq!(found(header, &[("task", "similarity")]), (None, None));
+    assert_eq!(found("sentence1\tlabel\n", &[]), (None, None));
+    assert_eq!(read(SMALL, &[]).unwrap().data.pair, None);
+}

@@ -231,10 +231,6 @@ fn every_task_learns_and_gives_a_model_that_opens() {
             ("training.log-every", "1"),
             ("training.dropout", "0"),
         ];
-        let settings = match task {
-            "regression" => [&settings[..], &[("data.pair", "sentence2")]].concat(),
-            _ => settings.to_vec(),
-        };
         let mut job = place.job(model, task, &settings, 1).unwrap();
         assert_eq!(train(&mut job, None), Outcome::Over, "{task}");
         let losses: Vec<f64> = read_log(&job.log())

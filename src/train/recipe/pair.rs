@@ -1,0 +1,31 @@
+//! Whether the texts of a recipe's tables are pairs, where it does not say so.
+
+use super::{Recipe, TaskKind};
+use crate::train::data::Table;
+use crate::train::source::usual_pair;
+
+impl Recipe {
+    /// Takes the second texts of tables that have them under their usual names: nothing is passed over in silence. Who names
+    /// the column of the text means it alone.
+    ///
+    /// A table that cannot be opened is left to whoever reads its rows.
+    pub(super) fn find_pair(&mut self) {
+        let may_have_pairs = matches!(
+            self.task,
+            TaskKind::Classification | TaskKind::MultiLabel | TaskKind::Regression
+        );
+        let data = &mut self.data;
+        let Some(first) = data.train.iter().chain(&data.unlabelled).next() else {
+            return;
+        };
+        let named = [&data.text, &data.pair, &first.text, &first.pair];
+        if !may_have_pairs || first.sentences || named.into_iter().any(Option::is_some) {
+            return;
+        }
+        let names = Table::names(&first.file).unwrap_or_default();
+        if let Some([text, pair]) = usual_pair(&names) {
+            data.text = Some(text.to_owned());
+            data.pair = Some(pair.to_owned());
+        }
+    }
+}

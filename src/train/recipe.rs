@@ -350,20 +350,18 @@ impl Recipe {
                 table.insert("model".to_owned(), teacher);
             }
         }
-        let mut recipe: Self =
-            table
-                .try_into()
-                .map_err(|error: toml::de::Error| Error::Recipe {
-                    file: name.clone(),
-                    reason: error
-                        .to_string()
-                        .split_whitespace()
-                        .collect::<Vec<_>>()
-                        .join(" "),
-                })?;
+        let recipe: Self = table
+            .try_into()
+            .map_err(|error: toml::de::Error| Error::Recipe {
+                file: name.clone(),
+                reason: error
+                    .to_string()
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            })?;
         recipe.check(&name)?;
-        recipe.find_pair();
-        Ok(recipe)
+        Ok(recipe.with_usual_pair())
     }
 
     /// The folder for the model that comes of it.

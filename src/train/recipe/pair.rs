@@ -9,23 +9,24 @@ impl Recipe {
     /// the column of the text means it alone.
     ///
     /// A table that cannot be opened is left to whoever reads its rows.
-    pub(super) fn find_pair(&mut self) {
+    pub(super) fn with_usual_pair(mut self) -> Self {
         let may_have_pairs = matches!(
             self.task,
             TaskKind::Classification | TaskKind::MultiLabel | TaskKind::Regression
         );
         let data = &mut self.data;
         let Some(first) = data.train.iter().chain(&data.unlabelled).next() else {
-            return;
+            return self;
         };
         let named = [&data.text, &data.pair, &first.text, &first.pair];
         if !may_have_pairs || first.sentences || named.into_iter().any(Option::is_some) {
-            return;
+            return self;
         }
         let names = Table::names(&first.file).unwrap_or_default();
         if let Some([text, pair]) = usual_pair(&names) {
             data.text = Some(text.to_owned());
             data.pair = Some(pair.to_owned());
         }
+        self
     }
 }

@@ -25,7 +25,7 @@ use super::usage;
 ///   hard = 0.0                           # the tables' labels,
 ///   hidden = 0.0                         # hidden states (TinyBERT),
 ///   attention = 0.0                      # scores of attention,
-///   relations = 0.0                      # and relations in the last layer (MiniLM)
+///   relations = 0.0                      # and relations in the last layer (MiniLMv2)
 ///   [student]
 ///   layers = 3                           # of the model's, the lowest; start = "alternate", "fresh" or [1, 3, 5]
 ///   tokens = 6000                        # the most frequent ones of the texts are kept

@@ -26,7 +26,7 @@ pub(crate) struct Heads<'a> {
 /// How a student's relation is compared with the teacher's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Measure {
-    /// `KL(teacher || student)` of the softmax of each row: the mean over heads and rows (MiniLM).
+    /// `KL(teacher || student)` of the softmax of each row: the mean over heads and rows (MiniLM and MiniLMv2).
     Distributions,
     /// The mean of squared differences of the scores before the softmax (TinyBERT).
     Scores,

@@ -104,7 +104,7 @@ impl Tape {
         &self.hidden[index][..self.rows * self.width]
     }
 
-    /// Queries, keys and values of a layer, each (rows, hidden): what relations of MiniLM (Wang et al. 2020) and the
+    /// Queries, keys and values of a layer, each (rows, hidden): what relations of MiniLMv2 (Wang et al. 2021) and the
     /// scores of TinyBERT (Jiao et al. 2020) are made of.
     ///
     /// # Panics

@@ -21,8 +21,8 @@ use table::{Header, Row, Table};
 
 /// Measure a model's answers against those that a table expects
 ///
-/// The table is UTF-8, tab-separated, with a header; a quote is text like any other. By the model's task it reads these
-/// columns, in any order, and prints these figures; with --json as one object. Figures are fractions, correlations are
+/// The table is UTF-8 and has a header: tab-separated, where a quote is text like any other, .csv or .jsonl. By the model's
+/// task it reads these columns, in any order, and prints these figures; with --json as one object. Figures are fractions, correlations are
 /// from -1 to 1 (null where they are not defined), "n" is the number of rows.
 ///
 ///   classifier       sentence, or text, or sentence1 and sentence2; label, by name or id
@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelFlags,
     /// The table; - is standard input
-    #[arg(short, long, value_name = "FILE.tsv")]
+    #[arg(short, long, value_name = "FILE")]
     data: PathBuf,
     #[command(flatten)]
     columns: ColumnFlags,

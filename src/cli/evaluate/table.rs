@@ -1,8 +1,10 @@
-//! Tab-separated tables whose header names the columns. There is no quoting: a quote is text.
+//! Tables whose columns have names: separated by tabs, without quoting, row by row; `.csv` and `.jsonl` as trainings read them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Result, anyhow};
+use bertless::train::{column_names, read_rows};
 
 use super::super::input::Item;
 use super::super::lines::{Lines, Place};
@@ -27,19 +29,54 @@ pub(super) const QUESTIONS: &[(&str, Option<&str>)] = &[("question", Some("conte
 
 /// A table whose header is read.
 pub(super) struct Header {
-    lines: Lines,
+    rest: Rest,
     file: String,
     names: Vec<String>,
 }
 
+/// What is below a header.
+enum Rest {
+    /// Lines with tabs, still to be read.
+    Lines(Lines),
+    /// A file of another kind, which is read whole.
+    File(PathBuf),
+}
+
 /// A table whose columns are found.
-pub(super) struct Table {
-    lines: Lines,
-    /// How many columns each row has.
-    width: usize,
-    text: usize,
-    pair: Option<usize>,
-    expected: usize,
+pub(super) enum Table {
+    Lines {
+        lines: Lines,
+        /// How many columns each row has.
+        width: usize,
+        columns: Columns<usize>,
+    },
+    Rows {
+        file: Rc<str>,
+        /// Which cells they are of.
+        columns: Columns<usize>,
+        rows: std::vec::IntoIter<(usize, Vec<String>)>,
+    },
+}
+
+/// What is needed of a row.
+#[derive(Clone, Copy)]
+pub(super) struct Columns<T> {
+    text: T,
+    pair: Option<T>,
+    expected: T,
+}
+
+impl Columns<usize> {
+    fn row(self, place: Place, cell: impl Fn(usize) -> String) -> Row {
+        Row {
+            item: Item {
+                first: cell(self.text),
+                second: self.pair.map(&cell),
+                place,
+            },
+            expected: cell(self.expected),
+        }
+    }
 }
 
 /// What is asked, and what is expected.
@@ -69,13 +106,21 @@ impl Row {
 
 /// Opens a table and reads its header.
 pub(super) fn open(path: &Path) -> Result<Header> {
-    let mut lines = Lines::open(path)?;
     let file = path.display().to_string();
+    let kind = path.extension().and_then(|kind| kind.to_str());
+    if matches!(kind, Some("csv" | "jsonl")) {
+        return Ok(Header {
+            names: column_names(path)?,
+            rest: Rest::File(path.to_owned()),
+            file,
+        });
+    }
+    let mut lines = Lines::open(path)?;
     let Some((header, _)) = lines.next()? else {
         return Err(anyhow!("{file}: there is no header"));
     };
     Ok(Header {
-        lines,
+        rest: Rest::Lines(lines),
         file,
         names: header.split('\t').map(str::to_owned).collect(),
     })
@@ -117,13 +162,32 @@ impl Header {
             column = column.or(self.column(name)?);
         }
         let wanted = expected.iter().cloned();
-        Ok(Table {
-            expected: column.ok_or_else(|| self.missing(wanted, "label"))?,
-            width: self.names.len(),
-            lines: self.lines,
+        let expected = column.ok_or_else(|| self.missing(wanted, "label"))?;
+        let columns = Columns {
             text,
             pair,
-        })
+            expected,
+        };
+        match self.rest {
+            Rest::Lines(lines) => Ok(Table::Lines {
+                lines,
+                width: self.names.len(),
+                columns,
+            }),
+            Rest::File(path) => {
+                let wanted = [Some(text), pair, Some(expected)].into_iter().flatten();
+                let names: Vec<&str> = wanted.map(|at| &*self.names[at]).collect();
+                Ok(Table::Rows {
+                    file: self.file.into(),
+                    columns: Columns {
+                        text: 0,
+                        pair: pair.map(|_| 1),
+                        expected: names.len() - 1,
+                    },
+                    rows: read_rows(&path, &names)?.into_iter(),
+                })
+            }
+        }
     }
 
     fn column(&self, name: &str) -> Result<Option<usize>> {
@@ -149,14 +213,27 @@ impl Source for Table {
     type Item = Row;
 
     fn next(&mut self) -> Result<Option<Row>> {
-        loop {
-            let Some((line, place)) = self.lines.next()? else {
-                return Ok(None);
-            };
-            if line.is_empty() {
-                continue;
-            }
-            return self.row(&line, place).map(Some);
+        match self {
+            Self::Lines {
+                lines,
+                width,
+                columns,
+            } => loop {
+                let Some((line, place)) = lines.next()? else {
+                    return Ok(None);
+                };
+                if !line.is_empty() {
+                    return cells(&line, place, *width, *columns).map(Some);
+                }
+            },
+            Self::Rows {
+                file,
+                columns,
+                rows,
+            } => Ok(rows.next().map(|(line, cells)| {
+                let place = Place::Line(Rc::clone(file), line);
+                columns.row(place, |at| cells[at].clone())
+            })),
         }
     }
 
@@ -165,29 +242,21 @@ impl Source for Table {
     }
 
     fn progress(&self) -> (u64, Option<u64>) {
-        self.lines.progress()
+        match self {
+            Self::Lines { lines, .. } => lines.progress(),
+            Self::Rows { .. } => (0, None),
+        }
     }
 }
 
-impl Table {
-    fn row(&self, line: &str, place: Place) -> Result<Row> {
-        let cells: Vec<&str> = line.split('\t').collect();
-        if cells.len() != self.width {
-            return Err(place.blame(anyhow!(
-                "{} columns, but the header has {}",
-                cells.len(),
-                self.width
-            )));
-        }
-        let cell = |index: usize| cells[index].to_owned();
-        Ok(Row {
-            item: Item {
-                first: cell(self.text),
-                second: self.pair.map(cell),
-                place,
-            },
-            expected: cell(self.expected),
-        })
+fn cells(line: &str, place: Place, width: usize, columns: Columns<usize>) -> Result<Row> {
+    let cells: Vec<&str> = line.split('\t').collect();
+    match cells.len() == width {
+        true => Ok(columns.row(place, |at| cells[at].to_owned())),
+        false => Err(place.blame(anyhow!(
+            "{} columns, but the header has {width}",
+            cells.len()
+        ))),
     }
 }
 
@@ -195,16 +264,20 @@ impl Table {
 mod tests {
     use super::*;
 
-    fn table(content: &str) -> Result<Table> {
+    fn table(name: &str, content: &str) -> Result<Table> {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("t.tsv");
+        let path = dir.path().join(name);
         std::fs::write(&path, content).unwrap();
         let expected = ["label", "labels"].map(str::to_owned);
         open(&path)?.with(&names(TEXTS), &expected)
     }
 
     fn rows(content: &str) -> Result<Vec<(String, Option<String>, String)>> {
-        let mut table = table(content)?;
+        rows_of("t.tsv", content)
+    }
+
+    fn rows_of(name: &str, content: &str) -> Result<Vec<(String, Option<String>, String)>> {
+        let mut table = table(name, content)?;
         let mut rows = Vec::new();
         while let Some(row) = table.next()? {
             rows.push((row.item.first, row.item.second, row.expected));
@@ -228,6 +301,33 @@ mod tests {
         assert_eq!(found, [row("a", Some("b"), "x,y")]);
         let found = rows("text_pair\tlabel\ttext\nb\tx\ta\n").unwrap();
         assert_eq!(found, [row("a", Some("b"), "x")]);
+    }
+
+    #[test]
+    fn tables_of_other_kinds_have_the_same_rows() {
+        let expected = [row("a, \"b\"", Some("c"), "x"), row("d", Some("e"), "y")];
+        for (name, content) in [
+            (
+                "t.tsv",
+                "label\tsentence1\tsentence2\nx\ta, \"b\"\tc\ny\td\te\n",
+            ),
+            (
+                "t.csv",
+                "label,sentence1,sentence2\nx,\"a, \"\"b\"\"\",c\ny,d,e\n",
+            ),
+            (
+                "t.jsonl",
+                r#"{"label": "x", "sentence2": "c", "sentence1": "a, \"b\""}
+                {"sentence1": "d", "sentence2": "e", "label": "y"}"#,
+            ),
+        ] {
+            assert_eq!(rows_of(name, content).unwrap(), expected, "{name}");
+        }
+        let error = rows_of("t.csv", "text,label\na,1\nb\n").unwrap_err();
+        assert!(
+            format!("{error:#}").contains("line 3: 1 columns"),
+            "{error:#}"
+        );
     }
 
     #[test]

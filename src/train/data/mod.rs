@@ -12,3 +12,4 @@ pub(crate) use batches::{Batching, Epoch};
 pub(crate) use examples::{Example, Reader, Target, TargetKind};
 pub(crate) use labels::Labels;
 pub(crate) use table::{Column, Row, Table};
+pub use table::{column_names, read_rows};

@@ -111,6 +111,25 @@ impl Table {
     }
 }
 
+/// The names of the columns of a table: `.csv`, `.jsonl` (of the first line), else separated by tabs.
+///
+/// # Errors
+/// `Io`, and `Data` for a first line that is none.
+pub fn column_names(path: &Path) -> Result<Vec<String>> {
+    Table::names(path)
+}
+
+/// Some columns of a table, row by row, each with the line that it begins in, counted from 1.
+///
+/// # Errors
+/// `Io`, and `Data` with the line for columns that are not there or there twice, for rows of another length than the header's,
+/// and for what is not UTF-8 or not JSON.
+pub fn read_rows(path: &Path, columns: &[&str]) -> Result<Vec<(usize, Vec<String>)>> {
+    let columns: Vec<Column<'_>> = columns.iter().map(std::slice::from_ref).collect();
+    let rows = Table::read(path, &columns)?.rows.into_iter();
+    Ok(rows.map(|row| (row.line, row.cells)).collect())
+}
+
 fn blame(file: &str, line: usize, reason: impl Into<String>) -> Error {
     Error::Data {
         file: file.to_owned(),

@@ -67,6 +67,11 @@ impl std::error::Error for WriteError {
     }
 }
 
+/// A line on standard error. Nothing depends on it, so it may be lost.
+pub(crate) fn note(message: impl Display) {
+    let _ = writeln!(io::stderr(), "{message}");
+}
+
 /// A text on one line: line breaks and other controls, which could move a terminal's cursor, are written as escapes.
 pub(crate) fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());

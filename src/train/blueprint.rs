@@ -188,11 +188,18 @@ impl Blueprint {
                 "num_labels",
                 "problem_type",
                 "_name_or_path",
+                // What cross-encoders of sentence-transformers do with a single output.
+                "sentence_transformers",
+                "sbert_ce_default_activation_function",
                 "torch_dtype",
             ] {
                 keys.remove(key);
             }
             keys.insert("dtype".to_owned(), json!("float32"));
+            if task == TaskKind::Regression {
+                let identity = json!({"activation_fn": "torch.nn.modules.linear.Identity"});
+                keys.insert("sentence_transformers".to_owned(), identity);
+            }
             if let Some(problem) = problem {
                 keys.insert("problem_type".to_owned(), json!(problem));
             }

@@ -155,10 +155,14 @@ impl Card<'_> {
                  pieces"
             )?;
         }
+        let command = match recipe.distils() {
+            true => "distill",
+            false => "train",
+        };
         let recipe = toml::to_string(recipe).unwrap_or_default();
         writeln!(
             out,
-            "\nIts recipe, for `bertless train`:\n\n```toml\n{recipe}```"
+            "\nIts recipe, for `bertless {command}`:\n\n```toml\n{recipe}```"
         )
     }
 }

@@ -2,6 +2,7 @@
 
 use super::data::{Example, Labels, Target};
 use super::recipe::TaskKind;
+use crate::error::{Error, Result};
 use crate::metrics;
 
 /// Names and numbers, the one that decides first.
@@ -77,13 +78,13 @@ impl Answers {
     pub(crate) fn figures(&self, task: TaskKind) -> Figures {
         let figures = match task {
             TaskKind::Classification if !self.classes.is_empty() => vec![
-                ("accuracy", metrics::accuracy(&self.classes)),
-                ("macro-f1", metrics::macro_f1(&self.classes)),
-                ("mcc", metrics::matthews(&self.classes)),
+                metrics::accuracy(&self.classes),
+                metrics::macro_f1(&self.classes),
+                metrics::matthews(&self.classes),
             ],
             TaskKind::MultiLabel if !self.sets.is_empty() => {
                 let f1 = metrics::multi_label_f1(&self.sets);
-                vec![("micro-f1", f1.micro), ("macro-f1", f1.macro_)]
+                vec![f1.micro, f1.macro_]
             }
             TaskKind::Tokens if !self.tags.is_empty() => {
                 let pairs = |(expected, found): &(Vec<String>, Vec<String>)| {
@@ -91,27 +92,43 @@ impl Answers {
                     both.collect::<Vec<_>>()
                 };
                 let tags: Vec<(String, String)> = self.tags.iter().flat_map(pairs).collect();
-                let entities = metrics::span_f1(&self.tags);
-                vec![
-                    ("entity-f1", entities.f1),
-                    ("accuracy", metrics::accuracy(&tags)),
-                ]
+                vec![metrics::span_f1(&self.tags).f1, metrics::accuracy(&tags)]
             }
-            TaskKind::Questions if !self.spans.is_empty() => {
-                vec![("accuracy", metrics::accuracy(&self.spans))]
-            }
+            TaskKind::Questions if !self.spans.is_empty() => vec![metrics::accuracy(&self.spans)],
+            // Of answers that are all the same there is no correlation.
             _ if !self.numbers.is_empty() => vec![
-                // Of answers that are all the same there is no correlation.
-                ("spearman", metrics::spearman(&self.numbers).unwrap_or(0.0)),
-                ("pearson", metrics::pearson(&self.numbers).unwrap_or(0.0)),
+                metrics::spearman(&self.numbers).unwrap_or(0.0),
+                metrics::pearson(&self.numbers).unwrap_or(0.0),
             ],
             _ => Vec::new(),
         };
-        figures
-            .into_iter()
-            .map(|(name, figure)| (name.to_owned(), figure))
-            .collect()
+        let names = names(task).iter().map(|&name| name.to_owned());
+        names.zip(figures).collect()
     }
+}
+
+/// What the figures of a task are called, the one that decides first.
+fn names(task: TaskKind) -> &'static [&'static str] {
+    match task {
+        TaskKind::Classification => &["accuracy", "macro-f1", "mcc"],
+        TaskKind::MultiLabel => &["micro-f1", "macro-f1"],
+        TaskKind::Tokens => &["entity-f1", "accuracy"],
+        TaskKind::Questions => &["accuracy"],
+        _ => &["spearman", "pearson"],
+    }
+}
+
+/// Which of a task's figures somebody names; `macro_f1` is `macro-f1`, as `bertless evaluate` prints it.
+///
+/// # Errors
+/// `Option` for none of them.
+pub(crate) fn known(task: TaskKind, metric: &str) -> Result<usize> {
+    let names = names(task);
+    let same = |name: &&str| *name == metric.replace('_', "-");
+    names.iter().position(same).ok_or_else(|| Error::Option {
+        name: "metric",
+        reason: format!("{metric:?} is none of {}", names.join(", ")),
+    })
 }
 
 /// Where the largest is; of equal ones the first.

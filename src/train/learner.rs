@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::blueprint::Blueprint;
 use super::data::{Example, Labels, Target};
-use super::figures::Answers;
+use super::figures::{self, Answers};
 use super::inside::{PROJECTION, Pass};
 use super::network::{Network, OutputGradients, Tape, Wanted};
 use super::objective::Objective;
@@ -13,7 +13,7 @@ use super::parameters::{Gradients, Parameter, Parameters};
 use super::teacher::Teacher;
 use super::trainer::{Learned, Learner};
 use crate::batch::Batch;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::Compute;
 
 /// Texts that are measured at once.
@@ -160,14 +160,7 @@ impl Learner for NetworkLearner {
         }
         let mut figures = answers.figures(task);
         if let (Some(metric), false) = (&self.metric, figures.is_empty()) {
-            let Some(at) = figures.iter().position(|(name, _)| name == metric) else {
-                let names: Vec<&str> = figures.iter().map(|(name, _)| &**name).collect();
-                return Err(Error::Option {
-                    name: "metric",
-                    reason: format!("{metric:?} is none of {}", names.join(", ")),
-                });
-            };
-            figures[..=at].rotate_right(1);
+            figures[..=figures::known(task, metric)?].rotate_right(1);
         }
         Ok(figures)
     }

@@ -6,6 +6,8 @@ mod bm25;
 mod card;
 mod data;
 mod figures;
+mod folder;
+mod identity;
 mod inside;
 mod label;
 mod learner;
@@ -30,6 +32,7 @@ mod trainer;
 mod trial;
 mod vocabulary;
 
+pub use data::{column_names, read_rows};
 pub use label::{Labelled, Labelling, label};
 pub use log::{Figures, Line, Steps, read_log};
 pub use recipe::Recipe;

@@ -184,7 +184,7 @@ pub(crate) struct Distillation {
     /// Scores of attention (TinyBERT).
     #[serde(default)]
     pub(crate) attention: f64,
-    /// Relations of queries, keys and values of the last layer (MiniLM),
+    /// Relations of queries, keys and values of the last layer, each with itself (MiniLMv2),
     #[serde(default)]
     pub(crate) relations: f64,
     /// in so many heads.

@@ -24,7 +24,10 @@ pub(crate) fn replace(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<
     write(&fresh)
         .and_then(|()| File::open(&fresh)?.sync_all())
         .and_then(|()| fs::rename(&fresh, path))
-        .map_err(io)?;
+        .map_err(|source| {
+            let _ = fs::remove_file(&fresh); // it may never have been there
+            io(source)
+        })?;
     // The new name is on the disk once its folder is; systems that cannot open one do this by themselves.
     if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
         folder.sync_all().map_err(io)?;
@@ -82,6 +85,7 @@ mod tests {
             "{error}"
         );
         assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         replace_bytes(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

@@ -6,6 +6,7 @@ use super::adamw::Settings;
 use super::blueprint::{Blueprint, Shape};
 use super::card::Card;
 use super::data::{Batching, Reader, Table, TargetKind};
+use super::identity::Identity;
 use super::inside::PROJECTION;
 use super::learner::NetworkLearner;
 use super::log::{Figures, Line, read_log};
@@ -21,7 +22,8 @@ use super::targets::{Targets, Texts};
 use super::teacher::Teacher;
 use super::trainer::{Material, Observer, Outcome, Plan, train};
 use super::vocabulary::{self, Coverage};
-use crate::config::Config;
+use super::{figures, folder};
+use crate::config::{Config, Family};
 use crate::error::{Error, Result};
 use crate::kernels::{Engine, Threads};
 use crate::model::engine;
@@ -58,6 +60,10 @@ impl Job {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn of(recipe: &Recipe, threads: Option<usize>) -> Result<Self> {
+        let teacher = recipe.distillation.as_ref();
+        let teacher = teacher.and_then(|it| it.teacher.as_deref());
+        let models: Vec<&Path> = std::iter::once(&*recipe.model).chain(teacher).collect();
+        folder::check(&recipe.output, &models)?;
         let engine = engine(threads)?;
         let learned = Reading::to_learn(recipe)?;
         let tables = learned.read(&recipe.data.train, recipe)?;
@@ -66,10 +72,27 @@ impl Job {
         let measured = Reading::to_measure(recipe);
         let dev = measured.read(&recipe.data.dev, recipe)?;
         let all = || tables.iter().chain(&unlabelled);
+        let mut identity = Identity::default();
+        all().chain(&dev).for_each(|table| identity.table(table));
+        for model in models {
+            identity.model(model)?;
+        }
 
         let mut blueprint = Blueprint::of(&recipe.model)?;
         let base = Config::read(&blueprint.files())?.encoder;
-        let tokenizer = Tokenizer::open(&blueprint.files(), "", false)?;
+        if !matches!(base.family, Family::Bert | Family::DistilBert) {
+            let family = base.family.name();
+            return Err(Error::Option {
+                name: "model",
+                reason: format!(
+                    "it is of family {family}, and only BERT and DistilBERT are trained"
+                ),
+            });
+        }
+        if let Some(metric) = &recipe.training.metric {
+            figures::known(recipe.task, metric)?;
+        }
+        let whole = Tokenizer::open(&blueprint.files(), "", false)?;
         let student = recipe.student.clone().unwrap_or_default();
         let corpus = match &student.vocabulary[..] {
             [] if student.tokens.is_none() && student.least.is_none() => None,
@@ -78,12 +101,13 @@ impl Job {
         };
         let mut pruned = None;
         if let Some(corpus) = &corpus {
+            identity.texts(corpus.iter());
             let keep = vocabulary::Keep {
                 least: student.least.unwrap_or(1),
                 most: student.tokens,
             };
-            let found = vocabulary::prune(&tokenizer, corpus.iter(), keep)?;
-            vocabulary::apply(&mut blueprint, &tokenizer, &found.kept)?;
+            let found = vocabulary::prune(&whole, corpus.iter(), keep)?;
+            vocabulary::apply(&mut blueprint, &whole, &found.kept)?;
             pruned = Some(found);
         }
         let shape = Shape {
@@ -96,6 +120,18 @@ impl Job {
         blueprint.reshape(base.family, shape)?;
 
         let labels = labels(recipe, &learned, &tables)?;
+        if let Some(weights) = &recipe.training.weights
+            && weights.len() != labels.len()
+        {
+            return Err(Error::Option {
+                name: "weights",
+                reason: format!(
+                    "there are {} of them, for {} labels",
+                    weights.len(),
+                    labels.len()
+                ),
+            });
+        }
         blueprint.for_task(base.family, recipe.task, labels.names())?;
         let config = Config::read(&blueprint.files())?;
         let tokenizer = Tokenizer::open(&blueprint.files(), "", false)?;
@@ -154,7 +190,9 @@ impl Job {
                 };
                 let student = (&network, &mut parameters);
                 let inside = (kept.clone(), &engine.threads, seed);
-                Some(Teacher::new(distillation, targets, student, inside)?)
+                let teacher = Teacher::new(distillation, targets, student, inside)?;
+                teacher.check(&whole, labels.names())?;
+                Some(teacher)
             }
         };
         // A student may be of another width.
@@ -183,7 +221,7 @@ impl Job {
         Ok(Self {
             engine,
             learner,
-            plan: plan(recipe),
+            plan: plan(recipe, identity.of(recipe)),
             balance: recipe.data.balance,
             coverage: pruned.map(|pruned| pruned.coverage),
             recipe: recipe.clone(),
@@ -222,7 +260,7 @@ impl Job {
 
     /// The log of the training, JSON lines.
     pub fn log(&self) -> PathBuf {
-        self.plan.output.join("training/log.jsonl")
+        self.plan.output.join(folder::TRAINING).join("log.jsonl")
     }
 
     /// Trains, or goes on with it. The output folder then has the best model.
@@ -252,6 +290,16 @@ impl Job {
             observer,
         )?;
         if outcome == Outcome::Over {
+            let model = self.plan.output.join("model.safetensors");
+            if !model.exists() {
+                return Err(Error::State {
+                    file: model.display().to_string(),
+                    reason: format!(
+                        "it is gone, and its training is over: remove {} to begin anew",
+                        self.plan.output.display()
+                    ),
+                });
+            }
             self.write_card()?;
         }
         Ok(outcome)
@@ -286,15 +334,10 @@ impl Job {
     }
 }
 
-fn plan(recipe: &Recipe) -> Plan {
+fn plan(recipe: &Recipe, run: String) -> Plan {
     let training = &recipe.training;
-    // A folder that was moved is the same run.
-    let nowhere = Recipe {
-        output: PathBuf::new(),
-        ..recipe.clone()
-    };
     Plan {
-        run: serde_json::to_string(&nowhere).unwrap_or_default(),
+        run,
         output: recipe.output.clone(),
         batching: Batching {
             size: training.batch,

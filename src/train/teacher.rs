@@ -7,8 +7,11 @@ use super::objective::Objective;
 use super::parameters::{Gradients, Parameters};
 use super::recipe::Distillation;
 use super::targets::Targets;
-use crate::error::Result;
+use crate::config::Config;
+use crate::error::{Error, Result};
 use crate::kernels::Threads;
+use crate::tokenizer::Tokenizer;
+use crate::weights::{Access, Files};
 
 /// What is taught, and how much each part of it counts.
 #[derive(Debug)]
@@ -45,6 +48,37 @@ impl Teacher {
         let inside = Inside::new(weights, (folder, outputs), (kept, threads, seed), student)?;
         teacher.inside = Some(inside);
         Ok(teacher)
+    }
+
+    /// That a teacher that is asked at each step reads the student's tokens, before any were pruned, and has its labels, as
+    /// both know them by number alone.
+    ///
+    /// # Errors
+    /// `Option` for another one; whatever is wrong with its files.
+    pub(crate) fn check(&self, tokenizer: &Tokenizer, labels: &[String]) -> Result<()> {
+        let (Some(folder), Some(_)) = (&self.weights.teacher, &self.inside) else {
+            return Ok(());
+        };
+        let wrong = |name, reason: &str| {
+            Err(Error::Option {
+                name,
+                reason: reason.to_owned(),
+            })
+        };
+        let files = Files::open(folder, Access::Read)?;
+        let other = Tokenizer::open(&files, "", false)?;
+        let size = tokenizer.vocab_size().max(other.vocab_size()) as u32;
+        if (0..size).any(|id| tokenizer.id_to_token(id) != other.id_to_token(id)) {
+            return wrong(
+                "teacher",
+                "it has other tokens than the model that the student starts from",
+            );
+        }
+        let asks = self.weights.learns_outputs() && self.targets.is_none();
+        if asks && !labels.is_empty() && Config::read(&files)?.head.labels != labels {
+            return wrong("labels", "they are not those of the teacher, in its order");
+        }
+        Ok(())
     }
 
     /// How much the labels of the tables count beside it.

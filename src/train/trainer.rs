@@ -1,11 +1,11 @@
 //! The loop of training: batches, steps, measurements, and what stays on disk of all that.
 
-use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::adamw::{AdamW, Settings, clip_factor, norm};
 use super::data::{Batching, Epoch};
+use super::folder;
 use super::log::{Figures, Line, Log, Steps};
 use super::parameters::{Gradients, Parameters};
 use super::schedule::Schedule;
@@ -76,7 +76,7 @@ pub(crate) struct Plan {
     pub(crate) patience: Option<u64>,
     /// After how many steps the state is saved, beside after each measurement.
     pub(crate) save_every: u64,
-    /// After how many steps the log has a line.
+    /// After how many steps the log has a line, beside after the last one.
     pub(crate) log_every: u64,
 }
 
@@ -141,12 +141,7 @@ pub(crate) fn train(
     material: Material<'_>,
     observer: &mut impl Observer,
 ) -> Result<Outcome> {
-    let folder = plan.output.join("training");
-    fs::create_dir_all(&folder).map_err(|source| Error::Io {
-        path: folder.clone(),
-        source,
-    })?;
-    let _lock = lock(&folder)?;
+    let (folder, _lock) = folder::open(&plan.output)?;
     let mut run = Run::begin(learner, plan, material, &folder)?;
     if run.progress.over {
         return Ok(Outcome::Over);
@@ -163,23 +158,6 @@ pub(crate) fn train(
         }
     }
     run.end(learner)
-}
-
-/// Holds other runs off a folder for as long as the file is open.
-fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join("lock");
-    let file = File::create(&path).map_err(|source| Error::Io {
-        path: path.clone(),
-        source,
-    })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::State {
-            file: folder.display().to_string(),
-            reason: "another run is at work here".to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(Error::Io { path, source }),
-    }
 }
 
 /// A run on its way.
@@ -245,7 +223,7 @@ impl<'a> Run<'a> {
             let compute = engine.compute();
             let (at, rate, norm) = self.step(&compute, learner, batch)?;
             self.progress.batch += 1;
-            if self.progress.step.is_multiple_of(self.plan.log_every) {
+            if self.progress.step.is_multiple_of(self.plan.log_every) || at.step == at.steps {
                 self.write_steps(batches, rate, norm, observer)?;
             }
             let ends = self.progress.batch == batches;

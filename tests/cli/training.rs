@@ -290,6 +290,18 @@ fn what_is_wrong_with_labelling_and_distilling_is_one_line() {
             format!("label -m {classify} -d t.tsv -o no/o.tsv"),
             "no/o.tsv: No such file",
         ),
+        (
+            format!("label -m {classify} -d t.tsv -o t.tsv"),
+            "one of the tables that are labelled",
+        ),
+        (
+            format!("label -m {classify} -d t.tsv -o o.parquet"),
+            "ends in .tsv, .csv or .jsonl",
+        ),
+        (
+            "train r.toml --seeds 1,2,1".to_owned(),
+            "1 stands there twice",
+        ),
         ("distill r.toml".to_owned(), "there is no teacher"),
         ("distill r.toml --teacher nowhere".to_owned(), "nowhere"),
         (

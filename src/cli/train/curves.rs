@@ -57,10 +57,10 @@ fn draw(lines: &[Line], svg: &mut String) -> Result<(), Box<dyn Error>> {
         .x_label_formatter(&|step| format!("{step:.0}"))
         .label_style(("sans-serif", 14))
         .draw()?;
-    chart
-        .configure_secondary_axes()
-        .label_style(("sans-serif", 14))
-        .draw()?;
+    if !figures.is_empty() {
+        let mut axis = chart.configure_secondary_axes();
+        axis.label_style(("sans-serif", 14)).draw()?;
+    }
     let legend = |colour: RGBColor| {
         move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2))
     };

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bertless::train::{Figures, Job, Recipe};
 use serde::Serialize;
 
 use super::super::Common;
-use super::super::output::Output;
+use super::super::output::{Output, note};
 use super::watch::Watch;
 
 /// Trains, and prints the figures of the model that is kept: with --json {"step", "figures": [[name, figure]], "best"}.
@@ -45,10 +45,13 @@ pub(super) fn several(
     common: &Common,
     output: &mut Output,
 ) -> Result<()> {
+    if let Some(at) = (1..seeds.len()).find(|&at| seeds[..at].contains(&seeds[at])) {
+        bail!("--seeds: {} stands there twice", seeds[at]);
+    }
     let mut all = Vec::new();
     let mut earlier: Option<Job> = None;
     for &seed in seeds {
-        eprintln!("seed {seed}:");
+        note(format_args!("seed {seed}:"));
         let mut job = Job::of(&recipe.with_seed(seed), common.threads)?;
         if let Some(earlier) = earlier.take() {
             job.follow(earlier);
@@ -120,6 +123,9 @@ fn train(mut job: Job) -> Result<(Job, Option<Figures>)> {
         ));
     }
     job.train(&mut watch)?;
+    if !watch.has_seen_steps() {
+        watch.say("this training was over before: nothing was left to do");
+    }
     watch.finish()?;
     let best = job.best()?;
     Ok((job, best))
@@ -133,10 +139,10 @@ fn said(best: &Figures) -> String {
 
 /// Where the model is, and what can be done with it.
 fn farewell(recipe: &Recipe, folder: &Path) {
-    eprintln!("the model and its card are in {}; next:", folder.display());
-    eprintln!("  {}", recipe.usage(folder));
-    eprintln!(
-        "  bertless pack {} --dtype int8 -o model.safetensors",
-        folder.display()
-    );
+    let there = folder.display();
+    note(format_args!("the model and its card are in {there}; next:"));
+    note(format_args!("  {}", recipe.usage(folder)));
+    note(format_args!(
+        "  bertless pack {there} --dtype int8 -o model.safetensors"
+    ));
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use bertless::train::{At, Line, Observer, read_log};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::super::output::note;
 use super::curves;
 
 /// Shows how it goes: a bar on a terminal, and on none the lines of the log that have figures.
@@ -37,10 +38,15 @@ impl Watch {
         draw(&self.log)
     }
 
+    /// Whether any step was taken.
+    pub(super) fn has_seen_steps(&self) -> bool {
+        self.begun.is_some()
+    }
+
     pub(super) fn say(&self, message: &str) {
         match self.terminal {
             true => self.bar.println(message),
-            false => eprintln!("{message}"),
+            false => note(message),
         }
     }
 }

@@ -23,17 +23,16 @@ impl Labels {
         Self(names.into_iter().map(str::to_owned).collect())
     }
 
-    /// The number of a label that is given by its name or by its number.
+    /// The number of a label that is given by its name, or by its number if names are no numbers themselves.
     ///
     /// # Errors
     /// The reason, if it is none of them.
     pub(crate) fn number(&self, label: &str) -> Result<usize, String> {
         let named = self.0.iter().position(|name| name == label);
         let numbered = || {
-            label
-                .parse()
-                .ok()
-                .filter(|&number: &usize| number < self.0.len())
+            let is_number = |name: &String| name.parse::<i64>().is_ok();
+            let number: usize = label.parse().ok()?;
+            (number < self.0.len() && !self.0.iter().any(is_number)).then_some(number)
         };
         named.or_else(numbered).ok_or_else(|| match self.0.len() {
             0..=20 => format!("label {label:?} is none of {}", self.0.join(", ")),
@@ -78,5 +77,7 @@ mod tests {
         // By its name, not as a number among three.
         assert_eq!(labels.number("1"), Ok(0));
         assert_eq!(labels.number("2"), Ok(1));
+        // Nor is what is no name of theirs.
+        assert!(labels.number("0").is_err());
     }
 }

@@ -60,8 +60,8 @@ struct Asked<'a> {
 /// `logit:LABEL`; of a model with one output and of the similarity of embeddings `score`.
 ///
 /// # Errors
-/// `WrongTask` for models of other tasks; `Input` for an embedding model that is asked about single texts; `Option` for kept
-/// columns of pairs that are mined, and where tables to be kept differ; `Data` with file and line for what cannot be read or
+/// `WrongTask` for models of other tasks; `Input` for an embedding model that is asked about single texts; `Option` for an
+/// output that is one of the tables or whose name ends otherwise, for kept columns of pairs that are mined, and where tables to be kept differ; `Data` with file and line for what cannot be read or
 /// answered or, in a tab-separated table, written; `Io`.
 pub fn label(
     model: &Model,
@@ -73,6 +73,17 @@ pub fn label(
             name: "keep",
             reason: "a pair that is mined has the columns of no row".to_owned(),
         });
+    }
+    let wrong = |reason: &str| Error::Option {
+        name: "output",
+        reason: format!("{}: {reason}", labelling.output.display()),
+    };
+    let format = Format::of(&labelling.output)
+        .ok_or_else(|| wrong("a table's name ends in .tsv, .csv or .jsonl"))?;
+    let own = labelling.output.canonicalize().ok();
+    let is_own = |source: &Source| own.is_some() && source.file.canonicalize().ok() == own;
+    if labelling.from.iter().any(is_own) {
+        return Err(wrong("that is one of the tables that are labelled"));
     }
     let answers = Answers::of(model)?;
     let mut tables = Vec::new();
@@ -111,7 +122,7 @@ pub fn label(
         });
     }
     let mut columns: Vec<String> = match pairs {
-        0 => vec!["text".to_owned()],
+        0 if labelling.mine.is_none() => vec!["text".to_owned()],
         _ => vec!["sentence1".to_owned(), "sentence2".to_owned()],
     };
     let own = answers.columns();
@@ -124,7 +135,7 @@ pub fn label(
     let mut written = 0;
     let mut failed = None;
     let whole = replace(&labelling.output, |fresh| {
-        let mut writer = Writer::new(Format::of(&labelling.output), fresh, &columns)?;
+        let mut writer = Writer::new(format, fresh, &columns)?;
         for (at, some) in asked.chunks(ROWS).enumerate() {
             done(at * ROWS, asked.len());
             let outcome = answer(&answers, some, &tables).and_then(|answers| {

@@ -20,12 +20,13 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// By the ending of a file's name.
-    pub(super) fn of(path: &Path) -> Self {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("jsonl") => Self::Json,
-            Some("csv") => Self::Commas,
-            _ => Self::Tabs,
+    /// By the ending of a file's name, if it is one of a table.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "jsonl" => Some(Self::Json),
+            "csv" => Some(Self::Commas),
+            "tsv" => Some(Self::Tabs),
+            _ => None,
         }
     }
 }

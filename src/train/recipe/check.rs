@@ -1,6 +1,6 @@
 //! Values that no recipe can have.
 
-use super::{Distillation, Recipe, Training};
+use super::{Distillation, Recipe, Start, TaskKind, Training};
 use crate::error::{Error, Result};
 
 impl Recipe {
@@ -18,6 +18,7 @@ impl Recipe {
             max_length,
             smoothing,
             measure_every,
+            patience,
             save_every,
             log_every,
             ..
@@ -25,7 +26,15 @@ impl Recipe {
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
         let above_0 = |x: f64| x > 0.0 && x.is_finite();
+        let labels = self.data.labels.as_deref().unwrap_or_default();
+        let weights = self.training.weights.as_deref().unwrap_or(&[1.0]);
         let mut checks = vec![
+            ("output", !self.output.as_os_str().is_empty(), "is empty"),
+            (
+                "data.labels",
+                (1..labels.len()).all(|at| !labels[..at].contains(&labels[at])),
+                "names a label twice",
+            ),
             (
                 "data.train",
                 !(self.data.train.is_empty() && self.data.unlabelled.is_empty()),
@@ -37,12 +46,22 @@ impl Recipe {
                 "is only for what a teacher teaches",
             ),
             (
+                "distillation",
+                self.task != TaskKind::Embedding || self.distils(),
+                "is missing: embeddings are learned from a teacher",
+            ),
+            (
                 "data.scale",
                 above_0(self.data.scale.into()),
                 "is not above 0",
             ),
             ("training.epochs", epochs > 0, "is 0"),
             ("training.batch", batch > 0, "is 0"),
+            (
+                "training.batch",
+                batch > 1 || self.task != TaskKind::Ranking,
+                "is 1: a pair is ranked among those of its batch",
+            ),
             ("training.accumulate", accumulate > 0, "is 0"),
             ("training.rate", above_0(rate), "is not above 0"),
             ("training.decay", at_least_0(decay), "is less than 0"),
@@ -60,6 +79,12 @@ impl Recipe {
             ),
             ("training.smoothing", share(smoothing), "is not from 0 to 1"),
             ("training.measure-every", measure_every != Some(0), "is 0"),
+            ("training.patience", patience != Some(0), "is 0"),
+            (
+                "training.weights",
+                weights.iter().all(|&x| at_least_0(x)) && weights.iter().any(|&x| x > 0.0),
+                "has none above 0, or one below",
+            ),
             ("training.save-every", save_every > 0, "is 0"),
             ("training.log-every", log_every > 0, "is 0"),
         ];
@@ -89,6 +114,18 @@ impl Recipe {
                     "is missing: tables have no embeddings",
                 ),
                 (
+                    "distillation.teacher",
+                    distillation.teacher.is_some()
+                        || !distillation.learns_outputs()
+                        || !matches!(self.task, TaskKind::Tokens | TaskKind::Questions),
+                    "is missing: tables have no logits of words",
+                ),
+                (
+                    "distillation",
+                    self.task != TaskKind::Embedding || distillation.learns_outputs() || inside,
+                    "learns nothing: tables have no embeddings",
+                ),
+                (
                     "distillation.temperature",
                     above_0(temperature),
                     "is not above 0",
@@ -103,6 +140,23 @@ impl Recipe {
                     distillation.relation_heads > 0,
                     "is 0",
                 ),
+            ]);
+        }
+        if let Some(student) = &self.student {
+            let count = student.layers;
+            let start = match &student.start {
+                Start::Layers(layers) => Some(layers.len()),
+                _ => None,
+            };
+            let fits = count.is_none_or(|count| start.is_none_or(|start| start == count));
+            checks.extend([
+                ("student.layers", count != Some(0), "is 0"),
+                (
+                    "student.start",
+                    fits,
+                    "names more or fewer layers than student.layers",
+                ),
+                ("student.tokens", student.tokens != Some(0), "is 0"),
             ]);
         }
         match checks.into_iter().find(|(_, holds, _)| !holds) {

@@ -109,6 +109,17 @@ fn what_is_wrong_is_named_by_its_key() {
             [("task", "embedding")],
             "distillation.teacher: is missing",
         ),
+        ("", [("task", "embedding")], "distillation: is missing"),
+        (
+            "[distillation]\n",
+            [("task", "tokens")],
+            "tables have no logits of words",
+        ),
+        (
+            "[distillation]\nteacher = 't'\nsoft = 0\nhard = 1\n",
+            [("task", "embedding")],
+            "distillation: learns nothing",
+        ),
         (
             "",
             [("data.unlabelled", "u.tsv")],
@@ -120,6 +131,35 @@ fn what_is_wrong_is_named_by_its_key() {
             "neither COLUMN = VALUE nor",
         ),
         ("", [("data.train", "[]")], "data.train: names no table"),
+        ("", [("output", "")], "output: is empty"),
+        (
+            "",
+            [("data.labels", "['a', 'b', 'a']")],
+            "names a label twice",
+        ),
+        (
+            "",
+            [("training.weights", "[0, 0]")],
+            "training.weights: has none",
+        ),
+        (
+            "",
+            [("training.weights", "[1, -2]")],
+            "training.weights: has none",
+        ),
+        ("", [("training.patience", "0")], "training.patience: is 0"),
+        (
+            "[training]\nbatch = 1\n",
+            [("task", "ranking")],
+            "training.batch: is 1",
+        ),
+        ("", [("student.layers", "0")], "student.layers: is 0"),
+        (
+            "[student]\nlayers = 1\n",
+            [("student.start", "[1, 2]")],
+            "student.start: names more",
+        ),
+        ("", [("student.tokens", "0")], "student.tokens: is 0"),
         ("[training", [("output", "o")], "r.toml: line 6: "),
         ("speed = 1\n", [("output", "o")], "unknown field `speed`"),
     ] {

@@ -86,7 +86,7 @@ impl Place {
         settings: &[(&str, &str)],
         threads: usize,
     ) -> Result<Job> {
-        let fixture = format!("{}/fixtures/models/{model}", env!("CARGO_MANIFEST_DIR"));
+        let fixture = fixture(model);
         let model = match Path::new(&fixture).exists() {
             true => fixture,
             false => self.path(model),
@@ -116,6 +116,10 @@ const CLASSIFIER: [(&str, &str); 8] = [
     ("training.max-length", "16"),
     ("training.save-every", "7"),
 ];
+
+fn fixture(model: &str) -> String {
+    format!("{}/fixtures/models/{model}", env!("CARGO_MANIFEST_DIR"))
+}
 
 struct Quiet {
     stop_at: Option<u64>,
@@ -279,6 +283,10 @@ fn what_is_wrong_is_named() {
             ("training.metric", "f1"),
             "\"f1\" is none of accuracy, macro-f1, mcc",
         ),
+        (
+            ("training.weights", "[1, 2, 3]"),
+            "option weights: there are 3 of them, for 2 labels",
+        ),
         (("distillation.teacher", "/no/such"), "/no/such"),
         (
             ("data.dev", "{ file = 'a.tsv', pair = 'b' }"),
@@ -356,4 +364,82 @@ fn what_a_head_does_not_use_stays_in_the_folder() {
     ];
     let job = place.job("bert-base", "narrow", &[&settings[..], &narrow].concat(), 1);
     assert!(job.unwrap().learner.unused.is_empty());
+}
+
+/// What is learned from is a part of what a run is: a state is not gone on with on other data, nor on another model.
+#[test]
+fn another_table_or_model_is_another_run() {
+    let place = Place::new();
+    let job = |settings: &[(&str, &str)]| {
+        place.job("bert-classify", "out", &[&CLASSIFIER, settings].concat(), 1)
+    };
+    assert_eq!(train(&mut job(&[]).unwrap(), Some(9)), Outcome::Stopped);
+    let run = |settings: &[(&str, &str)]| {
+        let outcome = job(settings).and_then(|mut job| job.train(&mut Quiet { stop_at: None }));
+        outcome.map_err(|error| error.to_string())
+    };
+    for name in ["train.tsv", "dev.tsv"] {
+        let old = fs::read_to_string(place.path(name)).unwrap();
+        place.write(name, &old.replacen("was good", "was fine", 1));
+        let error = run(&[]).unwrap_err();
+        assert!(error.contains("other settings or data"), "{error}");
+        place.write(name, &old);
+    }
+    let error = run(&[("model", &fixture("bert-nli"))]).unwrap_err();
+    assert!(error.contains("other settings or data"), "{error}");
+    assert_eq!(run(&[]), Ok(Outcome::Over));
+    assert_eq!(run(&[]), Ok(Outcome::Over));
+    fs::remove_file(place.path("out/model.safetensors")).unwrap();
+    let error = run(&[]).unwrap_err();
+    assert!(
+        error.contains("it is gone, and its training is over"),
+        "{error}"
+    );
+}
+
+#[test]
+fn nobody_s_files_are_written_over() {
+    let place = Place::new();
+    let job = |output: &str, settings: &[(&str, &str)]| {
+        let job = place.job(
+            "bert-classify",
+            output,
+            &[&CLASSIFIER, settings].concat(),
+            1,
+        );
+        job.err().map(|error| error.to_string())
+    };
+    fs::create_dir(place.path("foreign")).unwrap();
+    place.write("foreign/README.md", "mine");
+    let error = job("foreign", &[]).unwrap();
+    assert!(error.contains("foreign: it has files"), "{error}");
+    let error = job("foreign", &[("model", &place.path("foreign"))]).unwrap();
+    assert!(error.contains("the model itself"), "{error}");
+    assert!(
+        job("", &[("output", "")])
+            .unwrap()
+            .contains("output: is empty")
+    );
+    assert_eq!(fs::read_dir(place.path("foreign")).unwrap().count(), 1);
+}
+
+/// A cross-encoder of sentence-transformers would else put its one number through a sigmoid.
+#[test]
+fn numbers_stay_numbers_where_others_load_them() {
+    let place = Place::new();
+    let settings = [
+        ("task", "regression"),
+        ("data.train", "pairs.jsonl"),
+        ("training.epochs", "1"),
+        ("training.max-length", "16"),
+    ];
+    let mut job = place.job("bert-classify", "out", &settings, 1).unwrap();
+    train(&mut job, None);
+    let config = fs::read_to_string(place.path("out/config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    let activation = &config["sentence_transformers"]["activation_fn"];
+    assert_eq!(activation, "torch.nn.modules.linear.Identity");
+    // The log has a line after the last step, however few there were.
+    let lines = read_log(&job.log()).unwrap();
+    assert!(matches!(lines[..], [Line::Steps(_)]), "{lines:?}");
 }

@@ -1,5 +1,7 @@
 //! The loop, with a network of one layer.
 
+use std::fs;
+
 use super::super::log::read_log;
 use super::super::losses::mean_squared_error;
 use super::super::parameters::{Id, Parameter};
@@ -207,7 +209,7 @@ fn it_learns_and_keeps_the_best() {
         run(&mut learner, &plan(dir.path()), &mut watch).unwrap(),
         Outcome::Over
     );
-    // 7 batches an epoch, 21 steps: a line each 2 steps, a measurement each 4 and at the end.
+    // 7 batches an epoch, 21 steps: a line each 2 steps and a measurement each 4, and both at the end.
     let figures = watch.lines.iter().filter_map(|line| match line {
         Line::Figures(figures) => Some((figures.step, figures.figures[0].1, figures.best)),
         Line::Steps(_) => None,
@@ -215,7 +217,7 @@ fn it_learns_and_keeps_the_best() {
     let figures: Vec<_> = figures.collect();
     let steps: Vec<u64> = figures.iter().map(|figure| figure.0).collect();
     assert_eq!(steps, [4, 8, 12, 16, 20, 21]);
-    assert_eq!(watch.lines.len(), 16);
+    assert_eq!(watch.lines.len(), 17);
     let (first, last) = (figures[0].1, figures[5].1);
     assert!(last > first * 0.5, "{first} {last}");
     let log = read_log(&dir.path().join("training/log.jsonl")).unwrap();
@@ -348,8 +350,7 @@ fn of_equal_models_the_first_is_kept() {
 #[test]
 fn two_runs_cannot_share_a_folder() {
     let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("training")).unwrap();
-    let _lock = lock(&dir.path().join("training")).unwrap();
+    let _held = folder::open(dir.path()).unwrap();
     let error = run(&mut Sum::new(), &plan(dir.path()), &mut Watch::default()).unwrap_err();
     assert!(
         error.to_string().contains("another run is at work"),

@@ -117,6 +117,61 @@ fn a_teacher_has_its_own_head_or_needs_none() {
     job("0", "1").and_then(asked).unwrap();
 }
 
+/// Tokens and their labels are known to both by number alone.
+#[test]
+fn a_teacher_that_is_asked_at_each_step_has_the_students_tokens_and_labels() {
+    let place = Place::new();
+    let says = |base: &str, settings: &[(&str, &str)]| {
+        let all = [&[("training.max-length", "16")], settings].concat();
+        let job = place.job(base, "o", &all, 1);
+        job.err().map(|error| error.to_string())
+    };
+    let teacher = fixture("bert-tokens");
+    let labels = Config::read(&Files::folder(&teacher)).unwrap().head.labels;
+    let labelled = |labels: &[String]| {
+        let labels = format!("{labels:?}");
+        let settings = [
+            ("task", "tokens"),
+            ("data.train", "tags.tsv"),
+            ("data.labels", &labels),
+            ("distillation.teacher", &teacher),
+        ];
+        says("bert-tokens", &settings)
+    };
+    assert_eq!(labelled(&labels), None);
+    let turned: Vec<String> = labels.iter().rev().cloned().collect();
+    let error = labelled(&turned).unwrap();
+    assert!(
+        error.contains("option labels: they are not those of the teacher"),
+        "{error}"
+    );
+
+    let other = place.0.path().join("other");
+    fs::create_dir(&other).unwrap();
+    for file in ["config.json", "model.safetensors", "vocab.txt"] {
+        fs::copy(Path::new(&fixture("bert-nli")).join(file), other.join(file)).unwrap();
+    }
+    let hidden = [
+        ("task", "tokens"),
+        ("data.train", "tags.tsv"),
+        ("distillation.teacher", "other"),
+        ("distillation.soft", "0"),
+        ("distillation.hidden", "1"),
+        ("data.labels", "['B-PER', 'B-LOC', 'O']"),
+    ];
+    assert_eq!(says("bert-nli", &hidden), None);
+    let words = fs::read_to_string(other.join("vocab.txt")).unwrap();
+    let mut words: Vec<&str> = words.lines().collect();
+    let last = words.len() - 1;
+    words.swap(last - 1, last);
+    fs::write(other.join("vocab.txt"), words.join("\n")).unwrap();
+    let error = says("bert-nli", &hidden).unwrap();
+    assert!(
+        error.contains("it has other tokens than the model"),
+        "{error}"
+    );
+}
+
 /// What a teacher's losses are, and that their gradients are their slopes along the gradient itself.
 #[test]
 fn gradients_of_what_a_teacher_teaches_are_slopes() {

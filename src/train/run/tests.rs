@@ -188,6 +188,25 @@ fn a_classifier_learns_and_its_folder_answers_alike_at_any_number_of_threads_and
 }
 
 #[test]
+fn what_is_dropped_differs_from_draw_to_draw_and_repeats() {
+    let place = Place::new();
+    let settings = [&CLASSIFIER[..], &[("training.dropout", "0.3")]].concat();
+    let mut job = place.job("bert-classify", "o", &settings, 1).unwrap();
+    let compute = job.engine.compute();
+    let learner = &mut job.learner;
+    let mut loss = |draw| {
+        let mut unused = learner.parameters.gradients();
+        learner
+            .learn(&compute, &[0, 1, 2], draw, 1.0, &mut unused)
+            .unwrap()
+            .loss
+    };
+    let (first, second) = (loss(0), loss(1));
+    assert_ne!(first, second);
+    assert_eq!((loss(0), loss(1)), (first, second));
+}
+
+#[test]
 fn every_task_learns_and_gives_a_model_that_opens() {
     let place = Place::new();
     for (task, model, table, found) in [

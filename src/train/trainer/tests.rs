@@ -1,5 +1,6 @@
 //! The loop, with a network of one layer.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use super::super::log::read_log;
@@ -24,6 +25,8 @@ struct Sum {
     /// Fails instead of learning from this call on.
     fails: Option<u64>,
     calls: u64,
+    /// Those of all calls.
+    draws: Vec<u64>,
 }
 
 impl Sum {
@@ -48,6 +51,7 @@ impl Sum {
             figures: None,
             fails: None,
             calls: 0,
+            draws: Vec::new(),
         }
     }
 
@@ -83,6 +87,7 @@ impl Learner for Sum {
         gradients: &mut Gradients,
     ) -> Result<Learned> {
         self.calls += 1;
+        self.draws.push(draw);
         if self.fails.is_some_and(|fails| self.calls > fails) {
             return Err(Error::Input {
                 reason: "killed".to_owned(),
@@ -304,6 +309,37 @@ fn parts_of_a_batch_add_up_to_it() {
     };
     let (one, three) = (loss(&one), loss(&three));
     assert!((one / three - 1.0).abs() < 0.1, "{one} {three}");
+}
+
+#[test]
+fn each_part_of_each_step_has_a_draw_of_its_own_and_has_it_again() {
+    for accumulate in [1, 2, 3] {
+        let draws = |folder: &Path, stop_at| {
+            let plan = Plan {
+                accumulate,
+                ..plan(folder)
+            };
+            let mut learner = Sum::new();
+            let mut watch = Watch {
+                stop_at,
+                ..Watch::default()
+            };
+            run(&mut learner, &plan, &mut watch).unwrap();
+            learner.draws
+        };
+        let [once, again, broken] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let all = draws(once.path(), None);
+        // One batch of an epoch has two examples, and no third part.
+        let parts = 3 * (6 * accumulate + accumulate.min(2));
+        let different: BTreeSet<&u64> = all.iter().collect();
+        assert_eq!((all.len(), different.len()), (parts, parts), "{all:?}");
+        assert_eq!(draws(again.path(), None), all);
+        // Stopped after step 5, gone on with from the state after step 4.
+        let (first, rest) = (draws(broken.path(), Some(5)), draws(broken.path(), None));
+        assert!(first.len() + rest.len() > parts);
+        assert!(all.starts_with(&first), "{first:?} {all:?}");
+        assert!(all.ends_with(&rest), "{rest:?} {all:?}");
+    }
 }
 
 #[test]

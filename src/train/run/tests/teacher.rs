@@ -1,6 +1,10 @@
 //! What a student has of its teacher.
 
+use std::ops::Range;
+
 use super::*;
+use crate::train::ops::oracle::{assert_close, random, widen};
+use crate::train::parameters::Gradients;
 
 #[test]
 fn a_small_student_learns_from_a_teacher_without_labels() {
@@ -56,15 +60,8 @@ fn a_student_of_a_teachers_layers_begins_where_the_teacher_is() {
     ]
     .concat();
     let job = place.job("bert-classify", "o", &all, 1).unwrap();
-    let base = Network::load(
-        &Files::folder(format!(
-            "{}/fixtures/models/bert-classify",
-            env!("CARGO_MANIFEST_DIR")
-        )),
-        None,
-        1,
-        &Threads::default(),
-    );
+    let files = Files::folder(fixture("bert-classify"));
+    let base = Network::load(&files, None, 1, &Threads::default());
     let (_, base) = base.unwrap();
     let values = |parameters: &Parameters, name: &str| {
         let name = format!("bert.encoder.layer.{name}.output.dense.weight");
@@ -84,10 +81,7 @@ fn a_student_of_a_teachers_layers_begins_where_the_teacher_is() {
 #[test]
 fn a_teacher_has_its_own_head_or_needs_none() {
     let place = Place::new();
-    let fixture = |model: &str, file: &str| {
-        let folder = format!("{}/fixtures/models/{model}", env!("CARGO_MANIFEST_DIR"));
-        fs::read(Path::new(&folder).join(file)).unwrap()
-    };
+    let read = |model: &str, file: &str| fs::read(Path::new(&fixture(model)).join(file)).unwrap();
     let headless = place.0.path().join("headless");
     fs::create_dir(&headless).unwrap();
     for (model, file) in [
@@ -95,7 +89,7 @@ fn a_teacher_has_its_own_head_or_needs_none() {
         ("bert-classify", "vocab.txt"),
         ("bert-base", "model.safetensors"),
     ] {
-        fs::write(headless.join(file), fixture(model, file)).unwrap();
+        fs::write(headless.join(file), read(model, file)).unwrap();
     }
     let job = |soft: &str, hidden: &str| {
         let settings = [
@@ -172,80 +166,8 @@ fn a_teacher_that_is_asked_at_each_step_has_the_students_tokens_and_labels() {
     );
 }
 
-/// What a teacher's losses are, and that their gradients are their slopes along the gradient itself.
-#[test]
-fn gradients_of_what_a_teacher_teaches_are_slopes() {
-    let place = Place::new();
-    let parts = ["soft", "hidden", "attention", "relations"];
-    for some in [&parts[..1], &parts[1..2], &parts[2..3], &parts[3..], &parts] {
-        let weight = |part: &str| if some.contains(&part) { "1" } else { "0" };
-        let settings = [
-            ("distillation.teacher", "../teacher"),
-            ("distillation.soft", weight("soft")),
-            ("distillation.hidden", weight("hidden")),
-            ("distillation.attention", weight("attention")),
-            ("distillation.relations", weight("relations")),
-            ("distillation.relation-heads", "3"),
-            ("student.layers", "1"),
-            ("student.start", "fresh"),
-            ("student.hidden", "12"),
-            ("student.intermediate", "16"),
-            ("training.dropout", "0"),
-            ("data.labels", "['a', 'b', 'c']"),
-        ];
-        let teacher = format!(
-            "{}/fixtures/models/bert-classify",
-            env!("CARGO_MANIFEST_DIR")
-        );
-        let mut settings = [&CLASSIFIER[..], &settings[..]].concat();
-        settings.retain(|(key, _)| *key != "data.dev");
-        for setting in &mut settings {
-            if setting.1 == "../teacher" {
-                setting.1 = &teacher;
-            }
-        }
-        let mut job = place.job("bert-classify", "o", &settings, 1).unwrap();
-        let compute = job.engine.compute();
-        let learner = &mut job.learner;
-        learner.prepare(&mut |_, _| ()).unwrap();
-        // Away from the start, where everything is nearly the same.
-        for parameter in learner.parameters.iter_mut() {
-            parameter.values.iter_mut().for_each(|x| *x *= 5.0);
-        }
-        let examples: Vec<usize> = (0..6).collect();
-        let mut gradients = learner.parameters.gradients();
-        learner
-            .learn(&compute, &examples, 0, 1.0, &mut gradients)
-            .unwrap();
-        let slopes: Vec<Vec<f32>> = gradients.iter().map(<[f32]>::to_vec).collect();
-        let square: f64 = slopes
-            .iter()
-            .flatten()
-            .map(|&x| f64::from(x) * f64::from(x))
-            .sum();
-        let step = 1e-3 / square.sqrt();
-        let mut at = |factor: f64| {
-            for (parameter, slopes) in learner.parameters.iter_mut().zip(&slopes) {
-                let both = parameter.values.iter_mut().zip(slopes);
-                both.for_each(|(x, slope)| *x += (factor * step) as f32 * slope);
-            }
-            let mut unused = learner.parameters.gradients();
-            learner
-                .learn(&compute, &examples, 0, 1.0, &mut unused)
-                .unwrap()
-                .loss
-        };
-        let (above, below) = (at(1.0), at(-2.0));
-        let found = (above - below) / (2.0 * step);
-        assert!(
-            (found / square - 1.0).abs() < 0.02,
-            "{some:?}: {found} is not {square}"
-        );
-    }
-}
-
-/// What a student of one layer begins with: the loss of six examples.
-fn first_loss(place: &Place, teacher: &str, settings: &[(&str, &str)]) -> Result<f64> {
+/// A student of `bert-classify` with one layer, and its teacher, which is ready to be asked at each step.
+fn student(place: &Place, teacher: &str, settings: &[(&str, &str)]) -> Result<Job> {
     let common = [
         ("distillation.teacher", teacher),
         ("student.layers", "1"),
@@ -255,23 +177,133 @@ fn first_loss(place: &Place, teacher: &str, settings: &[(&str, &str)]) -> Result
     let mut settings = [&CLASSIFIER[..], &common, settings].concat();
     settings.retain(|(key, _)| *key != "data.dev");
     let mut job = place.job("bert-classify", "o", &settings, 1)?;
-    let compute = job.engine.compute();
     job.learner.prepare(&mut |_, _| ())?;
+    Ok(job)
+}
+
+/// The loss of some examples, and its gradients, which are added up over parts that have each its weight.
+fn learn(job: &mut Job, parts: &[(Range<usize>, f64)]) -> Result<(f64, Gradients)> {
+    let compute = job.engine.compute();
     let mut gradients = job.learner.parameters.gradients();
-    let examples: Vec<usize> = (0..6).collect();
-    let learner = &mut job.learner;
-    let step = learner.learn(&compute, &examples, 0, 1.0, &mut gradients)?;
-    Ok(step.loss)
+    let mut loss = 0.0;
+    for (examples, weight) in parts {
+        let examples: Vec<usize> = examples.clone().collect();
+        let learner = &mut job.learner;
+        let part = learner.learn(&compute, &examples, 0, *weight, &mut gradients)?;
+        loss += weight * part.loss;
+    }
+    Ok((loss, gradients))
+}
+
+/// What a student begins with: the loss of six examples.
+fn first_loss(place: &Place, teacher: &str, settings: &[(&str, &str)]) -> Result<f64> {
+    let mut job = student(place, teacher, settings)?;
+    Ok(learn(&mut job, &[(0..6, 1.0)])?.0)
+}
+
+/// A narrow student that learns these parts of what its teacher has.
+fn narrow_student(place: &Place, parts: &[&str]) -> Job {
+    let weight = |part: &str| if parts.contains(&part) { "1" } else { "0" };
+    let settings = [
+        ("distillation.soft", weight("soft")),
+        ("distillation.hidden", weight("hidden")),
+        ("distillation.attention", weight("attention")),
+        ("distillation.relations", weight("relations")),
+        ("distillation.relation-heads", "3"),
+        ("student.start", "fresh"),
+        ("student.hidden", "12"),
+        ("student.intermediate", "16"),
+    ];
+    let mut job = student(place, &fixture("bert-classify"), &settings).unwrap();
+    // Away from the start, where everything is nearly the same.
+    for parameter in job.learner.parameters.iter_mut() {
+        parameter.values.iter_mut().for_each(|x| *x *= 5.0);
+    }
+    job
+}
+
+const PARTS: [&str; 4] = ["soft", "hidden", "attention", "relations"];
+
+/// What a teacher's losses are, and that their gradients are their slopes. Each parameter is moved in a direction that has
+/// nothing to do with what was found for it, so that what was not found shows.
+#[test]
+fn gradients_of_what_a_teacher_teaches_are_slopes() {
+    const STEP: f32 = 1e-3;
+    let place = Place::new();
+    let all = [(0..6, 1.0)];
+    for some in PARTS.chunks(1).chain([&PARTS[..]]) {
+        let mut job = narrow_student(&place, some);
+        let start = job.learner.parameters.clone();
+        let (loss, gradients) = learn(&mut job, &all).unwrap();
+        for (index, (parameter, gradient)) in start.iter().zip(gradients.iter()).enumerate() {
+            let direction = random(index as u64, gradient.len());
+            let mut at = |step: f32| {
+                let mut moved = start.clone();
+                let values = moved.iter_mut().nth(index).unwrap().values.iter_mut();
+                values.zip(&direction).for_each(|(x, d)| *x += step * d);
+                job.learner.parameters = moved;
+                learn(&mut job, &all).unwrap().0
+            };
+            let found = (at(STEP) - at(-STEP)) / (2.0 * f64::from(STEP));
+            let both = gradient.iter().zip(&direction);
+            let expected: f64 = both.map(|(&x, &d)| f64::from(x) * f64::from(d)).sum();
+            // What f32 says of a loss is uncertain, and so is a slope of nearly zero.
+            let tolerance = 0.02 * expected.abs() + 3e-5 * loss;
+            assert!(
+                (found - expected).abs() <= tolerance,
+                "{some:?}, {}: {found} is not {expected}",
+                parameter.name
+            );
+        }
+    }
+}
+
+/// All texts are of one length, so that a mean over tokens is that of its parts.
+#[test]
+fn parts_of_a_batch_teach_what_the_whole_does() {
+    let place = Place::new();
+    for some in PARTS.chunks(1).chain([&PARTS[..]]) {
+        let mut job = narrow_student(&place, some);
+        assert_eq!(job.learner.lengths()[..6], [6; 6]);
+        let (loss, whole) = learn(&mut job, &[(0..6, 1.0)]).unwrap();
+        let parts = [(0..2, 1.0 / 3.0), (2..6, 2.0 / 3.0)];
+        let (sum, parts) = learn(&mut job, &parts).unwrap();
+        assert!((sum / loss - 1.0).abs() < 1e-6, "{some:?}: {sum} {loss}");
+        let names = job.learner.parameters.iter().map(|p| &p.name);
+        for (name, (whole, parts)) in names.zip(whole.iter().zip(parts.iter())) {
+            // Sums of f32 in another order; of biases of keys nothing is left but what was rounded.
+            assert_close(&format!("{some:?}, {name}"), parts, &widen(whole), 1e-4);
+        }
+    }
+}
+
+/// The student is a copy of its teacher, but for the numbers of its tokens.
+#[test]
+fn a_teacher_reads_the_tokens_of_a_student_that_has_fewer() {
+    let place = Place::new();
+    // The teacher's hidden states come from either body.
+    for attention in ["0", "1"] {
+        let settings = [
+            ("distillation.soft", "0"),
+            ("distillation.hidden", "1"),
+            ("distillation.attention", attention),
+            ("student.layers", "2"),
+            ("student.vocabulary", "corpus.txt"),
+        ];
+        let mut job = student(&place, &fixture("bert-classify"), &settings).unwrap();
+        let (before, after, _) = job.coverage().unwrap();
+        assert!(after < before, "{after} of {before}");
+        let (loss, _) = learn(&mut job, &[(0..6, 1.0)]).unwrap();
+        // There is nothing to learn.
+        assert!(loss < 1e-8, "{loss}");
+    }
 }
 
 /// What a teacher computes in moves what it teaches a little, its outputs and its hidden states alike.
 #[test]
 fn a_teacher_in_another_type_teaches_nearly_the_same() {
     let place = Place::new();
-    let teacher = format!(
-        "{}/fixtures/models/bert-classify",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let teacher = fixture("bert-classify");
     let loss = |soft: &str, hidden: &str, dtype: &str| {
         let settings = [
             ("distillation.soft", soft),
@@ -304,13 +336,12 @@ fn a_teacher_in_another_type_teaches_nearly_the_same() {
 fn hidden_states_are_the_same_from_either_body() {
     let place = Place::new();
     let loss = |model: &str, hidden: &str, attention: &str| {
-        let teacher = format!("{}/fixtures/models/{model}", env!("CARGO_MANIFEST_DIR"));
         let settings = [
             ("distillation.soft", "0"),
             ("distillation.hidden", hidden),
             ("distillation.attention", attention),
         ];
-        first_loss(&place, &teacher, &settings)
+        first_loss(&place, &fixture(model), &settings)
     };
     let alone = loss("bert-classify", "1", "0").unwrap();
     let both = loss("bert-classify", "1", "1").unwrap();

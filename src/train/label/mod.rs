@@ -61,8 +61,8 @@ struct Asked<'a> {
 ///
 /// # Errors
 /// `WrongTask` for models of other tasks; `Input` for an embedding model that is asked about single texts; `Option` for an
-/// output that is one of the tables or whose name ends otherwise, for kept columns of pairs that are mined, and where tables to be kept differ; `Data` with file and line for what cannot be read or
-/// answered or, in a tab-separated table, written; `Io`.
+/// output that is one of the tables or has another ending, for kept columns of pairs that are mined, and where tables to be
+/// kept differ; `Data` with file and line for what cannot be read or answered or, in a tab-separated table, written; `Io`.
 pub fn label(
     model: &Model,
     labelling: &Labelling,

@@ -145,16 +145,16 @@ impl Recipe {
         if let Some(student) = &self.student {
             let count = student.layers;
             let start = match &student.start {
-                Start::Layers(layers) => Some(layers.len()),
-                _ => None,
+                Start::Layers(layers) => layers.len(),
+                _ => 0,
             };
-            let fits = count.is_none_or(|count| start.is_none_or(|start| start == count));
+            let fits = count.is_none_or(|count| start <= count);
             checks.extend([
                 ("student.layers", count != Some(0), "is 0"),
                 (
                     "student.start",
                     fits,
-                    "names more or fewer layers than student.layers",
+                    "names more layers than student.layers",
                 ),
                 ("student.tokens", student.tokens != Some(0), "is 0"),
             ]);

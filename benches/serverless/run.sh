@@ -2,7 +2,8 @@
 # The function at Lambda's memory sizes, beside ONNX Runtime, in one command: benches/serverless/run.sh [WORK] [--quick]
 #
 # Needs root and cgroups of version 1. Makes WORK/serverless/{lambda.csv,lambda.svg}, with --quick {quick.csv,quick.svg}. What is
-# broken off goes on with the same command: a table that is there is continued. Remove it to begin anew.
+# broken off goes on with the same command: a table that is there is continued, if it is of this processor. Remove it to begin
+# anew.
 #
 #   BERTLESS_ONLY="tinybert minilm"   these models alone
 set -euo pipefail

@@ -7,6 +7,7 @@
 //! function.rs     a process behind a Runtime API
 //! cgroup.rs       a share of a processor, and memory
 //! page_cache.rs   files that are to be read from the disk again
+//! processor.rs    what it is measured on
 //! table.rs        rows as CSV
 //! picture.rs      rows as SVG, beside the paper's
 //! ```
@@ -16,6 +17,7 @@ mod function;
 mod measure;
 mod page_cache;
 mod picture;
+mod processor;
 #[allow(dead_code, reason = "the function's own tests use the rest of it")]
 #[path = "../../../examples/lambda/tests/function/runtime_api.rs"]
 mod runtime_api;
@@ -51,7 +53,8 @@ enum Command {
 
 #[derive(Args)]
 struct Measure {
-    /// The table: made, or continued; a memory size that it has for this engine and model is not measured again
+    /// The table: made, or continued on the same processor; a memory size that it has for this engine and model is not
+    /// measured again
     #[arg(long)]
     csv: PathBuf,
     /// What the rows call the engine
@@ -102,6 +105,7 @@ fn main() -> Result<()> {
             let plan = Plan {
                 engine: arguments.engine,
                 model: arguments.model,
+                processor: processor::name(),
                 starts: arguments.starts,
                 requests: arguments.requests,
                 event: serde_json::json!({"text": arguments.text}).to_string(),
@@ -117,6 +121,8 @@ fn main() -> Result<()> {
                 true => table::read(&arguments.csv)?,
                 false => Vec::new(),
             };
+            processor::check(&known, &plan.processor)
+                .with_context(|| arguments.csv.display().to_string())?;
             for memory in arguments.memory {
                 if known.iter().any(|row| row.is_of(&plan, memory)) {
                     println!(

@@ -20,6 +20,7 @@ const WARM: usize = 3;
 pub(crate) struct Plan {
     pub(crate) engine: String,
     pub(crate) model: String,
+    pub(crate) processor: String,
     pub(crate) starts: usize,
     pub(crate) requests: usize,
     pub(crate) event: String,

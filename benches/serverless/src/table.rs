@@ -52,6 +52,9 @@ pub(crate) struct Row {
     /// The most memory that the process had, in MiB.
     #[serde(rename = "peak_mib")]
     pub(crate) peak: f64,
+    /// What it was measured on; tables of before do not say.
+    #[serde(default)]
+    pub(crate) processor: String,
 }
 
 impl Row {
@@ -73,6 +76,7 @@ impl Row {
             mean: rounded(mean(|time| time)),
             billed: rounded(mean(f64::ceil)),
             peak: rounded(kib as f64 / 1024.0),
+            processor: plan.processor.clone(),
         }
     }
 
@@ -134,6 +138,7 @@ pub(crate) mod tests {
             mean: rounded(1.60049),
             billed: 2.1,
             peak: 19.5,
+            processor: "a".to_owned(),
         }
     }
 
@@ -151,6 +156,7 @@ pub(crate) mod tests {
         let mut plan = Plan {
             engine: "ort".to_owned(),
             model: "minilm".to_owned(),
+            processor: "a".to_owned(),
             starts: 1,
             requests: 1,
             event: String::new(),
@@ -178,9 +184,8 @@ pub(crate) mod tests {
         std::fs::remove_file(&place).unwrap();
         assert_eq!(found.unwrap(), rows);
         assert!(unknown.is_err());
-        let header =
-            "engine,model,memory_mb,what,count,p50_ms,p95_ms,p99_ms,mean_ms,billed_ms,peak_mib";
-        let first = "ort,minilm,512,back to back,1000,1.5,2.0,3.0,1.6,2.1,19.5";
+        let header = "engine,model,memory_mb,what,count,p50_ms,p95_ms,p99_ms,mean_ms,billed_ms,peak_mib,processor";
+        let first = "ort,minilm,512,back to back,1000,1.5,2.0,3.0,1.6,2.1,19.5,a";
         assert!(text.starts_with(&format!("{header}\n{first}\n")), "{text}");
         assert_eq!(text.lines().count(), 4);
     }

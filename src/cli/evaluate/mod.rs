@@ -22,8 +22,8 @@ use table::{Header, Row, Table};
 /// Measure a model's answers against those that a table expects
 ///
 /// The table is UTF-8 and has a header: tab-separated, where a quote is text like any other, .csv or .jsonl. By the model's
-/// task it reads these columns, in any order, and prints these figures; with --json as one object. Figures are fractions, correlations are
-/// from -1 to 1 (null where they are not defined), "n" is the number of rows.
+/// task it reads these columns, in any order, and prints these figures; with --json as one object. Figures are fractions,
+/// correlations are from -1 to 1 (null where they are not defined), "n" is the number of rows.
 ///
 ///   classifier       sentence, or text, or sentence1 and sentence2; label, by name or id
 ///                    "n", "accuracy", "macro_f1", "mcc"

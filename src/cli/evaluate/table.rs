@@ -48,25 +48,25 @@ pub(super) enum Table {
         lines: Lines,
         /// How many columns each row has.
         width: usize,
-        columns: Columns<usize>,
+        columns: Columns,
     },
     Rows {
         file: Rc<str>,
         /// Which cells they are of.
-        columns: Columns<usize>,
+        columns: Columns,
         rows: std::vec::IntoIter<(usize, Vec<String>)>,
     },
 }
 
-/// What is needed of a row.
+/// Which of a row's cells are needed.
 #[derive(Clone, Copy)]
-pub(super) struct Columns<T> {
-    text: T,
-    pair: Option<T>,
-    expected: T,
+pub(super) struct Columns {
+    text: usize,
+    pair: Option<usize>,
+    expected: usize,
 }
 
-impl Columns<usize> {
+impl Columns {
     fn row(self, place: Place, cell: impl Fn(usize) -> String) -> Row {
         Row {
             item: Item {
@@ -249,7 +249,7 @@ impl Source for Table {
     }
 }
 
-fn cells(line: &str, place: Place, width: usize, columns: Columns<usize>) -> Result<Row> {
+fn cells(line: &str, place: Place, width: usize, columns: Columns) -> Result<Row> {
     let cells: Vec<&str> = line.split('\t').collect();
     match cells.len() == width {
         true => Ok(columns.row(place, |at| cells[at].to_owned())),

@@ -32,7 +32,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use output::{Output, WriteError, printable};
+use output::{Output, WriteError, note, printable};
 
 /// The exit code of a command that was not understood.
 const USAGE: u8 = 2;
@@ -145,10 +145,7 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
 }
 
 fn complain(message: &str) {
-    use std::io::Write;
-    // In one piece, and without a panic where standard error is closed.
-    let line = format!("error: {}\n", printable(message));
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    note(format_args!("error: {}", printable(message)));
 }
 
 /// A command that clap understood and that still makes no sense.

@@ -67,9 +67,9 @@ impl std::error::Error for WriteError {
     }
 }
 
-/// A line on standard error. Nothing depends on it, so it may be lost.
+/// A line on standard error, in one piece. Nothing depends on it: where standard error is closed, it is lost.
 pub(crate) fn note(message: impl Display) {
-    let _ = writeln!(io::stderr(), "{message}");
+    let _ = io::stderr().write_all(format!("{message}\n").as_bytes());
 }
 
 /// A text on one line: line breaks and other controls, which could move a terminal's cursor, are written as escapes.

@@ -3,6 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use super::replace::are_one;
 use crate::error::{Error, Result};
 
 /// The part of it that is the training's own: state, log, and what holds others off.
@@ -12,7 +13,7 @@ pub(crate) const TRAINING: &str = "training";
 /// none of the models that it learns from.
 ///
 /// # Errors
-/// `Option` for any other; `Io`.
+/// `Option` for any other.
 pub(crate) fn check(output: &Path, models: &[&Path]) -> Result<()> {
     let wrong = |reason: &str| {
         Err(Error::Option {
@@ -20,18 +21,17 @@ pub(crate) fn check(output: &Path, models: &[&Path]) -> Result<()> {
             reason: format!("{}: {reason}", output.display()),
         })
     };
-    let Ok(own) = output.canonicalize() else {
+    if !output.exists() {
         return Ok(());
-    };
-    let is_own = |model: &&Path| model.canonicalize().is_ok_and(|model| model == own);
-    if models.iter().any(is_own) {
+    }
+    if models.iter().any(|model| are_one(model, output)) {
         return wrong("that is the folder of the model itself: choose another one");
     }
-    if !own.is_dir() {
+    if !output.is_dir() {
         return wrong("that is a file");
     }
-    let is_empty = fs::read_dir(&own).is_ok_and(|mut entries| entries.next().is_none());
-    match is_empty || own.join(TRAINING).is_dir() {
+    let is_empty = fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
+    match is_empty || output.join(TRAINING).is_dir() {
         true => Ok(()),
         false => wrong("it has files, and none of a training: choose another folder, or empty it"),
     }

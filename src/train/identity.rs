@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::data::Table;
+use super::folder::TRAINING;
 use super::recipe::Recipe;
 use crate::error::{Error, Result};
 
@@ -20,6 +21,7 @@ pub(crate) struct Identity(Xxh3);
 impl Identity {
     /// The rows of a table: what was read of them, and not what else the file has.
     pub(crate) fn table(&mut self, table: &Table) {
+        self.0.update(&table.rows.len().to_le_bytes());
         for row in &table.rows {
             for cell in &row.cells {
                 self.bytes(cell.as_bytes());
@@ -41,7 +43,7 @@ impl Identity {
             return self.file(path);
         }
         for path in entries(path)? {
-            let inside = match path.is_dir() && !path.ends_with("training") {
+            let inside = match path.is_dir() && !path.ends_with(TRAINING) {
                 true => entries(&path)?,
                 false => vec![path],
             };
@@ -134,6 +136,22 @@ mod tests {
             assert_ne!(one, table(&[other]), "{other:?}");
         }
         assert_ne!(one, table(&[&["ab", "c"], &["ab", "c"]]));
+        // A row that has gone from one table to the next is in another place.
+        let row = |cell: &str| Row {
+            line: 1,
+            cells: vec![cell.to_owned()],
+        };
+        let split = |at: usize| {
+            let mut rows = ["a", "b", "c"].map(row).to_vec();
+            let rest = rows.split_off(at);
+            digest(|identity| {
+                for rows in [rows, rest] {
+                    let file = String::new();
+                    identity.table(&Table { file, rows });
+                }
+            })
+        };
+        assert_ne!(split(1), split(2));
     }
 
     #[test]

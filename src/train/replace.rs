@@ -35,6 +35,12 @@ pub(crate) fn replace(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<
     Ok(())
 }
 
+/// Whether two paths lead to one file or folder, which is there.
+pub(crate) fn are_one(a: &Path, b: &Path) -> bool {
+    let there = |path: &Path| path.canonicalize().ok();
+    there(a).is_some_and(|a| there(b) == Some(a))
+}
+
 /// Writes bytes, as [`replace`].
 ///
 /// # Errors

@@ -46,7 +46,7 @@ impl Job {
     ///
     /// # Errors
     /// `Recipe` and `Config` for a recipe that cannot be; `Data` with file and line for a row that cannot; whatever is wrong
-    /// with the model's files; `Option` for what this model cannot learn.
+    /// with the model's files; `Option` for what this model cannot learn, and for an output that is no folder of a training.
     pub fn new(
         recipe: Option<&Path>,
         settings: &[(String, String)],
@@ -62,6 +62,8 @@ impl Job {
     pub fn of(recipe: &Recipe, threads: Option<usize>) -> Result<Self> {
         let teacher = recipe.distillation.as_ref();
         let teacher = teacher.and_then(|it| it.teacher.as_deref());
+        // A student is often made of its teacher.
+        let teacher = teacher.filter(|&teacher| teacher != recipe.model);
         let models: Vec<&Path> = std::iter::once(&*recipe.model).chain(teacher).collect();
         folder::check(&recipe.output, &models)?;
         let engine = engine(threads)?;
@@ -266,8 +268,8 @@ impl Job {
     /// Trains, or goes on with it. The output folder then has the best model.
     ///
     /// # Errors
-    /// `Io`; `State` if another training is at work in the folder, or was with other settings; `NonFinite` for a training
-    /// that has gone astray.
+    /// `Io`; `State` if another training is at work in the folder, or was with other settings or data, or if one is over
+    /// whose model is gone; `NonFinite` for a training that has gone astray.
     pub fn train(&mut self, observer: &mut impl Observer) -> Result<Outcome> {
         let lengths = self.learner.lengths();
         let classes = match self.balance {

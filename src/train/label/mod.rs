@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::bm25::Index;
 use super::data::{Column, Table};
 use super::reading::named;
-use super::replace::replace;
+use super::replace::{are_one, replace};
 use super::source::{Source, usual_pair};
 use crate::config::Task;
 use crate::error::{Error, Result};
@@ -80,9 +80,8 @@ pub fn label(
     };
     let format = Format::of(&labelling.output)
         .ok_or_else(|| wrong("a table's name ends in .tsv, .csv or .jsonl"))?;
-    let own = labelling.output.canonicalize().ok();
-    let is_own = |source: &Source| own.is_some() && source.file.canonicalize().ok() == own;
-    if labelling.from.iter().any(is_own) {
+    let is_output = |source: &Source| are_one(&source.file, &labelling.output);
+    if labelling.from.iter().any(is_output) {
         return Err(wrong("that is one of the tables that are labelled"));
     }
     let answers = Answers::of(model)?;

@@ -20,7 +20,11 @@ mod packer;
 mod product;
 mod quantize;
 mod rounded;
+#[cfg(feature = "train")]
+mod small;
 mod tile;
+#[cfg(feature = "train")]
+mod turn;
 #[cfg(feature = "train")]
 mod unpacked;
 mod words;
@@ -43,7 +47,11 @@ pub(crate) use quantize::QuantizedRows;
 pub(super) use quantize::{LEAST_SPAN, ROUND};
 pub(crate) use rounded::RoundedRows;
 #[cfg(feature = "train")]
-pub(crate) use unpacked::{Small, Sum, Unpacked, gemm_unpacked, transpose};
+pub(crate) use small::Small;
+#[cfg(feature = "train")]
+pub(crate) use turn::transpose;
+#[cfg(feature = "train")]
+pub(crate) use unpacked::{Sum, Unpacked, gemm_unpacked};
 pub(super) use words::{STEP_OF_WORDS, WordOperands};
 
 /// Output channels of a panel.

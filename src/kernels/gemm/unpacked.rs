@@ -5,7 +5,6 @@ use super::floats::FloatOperands;
 use super::product::{Distance, Operands, Product, Rows};
 use super::{BYTES_PER_ROW_BLOCK, Block, Epilogue, PANEL, ROWS_PER_BLOCK, TASKS_PER_THREAD, pack};
 use crate::kernels::disjoint::Disjoint;
-use crate::kernels::pieces::{Pieces, each};
 use crate::kernels::simd::{Cache, Kernel, LANES, Simd};
 use crate::kernels::{Activation, Compute};
 
@@ -168,155 +167,6 @@ impl Kernel for PackColumns<'_> {
     }
 }
 
-/// A product inside a kernel, on one thread.
-pub(crate) struct Small<'a> {
-    /// Rows of k numbers, `stride` apart.
-    pub(crate) x: &'a [f32],
-    pub(crate) stride: usize,
-    pub(crate) k: usize,
-    /// `[panels][k][16]`, as [`Small::pack_rows`] and [`Small::pack_columns`] make them.
-    pub(crate) panels: &'a [f32],
-}
-
-impl Small<'_> {
-    /// `rows` rows of `width` numbers, `stride` apart, in `out`.
-    #[inline(always)]
-    pub(crate) fn multiply<S: Simd>(
-        self,
-        s: S,
-        (rows, width): (usize, usize),
-        out: &mut [f32],
-        stride: usize,
-    ) {
-        let operands = FloatOperands {
-            x: Rows {
-                data: self.x,
-                stride: self.stride,
-            },
-            k: self.k,
-            panels: self.panels,
-            distance: Distance::Near,
-        };
-        let out = Disjoint::new(out);
-        let product = Product::bare(operands, &out, (0, stride), width);
-        #[allow(
-            unsafe_code,
-            reason = "the loops of a product write through a shared output"
-        )]
-        // SAFETY: `out` was borrowed for this call alone.
-        unsafe {
-            product.run(s, 0..rows, 0..width.div_ceil(PANEL));
-        }
-    }
-
-    /// How many floats `n` rows of `k` numbers take in panels.
-    pub(crate) fn panels(n: usize, k: usize) -> usize {
-        n.next_multiple_of(PANEL) * k
-    }
-
-    /// Packs `n` rows of `k` numbers, `stride` apart, as output channels.
-    #[inline(always)]
-    pub(crate) fn pack_rows(
-        rows: &[f32],
-        (n, k): (usize, usize),
-        stride: usize,
-        panels: &mut [f32],
-    ) {
-        panels[n / PANEL * PANEL * k..].fill(0.0);
-        let numbers = (n * stride).min(rows.len());
-        pack(&rows[..numbers], k, stride, panels);
-    }
-
-    /// Packs `n` columns of `k` rows, `stride` apart, as output channels.
-    #[inline(always)]
-    pub(crate) fn pack_columns<S: Simd>(
-        s: S,
-        rows: &[f32],
-        (n, k): (usize, usize),
-        stride: usize,
-        panels: &mut [f32],
-    ) {
-        pack::pack_columns(s, Rows { data: rows, stride }, n, k, panels);
-    }
-}
-
-/// `out`, (width, rows), is `x`, (rows, width), the other way round; `sums`, (width), gets each column's sum added.
-pub(crate) fn transpose(compute: &Compute, x: &[f32], sums: &mut [f32], out: &mut [f32]) {
-    let width = sums.len();
-    let rows = x.len() / width.max(1);
-    assert_eq!(x.len(), rows * width, "{rows} rows of {width}");
-    assert_eq!(out.len(), x.len());
-    if rows == 0 {
-        return;
-    }
-    let cpu = compute.cpu;
-    let tasks = width.div_ceil(PANEL);
-    let outs = [
-        Pieces::every(PANEL * rows, out),
-        Pieces::every(PANEL, &mut *sums),
-    ];
-    each(compute, tasks, outs, |_, task, [out, sums]| {
-        transpose_columns(&x[task * PANEL..], width, rows, out);
-        cpu.run(AddRows { rows: out, sums });
-    });
-}
-
-/// Some columns of `rows` rows, which are `stride` apart, as rows: at most a panel.
-///
-/// In blocks of 4 x 4, as rows are packed. Rows are the outer loop: a panel's columns of one row are one line, and lines
-/// at such distances push each other out of the nearest cache.
-fn transpose_columns(x: &[f32], stride: usize, rows: usize, out: &mut [f32]) {
-    let columns = out.len() / rows;
-    let mut whole = 0; // rows that blocks have dealt with
-    if columns == PANEL {
-        let mut each = out.chunks_exact_mut(rows);
-        let mut out: [&mut [[f32; 4]]; PANEL] = std::array::from_fn(|_| {
-            let row = each.next().unwrap_or_default();
-            row.as_chunks_mut().0
-        });
-        for (block, four) in x.chunks(4 * stride).enumerate().take(rows / 4) {
-            let line = |row: usize| four[row * stride..].first_chunk::<PANEL>();
-            let (Some(a), Some(b), Some(c), Some(d)) = (line(0), line(1), line(2), line(3)) else {
-                break;
-            };
-            for (column, out) in out.iter_mut().enumerate() {
-                out[block] = [a[column], b[column], c[column], d[column]];
-            }
-            whole = 4 * (block + 1);
-        }
-    }
-    for column in 0..columns {
-        for row in whole..rows {
-            out[column * rows + row] = x[row * stride + column];
-        }
-    }
-}
-
-/// Adds the sum of each row.
-struct AddRows<'a> {
-    /// As many as there are sums.
-    rows: &'a [f32],
-    sums: &'a mut [f32],
-}
-
-impl Kernel for AddRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let len = self.rows.len() / self.sums.len().max(1);
-        for (row, sum) in self.rows.chunks_exact(len.max(1)).zip(self.sums) {
-            let mut chains = [s.splat(0.0); 2];
-            for pair in row.chunks(2 * LANES) {
-                for (chain, some) in chains.iter_mut().zip(pair.chunks(LANES)) {
-                    *chain = s.add(*chain, s.load_some(some, 0.0));
-                }
-            }
-            *sum += s.sum(s.add(chains[0], chains[1]));
-        }
-    }
-}
-
 const _: () = assert!(PANEL == LANES);
 
 #[cfg(test)]
@@ -380,25 +230,6 @@ mod tests {
                             );
                         }
                     }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_matrix_the_other_way_round_and_its_sums() {
-        let threads = Threads::new(2).unwrap();
-        for cpu in Cpu::supported() {
-            let compute = Compute::new(cpu, &threads);
-            for (rows, width) in [(1, 1), (3, 5), (4, 16), (9, 37), (33, 64)] {
-                let x: Vec<f32> = (0..rows * width).map(|x| x as f32).collect();
-                let mut out = vec![f32::NAN; x.len()];
-                let mut sums = vec![1.0; width];
-                transpose(&compute, &x, &mut sums, &mut out);
-                for column in 0..width {
-                    let expected: Vec<f32> = (0..rows).map(|row| x[row * width + column]).collect();
-                    assert_eq!(out[column * rows..][..rows], expected);
-                    assert_eq!(sums[column], 1.0 + expected.iter().sum::<f32>());
                 }
             }
         }

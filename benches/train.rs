@@ -10,17 +10,22 @@ use bertless::train::Trial;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn steps(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("train/f32/32x13");
-    for threads in [1, 2] {
-        let mut trial = Trial::new(threads).expect("threads can be started");
-        let loss = trial.step().expect("a step");
-        assert!((loss - std::f64::consts::LN_2).abs() < 0.05, "{loss}");
-        group.throughput(Throughput::Elements(trial.tokens() as u64));
-        group.bench_function(format!("threads{threads}"), |bencher| {
-            bencher.iter(|| trial.step().expect("a step"));
-        });
+    for (precision, in_bf16) in [("f32", false), ("bf16", true)] {
+        let mut group = criterion.benchmark_group(format!("train/{precision}/32x13"));
+        for threads in [1, 2] {
+            let mut trial = Trial::new(threads).expect("threads can be started");
+            if in_bf16 {
+                trial = trial.in_bf16();
+            }
+            let loss = trial.step().expect("a step");
+            assert!((loss - std::f64::consts::LN_2).abs() < 0.05, "{loss}");
+            group.throughput(Throughput::Elements(trial.tokens() as u64));
+            group.bench_function(format!("threads{threads}"), |bencher| {
+                bencher.iter(|| trial.step().expect("a step"));
+            });
+        }
+        group.finish();
     }
-    group.finish();
 }
 
 criterion_group!(benches, steps);

@@ -141,13 +141,12 @@ impl Learner for NetworkLearner {
         let task = self.objective.task;
         let mut answers = Answers::default();
         let all: Vec<&Example> = self.dev.iter().collect();
+        // As the model will answer that is saved.
+        let network = self.network.exact();
         for examples in all.chunks(MEASURED) {
             let batch = batch(examples);
             let Self {
-                network,
-                parameters,
-                tape,
-                ..
+                parameters, tape, ..
             } = self;
             network.forward(
                 compute,

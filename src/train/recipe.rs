@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::source::Source;
 use crate::error::{Error, Result};
-use crate::kernels::gemm::Dtype;
+use crate::kernels::gemm::{Dtype, Rounding};
 
 /// Everything that a training is told. Each part has its defaults, which are those of the usual fine-tuning of BERT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,6 +106,9 @@ pub(crate) struct Training {
     /// The most that a gradient may be long.
     pub(crate) clip: f64,
     pub(crate) dropout: f32,
+    /// Of the products of a step: what both sides of them are rounded to.
+    #[serde(skip_serializing_if = "is_default")]
+    pub(crate) precision: Rounding,
     /// The most tokens of a text, special ones included.
     pub(crate) max_length: usize,
     pub(crate) seed: u64,
@@ -138,6 +141,7 @@ impl Default for Training {
             warmup: 0.1,
             clip: 1.0,
             dropout: 0.1,
+            precision: Rounding::None,
             max_length: 128,
             seed: 1,
             smoothing: 0.0,
@@ -281,6 +285,11 @@ mod name_of_type {
         name.map(|name| name.parse().map_err(D::Error::custom))
             .transpose()
     }
+}
+
+/// Whether nothing was said, so that a recipe of before is the same run as ever.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn one() -> f32 {

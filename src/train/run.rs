@@ -171,7 +171,7 @@ impl Job {
         };
         let seed = recipe.training.seed;
         let kept = pruned.as_ref().map(|pruned| pruned.kept.clone());
-        let (network, mut parameters) = begin(
+        let (mut network, mut parameters) = begin(
             recipe,
             &student,
             &config,
@@ -179,6 +179,7 @@ impl Job {
             kept.as_deref(),
             &engine.threads,
         )?;
+        network.rounding = recipe.training.precision;
         let teacher = match &recipe.distillation {
             None => None,
             Some(distillation) => {

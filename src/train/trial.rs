@@ -7,6 +7,7 @@ use super::parameters::{Gradients, Parameters};
 use crate::batch::{Batch, Encoding};
 use crate::config::{EncoderConfig, Family};
 use crate::error::{Error, Result};
+use crate::kernels::gemm::Rounding;
 use crate::kernels::{Activation, Compute, Cpu, Engine, Threads};
 
 /// Texts of a step,
@@ -64,6 +65,13 @@ impl Trial {
             outputs: OutputGradients::default(),
             steps: 0,
         })
+    }
+
+    /// With products in bf16.
+    #[must_use]
+    pub fn in_bf16(mut self) -> Self {
+        self.network.rounding = Rounding::Bf16;
+        self
     }
 
     /// Tokens of a step.
@@ -141,9 +149,11 @@ mod tests {
 
     #[test]
     fn a_step_has_the_tokens_and_the_loss_of_fresh_weights() {
-        let mut trial = Trial::new(2).unwrap();
-        assert_eq!(trial.tokens(), 426);
-        let loss = trial.step().unwrap();
-        assert!((loss - std::f64::consts::LN_2).abs() < 0.05, "{loss}");
+        for trial in [Trial::new(2).unwrap(), Trial::new(2).unwrap().in_bf16()] {
+            let mut trial = trial;
+            assert_eq!(trial.tokens(), 426);
+            let loss = trial.step().unwrap();
+            assert!((loss - std::f64::consts::LN_2).abs() < 0.05, "{loss}");
+        }
     }
 }

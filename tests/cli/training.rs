@@ -118,6 +118,10 @@ fn what_is_wrong_is_one_line() {
         ),
         (vec![&*recipe, "--rate", "fast"], "training.rate"),
         (
+            vec![&*recipe, "--precision", "int8"],
+            "expected `f32` or `bf16` in `training.precision`",
+        ),
+        (
             vec![&*recipe, "--set", "data.text=words"],
             "line 1: there is no column words, only label, text",
         ),

@@ -39,6 +39,9 @@ pub(crate) struct RecipeFlags {
     /// The highest learning rate
     #[arg(long, value_name = "RATE")]
     rate: Option<String>,
+    /// What products are rounded to while it learns: f32, which is not at all, or bf16
+    #[arg(long, value_name = "TYPE")]
+    precision: Option<String>,
     /// What chance begins with
     #[arg(long, value_name = "N")]
     seed: Option<String>,
@@ -72,6 +75,7 @@ impl RecipeFlags {
             ("training.epochs", &self.epochs),
             ("training.batch", &self.batch),
             ("training.rate", &self.rate),
+            ("training.precision", &self.precision),
             ("training.seed", &self.seed),
         ];
         let given = flags

@@ -23,8 +23,8 @@ pub(crate) use watch::bar;
 ///   train = ["train.tsv"]          # .tsv, .csv or .jsonl, whose columns have names
 ///   dev = ["dev.tsv"]              # the best model on these is kept
 ///
-/// Beside it [training] has epochs, batch, accumulate, rate, decay, warmup, clip, dropout, max-length, seed, smoothing,
-/// weights, measure-every, metric, patience, save-every and log-every; [student] layers, start, hidden, heads,
+/// Beside it [training] has epochs, batch, accumulate, rate, decay, warmup, clip, dropout, precision, max-length, seed,
+/// smoothing, weights, measure-every, metric, patience, save-every and log-every; [student] layers, start, hidden, heads,
 /// intermediate, vocabulary, tokens and least; [data] text, pair, target, labels, scale and balance. `bertless distill` has a
 /// teacher beside it.
 ///

@@ -8,6 +8,8 @@
 //! both sides, and multiplies and adds one after the other, gets the same bits, fused or not; only numbers below 2^-126 are
 //! zero in the one and not in the other.
 
+#[cfg(feature = "train")]
+use super::product::Rows;
 use super::product::{Distance, Operands};
 use super::rounded::{RoundedRows, round};
 use super::tile::{Place, runs};
@@ -46,6 +48,33 @@ pub(super) fn pack_rounded(rows: &[f32], k: usize, panels: &mut [f32]) {
     }
 }
 
+/// Rounds `columns` columns of `len` rows and packs them as weights of (columns, len), two in the place of a float.
+#[cfg(feature = "train")]
+#[inline(always)]
+pub(super) fn pack_rounded_columns<S: Simd>(
+    s: S,
+    rows: Rows<'_>,
+    columns: usize,
+    len: usize,
+    panels: &mut [f32],
+) {
+    let panels: &mut [[i16; STEP_OF_WORDS]] = bytemuck::cast_slice_mut(panels);
+    for (index, panel) in panels.chunks_exact_mut(steps(len)).enumerate() {
+        let column = index * PANEL;
+        let width = PANEL.min(columns - column);
+        for (step, line) in panel.iter_mut().enumerate() {
+            let mut words = [[0; PANEL]; 2];
+            for (row, words) in (2 * step..len).zip(&mut words) {
+                let from = &rows.data[row * rows.stride + column..][..width];
+                s.store_bf16(s.load_some(from, 0.0), words);
+            }
+            for (lane, pair) in line.as_chunks_mut().0.iter_mut().enumerate() {
+                *pair = [words[0][lane], words[1][lane]];
+            }
+        }
+    }
+}
+
 /// Some rows of weights.
 struct RoundWeights<'a> {
     /// Rows of `k` numbers.
@@ -77,17 +106,19 @@ pub(in crate::kernels) struct Bf16Operands<'a> {
     pub(in crate::kernels) steps: usize,
     /// `[panels][steps][16][2]`.
     pub(in crate::kernels) panels: &'a [[i16; STEP_OF_WORDS]],
+    pub(in crate::kernels) distance: Distance,
 }
 
 impl<'a> Bf16Operands<'a> {
     /// Of `k` numbers each.
-    pub(super) fn new(x: &'a RoundedRows, k: usize, panels: &'a [f32]) -> Self {
+    pub(super) fn new(x: &'a RoundedRows, k: usize, panels: &'a [f32], distance: Distance) -> Self {
         let (x, stride) = x.pairs();
         Self {
             x,
             stride,
             steps: steps(k),
             panels: bytemuck::cast_slice(panels),
+            distance,
         }
     }
 }
@@ -97,6 +128,7 @@ impl Operands for Bf16Operands<'_> {
     const FEW_ROWS: usize = 0;
     const AHEAD: Cache = Cache::Second;
     const ROUGH: bool = true;
+    const ACCUMULATES: bool = cfg!(feature = "train");
 
     type Activation<S: Simd> = [i16; 2];
     type Weights = [i16; STEP_OF_WORDS];
@@ -129,7 +161,7 @@ impl Operands for Bf16Operands<'_> {
 
     #[inline(always)]
     fn distance(&self) -> Distance {
-        Distance::Far
+        self.distance
     }
 
     #[inline(always)]

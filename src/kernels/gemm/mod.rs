@@ -49,9 +49,7 @@ pub(crate) use rounded::RoundedRows;
 #[cfg(feature = "train")]
 pub(crate) use small::Small;
 #[cfg(feature = "train")]
-pub(crate) use turn::transpose;
-#[cfg(feature = "train")]
-pub(crate) use unpacked::{Sum, Unpacked, gemm_unpacked};
+pub(crate) use unpacked::{Rounding, Sum, Unpacked, gemm_turned, gemm_unpacked};
 pub(super) use words::{STEP_OF_WORDS, WordOperands};
 
 /// Output channels of a panel.
@@ -124,7 +122,7 @@ pub(crate) fn gemm(
         Panels::Bf16(panels) => {
             let mut rounded = compute.rounded.lend();
             rounded.fill(compute, x, k);
-            let operands = Bf16Operands::new(&rounded, k, panels);
+            let operands = Bf16Operands::new(&rounded, k, panels, Distance::Far);
             multiply(compute, operands, epilogue, (&out, n), &grid(2 * k));
         }
         Panels::Int8(panels) => {

@@ -21,10 +21,8 @@ impl RoundedRows {
     /// Rounds `x`, rows of `k` numbers.
     pub(super) fn fill(&mut self, compute: &Compute, x: &[f32], k: usize) {
         let rows = x.len() / k;
-        self.stride = k.next_multiple_of(ROW_GRAIN);
-        let stride = self.stride;
-        let words = self.memory.at_least(rows * stride / 2);
-        let words: &mut [i16] = bytemuck::cast_slice_mut(words);
+        let (stride, pairs) = self.start(rows, k);
+        let words: &mut [i16] = bytemuck::cast_slice_mut(pairs);
         let tasks = match compute.team.count() {
             1 => 1,
             threads => (x.len() / NUMBERS_PER_TASK).clamp(1, threads),
@@ -44,6 +42,13 @@ impl RoundedRows {
         });
     }
 
+    /// How many words it is from one row of `k` numbers to the next, and the memory for so many rows: two words in the place
+    /// of a float.
+    pub(super) fn start(&mut self, rows: usize, k: usize) -> (usize, &mut [f32]) {
+        self.stride = k.next_multiple_of(ROW_GRAIN);
+        (self.stride, self.memory.at_least(rows * self.stride / 2))
+    }
+
     /// All rows in pairs, and how many from one to the next; what stands behind the pair of a row's last number is left
     /// over from earlier use.
     pub(super) fn pairs(&self) -> (&[[i16; 2]], usize) {
@@ -52,13 +57,13 @@ impl RoundedRows {
 }
 
 /// Some rows, on one thread.
-struct Round<'a> {
+pub(super) struct Round<'a> {
     /// Rows of `k` numbers.
-    x: &'a [f32],
-    k: usize,
+    pub(super) x: &'a [f32],
+    pub(super) k: usize,
     /// Rows of `stride` words.
-    words: &'a mut [i16],
-    stride: usize,
+    pub(super) words: &'a mut [i16],
+    pub(super) stride: usize,
 }
 
 impl Kernel for Round<'_> {

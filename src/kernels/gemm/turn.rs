@@ -1,12 +1,13 @@
 //! Matrices the other way round.
 
 use super::PANEL;
+use super::rounded::{Round, RoundedRows};
 use crate::kernels::Compute;
 use crate::kernels::pieces::{Pieces, each};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
 /// `out`, (width, rows), is `x`, (rows, width), the other way round; `sums`, (width), gets each column's sum added.
-pub(crate) fn transpose(compute: &Compute, x: &[f32], sums: &mut [f32], out: &mut [f32]) {
+pub(super) fn transpose(compute: &Compute, x: &[f32], sums: &mut [f32], out: &mut [f32]) {
     let width = sums.len();
     let rows = x.len() / width.max(1);
     assert_eq!(x.len(), rows * width, "{rows} rows of {width}");
@@ -24,6 +25,43 @@ pub(crate) fn transpose(compute: &Compute, x: &[f32], sums: &mut [f32], out: &mu
         transpose_columns(&x[task * PANEL..], width, rows, out);
         cpu.run(AddRows { rows: out, sums });
     });
+}
+
+/// The same, rounded; `sums` are of what is not.
+pub(super) fn round_transposed(
+    compute: &Compute,
+    x: &[f32],
+    sums: &mut [f32],
+    out: &mut RoundedRows,
+) {
+    let width = sums.len();
+    let rows = x.len() / width.max(1);
+    assert_eq!(x.len(), rows * width, "{rows} rows of {width}");
+    if rows == 0 {
+        return;
+    }
+    let cpu = compute.cpu;
+    let (stride, pairs) = out.start(width, rows);
+    let outs = [
+        Pieces::every(PANEL * stride / 2, pairs),
+        Pieces::every(PANEL, &mut *sums),
+    ];
+    each(
+        compute,
+        width.div_ceil(PANEL),
+        outs,
+        |buffer, task, [out, sums]| {
+            let turned = buffer.at_least(sums.len() * rows);
+            transpose_columns(&x[task * PANEL..], width, rows, turned);
+            cpu.run(AddRows { rows: turned, sums });
+            cpu.run_bf16(Round {
+                x: turned,
+                k: rows,
+                words: bytemuck::cast_slice_mut(out),
+                stride,
+            });
+        },
+    );
 }
 
 /// Some columns of `rows` rows, which are `stride` apart, as rows: at most a panel.
@@ -101,6 +139,19 @@ mod tests {
                     let expected: Vec<f32> = (0..rows).map(|row| x[row * width + column]).collect();
                     assert_eq!(out[column * rows..][..rows], expected);
                     assert_eq!(sums[column], 1.0 + expected.iter().sum::<f32>());
+                }
+
+                let [mut rounded, mut expected] = [(); 2].map(|()| RoundedRows::default());
+                let mut others = vec![1.0; width];
+                round_transposed(&compute, &x, &mut others, &mut rounded);
+                assert_eq!(others, sums);
+                expected.fill(&compute, &out, rows);
+                for column in 0..width {
+                    let [found, expected] = [&rounded, &expected].map(|rounded| {
+                        let (pairs, stride) = rounded.pairs();
+                        &pairs[column * stride..][..rows.div_ceil(2)]
+                    });
+                    assert_eq!(found, expected, "{cpu:?} {rows} {width}");
                 }
             }
         }

@@ -1,15 +1,34 @@
 //! Products of matrices that change with every step, so that packing them ahead is not worth it: each task packs the
 //! panels that it needs and multiplies all rows with them while they are near.
 
+use serde::{Deserialize, Serialize};
+
+use super::bf16::{self, Bf16Operands};
 use super::floats::FloatOperands;
 use super::product::{Distance, Operands, Product, Rows};
-use super::{BYTES_PER_ROW_BLOCK, Block, Epilogue, PANEL, ROWS_PER_BLOCK, TASKS_PER_THREAD, pack};
+use super::rounded::RoundedRows;
+use super::{
+    BYTES_PER_ROW_BLOCK, Block, Epilogue, PANEL, ROWS_PER_BLOCK, TASKS_PER_THREAD, pack, turn,
+};
+use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::disjoint::Disjoint;
 use crate::kernels::simd::{Cache, Kernel, LANES, Simd};
-use crate::kernels::{Activation, Compute};
+use crate::kernels::{Activation, Compute, Cpu};
 
 /// Floats of panels that one task packs: 256 KB, a quarter of a core's second-level cache.
 const PACKED: usize = 64 * 1024;
+
+/// What both sides of a product are rounded to ahead of it; sums are in single precision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Rounding {
+    /// They are multiplied as they are.
+    #[default]
+    #[serde(rename = "f32")]
+    None,
+    /// Numbers of 8 bits of precision.
+    #[serde(rename = "bf16")]
+    Bf16,
+}
 
 /// A row-major matrix that rows are multiplied with, of `n` output channels and `k` input channels.
 #[derive(Debug, Clone, Copy)]
@@ -44,27 +63,76 @@ impl Unpacked<'_> {
 /// `out = x W^T` or `x W` and what `sum` says, for `x` of (rows, k) and `out` of (rows, n).
 pub(crate) fn gemm_unpacked(
     compute: &Compute,
+    rounding: Rounding,
     x: &[f32],
     weights: Unpacked<'_>,
     sum: Sum<'_>,
     out: &mut [f32],
 ) {
     let (n, k) = weights.sizes();
+    assert_eq!(x.len() * n, out.len() * k, "rows of {k} and of {n}");
+    match rounding {
+        Rounding::Bf16 if k > 0 => {
+            let mut rounded = compute.rounded.lend();
+            rounded.fill(compute, x, k);
+            multiply(compute, Left::Rounded(&rounded), weights, sum, out);
+        }
+        _ => multiply(compute, Left::Floats(x), weights, sum, out),
+    }
+}
+
+/// `out = x^T W^T` or `x^T W` and what `sum` says, for `x` of (k, rows), of whose columns `sums` gets the sums added; in
+/// `turned` it is turned round.
+pub(crate) fn gemm_turned(
+    compute: &Compute,
+    rounding: Rounding,
+    (x, sums, turned): (&[f32], &mut [f32], &mut AlignedFloats),
+    weights: Unpacked<'_>,
+    sum: Sum<'_>,
+    out: &mut [f32],
+) {
+    match rounding {
+        Rounding::Bf16 if !x.is_empty() => {
+            let mut rounded = compute.rounded.lend();
+            turn::round_transposed(compute, x, sums, &mut rounded);
+            multiply(compute, Left::Rounded(&rounded), weights, sum, out);
+        }
+        _ => {
+            let turned = turned.at_least(x.len());
+            turn::transpose(compute, x, sums, turned);
+            multiply(compute, Left::Floats(turned), weights, sum, out);
+        }
+    }
+}
+
+/// The left side of a product: rows of k numbers.
+#[derive(Clone, Copy)]
+enum Left<'a> {
+    Floats(&'a [f32]),
+    Rounded(&'a RoundedRows),
+}
+
+/// The product, of sides that are alike in precision.
+fn multiply(compute: &Compute, x: Left<'_>, weights: Unpacked<'_>, sum: Sum<'_>, out: &mut [f32]) {
+    let (n, k) = weights.sizes();
     if out.is_empty() {
         return;
     }
     let rows = out.len() / n;
     assert_eq!(out.len(), rows * n, "output rows of {n}");
-    assert_eq!(x.len(), rows * k, "{rows} rows of {k}");
     if let Sum::Biased(bias) = sum {
         assert_eq!(bias.len(), n, "a bias");
     }
+    let (floats_per_panel, bytes_per_row) = match x {
+        Left::Floats(_) => (PANEL * k, 4 * k),
+        Left::Rounded(_) => (PANEL * bf16::steps(k), 2 * k),
+    };
     let panels = n.div_ceil(PANEL);
     // In whole pairs, since tiles are up to two panels wide.
-    let most = (PACKED / (PANEL * k.max(1))).max(2);
+    let most = (PACKED / floats_per_panel.max(1)).max(2);
     let share = panels / (TASKS_PER_THREAD * compute.team.count());
     let per_task = share.clamp(2, most).next_multiple_of(2);
-    let rows_per_block = (BYTES_PER_ROW_BLOCK / (4 * k.max(1))).max(ROWS_PER_BLOCK);
+    let block = (BYTES_PER_ROW_BLOCK / bytes_per_row.max(1)).max(ROWS_PER_BLOCK);
     let cpu = compute.cpu;
     let all = Disjoint::new(out);
     let buffers = &*compute.buffers;
@@ -73,67 +141,134 @@ pub(crate) fn gemm_unpacked(
         || buffers.lend(),
         |buffer, task| {
             let first = task * per_task * PANEL;
-            let width = (per_task * PANEL).min(n - first);
-            let count = width.div_ceil(PANEL);
-            let packed = buffer.at_least(count * PANEL * k);
-            match weights {
-                Unpacked::Rows { data, k } => {
-                    packed[width / PANEL * PANEL * k..].fill(0.0); // channels past n
-                    let rows = &data[first * k..][..width * k];
-                    let panels = packed.chunks_mut((PANEL * k).max(1));
-                    cpu.run(Near(&rows[..rows.len().min(PANEL * k)]));
-                    for (index, panel) in panels.enumerate() {
-                        let (_, rows) = rows.split_at(index * PANEL * k);
-                        let (own, next) = rows.split_at(rows.len().min(PANEL * k));
-                        cpu.run(Near(&next[..next.len().min(PANEL * k)]));
-                        pack(own, k, k, panel);
-                    }
-                }
-                Unpacked::Columns { data, n } => cpu.run(PackColumns {
-                    columns: Rows {
-                        data: &data[first.min(data.len())..],
-                        stride: n,
-                    },
-                    width,
-                    k,
-                    packed,
-                }),
-            }
-            let epilogue = Epilogue {
-                bias: match sum {
-                    Sum::Biased(bias) => Some(&bias[first..]),
-                    _ => None,
-                },
-                activation: Activation::Identity,
-                residual: None,
-            };
-            let product = Product {
-                operands: FloatOperands {
-                    x: Rows { data: x, stride: k },
-                    k,
-                    panels: packed,
-                    distance: Distance::Near,
-                },
-                epilogue,
-                out: &all,
+            let part = Part {
                 first,
-                stride: n,
-                width,
-                accumulate: matches!(sum, Sum::Accumulated),
+                width: (per_task * PANEL).min(n - first),
+                sum,
+                out: &all,
+                n,
             };
-            for row in (0..rows).step_by(rows_per_block) {
-                // The columns of a task's panels are its own, as a block demands.
-                FloatOperands::run(
-                    cpu,
-                    Block {
-                        product: &product,
-                        rows: row..rows.min(row + rows_per_block),
-                        panels: 0..count,
-                    },
-                );
+            let packed = buffer.at_least(part.panels() * floats_per_panel);
+            match x {
+                Left::Floats(x) => {
+                    weights.pack(cpu, (first, part.width), packed);
+                    let operands = FloatOperands {
+                        x: Rows { data: x, stride: k },
+                        k,
+                        panels: packed,
+                        distance: Distance::Near,
+                    };
+                    part.multiply(cpu, operands, (rows, block));
+                }
+                Left::Rounded(x) => {
+                    weights.pack_rounded(cpu, (first, part.width), packed);
+                    let operands = Bf16Operands::new(x, k, packed, Distance::Near);
+                    part.multiply(cpu, operands, (rows, block));
+                }
             }
         },
     );
+}
+
+/// The columns of a product that one task computes.
+struct Part<'a> {
+    /// The first one,
+    first: usize,
+    /// and how many there are,
+    width: usize,
+    sum: Sum<'a>,
+    /// of an output
+    out: &'a Disjoint<'a>,
+    /// of so many.
+    n: usize,
+}
+
+impl Part<'_> {
+    fn panels(&self) -> usize {
+        self.width.div_ceil(PANEL)
+    }
+
+    /// All `rows` by these columns, so many rows at once.
+    fn multiply<X: Operands>(&self, cpu: Cpu, operands: X, (rows, block): (usize, usize)) {
+        let epilogue = Epilogue {
+            bias: match self.sum {
+                Sum::Biased(bias) => Some(&bias[self.first..]),
+                _ => None,
+            },
+            activation: Activation::Identity,
+            residual: None,
+        };
+        let product = Product {
+            operands,
+            epilogue,
+            out: self.out,
+            first: self.first,
+            stride: self.n,
+            width: self.width,
+            accumulate: matches!(self.sum, Sum::Accumulated),
+        };
+        for row in (0..rows).step_by(block) {
+            // The columns of a task's panels are its own, as a block demands.
+            X::run(
+                cpu,
+                Block {
+                    product: &product,
+                    rows: row..rows.min(row + block),
+                    panels: 0..self.panels(),
+                },
+            );
+        }
+    }
+}
+
+impl Unpacked<'_> {
+    /// Packs the output channels from `first` on, `width` of them.
+    fn pack(self, cpu: Cpu, (first, width): (usize, usize), packed: &mut [f32]) {
+        match self {
+            Self::Rows { data, k } => {
+                packed[width / PANEL * PANEL * k..].fill(0.0); // channels past n
+                let rows = &data[first * k..][..width * k];
+                let panels = packed.chunks_mut((PANEL * k).max(1));
+                cpu.run(Near(&rows[..rows.len().min(PANEL * k)]));
+                for (index, panel) in panels.enumerate() {
+                    let (_, rows) = rows.split_at(index * PANEL * k);
+                    let (own, next) = rows.split_at(rows.len().min(PANEL * k));
+                    cpu.run(Near(&next[..next.len().min(PANEL * k)]));
+                    pack(own, k, k, panel);
+                }
+            }
+            Self::Columns { data, n } => cpu.run(PackColumns {
+                columns: columns(data, first, n),
+                width,
+                k: data.len() / n,
+                packed,
+            }),
+        }
+    }
+
+    /// Rounds and packs them.
+    fn pack_rounded(self, cpu: Cpu, (first, width): (usize, usize), packed: &mut [f32]) {
+        match self {
+            Self::Rows { data, k } => {
+                packed[width / PANEL * PANEL * bf16::steps(k)..].fill(0.0);
+                bf16::pack_rounded(&data[first * k..][..width * k], k, packed);
+            }
+            Self::Columns { data, n } => cpu.run_bf16(RoundColumns {
+                columns: columns(data, first, n),
+                width,
+                k: data.len() / n,
+                packed,
+            }),
+        }
+    }
+}
+
+/// Rows of `n` numbers, from a column on.
+fn columns(data: &[f32], first: usize, n: usize) -> Rows<'_> {
+    Rows {
+        data: &data[first.min(data.len())..],
+        stride: n,
+    }
 }
 
 /// Asks for all lines of what is read next: rows of a panel are too short for the processor to see that one follows the
@@ -164,6 +299,22 @@ impl Kernel for PackColumns<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         pack::pack_columns(s, self.columns, self.width, self.k, self.packed);
+    }
+}
+
+struct RoundColumns<'a> {
+    columns: Rows<'a>,
+    width: usize,
+    k: usize,
+    packed: &'a mut [f32],
+}
+
+impl Kernel for RoundColumns<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        bf16::pack_rounded_columns(s, self.columns, self.width, self.k, self.packed);
     }
 }
 
@@ -206,28 +357,41 @@ mod tests {
                 (60, 130, 40),
                 (131, 47, 1030),
             ] {
-                let (x, weights) = (numbers(rows * k, 1), numbers(n * k, 2));
-                let (bias, other) = (numbers(n, 3), numbers(rows * n, 4));
-                let by_rows = oracle(&x, |channel, at| weights[channel * k + at], n, k);
-                let by_columns = oracle(&x, |channel, at| weights[at * n + channel], n, k);
-                for (expected, weights) in [
-                    (by_rows, Unpacked::Rows { data: &weights, k }),
-                    (by_columns, Unpacked::Columns { data: &weights, n }),
-                ] {
-                    for (sum, added) in [
-                        (Sum::Alone, vec![0.0; rows * n]),
-                        (Sum::Accumulated, other.clone()),
-                        (Sum::Biased(&bias), bias.repeat(rows)),
+                // What is rounded is what the oracle multiplies.
+                for rounding in [Rounding::None, Rounding::Bf16] {
+                    let (x, weights) = (numbers(rows * k, 1), numbers(n * k, 2));
+                    let seen = |numbers: &[f32]| -> Vec<f32> {
+                        let seen = numbers.iter().map(|&x| match rounding {
+                            Rounding::None => x,
+                            Rounding::Bf16 => half::bf16::from_f32(x).to_f32(),
+                        });
+                        seen.collect()
+                    };
+                    let (seen_x, seen_weights) = (seen(&x), seen(&weights));
+                    let (bias, other) = (numbers(n, 3), numbers(rows * n, 4));
+                    let by_rows =
+                        oracle(&seen_x, |channel, at| seen_weights[channel * k + at], n, k);
+                    let by_columns =
+                        oracle(&seen_x, |channel, at| seen_weights[at * n + channel], n, k);
+                    for (expected, weights) in [
+                        (by_rows, Unpacked::Rows { data: &weights, k }),
+                        (by_columns, Unpacked::Columns { data: &weights, n }),
                     ] {
-                        let mut out = other.clone();
-                        gemm_unpacked(&compute, &x, weights, sum, &mut out);
-                        for ((found, expected), added) in out.iter().zip(&expected).zip(added) {
-                            let error = f64::from(*found) - (expected + f64::from(added));
-                            let bound = 1e-6 * (k as f64 + 1.0);
-                            assert!(
-                                error.abs() < bound,
-                                "{cpu:?} {rows} {n} {k} {sum:?} {error}"
-                            );
+                        for (sum, added) in [
+                            (Sum::Alone, vec![0.0; rows * n]),
+                            (Sum::Accumulated, other.clone()),
+                            (Sum::Biased(&bias), bias.repeat(rows)),
+                        ] {
+                            let mut out = other.clone();
+                            gemm_unpacked(&compute, rounding, &x, weights, sum, &mut out);
+                            for ((found, expected), added) in out.iter().zip(&expected).zip(added) {
+                                let error = f64::from(*found) - (expected + f64::from(added));
+                                let bound = 1e-6 * (k as f64 + 1.0);
+                                assert!(
+                                    error.abs() < bound,
+                                    "{cpu:?} {rounding:?} {rows} {n} {k} {sum:?} {error}"
+                                );
+                            }
                         }
                     }
                 }

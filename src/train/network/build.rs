@@ -6,6 +6,7 @@ use super::parts::{Dense, NormIds};
 use super::{EMBEDDINGS, Network};
 use crate::config::{Config, EncoderConfig, Family, Module, Pooling, Task};
 use crate::error::{Error, Result};
+use crate::kernels::gemm::Rounding;
 use crate::kernels::{Activation, Threads};
 use crate::train::ops::embeddings::Tables;
 use crate::train::ops::pooling::Pool;
@@ -203,6 +204,7 @@ impl Network {
             norm,
             layers,
             head,
+            rounding: Rounding::None,
         };
         Ok((network, builder.parameters))
     }

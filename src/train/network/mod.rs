@@ -32,6 +32,7 @@ use crate::batch::Batch;
 use crate::config::EncoderConfig;
 use crate::error::Result;
 use crate::kernels::Compute;
+use crate::kernels::gemm::Rounding;
 
 /// The place of the embeddings among those where numbers are dropped; layers have the next ones.
 const EMBEDDINGS: u64 = 0;
@@ -44,9 +45,19 @@ pub(crate) struct Network {
     norm: NormIds,
     layers: Vec<Layer>,
     head: Head,
+    /// What the layers' products are rounded to in a step; nothing, unless it is told.
+    pub(crate) rounding: Rounding,
 }
 
 impl Network {
+    /// The same network, of which nothing is rounded.
+    pub(crate) fn exact(&self) -> Self {
+        Self {
+            rounding: Rounding::None,
+            ..self.clone()
+        }
+    }
+
     /// The sizes of the encoder.
     pub(crate) fn config(&self) -> &EncoderConfig {
         &self.config
@@ -88,6 +99,7 @@ impl Network {
             starts: &batch.starts,
             firsts: None,
             dropout: *dropout,
+            rounding: self.rounding,
         };
 
         let len = batch.rows() * hidden;
@@ -116,15 +128,13 @@ impl Network {
         wanted == Wanted::Head && self.head.sees_firsts() && layer + 1 == self.layers.len()
     }
 
-    /// The pass as the head sees it: where the last layer is narrow, of texts of one row.
+    /// The pass as the head sees it: exact, and where the last layer is narrow, of texts of one row.
     fn head_pass<'a>(&self, pass: Pass<'a>, wanted: Wanted, firsts: &'a [usize]) -> Pass<'a> {
         let narrow = (0..self.layers.len()).any(|layer| self.is_narrow(layer, wanted));
-        match narrow {
-            true => Pass {
-                starts: firsts,
-                ..pass
-            },
-            false => pass,
+        Pass {
+            starts: if narrow { firsts } else { pass.starts },
+            rounding: Rounding::None,
+            ..pass
         }
     }
 
@@ -149,6 +159,7 @@ impl Network {
             starts: &batch.starts,
             firsts: None,
             dropout,
+            rounding: self.rounding,
         };
         // `d` is the gradient of the rows between layers, from the last to the first.
         let mut d = std::mem::take(&mut tape.scratch.d);

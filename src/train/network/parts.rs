@@ -2,10 +2,10 @@
 
 use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;
-use crate::kernels::gemm::Sum;
+use crate::kernels::gemm::{Rounding, Sum};
 use crate::train::ops::dropout::Dropout;
 use crate::train::ops::layer_norm::Norm;
-use crate::train::ops::linear;
+use crate::train::ops::linear::{self, How};
 use crate::train::parameters::{Gradients, Id, Parameters};
 
 /// What is the same for all parts in one pass, on the way there and back.
@@ -18,6 +18,8 @@ pub(super) struct Pass<'a> {
     /// 0, 1, 2 and so on, where only the first row of each text is to come out: rows of texts of one row.
     pub(super) firsts: Option<&'a [usize]>,
     pub(super) dropout: Dropout,
+    /// Of the products of dense layers.
+    pub(super) rounding: Rounding,
 }
 
 impl<'a> Pass<'a> {
@@ -30,6 +32,11 @@ impl<'a> Pass<'a> {
             firsts: narrow.then_some(firsts),
             ..self
         }
+    }
+
+    /// What products are computed with, and how exactly.
+    fn how(&self) -> How<'a> {
+        (self.compute, self.rounding)
     }
 
     pub(super) fn texts(&self) -> usize {
@@ -64,7 +71,7 @@ impl Dense {
     /// `out = x W^T + b`.
     pub(super) fn forward(&self, pass: &Pass<'_>, x: &[f32], out: &mut [f32]) {
         let [weight, bias] = [self.weight, self.bias].map(|id| pass.parameters.values(id));
-        linear::forward(pass.compute, x, weight, bias, out);
+        linear::forward(pass.how(), x, weight, bias, out);
     }
 
     /// `d_x = d_out W`, and what `sum` says.
@@ -76,7 +83,7 @@ impl Dense {
         d_x: &mut [f32],
     ) {
         let weight = pass.parameters.values(self.weight);
-        linear::backward_input(pass.compute, d_out, weight, self.inputs, sum, d_x);
+        linear::backward_input(pass.how(), d_out, weight, self.inputs, sum, d_x);
     }
 
     /// The gradients of weight and bias.
@@ -95,7 +102,7 @@ impl Dense {
             accumulate,
             bias,
         };
-        linear::backward_parameters(pass.compute, x, d_out, gradient, transposed);
+        linear::backward_parameters(pass.how(), x, d_out, gradient, transposed);
     }
 }
 

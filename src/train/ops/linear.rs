@@ -2,23 +2,32 @@
 
 use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;
-use crate::kernels::gemm::{Sum, Unpacked, gemm_unpacked, transpose};
+use crate::kernels::gemm::{Rounding, Sum, Unpacked, gemm_turned, gemm_unpacked};
 
 /// Rows whose gradients are summed up at once: panels of so many rows stay in a core's second-level cache.
 const ROWS_AT_ONCE: usize = 1024;
 
+/// With what, and how exactly.
+pub(crate) type How<'a> = (&'a Compute, Rounding);
+
 /// `out = x weight^T + bias`; `x` is (rows, inputs), `out` (rows, outputs).
-pub(crate) fn forward(compute: &Compute, x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+pub(crate) fn forward(
+    (compute, rounding): How<'_>,
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    out: &mut [f32],
+) {
     let weights = Unpacked::Rows {
         data: weight,
         k: weight.len() / bias.len().max(1),
     };
-    gemm_unpacked(compute, x, weights, Sum::Biased(bias), out);
+    gemm_unpacked(compute, rounding, x, weights, Sum::Biased(bias), out);
 }
 
 /// `d_x = d_out weight`, and what `sum` says: a bias makes no sense here.
 pub(crate) fn backward_input(
-    compute: &Compute,
+    (compute, rounding): How<'_>,
     d_out: &[f32],
     weight: &[f32],
     inputs: usize,
@@ -29,7 +38,7 @@ pub(crate) fn backward_input(
         data: weight,
         n: inputs,
     };
-    gemm_unpacked(compute, d_out, weights, sum, d_x);
+    gemm_unpacked(compute, rounding, d_out, weights, sum, d_x);
 }
 
 /// The gradients of a dense layer's parameters.
@@ -44,7 +53,7 @@ pub(crate) struct Gradient<'a> {
 
 /// `d_weight += d_out^T x` and `d_bias += sum of d_out's rows`.
 pub(crate) fn backward_parameters(
-    compute: &Compute,
+    (compute, rounding): How<'_>,
     x: &[f32],
     d_out: &[f32],
     gradient: Gradient<'_>,
@@ -62,14 +71,13 @@ pub(crate) fn backward_parameters(
     }
     let blocks = x.chunks(ROWS_AT_ONCE * inputs.max(1));
     for (x, d_out) in blocks.zip(d_out.chunks(ROWS_AT_ONCE * outputs.max(1))) {
-        let transposed = transposed.at_least(d_out.len());
-        transpose(compute, d_out, bias, transposed);
         let sum = match accumulate {
             true => Sum::Accumulated,
             false => Sum::Alone,
         };
         let x = Unpacked::Columns { data: x, n: inputs };
-        gemm_unpacked(compute, transposed, x, sum, weight);
+        let d_out = (d_out, &mut *bias, &mut *transposed);
+        gemm_turned(compute, rounding, d_out, x, sum, weight);
         accumulate = true;
     }
 }
@@ -83,17 +91,18 @@ mod tests {
     fn both_passes_agree_with_differences() {
         for (rows, inputs, outputs) in [(1, 3, 2), (7, 20, 17), (1100, 5, 3)] {
             let compute = Compute::serial();
+            let how = (&compute, Rounding::None);
             let x = random(1, rows * inputs);
             let weight = random(2, outputs * inputs);
             let (bias, d_out) = (random(3, outputs), random(4, rows * outputs));
             let mut out = vec![0.0; rows * outputs];
-            forward(&compute, &x, &weight, &bias, &mut out);
+            forward(how, &x, &weight, &bias, &mut out);
             let check = Check::of(&d_out, |[x, weight, bias]| oracle::linear(x, weight, bias));
             let parts = [&x[..], &weight, &bias];
             check.forward(parts, &out);
 
             let mut d_x = vec![0.0; x.len()];
-            backward_input(&compute, &d_out, &weight, inputs, Sum::Alone, &mut d_x);
+            backward_input(how, &d_out, &weight, inputs, Sum::Alone, &mut d_x);
             let (mut d_weight, mut d_bias) = (vec![9.0; weight.len()], vec![0.0; outputs]);
             for accumulate in [false, true] {
                 let gradient = Gradient {
@@ -102,7 +111,7 @@ mod tests {
                     bias: &mut d_bias,
                 };
                 let mut transposed = AlignedFloats::default();
-                backward_parameters(&compute, &x, &d_out, gradient, &mut transposed);
+                backward_parameters(how, &x, &d_out, gradient, &mut transposed);
             }
             // Twice: once stored, once added.
             d_weight

@@ -26,6 +26,7 @@ fn a_small_recipe_has_the_usual_defaults() {
 fn settings_stand_over_the_file() {
     let settings = [
         ("training.rate", "3e-5"),
+        ("training.precision", "bf16"),
         ("data.dev", "['a.tsv', 'b.tsv']"),
         ("output", "other/place"),
         ("task", "multi-label"),
@@ -34,6 +35,7 @@ fn settings_stand_over_the_file() {
     ];
     let recipe = read(SMALL, &settings).unwrap();
     assert_eq!(recipe.training.rate, 3e-5);
+    assert_eq!(recipe.training.precision, Rounding::Bf16);
     assert_eq!(recipe.data.dev.len(), 2);
     assert_eq!(recipe.output, PathBuf::from("other/place"));
     assert_eq!(recipe.task, TaskKind::MultiLabel);
@@ -94,6 +96,11 @@ fn what_is_wrong_is_named_by_its_key() {
         ("", [("training.rates", "1")], "unknown field `rates`"),
         ("", [("training.epochs", "-1")], "training.epochs"),
         ("", [("training.batch", "many")], "training.batch"),
+        (
+            "",
+            [("training.precision", "int8")],
+            "unknown variant `int8`, expected `f32` or `bf16` in `training.precision`",
+        ),
         (
             "",
             [("model.x", "1")],

@@ -188,6 +188,27 @@ fn a_classifier_learns_and_its_folder_answers_alike_at_any_number_of_threads_and
 }
 
 #[test]
+fn a_training_in_bf16_learns_too_and_repeats() {
+    let place = Place::new();
+    let settings = [&CLASSIFIER[..], &[("training.precision", "bf16")]].concat();
+    let weights = |folder: &str| fs::read(place.path(folder) + "/model.safetensors").unwrap();
+    for (folder, threads) in [("one", 1), ("two", 2)] {
+        let mut job = place
+            .job("bert-classify", folder, &settings, threads)
+            .unwrap();
+        assert_eq!(train(&mut job, None), Outcome::Over);
+        assert!(best(&job) >= 0.99, "{}", best(&job));
+        // It is measured as it answers: in f32.
+        assert_eq!(accuracy(&place, folder), best(&job));
+    }
+    assert!(weights("one") == weights("two"));
+
+    let mut job = place.job("bert-classify", "exact", &CLASSIFIER, 2).unwrap();
+    assert_eq!(train(&mut job, None), Outcome::Over);
+    assert!(weights("exact") != weights("one"));
+}
+
+#[test]
 fn what_is_dropped_differs_from_draw_to_draw_and_repeats() {
     let place = Place::new();
     let settings = [&CLASSIFIER[..], &[("training.dropout", "0.3")]].concat();

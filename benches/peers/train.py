@@ -1,6 +1,6 @@
 """Fine-tunes as examples/recipes/sst2-teacher.toml does, with PyTorch: what bertless' training is measured against.
 
-    python train.py MODEL TRAIN.tsv DEV.tsv --threads 2 [--steps 200] [--epochs 2] [--seed 1]
+    python train.py MODEL TRAIN.tsv DEV.tsv --threads 2 [--steps 200] [--epochs 2] [--seed 1] [--bf16]
 
 Prints tokens/s over the steps that were made (special tokens count, padding does not, as in bertless' log) and, after
 whole epochs, the accuracy on the dev table. AdamW without decay on biases and norms, warm-up and linear decay, clipping,
@@ -23,6 +23,7 @@ parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--steps", type=int, help="stop after so many")
 parser.add_argument("--epochs", type=int, default=2)
 parser.add_argument("--seed", type=int, default=1)
+parser.add_argument("--bf16", action="store_true", help="products in bf16, by torch.autocast")
 options = parser.parse_args()
 
 BATCH, RATE, DECAY, WARMUP, CLIP, LONGEST = 32, 5e-5, 0.01, 0.1, 1.0, 128
@@ -94,7 +95,8 @@ tokens = steps = 0
 begin = time.perf_counter()
 for _ in range(options.epochs):
     for batch in batches(train):
-        loss = model(**batch).loss
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
+            loss = model(**batch).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()

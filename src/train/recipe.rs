@@ -106,8 +106,8 @@ pub(crate) struct Training {
     /// The most that a gradient may be long.
     pub(crate) clip: f64,
     pub(crate) dropout: f32,
-    /// Of the products of a step: what both sides of them are rounded to.
-    #[serde(skip_serializing_if = "is_default")]
+    /// What both sides of the layers' products are rounded to.
+    #[serde(skip_serializing_if = "is_default", with = "RoundingName")]
     pub(crate) precision: Rounding,
     /// The most tokens of a text, special ones included.
     pub(crate) max_length: usize,
@@ -266,6 +266,16 @@ impl TaskKind {
     pub(crate) fn is_of_embeddings(self) -> bool {
         matches!(self, Self::Similarity | Self::Ranking | Self::Embedding)
     }
+}
+
+/// A rounding, by the type that it leads to.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Rounding")]
+enum RoundingName {
+    #[serde(rename = "f32")]
+    None,
+    #[serde(rename = "bf16")]
+    Bf16,
 }
 
 /// A type of computing, by its name.

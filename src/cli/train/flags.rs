@@ -39,7 +39,7 @@ pub(crate) struct RecipeFlags {
     /// The highest learning rate
     #[arg(long, value_name = "RATE")]
     rate: Option<String>,
-    /// What products are rounded to while it learns: f32, which is not at all, or bf16
+    /// What both sides of a product are rounded to while it learns: f32, which is not at all, or bf16
     #[arg(long, value_name = "TYPE")]
     precision: Option<String>,
     /// What chance begins with

@@ -1,6 +1,6 @@
 //! Products of numbers in bf16: the upper half of a single-precision number, 8 bits of precision and the same range.
 //!
-//! Weights are rounded once, activations as they come ([`RoundedRows`]), to nearest; sums are in single precision:
+//! Constant weights are rounded once, all else as it comes ([`RoundedRows`]), to nearest; sums are in single precision:
 //!
 //! `y = (.. ((bias + x1 w1) + x0 w0) + x3 w3) + x2 w2 ..`
 //!
@@ -30,7 +30,7 @@ pub(super) fn widened(bits: i16) -> f32 {
 
 /// Rounds rows of `k` weights and packs them, two in the place of a float; the last panel's missing rows stay as they
 /// are in `panels`.
-pub(super) fn pack_rounded(rows: &[f32], k: usize, panels: &mut [f32]) {
+pub(super) fn pack_rounded(cpu: Cpu, rows: &[f32], k: usize, panels: &mut [f32]) {
     let steps = steps(k);
     // A pair is packed as one number.
     let panels: &mut [u32] = bytemuck::cast_slice_mut(panels);
@@ -38,8 +38,7 @@ pub(super) fn pack_rounded(rows: &[f32], k: usize, panels: &mut [f32]) {
     let rows = rows.chunks(PANEL * k);
     for (rows, panel) in rows.zip(panels.chunks_exact_mut(PANEL * steps)) {
         let pairs = &mut pairs[..rows.len() / k * steps];
-        // The same bits on every level, so it may be any.
-        Cpu::detect().run_bf16(RoundWeights {
+        cpu.run_bf16(RoundWeights {
             rows,
             k,
             words: bytemuck::cast_slice_mut(pairs),

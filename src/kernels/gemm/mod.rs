@@ -24,7 +24,7 @@ mod rounded;
 mod small;
 mod tile;
 #[cfg(feature = "train")]
-mod turn;
+mod transpose;
 #[cfg(feature = "train")]
 mod unpacked;
 mod words;
@@ -49,7 +49,7 @@ pub(crate) use rounded::RoundedRows;
 #[cfg(feature = "train")]
 pub(crate) use small::Small;
 #[cfg(feature = "train")]
-pub(crate) use unpacked::{Rounding, Sum, Unpacked, gemm_turned, gemm_unpacked};
+pub(crate) use unpacked::{Rounding, Sum, Transposed, Unpacked, gemm_transposed, gemm_unpacked};
 pub(super) use words::{STEP_OF_WORDS, WordOperands};
 
 /// Output channels of a panel.

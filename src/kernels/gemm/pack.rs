@@ -2,6 +2,7 @@
 
 use super::int8::{Int8Group, Int8Panels, MAX_K};
 use super::{Dtype, PANEL, Rows, bf16};
+use crate::kernels::Cpu;
 use crate::kernels::arena::{Arena, Floats, Held};
 use crate::kernels::simd::Simd;
 
@@ -178,7 +179,8 @@ impl Group<'_> {
     pub(super) fn fill(self, rows: &[f32], k: usize) {
         match self {
             Self::F32(panels) => pack(rows, k, k, panels),
-            Self::Bf16(panels) => bf16::pack_rounded(rows, k, panels),
+            // Levels differ in numbers below 2^-126 alone, which is nothing in a weight.
+            Self::Bf16(panels) => bf16::pack_rounded(Cpu::detect(), rows, k, panels),
             Self::Int8(group) => group.fill(rows, k),
         }
     }

@@ -1,4 +1,4 @@
-//! Rows of activations in bf16.
+//! Rows of numbers in bf16.
 
 use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;

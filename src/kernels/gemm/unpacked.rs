@@ -1,14 +1,12 @@
 //! Products of matrices that change with every step, so that packing them ahead is not worth it: each task packs the
 //! panels that it needs and multiplies all rows with them while they are near.
 
-use serde::{Deserialize, Serialize};
-
 use super::bf16::{self, Bf16Operands};
 use super::floats::FloatOperands;
 use super::product::{Distance, Operands, Product, Rows};
 use super::rounded::RoundedRows;
 use super::{
-    BYTES_PER_ROW_BLOCK, Block, Epilogue, PANEL, ROWS_PER_BLOCK, TASKS_PER_THREAD, pack, turn,
+    BYTES_PER_ROW_BLOCK, Block, Epilogue, PANEL, ROWS_PER_BLOCK, TASKS_PER_THREAD, pack, transpose,
 };
 use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::disjoint::Disjoint;
@@ -19,14 +17,12 @@ use crate::kernels::{Activation, Compute, Cpu};
 const PACKED: usize = 64 * 1024;
 
 /// What both sides of a product are rounded to ahead of it; sums are in single precision.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Rounding {
     /// They are multiplied as they are.
     #[default]
-    #[serde(rename = "f32")]
     None,
-    /// Numbers of 8 bits of precision.
-    #[serde(rename = "bf16")]
+    /// Numbers of 8 bits of precision, with the range of single precision.
     Bf16,
 }
 
@@ -50,16 +46,6 @@ pub(crate) enum Sum<'a> {
     Biased(&'a [f32]),
 }
 
-impl Unpacked<'_> {
-    /// Input channels, for so many output channels.
-    fn sizes(&self) -> (usize, usize) {
-        match *self {
-            Self::Rows { data, k } => (data.len() / k.max(1), k),
-            Self::Columns { data, n } => (n, data.len() / n.max(1)),
-        }
-    }
-}
-
 /// `out = x W^T` or `x W` and what `sum` says, for `x` of (rows, k) and `out` of (rows, n).
 pub(crate) fn gemm_unpacked(
     compute: &Compute,
@@ -71,36 +57,55 @@ pub(crate) fn gemm_unpacked(
 ) {
     let (n, k) = weights.sizes();
     assert_eq!(x.len() * n, out.len() * k, "rows of {k} and of {n}");
+    if out.is_empty() {
+        return;
+    }
     match rounding {
-        Rounding::Bf16 if k > 0 => {
+        Rounding::None => multiply(compute, Left::Floats(x), weights, sum, out),
+        Rounding::Bf16 => {
             let mut rounded = compute.rounded.lend();
             rounded.fill(compute, x, k);
             multiply(compute, Left::Rounded(&rounded), weights, sum, out);
         }
-        _ => multiply(compute, Left::Floats(x), weights, sum, out),
     }
 }
 
-/// `out = x^T W^T` or `x^T W` and what `sum` says, for `x` of (k, rows), of whose columns `sums` gets the sums added; in
-/// `turned` it is turned round.
-pub(crate) fn gemm_turned(
+/// A matrix that is multiplied the other way round.
+pub(crate) struct Transposed<'a> {
+    /// (k, rows).
+    pub(crate) x: &'a [f32],
+    /// (rows); the sums of its columns are added, not rounded.
+    pub(crate) sums: &'a mut [f32],
+    /// Where it is transposed if it is not rounded.
+    pub(crate) scratch: &'a mut AlignedFloats,
+}
+
+/// `out = x^T W^T` or `x^T W` and what `sum` says, for `out` of (rows, n).
+pub(crate) fn gemm_transposed(
     compute: &Compute,
     rounding: Rounding,
-    (x, sums, turned): (&[f32], &mut [f32], &mut AlignedFloats),
+    Transposed { x, sums, scratch }: Transposed<'_>,
     weights: Unpacked<'_>,
     sum: Sum<'_>,
     out: &mut [f32],
 ) {
+    let (n, k) = weights.sizes();
+    let rows = sums.len();
+    assert_eq!(x.len(), k * rows, "{k} rows of {rows}");
+    assert_eq!(out.len(), rows * n, "output rows of {n}");
+    if out.is_empty() {
+        return;
+    }
     match rounding {
-        Rounding::Bf16 if !x.is_empty() => {
-            let mut rounded = compute.rounded.lend();
-            turn::round_transposed(compute, x, sums, &mut rounded);
-            multiply(compute, Left::Rounded(&rounded), weights, sum, out);
+        Rounding::None => {
+            let transposed = scratch.at_least(x.len());
+            transpose::transpose(compute, x, sums, transposed);
+            multiply(compute, Left::Floats(transposed), weights, sum, out);
         }
-        _ => {
-            let turned = turned.at_least(x.len());
-            turn::transpose(compute, x, sums, turned);
-            multiply(compute, Left::Floats(turned), weights, sum, out);
+        Rounding::Bf16 => {
+            let mut rounded = compute.rounded.lend();
+            transpose::round_transposed(compute, x, sums, &mut rounded);
+            multiply(compute, Left::Rounded(&rounded), weights, sum, out);
         }
     }
 }
@@ -112,12 +117,10 @@ enum Left<'a> {
     Rounded(&'a RoundedRows),
 }
 
-/// The product, of sides that are alike in precision.
+/// The product, of both sides as the left one is; it has as many rows as `out`, which is not empty.
 fn multiply(compute: &Compute, x: Left<'_>, weights: Unpacked<'_>, sum: Sum<'_>, out: &mut [f32]) {
     let (n, k) = weights.sizes();
-    if out.is_empty() {
-        return;
-    }
+    assert!(k > 0, "products of nothing");
     let rows = out.len() / n;
     assert_eq!(out.len(), rows * n, "output rows of {n}");
     if let Sum::Biased(bias) = sum {
@@ -222,6 +225,14 @@ impl Part<'_> {
 }
 
 impl Unpacked<'_> {
+    /// Input channels, for so many output channels.
+    fn sizes(&self) -> (usize, usize) {
+        match *self {
+            Self::Rows { data, k } => (data.len() / k.max(1), k),
+            Self::Columns { data, n } => (n, data.len() / n.max(1)),
+        }
+    }
+
     /// Packs the output channels from `first` on, `width` of them.
     fn pack(self, cpu: Cpu, (first, width): (usize, usize), packed: &mut [f32]) {
         match self {
@@ -251,7 +262,7 @@ impl Unpacked<'_> {
         match self {
             Self::Rows { data, k } => {
                 packed[width / PANEL * PANEL * bf16::steps(k)..].fill(0.0);
-                bf16::pack_rounded(&data[first * k..][..width * k], k, packed);
+                bf16::pack_rounded(cpu, &data[first * k..][..width * k], k, packed);
             }
             Self::Columns { data, n } => cpu.run_bf16(RoundColumns {
                 columns: columns(data, first, n),
@@ -355,6 +366,7 @@ mod tests {
                 (5, 16, 3),
                 (14, 33, 20),
                 (60, 130, 40),
+                (14, 33, 21),
                 (131, 47, 1030),
             ] {
                 // What is rounded is what the oracle multiplies.

@@ -45,7 +45,7 @@ pub(crate) struct Network {
     norm: NormIds,
     layers: Vec<Layer>,
     head: Head,
-    /// What the layers' products are rounded to in a step; nothing, unless it is told.
+    /// What both sides of the layers' products are rounded to; nothing, unless it is told.
     pub(crate) rounding: Rounding,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;
-use crate::kernels::gemm::{Rounding, Sum, Unpacked, gemm_turned, gemm_unpacked};
+use crate::kernels::gemm::{Rounding, Sum, Transposed, Unpacked, gemm_transposed, gemm_unpacked};
 
 /// Rows whose gradients are summed up at once: panels of so many rows stay in a core's second-level cache.
 const ROWS_AT_ONCE: usize = 1024;
@@ -76,8 +76,12 @@ pub(crate) fn backward_parameters(
             false => Sum::Alone,
         };
         let x = Unpacked::Columns { data: x, n: inputs };
-        let d_out = (d_out, &mut *bias, &mut *transposed);
-        gemm_turned(compute, rounding, d_out, x, sum, weight);
+        let d_out = Transposed {
+            x: d_out,
+            sums: &mut *bias,
+            scratch: &mut *transposed,
+        };
+        gemm_transposed(compute, rounding, d_out, x, sum, weight);
         accumulate = true;
     }
 }
@@ -91,34 +95,41 @@ mod tests {
     fn both_passes_agree_with_differences() {
         for (rows, inputs, outputs) in [(1, 3, 2), (7, 20, 17), (1100, 5, 3)] {
             let compute = Compute::serial();
-            let how = (&compute, Rounding::None);
-            let x = random(1, rows * inputs);
-            let weight = random(2, outputs * inputs);
-            let (bias, d_out) = (random(3, outputs), random(4, rows * outputs));
-            let mut out = vec![0.0; rows * outputs];
-            forward(how, &x, &weight, &bias, &mut out);
-            let check = Check::of(&d_out, |[x, weight, bias]| oracle::linear(x, weight, bias));
-            let parts = [&x[..], &weight, &bias];
-            check.forward(parts, &out);
-
-            let mut d_x = vec![0.0; x.len()];
-            backward_input(how, &d_out, &weight, inputs, Sum::Alone, &mut d_x);
-            let (mut d_weight, mut d_bias) = (vec![9.0; weight.len()], vec![0.0; outputs]);
-            for accumulate in [false, true] {
-                let gradient = Gradient {
-                    weight: &mut d_weight,
-                    accumulate,
-                    bias: &mut d_bias,
+            for rounding in [Rounding::None, Rounding::Bf16] {
+                let how = (&compute, rounding);
+                // Numbers that rounding leaves as they are.
+                let rounded = |seed, len| -> Vec<f32> {
+                    let numbers = random(seed, len).into_iter();
+                    numbers.map(|x| half::bf16::from_f32(x).to_f32()).collect()
                 };
-                let mut transposed = AlignedFloats::default();
-                backward_parameters(how, &x, &d_out, gradient, &mut transposed);
+                let x = rounded(1, rows * inputs);
+                let weight = rounded(2, outputs * inputs);
+                let (bias, d_out) = (random(3, outputs), rounded(4, rows * outputs));
+                let mut out = vec![0.0; rows * outputs];
+                forward(how, &x, &weight, &bias, &mut out);
+                let check = Check::of(&d_out, |[x, weight, bias]| oracle::linear(x, weight, bias));
+                let parts = [&x[..], &weight, &bias];
+                check.forward(parts, &out);
+
+                let mut d_x = vec![0.0; x.len()];
+                backward_input(how, &d_out, &weight, inputs, Sum::Alone, &mut d_x);
+                let (mut d_weight, mut d_bias) = (vec![9.0; weight.len()], vec![0.0; outputs]);
+                for accumulate in [false, true] {
+                    let gradient = Gradient {
+                        weight: &mut d_weight,
+                        accumulate,
+                        bias: &mut d_bias,
+                    };
+                    let mut transposed = AlignedFloats::default();
+                    backward_parameters(how, &x, &d_out, gradient, &mut transposed);
+                }
+                // Twice: once stored, once added.
+                d_weight
+                    .iter_mut()
+                    .chain(&mut d_bias)
+                    .for_each(|d| *d /= 2.0);
+                check.backward(parts, [&d_x, &d_weight, &d_bias]);
             }
-            // Twice: once stored, once added.
-            d_weight
-                .iter_mut()
-                .chain(&mut d_bias)
-                .for_each(|d| *d /= 2.0);
-            check.backward(parts, [&d_x, &d_weight, &d_bias]);
         }
     }
 }

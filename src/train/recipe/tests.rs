@@ -23,6 +23,16 @@ fn a_small_recipe_has_the_usual_defaults() {
 }
 
 #[test]
+fn a_precision_is_written_where_it_is_not_the_usual_one() {
+    // So a run of before there was one is still the same run.
+    let written = |settings: &[_]| toml::to_string(&read(SMALL, settings).unwrap()).unwrap();
+    assert!(!written(&[("training.precision", "f32")]).contains("precision"));
+    let text = written(&[("training.precision", "bf16")]);
+    assert!(text.contains("precision = \"bf16\"\n"), "{text}");
+    assert_eq!(read(&text, &[]).unwrap().training.precision, Rounding::Bf16);
+}
+
+#[test]
 fn settings_stand_over_the_file() {
     let settings = [
         ("training.rate", "3e-5"),

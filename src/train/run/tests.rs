@@ -198,14 +198,25 @@ fn a_training_in_bf16_learns_too_and_repeats() {
             .unwrap();
         assert_eq!(train(&mut job, None), Outcome::Over);
         assert!(best(&job) >= 0.99, "{}", best(&job));
-        // It is measured as it answers: in f32.
         assert_eq!(accuracy(&place, folder), best(&job));
+        // It is measured as it will answer: in f32.
+        let compute = job.engine.compute();
+        let mut measured = || {
+            job.learner.measure(&compute).unwrap();
+            let outputs = job.learner.tape.output().to_vec();
+            job.learner.network.rounding = Rounding::None;
+            outputs
+        };
+        assert_eq!(measured(), measured());
     }
     assert!(weights("one") == weights("two"));
 
     let mut job = place.job("bert-classify", "exact", &CLASSIFIER, 2).unwrap();
     assert_eq!(train(&mut job, None), Outcome::Over);
     assert!(weights("exact") != weights("one"));
+    let mut job = place.job("bert-classify", "one", &CLASSIFIER, 2).unwrap();
+    let error = job.train(&mut Quiet { stop_at: None }).unwrap_err();
+    assert!(error.to_string().contains("other settings"), "{error}");
 }
 
 #[test]

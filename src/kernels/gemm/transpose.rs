@@ -1,4 +1,4 @@
-//! Matrices the other way round.
+//! Matrices, transposed.
 
 use super::PANEL;
 use super::rounded::{Round, RoundedRows};
@@ -51,11 +51,14 @@ pub(super) fn round_transposed(
         width.div_ceil(PANEL),
         outs,
         |buffer, task, [out, sums]| {
-            let turned = buffer.at_least(sums.len() * rows);
-            transpose_columns(&x[task * PANEL..], width, rows, turned);
-            cpu.run(AddRows { rows: turned, sums });
+            let transposed = buffer.at_least(sums.len() * rows);
+            transpose_columns(&x[task * PANEL..], width, rows, transposed);
+            cpu.run(AddRows {
+                rows: transposed,
+                sums,
+            });
             cpu.run_bf16(Round {
-                x: turned,
+                x: transposed,
                 k: rows,
                 words: bytemuck::cast_slice_mut(out),
                 stride,
@@ -142,6 +145,8 @@ mod tests {
                 }
 
                 let [mut rounded, mut expected] = [(); 2].map(|()| RoundedRows::default());
+                // What an earlier product has left behind is no number.
+                rounded.fill(&compute, &vec![f32::NAN; 64 * 64], 64);
                 let mut others = vec![1.0; width];
                 round_transposed(&compute, &x, &mut others, &mut rounded);
                 assert_eq!(others, sums);

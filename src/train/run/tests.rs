@@ -6,6 +6,7 @@ use super::super::log::{Line, read_log};
 use super::super::trainer::{At, Learner};
 use super::*;
 use crate::config::Task;
+use crate::kernels::gemm::Rounding;
 use crate::model::Model;
 
 mod teacher;

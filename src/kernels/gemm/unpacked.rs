@@ -248,7 +248,7 @@ impl Unpacked<'_> {
                     pack(own, k, k, panel);
                 }
             }
-            Self::Columns { data, n } => cpu.run(PackColumns {
+            Self::Columns { data, n } => cpu.run(PackColumns::<false> {
                 columns: columns(data, first, n),
                 width,
                 k: data.len() / n,
@@ -264,7 +264,7 @@ impl Unpacked<'_> {
                 packed[width / PANEL * PANEL * bf16::steps(k)..].fill(0.0);
                 bf16::pack_rounded(cpu, &data[first * k..][..width * k], k, packed);
             }
-            Self::Columns { data, n } => cpu.run_bf16(RoundColumns {
+            Self::Columns { data, n } => cpu.run_bf16(PackColumns::<true> {
                 columns: columns(data, first, n),
                 width,
                 k: data.len() / n,
@@ -297,35 +297,28 @@ impl Kernel for Near<'_> {
     }
 }
 
-struct PackColumns<'a> {
+struct PackColumns<'a, const ROUNDED: bool> {
     columns: Rows<'a>,
     width: usize,
     k: usize,
     packed: &'a mut [f32],
 }
 
-impl Kernel for PackColumns<'_> {
+impl<const ROUNDED: bool> Kernel for PackColumns<'_, ROUNDED> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        pack::pack_columns(s, self.columns, self.width, self.k, self.packed);
-    }
-}
-
-struct RoundColumns<'a> {
-    columns: Rows<'a>,
-    width: usize,
-    k: usize,
-    packed: &'a mut [f32],
-}
-
-impl Kernel for RoundColumns<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        bf16::pack_rounded_columns(s, self.columns, self.width, self.k, self.packed);
+        let Self {
+            columns,
+            width,
+            k,
+            packed,
+        } = self;
+        match ROUNDED {
+            true => bf16::pack_rounded_columns(s, columns, width, k, packed),
+            false => pack::pack_columns(s, columns, width, k, packed),
+        }
     }
 }
 

@@ -140,6 +140,35 @@ fn loss(outputs: &OutputGradients, found: &oracle::Outputs) -> f64 {
             .sum::<f64>()
 }
 
+/// A pass on one thread.
+fn forward(
+    network: &Network,
+    parameters: &Parameters,
+    batch: &Batch,
+    how: (&Dropout, Wanted),
+) -> Tape {
+    let mut tape = Tape::default();
+    let compute = Compute::serial();
+    network
+        .forward(&compute, parameters, batch, how, &mut tape)
+        .unwrap();
+    tape
+}
+
+/// The way back of it.
+fn backward(
+    network: &Network,
+    parameters: &Parameters,
+    batch: &Batch,
+    tape: &mut Tape,
+    outputs: &OutputGradients,
+) -> Gradients {
+    let mut gradients = parameters.gradients();
+    let compute = Compute::serial();
+    network.backward(&compute, parameters, batch, tape, outputs, &mut gradients);
+    gradients
+}
+
 #[test]
 fn gradients_of_every_parameter_agree_with_differences() {
     for (name, wanted) in [
@@ -153,26 +182,13 @@ fn gradients_of_every_parameter_agree_with_differences() {
     ] {
         let (network, parameters) = load(name);
         let batch = with_types(&network, batch());
-        let compute = Compute::serial();
-        let mut tape = Tape::default();
-        let how = (&DROPOUT, wanted);
-        network
-            .forward(&compute, &parameters, &batch, how, &mut tape)
-            .unwrap();
+        let mut tape = forward(&network, &parameters, &batch, (&DROPOUT, wanted));
         let mut values: Vec<Vec<f64>> = parameters.iter().map(|p| widen(&p.values)).collect();
         let expected = oracle::forward(&network, &values, &batch, &DROPOUT, wanted);
         assert_close(name, tape.output(), &expected.head, 2e-6);
 
         let outputs = output_gradients(&network, &batch, &tape);
-        let mut gradients = parameters.gradients();
-        network.backward(
-            &compute,
-            &parameters,
-            &batch,
-            &mut tape,
-            &outputs,
-            &mut gradients,
-        );
+        let gradients = backward(&network, &parameters, &batch, &mut tape, &outputs);
         for (index, (parameter, found)) in parameters.iter().zip(gradients.iter()).enumerate() {
             let stride = (parameter.values.len() / 7).max(1);
             let mut chosen: Vec<usize> = (0..parameter.values.len()).step_by(stride).collect();
@@ -207,26 +223,13 @@ fn what_is_left_out_for_the_head_alone_changes_nothing() {
     ] {
         let (network, parameters) = load(name);
         let batch = with_types(&network, batch());
-        let compute = Compute::serial();
         let [all, head] = [Wanted::All, Wanted::Head].map(|wanted| {
-            let mut tape = Tape::default();
-            let how = (&Dropout::NONE, wanted);
-            network
-                .forward(&compute, &parameters, &batch, how, &mut tape)
-                .unwrap();
+            let mut tape = forward(&network, &parameters, &batch, (&Dropout::NONE, wanted));
             let outputs = OutputGradients {
                 head: random(1, tape.output().len()),
                 ..Default::default()
             };
-            let mut gradients = parameters.gradients();
-            network.backward(
-                &compute,
-                &parameters,
-                &batch,
-                &mut tape,
-                &outputs,
-                &mut gradients,
-            );
+            let gradients = backward(&network, &parameters, &batch, &mut tape, &outputs);
             (tape.output().to_vec(), gradients)
         });
         assert_eq!(all.0, head.0, "{name}");
@@ -317,18 +320,11 @@ fn layers_round_on_both_ways_and_heads_do_not() {
         network.rounding = Rounding::Bf16;
         let exact = network.exact();
         let batch = with_types(&network, batch());
-        let compute = Compute::serial();
-        let how = (&DROPOUT, Wanted::All);
-        let [mut tape, mut rounded] = [&exact, &network].map(|network| {
-            let mut tape = Tape::default();
-            network
-                .forward(&compute, &parameters, &batch, how, &mut tape)
-                .unwrap();
-            tape
-        });
+        let [mut tape, mut rounded] = [&exact, &network]
+            .map(|network| forward(network, &parameters, &batch, (&DROPOUT, Wanted::All)));
         assert_ne!(tape.output(), rounded.output(), "{name}");
         let pass = Pass {
-            compute: &compute,
+            compute: &Compute::serial(),
             parameters: &parameters,
             starts: &batch.starts,
             firsts: None,
@@ -346,18 +342,8 @@ fn layers_round_on_both_ways_and_heads_do_not() {
             head: random(1, tape.output().len()),
             ..Default::default()
         };
-        let [exact, rounded] = [&exact, &network].map(|network| {
-            let mut gradients = parameters.gradients();
-            network.backward(
-                &compute,
-                &parameters,
-                &batch,
-                &mut tape,
-                &outputs,
-                &mut gradients,
-            );
-            gradients
-        });
+        let [exact, rounded] = [&exact, &network]
+            .map(|network| backward(network, &parameters, &batch, &mut tape, &outputs));
         for (parameter, (exact, rounded)) in parameters.iter().zip(exact.iter().zip(rounded.iter()))
         {
             let what = format!("{name}, {}", parameter.name);

@@ -70,7 +70,7 @@ struct Measure {
         default_value = "128,256,512,1024,1536,1769,2048,3008"
     )]
     memory: Vec<u32>,
-    /// How often it is started, with its files in the page cache, and without
+    /// How often it is started, with its files in the page cache, and without; less often if that takes long, but three times
     #[arg(long, default_value_t = 11)]
     starts: usize,
     /// How many requests come one by one, and then one right after the other
@@ -79,6 +79,9 @@ struct Measure {
     /// What is asked
     #[arg(long)]
     text: String,
+    /// The core that all of this stays on, so that another can be measured beside it
+    #[arg(long)]
+    core: Option<usize>,
     /// Files and folders that it reads when it starts, for starts without the page cache
     #[arg(long)]
     evict: Vec<PathBuf>,
@@ -112,7 +115,11 @@ fn main() -> Result<()> {
                 evict: arguments.evict,
                 environment: arguments.env.iter().map(variable).collect::<Result<_>>()?,
                 command: arguments.command,
+                starting: arguments.csv.with_extension("starts"),
             };
+            if let Some(core) = arguments.core {
+                processor::stay_on(core)?;
+            }
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)
                 .enable_all()

@@ -1,9 +1,10 @@
 //! Starts and requests, as rows.
 
+use std::fs::File;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio::time::sleep;
 
 use crate::function::{Function, Start};
@@ -14,6 +15,10 @@ use crate::table::{Row, What};
 const PAUSE: Duration = Duration::from_millis(41);
 /// Before requests are counted.
 const WARM: usize = 3;
+
+/// Starts of one kind end after this long, if there were enough of them.
+const LONG: Duration = Duration::from_secs(15);
+const ENOUGH: usize = 3;
 
 /// What is measured, and how thoroughly.
 #[derive(Debug)]
@@ -27,6 +32,16 @@ pub(crate) struct Plan {
     pub(crate) evict: Vec<PathBuf>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) command: Vec<String>,
+    /// A file that all who measure beside each other lock while they start functions: shared for those that want files in the
+    /// page cache, alone for those that take files out of it.
+    pub(crate) starting: PathBuf,
+}
+
+impl Plan {
+    /// Whether so many starts since then are all.
+    fn has_started(&self, starts: usize, since: Instant) -> bool {
+        starts >= self.starts || starts >= ENOUGH && since.elapsed() >= LONG
+    }
 }
 
 /// All rows of one memory size: starts with the page cache and without, spaced requests, requests back to back. A size that is
@@ -35,25 +50,34 @@ pub(crate) async fn at(plan: &Plan, memory: u32) -> Result<Vec<Row>> {
     let row = |what, times: &[Duration], peak| Row::new(plan, memory, what, times, peak);
     let killed = || vec![row(What::Killed, &[], 0)];
     let (mut cached, mut read, mut peak) = (Vec::new(), Vec::new(), 0);
+    let named = || plan.starting.display().to_string();
+    let starting = File::create(&plan.starting).with_context(named)?;
+    starting.lock_shared().with_context(named)?;
     // The first start brings everything into the page cache, and is not counted.
-    for start in 0..=plan.starts {
-        match Function::start(plan, memory).await? {
-            Start::Killed => return Ok(killed()),
-            Start::Ready(function) if start > 0 => {
-                cached.push(function.init);
-                peak = function.peak()?;
-            }
-            Start::Ready(_) => {}
-        }
+    if let Start::Killed = Function::start(plan, memory).await? {
+        return Ok(killed());
     }
-    for _ in 0..plan.starts {
+    let begin = Instant::now();
+    while !plan.has_started(cached.len(), begin) {
+        let Start::Ready(function) = Function::start(plan, memory).await? else {
+            return Ok(killed());
+        };
+        cached.push(function.init);
+        peak = function.peak()?;
+    }
+    starting.unlock().with_context(named)?;
+    starting.lock().with_context(named)?;
+    let begin = Instant::now();
+    while !plan.has_started(read.len(), begin) {
         for path in &plan.evict {
             page_cache::evict(path)?;
         }
-        if let Start::Ready(function) = Function::start(plan, memory).await? {
-            read.push(function.init);
-        }
+        let Start::Ready(function) = Function::start(plan, memory).await? else {
+            return Ok(killed());
+        };
+        read.push(function.init);
     }
+    starting.unlock().with_context(named)?;
     let mut rows = vec![
         row(What::InitCached, &cached, peak),
         row(What::InitEvicted, &read, peak),
@@ -77,4 +101,20 @@ pub(crate) async fn at(plan: &Plan, memory: u32) -> Result<Vec<Row>> {
         rows.push(row(what, &times, function.peak()?));
     }
     Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::tests::plan;
+
+    #[test]
+    fn slow_starts_are_fewer() {
+        let (now, mut plan) = (Instant::now(), plan());
+        plan.starts = 5;
+        let before = now.checked_sub(LONG).expect("the machine has run so long");
+        let started = |since| [2, 3, 4, 5].map(|starts| plan.has_started(starts, since));
+        assert_eq!(started(now), [false, false, false, true]);
+        assert_eq!(started(before), [false, true, true, true]);
+    }
 }

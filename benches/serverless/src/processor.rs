@@ -1,6 +1,7 @@
 //! What rows were measured on: rows of two processors in one table would compare unlike things.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::table::Row;
 
@@ -21,6 +22,15 @@ fn named(cpuinfo: &str) -> String {
         (Some(family), Some(model)) => format!("{name}, family {family}, model {model}"),
         _ => name.to_owned(),
     }
+}
+
+/// Keeps this process, and those that it starts, on one core. To be called before there are other threads.
+pub(crate) fn stay_on(core: usize) -> Result<()> {
+    let mut cores = CpuSet::new();
+    if core < CpuSet::MAX_CPU {
+        cores.set(core);
+    }
+    sched_setaffinity(None, &cores).with_context(|| format!("core {core} is not to be had"))
 }
 
 /// That a table's rows are of this processor, so that more can stand beside them.
@@ -47,6 +57,20 @@ mod tests {
         let x86 = "processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nprocessor\t: 1\n";
         assert_eq!(named(x86), "AMD EPYC, family 25, model 17");
         assert_eq!(named("CPU implementer\t: 0x41\n"), "unknown");
+    }
+
+    #[test]
+    fn a_process_stays_on_its_core() {
+        // Affinity is of a thread: the other tests keep theirs.
+        let own = std::thread::spawn(|| {
+            stay_on(0).unwrap();
+            std::thread::available_parallelism().unwrap().get()
+        });
+        assert_eq!(own.join().unwrap(), 1);
+        for core in [CpuSet::MAX_CPU - 1, usize::MAX] {
+            let error = stay_on(core).unwrap_err().to_string();
+            assert_eq!(error, format!("core {core} is not to be had"));
+        }
     }
 
     #[test]

@@ -97,12 +97,13 @@ fn rounded(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }
 
-/// Adds rows to a table, which is made if it is not there.
+/// Adds rows to a table, which is made if it is not there. Others may add to it meanwhile.
 pub(crate) fn add(path: &Path, rows: &[Row]) -> Result<()> {
     let named = || path.display().to_string();
     let mut options = OpenOptions::new();
     let file = options.create(true).append(true).open(path);
     let file = file.with_context(named)?;
+    file.lock().with_context(named)?;
     let is_new = file.metadata().with_context(named)?.len() == 0;
     let mut writer = csv::WriterBuilder::new()
         .has_headers(is_new)
@@ -123,7 +124,24 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Row>> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+
+    pub(crate) fn plan() -> Plan {
+        Plan {
+            engine: "ort".to_owned(),
+            model: "minilm".to_owned(),
+            processor: "a".to_owned(),
+            starts: 1,
+            requests: 1,
+            event: String::new(),
+            evict: Vec::new(),
+            environment: Vec::new(),
+            command: Vec::new(),
+            starting: PathBuf::new(),
+        }
+    }
 
     pub(crate) fn row(engine: &str, model: &str, memory: u32, what: What) -> Row {
         Row {
@@ -153,17 +171,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_row_knows_its_function_and_size() {
-        let mut plan = Plan {
-            engine: "ort".to_owned(),
-            model: "minilm".to_owned(),
-            processor: "a".to_owned(),
-            starts: 1,
-            requests: 1,
-            event: String::new(),
-            evict: Vec::new(),
-            environment: Vec::new(),
-            command: Vec::new(),
-        };
+        let mut plan = plan();
         let row = row("ort", "minilm", 512, What::Killed);
         assert!(row.is_of(&plan, 512) && !row.is_of(&plan, 1024));
         plan.model.push_str(" int8");

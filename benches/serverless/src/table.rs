@@ -62,7 +62,7 @@ impl Row {
         let mut sorted: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
         sorted.sort_by(f64::total_cmp);
         let mean = |of: fn(f64) -> f64| {
-            sorted.iter().map(|&time| of(time)).sum::<f64>() / sorted.len().max(1) as f64
+            sorted.iter().fold(0.0, |sum, &time| sum + of(time)) / sorted.len().max(1) as f64
         };
         Self {
             engine: plan.engine.clone(),
@@ -167,6 +167,14 @@ pub(crate) mod tests {
         assert_eq!(percentile(&times, 0.99), 198.0);
         assert_eq!(percentile(&times[..1], 0.99), 1.0);
         assert_eq!(percentile(&[], 0.5), 0.0);
+    }
+
+    #[test]
+    fn a_row_of_no_times_is_of_zeros() {
+        let row = Row::new(&plan(), 128, What::Killed, &[], 0);
+        // The sum of no numbers is -0, which a table would show.
+        let figures = [row.p50, row.p95, row.p99, row.mean, row.billed, row.peak];
+        assert_eq!(figures.map(f64::to_bits), [0; 6]);
     }
 
     #[test]

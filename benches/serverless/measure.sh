@@ -3,6 +3,7 @@
 #
 # On that core alone, or on all if none is named. ARGUMENTS go to `bertless-serverless measure`.
 set -euo pipefail
+shopt -s extglob
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$1 table=$2 arguments=("${@:3:$#-5}") engine=${*: -3:1} name=${*: -2:1} dtype=${*: -1}
 [[ -z ${CORE:-} ]] || arguments+=(--core "$CORE")
@@ -25,7 +26,7 @@ else
     standard=$("$python" -c 'import os; print(os.path.dirname(os.__file__))')
     onnx=$folder.onnx
     [[ $dtype != int8 ]] || onnx=$folder.int8.onnx
-    evict=("$onnx" "$packages"/{onnxruntime,numpy,numpy.libs,tokenizers} "$standard")
+    evict=("$onnx" "$packages"/{onnxruntime,numpy,numpy.libs,tokenizers} "$standard"/!(site-packages))
     arguments+=(--engine "ONNX Runtime")
     function=("$python" "$here/peer.py" "$onnx" "$folder/tokenizer.json")
 fi

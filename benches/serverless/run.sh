@@ -3,7 +3,7 @@
 #
 # Needs root, two cores and cgroups of version 1. Makes WORK/serverless/{lambda.csv,lambda.svg}, with --quick
 # {quick.csv,quick.svg}. What is broken off goes on with the same command: a table that is there is continued, if it is of this
-# processor. Remove it to begin anew.
+# processor. Remove it to begin anew, as after each change of what is measured.
 #
 #   BERTLESS_ONLY="tinybert minilm"   these models alone
 set -euo pipefail
@@ -22,8 +22,16 @@ for argument; do
             on_one_core=256,1024
             on_two_cores=
             ;;
+        -*)
+            echo "$argument: not known; the first lines of $0 say what is"
+            exit 2
+            ;;
         *) work=$argument ;;
     esac
+done
+names="tinybert minilm bert-base mobilebert"
+for name in ${BERTLESS_ONLY:-}; do
+    [[ " $names " == *" $name "* ]] || { echo "BERTLESS_ONLY: $name is none of $names"; exit 2; }
 done
 work=$(realpath -m "$work")
 python=$work/venv/bin/python
@@ -54,8 +62,10 @@ functions() {
 # A function and who drives it take turns, so a core is enough for both: two at a time, each on its own. Then the sizes that
 # grant more than one core, one at a time.
 measure=("$here/measure.sh" "$work" "$table" "${thoroughly[@]}" --memory)
-functions | xargs -r -L 1 -P 2 --process-slot-var=CORE "${measure[@]}" "$on_one_core"
-[[ -z $on_two_cores ]] || functions | xargs -r -L 1 "${measure[@]}" "$on_two_cores"
+failed=
+functions | xargs -r -L 1 -P 2 --process-slot-var=CORE "${measure[@]}" "$on_one_core" || failed=yes
+[[ -z $on_two_cores ]] || functions | xargs -r -L 1 "${measure[@]}" "$on_two_cores" || failed=yes
 cd "$work/serverless"
 ./bertless-serverless draw $table.csv -o $table.svg
 echo "$PWD: $table.csv, $table.svg"
+[[ -z $failed ]] || { echo "some could not be measured: what they said is above"; exit 1; }

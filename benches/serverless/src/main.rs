@@ -25,7 +25,7 @@ mod table;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 
 use measure::Plan;
@@ -138,7 +138,13 @@ fn main() -> Result<()> {
                     );
                     continue;
                 }
-                let rows = runtime.block_on(measure::at(&plan, memory))?;
+                // Dropped when it is broken off, so that its function and group end with it.
+                let rows = runtime.block_on(async {
+                    tokio::select! {
+                        rows = measure::at(&plan, memory) => rows,
+                        _ = tokio::signal::ctrl_c() => bail!("broken off"),
+                    }
+                })?;
                 table::add(&arguments.csv, &rows)?;
                 for row in &rows {
                     println!("{row:?}");

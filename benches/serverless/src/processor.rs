@@ -61,9 +61,11 @@ mod tests {
 
     #[test]
     fn a_process_stays_on_its_core() {
+        let granted = rustix::thread::sched_getaffinity(None).unwrap();
+        let core = (0..CpuSet::MAX_CPU).find(|&core| granted.is_set(core));
         // Affinity is of a thread: the other tests keep theirs.
-        let own = std::thread::spawn(|| {
-            stay_on(0).unwrap();
+        let own = std::thread::spawn(move || {
+            stay_on(core.unwrap()).unwrap();
             std::thread::available_parallelism().unwrap().get()
         });
         assert_eq!(own.join().unwrap(), 1);

@@ -29,9 +29,10 @@ for argument; do
         *) work=$argument ;;
     esac
 done
-names="tinybert minilm bert-base mobilebert"
+# Those that take longest first.
+models=("mobilebert f32" "mobilebert int8" "bert-base int8" "minilm f32" "minilm int8" "tinybert f32" "tinybert int8")
 for name in ${BERTLESS_ONLY:-}; do
-    [[ " $names " == *" $name "* ]] || { echo "BERTLESS_ONLY: $name is none of $names"; exit 2; }
+    [[ " ${models[*]% *} " == *" $name "* ]] || { echo "BERTLESS_ONLY: $name is none of ${models[*]% *}"; exit 2; }
 done
 work=$(realpath -m "$work")
 python=$work/venv/bin/python
@@ -49,11 +50,10 @@ build "$root" bertless --features cli
 build "$root/examples/lambda" bootstrap
 build "$here" bertless-serverless
 
-# The functions, those that take longest first.
 functions() {
     local engine model
     for engine in onnxruntime bertless; do
-        for model in "mobilebert f32" "mobilebert int8" "bert-base int8" "minilm f32" "minilm int8" "tinybert f32" "tinybert int8"; do
+        for model in "${models[@]}"; do
             [[ " ${BERTLESS_ONLY:-${model% *}} " != *" ${model% *} "* ]] || echo "$engine $model"
         done
     done

@@ -49,38 +49,25 @@ impl Plan {
 pub(crate) async fn at(plan: &Plan, memory: u32) -> Result<Vec<Row>> {
     let row = |what, times: &[Duration], peak| Row::new(plan, memory, what, times, peak);
     let killed = || vec![row(What::Killed, &[], 0)];
-    let (mut cached, mut read, mut peak) = (Vec::new(), Vec::new(), 0);
     let named = || plan.starting.display().to_string();
     let starting = File::create(&plan.starting).with_context(named)?;
     starting.lock_shared().with_context(named)?;
-    // The first start brings everything into the page cache, and is not counted.
+    // Brings everything into the page cache, and is not counted.
     if let Start::Killed = Function::start(plan, memory).await? {
         return Ok(killed());
     }
-    let begin = Instant::now();
-    while !plan.has_started(cached.len(), begin) {
-        let Start::Ready(function) = Function::start(plan, memory).await? else {
-            return Ok(killed());
-        };
-        cached.push(function.init);
-        peak = function.peak()?;
-    }
+    let Some((cached, peak)) = starts(plan, memory, &[]).await? else {
+        return Ok(killed());
+    };
     starting.unlock().with_context(named)?;
     starting.lock().with_context(named)?;
-    let begin = Instant::now();
-    while !plan.has_started(read.len(), begin) {
-        for path in &plan.evict {
-            page_cache::evict(path)?;
-        }
-        let Start::Ready(function) = Function::start(plan, memory).await? else {
-            return Ok(killed());
-        };
-        read.push(function.init);
-    }
+    let Some((read, read_peak)) = starts(plan, memory, &plan.evict).await? else {
+        return Ok(killed());
+    };
     starting.unlock().with_context(named)?;
     let mut rows = vec![
         row(What::InitCached, &cached, peak),
-        row(What::InitEvicted, &read, peak),
+        row(What::InitEvicted, &read, read_peak),
     ];
     let Start::Ready(mut function) = Function::start(plan, memory).await? else {
         return Ok(killed());
@@ -101,6 +88,28 @@ pub(crate) async fn at(plan: &Plan, memory: u32) -> Result<Vec<Row>> {
         rows.push(row(what, &times, function.peak()?));
     }
     Ok(rows)
+}
+
+/// Starts, before each of which these files are taken out of the page cache, and the most memory of the last one in KiB; nothing
+/// if it has no memory left for one.
+async fn starts(
+    plan: &Plan,
+    memory: u32,
+    evict: &[PathBuf],
+) -> Result<Option<(Vec<Duration>, u64)>> {
+    let (mut times, mut peak) = (Vec::new(), 0);
+    let begin = Instant::now();
+    while !plan.has_started(times.len(), begin) {
+        for path in evict {
+            page_cache::evict(path)?;
+        }
+        let Start::Ready(function) = Function::start(plan, memory).await? else {
+            return Ok(None);
+        };
+        times.push(function.init);
+        peak = function.peak()?;
+    }
+    Ok(Some((times, peak)))
 }
 
 #[cfg(test)]

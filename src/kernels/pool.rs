@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 /// Buffers that nobody is using: fresh memory costs more than most of what is done in it, since the system clears each
 /// page at its first touch.
 pub(crate) struct Pool<T> {
-    free: Mutex<Vec<T>>,
+    /// Each beside the thread that had it, in whose core's cache it may still be.
+    free: Mutex<Vec<(usize, T)>>,
     /// How many are kept: what more users at once leave behind is given back to the system.
     most: usize,
 }
@@ -21,10 +22,16 @@ impl<T: Default> Pool<T> {
         }
     }
 
-    /// One that was used before, or a new one; the pool has it back when it is dropped.
+    /// The one that this thread had last, or another's, or a new one; the pool has it back when it is dropped.
     pub(crate) fn lend(&self) -> Lent<'_, T> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let value = free.pop().unwrap_or_default();
+        let own = free
+            .iter()
+            .rposition(|(thread, _)| *thread == this_thread());
+        let value = match own {
+            Some(index) => free.swap_remove(index).1,
+            None => free.pop().map(|(_, value)| value).unwrap_or_default(),
+        };
         Lent { value, pool: self }
     }
 }
@@ -63,14 +70,23 @@ impl<T: Default> Drop for Lent<'_, T> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if free.len() < self.pool.most {
-            free.push(std::mem::take(&mut self.value));
+            free.push((this_thread(), std::mem::take(&mut self.value)));
         }
     }
+}
+
+/// A number that no other living thread has.
+fn this_thread() -> usize {
+    thread_local! {
+        static HERE: u8 = const { 0 };
+    }
+    HERE.with(|here| std::ptr::from_ref(here).addr())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Barrier;
 
     #[test]
     fn what_is_given_back_is_lent_again_and_no_more_is_kept_than_was_said() {
@@ -83,5 +99,27 @@ mod tests {
         drop(lent);
         let again: Vec<_> = (0..3).map(|_| pool.lend()).collect();
         assert_eq!(again.iter().filter(|value| value.is_empty()).count(), 1);
+    }
+
+    #[test]
+    fn each_thread_gets_what_it_had() {
+        let pool = Pool::<Vec<u8>>::new(2);
+        let mut own = pool.lend();
+        own.push(1);
+        let turn = Barrier::new(2);
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let mut value = pool.lend();
+                value.push(2);
+                turn.wait(); // it has its own,
+                turn.wait(); // and the first has been given back
+            });
+            turn.wait();
+            drop(own);
+            turn.wait();
+            other.join().unwrap();
+        });
+        // The other's was given back last.
+        assert_eq!(*pool.lend(), [1]);
     }
 }

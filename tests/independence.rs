@@ -69,6 +69,13 @@ fn alone_and_in_company(dtype: Dtype) {
         let many: Vec<Input<'_>> = answered.iter().cycle().take(300).copied().collect();
         for threads in [1, 2, 3, 7] {
             let model = model(threads);
+            for (&input, answer) in answered.iter().zip(&alone) {
+                assert_eq!(
+                    &model.predict(input).unwrap(),
+                    answer,
+                    "{name}, {threads} threads"
+                );
+            }
             let together = model.predict_batch(&answered).unwrap();
             assert_eq!(together, alone, "{name}, {threads} threads");
             let mut answers = model.predict_batch(&backwards).unwrap();

@@ -3,8 +3,9 @@
 use crate::config::{EncoderConfig, MobileConfig};
 use crate::error::Result;
 use crate::kernels::Compute;
+use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::attention::{Attention, Projection, attention};
-use crate::layers::{FeedForward, Linear, Norm, Scratch};
+use crate::layers::{FeedForward, Linear, Norm, Scratch, by_rows};
 use crate::weights::Weights;
 
 /// What a norm of torch adds to the variance if it is not told.
@@ -131,32 +132,24 @@ impl MobileLayer {
     ) {
         let width = self.width;
         let count = starts[starts.len() - 1];
+        let hidden = len / count.max(1);
         let rows = &mut scratch.rows[..len];
         let narrow = scratch.narrow.at_least(count * width);
-        let shared = scratch.shared.at_least(count * width);
-        match &self.bottleneck {
-            Some(bottleneck) => bottleneck.input.forward(compute, rows, narrow),
-            None => narrow.copy_from_slice(rows),
-        }
-        // What queries and keys see: a narrowing of their own, the common one, or the rows as they are.
-        let attending: &[f32] = match &self.bottleneck {
-            Some(bottleneck) => match &bottleneck.shared {
-                Some(narrowing) => {
-                    narrowing.forward(compute, rows, shared);
-                    shared
-                }
-                None if self.narrow_value => narrow,
-                None => rows,
-            },
-            None => rows,
-        };
         let (query_key, value) = scratch
             .projections
             .at_least(3 * count * width)
             .split_at_mut(2 * count * width);
-        self.query_key.forward(compute, attending, query_key);
-        let valued: &[f32] = if self.narrow_value { narrow } else { rows };
-        self.value.forward(compute, valued, value);
+        let outs = [&mut *narrow, &mut *query_key, &mut *value];
+        by_rows(
+            compute,
+            count,
+            self.ahead(),
+            outs,
+            |compute, buffer, block, outs| {
+                let rows = &rows[block.start * hidden..block.end * hidden];
+                self.project(compute, rows, buffer, outs);
+            },
+        );
         let part = |data, stride, offset| Projection {
             data,
             stride,
@@ -175,20 +168,100 @@ impl MobileLayer {
         };
         let context = scratch.context.at_least(count * width);
         attention(compute, &input, context);
-        let mut x = scratch.attended.at_least(count * width);
+        by_rows(
+            compute,
+            count,
+            self.behind(),
+            [rows],
+            |compute, buffer, block, [rows]| {
+                let block = block.start * width..block.end * width;
+                self.finish(
+                    compute,
+                    &context[block.clone()],
+                    &narrow[block],
+                    buffer,
+                    rows,
+                );
+            },
+        );
+    }
+
+    /// What [`project`](Self::project) multiplies by.
+    fn ahead(&self) -> impl Iterator<Item = &Linear> {
+        let narrowings = self.bottleneck.iter().flat_map(|bottleneck| {
+            let shared = bottleneck.shared.iter();
+            shared
+                .chain([&bottleneck.input])
+                .map(|narrowing| &narrowing.dense)
+        });
+        narrowings.chain([&self.query_key, &self.value])
+    }
+
+    /// What [`finish`](Self::finish) multiplies by.
+    fn behind(&self) -> impl Iterator<Item = &Linear> {
+        let networks = self.stack.iter().chain([&self.last]);
+        let output = self.bottleneck.iter().map(|bottleneck| &bottleneck.output);
+        networks
+            .flat_map(FeedForward::layers)
+            .chain([&self.attended])
+            .chain(output)
+    }
+
+    /// From `rows`, (rows, hidden), to what attention reads and to the narrowed input.
+    fn project(
+        &self,
+        compute: &Compute,
+        rows: &[f32],
+        buffer: &mut AlignedFloats,
+        [narrow, query_key, value]: [&mut [f32]; 3],
+    ) {
+        match &self.bottleneck {
+            Some(bottleneck) => bottleneck.input.forward(compute, rows, narrow),
+            None => narrow.copy_from_slice(rows),
+        }
+        // What queries and keys see: a narrowing of their own, the common one, or the rows as they are.
+        let attending: &[f32] = match &self.bottleneck {
+            Some(bottleneck) => match &bottleneck.shared {
+                Some(narrowing) => {
+                    let shared = buffer.at_least(narrow.len());
+                    narrowing.forward(compute, rows, shared);
+                    shared
+                }
+                None if self.narrow_value => narrow,
+                None => rows,
+            },
+            None => rows,
+        };
+        self.query_key.forward(compute, attending, query_key);
+        let valued: &[f32] = if self.narrow_value { narrow } else { rows };
+        self.value.forward(compute, valued, value);
+    }
+
+    /// From what attention puts out to the layer's output, in the place of its input.
+    fn finish(
+        &self,
+        compute: &Compute,
+        context: &[f32],
+        narrow: &[f32],
+        buffer: &mut AlignedFloats,
+        rows: &mut [f32],
+    ) {
+        let len = narrow.len();
+        let inner = self.last.inner(len / self.width);
+        let (mut x, rest) = buffer
+            .at_least(2 * len + rows.len() + inner)
+            .split_at_mut(len);
+        let (mut next, rest) = rest.split_at_mut(len);
+        let (wide, inner) = rest.split_at_mut(rows.len());
         self.attended.forward_onto(compute, context, narrow, x);
         self.attended_norm.forward(compute, x);
-
-        // From here on the narrowed inputs are not needed, so networks write to and fro.
-        let mut next = narrow;
         for network in &self.stack {
-            network.forward(compute, x, &mut scratch.inner, next);
+            network.forward_within(compute, x, inner, next);
             std::mem::swap(&mut x, &mut next);
         }
-        self.last.forward(compute, x, &mut scratch.inner, next);
+        self.last.forward_within(compute, x, inner, next);
         match &self.bottleneck {
             Some(bottleneck) => {
-                let wide = scratch.embedded.at_least(len);
                 bottleneck.output.forward_onto(compute, next, rows, wide);
                 bottleneck.output_norm.forward(compute, wide);
                 rows.copy_from_slice(wide);

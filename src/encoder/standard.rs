@@ -48,7 +48,6 @@ impl StandardLayer {
             .attention
             .forward(compute, rows, texts, bias, buffers, attended);
         let out = &mut rows[..attended.len()];
-        self.feed_forward
-            .forward(compute, attended, &mut scratch.inner, out);
+        self.feed_forward.forward(compute, attended, out);
     }
 }

@@ -22,7 +22,6 @@ pub(crate) mod gemm;
 pub(crate) mod layer_norm;
 pub(crate) mod math;
 mod passes;
-#[cfg(feature = "train")]
 pub(crate) mod pieces;
 mod pool;
 pub(crate) mod simd;
@@ -37,7 +36,6 @@ pub(crate) use threads::Threads;
 
 use std::sync::Arc;
 
-#[cfg(feature = "train")]
 use aligned::AlignedFloats;
 use gemm::{QuantizedRows, RoundedRows};
 use team::Team;
@@ -47,25 +45,16 @@ use team::Team;
 pub(crate) struct Engine {
     pub(crate) cpu: Cpu,
     pub(crate) threads: Threads,
-    heads: Arc<Pool<attention::Scratch>>,
-    rounded: Arc<Pool<RoundedRows>>,
-    quantized: Arc<Pool<QuantizedRows>>,
-    #[cfg(feature = "train")]
-    buffers: Arc<Pool<AlignedFloats>>,
+    memory: Arc<Memory>,
 }
 
 impl Engine {
     /// With nothing in memory yet.
     pub(crate) fn new(cpu: Cpu, threads: Threads) -> Self {
-        let most = threads.count();
         Self {
             cpu,
+            memory: Arc::new(Memory::new(threads.count())),
             threads,
-            heads: Arc::new(Pool::new(most)),
-            rounded: Arc::new(Pool::new(most)),
-            quantized: Arc::new(Pool::new(most)),
-            #[cfg(feature = "train")]
-            buffers: Arc::new(Pool::new(most)),
         }
     }
 
@@ -74,11 +63,7 @@ impl Engine {
         Compute {
             cpu: self.cpu,
             team: self.threads.team(),
-            heads: Arc::clone(&self.heads),
-            rounded: Arc::clone(&self.rounded),
-            quantized: Arc::clone(&self.quantized),
-            #[cfg(feature = "train")]
-            buffers: Arc::clone(&self.buffers),
+            memory: Arc::clone(&self.memory),
         }
     }
 }
@@ -88,18 +73,19 @@ impl Engine {
 pub(crate) struct Compute {
     pub(crate) cpu: Cpu,
     pub(crate) team: Team,
-    /// What attention computes a head in, one for each thread.
-    heads: Arc<Pool<attention::Scratch>>,
-    /// Where a product of numbers in bf16 has its rows,
-    rounded: Arc<Pool<RoundedRows>>,
-    /// and where one of bytes has them, one after the other.
-    quantized: Arc<Pool<QuantizedRows>>,
-    /// What a task packs in, one for each thread.
-    #[cfg(feature = "train")]
-    pub(crate) buffers: Arc<Pool<AlignedFloats>>,
+    pub(crate) memory: Arc<Memory>,
 }
 
 impl Compute {
+    /// A single thread.
+    pub(crate) fn alone(cpu: Cpu, memory: &Arc<Memory>) -> Self {
+        Self {
+            cpu,
+            team: Team::alone(),
+            memory: Arc::clone(memory),
+        }
+    }
+
     /// One thread, on the best instruction set.
     #[cfg(test)]
     pub(crate) fn serial() -> Self {
@@ -112,11 +98,32 @@ impl Compute {
         Self {
             cpu,
             team: threads.team(),
-            heads: Arc::new(Pool::new(threads.count())),
-            rounded: Arc::new(Pool::new(1)),
-            quantized: Arc::new(Pool::new(1)),
-            #[cfg(feature = "train")]
-            buffers: Arc::new(Pool::new(threads.count())),
+            memory: Arc::new(Memory::new(threads.count())),
+        }
+    }
+}
+
+/// What kernels compute in, lent to each thread as long as it needs it.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    /// Where attention computes a head,
+    heads: Pool<attention::Scratch>,
+    /// a product of numbers in bf16 has its rows,
+    rounded: Pool<RoundedRows>,
+    /// one of bytes has them,
+    quantized: Pool<QuantizedRows>,
+    /// and a task has what it needs beside its output.
+    pub(crate) buffers: Pool<AlignedFloats>,
+}
+
+impl Memory {
+    /// None yet; as much is kept as so many threads need.
+    fn new(threads: usize) -> Self {
+        Self {
+            heads: Pool::new(threads),
+            rounded: Pool::new(threads),
+            quantized: Pool::new(threads),
+            buffers: Pool::new(threads),
         }
     }
 }

@@ -16,6 +16,7 @@ enum Cut<'a> {
     /// Task i writes so many floats from i times as many on, the last maybe fewer.
     Every(usize),
     /// Task i writes the rows of text i, which are so wide.
+    #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "for learning"))]
     Texts(&'a [usize], usize),
 }
 
@@ -33,6 +34,7 @@ impl<'a> Pieces<'a> {
     ///
     /// # Panics
     /// If texts overlap, or there are no texts.
+    #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "for learning"))]
     pub(crate) fn texts(starts: &'a [usize], out: &'a mut [f32]) -> Self {
         assert!(starts.windows(2).all(|text| text[0] <= text[1]));
         let rows = starts[starts.len() - 1];
@@ -68,7 +70,7 @@ pub(crate) fn each<const N: usize>(
     outs: [Pieces<'_>; N],
     work: impl Fn(&mut AlignedFloats, usize, [&mut [f32]; N]) + Sync,
 ) {
-    let buffers = &*compute.buffers;
+    let buffers = &compute.memory.buffers;
     compute.team.run(
         tasks,
         || buffers.lend(),

@@ -1,6 +1,6 @@
 //! Multi-head self-attention with its residual and norm.
 
-use super::{Linear, Norm, Texts};
+use super::{Linear, Norm, Texts, by_rows};
 use crate::error::Result;
 use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;
@@ -56,8 +56,19 @@ impl SelfAttention {
         let stride = self.projections.outputs();
         let projected = buffers.projections.at_least(x.len() / hidden * stride);
         // The output's place is free until the end.
-        let even = self.projections.smoothed(x, out);
-        self.projections.forward(compute, even, projected);
+        let rows = x.len() / hidden;
+        let outs = [&mut *projected, &mut out[..x.len()]];
+        by_rows(
+            compute,
+            rows,
+            [&self.projections],
+            outs,
+            |compute, _, rows, [projected, room]| {
+                let x = &x[rows.start * hidden..rows.end * hidden];
+                let even = self.projections.smoothed(x, room);
+                self.projections.forward(compute, even, projected);
+            },
+        );
         let part = |index: usize| Projection {
             data: projected,
             stride,
@@ -78,8 +89,19 @@ impl SelfAttention {
         let context = buffers.context.at_least(asking.len());
         attention(compute, &input, context);
         let out = &mut out[..asking.len()];
-        self.output.forward_onto(compute, context, asking, out);
-        self.norm.forward(compute, out);
+        let rows = asking.len() / hidden;
+        by_rows(
+            compute,
+            rows,
+            [&self.output],
+            [&mut *out],
+            |compute, _, rows, [out]| {
+                let rows = rows.start * hidden..rows.end * hidden;
+                self.output
+                    .forward_onto(compute, &context[rows.clone()], &asking[rows], out);
+                self.norm.forward(compute, out);
+            },
+        );
         out
     }
 }

@@ -108,6 +108,11 @@ impl Linear {
         self.weights.dtype()
     }
 
+    /// Whether it shows to somebody what goes in.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.inputs.is_some()
+    }
+
     /// The rows that go in for `x`: itself, or what it becomes in `room`, which is as large.
     pub(crate) fn smoothed<'a>(&self, x: &'a [f32], room: &'a mut [f32]) -> &'a [f32] {
         let Some(factors) = &self.smoothing else {

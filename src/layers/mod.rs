@@ -4,6 +4,7 @@
 //! matrices of (tokens, width), row by row. Memory to compute in is passed in ([`Scratch`]).
 
 mod attention;
+mod by_rows;
 mod feed_forward;
 mod linear;
 mod norm;
@@ -12,6 +13,7 @@ mod table;
 mod texts;
 
 pub(crate) use attention::{Buffers, SelfAttention};
+pub(crate) use by_rows::by_rows;
 pub(crate) use feed_forward::FeedForward;
 pub(crate) use linear::Linear;
 pub(crate) use norm::Norm;

@@ -15,10 +15,6 @@ pub(crate) struct Scratch {
     pub(crate) context: AlignedFloats,
     /// What goes into the feed-forward network.
     pub(crate) attended: AlignedFloats,
-    /// Inside the feed-forward network.
-    pub(crate) inner: AlignedFloats,
     /// A narrowed input, where a layer has bottlenecks.
     pub(crate) narrow: AlignedFloats,
-    /// A second one.
-    pub(crate) shared: AlignedFloats,
 }

@@ -76,7 +76,7 @@ pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32
         assert!(longest.is_none_or(|longest| longest <= bias.reach));
     }
     let out = Disjoint::new(out);
-    let (cpu, heads) = (compute.cpu, &*compute.heads);
+    let (cpu, heads) = (compute.cpu, &compute.memory.heads);
     compute.team.run(
         sequences * input.heads,
         || heads.lend(),

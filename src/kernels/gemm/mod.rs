@@ -120,13 +120,13 @@ pub(crate) fn gemm(
             multiply(compute, operands, epilogue, (&out, n), &grid(4 * k));
         }
         Panels::Bf16(panels) => {
-            let mut rounded = compute.rounded.lend();
+            let mut rounded = compute.memory.rounded.lend();
             rounded.fill(compute, x, k);
             let operands = Bf16Operands::new(&rounded, k, panels, Distance::Far);
             multiply(compute, operands, epilogue, (&out, n), &grid(2 * k));
         }
         Panels::Int8(panels) => {
-            let mut quantized = compute.quantized.lend();
+            let mut quantized = compute.memory.quantized.lend();
             quantized.fill(compute, x, k);
             let operands = Int8Operands::new(&quantized, k, panels);
             multiply(compute, operands, epilogue, (&out, n), &grid(k));

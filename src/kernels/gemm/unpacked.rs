@@ -63,7 +63,7 @@ pub(crate) fn gemm_unpacked(
     match rounding {
         Rounding::None => multiply(compute, Left::Floats(x), weights, sum, out),
         Rounding::Bf16 => {
-            let mut rounded = compute.rounded.lend();
+            let mut rounded = compute.memory.rounded.lend();
             rounded.fill(compute, x, k);
             multiply(compute, Left::Rounded(&rounded), weights, sum, out);
         }
@@ -103,7 +103,7 @@ pub(crate) fn gemm_transposed(
             multiply(compute, Left::Floats(transposed), weights, sum, out);
         }
         Rounding::Bf16 => {
-            let mut rounded = compute.rounded.lend();
+            let mut rounded = compute.memory.rounded.lend();
             transpose::round_transposed(compute, x, sums, &mut rounded);
             multiply(compute, Left::Rounded(&rounded), weights, sum, out);
         }
@@ -138,7 +138,7 @@ fn multiply(compute: &Compute, x: Left<'_>, weights: Unpacked<'_>, sum: Sum<'_>,
     let block = (BYTES_PER_ROW_BLOCK / bytes_per_row.max(1)).max(ROWS_PER_BLOCK);
     let cpu = compute.cpu;
     let all = Disjoint::new(out);
-    let buffers = &*compute.buffers;
+    let buffers = &compute.memory.buffers;
     compute.team.run(
         panels.div_ceil(per_task),
         || buffers.lend(),

@@ -45,6 +45,16 @@ impl Samples {
         lock(&self.inputs).len()
     }
 
+    /// The rows that went into each matrix.
+    #[cfg(test)]
+    pub(crate) fn rows(&self) -> std::collections::BTreeMap<String, Vec<f32>> {
+        let inputs = lock(&self.inputs);
+        let rows = inputs
+            .iter()
+            .map(|(name, own)| (name.clone(), lock(&own.rows).clone()));
+        rows.collect()
+    }
+
     /// The rows that went into this matrix, which are given away; `None` if there were none.
     pub(super) fn take(&self, name: &str) -> Option<Vec<f32>> {
         let inputs = lock(&self.inputs);

@@ -56,7 +56,8 @@ impl Threads {
 }
 
 /// The number of threads that the bill pays for: what the CPU quota of the container grants, and on AWS Lambda, which
-/// shows two CPUs at every memory size and no quota, one for each 1,769 MB of memory.
+/// shows two CPUs at every memory size and no quota, one for each 1,769 MB of memory, rounded to the nearest: at 3,008 MB
+/// there are two, which are granted 1.7 CPUs.
 pub(crate) fn granted() -> usize {
     let visible = std::thread::available_parallelism().map_or(1, usize::from);
     match std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") {
@@ -67,7 +68,8 @@ pub(crate) fn granted() -> usize {
 
 fn lambda_grant(memory: &str) -> Option<usize> {
     let megabytes: usize = memory.trim().parse().ok()?;
-    Some((megabytes / LAMBDA_MEMORY_PER_CPU).max(1))
+    let nearest = megabytes.saturating_add(LAMBDA_MEMORY_PER_CPU / 2) / LAMBDA_MEMORY_PER_CPU;
+    Some(nearest.max(1))
 }
 
 #[cfg(test)]
@@ -137,8 +139,15 @@ mod tests {
     fn lambda_grants_by_memory() {
         assert_eq!(lambda_grant("128"), Some(1));
         assert_eq!(lambda_grant("1769"), Some(1));
+        assert_eq!(lambda_grant("2653"), Some(1));
+        assert_eq!(lambda_grant("2654"), Some(2));
+        assert_eq!(lambda_grant("3008"), Some(2));
         assert_eq!(lambda_grant("3538"), Some(2));
-        assert_eq!(lambda_grant("10240"), Some(5));
+        assert_eq!(lambda_grant("10240"), Some(6));
+        assert_eq!(
+            lambda_grant(&usize::MAX.to_string()),
+            Some(usize::MAX / 1769)
+        );
         assert_eq!(lambda_grant("many"), None);
     }
 }

@@ -37,7 +37,7 @@ impl ModelOptions {
     }
 
     /// How many threads compute; one means the caller's alone. By default as many as the container's CPU quota grants,
-    /// on AWS Lambda one for each 1,769 MB.
+    /// on AWS Lambda one for each 1,769 MB, rounded.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);

@@ -34,9 +34,10 @@ async fn memory_alone_decides_how_many_threads_compute() {
     for (memory, threads) in [
         ("128", 1),
         ("1769", 1),
-        ("3537", 1),
-        ("3538", 2),
-        ("10240", 5),
+        ("2653", 1),
+        ("2654", 2),
+        ("3008", 2),
+        ("10240", 6),
     ] {
         let mut function = Function::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory)]).await;
         let ready = function.line(|line| line["message"] == "ready");

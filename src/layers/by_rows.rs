@@ -11,9 +11,10 @@ use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::pieces::{Pieces, each};
 
-/// Bytes of weights that one thread more may read for each number of a row that does not go to another core. Of two
-/// threads on a Xeon of 2023 the two ways are level at 23 (MiniLM in int8, 13 rows) to 40 (BERT-base in f32, 66 rows).
-const BYTES_PER_NUMBER: usize = 32;
+/// Bytes of weights that a thread may read for each number that goes into or comes out of a layer in its rows. Of two
+/// threads on a Xeon of 2023 the two ways are level at 44 to 52 in int8 (MiniLM: 6 or 7 rows each) and 70 to 82 in f32
+/// (MiniLM: 14); more threads were not measured, but each has its own rows alone to hide its reading behind.
+const BYTES_PER_NUMBER: usize = 64;
 
 /// Rows that are worth reading all weights.
 const LEAST_ROWS: usize = 4;
@@ -67,7 +68,7 @@ fn rows_of_block<'l>(
         bytes += layer.inputs() * layer.outputs() * layer.dtype().bytes_of_weight();
         numbers += layer.inputs() + layer.outputs();
     }
-    match bytes <= BYTES_PER_NUMBER * numbers * rows {
+    match bytes <= BYTES_PER_NUMBER * numbers * (rows / threads) {
         true => divided(rows, threads),
         false => rows,
     }

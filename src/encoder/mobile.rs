@@ -247,9 +247,12 @@ impl MobileLayer {
         rows: &mut [f32],
     ) {
         let len = narrow.len();
-        let inner = self.last.inner(len / self.width);
+        let networks = self.stack.iter().chain([&self.last]);
+        let inner = networks
+            .map(|network| network.inner(len / self.width))
+            .max();
         let (mut x, rest) = buffer
-            .at_least(2 * len + rows.len() + inner)
+            .at_least(2 * len + rows.len() + inner.unwrap_or(0))
             .split_at_mut(len);
         let (mut next, rest) = rest.split_at_mut(len);
         let (wide, inner) = rest.split_at_mut(rows.len());

@@ -54,9 +54,9 @@ impl SelfAttention {
     ) -> &'o [f32] {
         let hidden = self.output.inputs();
         let stride = self.projections.outputs();
-        let projected = buffers.projections.at_least(x.len() / hidden * stride);
-        // The output's place is free until the end.
         let rows = x.len() / hidden;
+        let projected = buffers.projections.at_least(rows * stride);
+        // The output's place is free until the end.
         let outs = [&mut *projected, &mut out[..x.len()]];
         by_rows(
             compute,

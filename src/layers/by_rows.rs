@@ -12,15 +12,15 @@ use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::pieces::{Pieces, each};
 
 /// Bytes of weights that a thread may read for each number that goes into or comes out of a layer in its rows. Of two
-/// threads on a Xeon of 2023 the two ways are level at 44 to 52 in int8 (MiniLM: 6 or 7 rows each) and 70 to 82 in f32
-/// (MiniLM: 14); more threads were not measured, but each has its own rows alone to hide its reading behind.
+/// threads on a Xeon of 2023 the two ways were level at 44 to 52 in int8 (MiniLM: 6 or 7 rows each) and at 70 to 82 in f32
+/// (MiniLM: 14), so this is between. How it is with more threads, which share the last cache, was not measured.
 const BYTES_PER_NUMBER: usize = 64;
 
 /// Rows that are worth reading all weights.
 const LEAST_ROWS: usize = 4;
 
-/// Rows of a block at most, so that what it leaves from layer to layer stays in a core's second-level cache, and a thread
-/// that is late leaves some to the others.
+/// Rows of a block at most, so that what it leaves from layer to layer stays in a core's second-level cache, and of many
+/// rows a thread that is late leaves some to the others.
 const MOST_ROWS: usize = 64;
 
 /// Takes `rows` rows through `layers` and whatever lies between them: `work` gets some rows, what computes them, a buffer,
@@ -35,6 +35,8 @@ pub(crate) fn by_rows<'l, const N: usize>(
     outs: [&mut [f32]; N],
     work: impl Fn(&Compute, &mut AlignedFloats, Range<usize>, [&mut [f32]; N]) + Sync,
 ) {
+    let whole = |out: &&mut [f32]| out.len().is_multiple_of(rows.max(1));
+    assert!(outs.iter().all(whole), "outputs of {rows} rows");
     let (cpu, memory) = (compute.cpu, &compute.memory);
     let per_block = match compute.team.count() {
         1 => rows,
@@ -74,9 +76,12 @@ fn rows_of_block<'l>(
     }
 }
 
+/// Rows in so many blocks for each thread that they are not too large; all of them where threads would go without.
 fn divided(rows: usize, threads: usize) -> usize {
-    let blocks = threads * rows.div_ceil(threads * MOST_ROWS);
-    rows.div_ceil(blocks.min(rows / LEAST_ROWS).max(1))
+    if rows / threads < LEAST_ROWS {
+        return rows;
+    }
+    rows.div_ceil(threads * rows.div_ceil(threads * MOST_ROWS))
 }
 
 #[cfg(test)]
@@ -120,6 +125,9 @@ mod tests {
             [4, 5, 16, 17, 64]
         );
         assert_eq!([129, 512].map(|rows| divided(rows, 2)), [33, 64]);
-        assert_eq!([12, 32, 512].map(|rows| divided(rows, 8)), [4, 4, 64]);
+        assert_eq!(
+            [12, 31, 32, 512].map(|rows| divided(rows, 8)),
+            [12, 31, 4, 64]
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bertless::{Dtype, Model, Precision, Task};
+use bertless::{Dtype, Model, PackOptions, Precision, Task};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype as Stored, TensorView};
 
@@ -144,4 +144,62 @@ fn every_family_and_task_is_quantised_alike_at_load_and_by_pack() {
             assert_same(&model, &expected, &dir);
         }
     }
+}
+
+/// Networks of a layer may be of two types, and then take rows in blocks of two sizes: 96 rows of 512 bytes, 384 of floats.
+#[test]
+fn networks_of_two_types_share_the_memory_of_a_layer() {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/mobilebert-base");
+    let wide = tempfile::tempdir().unwrap();
+    widen(&from, wide.path(), 512);
+    let options = PackOptions::new(Precision::Int8).keep_f32("ffn.0.");
+    let made = Model::pack_with(wide.path(), options).unwrap();
+    let file = wide.path().join("packed.safetensors");
+    made.save(&file).unwrap();
+    let texts = ["a good film about people who eat lunch in the rain"; 30];
+    for threads in [1, 2] {
+        let model = Model::load_with(&file, one_thread().threads(threads)).unwrap();
+        let alone = model.embed(texts[0]).unwrap();
+        let together = model.embed_batch(&texts).unwrap();
+        assert!(together.outer_iter().all(|row| row.to_vec() == alone));
+    }
+}
+
+/// Copies a MobileBERT with an inner width of so many, whose new weights are those that were there, again and again.
+fn widen(from: &Path, to: &Path, width: usize) {
+    let read = |name: &str| std::fs::read(from.join(name)).unwrap();
+    for name in ["vocab.txt", "tokenizer_config.json"] {
+        std::fs::write(to.join(name), read(name)).unwrap();
+    }
+    let mut config: serde_json::Value = serde_json::from_slice(&read("config.json")).unwrap();
+    config["intermediate_size"] = width.into();
+    std::fs::write(to.join("config.json"), config.to_string()).unwrap();
+    let bytes = read("model.safetensors");
+    let own = SafeTensors::deserialize(&bytes).unwrap();
+    let widened: Vec<(String, Vec<usize>, Vec<u8>)> = own
+        .iter()
+        .map(|(name, tensor)| {
+            let mut shape = tensor.shape().to_vec();
+            let grows = match name {
+                _ if name.contains("intermediate.dense") => Some(0),
+                _ if name.ends_with("output.dense.weight") && shape[1] == 16 => Some(1),
+                _ => None,
+            };
+            if let Some(axis) = grows {
+                shape[axis] = width;
+            }
+            let len = 4 * shape.iter().product::<usize>();
+            (
+                name.to_owned(),
+                shape,
+                tensor.data().iter().copied().cycle().take(len).collect(),
+            )
+        })
+        .collect();
+    let tensors = widened.iter().map(|(name, shape, bytes)| {
+        let tensor = TensorView::new(Stored::F32, shape.clone(), bytes).unwrap();
+        (name, tensor)
+    });
+    let bytes = safetensors::serialize(tensors, None).unwrap();
+    std::fs::write(to.join("model.safetensors"), bytes).unwrap();
 }

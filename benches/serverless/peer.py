@@ -1,6 +1,6 @@
 """The same function with ONNX Runtime, as one would write it in Python: python peer.py MODEL.onnx TOKENIZER.json
 
-Driven by Lambda's Runtime API as the other one is. It has as many threads as its memory pays for, and asks its model once
+Driven by Lambda's Runtime API as the other one is. It has as many threads as the other one has at its memory, and asks its model once
 before it asks for an event.
 """
 
@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-threads = max(1, int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]) // 1769)
+threads = max(1, (int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]) + 884) // 1769)
 
 import numpy as np
 import onnxruntime as ort

@@ -186,6 +186,11 @@ impl MobileLayer {
         );
     }
 
+    /// All feed-forward networks, in their order.
+    fn networks(&self) -> impl Iterator<Item = &FeedForward> {
+        self.stack.iter().chain([&self.last])
+    }
+
     /// What [`project`](Self::project) multiplies by.
     fn ahead(&self) -> impl Iterator<Item = &Linear> {
         let narrowings = self.bottleneck.iter().flat_map(|bottleneck| {
@@ -199,9 +204,8 @@ impl MobileLayer {
 
     /// What [`finish`](Self::finish) multiplies by.
     fn behind(&self) -> impl Iterator<Item = &Linear> {
-        let networks = self.stack.iter().chain([&self.last]);
         let output = self.bottleneck.iter().map(|bottleneck| &bottleneck.output);
-        networks
+        self.networks()
             .flat_map(FeedForward::layers)
             .chain([&self.attended])
             .chain(output)
@@ -247,8 +251,9 @@ impl MobileLayer {
         rows: &mut [f32],
     ) {
         let len = narrow.len();
-        let networks = self.stack.iter().chain([&self.last]);
-        let inner = networks
+        // Networks of another type take another number of rows at once.
+        let inner = self
+            .networks()
             .map(|network| network.inner(len / self.width))
             .max();
         let (mut x, rest) = buffer

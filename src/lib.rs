@@ -52,6 +52,7 @@ mod kernels;
 mod layers;
 pub mod metrics;
 mod model;
+mod surrogates;
 mod tasks;
 mod tokenizer;
 #[cfg(feature = "train")]
@@ -66,6 +67,7 @@ pub use model::{
     Classifier, Embedder, MaskFiller, Model, ModelOptions, Packed, PackedKind, QuestionAnswerer,
     Ranked, Reranker, Summary, TokenClassifier, ZeroShot,
 };
+pub use surrogates::replace_lone_surrogates;
 pub use tasks::{
     Aggregation, Answer, AnswerOptions, AnswerSpan, Classification, Embedding, Entities, Entity,
     Fill, LabelScore, Prediction, Similarity, Thresholds, TokenScore, ZeroShotOptions,

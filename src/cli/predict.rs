@@ -11,7 +11,7 @@ use super::input::{InputFlags, Inputs, Item};
 use super::options::{
     EmbeddingFlags, ModelFlags, Threshold, aggregation, at_least_one, threshold, thresholds,
 };
-use super::output::Output;
+use super::output::{Output, note};
 use super::stream::answer_all;
 use super::{Common, rerank, show, usage};
 
@@ -64,6 +64,10 @@ pub(crate) struct Arguments {
     /// What a label says about a text, with {} for the label [default: This example is {}.]
     #[arg(long, value_name = "SENTENCE", requires = "labels")]
     template: Option<String>,
+    /// The model's label that means entailment, by name or id [default: the one that begins with "entail", else the last
+    /// one of labels without names]
+    #[arg(long, value_name = "NAME_OR_ID", requires = "labels")]
+    entailment_label: Option<String>,
     #[command(flatten)]
     embedding: EmbeddingFlags,
 }
@@ -111,6 +115,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         labels,
         multi_label,
         template,
+        entailment_label,
         ..
     } = arguments;
     let asks = question.question.is_some();
@@ -146,6 +151,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
     let options = ZeroShotOptions {
         multi_label,
         template: template.unwrap_or(usual.template),
+        entailment_label: entailment_label.or_else(|| last_of_unnamed(&model)),
     };
     let classify = |inputs: &[Input<'_>]| {
         let each = inputs
@@ -187,6 +193,22 @@ fn predict(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<Prediction>> {
         [only] => vec![model.predict(*only)?],
         _ => model.predict_batch(inputs)?,
     })
+}
+
+/// The id of the label that transformers takes for entailment where labels have no names: the last one. Says so.
+fn last_of_unnamed(model: &Model) -> Option<String> {
+    let mut labels = model.labels().iter().enumerate();
+    let last = model.labels().len().checked_sub(1)?;
+    let unnamed =
+        labels.all(|(id, label)| *label == format!("LABEL_{id}") || *label == id.to_string());
+    if !unnamed || model.task() != Task::Classification || model.entailment_label().is_some() {
+        return None;
+    }
+    note(format_args!(
+        "warning: the model's labels have no names, so label {last}, the last one, is taken to mean entailment; \
+         --entailment-label says which one does"
+    ));
+    Some(last.to_string())
 }
 
 fn zero_shot(

@@ -1,10 +1,10 @@
 //! What stands on top of the encoder.
 
-use super::{Family, Keys};
-use crate::error::{Error, Result};
-
-/// The most labels that are believed.
-const MAX_LABELS: usize = 1 << 20;
+use super::architecture::{architecture, task, task_by_weights};
+use super::labels::{entailment, labels};
+use super::{EncoderConfig, Keys};
+use crate::error::Result;
+use crate::weights::Files;
 
 /// What a checkpoint was trained to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -62,36 +62,71 @@ pub(crate) struct HeadConfig {
     pub(crate) task: Task,
     /// Names of the labels, by id. Empty where the task has none. As in the reference, two may be called the same.
     pub(crate) labels: Vec<String>,
+    /// How logits become the scores of an answer.
     pub(crate) score: ScoreFunction,
+    /// How the one logit of a passage becomes the score that it is ranked by.
+    pub(crate) rank: ScoreFunction,
     /// Whether labels may hold together, each with its threshold.
     pub(crate) multi_label: bool,
+    /// The id of the label that means entailment, if one is named so.
+    pub(crate) entailment: Option<usize>,
     /// Whether the decoder of a masked-language model is the word-embedding table.
     pub(crate) tied: bool,
 }
 
+/// What other files than config.json say of what stands on top of the encoder.
+pub(super) struct Declared<'a> {
+    /// Whether sentence-transformers' files declare the model to be an embedder.
+    pub(super) embedder: bool,
+    /// The activation that sentence-transformers' files name for a cross-encoder.
+    pub(super) activation: Option<TorchClass<'a>>,
+}
+
+/// A torch class that a key names.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TorchClass<'a> {
+    keys: &'a Keys,
+    key: &'static str,
+    path: &'a str,
+}
+
+impl<'a> TorchClass<'a> {
+    /// What the key names, if it is there.
+    pub(super) fn of(keys: &'a Keys, key: &'static str) -> Result<Option<Self>> {
+        let path = keys.text(&[key])?;
+        Ok(path.map(|path| Self { keys, key, path }))
+    }
+}
+
 impl HeadConfig {
-    /// `sentence`: whether sentence-transformers' files declare the model to be an embedder; `score`: the score function
-    /// that they name for a cross-encoder.
+    /// `folder`: where config.json and the weights are.
     pub(super) fn read(
         keys: &Keys,
-        family: Family,
-        sentence: bool,
-        score: Option<&str>,
+        files: &Files,
+        folder: &str,
+        encoder: &EncoderConfig,
+        declared: Declared<'_>,
     ) -> Result<Self> {
         let architecture = architecture(keys)?;
-        let task = if sentence {
-            Task::Embedding
-        } else {
-            task(family, &architecture)?
+        let task = match architecture.as_str() {
+            _ if declared.embedder => Task::Embedding,
+            "" => task_by_weights(keys, files, folder, encoder)?,
+            named => task(encoder.family, named)?,
         };
         let labels = match task {
             Task::Classification | Task::TokenClassification => labels(keys)?,
             _ => Vec::new(),
         };
+        let own = match task {
+            Task::Classification => own_function(keys, declared.activation)?,
+            _ => None,
+        };
         let multi_label =
             keys.text(&["problem_type"])? == Some("multi_label_classification") && labels.len() > 1;
         Ok(Self {
-            score: score_function(keys, labels.len(), score)?,
+            score: score_function(keys, labels.len(), own)?,
+            rank: own.unwrap_or(ScoreFunction::Sigmoid),
+            entailment: entailment(keys, &labels),
             architecture,
             task,
             labels,
@@ -101,102 +136,57 @@ impl HeadConfig {
     }
 }
 
-fn architecture(keys: &Keys) -> Result<String> {
-    let Some(value) = keys.value("architectures") else {
-        return Ok(String::new());
-    };
-    let first = value.as_array().and_then(|list| list.first());
-    match first {
-        None if value.as_array().is_some() => Ok(String::new()),
-        Some(serde_json::Value::String(name)) => Ok(name.clone()),
-        _ => Err(keys.wrong("architectures", format!("{value} is not a list of names"))),
-    }
-}
-
-/// The task of an architecture, by its exact name: what only ends alike (a decoder, a model with code of its own) is
-/// another model.
-fn task(family: Family, architecture: &str) -> Result<Task> {
-    if architecture.is_empty() {
-        return Ok(Task::Embedding);
-    }
-    let head = architecture.strip_prefix(family.class());
-    Ok(match head {
-        Some("Model") => Task::Embedding,
-        Some("ForSequenceClassification") => Task::Classification,
-        Some("ForTokenClassification") => Task::TokenClassification,
-        Some("ForQuestionAnswering") => Task::QuestionAnswering,
-        Some("ForMaskedLM") => Task::FillMask,
-        // The pre-training models of BERT and MobileBERT are masked-language models with one head more; ELECTRA's is a
-        // detector of replaced tokens.
-        Some("ForPreTraining") if matches!(family, Family::Bert | Family::MobileBert) => {
-            Task::FillMask
+/// A cross-encoder's own choice stands over what the pipelines of transformers choose by `problem_type`, but for that of
+/// several bare logits: sentence-transformers writes it wherever nobody chose.
+fn score_function(
+    keys: &Keys,
+    labels: usize,
+    own: Option<ScoreFunction>,
+) -> Result<ScoreFunction> {
+    let by_type = match keys.text(&["problem_type"])? {
+        Some("regression") => ScoreFunction::Identity,
+        Some("multi_label_classification") => ScoreFunction::Sigmoid,
+        None | Some("single_label_classification") if labels == 1 => ScoreFunction::Sigmoid,
+        None | Some("single_label_classification") => ScoreFunction::Softmax,
+        Some(other) => {
+            return Err(keys.wrong(
+                "problem_type",
+                format!(
+                    "{other:?} is not regression, single_label_classification or multi_label_classification"
+                ),
+            ));
         }
-        _ => {
-            return Err(Error::UnsupportedArchitecture {
-                found: architecture.to_owned(),
-            });
-        }
-    })
+    };
+    let own = own.filter(|&own| labels == 1 || own != ScoreFunction::Identity);
+    Ok(own.unwrap_or(by_type))
 }
 
-/// Label names in the order of their ids: `id2label`, else `LABEL_0` and so on.
-fn labels(keys: &Keys) -> Result<Vec<String>> {
-    let Some(named) = keys.object("id2label")? else {
-        let count = keys.size(&["num_labels"], 2, 1..=MAX_LABELS)?;
-        return Ok((0..count).map(|id| format!("LABEL_{id}")).collect());
+/// The score function that a cross-encoder's files name, in the order in which sentence-transformers looks: its own file
+/// (`saved`), its section of config.json, and the key that it had there before version 4.
+fn own_function(keys: &Keys, saved: Option<TorchClass<'_>>) -> Result<Option<ScoreFunction>> {
+    let section = keys.object(SECTION)?;
+    let own = match (&saved, &section) {
+        (Some(_), _) => saved,
+        (None, Some(section)) if section.has(ACTIVATION) => TorchClass::of(section, ACTIVATION)?,
+        (None, _) => TorchClass::of(keys, OLD_ACTIVATION)?,
     };
-    let count = named.entries().count();
-    let wrong = |reason: String| keys.wrong("id2label", reason);
-    if count == 0 || count > MAX_LABELS {
-        return Err(wrong(format!("{count} labels")));
-    }
-    let mut labels = vec![None; count];
-    for (id, name) in named.entries() {
-        let slot = id.parse::<usize>().ok().and_then(|id| labels.get_mut(id));
-        let (Some(slot), Some(name)) = (slot, name.as_str()) else {
-            return Err(wrong(format!(
-                "{id:?}: {name} does not name one of labels 0 to {}",
-                count - 1
-            )));
-        };
-        *slot = Some(name.to_owned());
-    }
-    let missing = labels.iter().position(Option::is_none);
-    match missing {
-        Some(id) => Err(wrong(format!("label {id} has no name"))),
-        None => Ok(labels.into_iter().flatten().collect()),
-    }
-}
-
-/// As the pipelines of transformers choose it; a cross-encoder's own choice stands over theirs for its one output.
-fn score_function(keys: &Keys, labels: usize, saved: Option<&str>) -> Result<ScoreFunction> {
-    if let Some(path) = saved.filter(|_| labels == 1) {
-        return by_class(path);
-    }
-    match keys.text(&["problem_type"])? {
-        Some("regression") => return Ok(ScoreFunction::Identity),
-        Some("multi_label_classification") => return Ok(ScoreFunction::Sigmoid),
-        None | Some("single_label_classification") => {}
-        Some(other) => return Err(keys.wrong("problem_type", format!("{other:?} is not known"))),
-    }
-    if labels != 1 {
-        return Ok(ScoreFunction::Softmax);
-    }
-    let section = keys.object("sentence_transformers")?;
-    let own = match &section {
-        Some(section) => section.text(&["activation_fn"])?,
-        None => keys.text(&["sbert_ce_default_activation_function"])?,
-    };
-    own.map_or(Ok(ScoreFunction::Sigmoid), by_class)
+    own.map(by_class).transpose()
 }
 
 /// A score function by the path of its torch class.
-fn by_class(path: &str) -> Result<ScoreFunction> {
+fn by_class(class: TorchClass<'_>) -> Result<ScoreFunction> {
+    let TorchClass { keys, key, path } = class;
     match path.rsplit('.').next().unwrap_or(path) {
         "Sigmoid" => Ok(ScoreFunction::Sigmoid),
         "Identity" => Ok(ScoreFunction::Identity),
-        _ => Err(Error::UnsupportedActivation {
-            found: path.to_owned(),
-        }),
+        "Softmax" => Ok(ScoreFunction::Softmax),
+        _ => Err(keys.wrong(
+            key,
+            format!("{path:?} is not supported: Sigmoid, Identity and Softmax of torch.nn are"),
+        )),
     }
 }
+
+const SECTION: &str = "sentence_transformers";
+const ACTIVATION: &str = "activation_fn";
+const OLD_ACTIVATION: &str = "sbert_ce_default_activation_function";

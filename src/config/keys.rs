@@ -40,6 +40,11 @@ impl Keys {
         self.first(&[name]).map(|(_, value)| value)
     }
 
+    /// Whether there is a key of this name, be it `null`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.map.contains_key(name)
+    }
+
     /// A whole number between `range`'s ends, by the first of these names that is there.
     pub(super) fn size(
         &self,

@@ -4,10 +4,13 @@
 //! sentence-transformers' files say how rows become one embedding ([`SentenceConfig`]). Everything here is checked
 //! before anything is allocated: after it, a size is a size that a machine can hold.
 
+mod architecture;
 mod encoder;
 mod head;
 mod keys;
+mod labels;
 mod sentence;
+mod transformer;
 
 pub(crate) use encoder::{EncoderConfig, MobileConfig};
 pub(crate) use head::HeadConfig;
@@ -18,7 +21,9 @@ pub(crate) use sentence::{DenseConfig, Module, SentenceConfig};
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
 use crate::weights::{Files, inside};
+use head::{Declared, TorchClass};
 use keys::Keys;
+use transformer::Reading;
 
 const CONFIG: &str = "config.json";
 
@@ -109,17 +114,30 @@ impl Config {
         let file = inside(&folder, CONFIG, CONFIG)?;
         let keys = Keys::read(&file, &files.require(&file, CONFIG)?)?;
         let encoder = EncoderConfig::read(&keys)?;
-        // A cross-encoder's modules are the classifier that config.json describes.
-        let cross = sentence::cross_encoder(files, modules.as_ref())?;
-        let modules = modules.filter(|_| cross.is_none());
-        let sentence = SentenceConfig::read(files, &folder, modules, encoder.hidden)?;
-        let score = cross.and_then(|cross| cross.score);
-        let head = HeadConfig::read(
-            &keys,
-            encoder.family,
-            sentence.is_declared,
-            score.as_deref(),
-        )?;
+        // As in the reference, none of sentence-transformers' files counts unless modules.json is there.
+        let reading = match &modules {
+            Some(_) => Reading::read(files, &folder)?,
+            None => Reading::default(),
+        };
+        let cross = modules
+            .as_ref()
+            .map(|modules| sentence::cross_encoder(files, modules));
+        let cross = cross.transpose()?.flatten();
+        let sentence = match modules {
+            // A cross-encoder's modules are the classifier that config.json describes.
+            Some(modules) if cross.is_none() => {
+                SentenceConfig::read(files, reading, modules, encoder.hidden)?
+            }
+            _ => SentenceConfig::plain(reading),
+        };
+        let declared = Declared {
+            embedder: sentence.is_declared,
+            activation: match &cross {
+                Some(keys) => TorchClass::of(keys, "activation_fn")?,
+                None => None,
+            },
+        };
+        let head = HeadConfig::read(&keys, files, &folder, &encoder, declared)?;
         Ok(Self {
             folder,
             encoder,

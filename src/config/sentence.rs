@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::transformer::Reading;
 use super::{Keys, activation};
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
@@ -9,13 +10,6 @@ use crate::weights::{Files, inside};
 
 const MODULES: &str = "modules.json";
 const MODEL: &str = "config_sentence_transformers.json";
-/// The file of the limit on a text's length, under each name that it has had.
-const TRANSFORMER: [&str; 4] = [
-    "sentence_bert_config.json",
-    "sentence_roberta_config.json",
-    "sentence_distilbert_config.json",
-    "sentence_albert_config.json",
-];
 /// The most modules that are believed.
 const MAX_MODULES: usize = 100;
 /// The widest `Dense` module that is believed.
@@ -70,6 +64,8 @@ pub(crate) struct SentenceConfig {
     pub(crate) include_prompt: bool,
     /// What follows the pooling, in order.
     pub(crate) modules: Vec<Module>,
+    /// How many of an embedding's numbers are kept, counted from the first, after all modules; `None` for all of them.
+    pub(crate) truncate: Option<usize>,
     /// The most tokens of a text.
     pub(crate) max_tokens: Option<usize>,
     /// Whether texts are lower-cased ahead of the tokenizer's own rules.
@@ -157,18 +153,8 @@ pub(super) fn modules(files: &Files) -> Result<Option<Modules>> {
     }))
 }
 
-/// What sentence-transformers' files say of a cross-encoder.
-#[derive(Debug)]
-pub(super) struct CrossEncoder {
-    /// The torch class that makes scores of logits.
-    pub(super) score: Option<String>,
-}
-
-/// Reads whether the model is a cross-encoder: recent versions save those with a modules.json, too.
-pub(super) fn cross_encoder(
-    files: &Files,
-    modules: Option<&Modules>,
-) -> Result<Option<CrossEncoder>> {
+/// The settings of a cross-encoder: recent versions save those with a modules.json, too. `None` if it is an embedder.
+pub(super) fn cross_encoder(files: &Files, modules: &Modules) -> Result<Option<Keys>> {
     let Some(bytes) = files.read(MODEL)? else {
         return Ok(None);
     };
@@ -176,7 +162,7 @@ pub(super) fn cross_encoder(
     if keys.text(&["model_type"])? != Some("CrossEncoder") {
         return Ok(None);
     }
-    if let Some((class, _)) = modules.and_then(|modules| modules.rest.first()) {
+    if let Some((class, _)) = modules.rest.first() {
         return Err(Error::UnsupportedArchitecture {
             found: format!("a cross-encoder with {class}"),
         });
@@ -187,49 +173,40 @@ pub(super) fn cross_encoder(
             "prompts of cross-encoders are not supported",
         ));
     }
-    Ok(Some(CrossEncoder {
-        score: keys.text(&["activation_fn"])?.map(str::to_owned),
-    }))
+    Ok(Some(keys))
 }
 
 impl SentenceConfig {
-    /// `hidden`: the width of the encoder's rows.
-    pub(super) fn read(
-        files: &Files,
-        folder: &str,
-        declared: Option<Modules>,
-        hidden: usize,
-    ) -> Result<Self> {
-        let mut config = Self {
-            is_declared: declared.is_some(),
+    /// That of a model without modules.json, or of a cross-encoder: the mean of all rows.
+    pub(super) fn plain(reading: Reading) -> Self {
+        Self {
+            is_declared: false,
             pooling: vec![Pooling::Mean],
             include_prompt: true,
             modules: Vec::new(),
-            max_tokens: None,
-            lower_case: false,
+            truncate: None,
+            max_tokens: reading.max_tokens,
+            lower_case: reading.lower_case,
             prompts: BTreeMap::new(),
             default_prompt: None,
             similarity: None,
-        };
-        config.read_transformer(files, folder)?;
-        if let Some(modules) = declared {
-            config.read_modules(files, modules, hidden)?;
-            config.read_prompts(files)?;
         }
-        Ok(config)
     }
 
-    fn read_transformer(&mut self, files: &Files, folder: &str) -> Result<()> {
-        for name in TRANSFORMER {
-            let file = inside(folder, name, name)?;
-            if let Some(bytes) = files.read(&file)? {
-                let keys = Keys::read(&file, &bytes)?;
-                self.max_tokens = keys.optional_size(&["max_seq_length"], 1..=usize::MAX)?;
-                self.lower_case = keys.flag("do_lower_case", false)?;
-                break;
-            }
-        }
-        Ok(())
+    /// That of an embedder; `hidden`: the width of the encoder's rows.
+    pub(super) fn read(
+        files: &Files,
+        reading: Reading,
+        modules: Modules,
+        hidden: usize,
+    ) -> Result<Self> {
+        let mut config = Self {
+            is_declared: true,
+            ..Self::plain(reading)
+        };
+        config.read_modules(files, modules, hidden)?;
+        config.read_model(files)?;
+        Ok(config)
     }
 
     fn read_modules(&mut self, files: &Files, modules: Modules, hidden: usize) -> Result<()> {
@@ -300,7 +277,7 @@ impl SentenceConfig {
         Ok(())
     }
 
-    fn read_prompts(&mut self, files: &Files) -> Result<()> {
+    fn read_model(&mut self, files: &Files) -> Result<()> {
         let Some(bytes) = files.read(MODEL)? else {
             return Ok(());
         };
@@ -331,6 +308,7 @@ impl SentenceConfig {
             self.default_prompt = Some(name.to_owned());
         }
         self.similarity = keys.text(&["similarity_fn_name"])?.map(str::to_owned);
+        self.truncate = keys.optional_size(&["truncate_dim"], 1..=usize::MAX)?;
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use crate::batch::{Encoding, Input};
 use crate::config::Task;
 use crate::error::{Error, Result};
 use crate::tasks::heads::Head;
-use crate::tasks::{Classification, Prediction, Similarity, ZeroShotOptions, zero_shot};
+use crate::tasks::{Classification, Similarity, ZeroShotOptions, classification, zero_shot};
 use crate::tokenizer::{Truncation, TruncationStrategy};
 
 /// Names of prompts for what is searched with, and for what is searched in, as sentence-transformers looks for them.
@@ -77,8 +77,9 @@ impl Model {
 
     /// Passages in the order in which they fit a query, best first; equal ones in their own order.
     ///
-    /// A cross-encoder reads each passage together with the query; an embedding model compares embeddings, with the
-    /// prompts for queries and passages if it has them.
+    /// A cross-encoder reads each passage together with the query, and its one logit becomes the score by the activation
+    /// that the model's files name, else by a sigmoid, as `CrossEncoder` of sentence-transformers has it. An embedding model
+    /// compares embeddings, with the prompts for queries and passages if it has them.
     ///
     /// # Errors
     /// `WrongTask` for other models, else as [`predict_batch`](Self::predict_batch).
@@ -86,8 +87,12 @@ impl Model {
         let scores: Vec<f32> = match self.task() {
             Task::Classification if self.labels().len() == 1 => {
                 let pairs: Vec<_> = passages.iter().map(|p| (query, p.as_ref())).collect();
-                let score = |prediction: Prediction| prediction.score().unwrap_or_default();
-                self.predict_batch(&pairs)?.into_iter().map(score).collect()
+                let mut scores = self.logits_batch(&pairs)?.into_raw_vec_and_offset().0;
+                let (rank, cpu) = (self.config.head.rank, self.engine.cpu);
+                for score in scores.chunks_mut(1) {
+                    classification::score(rank, cpu, score);
+                }
+                scores
             }
             Task::Embedding => self.compare(query, passages)?,
             _ => return Err(self.wrong_task("reranking")),
@@ -101,7 +106,8 @@ impl Model {
     /// Which of `labels` a text is about, by a model of entailment (NLI).
     ///
     /// # Errors
-    /// `WrongTask` or `Input` for models without a label for entailment, `Option` for a template without `{}`.
+    /// `WrongTask` for a model that is no classifier, `Input` for one whose files do not say which of its labels means
+    /// entailment unless the options do, `Option` for a template without `{}` and for a label that the model does not have.
     pub fn zero_shot<S: AsRef<str>>(
         &self,
         text: &str,
@@ -112,7 +118,7 @@ impl Model {
             return Err(self.wrong_task("zero-shot classification"));
         };
         let labels: Vec<&str> = labels.iter().map(AsRef::as_ref).collect();
-        let entailment = zero_shot::entailment(self.labels())?;
+        let entailment = zero_shot::entailment(&self.config.head, options)?;
         let truncation = Truncation {
             strategy: TruncationStrategy::OnlyFirst,
             ..Truncation::to(self.max_length)
@@ -135,6 +141,18 @@ impl Model {
         answer.n_tokens = n_tokens;
         answer.truncated = truncated;
         Ok(answer)
+    }
+
+    /// The label that means entailment, of a model of entailment (NLI) whose files name it: the one that begins with
+    /// "entail".
+    ///
+    /// [`zero_shot`](Self::zero_shot) goes by it unless [`ZeroShotOptions::entailment_label`] names another.
+    pub fn entailment_label(&self) -> Option<&str> {
+        let id = self.config.head.entailment?;
+        match self.task() {
+            Task::Classification => self.labels().get(id).map(String::as_str),
+            _ => None,
+        }
     }
 
     fn compare<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Vec<f32>> {

@@ -203,10 +203,14 @@ impl Reranker {
 }
 
 door!(
-    /// A model of entailment (NLI) that gives labels which nobody trained.
+    /// A model of entailment (NLI) that gives labels which nobody trained. One whose labels have no names
+    /// (`LABEL_0`, `LABEL_1` ..) needs [`ZeroShotOptions::entailment_label`].
     ZeroShot,
     "zero-shot classification",
-    |model| model.task() == Task::Classification && zero_shot::entailment(model.labels()).is_ok()
+    |model| {
+        let unnamed = || zero_shot::are_unnamed(model.labels()) && model.labels().len() > 1;
+        model.task() == Task::Classification && (model.entailment_label().is_some() || unnamed())
+    }
 );
 
 impl ZeroShot {
@@ -216,5 +220,18 @@ impl ZeroShot {
     /// As [`Model::zero_shot`].
     pub fn classify<S: AsRef<str>>(&self, text: &str, labels: &[S]) -> Result<Classification> {
         self.0.zero_shot(text, labels, &ZeroShotOptions::default())
+    }
+
+    /// Which of `labels` a text is about, with options.
+    ///
+    /// # Errors
+    /// As [`Model::zero_shot`].
+    pub fn classify_with<S: AsRef<str>>(
+        &self,
+        text: &str,
+        labels: &[S],
+        options: &ZeroShotOptions,
+    ) -> Result<Classification> {
+        self.0.zero_shot(text, labels, options)
     }
 }

@@ -131,7 +131,9 @@ mod tests {
             task: Task::Classification,
             labels: ["a", "b", "c"].map(str::to_owned).to_vec(),
             score,
+            rank: score,
             multi_label,
+            entailment: None,
             tied: true,
         }
     }

@@ -26,6 +26,8 @@ enum Step {
         residual: Residual,
     },
     Normalize,
+    /// Keeps this many numbers of each vector, counted from the first, or all if there are fewer.
+    Truncate(usize),
 }
 
 #[derive(Debug)]
@@ -50,10 +52,12 @@ impl EmbeddingHead {
             Module::Normalize => Ok(Step::Normalize),
             Module::Dense(dense) => load_dense(files, dense, access, threads),
         };
+        let mut steps: Vec<Step> = config.modules.iter().map(step).collect::<Result<_>>()?;
+        steps.extend(config.truncate.map(Step::Truncate));
         Ok(Self {
             pooling: config.pooling.clone(),
             include_prompt: config.include_prompt,
-            steps: config.modules.iter().map(step).collect::<Result<_>>()?,
+            steps,
             hidden,
         })
     }
@@ -62,16 +66,23 @@ impl EmbeddingHead {
     pub(crate) fn pool_by(&mut self, pooling: Pooling) {
         if self.pooling != [pooling] {
             self.pooling = vec![pooling];
-            self.steps.retain(|step| matches!(step, Step::Normalize));
+            self.steps
+                .retain(|step| !matches!(step, Step::Dense { .. }));
         }
     }
 
-    /// Ends in a normalisation, or in none.
+    /// Ends in a normalisation, of what is left of a truncated vector; or in none, be it ahead of the truncation.
     pub(crate) fn normalize(&mut self, wanted: bool) {
-        let ends_so = matches!(self.steps.last(), Some(Step::Normalize));
+        let end = match self.steps.last() {
+            Some(Step::Truncate(_)) if !wanted => self.steps.len() - 1,
+            _ => self.steps.len(),
+        };
+        let ends_so = matches!(self.steps[..end].last(), Some(Step::Normalize));
         match (wanted, ends_so) {
             (true, false) => self.steps.push(Step::Normalize),
-            (false, true) => self.steps.truncate(self.steps.len() - 1),
+            (false, true) => {
+                self.steps.remove(end - 1);
+            }
             _ => {}
         }
     }
@@ -93,11 +104,12 @@ impl EmbeddingHead {
 
     /// Width of an embedding.
     pub(crate) fn width(&self) -> usize {
-        let dense = self.steps.iter().rev().find_map(|step| match step {
-            Step::Dense { linear, .. } => Some(linear.outputs()),
-            Step::Normalize => None,
-        });
-        dense.unwrap_or(self.pooling.len() * self.hidden)
+        let pooled = self.pooling.len() * self.hidden;
+        self.steps.iter().fold(pooled, |width, step| match step {
+            Step::Dense { linear, .. } => linear.outputs(),
+            Step::Truncate(kept) => width.min(*kept),
+            Step::Normalize => width,
+        })
     }
 
     /// Embeddings, (texts, width), of rows (tokens, hidden). The first `skip` tokens of each text are not pooled.
@@ -117,12 +129,13 @@ impl EmbeddingHead {
         }
         for step in &self.steps {
             let texts = starts.len() - 1;
+            let width = (vectors.len() / texts.max(1)).max(1);
             match step {
-                Step::Normalize => {
-                    let width = vectors.len() / texts.max(1);
-                    vectors
-                        .chunks_exact_mut(width.max(1))
-                        .for_each(to_unit_length);
+                Step::Normalize => vectors.chunks_exact_mut(width).for_each(to_unit_length),
+                Step::Truncate(kept) => {
+                    let kept = width.min(*kept);
+                    let vector = |vector: &[f32]| vector[..kept].to_vec();
+                    vectors = vectors.chunks_exact(width).flat_map(vector).collect();
                 }
                 Step::Dense {
                     linear,

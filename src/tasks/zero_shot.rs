@@ -1,6 +1,7 @@
 //! Zero-shot classification: does the text entail "This example is {label}."? (Yin et al. 2019)
 
 use super::{Classification, LabelScore, descending, finite};
+use crate::config::HeadConfig;
 use crate::error::{Error, Result};
 use crate::kernels::Cpu;
 use crate::kernels::softmax::softmax;
@@ -12,6 +13,8 @@ pub struct ZeroShotOptions {
     pub template: String,
     /// Whether several labels may hold: each is then judged by itself.
     pub multi_label: bool,
+    /// The label of the model that means entailment, by its name or its id. `None`: the one whose name begins with "entail".
+    pub entailment_label: Option<String>,
 }
 
 impl Default for ZeroShotOptions {
@@ -19,6 +22,7 @@ impl Default for ZeroShotOptions {
         Self {
             template: "This example is {}.".to_owned(),
             multi_label: false,
+            entailment_label: None,
         }
     }
 }
@@ -36,15 +40,59 @@ impl ZeroShotOptions {
     }
 }
 
-/// The id of the label that says so: the one whose name starts with "entail".
-pub(crate) fn entailment(labels: &[String]) -> Result<usize> {
-    let entails = |label: &String| label.to_lowercase().starts_with("entail");
-    labels.iter().position(entails).ok_or_else(|| Error::Input {
-        reason: format!(
-            "zero-shot needs a model of entailment, but the labels of this one are {}",
-            labels.join(", ")
-        ),
-    })
+/// The id of the label that means entailment: the one that the options name, else the one that the model's files name.
+///
+/// # Errors
+/// `Option` for a label that the model does not have, `Input` if nothing says which one it is.
+pub(crate) fn entailment(head: &HeadConfig, options: &ZeroShotOptions) -> Result<usize> {
+    let labels = &head.labels;
+    let Some(chosen) = &options.entailment_label else {
+        return head.entailment.ok_or_else(|| Error::Input {
+            reason: format!(
+                "zero-shot needs a model of entailment, and none of this one's labels begins with \"entail\": {}; if one of \
+                 them means it, the option entailment_label takes its name or its id",
+                some(labels)
+            ),
+        });
+    };
+    let mut named = (0..labels.len()).filter(|&id| labels[id] == *chosen);
+    let wrong = |reason: String| Error::Option {
+        name: "entailment_label",
+        reason,
+    };
+    match (named.next(), named.next()) {
+        (Some(id), None) => Ok(id),
+        (Some(first), Some(second)) => Err(wrong(format!(
+            "labels {first} and {second} are both called {chosen:?}: name one by its id"
+        ))),
+        (None, _) => chosen
+            .parse()
+            .ok()
+            .filter(|&id| id < labels.len())
+            .ok_or_else(|| {
+                wrong(format!(
+                    "{chosen:?} is neither a label of the model ({}) nor an id from 0 to {}",
+                    some(labels),
+                    labels.len().saturating_sub(1)
+                ))
+            }),
+    }
+}
+
+/// Whether the labels say nothing of their meaning: each is `LABEL_` and its id, or its id alone.
+pub(crate) fn are_unnamed(labels: &[String]) -> bool {
+    let mut numbered = labels.iter().enumerate();
+    numbered.all(|(id, label)| label.strip_prefix("LABEL_").unwrap_or(label) == id.to_string())
+}
+
+/// The first few of the labels.
+fn some(labels: &[String]) -> String {
+    const FEW: usize = 8;
+    let mut list = labels[..labels.len().min(FEW)].join(", ");
+    if labels.len() > FEW {
+        list.push_str(", ...");
+    }
+    list
 }
 
 /// Logits of each hypothesis, (labels asked for, labels of the model), as an answer.
@@ -95,6 +143,7 @@ pub(crate) fn decode(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{ScoreFunction, Task};
 
     #[test]
     fn labels_are_weighed_against_each_other_or_alone() {
@@ -114,17 +163,66 @@ mod tests {
     }
 
     #[test]
-    fn templates_and_models_that_do_not_fit() {
+    fn a_template_without_a_place_for_the_label() {
         let options = ZeroShotOptions {
             template: "It is so.".to_owned(),
-            multi_label: false,
+            ..ZeroShotOptions::default()
         };
         assert!(matches!(options.hypothesis("x"), Err(Error::Option { .. })));
-        let labels = ["positive".to_owned(), "negative".to_owned()];
-        assert!(matches!(entailment(&labels), Err(Error::Input { .. })));
-        assert_eq!(
-            entailment(&["CONTRADICTION".to_owned(), "ENTAILMENT".to_owned()]).unwrap(),
-            1
-        );
+    }
+
+    fn head(labels: &[&str], entailment: Option<usize>) -> HeadConfig {
+        HeadConfig {
+            architecture: String::new(),
+            task: Task::Classification,
+            labels: labels.iter().map(|&label| label.to_owned()).collect(),
+            score: ScoreFunction::Softmax,
+            rank: ScoreFunction::Sigmoid,
+            multi_label: false,
+            entailment,
+            tied: true,
+        }
+    }
+
+    #[test]
+    fn the_label_that_means_entailment() {
+        let chosen = |labels: &[&str], named, label: Option<&str>| {
+            let options = ZeroShotOptions {
+                entailment_label: label.map(str::to_owned),
+                ..ZeroShotOptions::default()
+            };
+            entailment(&head(labels, named), &options)
+        };
+        let labels = ["no", "1", "yes", "yes"];
+        assert_eq!(chosen(&labels, Some(2), None).unwrap(), 2);
+        assert_eq!(chosen(&labels, Some(2), Some("no")).unwrap(), 0);
+        assert_eq!(chosen(&labels, None, Some("3")).unwrap(), 3);
+        assert_eq!(chosen(&["1", "0"], None, Some("0")).unwrap(), 1); // a name counts ahead of an id
+        for (wrong, says) in [
+            ("4", "no, 1, yes, yes"),
+            ("-1", "0 to 3"),
+            ("Yes", "Yes"),
+            ("", "neither"),
+            ("yes", "labels 2 and 3"),
+        ] {
+            let error = chosen(&labels, Some(2), Some(wrong)).unwrap_err();
+            assert!(matches!(error, Error::Option { .. }), "{error}");
+            assert!(error.to_string().contains(says), "{error}");
+        }
+        let error = chosen(&labels, None, None).unwrap_err();
+        assert!(matches!(error, Error::Input { .. }), "{error}");
+        let many: Vec<String> = (0..1000).map(|id| format!("label {id}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let error = chosen(&many, None, None).unwrap_err().to_string();
+        assert!(error.len() < 400, "{error}");
+    }
+
+    #[test]
+    fn labels_without_names() {
+        let unnamed = |labels: &[&str]| are_unnamed(&head(labels, None).labels);
+        assert!(unnamed(&["LABEL_0", "LABEL_1"]) && unnamed(&["0", "1"]));
+        for named in [&["LABEL_1", "LABEL_0"][..], &["LABEL_0", "no"], &["1", "2"]] {
+            assert!(!unnamed(named), "{named:?}");
+        }
     }
 }

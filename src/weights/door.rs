@@ -59,10 +59,7 @@ impl Store {
         access: Access,
         threads: &Threads,
     ) -> Result<Self> {
-        let prefix = match folder {
-            "" => String::new(),
-            folder => format!("{folder}/"),
-        };
+        let prefix = prefix(folder);
         let (place, floats, dtype) = match files.packed() {
             Some(file) => {
                 file.populate();
@@ -154,6 +151,37 @@ impl Store {
     /// A packed file's name for a tensor, or for what several are together.
     fn packed_name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
+    }
+}
+
+/// Which of these weights are in `folder` of a model, by BERT's names. None are if the weights cannot be opened: opening the
+/// [`Store`] says why.
+pub(crate) fn held<'n>(
+    files: &Files,
+    folder: &str,
+    family: Family,
+    names: &[&'n str],
+) -> Vec<&'n str> {
+    let names = names.iter().copied();
+    match files.packed() {
+        Some(file) => {
+            let prefix = prefix(folder);
+            names
+                .filter(|name| file.has(&format!("{prefix}{name}")))
+                .collect()
+        }
+        None => match Checkpoint::open(files, folder, family, Access::Read) {
+            Ok(checkpoint) => names.filter(|name| checkpoint.has(name)).collect(),
+            Err(_) => Vec::new(),
+        },
+    }
+}
+
+/// What a packed file's names of the weights in this folder of a model start with.
+fn prefix(folder: &str) -> String {
+    match folder {
+        "" => String::new(),
+        folder => format!("{folder}/"),
     }
 }
 

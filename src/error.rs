@@ -1,6 +1,6 @@
 //! What can go wrong: one variant for each thing that a caller can act on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -147,6 +147,12 @@ pub enum Error {
         /// Where the damage is.
         part: &'static str,
     },
+    /// The weights of a model, or of one of its modules, are there only as PyTorch pickles them.
+    #[error("{} is a pickle, and only safetensors are read; this converts it: {}", file.display(), conversion(file))]
+    WeightsPickled {
+        /// The file, or the index of several.
+        file: PathBuf,
+    },
     /// A weight that the model needs is not in the checkpoint.
     #[error("weight {name} is missing")]
     WeightMissing {
@@ -250,4 +256,18 @@ pub enum Error {
         /// What the system said.
         source: rayon::ThreadPoolBuildError,
     },
+}
+
+/// The command that writes model.safetensors beside a pickle, or beside the pickles that an index lists.
+fn conversion(file: &Path) -> String {
+    let dir = file.parent().unwrap_or(file);
+    let pickles = match file.extension().is_some_and(|ending| ending == "json") {
+        true => format!("glob.glob({:?})", dir.join("pytorch_model-*.bin")),
+        false => format!("[{file:?}]"),
+    };
+    format!(
+        "python3 -c 'import glob, torch, safetensors.torch as s; s.save_file({{k: v.contiguous().clone() for f in {pickles} \
+         for k, v in torch.load(f, map_location=\"cpu\", weights_only=True).items()}}, {:?}, {{\"format\": \"pt\"}})'",
+        dir.join("model.safetensors")
+    )
 }

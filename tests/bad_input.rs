@@ -101,6 +101,41 @@ fn file_missing_says_what_would_serve() {
     assert!(matches!(error, Error::FileMissing { .. }) && error.to_string().contains("vocab.txt"));
 }
 
+/// An embedder's module, whose weights are in a file that is not read.
+#[test]
+fn weights_pickled_names_the_module_and_the_cure() {
+    let model = "sentence-max";
+    let files = || {
+        let modules = read(model, "modules.json");
+        Files::new()
+            .with("modules.json", modules)
+            .with("config.json", read(model, "config.json"))
+            .with("tokenizer.json", read(model, "tokenizer.json"))
+            .with("model.safetensors", read(model, "model.safetensors"))
+            .with("1_Pooling/config.json", read(model, "1_Pooling/config.json"))
+            .with("2_Dense/config.json", read(model, "2_Dense/config.json"))
+    };
+    for (name, says) in [
+        ("2_Dense/pytorch_model.bin", "for f in [\"the model in memory/2_Dense/pytorch_model.bin\"]"),
+        (
+            "2_Dense/pytorch_model.bin.index.json",
+            "glob.glob(\"the model in memory/2_Dense/pytorch_model-*.bin\")",
+        ),
+    ] {
+        let error = Model::from_parts(files().with(name, b"a pickle")).unwrap_err();
+        assert!(
+            matches!(&error, Error::WeightsPickled { file } if file.ends_with(name)),
+            "{error}"
+        );
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    let error = Model::from_parts(files()).unwrap_err();
+    assert!(
+        matches!(&error, Error::FileMissing { dir, .. } if dir.ends_with("2_Dense")),
+        "{error}"
+    );
+}
+
 #[test]
 fn path_outside_is_refused() {
     for path in ["../other", "/etc", "a/../../b"] {

@@ -1,5 +1,6 @@
 //! The encoder's sizes.
 
+use super::architecture::architecture;
 use super::{Family, Keys, activation};
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
@@ -190,7 +191,21 @@ impl Names {
 }
 
 fn family(keys: &Keys) -> Result<Family> {
-    let found = keys.text(&["model_type"])?.unwrap_or_default();
+    let Some(found) = keys.text(&["model_type"])? else {
+        let class = architecture(keys)?;
+        let known = Family::ALL;
+        let family = known
+            .into_iter()
+            .find(|family| class.starts_with(family.class()));
+        let reason = match family {
+            Some(family) => format!("is missing; for a {class} it is {:?}", family.name()),
+            None => format!(
+                "is missing: it names the family, one of {}",
+                known.map(Family::name).join(", ")
+            ),
+        };
+        return Err(keys.wrong("model_type", reason));
+    };
     Family::ALL
         .into_iter()
         .find(|family| family.name() == found)

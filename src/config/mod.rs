@@ -17,6 +17,8 @@ pub(crate) use head::HeadConfig;
 pub use head::{ScoreFunction, Task};
 pub use sentence::Pooling;
 pub(crate) use sentence::{DenseConfig, Module, SentenceConfig};
+#[cfg(feature = "train")]
+pub(crate) use transformer::READING_FILES;
 
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
@@ -162,5 +164,7 @@ fn activation(name: &str) -> Result<Activation> {
     }
 }
 
+#[cfg(test)]
+mod head_tests;
 #[cfg(test)]
 mod tests;

@@ -247,7 +247,7 @@ impl SentenceConfig {
         let file = inside(folder, "config.json", MODULES)?;
         let keys = Keys::read(
             &file,
-            &files.require(&file, "config.json of its Pooling module")?,
+            &files.require(&file, "config.json, which a Pooling module needs")?,
         )?;
         let names = ["embedding_dimension", "word_embedding_dimension"];
         keys.size(&names, hidden, hidden..=hidden)?;
@@ -326,7 +326,7 @@ impl DenseConfig {
         let file = inside(&folder, "config.json", MODULES)?;
         let keys = Keys::read(
             &file,
-            &files.require(&file, "config.json of its Dense module")?,
+            &files.require(&file, "config.json, which a Dense module needs")?,
         )?;
         let dense = Self {
             folder,

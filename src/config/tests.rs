@@ -1,14 +1,14 @@
 use super::*;
 
-fn files(config: &str) -> Files {
+pub(super) fn files(config: &str) -> Files {
     Files::new().with("config.json", config.as_bytes().to_vec())
 }
 
-fn read(config: &str) -> Result<Config> {
+pub(super) fn read(config: &str) -> Result<Config> {
     Config::read(&files(config))
 }
 
-fn key_of(error: Error) -> String {
+pub(super) fn key_of(error: Error) -> String {
     match error {
         Error::Config { key, .. } => key,
         other => panic!("{other}"),
@@ -20,7 +20,7 @@ const BERT: &str = r#""model_type": "bert", "hidden_size": 48, "num_hidden_layer
     "intermediate_size": 96, "vocab_size": 100, "max_position_embeddings": 40, "hidden_act": "gelu""#;
 
 /// A config.json of BERT with more keys, or other values.
-fn bert(rest: &str) -> String {
+pub(super) fn bert(rest: &str) -> String {
     match rest {
         "" => format!("{{{BERT}}}"),
         rest => format!("{{{BERT}, {rest}}}"),
@@ -79,6 +79,17 @@ fn distilbert_has_words_of_its_own() {
 
 #[test]
 fn families_and_architectures_that_are_not_ours_are_named() {
+    for (keys, says) in [
+        ("", "one of bert, distilbert"),
+        (r#""model_type": null"#, "one of bert, distilbert"),
+        (r#""architectures": ["MobileBertModel"]"#, r#"it is "mobilebert""#),
+        (r#""architectures": ["BertForMaskedLM"]"#, r#"it is "bert""#),
+        (r#""architectures": ["RobertaModel"]"#, "one of bert, distilbert"),
+    ] {
+        let error = read(&format!("{{{keys}}}")).unwrap_err();
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!(key_of(error), "model_type");
+    }
     let error = read(r#"{"model_type": "roberta"}"#).unwrap_err();
     assert!(matches!(error, Error::UnsupportedFamily { found } if found == "roberta"));
     let error = read(&bert(r#""hidden_act": "swish""#)).unwrap_err();
@@ -154,59 +165,6 @@ fn absurd_sizes_are_refused_before_anything_is_allocated() {
     }
 }
 
-#[test]
-fn labels_come_in_the_order_of_their_ids() {
-    let config = |rest: &str| {
-        let head = r#""architectures": ["BertForSequenceClassification"]"#;
-        read(&bert(&format!("{head}{rest}")))
-    };
-    let head = config(r#", "id2label": {"1": "yes", "0": "no"}"#)
-        .unwrap()
-        .head;
-    assert_eq!(
-        (head.labels, head.score),
-        (vec!["no".into(), "yes".into()], ScoreFunction::Softmax)
-    );
-    let head = config("").unwrap().head;
-    assert_eq!(head.labels, ["LABEL_0", "LABEL_1"]);
-    let alike = config(r#", "id2label": {"0": "a", "1": "a"}"#)
-        .unwrap()
-        .head;
-    assert_eq!(alike.labels, ["a", "a"]); // as in the reference
-    for wrong in [
-        r#"{"0": "a", "2": "b"}"#,
-        r#"{"0": 1}"#,
-        "{}",
-        r#"{"x": "a"}"#,
-        "[]",
-    ] {
-        let error = config(&format!(r#", "id2label": {wrong}"#)).unwrap_err();
-        assert_eq!(key_of(error), "id2label");
-    }
-}
-
-#[test]
-fn scores_follow_the_problem_type() {
-    let score = |rest: &str| {
-        let head = r#""architectures": ["BertForSequenceClassification"]"#;
-        read(&bert(&format!("{head}, {rest}"))).unwrap().head.score
-    };
-    let one = r#""id2label": {"0": "LABEL_0"}"#;
-    assert_eq!(score(one), ScoreFunction::Sigmoid);
-    assert_eq!(
-        score(&format!(r#"{one}, "problem_type": "regression""#)),
-        ScoreFunction::Identity
-    );
-    assert_eq!(
-        score(r#""problem_type": "multi_label_classification""#),
-        ScoreFunction::Sigmoid
-    );
-    let own = r#""sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}"#;
-    assert_eq!(score(&format!("{one}, {own}")), ScoreFunction::Identity);
-    let old = r#""sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity""#;
-    assert_eq!(score(&format!("{one}, {old}")), ScoreFunction::Identity);
-}
-
 fn sentence(pooling: &str) -> Files {
     files(&bert(""))
         .with(
@@ -271,39 +229,74 @@ fn modules_that_leave_the_folder_or_are_unknown_are_refused() {
 }
 
 #[test]
-fn a_cross_encoder_may_have_modules() {
-    let read = |modules: &str, settings: &str| {
-        let head = r#""architectures": ["BertForSequenceClassification"], "id2label": {"0": "x"}"#;
-        Config::read(
-            &files(&bert(head))
-                .with("modules.json", modules.as_bytes().to_vec())
-                .with(
-                    "config_sentence_transformers.json",
-                    settings.as_bytes().to_vec(),
-                ),
-        )
+fn a_limit_by_each_of_its_names() {
+    let limit = |files: &[(&str, &str)]| {
+        let all = files
+            .iter()
+            .fold(sentence("{}"), |all, &(name, json)| {
+                all.with(name.to_owned(), json.as_bytes().to_vec())
+            });
+        Config::read(&all).map(|config| config.sentence.max_tokens)
     };
-    let transformer = r#"{"path": "", "type": "a.Transformer"}"#;
-    let alone = format!("[{transformer}]");
-    let saved = |more: &str| format!(r#"{{"model_type": "CrossEncoder"{more}}}"#);
+    let own = r#"{"max_seq_length": 9}"#;
+    for name in [
+        "sentence_bert_config.json",
+        "sentence_roberta_config.json",
+        "sentence_distilbert_config.json",
+        "sentence_camembert_config.json",
+        "sentence_albert_config.json",
+        "sentence_xlm-roberta_config.json",
+        "sentence_xlnet_config.json",
+    ] {
+        assert_eq!(limit(&[(name, own)]).unwrap(), Some(9), "{name}");
+    }
+    // The first that says anything counts, and no other.
+    let (bert, xlnet) = ("sentence_bert_config.json", "sentence_xlnet_config.json");
+    assert_eq!(limit(&[(bert, "{}"), (xlnet, own)]).unwrap(), Some(9));
+    let other = r#"{"do_lower_case": false}"#;
+    assert_eq!(limit(&[(bert, other), (xlnet, own)]).unwrap(), None);
+    assert_eq!(limit(&[("sentence_mpnet_config.json", own)]).unwrap(), None);
+    // What goes to the tokenizer stands over it.
+    for (more, expected) in [
+        (r#""tokenizer_args": {"model_max_length": 8}"#, 8),
+        (r#""processor_kwargs": {"model_max_length": 8}"#, 8),
+        (r#""processing_kwargs": {"text": {"max_length": 7}}"#, 7),
+        (r#""processing_kwargs": {"text": {"padding": true}}"#, 9),
+        (r#""processing_kwargs": {"text": {"max_length": 7}}, "tokenizer_args": {"model_max_length": 8}"#, 7),
+    ] {
+        let json = format!(r#"{{"max_seq_length": 9, {more}}}"#);
+        assert_eq!(limit(&[(bert, &json)]).unwrap(), Some(expected), "{more}");
+    }
+    for wrong in ["0", "-1", "9.5", "\"9\""] {
+        let error = limit(&[(bert, &format!(r#"{{"max_seq_length": {wrong}}}"#))]).unwrap_err();
+        assert_eq!(key_of(error), "max_seq_length");
+    }
+}
 
-    let config = read(
-        &alone,
-        &saved(r#", "activation_fn": "torch.nn.modules.linear.Identity""#),
-    )
-    .unwrap();
-    assert_eq!(config.head.task, Task::Classification);
-    assert_eq!(config.head.score, ScoreFunction::Identity);
-    assert_eq!(
-        read(&alone, &saved("")).unwrap().head.score,
-        ScoreFunction::Sigmoid
-    );
+#[test]
+fn without_modules_no_file_of_sentence_transformers_counts() {
+    let files = files(&bert(""))
+        .with("sentence_bert_config.json", br#"{"max_seq_length": 9, "do_lower_case": true}"#)
+        .with(
+            "config_sentence_transformers.json",
+            br#"{"truncate_dim": 4, "prompts": {"a": "b"}, "similarity_fn_name": "dot"}"#,
+        );
+    let config = Config::read(&files).unwrap().sentence;
+    assert_eq!(config, SentenceConfig::plain(Reading::default()));
+}
 
-    let error = read(&alone, &saved(r#", "activation_fn": "mine.Own""#)).unwrap_err();
-    assert!(matches!(error, Error::UnsupportedActivation { found } if found == "mine.Own"));
-    let more = format!(r#"[{transformer}, {{"path": "1", "type": "a.LogitScore"}}]"#);
-    let error = read(&more, &saved("")).unwrap_err();
-    assert!(matches!(error, Error::UnsupportedArchitecture { .. }));
-    let error = read(&alone, &saved(r#", "default_prompt_name": "q""#)).unwrap_err();
-    assert_eq!(key_of(error), "default_prompt_name");
+#[test]
+fn how_much_of_an_embedding_is_kept() {
+    let truncate = |value: &str| {
+        let json = format!(r#"{{"truncate_dim": {value}}}"#);
+        let files =
+            sentence("{}").with("config_sentence_transformers.json", json.into_bytes());
+        Config::read(&files).map(|config| config.sentence.truncate)
+    };
+    assert_eq!(truncate("4").unwrap(), Some(4));
+    assert_eq!(truncate("99").unwrap(), Some(99)); // more than there are is all
+    assert_eq!(truncate("null").unwrap(), None);
+    for wrong in ["0", "-4", "4.0", "\"4\"", "true"] {
+        assert_eq!(key_of(truncate(wrong).unwrap_err()), "truncate_dim");
+    }
 }

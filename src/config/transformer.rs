@@ -4,8 +4,8 @@ use super::Keys;
 use crate::error::Result;
 use crate::weights::{Files, inside};
 
-/// The file under each name that it has had, in the order in which sentence-transformers looks for it.
-const NAMES: [&str; 7] = [
+/// The names that the file has had, in the order in which sentence-transformers looks for it.
+pub(crate) const READING_FILES: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
     "sentence_distilbert_config.json",
@@ -30,7 +30,7 @@ impl Reading {
     /// # Errors
     /// `Json` for a file that is none, `Config` for a limit that is no number of tokens.
     pub(super) fn read(files: &Files, folder: &str) -> Result<Self> {
-        for name in NAMES {
+        for name in READING_FILES {
             let file = inside(folder, name, name)?;
             let Some(bytes) = files.read(&file)? else {
                 continue;

@@ -11,7 +11,7 @@ use super::parameters::Parameter;
 use super::recipe::TaskKind;
 use super::replace::{replace_bytes, replace_tensors};
 use super::state::view;
-use crate::config::Family;
+use crate::config::{Family, READING_FILES};
 use crate::error::{Error, Result};
 use crate::weights::Files;
 
@@ -26,11 +26,8 @@ const TOKENIZER: [&str; 5] = [
     "special_tokens_map.json",
     "added_tokens.json",
 ];
-/// What sentence-transformers has beside its modules.
-const SENTENCE: [&str; 2] = [
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-];
+/// What sentence-transformers has beside its modules and the file of an encoder's limits.
+const SENTENCE: &str = "config_sentence_transformers.json";
 
 /// Sizes that differ from those of the model that a student comes from.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -58,7 +55,8 @@ impl Blueprint {
             what: CONFIG,
         })?;
         blueprint.0.insert(CONFIG.to_owned(), config);
-        for name in TOKENIZER.into_iter().chain(SENTENCE).chain([MODULES]) {
+        let sentence = READING_FILES.into_iter().chain([SENTENCE, MODULES]);
+        for name in TOKENIZER.into_iter().chain(sentence) {
             blueprint.take(folder, name)?;
         }
         let modules = blueprint.json(MODULES)?;
@@ -218,7 +216,9 @@ impl Blueprint {
             "Model" => Ok(()),
             _ => {
                 self.0.retain(|name, _| {
-                    !SENTENCE.contains(&name.as_str()) && name != MODULES && !name.contains('/')
+                    let name = name.as_str();
+                    let sentence = READING_FILES.contains(&name) || [SENTENCE, MODULES].contains(&name);
+                    !sentence && !name.contains('/')
                 });
                 Ok(())
             }

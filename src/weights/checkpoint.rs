@@ -21,6 +21,8 @@ const MAX_HEADER: usize = 100_000_000;
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// What PyTorch writes instead: pickles, which can run code when they are read.
+const PICKLED: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 
 /// All tensors of a model: their places are known and checked, their numbers are read when asked for.
 #[derive(Debug)]
@@ -53,9 +55,9 @@ impl Checkpoint {
             return Ok(checkpoint);
         }
         let index = files::inside(folder, INDEX, INDEX)?;
-        let bytes = files.read_unnoticed(&index)?.ok_or_else(|| {
-            files.missing("model.safetensors and no model.safetensors.index.json (weights in pytorch_model.bin have to be converted)")
-        })?;
+        let Some(bytes) = files.read_unnoticed(&index)? else {
+            return Err(no_weights(files, folder)?);
+        };
         for shard in shards(&bytes, &index)? {
             let name = files::inside(folder, &shard, &index)?;
             checkpoint.add(open_source(files, name, access)?)?;
@@ -192,12 +194,27 @@ impl Checkpoint {
     }
 }
 
+/// The error for a folder of a model that has no safetensors, and may have weights in a format that is not read.
+fn no_weights(files: &Files, folder: &str) -> Result<Error> {
+    for name in PICKLED {
+        let name = files::inside(folder, name, name)?;
+        if files.has(&name) {
+            let file = files.shown(&name);
+            return Ok(Error::WeightsPickled { file });
+        }
+    }
+    let single = files::inside(folder, SINGLE, SINGLE)?;
+    let what = "model.safetensors and no model.safetensors.index.json";
+    Ok(files.missing(&single, what))
+}
+
 fn open_source(files: &Files, name: String, access: Access) -> Result<Source> {
     match files.path(&name) {
         Some(path) => Source::open(name, &path, access),
         None => {
             let bytes = files.share(&name);
-            let bytes = bytes.ok_or_else(|| files.missing("a shard that its index lists"))?;
+            let bytes =
+                bytes.ok_or_else(|| files.missing(&name, "a shard that its index lists"))?;
             Ok(Source::memory(name, bytes))
         }
     }

@@ -181,17 +181,24 @@ impl Files {
 
     /// What a file holds, or an error that says what it is needed for.
     pub(crate) fn require(&self, name: &str, what: &'static str) -> Result<Cow<'static, [u8]>> {
-        self.read(name)?.ok_or_else(|| self.missing(what))
+        self.read(name)?.ok_or_else(|| self.missing(name, what))
     }
 
-    /// The error for a part that no file holds.
-    pub(crate) fn missing(&self, what: &'static str) -> Error {
-        let dir = match &self.place {
+    /// The error for a part that no file holds, such as that of this name, beside which all that would serve would be.
+    pub(crate) fn missing(&self, name: &str, what: &'static str) -> Error {
+        let mut dir = self.shown(name);
+        dir.pop();
+        Error::FileMissing { dir, what }
+    }
+
+    /// A file as an error names it, whether it is there or not.
+    pub(crate) fn shown(&self, name: &str) -> PathBuf {
+        let all = match &self.place {
             Place::Folder(folder) => folder.clone(),
             Place::Memory(_) => PathBuf::from("the model in memory"),
             Place::Packed(file) => PathBuf::from(file.name()),
         };
-        Error::FileMissing { dir, what }
+        all.join(name)
     }
 
     /// Where the file is on disk, if this is a folder.

@@ -2,6 +2,7 @@
 //! final answers. `fixtures/generate.py` writes models and references.
 
 mod answers;
+mod heads;
 mod sentences;
 mod states;
 

@@ -81,7 +81,7 @@ pub(crate) struct EmbeddingFlags {
     /// was trained]
     #[arg(long, value_name = "NAME", value_parser = pooling)]
     pooling: Option<Pooling>,
-    /// Bring embeddings to length one
+    /// Bring embeddings to length one, after a truncation that the model's files ask for
     #[arg(long, conflicts_with = "no_normalize")]
     normalize: bool,
     /// Leave embeddings as long as they are

@@ -50,7 +50,7 @@ pub enum ScoreFunction {
     Softmax,
     /// Each label is a question of its own.
     Sigmoid,
-    /// The logit itself: regression.
+    /// The logit itself: regression, and cross-encoders that ask for it.
     Identity,
 }
 

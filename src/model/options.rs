@@ -57,8 +57,8 @@ impl ModelOptions {
         self
     }
 
-    /// The most tokens of a text, special ones included. By default `max_seq_length` of sentence-transformers' files,
-    /// else `model_max_length` of the tokenizer's, else what the position table has room for.
+    /// The most tokens of a text, special ones included. By default `max_seq_length` of sentence-transformers' files, if
+    /// `modules.json` is there, else `model_max_length` of the tokenizer's, else what the position table has room for.
     #[must_use]
     pub fn max_length(mut self, tokens: usize) -> Self {
         self.max_length = Some(tokens);
@@ -73,7 +73,7 @@ impl ModelOptions {
         self
     }
 
-    /// Whether embeddings are brought to length one at the end.
+    /// Whether embeddings are brought to length one at the end, after a truncation (`truncate_dim`) if there is one.
     #[must_use]
     pub fn normalize(mut self, normalize: bool) -> Self {
         self.normalize = Some(normalize);

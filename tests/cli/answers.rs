@@ -232,6 +232,30 @@ fn labels_that_nobody_trained() {
     assert_ne!(other["score"], usual["score"]);
 }
 
+/// Of labels without names the last one is taken, as transformers does, and the command says so; a flag says which one it is.
+#[test]
+fn labels_that_do_not_say_which_means_entailment() {
+    let reference = reference("labels-nli-unnamed");
+    let ask = |more: &[&str]| {
+        let arguments = ["--json", "--labels", "politics,music,sports", FOX];
+        on("labels-nli-unnamed", "predict", &[&arguments, more].concat())
+    };
+    let silent = ask(&[]);
+    assert_eq!(silent.code, Some(0), "{silent:?}");
+    assert!(silent.err.starts_with("warning: ") && silent.err.contains("--entailment-label"));
+    assert_eq!(silent.err.lines().count(), 1);
+    let by_name = ask(&["--entailment-label", "LABEL_2"]);
+    assert_eq!(by_name.out, silent.out);
+    let answer = by_name.object();
+    for at in 0..3 {
+        let (score, expected) = (&answer["scores"][at], &reference["zero_shot"][at]);
+        assert_eq!(score["label"], expected["label"]);
+        near(&score["score"], &expected["score"]);
+    }
+    assert_eq!(ask(&["--entailment-label", "2"]).lines(), by_name.lines());
+    assert_ne!(ask(&["--entailment-label", "0"]).lines(), by_name.lines());
+}
+
 #[test]
 fn passages_in_order() {
     let ranked = reference("cross-raw")["ranked"].take();
@@ -303,6 +327,19 @@ fn embeddings_and_their_likeness() {
         &ran.object()["similarity"],
         &reference("sentence-prompts")["similarity_to_second"],
     );
+}
+
+/// What is compared is what is left of a truncated embedding.
+#[test]
+fn embeddings_that_are_truncated() {
+    let name = "sentence-truncated";
+    let second = "A great film, with wonderful acting!";
+    let embedding = on(name, "embed", &["--json", FOX]).object()["embedding"].take();
+    assert_eq!(embedding.as_array().unwrap().len(), 5);
+    let alike = on(name, "similarity", &["--json", FOX, second]).object();
+    near(&alike["similarity"], &reference(name)["similarity_to_second"]);
+    let summary = on(name, "inspect", &["--json"]).object();
+    assert_eq!(summary["embedding"], 5);
 }
 
 #[test]

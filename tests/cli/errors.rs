@@ -44,6 +44,7 @@ fn a_command_that_makes_no_sense() {
         (&["--threshold", "1.5", "x"], "from 0 to 1"),
         (&["--context", "x"], "--question"),
         (&["--multi-label", "x"], "--labels"),
+        (&["--entailment-label", "0", "x"], "--labels"),
         (&["--labels", "a,,b", "x"], "empty"),
         (&["--question", "q", "--pairs", "a", "b"], "--question"),
         (&["--frobnicate", "x"], "--frobnicate"),
@@ -88,6 +89,18 @@ fn models_that_are_not_there_or_not_for_that() {
         (
             on("bert-classify", "predict", &["--labels", "a,b", "x"]),
             "negative, neutral, positive",
+        ),
+        (
+            on("bert-classify", "predict", &["--labels", "a,b", "x"]),
+            "entailment_label takes its name",
+        ),
+        (
+            on(
+                "labels-nli-unnamed",
+                "predict",
+                &["--labels", "a", "--entailment-label", "3", "x"],
+            ),
+            "LABEL_0, LABEL_1, LABEL_2",
         ),
         (
             on("bert-base", "predict", &["--labels", "a,b", "x"]),

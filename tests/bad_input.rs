@@ -112,11 +112,17 @@ fn weights_pickled_names_the_module_and_the_cure() {
             .with("config.json", read(model, "config.json"))
             .with("tokenizer.json", read(model, "tokenizer.json"))
             .with("model.safetensors", read(model, "model.safetensors"))
-            .with("1_Pooling/config.json", read(model, "1_Pooling/config.json"))
+            .with(
+                "1_Pooling/config.json",
+                read(model, "1_Pooling/config.json"),
+            )
             .with("2_Dense/config.json", read(model, "2_Dense/config.json"))
     };
     for (name, says) in [
-        ("2_Dense/pytorch_model.bin", "for f in [\"the model in memory/2_Dense/pytorch_model.bin\"]"),
+        (
+            "2_Dense/pytorch_model.bin",
+            "for f in [\"the model in memory/2_Dense/pytorch_model.bin\"]",
+        ),
         (
             "2_Dense/pytorch_model.bin.index.json",
             "glob.glob(\"the model in memory/2_Dense/pytorch_model-*.bin\")",
@@ -445,6 +451,21 @@ fn weight_shape_names_both() {
     };
     assert!(name.contains("intermediate.dense.weight"));
     assert_eq!((expected, found), (vec![41, 24], vec![40, 24]));
+}
+
+#[test]
+fn labels_of_another_number_than_weights_name_the_key() {
+    let labels = serde_json::json!({"0": "a", "1": "b"});
+    let error = refused("config.json", config_with("id2label", labels));
+    assert!(
+        matches!(&error, Error::Config { key, .. } if key == "id2label"),
+        "{error}"
+    );
+    let says = error.to_string();
+    assert!(
+        says.contains("2 labels") && says.contains("has 3"),
+        "{says}"
+    );
 }
 
 #[test]

@@ -78,24 +78,8 @@ pub(crate) struct HeadConfig {
 pub(super) struct Declared<'a> {
     /// Whether sentence-transformers' files declare the model to be an embedder.
     pub(super) embedder: bool,
-    /// The activation that sentence-transformers' files name for a cross-encoder.
-    pub(super) activation: Option<TorchClass<'a>>,
-}
-
-/// A torch class that a key names.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct TorchClass<'a> {
-    keys: &'a Keys,
-    key: &'static str,
-    path: &'a str,
-}
-
-impl<'a> TorchClass<'a> {
-    /// What the key names, if it is there.
-    pub(super) fn of(keys: &'a Keys, key: &'static str) -> Result<Option<Self>> {
-        let path = keys.text(&[key])?;
-        Ok(path.map(|path| Self { keys, key, path }))
-    }
+    /// The settings of a cross-encoder that sentence-transformers has saved.
+    pub(super) cross_encoder: Option<&'a Keys>,
 }
 
 impl HeadConfig {
@@ -118,7 +102,7 @@ impl HeadConfig {
             _ => Vec::new(),
         };
         let own = match task {
-            Task::Classification => own_function(keys, declared.activation)?,
+            Task::Classification => own_function(keys, labels.len(), declared.cross_encoder)?,
             _ => None,
         };
         let multi_label =
@@ -138,11 +122,7 @@ impl HeadConfig {
 
 /// A cross-encoder's own choice stands over what the pipelines of transformers choose by `problem_type`, but for that of
 /// several bare logits: sentence-transformers writes it wherever nobody chose.
-fn score_function(
-    keys: &Keys,
-    labels: usize,
-    own: Option<ScoreFunction>,
-) -> Result<ScoreFunction> {
+fn score_function(keys: &Keys, labels: usize, own: Option<ScoreFunction>) -> Result<ScoreFunction> {
     let by_type = match keys.text(&["problem_type"])? {
         Some("regression") => ScoreFunction::Identity,
         Some("multi_label_classification") => ScoreFunction::Sigmoid,
@@ -161,25 +141,39 @@ fn score_function(
     Ok(own.unwrap_or(by_type))
 }
 
-/// The score function that a cross-encoder's files name, in the order in which sentence-transformers looks: its own file
-/// (`saved`), its section of config.json, and the key that it had there before version 4.
-fn own_function(keys: &Keys, saved: Option<TorchClass<'_>>) -> Result<Option<ScoreFunction>> {
+/// A cross-encoder's score function: the one that its files name, in the order in which sentence-transformers looks (its own
+/// file, `saved`; its section of config.json; the key that it had there before version 4), else a sigmoid of one label. `None`
+/// if nothing says that it is a cross-encoder.
+fn own_function(keys: &Keys, labels: usize, saved: Option<&Keys>) -> Result<Option<ScoreFunction>> {
     let section = keys.object(SECTION)?;
-    let own = match (&saved, &section) {
-        (Some(_), _) => saved,
-        (None, Some(section)) if section.has(ACTIVATION) => TorchClass::of(section, ACTIVATION)?,
-        (None, _) => TorchClass::of(keys, OLD_ACTIVATION)?,
+    if let Some(named) = saved
+        .map(|saved| by_key(saved, ACTIVATION))
+        .transpose()?
+        .flatten()
+    {
+        return Ok(Some(named));
+    }
+    let named = match &section {
+        Some(section) if section.has(ACTIVATION) => by_key(section, ACTIVATION)?,
+        _ => by_key(keys, OLD_ACTIVATION)?,
     };
-    own.map(by_class).transpose()
+    let usual = match labels {
+        1 => ScoreFunction::Sigmoid,
+        _ => ScoreFunction::Identity,
+    };
+    let is_cross_encoder = saved.is_some() || section.is_some() || keys.has(OLD_ACTIVATION);
+    Ok(named.or(is_cross_encoder.then_some(usual)))
 }
 
-/// A score function by the path of its torch class.
-fn by_class(class: TorchClass<'_>) -> Result<ScoreFunction> {
-    let TorchClass { keys, key, path } = class;
+/// The score function whose torch class a key names, if it does.
+fn by_key(keys: &Keys, key: &'static str) -> Result<Option<ScoreFunction>> {
+    let Some(path) = keys.text(&[key])? else {
+        return Ok(None);
+    };
     match path.rsplit('.').next().unwrap_or(path) {
-        "Sigmoid" => Ok(ScoreFunction::Sigmoid),
-        "Identity" => Ok(ScoreFunction::Identity),
-        "Softmax" => Ok(ScoreFunction::Softmax),
+        "Sigmoid" => Ok(Some(ScoreFunction::Sigmoid)),
+        "Identity" => Ok(Some(ScoreFunction::Identity)),
+        "Softmax" => Ok(Some(ScoreFunction::Softmax)),
         _ => Err(keys.wrong(
             key,
             format!("{path:?} is not supported: Sigmoid, Identity and Softmax of torch.nn are"),

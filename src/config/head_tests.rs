@@ -96,6 +96,7 @@ fn a_cross_encoders_own_activation_stands_over_the_problem_type() {
         (format!("{}{}", new(&id), old(&sig)), Identity, Identity),
         (format!("{}{}", new("null"), old(&id)), Sigmoid, Sigmoid),
         (format!("{version}{}", old(&id)), Identity, Identity),
+        (format!("{version}{regression}"), Sigmoid, Sigmoid),
     ] {
         let head = head(&format!("{one}{rest}")).unwrap();
         assert_eq!((head.score, head.rank), (score, rank), "{rest}");
@@ -126,21 +127,39 @@ fn a_cross_encoders_own_activation_stands_over_the_problem_type() {
 fn entailment_is_where_label2id_has_it() {
     let entailment = |rest: &str| {
         let head = r#""architectures": ["BertForSequenceClassification"], "id2label": "#;
-        read(&bert(&format!("{head}{rest}"))).unwrap().head.entailment
+        read(&bert(&format!("{head}{rest}")))
+            .unwrap()
+            .head
+            .entailment
     };
     let named = r#"{"0": "Contradiction", "1": "neutral", "2": "ENTAILMENT"}"#;
     let unnamed = r#"{"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}"#;
     for (rest, expected) in [
         (named.to_owned(), Some(2)),
         (unnamed.to_owned(), None),
-        (format!(r#"{named}, "label2id": {{"entailment": 0, "neutral": 1}}"#), Some(0)),
-        (format!(r#"{unnamed}, "label2id": {{"entails": 1}}"#), Some(1)),
+        (
+            format!(r#"{named}, "label2id": {{"entailment": 0, "neutral": 1}}"#),
+            Some(0),
+        ),
+        (
+            format!(r#"{unnamed}, "label2id": {{"entails": 1}}"#),
+            Some(1),
+        ),
         // What cannot be an id says nothing.
         (format!(r#"{named}, "label2id": {{"LABEL_0": 0}}"#), Some(2)),
-        (format!(r#"{named}, "label2id": {{"entailment": 3}}"#), Some(2)),
-        (format!(r#"{unnamed}, "label2id": {{"entailment": -1}}"#), None),
+        (
+            format!(r#"{named}, "label2id": {{"entailment": 3}}"#),
+            Some(2),
+        ),
+        (
+            format!(r#"{unnamed}, "label2id": {{"entailment": -1}}"#),
+            None,
+        ),
         (format!(r#"{unnamed}, "label2id": []"#), None),
-        (r#"{"0": "not_entailment", "1": "entailment"}"#.to_owned(), Some(1)),
+        (
+            r#"{"0": "not_entailment", "1": "entailment"}"#.to_owned(),
+            Some(1),
+        ),
     ] {
         assert_eq!(entailment(&rest), expected, "{rest}");
     }
@@ -175,19 +194,55 @@ fn without_an_architecture_the_head_decides() {
         ("bert", &[pooler, "classifier.weight"], Task::Classification),
         ("bert", &["classifier.weight"], Task::TokenClassification),
         ("bert", &["qa_outputs.weight"], Task::QuestionAnswering),
-        ("bert", &["cls.predictions.transform.dense.weight"], Task::FillMask),
-        ("mobilebert", &["mobilebert.pooler.dense.weight", "classifier.weight"], Task::Classification),
-        ("distilbert", &["pre_classifier.weight", "classifier.weight"], Task::Classification),
-        ("distilbert", &["classifier.weight"], Task::TokenClassification),
+        (
+            "bert",
+            &["cls.predictions.transform.dense.weight"],
+            Task::FillMask,
+        ),
+        (
+            "mobilebert",
+            &["mobilebert.pooler.dense.weight", "classifier.weight"],
+            Task::Classification,
+        ),
+        (
+            "distilbert",
+            &["pre_classifier.weight", "classifier.weight"],
+            Task::Classification,
+        ),
+        (
+            "distilbert",
+            &["classifier.weight"],
+            Task::TokenClassification,
+        ),
         ("distilbert", &["vocab_transform.weight"], Task::FillMask),
-        ("electra", &["classifier.dense.weight", "classifier.out_proj.weight"], Task::Classification),
+        (
+            "electra",
+            &["classifier.dense.weight", "classifier.out_proj.weight"],
+            Task::Classification,
+        ),
         ("electra", &["classifier.weight"], Task::TokenClassification),
-        ("electra", &["generator_predictions.dense.weight"], Task::FillMask),
-        ("electra", &["discriminator_predictions.dense.weight"], Task::Embedding),
-        ("mpnet", &["classifier.out_proj.weight"], Task::Classification),
+        (
+            "electra",
+            &["generator_predictions.dense.weight"],
+            Task::FillMask,
+        ),
+        (
+            "electra",
+            &["discriminator_predictions.dense.weight"],
+            Task::Embedding,
+        ),
+        (
+            "mpnet",
+            &["classifier.out_proj.weight"],
+            Task::Classification,
+        ),
         ("mpnet", &["lm_head.dense.weight"], Task::FillMask),
     ] {
-        assert_eq!(task(family, names, "").unwrap(), expected, "{family} {names:?}");
+        assert_eq!(
+            task(family, names, "").unwrap(),
+            expected,
+            "{family} {names:?}"
+        );
     }
     for none in ["null", "[]"] {
         let none = format!(r#", "architectures": {none}"#);
@@ -198,7 +253,14 @@ fn without_an_architecture_the_head_decides() {
     for (family, names, more) in [
         ("bert", &[pooler, "classifier.weight"][..], tags),
         ("mobilebert", &["classifier.weight"], no_pooler),
-        ("bert", &["qa_outputs.weight", "cls.predictions.transform.dense.weight"], ""),
+        (
+            "bert",
+            &[
+                "qa_outputs.weight",
+                "cls.predictions.transform.dense.weight",
+            ],
+            "",
+        ),
     ] {
         let error = task(family, names, more).unwrap_err();
         assert!(error.to_string().contains("is missing"), "{error}");

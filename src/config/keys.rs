@@ -67,14 +67,16 @@ impl Keys {
         let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
         match size.filter(|size| range.contains(size)) {
             Some(size) => Ok(Some(size)),
-            None => Err(self.wrong(
-                name,
-                format!(
-                    "{value} is not a number from {} to {}",
-                    range.start(),
-                    range.end()
-                ),
-            )),
+            None => {
+                let (start, end) = (range.start(), range.end());
+                Err(self.wrong(
+                    name,
+                    match *end {
+                        usize::MAX => format!("{value} is not a whole number from {start} on"),
+                        _ => format!("{value} is not a number from {start} to {end}"),
+                    },
+                ))
+            }
         }
     }
 

@@ -23,7 +23,7 @@ pub(crate) use transformer::READING_FILES;
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
 use crate::weights::{Files, inside};
-use head::{Declared, TorchClass};
+use head::Declared;
 use keys::Keys;
 use transformer::Reading;
 
@@ -134,10 +134,7 @@ impl Config {
         };
         let declared = Declared {
             embedder: sentence.is_declared,
-            activation: match &cross {
-                Some(keys) => TorchClass::of(keys, "activation_fn")?,
-                None => None,
-            },
+            cross_encoder: cross.as_ref(),
         };
         let head = HeadConfig::read(&keys, files, &folder, &encoder, declared)?;
         Ok(Self {

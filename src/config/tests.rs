@@ -82,9 +82,15 @@ fn families_and_architectures_that_are_not_ours_are_named() {
     for (keys, says) in [
         ("", "one of bert, distilbert"),
         (r#""model_type": null"#, "one of bert, distilbert"),
-        (r#""architectures": ["MobileBertModel"]"#, r#"it is "mobilebert""#),
+        (
+            r#""architectures": ["MobileBertModel"]"#,
+            r#"it is "mobilebert""#,
+        ),
         (r#""architectures": ["BertForMaskedLM"]"#, r#"it is "bert""#),
-        (r#""architectures": ["RobertaModel"]"#, "one of bert, distilbert"),
+        (
+            r#""architectures": ["RobertaModel"]"#,
+            "one of bert, distilbert",
+        ),
     ] {
         let error = read(&format!("{{{keys}}}")).unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
@@ -231,11 +237,9 @@ fn modules_that_leave_the_folder_or_are_unknown_are_refused() {
 #[test]
 fn a_limit_by_each_of_its_names() {
     let limit = |files: &[(&str, &str)]| {
-        let all = files
-            .iter()
-            .fold(sentence("{}"), |all, &(name, json)| {
-                all.with(name.to_owned(), json.as_bytes().to_vec())
-            });
+        let all = files.iter().fold(sentence("{}"), |all, &(name, json)| {
+            all.with(name.to_owned(), json.as_bytes().to_vec())
+        });
         Config::read(&all).map(|config| config.sentence.max_tokens)
     };
     let own = r#"{"max_seq_length": 9}"#;
@@ -262,7 +266,10 @@ fn a_limit_by_each_of_its_names() {
         (r#""processor_kwargs": {"model_max_length": 8}"#, 8),
         (r#""processing_kwargs": {"text": {"max_length": 7}}"#, 7),
         (r#""processing_kwargs": {"text": {"padding": true}}"#, 9),
-        (r#""processing_kwargs": {"text": {"max_length": 7}}, "tokenizer_args": {"model_max_length": 8}"#, 7),
+        (
+            r#""processing_kwargs": {"text": {"max_length": 7}}, "tokenizer_args": {"model_max_length": 8}"#,
+            7,
+        ),
     ] {
         let json = format!(r#"{{"max_seq_length": 9, {more}}}"#);
         assert_eq!(limit(&[(bert, &json)]).unwrap(), Some(expected), "{more}");
@@ -271,12 +278,17 @@ fn a_limit_by_each_of_its_names() {
         let error = limit(&[(bert, &format!(r#"{{"max_seq_length": {wrong}}}"#))]).unwrap_err();
         assert_eq!(key_of(error), "max_seq_length");
     }
+    let error = limit(&[(bert, r#"{"max_length": 9}"#)]).unwrap_err();
+    assert!(error.to_string().contains("max_seq_length"), "{error}");
 }
 
 #[test]
 fn without_modules_no_file_of_sentence_transformers_counts() {
     let files = files(&bert(""))
-        .with("sentence_bert_config.json", br#"{"max_seq_length": 9, "do_lower_case": true}"#)
+        .with(
+            "sentence_bert_config.json",
+            br#"{"max_seq_length": 9, "do_lower_case": true}"#,
+        )
         .with(
             "config_sentence_transformers.json",
             br#"{"truncate_dim": 4, "prompts": {"a": "b"}, "similarity_fn_name": "dot"}"#,
@@ -289,8 +301,7 @@ fn without_modules_no_file_of_sentence_transformers_counts() {
 fn how_much_of_an_embedding_is_kept() {
     let truncate = |value: &str| {
         let json = format!(r#"{{"truncate_dim": {value}}}"#);
-        let files =
-            sentence("{}").with("config_sentence_transformers.json", json.into_bytes());
+        let files = sentence("{}").with("config_sentence_transformers.json", json.into_bytes());
         Config::read(&files).map(|config| config.sentence.truncate)
     };
     assert_eq!(truncate("4").unwrap(), Some(4));

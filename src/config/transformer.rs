@@ -36,6 +36,10 @@ impl Reading {
                 continue;
             };
             let keys = Keys::read(&file, &bytes)?;
+            if keys.has("max_length") {
+                // sentence-transformers does not open a model whose file has it.
+                return Err(keys.wrong("max_length", "is no key of this file: max_seq_length is"));
+            }
             if keys.entries().next().is_some() {
                 return Ok(Self {
                     max_tokens: max_tokens(&keys)?,

@@ -40,13 +40,33 @@ impl Head {
             Task::Embedding => Self::Rows,
             Task::Classification => Self::Sequence(SequenceHead::load(weights, encoder, labels)?),
             Task::TokenClassification => {
-                Self::Tokens(Linear::load(weights, "classifier", labels, hidden)?)
+                let classifier = Linear::load(weights, "classifier", labels, hidden);
+                Self::Tokens(classifier.map_err(|error| of_labels(error, labels))?)
             }
             Task::QuestionAnswering => {
                 Self::Tokens(Linear::load(weights, "qa_outputs", 2, hidden)?)
             }
             Task::FillMask => Self::Words(WordHead::load(weights, encoder, head.tied)?),
         })
+    }
+}
+
+/// The error for a classifier whose weights are for another number of labels than config.json has.
+fn of_labels(error: Error, labels: usize) -> Error {
+    match &error {
+        Error::WeightShape {
+            name,
+            expected,
+            found,
+        } if expected.get(1..) == found.get(1..) => Error::Config {
+            file: "config.json".to_owned(),
+            key: "id2label".to_owned(),
+            reason: format!(
+                "it has {labels} labels (without it there are num_labels, or 2), and {name} has {}",
+                found[0]
+            ),
+        },
+        _ => error,
     }
 }
 
@@ -72,7 +92,8 @@ impl SequenceHead {
                 true => Some((Linear::load(weights, pooler, hidden, hidden)?, activation)),
                 false => None,
             },
-            classifier: Linear::load(weights, classifier, labels, hidden)?,
+            classifier: Linear::load(weights, classifier, labels, hidden)
+                .map_err(|error| of_labels(error, labels))?,
         })
     }
 

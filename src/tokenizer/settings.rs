@@ -58,6 +58,8 @@ struct Config {
     #[serde(default, deserialize_with = "present")]
     strip_accents: Option<Option<bool>>,
     model_max_length: Option<f64>,
+    /// The same by the name that it had before version 3 of transformers.
+    max_len: Option<f64>,
     added_tokens_decoder: Option<BTreeMap<u32, TokenEntry>>,
     #[serde(flatten)]
     specials: Specials,
@@ -157,6 +159,7 @@ impl Settings {
         normalizer.lower_first |= lower_first && !normalizer.lower;
         settings.max_length = config
             .model_max_length
+            .or(config.max_len)
             .filter(|&length| (1.0..NO_LIMIT).contains(&length))
             .map(|length| length as usize);
         Ok(settings)

@@ -217,7 +217,8 @@ impl Blueprint {
             _ => {
                 self.0.retain(|name, _| {
                     let name = name.as_str();
-                    let sentence = READING_FILES.contains(&name) || [SENTENCE, MODULES].contains(&name);
+                    let sentence =
+                        READING_FILES.contains(&name) || [SENTENCE, MODULES].contains(&name);
                     !sentence && !name.contains('/')
                 });
                 Ok(())

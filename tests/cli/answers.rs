@@ -238,7 +238,11 @@ fn labels_that_do_not_say_which_means_entailment() {
     let reference = reference("labels-nli-unnamed");
     let ask = |more: &[&str]| {
         let arguments = ["--json", "--labels", "politics,music,sports", FOX];
-        on("labels-nli-unnamed", "predict", &[&arguments, more].concat())
+        on(
+            "labels-nli-unnamed",
+            "predict",
+            &[&arguments, more].concat(),
+        )
     };
     let silent = ask(&[]);
     assert_eq!(silent.code, Some(0), "{silent:?}");
@@ -337,7 +341,10 @@ fn embeddings_that_are_truncated() {
     let embedding = on(name, "embed", &["--json", FOX]).object()["embedding"].take();
     assert_eq!(embedding.as_array().unwrap().len(), 5);
     let alike = on(name, "similarity", &["--json", FOX, second]).object();
-    near(&alike["similarity"], &reference(name)["similarity_to_second"]);
+    near(
+        &alike["similarity"],
+        &reference(name)["similarity_to_second"],
+    );
     let summary = on(name, "inspect", &["--json"]).object();
     assert_eq!(summary["embedding"], 5);
 }

@@ -91,7 +91,12 @@ fn zero_shot() {
         let model = fixture.model();
         // Of labels without names, transformers takes the last one, and says so.
         let unnamed = fixture.name == "labels-nli-unnamed";
-        assert_eq!(model.entailment_label().is_none(), unnamed, "{}", fixture.name);
+        assert_eq!(
+            model.entailment_label().is_none(),
+            unnamed,
+            "{}",
+            fixture.name
+        );
         let entailment_label = unnamed.then(|| "2".to_owned());
         let labels = ["sports", "politics", "music"];
         let mut compared = 0;

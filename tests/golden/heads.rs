@@ -16,7 +16,12 @@ fn unnamed(fixture: &Fixture) -> tempfile::TempDir {
     let config = dir.path().join("config.json");
     let mut json: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
-    assert!(json.as_object_mut().unwrap().remove("architectures").is_some());
+    assert!(
+        json.as_object_mut()
+            .unwrap()
+            .remove("architectures")
+            .is_some()
+    );
     std::fs::write(config, json.to_string()).unwrap();
     dir
 }
@@ -43,7 +48,10 @@ fn without_architectures_the_head_says_what_the_model_is_for() {
         if !tasks.contains(&model.task()) {
             tasks.push(model.task());
             let file = dir.path().join("packed.safetensors");
-            Model::pack(dir.path(), Precision::F32).unwrap().save(&file).unwrap();
+            Model::pack(dir.path(), Precision::F32)
+                .unwrap()
+                .save(&file)
+                .unwrap();
             let packed = Model::load(&file).unwrap();
             assert_eq!(packed.task(), named.task(), "{what}, packed");
             let own = packed.predict(input(&fixture.inputs[0])).unwrap();
@@ -58,11 +66,17 @@ fn without_architectures_the_head_says_what_the_model_is_for() {
 #[test]
 fn a_truncated_embedding_is_normalised_on_request_only() {
     let all = fixtures(&["sentence"]);
-    let fixture = all.iter().find(|fixture| fixture.name == "sentence-truncated").unwrap();
+    let fixture = all
+        .iter()
+        .find(|fixture| fixture.name == "sentence-truncated")
+        .unwrap();
     let text = fixture.inputs[0]["first"].as_str().unwrap();
     let embed = |options| {
         let model = fixture.model_with(options);
-        assert_eq!((model.task(), model.summary().embedding), (Task::Embedding, Some(5)));
+        assert_eq!(
+            (model.task(), model.summary().embedding),
+            (Task::Embedding, Some(5))
+        );
         Embedder::try_from(model).unwrap().embed(text).unwrap()
     };
     let length = |vector: &[f32]| vector.iter().map(|x| x * x).sum::<f32>().sqrt();
@@ -82,19 +96,55 @@ fn a_truncated_embedding_is_normalised_on_request_only() {
 #[test]
 fn a_door_opens_for_labels_without_names_and_asks_which_one_it_is() {
     let all = fixtures(&["nli"]);
-    let fixture = all.iter().find(|fixture| fixture.name == "labels-nli-unnamed").unwrap();
+    let fixture = all
+        .iter()
+        .find(|fixture| fixture.name == "labels-nli-unnamed")
+        .unwrap();
     let door = ZeroShot::try_from(fixture.model()).unwrap();
     let error = door.classify("x", &["a", "b"]).unwrap_err().to_string();
-    assert!(error.contains("LABEL_0, LABEL_1, LABEL_2") && error.contains("entailment_label"), "{error}");
+    assert!(
+        error.contains("LABEL_0, LABEL_1, LABEL_2") && error.contains("entailment_label"),
+        "{error}"
+    );
     let scores = |name: &str| {
         let options = ZeroShotOptions {
             entailment_label: Some(name.to_owned()),
             ..ZeroShotOptions::default()
         };
-        door.classify_with("x", &["a", "b"], &options).unwrap().scores
+        door.classify_with("x", &["a", "b"], &options)
+            .unwrap()
+            .scores
     };
     assert_eq!(scores("LABEL_2"), scores("2"));
     assert_ne!(scores("LABEL_2"), scores("LABEL_1"));
     let sentiment = fixtures(&["classify"]).remove(0);
-    assert!(ZeroShot::try_from(sentiment.model()).is_err(), "{}", sentiment.name);
+    assert!(
+        ZeroShot::try_from(sentiment.model()).is_err(),
+        "{}",
+        sentiment.name
+    );
+}
+
+/// Values of transformers 5.23 and sentence-transformers 6.2.
+#[test]
+fn a_tokenizers_limit_by_either_name() {
+    let all = fixtures(&["classify"]);
+    let fixture = all
+        .iter()
+        .find(|fixture| fixture.name == "bert-classify")
+        .unwrap();
+    let dir = unnamed(fixture);
+    for (json, limit) in [
+        (r#"{"model_max_length": 12, "max_len": 11}"#, 12),
+        (r#"{"max_len": 11}"#, 11),
+        (r#"{"max_len": 999}"#, 40),
+        ("{}", 40),
+    ] {
+        std::fs::write(dir.path().join("tokenizer_config.json"), json).unwrap();
+        assert_eq!(
+            Model::load(dir.path()).unwrap().max_length(),
+            limit,
+            "{json}"
+        );
+    }
 }

@@ -224,7 +224,13 @@ impl SentenceConfig {
                     width = dense.outputs;
                     self.modules.push(Module::Dense(dense));
                 }
-                "Normalize" if pooled => self.modules.push(Module::Normalize),
+                "Normalize" if pooled => {
+                    let file = inside(&folder, "config.json", MODULES)?;
+                    if let Some(bytes) = files.read(&file)? {
+                        of_sentences(&Keys::read(&file, &bytes)?)?;
+                    }
+                    self.modules.push(Module::Normalize);
+                }
                 "Dropout" => {} // drops nothing outside training
                 _ => {
                     let found = match pooled {
@@ -336,17 +342,21 @@ impl DenseConfig {
             activation: activation(keys.text(&["activation_function"])?.unwrap_or("Tanh"))?,
             residual: keys.flag("use_residual", false)?,
         };
-        for name in ["module_input_name", "module_output_name"] {
-            if let Some(other) = keys
-                .text(&[name])?
-                .filter(|&name| name != "sentence_embedding")
-            {
-                return Err(keys.wrong(
-                    name,
-                    format!("{other:?} is not supported, only \"sentence_embedding\" is"),
-                ));
-            }
-        }
+        of_sentences(&keys)?;
         Ok(dense)
     }
+}
+
+/// Refuses a module that works on anything but the embedding of a text.
+fn of_sentences(keys: &Keys) -> Result<()> {
+    let wanted = "sentence_embedding";
+    for name in ["module_input_name", "module_output_name"] {
+        if let Some(other) = keys.text(&[name])?.filter(|&name| name != wanted) {
+            return Err(keys.wrong(
+                name,
+                format!("{other:?} is not supported, only {wanted:?} is"),
+            ));
+        }
+    }
+    Ok(())
 }

@@ -220,6 +220,20 @@ fn sentence_settings_are_read() {
 }
 
 #[test]
+fn a_normalisation_of_something_else_is_refused() {
+    let read = |json: &str| {
+        let files = sentence("{}").with("2_Normalize/config.json", json.as_bytes().to_vec());
+        Config::read(&files).map(|config| config.sentence.modules)
+    };
+    let own = r#"{"module_input_name": "sentence_embedding", "module_output_name": null}"#;
+    for json in ["{}", own] {
+        assert_eq!(read(json).unwrap(), [Module::Normalize]);
+    }
+    let error = read(r#"{"module_input_name": "token_embeddings"}"#).unwrap_err();
+    assert_eq!(key_of(error), "module_input_name");
+}
+
+#[test]
 fn modules_that_leave_the_folder_or_are_unknown_are_refused() {
     let with = |modules: &str| files("{}").with("modules.json", modules.as_bytes().to_vec());
     let error = Config::read(&with(r#"[{"path": "../x", "type": "a.Transformer"}]"#)).unwrap_err();

@@ -36,7 +36,7 @@ pub(super) fn task(family: Family, architecture: &str) -> Result<Task> {
         }
         _ => {
             return Err(Error::UnsupportedArchitecture {
-                found: architecture.to_owned(),
+                found: architecture.chars().take(200).collect(),
             });
         }
     })

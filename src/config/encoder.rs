@@ -210,7 +210,7 @@ fn family(keys: &Keys) -> Result<Family> {
         .into_iter()
         .find(|family| family.name() == found)
         .ok_or_else(|| Error::UnsupportedFamily {
-            found: found.to_owned(),
+            found: found.chars().take(200).collect(),
         })
 }
 

@@ -85,14 +85,15 @@ pub(crate) fn are_unnamed(labels: &[String]) -> bool {
     numbered.all(|(id, label)| label.strip_prefix("LABEL_").unwrap_or(label) == id.to_string())
 }
 
-/// The first few of the labels.
+/// The first few of the labels, of at most 200 characters.
 fn some(labels: &[String]) -> String {
     const FEW: usize = 8;
-    let mut list = labels[..labels.len().min(FEW)].join(", ");
-    if labels.len() > FEW {
-        list.push_str(", ...");
+    let list = labels[..labels.len().min(FEW)].join(", ");
+    let mut cut: String = list.chars().take(200).collect();
+    if labels.len() > FEW || cut.len() < list.len() {
+        cut.push_str(" ...");
     }
-    list
+    cut
 }
 
 /// Logits of each hypothesis, (labels asked for, labels of the model), as an answer.
@@ -213,8 +214,11 @@ mod tests {
         assert!(matches!(error, Error::Input { .. }), "{error}");
         let many: Vec<String> = (0..1000).map(|id| format!("label {id}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        let error = chosen(&many, None, None).unwrap_err().to_string();
-        assert!(error.len() < 400, "{error}");
+        let long = "x".repeat(1000);
+        for labels in [&many[..], &[&long]] {
+            let error = chosen(labels, None, None).unwrap_err().to_string();
+            assert!(error.len() < 450, "{error}");
+        }
     }
 
     #[test]

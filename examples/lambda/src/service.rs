@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bertless::Model;
 use bertless_questions::{Answer, Asked, Refusal, Refused, answers, parse};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::events::Event;
-use crate::http::{HttpRequest, HttpResponse};
+use crate::http::{HttpRequest, HttpResponse, Wants};
 use crate::log::Record;
 use crate::settings::Settings;
 use crate::sqs::{self, SqsBatchResponse, SqsMessage};
@@ -28,8 +27,9 @@ struct Shared {
 /// What is sent back, in the shape that the event's sender reads.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(crate) enum Reply {
+enum Reply {
     Direct(Said),
+    Warm(Health),
     Http(HttpResponse),
     Sqs(SqsBatchResponse),
 }
@@ -37,10 +37,18 @@ pub(crate) enum Reply {
 /// Answers to a question.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(crate) enum Said {
+enum Said {
     One(Box<Answer>),
     Many { predictions: Vec<Answer> },
 }
+
+/// `{"status": "ok"}`, for those who ask nothing.
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+const HEALTHY: Health = Health { status: "ok" };
 
 impl Service {
     pub(crate) fn new(model: Model, settings: Settings) -> Self {
@@ -60,13 +68,13 @@ impl Service {
         &self.0.settings
     }
 
-    /// Answers an event.
+    /// Answers an event by the reply's JSON.
     ///
     /// # Errors
     /// What a direct caller is refused; senders of other events get a reply that says it.
-    pub(crate) fn respond(&self, event: &RawValue, request_id: &str) -> Result<Reply, Refusal> {
+    pub(crate) fn respond(&self, event: &[u8], request_id: &str) -> Result<Vec<u8>, Refusal> {
         let mut record = Record::new(self.0.cold.swap(false, Ordering::Relaxed));
-        let reply = self.reply(event.get(), &mut record);
+        let reply = self.reply(event, &mut record);
         if let Err(refusal) = &reply {
             record.refused(refusal);
         }
@@ -74,24 +82,46 @@ impl Service {
         reply
     }
 
-    fn reply(&self, event: &str, record: &mut Record) -> Result<Reply, Refusal> {
-        match Event::read(event)? {
-            Event::Direct(question) => self.say(question.as_bytes(), record).map(Reply::Direct),
-            Event::Http(request) => self.http(&request, record).map(Reply::Http),
-            Event::Sqs(event) => Ok(Reply::Sqs(self.sqs(&event.messages, record))),
-        }
+    fn reply(&self, event: &[u8], record: &mut Record) -> Result<Vec<u8>, Refusal> {
+        let reply = match Event::read(event)? {
+            Event::Direct(question) => Reply::Direct(self.say(question.as_bytes(), record)?),
+            Event::Ping => {
+                record.source = "ping";
+                Reply::Warm(HEALTHY)
+            }
+            Event::Http(request) => Reply::Http(self.http(&request, record)?),
+            Event::Sqs(event) => Reply::Sqs(self.sqs(&event.messages, record)),
+        };
+        json(&reply)
     }
 
     fn http(&self, request: &HttpRequest, record: &mut Record) -> Result<HttpResponse, Refusal> {
-        record.source = "http";
-        record.method = request.method().map(str::to_owned);
-        record.path = request.path().map(str::to_owned);
-        let said = request.body().and_then(|body| self.say(&body, record));
-        let body = said.and_then(|said| json(&said)).or_else(|refusal| {
+        record.asked_by_http(request.method(), request.path());
+        let settings = &self.0.settings;
+        let origin = request.header("origin").unwrap_or_default();
+        let answered = match request.wants() {
+            Ok(Wants::Answers) => request
+                .body(settings.limits.body)
+                .and_then(|body| json(&self.say(&body, record)?)),
+            Ok(Wants::Health) => json(&HEALTHY),
+            Ok(Wants::Preflight) => {
+                let headers = request.header("access-control-request-headers");
+                match settings.cors.preflight(origin, headers.unwrap_or_default()) {
+                    Ok(headers) => {
+                        record.status = 204;
+                        return Ok(request.response(204, headers, String::new()));
+                    }
+                    Err(refusal) => Err(refusal),
+                }
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let body = answered.or_else(|refusal| {
             record.refused(&refusal);
             json(&Refused { error: &refusal })
         })?;
-        Ok(request.response(record.status, body))
+        let body = String::from_utf8(body).map_err(|error| Refusal::failed(error.to_string()))?;
+        Ok(request.response(record.status, settings.cors.headers(origin), body))
     }
 
     /// All messages are computed together.
@@ -128,6 +158,6 @@ impl Service {
     }
 }
 
-fn json(value: &impl Serialize) -> Result<String, Refusal> {
-    serde_json::to_string(value).map_err(|error| Refusal::failed(error.to_string()))
+fn json(value: &impl Serialize) -> Result<Vec<u8>, Refusal> {
+    serde_json::to_vec(value).map_err(|error| Refusal::failed(error.to_string()))
 }

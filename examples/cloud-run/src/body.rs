@@ -1,4 +1,4 @@
-//! Bodies, up to a limit, decoded, and no longer waited for than their senders are given.
+//! Bodies: read up to a limit and in a limited time, and decoded.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -13,7 +13,10 @@ use crate::routes::App;
 /// while he still sends would take the answer with it. Cloud Run itself passes on 32 MiB at most.
 const MOST_DISCARDED: usize = 32 << 20;
 
-/// The headers and the whole body of a request, if the body has at most as many bytes as the settings allow, decoded too.
+/// Reads the headers and the whole body of a request, and decodes the body.
+///
+/// # Errors
+/// 413 for more bytes than the settings allow, before or after decoding, 408 for a slow sender, and the errors of [`decoded`].
 pub(crate) async fn read(app: &App, request: Request) -> Result<(HeaderMap, Vec<u8>), Refusal> {
     let limit = app.limits().body;
     let (parts, body) = request.into_parts();
@@ -22,17 +25,17 @@ pub(crate) async fn read(app: &App, request: Request) -> Result<(HeaderMap, Vec<
     let codings: Vec<_> = codings
         .map(|coding| coding.to_str().unwrap_or("?"))
         .collect();
-    let body = decoded(&body, &codings.join(", "), limit)?.into_owned();
-    Ok((parts.headers, body))
+    let body = decoded(body.into(), &codings.join(", "), limit)?;
+    Ok((parts.headers, body.into_owned()))
 }
 
-/// Takes in a body that nobody asked for, as far as one that is too large is: its sender hears why only when he has sent it.
+/// Reads a body that nobody asked for, as far as one that is too large, since its sender hears why only after sending it.
 pub(crate) async fn discard(app: &App, request: Request) {
     // Whether it was too large, too slow or broke off changes nothing any more.
     let _ = in_time(app, arrived(request.into_body(), 0)).await;
 }
 
-/// What comes of reading, unless the sender takes too long or the process is about to end.
+/// Reads, unless the sender takes too long or the process is about to end.
 async fn in_time<T>(app: &App, reading: impl Future<Output = T>) -> Result<T, Refusal> {
     let patience = app.read_timeout();
     tokio::select! {

@@ -1,4 +1,4 @@
-//! Connections: HTTP/1.1 and, without TLS, HTTP/2. They are taken until SIGTERM, and none is kept by a client that does not go on.
+//! Connections: HTTP/1.1, and HTTP/2 without TLS. Each is closed once its client does not go on.
 
 use std::future::pending;
 use std::io;
@@ -26,22 +26,22 @@ use tower::ServiceExt;
 use crate::routes::{self, SharedApp};
 use crate::shutdown;
 
-/// How long a connection may stay open between two requests. Google's front end keeps its own for ten minutes: one that is
-/// closed here in the same moment in which the next request comes would lose that request.
+/// Time that a connection may stay open between two requests. It is longer than the ten minutes of Google's front end: a
+/// connection that this side closes just when the next request comes would lose that request.
 const IDLE: Duration = Duration::from_secs(650);
 
-/// How long a connection that is being closed is given for what is half on its way.
+/// Time that a connection which is being closed has for the rest of a request.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// How often HTTP/2 asks whether the client is still there.
+/// Interval of HTTP/2's pings, by which a client that is gone is found out.
 const PING: Duration = Duration::from_secs(60);
 
-/// Answers requests until SIGTERM and until then nobody asks any more; returns when all that was begun is answered.
+/// Answers requests until SIGTERM, and after it until nobody asks any more. Returns when all that was begun is answered.
 pub(crate) async fn serve(listener: TcpListener, app: SharedApp) {
     let router = routes::router(app.clone());
     let patience = app.read_timeout();
     let mut builder = Builder::new(TokioExecutor::new());
-    // Time is kept by `Progress`, which knows idle connections from half a request.
+    // This timeout would close idle connections, too. `Progress` tells them from half a request.
     builder.http1().header_read_timeout(None);
     builder
         .http2()
@@ -71,8 +71,7 @@ pub(crate) async fn serve(listener: TcpListener, app: SharedApp) {
     while connections.join_next().await.is_some() {}
 }
 
-/// The next connection. One that fails while it is opened is the client's matter; where the system has no room for more, there
-/// will be some in a second.
+/// Waits for the next connection. Skips one that fails while it is opened; waits a second where the system has no room for more.
 async fn accepted(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
@@ -96,7 +95,7 @@ async fn accepted(listener: &TcpListener) -> TcpStream {
 struct Connection {
     builder: Arc<Builder<TokioExecutor>>,
     router: Router,
-    /// How long the head of a request may take to arrive.
+    /// Time that the head of a request may take to arrive.
     patience: Duration,
     closing: watch::Receiver<bool>,
 }
@@ -123,7 +122,7 @@ impl Connection {
         let mut closing = false;
         loop {
             tokio::select! {
-                // How it ended is of no use: a client that is gone is not told.
+                // An error would be the client's, who is gone.
                 _ = served.as_mut() => return,
                 () = progress.expires(self.patience, closing) => {
                     if closing {
@@ -141,13 +140,13 @@ impl Connection {
     }
 }
 
-/// Comes when all connections are to close.
+/// Waits until all connections are to close.
 async fn told(closing: &mut watch::Receiver<bool>) {
     // The sender waits for this connection to end.
     let _ = closing.wait_for(|&closing| closing).await;
 }
 
-/// How far the client of a connection has come.
+/// How far the client of a connection has got.
 #[derive(Debug)]
 struct Progress {
     now: Mutex<Now>,
@@ -156,11 +155,11 @@ struct Progress {
 
 #[derive(Debug)]
 struct Now {
-    /// Requests whose head has arrived and whose answer is not yet on its way.
+    /// Number of requests whose head has arrived and whose answer is not yet on its way.
     answering: usize,
     /// Whether a request has begun to arrive. A new connection was opened for one.
     arriving: bool,
-    /// Since when all this is so.
+    /// When the above last changed.
     since: Instant,
 }
 
@@ -181,7 +180,7 @@ impl Progress {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes have come. Those of a request that is being answered are its body.
+    /// Notes that bytes have arrived. While a request is being answered they are its body.
     fn arrived(&self) {
         let mut now = self.now();
         if now.answering == 0 && !now.arriving {
@@ -190,7 +189,7 @@ impl Progress {
         }
     }
 
-    /// Comes when the client has taken too long: `patience` for the head of a request, [`IDLE`] between requests.
+    /// Waits until the client has taken too long: `patience` for the head of a request, [`IDLE`] between requests.
     async fn expires(&self, patience: Duration, closing: bool) {
         loop {
             let until = {
@@ -219,7 +218,7 @@ impl Progress {
     }
 }
 
-/// A request from its head on, until its answer is on its way.
+/// A request, from the arrival of its head until its answer is on its way.
 struct Answering(Arc<Progress>);
 
 impl Answering {
@@ -232,7 +231,7 @@ impl Answering {
         Self(progress)
     }
 
-    /// The response, which is over when its body is.
+    /// Keeps this request open until the body of its response has been sent.
     fn until_sent(self, response: Response) -> Response {
         response.map(|body| {
             Body::new(body.map_frame(move |frame| {
@@ -253,7 +252,7 @@ impl Drop for Answering {
     }
 }
 
-/// A stream that says when bytes arrive.
+/// A stream that tells a [`Progress`] when bytes arrive.
 struct Watched {
     io: TokioIo<TcpStream>,
     progress: Arc<Progress>,

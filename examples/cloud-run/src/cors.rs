@@ -1,19 +1,16 @@
-//! Web pages that may ask: answers to preflights, and the headers that let a browser hand on an answer.
+//! Cross-origin resource sharing: preflights, and the headers by which a browser lets a page read a response.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use bertless_questions::{Cors, Refusal};
+use bertless_questions::Refusal;
 
 use crate::failure::Failure;
 use crate::routes::SharedApp;
 
-/// Answers a preflight; to every other response adds the headers for the page that asked.
+/// Answers preflights, and adds to every other response the headers for the page that asked.
 pub(crate) async fn each(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
-    if *app.cors() == Cors::Off {
-        return next.run(request).await;
-    }
     let headers = request.headers();
     let origin = value(headers, header::ORIGIN);
     let is_preflight = *request.method() == Method::OPTIONS

@@ -16,15 +16,15 @@ const BATCHED: &str = "application/cloudevents-batch";
 const ANY: &str = "application/cloudevents";
 /// Pub/Sub's message, of an event of Eventarc or of a push.
 const MESSAGE: &str = "message";
-/// The id of a message whose data is all of the body, if its subscription writes metadata.
+/// Header with the id of a message that comes without wrapper, if its subscription writes metadata.
 const UNWRAPPED_ID: &str = "x-goog-pubsub-message-id";
-/// How Pub/Sub calls itself.
+/// Beginnings of the `User-Agent` of Pub/Sub.
 const PUBSUB_AGENTS: [&str; 2] = ["CloudPubSub-Google", "APIs-Google"];
 
 /// An event: which it is, and what it asks.
 #[derive(Debug)]
 pub(crate) struct Event {
-    /// Absent where a message comes without wrapper and without metadata.
+    /// Id of the event. A message without wrapper and without metadata has none.
     pub(crate) id: Option<String>,
     pub(crate) asked: Asked,
 }
@@ -46,13 +46,13 @@ fn are_attributes(headers: &HeaderMap) -> bool {
     all.iter().any(|&name| headers.contains_key(name))
 }
 
-/// Whether Pub/Sub has sent a request.
+/// Returns whether Pub/Sub has sent a request.
 fn are_of_pubsub(headers: &HeaderMap) -> bool {
     let agent = value(headers, &header::USER_AGENT);
     headers.contains_key(UNWRAPPED_ID) || PUBSUB_AGENTS.iter().any(|&own| agent.starts_with(own))
 }
 
-/// Whether a body is what Pub/Sub pushes in its wrapper, without the headers of an event.
+/// Returns whether a body is a message of Pub/Sub in its wrapper.
 pub(crate) fn is_push(body: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Push {
@@ -139,7 +139,7 @@ fn binary(headers: &HeaderMap, kind: &str, body: &[u8], limits: &Limits) -> Resu
     carried(id, of_type(kind, body.to_vec())?, limits)
 }
 
-/// A message of Pub/Sub whose data is the body as it is.
+/// Reads a message of Pub/Sub without wrapper: its data is the body.
 fn unwrapped(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Event, Refusal> {
     let id = headers.get(UNWRAPPED_ID).and_then(|id| id.to_str().ok());
     Ok(Event {
@@ -240,7 +240,7 @@ fn message(push: &mut Map<String, Value>, limits: &Limits) -> Result<Event, Refu
     })
 }
 
-/// What the data of a message asks: what `gcloud pubsub topics publish --message` sends is as often a text as it is JSON.
+/// Reads what a message asks: JSON if it begins with `{`, else a text, as `gcloud pubsub topics publish --message` sends it.
 fn published(data: Vec<u8>, limits: &Limits) -> Result<Asked, Refusal> {
     match data.trim_ascii_start().first() {
         None if data.is_empty() => Err(Refusal::malformed("the message has no data")),

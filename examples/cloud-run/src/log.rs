@@ -24,7 +24,7 @@ pub(crate) struct Record {
 /// The status of a request whose client has left, as nginx writes it.
 const CLIENT_LEFT: u16 = 499;
 
-/// Characters of a path, and of an event's id, in the log at most.
+/// Characters of a path, or of an event's id, that the log has at most.
 const LONGEST: usize = 200;
 
 /// Sets up lines of JSON.

@@ -49,7 +49,7 @@ impl App {
         &self.settings.cors
     }
 
-    /// How long the head of a request may take to arrive, and how long its body.
+    /// Time that the head of a request may take to arrive, and then its body.
     pub(crate) fn read_timeout(&self) -> Duration {
         self.settings.read_timeout
     }

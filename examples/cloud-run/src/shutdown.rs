@@ -16,7 +16,7 @@ use crate::routes::{App, SharedApp};
 const QUIET: Duration = Duration::from_millis(100);
 /// How long that is waited for at most.
 const STILL_TAKEN: Duration = Duration::from_secs(7);
-/// When bodies that have not arrived are given up: their senders may never send the rest.
+/// Time after the signal at which bodies that have not arrived are given up.
 const BODIES: Duration = Duration::from_secs(5);
 /// When what is still unanswered is given up.
 const DEADLINE: Duration = Duration::from_secs(9);
@@ -28,7 +28,7 @@ pub(crate) struct Traffic {
     asked: AtomicUsize,
     in_flight: AtomicUsize,
     cold: AtomicBool,
-    /// When the process was told to stop, once it was.
+    /// Time of the signal, once it has come.
     stopping: watch::Sender<Option<Instant>>,
 }
 
@@ -72,12 +72,12 @@ impl Traffic {
         self.stopping.borrow().is_some()
     }
 
-    /// Comes when a process that stops waits no longer for bodies.
+    /// Waits until the process stops and gives up bodies that have not arrived.
     pub(crate) async fn gives_up_on_bodies(&self) {
         self.stopped_for(BODIES).await;
     }
 
-    /// Comes so long after the signal, and never without it.
+    /// Waits for the signal, and then for a while.
     async fn stopped_for(&self, time: Duration) {
         let mut stopping = self.stopping.subscribe();
         // The sender is here, so it does not end before.
@@ -111,7 +111,7 @@ pub(crate) async fn when_quiet(app: SharedApp) {
     }
 }
 
-/// Comes when what is still unanswered is given up.
+/// Waits until the process stops and gives up what is still unanswered.
 pub(crate) async fn deadline(app: &App) {
     app.traffic.stopped_for(DEADLINE).await;
 }

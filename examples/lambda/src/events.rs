@@ -24,7 +24,7 @@ pub(crate) enum Event<'a> {
     Sqs(SqsEvent),
 }
 
-/// The keys that tell shapes apart. What stands beside them may have any shape.
+/// The keys that tell shapes apart. Other keys may have any value.
 #[derive(Deserialize)]
 struct Shape {
     #[serde(rename = "requestContext")]
@@ -56,7 +56,7 @@ impl<'a> Event<'a> {
     pub(crate) fn read(event: &'a [u8]) -> Result<Self, Refusal> {
         let text = str::from_utf8(event)
             .map_err(|error| Refusal::malformed(format!("the event is not UTF-8: {error}")))?;
-        // One text with half a character must not cost the others their answers, so this comes before any parsing.
+        // Before any parsing: one text with half a character must not cost the others their answers.
         let json = replace_lone_surrogates(text);
         if is_empty(&json) {
             return Ok(Self::Ping);
@@ -93,8 +93,8 @@ impl<'a> Event<'a> {
 }
 
 impl Shape {
-    /// Whether this is what serverless-plugin-warmup, lambda-warmer, a rule of EventBridge or CloudWatch, or EventBridge
-    /// Scheduler sends.
+    /// Returns whether the event is a ping of serverless-plugin-warmup or lambda-warmer, or the tick of a rule of EventBridge
+    /// (CloudWatch Events) or of EventBridge Scheduler. One that asks a question as well is not.
     fn is_ping(&self) -> bool {
         let asks = self.text.is_some() || self.texts.is_some() || self.question.is_some();
         let scheduled = self.detail_type == "Scheduled Event"
@@ -104,7 +104,7 @@ impl Shape {
     }
 }
 
-/// Whether a payload is absent, `null` or `{}`.
+/// Returns whether a payload is absent, `null` or `{}`.
 fn is_empty(json: &str) -> bool {
     let json = json.trim();
     let inside = json
@@ -113,7 +113,7 @@ fn is_empty(json: &str) -> bool {
     json.is_empty() || json == "null" || inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
-/// The parser's own message would quote a value, which may be a text.
+/// Refuses an event that the parser cannot read. The parser's own message would quote a value, which may be a text.
 fn unread(error: serde_json::Error) -> Refusal {
     let (line, column) = (error.line(), error.column());
     match error.classify() {

@@ -43,9 +43,9 @@ struct Http {
 pub(crate) enum Wants {
     /// Answers to the question in its body.
     Answers,
-    /// To know whether this function works.
+    /// Word that this function works.
     Health,
-    /// A browser's word on whether a page may ask.
+    /// Word, for a browser, whether a page may ask.
     Preflight,
 }
 
@@ -64,7 +64,7 @@ impl HttpRequest {
         }
     }
 
-    /// A header's value, or the last one of several. Names have no case.
+    /// Value of a header, or the last value of several. The case of the name does not matter.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let maps = [&self.headers, &self.multi_value_headers];
         let headers = maps.into_iter().flatten().flatten();
@@ -77,7 +77,7 @@ impl HttpRequest {
         value.map(str::trim)
     }
 
-    /// What is wanted, by method, path and sender.
+    /// Tells what is wanted, by method, path and sender.
     ///
     /// # Errors
     /// 405 for another method.
@@ -92,8 +92,8 @@ impl HttpRequest {
         }
     }
 
-    /// Whether the path is `/healthz`, perhaps after that of a stage, or a load balancer looks after its target, at whichever
-    /// path it was told.
+    /// Returns whether the path ends in `/healthz` (API Gateway puts a stage's name before it), or a load balancer checks its
+    /// target, which it does at the path that its owner has set.
     fn is_health_check(&self) -> bool {
         let path = self.path().unwrap_or_default();
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -105,8 +105,8 @@ impl HttpRequest {
     /// The bytes of the body, at most `limit` of them.
     ///
     /// # Errors
-    /// 400 if it is said to be base64 and is not; as [`decoded`].
-    pub(crate) fn body(&self, limit: usize) -> Result<Vec<u8>, Refusal> {
+    /// 400 if it is said to be base64 and is not, and the errors of [`decoded`].
+    pub(crate) fn body(&self, limit: usize) -> Result<Cow<'_, [u8]>, Refusal> {
         let body = self.body.as_deref().unwrap_or_default();
         let bytes =
             match self.is_base64_encoded {
@@ -116,7 +116,7 @@ impl HttpRequest {
                 _ => Cow::Borrowed(body.as_bytes()),
             };
         let coding = self.header("content-encoding").unwrap_or_default();
-        decoded(&bytes, coding, limit).map(Cow::into_owned)
+        decoded(bytes, coding, limit)
     }
 
     /// The response in the form that the sender of this request reads.
@@ -149,7 +149,7 @@ impl HttpRequest {
             status_description: balancer.then(|| phrase(status)),
             headers: single,
             multi_value_headers: multiple,
-            // A response to HEAD has none.
+            // A response to HEAD has no body.
             body: match self.method() {
                 Some("HEAD") => String::new(),
                 _ => body,

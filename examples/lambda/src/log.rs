@@ -36,7 +36,7 @@ pub(crate) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Characters of a path in the log at most.
+/// Characters of a path that the log has at most.
 const LONGEST_PATH: usize = 200;
 
 /// What a request came to.
@@ -48,7 +48,7 @@ pub(crate) struct Record {
     /// Which shape the event had.
     pub(crate) source: &'static str,
     pub(crate) method: Option<String>,
-    /// At most [`LONGEST_PATH`] characters of it.
+    /// The beginning of the path.
     pub(crate) path: Option<String>,
     pub(crate) status: u16,
     pub(crate) reason: Option<String>,
@@ -69,14 +69,14 @@ impl Record {
         }
     }
 
-    /// It came by HTTP.
+    /// Notes that the request came by HTTP, and as what.
     pub(crate) fn asked_by_http(&mut self, method: Option<&str>, path: Option<&str>) {
         self.source = "http";
         self.method = method.map(str::to_owned);
         self.path = path.map(|path| path.chars().take(LONGEST_PATH).collect());
     }
 
-    /// It was not answered.
+    /// Notes that the request was not answered, and why.
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
         self.status = refusal.status;
         self.reason = Some(refusal.logged().to_owned());

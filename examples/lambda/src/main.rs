@@ -31,7 +31,7 @@ use std::time::Instant;
 use service::Service;
 use settings::Settings;
 
-/// Whatever ends the process.
+/// An error that ends the process.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {

@@ -31,7 +31,7 @@ pub(crate) struct Invocation {
     pub(crate) event: Bytes,
 }
 
-/// What a direct caller gets in place of an answer: AWS counts it as an error, and keeps an event that nobody waits for.
+/// JSON that a direct caller gets in place of an answer. AWS counts it as an error, and tries an asynchronous event again.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Diagnostic<'a> {
@@ -105,6 +105,7 @@ impl RuntimeApi {
         Ok(())
     }
 
+    /// Sends a GET, whose response must be a success.
     async fn get(&self, path: &str) -> Result<Response<Bytes>, Error> {
         let got = self
             .call(Method::GET, path, HeaderMap::new(), Vec::new())
@@ -115,7 +116,7 @@ impl RuntimeApi {
         }
     }
 
-    /// Returns the response when all of it is there, so that its connection is free for the next call.
+    /// Sends a request and returns the whole response. Its connection is then free for the next call.
     async fn call(
         &self,
         method: Method,

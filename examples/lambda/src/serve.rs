@@ -25,7 +25,7 @@ const ON_ITS_WAY: Duration = Duration::from_millis(50);
 /// has, and the rest waits for one of them.
 ///
 /// # Errors
-/// What is wrong with the Runtime API.
+/// An error of the Runtime API, or of a thread that could not be made.
 pub(crate) fn until_stopped(service: Service) -> Result<(), Error> {
     let settings = service.settings();
     let at_once = settings.concurrency.max(1);
@@ -53,6 +53,7 @@ struct Server {
 }
 
 impl Server {
+    /// Answers events until SIGTERM or the first error; returns when all that was begun is answered.
     async fn run(self: Arc<Self>) -> Result<(), Error> {
         let mut terminate = signal(SignalKind::terminate())?;
         self.api.restored().await?;
@@ -85,6 +86,7 @@ impl Server {
         result
     }
 
+    /// Asks for an event, answers it, and asks for the next.
     async fn one_after_the_other(self: Arc<Self>) -> Result<(), Error> {
         let mut stopping = self.stopping.subscribe();
         while !*stopping.borrow() {
@@ -118,7 +120,7 @@ impl Server {
         self.api.reply(&invocation, reply).await
     }
 
-    /// Whatever goes wrong with one event, the process lives on.
+    /// Answers an event; a panic fails that event alone.
     fn respond(&self, invocation: &Invocation) -> Result<Vec<u8>, Refusal> {
         let respond = || {
             self.service
@@ -128,7 +130,7 @@ impl Server {
     }
 }
 
-/// Comes when the process is to stop.
+/// Waits until the process is to stop.
 async fn stop(stopping: &mut watch::Receiver<bool>) {
     // The sender outlives all loops.
     let _ = stopping.wait_for(|&stopping| stopping).await;

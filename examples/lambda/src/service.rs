@@ -1,6 +1,5 @@
 //! An event in, a reply and a line of log out.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bertless::Model;
@@ -14,10 +13,7 @@ use crate::settings::Settings;
 use crate::sqs::{self, SqsBatchResponse, SqsMessage};
 
 /// The function: a model, shared by all requests.
-#[derive(Clone)]
-pub(crate) struct Service(Arc<Shared>);
-
-struct Shared {
+pub(crate) struct Service {
     model: Model,
     settings: Settings,
     /// Whether no request has come yet.
@@ -42,7 +38,7 @@ enum Said {
     Many { predictions: Vec<Answer> },
 }
 
-/// `{"status": "ok"}`, for those who ask nothing.
+/// `{"status": "ok"}`: the reply to pings and health checks.
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
@@ -52,28 +48,27 @@ const HEALTHY: Health = Health { status: "ok" };
 
 impl Service {
     pub(crate) fn new(model: Model, settings: Settings) -> Self {
-        let cold = AtomicBool::new(true);
-        Self(Arc::new(Shared {
+        Self {
             model,
             settings,
-            cold,
-        }))
+            cold: AtomicBool::new(true),
+        }
     }
 
     pub(crate) fn model(&self) -> &Model {
-        &self.0.model
+        &self.model
     }
 
     pub(crate) fn settings(&self) -> &Settings {
-        &self.0.settings
+        &self.settings
     }
 
-    /// Answers an event by the reply's JSON.
+    /// Answers an event; returns the reply as JSON.
     ///
     /// # Errors
-    /// What a direct caller is refused; senders of other events get a reply that says it.
+    /// The refusal of a direct invocation. To other events a refusal is a reply like others.
     pub(crate) fn respond(&self, event: &[u8], request_id: &str) -> Result<Vec<u8>, Refusal> {
-        let mut record = Record::new(self.0.cold.swap(false, Ordering::Relaxed));
+        let mut record = Record::new(self.cold.swap(false, Ordering::Relaxed));
         let reply = self.reply(event, &mut record);
         if let Err(refusal) = &reply {
             record.refused(refusal);
@@ -97,7 +92,7 @@ impl Service {
 
     fn http(&self, request: &HttpRequest, record: &mut Record) -> Result<HttpResponse, Refusal> {
         record.asked_by_http(request.method(), request.path());
-        let settings = &self.0.settings;
+        let settings = &self.settings;
         let origin = request.header("origin").unwrap_or_default();
         let answered = match request.wants() {
             Ok(Wants::Answers) => request
@@ -127,13 +122,13 @@ impl Service {
     /// All messages are computed together.
     fn sqs(&self, messages: &[SqsMessage], record: &mut Record) -> SqsBatchResponse {
         record.source = "sqs";
-        let limits = &self.0.settings.limits;
+        let limits = &self.settings.limits;
         let asked: Vec<_> = messages
             .iter()
             .map(|message| sqs::read(message, limits))
             .collect();
         let counts: Vec<usize> = asked.iter().map(Vec::len).collect();
-        let answers = answers(&self.0.model, asked.into_iter().flatten().collect());
+        let answers = answers(&self.model, asked.into_iter().flatten().collect());
         record.count(&answers);
         let mut answers = answers.into_iter();
         let own = |count| answers.by_ref().take(count).collect();
@@ -143,8 +138,8 @@ impl Service {
 
     /// The answers to one question; a single text that cannot be answered is an error of the whole.
     fn say(&self, body: &[u8], record: &mut Record) -> Result<Said, Refusal> {
-        let Asked { questions, many } = parse(body, &self.0.settings.limits)?;
-        let mut answers = answers(&self.0.model, questions);
+        let Asked { questions, many } = parse(body, &self.settings.limits)?;
+        let mut answers = answers(&self.model, questions);
         record.count(&answers);
         match many {
             true => Ok(Said::Many {

@@ -16,15 +16,15 @@ pub(crate) struct Settings {
     )]
     pub(crate) model: Option<PathBuf>,
     pub(crate) limits: Limits,
-    /// `BERTLESS_CORS_ORIGIN`: which web pages may ask.
+    /// `BERTLESS_CORS_ORIGIN`: origins whose pages may ask.
     pub(crate) cors: Cors,
-    /// `AWS_LAMBDA_RUNTIME_API`: where events come from, a host and a port.
+    /// `AWS_LAMBDA_RUNTIME_API`: host and port that events come from.
     pub(crate) runtime_api: String,
     /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many requests AWS sends to one process at a time, on Managed Instances.
     pub(crate) concurrency: usize,
 }
 
-/// What AWS sets for every function, and this one cannot do without.
+/// Variables that AWS sets, and that this function cannot do without.
 const REQUIRED: [&str; 2] = ["AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"];
 
 impl Settings {

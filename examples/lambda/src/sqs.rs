@@ -37,8 +37,8 @@ struct BatchItemFailure {
     item_identifier: String,
 }
 
-/// What a message asks: a question's JSON, or a text if it does not begin with `{`; either may be in an envelope of SNS. One
-/// that cannot be read is a text that cannot be answered.
+/// Reads what a message asks: a question's JSON, or a text if it does not begin with `{`. Either may be in an envelope of SNS. A
+/// message that cannot be read counts as one text that cannot be answered.
 pub(crate) fn read(message: &SqsMessage, limits: &Limits) -> Vec<Result<Question, Refusal>> {
     let asked = match &message.body {
         Value::String(body) => asked(body, limits),
@@ -68,11 +68,11 @@ fn asked(body: &str, limits: &Limits) -> Result<Asked, Refusal> {
     }
 }
 
-/// The message in the envelope that a topic of SNS puts around it, unless its subscription has `RawMessageDelivery`. Who signed
-/// the envelope is no matter: nobody but the topic may write into the queue.
+/// Message in an envelope of SNS, which a topic puts around it unless the subscription has `RawMessageDelivery`. Returns `None` if
+/// there is no envelope. The signature is not checked: the queue's policy says who may write into it.
 ///
 /// # Errors
-/// 422 for what a topic sends of its own accord.
+/// 422 for a request to confirm a subscription.
 fn sns_message(json: &Value) -> Result<Option<&str>, Refusal> {
     let text = |key: &str| json.get(key).and_then(Value::as_str);
     match (text("Type"), text("Message")) {
@@ -118,8 +118,10 @@ fn nothing_in(answers: &[Answer]) -> Option<&Refusal> {
         .then_some(first)
 }
 
-/// What is done with the answers to a message: a function of your own would send them on from here. Answers can quote texts, so
-/// they are not logged. Texts without an answer do not come again, so why they have none is.
+/// Takes the answers to a message. A function of your own would send them on from here.
+///
+/// The log has no answers, since answers can quote texts. It has the reason for each text without one: the message does not come
+/// again.
 fn deliver(message_id: &str, answers: &[Answer]) {
     for (text, answer) in answers.iter().enumerate() {
         if let Err(refusal) = &answer.0 {

@@ -14,7 +14,7 @@ type Headers = Vec<(&'static str, String)>;
 /// Origins whose pages may read answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cors {
-    /// None: no header of CORS is sent.
+    /// No origin: no header of CORS is sent.
     Off,
     /// Every origin: `*`.
     Any,
@@ -23,7 +23,7 @@ pub enum Cors {
 }
 
 impl Cors {
-    /// Reads `BERTLESS_CORS_ORIGIN`: `*`, or origins with commas between them. It is off where the variable is not set.
+    /// Reads `BERTLESS_CORS_ORIGIN`: `*`, or origins with commas between them. Returns [`Cors::Off`] if it is not set.
     ///
     /// # Errors
     /// Names the part that is not an origin.
@@ -49,7 +49,7 @@ impl Cors {
         match self {
             Self::Off => Vec::new(),
             Self::Any => vec![allowed("*")],
-            // Caches must keep an answer for each origin, also the one that was refused.
+            // A cache must keep the responses for different origins apart, refused ones too.
             Self::Only(origins) => {
                 let listed = origins.iter().find(|&listed| listed == origin);
                 let vary = ("vary", "origin".to_owned());
@@ -78,7 +78,7 @@ impl Cors {
         }
         headers.push(("access-control-allow-methods", "POST".to_owned()));
         headers.push(("access-control-max-age", MAX_AGE.to_owned()));
-        // No header is trusted, so a page may send whichever it wants; `*` would not cover Authorization.
+        // The wrappers trust no header, so a page may send any. `*` would not cover Authorization.
         let is_list = |byte: u8| byte.is_ascii_alphanumeric() || b"-_, ".contains(&byte);
         if !requested.is_empty() && requested.bytes().all(is_list) {
             headers.push(("access-control-allow-headers", requested.to_owned()));
@@ -87,7 +87,7 @@ impl Cors {
     }
 }
 
-/// One origin as browsers write it. A slash at its end, which is the usual slip, would match none.
+/// Checks one origin and lowers its case, as browsers write origins. A slash at its end is the usual slip, and would match none.
 fn origin(text: &str) -> Result<String, String> {
     let is_origin = match text.split_once("://") {
         Some((scheme, host)) => {

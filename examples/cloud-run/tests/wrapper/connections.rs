@@ -129,7 +129,7 @@ async fn slow_senders_are_dropped() {
         let text = String::from_utf8_lossy(&bytes);
         assert!(text.contains(says), "{sent:?}: {text}");
         assert!(
-            says.is_empty() == !text.starts_with("HTTP/1.1"),
+            says.is_empty() != text.starts_with("HTTP/1.1"),
             "{sent:?}: {text}"
         );
     }

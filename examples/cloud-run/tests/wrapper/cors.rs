@@ -44,9 +44,9 @@ async fn preflights_are_answered_by_a_setting() {
     let response = preflight(&any, "/predict", "https://b.example").await;
     assert_eq!(header(&response, "access-control-allow-origin"), Some("*"));
     let closed = Server::start(&[]);
-    for (server, status) in [(&open, 403), (&closed, 405)] {
+    for server in [&open, &closed] {
         let response = preflight(server, "/predict", "https://b.example").await;
-        assert_eq!(response.status(), status);
+        assert_eq!(response.status(), 403);
         assert_eq!(header(&response, "access-control-allow-origin"), None);
     }
     let line = open.line(|line| line["status"] == 204);

@@ -79,10 +79,7 @@ fn settings_that_mean_nothing_end_it() {
     }
     let output = command(&[]).env_remove("AWS_LAMBDA_RUNTIME_API").output();
     let line = String::from_utf8(output.unwrap().stdout).unwrap();
-    assert!(
-        line.contains("AWS_LAMBDA_RUNTIME_API is not set"),
-        "{line}"
-    );
+    assert!(line.contains("AWS_LAMBDA_RUNTIME_API is not set"), "{line}");
 }
 
 #[cfg(not(feature = "embedded"))]

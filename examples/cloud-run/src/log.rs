@@ -87,26 +87,30 @@ struct Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let severity = match self.status {
-            0..400 => "INFO",
-            400..500 => "WARNING",
-            _ => "ERROR",
-        };
-        tracing::info!(
-            severity,
-            method = self.method.as_str(),
-            path = self.path,
-            status = self.status,
-            duration_ms = milliseconds(self.begin.elapsed()),
-            texts = self.record.counts.texts,
-            failed = self.record.counts.failed,
-            tokens = self.record.counts.tokens,
-            truncated = self.record.counts.truncated,
-            cold = self.cold,
-            event = self.record.event.as_deref().map(beginning),
-            reason = self.reason.as_deref(),
-            "request"
-        );
+        macro_rules! at {
+            ($level:ident, $severity:literal) => {
+                tracing::$level!(
+                    severity = $severity,
+                    method = self.method.as_str(),
+                    path = self.path,
+                    status = self.status,
+                    duration_ms = milliseconds(self.begin.elapsed()),
+                    texts = self.record.counts.texts,
+                    failed = self.record.counts.failed,
+                    tokens = self.record.counts.tokens,
+                    truncated = self.record.counts.truncated,
+                    cold = self.cold,
+                    event = self.record.event.as_deref().map(beginning),
+                    reason = self.reason.as_deref(),
+                    "request"
+                )
+            };
+        }
+        match self.status {
+            0..400 => at!(info, "INFO"),
+            400..500 => at!(warn, "WARNING"),
+            _ => at!(error, "ERROR"),
+        }
     }
 }
 

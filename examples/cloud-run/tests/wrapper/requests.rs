@@ -104,8 +104,8 @@ async fn what_is_wrong_is_said() {
     assert_eq!(got.0, 200);
     let line = server.line(|line| line["reason"] == "\"texts\" is empty");
     assert_eq!(
-        (&line["status"], &line["severity"]),
-        (&422.into(), &"WARNING".into())
+        (&line["status"], &line["severity"], &line["level"]),
+        (&422.into(), &"WARNING".into(), &"WARN".into())
     );
 }
 

@@ -1,12 +1,12 @@
-//! Events: CloudEvents 1.0 over HTTP in binary and structured mode, and what Pub/Sub pushes.
+//! Events: CloudEvents 1.0 over HTTP in binary and structured mode, and what Pub/Sub pushes, in its wrapper or without.
 //!
 //! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>,
-//! <https://cloud.google.com/pubsub/docs/push>
+//! <https://cloud.google.com/pubsub/docs/push>, <https://cloud.google.com/pubsub/docs/payload-unwrapping>
 
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bertless_questions::{self as questions, Asked, Limits, Refusal};
+use bertless_questions::{self as questions, Asked, Limits, Refusal, json, named};
 use serde_json::{Map, Value};
 
 /// The version of CloudEvents that is understood.
@@ -16,11 +16,16 @@ const BATCHED: &str = "application/cloudevents-batch";
 const ANY: &str = "application/cloudevents";
 /// Pub/Sub's message, of an event of Eventarc or of a push.
 const MESSAGE: &str = "message";
+/// Header with the id of a message that comes without wrapper, if its subscription writes metadata.
+const UNWRAPPED_ID: &str = "x-goog-pubsub-message-id";
+/// Beginnings of the `User-Agent` of Pub/Sub.
+const PUBSUB_AGENTS: [&str; 2] = ["CloudPubSub-Google", "APIs-Google"];
 
 /// An event: which it is, and what it asks.
 #[derive(Debug)]
 pub(crate) struct Event {
-    pub(crate) id: String,
+    /// Id of the event. A message without wrapper and without metadata has none.
+    pub(crate) id: Option<String>,
     pub(crate) asked: Asked,
 }
 
@@ -32,7 +37,7 @@ enum Data {
 
 /// Whether headers are those of an event.
 pub(crate) fn are_of_event(headers: &HeaderMap) -> bool {
-    content_type(headers).starts_with(ANY) || are_attributes(headers)
+    content_type(headers).starts_with(ANY) || are_attributes(headers) || are_of_pubsub(headers)
 }
 
 /// Whether any attribute that every event has is among headers: one that lacks another is an event with a fault.
@@ -41,7 +46,13 @@ fn are_attributes(headers: &HeaderMap) -> bool {
     all.iter().any(|&name| headers.contains_key(name))
 }
 
-/// Whether a body is what Pub/Sub pushes, without the headers of an event.
+/// Returns whether Pub/Sub has sent a request.
+fn are_of_pubsub(headers: &HeaderMap) -> bool {
+    let agent = value(headers, &header::USER_AGENT);
+    headers.contains_key(UNWRAPPED_ID) || PUBSUB_AGENTS.iter().any(|&own| agent.starts_with(own))
+}
+
+/// Returns whether a body is a message of Pub/Sub in its wrapper.
 pub(crate) fn is_push(body: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Push {
@@ -62,10 +73,14 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<
     if kind.starts_with(STRUCTURED) {
         structured(body, limits)
     } else if kind.starts_with(ANY) {
-        let reason = format!("{kind}: of structured events only {STRUCTURED} is taken");
+        let kind = kind.split(';').next().unwrap_or_default();
+        let kind = named(kind);
+        let reason = format!("{kind}: of structured events only {STRUCTURED:?} is taken");
         Err(Refusal::new(415, reason))
     } else if are_attributes(headers) {
         binary(headers, &kind, body, limits)
+    } else if are_of_pubsub(headers) && !is_push(body) {
+        unwrapped(headers, body, limits)
     } else {
         match json(body, "the body")? {
             Value::Object(mut push) if push.contains_key(MESSAGE) => message(&mut push, limits),
@@ -124,6 +139,15 @@ fn binary(headers: &HeaderMap, kind: &str, body: &[u8], limits: &Limits) -> Resu
     carried(id, of_type(kind, body.to_vec())?, limits)
 }
 
+/// Reads a message of Pub/Sub without wrapper: its data is the body.
+fn unwrapped(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Event, Refusal> {
+    let id = headers.get(UNWRAPPED_ID).and_then(|id| id.to_str().ok());
+    Ok(Event {
+        id: id.map(str::to_owned),
+        asked: published(body.to_vec(), limits)?,
+    })
+}
+
 /// A header's value as the attribute that it stands for; nothing if that is not UTF-8.
 fn unescaped(value: &str) -> Option<String> {
     let value = unquoted(value);
@@ -169,8 +193,9 @@ fn required(
                 return Err(Refusal::malformed(format!("the event's {name} is empty")));
             }
             ("specversion", Some(value)) if value != VERSION => {
+                let value = named(&value);
                 return Err(Refusal::malformed(format!(
-                    "the event's specversion is {value:?}, {VERSION:?} is understood"
+                    "the event's specversion is {value}, {VERSION:?} is understood"
                 )));
             }
             ("id", Some(value)) => id = value,
@@ -189,7 +214,10 @@ fn carried(id: String, data: Data, limits: &Limits) -> Result<Event, Refusal> {
         }
         Data::Json(value) => questions::read(value, limits)?,
     };
-    Ok(Event { id, asked })
+    Ok(Event {
+        id: Some(id),
+        asked,
+    })
 }
 
 /// `{"message": {"data": "<base64>", "messageId": ".."}, "subscription": ".."}`
@@ -202,18 +230,23 @@ fn message(push: &mut Map<String, Value>, limits: &Limits) -> Result<Event, Refu
         _ => return Err(Refusal::malformed("the message has no messageId")),
     };
     let data = match message.remove("data") {
-        Some(Value::String(data)) if !data.is_empty() => decoded(&data, "the message's data")?,
-        None | Some(Value::Null | Value::String(_)) => {
-            return Err(Refusal::malformed("the message has no data"));
-        }
+        Some(Value::String(data)) => decoded(&data, "the message's data")?,
+        None | Some(Value::Null) => Vec::new(),
         Some(_) => return Err(Refusal::malformed("the message's data is not a text")),
     };
-    // What `gcloud pubsub topics publish --message` sends is as often a text as it is JSON.
-    let asked = match data.trim_ascii_start().first() {
-        Some(b'{') => questions::read(json(&data, "the message's data")?, limits)?,
-        _ => asked_text(data, limits)?,
-    };
-    Ok(Event { id, asked })
+    Ok(Event {
+        id: Some(id),
+        asked: published(data, limits)?,
+    })
+}
+
+/// Reads what a message asks: JSON if it begins with `{`, else a text, as `gcloud pubsub topics publish --message` sends it.
+fn published(data: Vec<u8>, limits: &Limits) -> Result<Asked, Refusal> {
+    match data.trim_ascii_start().first() {
+        None if data.is_empty() => Err(Refusal::malformed("the message has no data")),
+        Some(b'{') => questions::read(json(&data, "the message's data")?, limits),
+        _ => asked_text(data, limits),
+    }
 }
 
 /// Bytes as their content type says; JSON if it says nothing, as the specification has it.
@@ -230,11 +263,6 @@ fn asked_text(text: Vec<u8>, limits: &Limits) -> Result<Asked, Refusal> {
     questions::text(text, limits)
 }
 
-fn json(bytes: &[u8], what: &str) -> Result<Value, Refusal> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Refusal::malformed(format!("{what} is not JSON: {error}")))
-}
-
 fn decoded(data: &str, what: &str) -> Result<Vec<u8>, Refusal> {
     let bytes = BASE64_STANDARD.decode(data);
     bytes.map_err(|error| Refusal::malformed(format!("{what} is not base64: {error}")))
@@ -245,9 +273,12 @@ fn is_text(kind: &str) -> bool {
 }
 
 fn content_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE);
-    let value = value.and_then(|value| value.to_str().ok());
-    value.unwrap_or_default().trim().to_ascii_lowercase()
+    value(headers, &header::CONTENT_TYPE).to_ascii_lowercase()
+}
+
+fn value<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().trim()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bertless_questions::{Refusal, Refused};
+use bertless_questions::{ACCEPTED_CODINGS, Refusal, Refused};
 
 /// A refusal as a response, `{"error": {"status": 422, "reason": ".."}}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(crate) struct Failure(pub(crate) Refusal);
 
 /// Seconds after which a caller may try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+pub(crate) const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
@@ -23,11 +25,15 @@ impl IntoResponse for Failure {
         let status = StatusCode::from_u16(self.0.status);
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(Refused { error: &self.0 })).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, RETRY_AFTER);
-        }
+        let accepted = HeaderValue::from_static(ACCEPTED_CODINGS);
+        let headers = response.headers_mut();
+        match status {
+            StatusCode::SERVICE_UNAVAILABLE => headers.insert(header::RETRY_AFTER, RETRY_AFTER),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => headers.insert(header::ACCEPT_ENCODING, accepted),
+            // The rest of the body may still come.
+            StatusCode::REQUEST_TIMEOUT => headers.insert(header::CONNECTION, CLOSE),
+            _ => None,
+        };
         response.extensions_mut().insert(self);
         response
     }

@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{Method, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use bertless_questions::Counts;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
-use crate::failure::Failure;
+use crate::failure::{CLOSE, Failure};
 use crate::routes::SharedApp;
 
 /// What a handler knows of its request; it travels with the response.
@@ -22,15 +24,26 @@ pub(crate) struct Record {
 /// The status of a request whose client has left, as nginx writes it.
 const CLIENT_LEFT: u16 = 499;
 
+/// Characters of a path, or of an event's id, that the log has at most.
+const LONGEST: usize = 200;
+
 /// Sets up lines of JSON.
+///
+/// Only this program's own lines are written: crates that it uses may log what passes through them.
 pub(crate) fn start() {
-    tracing_subscriber::fmt()
+    let own = Targets::new().with_target(env!("CARGO_CRATE_NAME"), LevelFilter::INFO);
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
-        .with_target(false)
-        .init();
+        .with_target(false);
+    tracing_subscriber::registry().with(lines).with(own).init();
+    // A panic's own message can quote a text.
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(severity = "ERROR", location, "a defect of this program");
+    }));
 }
 
 /// Counts a request while it is answered, and writes its line.
@@ -38,12 +51,13 @@ pub(crate) async fn each(State(app): State<SharedApp>, request: Request, next: N
     let mut line = Line {
         begin: Instant::now(),
         method: request.method().clone(),
-        path: request.uri().path().to_owned(),
+        path: beginning(request.uri().path()).to_owned(),
         cold: *request.method() == Method::POST && app.traffic.is_first(),
         status: CLIENT_LEFT,
         record: Record::default(),
         reason: None,
     };
+    let version = request.version();
     let counted = app.traffic.enter();
     let mut response = next.run(request).await;
     drop(counted);
@@ -52,11 +66,10 @@ pub(crate) async fn each(State(app): State<SharedApp>, request: Request, next: N
         line.record = record;
     }
     let failure = response.extensions_mut().remove::<Failure>();
-    line.reason = failure.map(|failure| failure.0.reason);
-    if app.traffic.is_stopping() {
-        // The next request of this client is for another instance.
-        let headers = response.headers_mut();
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    line.reason = failure.map(|failure| failure.0.logged().to_owned());
+    // The next request of this client is for another instance. HTTP/2 has no such header, and says so when all is quiet.
+    if app.traffic.is_stopping() && version < Version::HTTP_2 {
+        response.headers_mut().insert(header::CONNECTION, CLOSE);
     }
     response
 }
@@ -74,27 +87,36 @@ struct Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let severity = match self.status {
-            0..400 => "INFO",
-            400..500 => "WARNING",
-            _ => "ERROR",
-        };
-        tracing::info!(
-            severity,
-            method = self.method.as_str(),
-            path = self.path,
-            status = self.status,
-            duration_ms = milliseconds(self.begin.elapsed()),
-            texts = self.record.counts.texts,
-            failed = self.record.counts.failed,
-            tokens = self.record.counts.tokens,
-            truncated = self.record.counts.truncated,
-            cold = self.cold,
-            event = self.record.event.as_deref(),
-            reason = self.reason.as_deref(),
-            "request"
-        );
+        macro_rules! at {
+            ($level:ident, $severity:literal) => {
+                tracing::$level!(
+                    severity = $severity,
+                    method = self.method.as_str(),
+                    path = self.path,
+                    status = self.status,
+                    duration_ms = milliseconds(self.begin.elapsed()),
+                    texts = self.record.counts.texts,
+                    failed = self.record.counts.failed,
+                    tokens = self.record.counts.tokens,
+                    truncated = self.record.counts.truncated,
+                    cold = self.cold,
+                    event = self.record.event.as_deref().map(beginning),
+                    reason = self.reason.as_deref(),
+                    "request"
+                )
+            };
+        }
+        match self.status {
+            0..400 => at!(info, "INFO"),
+            400..500 => at!(warn, "WARNING"),
+            _ => at!(error, "ERROR"),
+        }
     }
+}
+
+fn beginning(text: &str) -> &str {
+    let end = text.char_indices().nth(LONGEST);
+    end.map_or(text, |(end, _)| &text[..end])
 }
 
 /// To the microsecond.

@@ -5,6 +5,8 @@
 //! bounded length. What is asked and how it is answered stands in `../questions`, for every wrapper.
 
 mod body;
+mod connections;
+mod cors;
 mod events;
 mod failure;
 mod log;
@@ -17,7 +19,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use axum::serve::ListenerExt;
 use bertless::Model;
 use tokio::net::TcpListener;
 
@@ -50,16 +51,9 @@ async fn main() -> Result<()> {
         start_ms = log::milliseconds(begin.elapsed()),
         "ready"
     );
-    let listener = listener.tap_io(|connection| {
-        // Answers are small and whole: nothing to wait for.
-        let _ = connection.set_nodelay(true);
-    });
-
     let app = Arc::new(App::new(pool, settings));
-    let served = axum::serve(listener, routes::router(app.clone()))
-        .with_graceful_shutdown(shutdown::when_quiet(app.clone()));
     tokio::select! {
-        done = served => done?,
+        () = connections::serve(listener, app.clone()) => {}
         () = shutdown::deadline(&app) => {
             let unanswered = app.traffic.in_flight();
             anyhow::ensure!(unanswered == 0, "{unanswered} requests were unanswered when time was up");

@@ -1,6 +1,7 @@
 //! Which path does what.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -8,11 +9,12 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use bertless_questions::{Answer, Asked, Counts, Refusal, parse};
+use bertless_questions::{Answer, Asked, Cors, Counts, Limits, Refusal, parse};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::body;
+use crate::cors;
 use crate::events::{self, Event};
 use crate::failure::Failure;
 use crate::log::{self, Record};
@@ -38,6 +40,19 @@ impl App {
             traffic: Traffic::default(),
         }
     }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.settings.limits
+    }
+
+    pub(crate) fn cors(&self) -> &Cors {
+        &self.settings.cors
+    }
+
+    /// Time that the head of a request may take to arrive, and then its body.
+    pub(crate) fn read_timeout(&self) -> Duration {
+        self.settings.read_timeout
+    }
 }
 
 /// All paths, each request counted and logged.
@@ -48,30 +63,29 @@ pub(crate) fn router(app: SharedApp) -> Router {
         .route("/healthz", get(health))
         .fallback(nothing)
         .method_not_allowed_fallback(not_so)
+        .layer(middleware::from_fn_with_state(app.clone(), cors::each))
         .layer(middleware::from_fn_with_state(app.clone(), log::each))
         .with_state(app)
 }
 
 /// `POST /predict`: an answer, or `{"predictions": [..]}` to `{"texts": [..]}`.
 async fn predict(State(app): State<SharedApp>, request: Request) -> Result<Response, Failure> {
-    let limits = &app.settings.limits;
-    let body = body::read(request.into_body(), limits.body).await?;
-    answer(&app, parse(&body, limits)?).await
+    let (_, body) = body::read(&app, request).await?;
+    answer(&app, parse(&body, app.limits())?).await
 }
 
 /// `POST /`: an event; or, by setting or because it looks like one, a request as `/predict` takes it.
 async fn root(State(app): State<SharedApp>, request: Request) -> Result<Response, Failure> {
-    let limits = &app.settings.limits;
-    let (parts, body) = request.into_parts();
-    let body = body::read(body, limits.body).await?;
+    let limits = app.limits();
+    let (headers, body) = body::read(&app, request).await?;
     let is_event = match app.settings.root {
         Root::Http => false,
         Root::Events => true,
-        Root::Either => events::are_of_event(&parts.headers) || events::is_push(&body),
+        Root::Either => events::are_of_event(&headers) || events::is_push(&body),
     };
     match is_event {
         false => answer(&app, parse(&body, limits)?).await,
-        true => acknowledge(&app, events::read(&parts.headers, &body, limits)?).await,
+        true => acknowledge(&app, events::read(&headers, &body, limits)?).await,
     }
 }
 
@@ -87,13 +101,13 @@ async fn health(State(app): State<SharedApp>) -> Response {
     (status, Json(health)).into_response()
 }
 
-async fn nothing(request: Request) -> Failure {
-    body::discard(request.into_body()).await;
+async fn nothing(State(app): State<SharedApp>, request: Request) -> Failure {
+    body::discard(&app, request).await;
     Failure(Refusal::new(404, "there is nothing at this path"))
 }
 
-async fn not_so(request: Request) -> Failure {
-    body::discard(request.into_body()).await;
+async fn not_so(State(app): State<SharedApp>, request: Request) -> Failure {
+    body::discard(&app, request).await;
     Failure(Refusal::new(405, "this path does not take this method"))
 }
 
@@ -127,7 +141,7 @@ async fn answer(app: &App, asked: Asked) -> Result<Response, Failure> {
 /// Whoever sends events throws away what comes back: a function of your own would send `answers` on from here.
 async fn acknowledge(app: &App, event: Event) -> Result<Response, Failure> {
     let answers = answers(app, event.asked).await?;
-    let record = record(&answers, Some(event.id));
+    let record = record(&answers, event.id);
     if let Some(Answer(Err(refusal))) = answers.first()
         && answers.iter().all(|answer| answer.0.is_err())
     {

@@ -3,9 +3,10 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Error, Result, bail, ensure};
-use bertless_questions::{Limits, variable};
+use bertless_questions::{Cors, Limits, variable};
 
 /// Everything that can be chosen.
 #[derive(Debug)]
@@ -19,6 +20,10 @@ pub(crate) struct Settings {
     /// `BERTLESS_QUEUE`: requests that may wait for one of them.
     pub(crate) queue: usize,
     pub(crate) limits: Limits,
+    /// `BERTLESS_READ_TIMEOUT`: time that the head of a request may take to arrive, and then its body.
+    pub(crate) read_timeout: Duration,
+    /// `BERTLESS_CORS_ORIGIN`: origins whose pages may ask.
+    pub(crate) cors: Cors,
     /// `FUNCTION_SIGNATURE_TYPE`: what `/` takes.
     pub(crate) root: Root,
 }
@@ -28,6 +33,9 @@ const MOST_WAITING: usize = 100_000;
 
 /// Each is a thread, with memory of its own.
 const MOST_WORKERS: usize = 1024;
+
+/// Longest read timeout, in seconds. Cloud Run itself ends a request after an hour.
+const LONGEST_READ: u64 = 3600;
 
 /// What the path `/` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +63,8 @@ impl Settings {
             // As many as Cloud Run sends to one instance if nobody says otherwise.
             queue: read("BERTLESS_QUEUE", 80)?,
             limits: Limits::from_environment().map_err(Error::msg)?,
+            read_timeout: Duration::from_secs(read("BERTLESS_READ_TIMEOUT", 30)?),
+            cors: Cors::from_environment().map_err(Error::msg)?,
             root: match root.as_str() {
                 "" => Root::Either,
                 "http" => Root::Http,
@@ -68,6 +78,11 @@ impl Settings {
             settings.workers <= Some(MOST_WORKERS),
             "BERTLESS_WORKERS: {} threads, at most {MOST_WORKERS} can compute",
             settings.workers.unwrap_or_default()
+        );
+        ensure!(
+            (1..=LONGEST_READ).contains(&settings.read_timeout.as_secs()),
+            "BERTLESS_READ_TIMEOUT: {} seconds, 1 to {LONGEST_READ} can be waited",
+            settings.read_timeout.as_secs()
         );
         ensure!(settings.queue > 0, "BERTLESS_QUEUE: 0 requests may wait");
         ensure!(

@@ -3,20 +3,21 @@
 //! Cloud Run sends no new requests then, but some are on their way: they are still taken until it is quiet. It kills the
 //! process ten seconds after the signal.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::routes::App;
+use crate::routes::{App, SharedApp};
 
 /// How long nobody must have asked.
 const QUIET: Duration = Duration::from_millis(100);
 /// How long that is waited for at most.
 const STILL_TAKEN: Duration = Duration::from_secs(7);
+/// Time after the signal at which bodies that have not arrived are given up.
+const BODIES: Duration = Duration::from_secs(5);
 /// When what is still unanswered is given up.
 const DEADLINE: Duration = Duration::from_secs(9);
 const POLL: Duration = Duration::from_millis(10);
@@ -27,7 +28,8 @@ pub(crate) struct Traffic {
     asked: AtomicUsize,
     in_flight: AtomicUsize,
     cold: AtomicBool,
-    stopping: watch::Sender<bool>,
+    /// Time of the signal, once it has come.
+    stopping: watch::Sender<Option<Instant>>,
 }
 
 impl Default for Traffic {
@@ -36,7 +38,7 @@ impl Default for Traffic {
             asked: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             cold: AtomicBool::new(true),
-            stopping: watch::Sender::new(false),
+            stopping: watch::Sender::new(None),
         }
     }
 }
@@ -67,30 +69,38 @@ impl Traffic {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
+        self.stopping.borrow().is_some()
     }
 
-    async fn stopped(&self) {
+    /// Waits until the process stops and gives up bodies that have not arrived.
+    pub(crate) async fn gives_up_on_bodies(&self) {
+        self.stopped_for(BODIES).await;
+    }
+
+    /// Waits for the signal, and then for a while.
+    async fn stopped_for(&self, time: Duration) {
+        let mut stopping = self.stopping.subscribe();
         // The sender is here, so it does not end before.
-        let _ = self
-            .stopping
-            .subscribe()
-            .wait_for(|&stopping| stopping)
-            .await;
+        let stopped = stopping.wait_for(Option::is_some).await;
+        let stopped = stopped.ok().and_then(|stopped| *stopped);
+        match stopped {
+            Some(at) => sleep_until(at + time).await,
+            None => std::future::pending().await,
+        }
     }
 }
 
 /// Waits for SIGTERM (or Ctrl-C), then until nobody asks any more.
-pub(crate) async fn when_quiet(app: Arc<App>) {
+pub(crate) async fn when_quiet(app: SharedApp) {
     asked_to_stop().await;
     let traffic = &app.traffic;
-    traffic.stopping.send_replace(true);
+    let begin = Instant::now();
+    traffic.stopping.send_replace(Some(begin));
     tracing::info!(
         severity = "INFO",
         in_flight = traffic.in_flight(),
         "stopping"
     );
-    let begin = Instant::now();
     let (mut since, mut seen) = (begin, traffic.asked.load(Ordering::SeqCst));
     while begin.elapsed() < STILL_TAKEN && since.elapsed() < QUIET {
         sleep(POLL).await;
@@ -101,10 +111,9 @@ pub(crate) async fn when_quiet(app: Arc<App>) {
     }
 }
 
-/// Comes some time after the signal, and never without it.
+/// Waits until the process stops and gives up what is still unanswered.
 pub(crate) async fn deadline(app: &App) {
-    app.traffic.stopped().await;
-    sleep(DEADLINE).await;
+    app.traffic.stopped_for(DEADLINE).await;
 }
 
 async fn asked_to_stop() {

@@ -1,8 +1,13 @@
 //! Which shape an event has.
 
-use bertless_questions::Refusal;
+use std::borrow::Cow;
+
+use bertless::replace_lone_surrogates;
+use bertless_questions::{Refusal, named};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
+use serde_json::error::Category;
 
 use crate::http::HttpRequest;
 use crate::sqs::SqsEvent;
@@ -10,20 +15,31 @@ use crate::sqs::SqsEvent;
 /// An event, as far as this function looks into it.
 pub(crate) enum Event<'a> {
     /// The question itself.
-    Direct(&'a str),
+    Direct(Cow<'a, str>),
+    /// A ping that keeps the function warm, or the tick of a schedule: nothing is asked.
+    Ping,
     /// API Gateway 1.0 or 2.0, a function URL, a load balancer.
     Http(HttpRequest),
     /// Messages of a queue.
     Sqs(SqsEvent),
 }
 
-/// The keys that tell shapes apart.
+/// The keys that tell shapes apart. Other keys may have any value.
 #[derive(Deserialize)]
 struct Shape {
     #[serde(rename = "requestContext")]
     context: Option<IgnoredAny>,
     #[serde(rename = "Records")]
     records: Option<Vec<Source>>,
+    text: Option<IgnoredAny>,
+    texts: Option<IgnoredAny>,
+    question: Option<IgnoredAny>,
+    #[serde(default)]
+    warmer: Value,
+    #[serde(default)]
+    source: Value,
+    #[serde(default, rename = "detail-type")]
+    detail_type: Value,
 }
 
 #[derive(Deserialize)]
@@ -33,17 +49,25 @@ struct Source {
 }
 
 impl<'a> Event<'a> {
+    /// Tells by its keys what an event is.
+    ///
     /// # Errors
-    /// 422 for events of services that do not ask questions.
-    pub(crate) fn read(json: &'a str) -> Result<Self, Refusal> {
-        let unread = |error| Refusal::unanswerable(format!("the event cannot be read: {error}"));
+    /// 400 for what is not JSON, 422 for events of services that do not ask questions.
+    pub(crate) fn read(event: &'a [u8]) -> Result<Self, Refusal> {
+        let text = str::from_utf8(event)
+            .map_err(|error| Refusal::malformed(format!("the event is not UTF-8: {error}")))?;
+        // Before any parsing: one text with half a character must not cost the others their answers.
+        let json = replace_lone_surrogates(text);
+        if is_empty(&json) {
+            return Ok(Self::Ping);
+        }
         // What is no object has no shape; the question's own error says what it should be.
-        if !json.starts_with('{') {
+        if !json.trim_start().starts_with('{') {
             return Ok(Self::Direct(json));
         }
-        let shape: Shape = serde_json::from_str(json).map_err(unread)?;
+        let shape: Shape = serde_json::from_str(&json).map_err(unread)?;
         if shape.context.is_some() {
-            let request: HttpRequest = serde_json::from_str(json).map_err(unread)?;
+            let request: HttpRequest = serde_json::from_str(&json).map_err(unread)?;
             // Of others that have a context, such as the record of another function's failure, nobody reads a response: as one
             // it would be lost.
             return match request.method() {
@@ -51,17 +75,52 @@ impl<'a> Event<'a> {
                 None => Err(Refusal::unanswerable("the event has no HTTP method")),
             };
         }
-        let Some(records) = shape.records else {
-            return Ok(Self::Direct(json));
+        let Some(records) = &shape.records else {
+            return Ok(match shape.is_ping() {
+                true => Self::Ping,
+                false => Self::Direct(json),
+            });
         };
         let names = || records.iter().map(|source| source.name.as_deref());
         match names().find(|&name| name != Some("aws:sqs")) {
-            None => serde_json::from_str(json).map(Self::Sqs).map_err(unread),
+            None => serde_json::from_str(&json).map(Self::Sqs).map_err(unread),
             Some(name) => Err(Refusal::unanswerable(format!(
                 "records of {} ask nothing, those of aws:sqs do",
-                name.unwrap_or("nobody")
+                name.map_or("nobody".to_owned(), named)
             ))),
         }
+    }
+}
+
+impl Shape {
+    /// Returns whether the event is a ping of serverless-plugin-warmup or lambda-warmer, or the tick of a rule of EventBridge
+    /// (CloudWatch Events) or of EventBridge Scheduler. One that asks a question as well is not.
+    fn is_ping(&self) -> bool {
+        let asks = self.text.is_some() || self.texts.is_some() || self.question.is_some();
+        let scheduled = self.detail_type == "Scheduled Event"
+            && (self.source == "aws.events" || self.source == "aws.scheduler");
+        let warms = self.warmer == true || self.source == "serverless-plugin-warmup";
+        !asks && (warms || scheduled)
+    }
+}
+
+/// Returns whether a payload is absent, `null` or `{}`.
+fn is_empty(json: &str) -> bool {
+    let json = json.trim();
+    let inside = json
+        .strip_prefix('{')
+        .and_then(|json| json.strip_suffix('}'));
+    json.is_empty() || json == "null" || inside.is_some_and(|inside| inside.trim().is_empty())
+}
+
+/// Refuses an event that the parser cannot read. The parser's own message would quote a value, which may be a text.
+fn unread(error: serde_json::Error) -> Refusal {
+    let (line, column) = (error.line(), error.column());
+    match error.classify() {
+        Category::Data => Refusal::unanswerable(format!(
+            "the event cannot be read: a value has another type than AWS gives it, at line {line} column {column}"
+        )),
+        _ => Refusal::malformed(format!("the event is not JSON: {error}")),
     }
 }
 
@@ -70,12 +129,13 @@ mod tests {
     use super::*;
 
     fn shape(json: &str) -> &'static str {
-        match Event::read(json) {
+        match Event::read(json.as_bytes()) {
             Ok(Event::Direct(_)) => "direct",
+            Ok(Event::Ping) => "ping",
             Ok(Event::Http(_)) => "http",
             Ok(Event::Sqs(_)) => "sqs",
             Err(refusal) if refusal.status == 422 => "refused",
-            Err(_) => "failed",
+            Err(_) => "malformed",
         }
     }
 
@@ -101,8 +161,61 @@ mod tests {
                 "refused",
             ),
             (r#"{"Records": 3}"#, "refused"),
+            (r#"{"text": "#, "malformed"),
+            ("nonsense", "direct"),
         ] {
             assert_eq!(shape(json), expected, "{json}");
+        }
+        assert!(Event::read(b"\"\xff\"").is_err_and(|refusal| refusal.status == 400));
+    }
+
+    #[test]
+    fn pings_are_told_from_questions() {
+        for json in [
+            "",
+            " \n",
+            "null",
+            "{}",
+            " { } ",
+            r#"{"warmer": true}"#,
+            r#"{"warmer": true, "concurrency": 3, "__WARMER_INVOCATION__": 2}"#,
+            r#"{"source": "serverless-plugin-warmup"}"#,
+            r#"{"source": "serverless-plugin-warmup", "other": {"a": 20}}"#,
+            r#"{"version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {}}"#,
+            r#"{"id": "a", "detail": {}, "source": "aws.events", "resources": [], "detail-type": "Scheduled Event"}"#,
+            r#"{"detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}"}"#,
+        ] {
+            assert_eq!(shape(json), "ping", "{json}");
+        }
+        for json in [
+            r#"{"warmer": false}"#,
+            r#"{"warmer": "true"}"#,
+            r#"{"warmer": true, "text": "a"}"#,
+            r#"{"source": "serverless-plugin-warmup", "texts": ["a"]}"#,
+            r#"{"source": "x", "other": 20}"#,
+            r#"{"detail-type": "Scheduled Event", "source": "my.app"}"#,
+            r#"{"detail-type": "EC2 Instance State-change Notification", "source": "aws.ec2"}"#,
+            r#"{"source": ["aws.events"], "detail-type": "Scheduled Event"}"#,
+            r#"{"key1": "value1"}"#,
+        ] {
+            assert_eq!(shape(json), "direct", "{json}");
+        }
+    }
+
+    #[test]
+    fn no_reason_quotes_a_text() {
+        for json in [
+            r#"{"requestContext": "PRIVATE words"}"#,
+            r#"{"requestContext": {"http": "PRIVATE words"}}"#,
+            r#"{"requestContext": {}, "httpMethod": ["PRIVATE words"]}"#,
+            r#"{"Records": "PRIVATE words"}"#,
+            r#"{"Records": [{"eventSource": "PRIVATE words"}]}"#,
+            r#"{"Records": [{"eventSource": "aws:sqs", "messageId": ["PRIVATE words"]}]}"#,
+        ] {
+            let Err(refusal) = Event::read(json.as_bytes()) else {
+                panic!("{json}")
+            };
+            assert!(!refusal.reason.contains("PRIVATE"), "{refusal:?}");
         }
     }
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bertless_questions::Refusal;
+use bertless_questions::{ACCEPTED_CODINGS, Refusal, decoded};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::refusal::phrase;
+use crate::status::phrase;
 
 /// The part of an HTTP event that matters here.
 #[derive(Deserialize)]
@@ -19,7 +20,8 @@ pub(crate) struct HttpRequest {
     http_method: Option<String>,
     path: Option<String>,
     request_context: Context,
-    multi_value_headers: Option<IgnoredAny>,
+    headers: Option<BTreeMap<String, Value>>,
+    multi_value_headers: Option<BTreeMap<String, Value>>,
     body: Option<String>,
     is_base64_encoded: Option<bool>,
 }
@@ -34,6 +36,17 @@ struct Context {
 struct Http {
     method: String,
     path: Option<String>,
+}
+
+/// What an HTTP request wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// Answers to the question in its body.
+    Answers,
+    /// Word that this function works.
+    Health,
+    /// Word, for a browser, whether a page may ask.
+    Preflight,
 }
 
 impl HttpRequest {
@@ -51,37 +64,96 @@ impl HttpRequest {
         }
     }
 
-    /// The bytes of the body.
+    /// Value of a header, or the last value of several. The case of the name does not matter.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let maps = [&self.headers, &self.multi_value_headers];
+        let headers = maps.into_iter().flatten().flatten();
+        let value = headers
+            .filter(|(other, _)| other.eq_ignore_ascii_case(name))
+            .find_map(|(_, value)| match value {
+                Value::Array(values) => values.last()?.as_str(),
+                value => value.as_str(),
+            });
+        value.map(str::trim)
+    }
+
+    /// Tells what is wanted, by method, path and sender.
     ///
     /// # Errors
-    /// 405 if it is no POST, 400 if it is said to be base64 and is not.
-    pub(crate) fn body(&self) -> Result<Cow<'_, [u8]>, Refusal> {
-        if self.method() != Some("POST") {
-            return Err(Refusal::new(405, "this path does not take this method"));
+    /// 405 for another method.
+    pub(crate) fn wants(&self) -> Result<Wants, Refusal> {
+        match self.method() {
+            Some("POST") => Ok(Wants::Answers),
+            Some("GET" | "HEAD") if self.is_health_check() => Ok(Wants::Health),
+            Some("OPTIONS") if self.header("access-control-request-method").is_some() => {
+                Ok(Wants::Preflight)
+            }
+            _ => Err(Refusal::new(405, "this path does not take this method")),
         }
+    }
+
+    /// Returns whether the path ends in `/healthz` (API Gateway puts a stage's name before it), or a load balancer checks its
+    /// target, which it does at the path that its owner has set.
+    fn is_health_check(&self) -> bool {
+        let path = self.path().unwrap_or_default();
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let agent = self.header("user-agent").unwrap_or_default();
+        path.ends_with("/healthz")
+            || self.request_context.elb.is_some() && agent.starts_with("ELB-HealthChecker/")
+    }
+
+    /// The bytes of the body, at most `limit` of them.
+    ///
+    /// # Errors
+    /// 400 if it is said to be base64 and is not, and the errors of [`decoded`].
+    pub(crate) fn body(&self, limit: usize) -> Result<Cow<'_, [u8]>, Refusal> {
         let body = self.body.as_deref().unwrap_or_default();
-        if self.is_base64_encoded != Some(true) {
-            return Ok(body.as_bytes().into());
-        }
-        let bytes = BASE64_STANDARD.decode(body);
-        bytes
-            .map(Cow::from)
-            .map_err(|error| Refusal::malformed(format!("the body is not base64: {error}")))
+        let bytes =
+            match self.is_base64_encoded {
+                Some(true) => Cow::Owned(BASE64_STANDARD.decode(body).map_err(|error| {
+                    Refusal::malformed(format!("the body is not base64: {error}"))
+                })?),
+                _ => Cow::Borrowed(body.as_bytes()),
+            };
+        let coding = self.header("content-encoding").unwrap_or_default();
+        decoded(bytes, coding, limit)
     }
 
     /// The response in the form that the sender of this request reads.
-    pub(crate) fn response(&self, status: u16, body: String) -> HttpResponse {
+    pub(crate) fn response(
+        &self,
+        status: u16,
+        mut headers: Vec<(&'static str, String)>,
+        body: String,
+    ) -> HttpResponse {
+        if !body.is_empty() {
+            headers.push(("content-type", "application/json".to_owned()));
+        }
+        match status {
+            405 => headers.push(("allow", "POST".to_owned())),
+            415 => headers.push(("accept-encoding", ACCEPTED_CODINGS.to_owned())),
+            _ => {}
+        }
         let balancer = self.request_context.elb.is_some();
         // A load balancer that sends lists of headers reads nothing else.
         let lists = balancer && self.multi_value_headers.is_some();
-        let headers = || [("content-type", "application/json")];
+        let (single, multiple) = match lists {
+            false => (Some(headers.into_iter().collect()), None),
+            true => {
+                let headers = headers.into_iter().map(|(name, value)| (name, [value]));
+                (None, Some(headers.collect()))
+            }
+        };
         HttpResponse {
             status_code: status,
             status_description: balancer.then(|| phrase(status)),
-            headers: (!lists).then(|| headers().into()),
-            multi_value_headers: lists
-                .then(|| headers().map(|(name, value)| (name, [value])).into()),
-            body,
+            headers: single,
+            multi_value_headers: multiple,
+            // A response to HEAD has no body.
+            body: match self.method() {
+                Some("HEAD") => String::new(),
+                _ => body,
+            },
             is_base64_encoded: false,
         }
     }
@@ -95,9 +167,9 @@ pub(crate) struct HttpResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     status_description: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    headers: Option<BTreeMap<&'static str, &'static str>>,
+    headers: Option<BTreeMap<&'static str, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    multi_value_headers: Option<BTreeMap<&'static str, [&'static str; 1]>>,
+    multi_value_headers: Option<BTreeMap<&'static str, [String; 1]>>,
     body: String,
     is_base64_encoded: bool,
 }

@@ -3,29 +3,41 @@
 use std::time::{Duration, Instant};
 
 use bertless_questions::{Answer, Counts, Refusal};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 /// Sets up lines of JSON, from the level on that AWS sets as the function is configured.
+///
+/// Only this program's own lines are written, at any level: crates that it uses may log what passes through them.
 pub(crate) fn start() {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok();
     let level = level.and_then(|level| match level.to_lowercase().as_str() {
         "fatal" => Some(LevelFilter::ERROR),
         known => known.parse().ok(),
     });
-    tracing_subscriber::fmt()
+    let own = env!("CARGO_CRATE_NAME");
+    let own = Targets::new().with_target(own, level.unwrap_or(LevelFilter::INFO));
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
-        .with_target(false)
-        .with_max_level(level.unwrap_or(LevelFilter::INFO))
-        .init();
+        .with_target(false);
+    tracing_subscriber::registry().with(lines).with(own).init();
+    // A panic's own message can quote a text.
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, "a defect of this program");
+    }));
 }
 
 /// To the microsecond.
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
+
+/// Characters of a path that the log has at most.
+const LONGEST_PATH: usize = 200;
 
 /// What a request came to.
 #[derive(Debug)]
@@ -36,6 +48,7 @@ pub(crate) struct Record {
     /// Which shape the event had.
     pub(crate) source: &'static str,
     pub(crate) method: Option<String>,
+    /// The beginning of the path.
     pub(crate) path: Option<String>,
     pub(crate) status: u16,
     pub(crate) reason: Option<String>,
@@ -56,10 +69,17 @@ impl Record {
         }
     }
 
-    /// It was not answered.
+    /// Notes that the request came by HTTP, and as what.
+    pub(crate) fn asked_by_http(&mut self, method: Option<&str>, path: Option<&str>) {
+        self.source = "http";
+        self.method = method.map(str::to_owned);
+        self.path = path.map(|path| path.chars().take(LONGEST_PATH).collect());
+    }
+
+    /// Notes that the request was not answered, and why.
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
         self.status = refusal.status;
-        self.reason = Some(refusal.reason.clone());
+        self.reason = Some(refusal.logged().to_owned());
     }
 
     /// What was answered.

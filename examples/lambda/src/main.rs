@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! main.rs      init: the model is opened and asked once
-//! serve.rs     events are waited for and answered, until SIGTERM
+//! serve.rs     events are waited for and answered, until SIGTERM; runtime_api.rs where they come from
 //! service.rs   an event in, a reply and a line of log out
 //! events.rs    which shape an event has; http.rs and sqs.rs what these shapes hold
 //! model.rs     which model, and from where
 //! settings.rs  what the environment says
-//! refusal.rs   how it is said that something is not answered
+//! status.rs    status codes in words
 //! log.rs       one line of JSON a request
 //! ```
 //!
@@ -18,19 +18,21 @@ mod events;
 mod http;
 mod log;
 mod model;
-mod refusal;
+mod runtime_api;
 mod serve;
 mod service;
 mod settings;
 mod sqs;
+mod status;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use lambda_runtime::Error;
-
 use service::Service;
 use settings::Settings;
+
+/// An error that ends the process.
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let begin = Instant::now();

@@ -1,8 +1,8 @@
 //! Which model, and from where.
 
 use bertless::{Input, Model, Task};
-use lambda_runtime::Error;
 
+use crate::Error;
 use crate::settings::Settings;
 
 /// Opens the model that is part of the program.

@@ -1,19 +1,18 @@
 //! Events, one after the other or several at once, until SIGTERM.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bertless_questions::Refusal;
-use lambda_runtime::tower::layer::layer_fn;
-use lambda_runtime::{Error, LambdaEvent, LambdaInvocation, Runtime, service_fn};
-use serde_json::value::RawValue;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
 
-use crate::refusal::diagnostic;
+use crate::Error;
+use crate::runtime_api::{Invocation, RuntimeApi};
 use crate::service::Service;
 
 /// How long an event that was handed out just before SIGTERM may be on its way here.
@@ -24,99 +23,115 @@ const ON_ITS_WAY: Duration = Duration::from_millis(50);
 /// One thread reads and writes. Where AWS sends one request at a time, as everywhere but on Managed Instances, it computes
 /// as well: nobody waits meanwhile. Where several come at once, computing is done by as many other threads as the model
 /// has, and the rest waits for one of them.
+///
+/// # Errors
+/// An error of the Runtime API, or of a thread that could not be made.
 pub(crate) fn until_stopped(service: Service) -> Result<(), Error> {
-    let at_once = service.settings().concurrency > 1;
+    let settings = service.settings();
+    let at_once = settings.concurrency.max(1);
+    let api = RuntimeApi::at(&settings.runtime_api, at_once)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(service.model().threads())
         .enable_all()
         .build()?;
-    let handler = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
-        let service = service.clone();
-        async move {
-            let work = move || service.respond(&event.payload, &event.context.request_id);
-            let reply = match at_once {
-                false => work(),
-                true => tokio::task::spawn_blocking(work)
-                    .await
-                    .unwrap_or_else(|error| Err(Refusal::failed(error.to_string()))),
-            };
-            reply.map_err(diagnostic)
-        }
+    let server = Arc::new(Server {
+        service,
+        api,
+        at_once,
+        in_flight: AtomicUsize::new(0),
+        stopping: watch::Sender::new(false),
     });
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let traffic = Arc::new(Traffic::default());
-        let counted = |inner| Counted {
-            inner,
-            traffic: traffic.clone(),
-        };
-        let events = Runtime::new(handler).layer(layer_fn(counted));
-        let mut events = std::pin::pin!(events.run_concurrent());
-        tokio::select! {
-            ended = &mut events => return ended,
-            _ = terminate.recv() => traffic.stopping.send_replace(true),
-        };
-        tracing::info!(in_flight = *traffic.in_flight.borrow(), "stopping");
-        let over = async {
-            tokio::time::sleep(ON_ITS_WAY).await;
-            traffic.over().await;
-        };
-        tokio::select! {
-            biased;
-            () = over => tracing::info!("stopped"),
-            ended = events => return ended,
-        }
-        Ok(())
-    })
+    runtime.block_on(server.run())
 }
 
-/// Which requests there are, and whether more are wanted.
-#[derive(Debug, Default)]
-struct Traffic {
-    in_flight: watch::Sender<usize>,
+struct Server {
+    service: Service,
+    api: RuntimeApi,
+    at_once: usize,
+    in_flight: AtomicUsize,
     stopping: watch::Sender<bool>,
 }
 
-impl Traffic {
-    /// Comes when no request is left.
-    async fn over(&self) {
-        // The sender is here, so it does not end before.
-        let _ = self.in_flight.subscribe().wait_for(|&left| left == 0).await;
-    }
-}
-
-/// Around the runtime's own service, which ends when AWS has the reply: before that, a request is not over.
-#[derive(Clone)]
-struct Counted<S> {
-    inner: S,
-    traffic: Arc<Traffic>,
-}
-
-impl<S> lambda_runtime::Service<LambdaInvocation> for Counted<S>
-where
-    S: lambda_runtime::Service<LambdaInvocation, Response = (), Error = Error>,
-    S::Future: Send + 'static,
-{
-    type Response = ();
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: LambdaInvocation) -> Self::Future {
-        let traffic = self.traffic.clone();
-        traffic.in_flight.send_modify(|count| *count += 1);
-        let replied = self.inner.call(request);
-        Box::pin(async move {
-            let done = replied.await;
-            traffic.in_flight.send_modify(|count| *count -= 1);
-            if *traffic.stopping.borrow() {
-                // No next event is asked for.
-                std::future::pending::<()>().await;
+impl Server {
+    /// Answers events until SIGTERM or the first error; returns when all that was begun is answered.
+    async fn run(self: Arc<Self>) -> Result<(), Error> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        self.api.restored().await?;
+        let mut loops = JoinSet::new();
+        for _ in 0..self.at_once {
+            loops.spawn(self.clone().one_after_the_other());
+        }
+        let mut result = Ok(());
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {
+                    let in_flight = self.in_flight.load(Ordering::Relaxed);
+                    tracing::info!(in_flight, "stopping");
+                    self.stopping.send_replace(true);
+                }
+                ended = loops.join_next() => match ended {
+                    None => break,
+                    Some(Ok(Ok(()))) => {}
+                    // What others have begun is still answered.
+                    Some(failed) => {
+                        self.stopping.send_replace(true);
+                        result = failed.unwrap_or_else(|panic| Err(panic.into()));
+                    }
+                },
             }
-            done
-        })
+        }
+        if result.is_ok() {
+            tracing::info!("stopped");
+        }
+        result
     }
+
+    /// Asks for an event, answers it, and asks for the next.
+    async fn one_after_the_other(self: Arc<Self>) -> Result<(), Error> {
+        let mut stopping = self.stopping.subscribe();
+        while !*stopping.borrow() {
+            let mut next = std::pin::pin!(self.api.next());
+            let invocation = tokio::select! {
+                biased;
+                invocation = &mut next => invocation?,
+                () = stop(&mut stopping) => {
+                    match timeout(ON_ITS_WAY, next).await {
+                        Ok(invocation) => invocation?,
+                        Err(_) => break,
+                    }
+                }
+            };
+            self.in_flight.fetch_add(1, Ordering::Relaxed);
+            let replied = self.reply(invocation).await;
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            replied?;
+        }
+        Ok(())
+    }
+
+    async fn reply(self: &Arc<Self>, invocation: Invocation) -> Result<(), Error> {
+        let (reply, invocation) = match self.at_once {
+            1 => (self.respond(&invocation), invocation),
+            _ => {
+                let server = self.clone();
+                spawn_blocking(move || (server.respond(&invocation), invocation)).await?
+            }
+        };
+        self.api.reply(&invocation, reply).await
+    }
+
+    /// Answers an event; a panic fails that event alone.
+    fn respond(&self, invocation: &Invocation) -> Result<Vec<u8>, Refusal> {
+        let respond = || {
+            self.service
+                .respond(&invocation.event, &invocation.request_id)
+        };
+        catch_unwind(AssertUnwindSafe(respond)).unwrap_or_else(|_| Err(Refusal::lost()))
+    }
+}
+
+/// Waits until the process is to stop.
+async fn stop(stopping: &mut watch::Receiver<bool>) {
+    // The sender outlives all loops.
+    let _ = stopping.wait_for(|&stopping| stopping).await;
 }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use bertless_questions::{Limits, variable};
-use lambda_runtime::Error;
+use bertless_questions::{Cors, Limits, variable};
+
+use crate::Error;
 
 /// Everything that can be chosen, and what AWS has chosen.
 #[derive(Debug, Clone)]
@@ -15,17 +16,16 @@ pub(crate) struct Settings {
     )]
     pub(crate) model: Option<PathBuf>,
     pub(crate) limits: Limits,
+    /// `BERTLESS_CORS_ORIGIN`: origins whose pages may ask.
+    pub(crate) cors: Cors,
+    /// `AWS_LAMBDA_RUNTIME_API`: host and port that events come from.
+    pub(crate) runtime_api: String,
     /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many requests AWS sends to one process at a time, on Managed Instances.
     pub(crate) concurrency: usize,
 }
 
-/// What AWS sets, and the runtime's client cannot do without.
-const REQUIRED: [&str; 4] = [
-    "AWS_LAMBDA_RUNTIME_API",
-    "AWS_LAMBDA_FUNCTION_NAME",
-    "AWS_LAMBDA_FUNCTION_VERSION",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-];
+/// Variables that AWS sets, and that this function cannot do without.
+const REQUIRED: [&str; 2] = ["AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"];
 
 impl Settings {
     pub(crate) fn from_environment() -> Result<Self, Error> {
@@ -40,6 +40,8 @@ impl Settings {
         Ok(Self {
             model: model.map(PathBuf::from),
             limits: Limits::from_environment()?,
+            cors: Cors::from_environment()?,
+            runtime_api: variable("AWS_LAMBDA_RUNTIME_API", String::new())?,
             concurrency: variable("AWS_LAMBDA_MAX_CONCURRENCY", 1)?,
         })
     }

@@ -1,6 +1,6 @@
 //! Messages of a queue: each asks one question, and goes back to the queue alone if it cannot be answered.
 
-use bertless_questions::{self as questions, Answer, Limits, Question, Refusal};
+use bertless_questions::{self as questions, Answer, Asked, Limits, Question, Refusal};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -37,19 +37,50 @@ struct BatchItemFailure {
     item_identifier: String,
 }
 
-/// What a message asks: a question's JSON, or a text if it does not begin with `{`. One that cannot be read is a text that
-/// cannot be answered.
+/// Reads what a message asks: a question's JSON, or a text if it does not begin with `{`. Either may be in an envelope of SNS. A
+/// message that cannot be read counts as one text that cannot be answered.
 pub(crate) fn read(message: &SqsMessage, limits: &Limits) -> Vec<Result<Question, Refusal>> {
     let asked = match &message.body {
-        Value::String(body) if body.trim_start().starts_with('{') => {
-            questions::parse(body.as_bytes(), limits)
-        }
-        Value::String(body) => questions::text(body.clone(), limits),
+        Value::String(body) => asked(body, limits),
         _ => Err(Refusal::malformed("the message's body is not a text")),
     };
     match asked {
         Ok(asked) => asked.questions,
         Err(refusal) => vec![Err(refusal)],
+    }
+}
+
+fn asked(body: &str, limits: &Limits) -> Result<Asked, Refusal> {
+    if !body.trim_start().starts_with('{') {
+        return questions::text(body.to_owned(), limits);
+    }
+    if body.len() > limits.body {
+        return Err(Refusal::body_too_large(limits.body));
+    }
+    let json = questions::json(body.as_bytes(), "the body")?;
+    match sns_message(&json)? {
+        // Opened once: what a topic carries is in no further envelope.
+        Some(message) if message.trim_start().starts_with('{') => {
+            questions::parse(message.as_bytes(), limits)
+        }
+        Some(message) => questions::text(message.to_owned(), limits),
+        None => questions::read(json, limits),
+    }
+}
+
+/// Message in an envelope of SNS, which a topic puts around it unless the subscription has `RawMessageDelivery`. Returns `None` if
+/// there is no envelope. The signature is not checked: the queue's policy says who may write into it.
+///
+/// # Errors
+/// 422 for a request to confirm a subscription.
+fn sns_message(json: &Value) -> Result<Option<&str>, Refusal> {
+    let text = |key: &str| json.get(key).and_then(Value::as_str);
+    match (text("Type"), text("Message")) {
+        (Some("Notification"), message) => Ok(message),
+        (Some("SubscriptionConfirmation" | "UnsubscribeConfirmation"), _) => Err(
+            Refusal::unanswerable("SNS asks to confirm a subscription: that is for its owner"),
+        ),
+        _ => Ok(None),
     }
 }
 
@@ -61,7 +92,7 @@ pub(crate) fn respond(messages: &[SqsMessage], answered: &[Vec<Answer>]) -> SqsB
     for (message, answers) in messages.iter().zip(answered) {
         let id = &message.message_id;
         let reason = match nothing_in(answers) {
-            Some(refusal) => &refusal.reason,
+            Some(refusal) => refusal.logged(),
             None if stopped => "a message before it failed",
             None => {
                 deliver(id, answers);
@@ -87,17 +118,16 @@ fn nothing_in(answers: &[Answer]) -> Option<&Refusal> {
         .then_some(first)
 }
 
-/// What is done with the answers to a message: a function of your own would send them on from here. Answers can quote texts,
-/// so they are written to the log only if the function is configured to log details. Texts without an answer do not come again,
-/// so why they have none is said in any case.
+/// Takes the answers to a message. A function of your own would send them on from here.
+///
+/// The log has no answers, since answers can quote texts. It has the reason for each text without one: the message does not come
+/// again.
 fn deliver(message_id: &str, answers: &[Answer]) {
     for (text, answer) in answers.iter().enumerate() {
-        if let Err(Refusal { reason, .. }) = &answer.0 {
+        if let Err(refusal) = &answer.0 {
+            let reason = refusal.logged();
             tracing::warn!(message_id, text, reason, "text without an answer");
         }
     }
-    if tracing::enabled!(tracing::Level::DEBUG) {
-        let predictions = serde_json::to_string(answers).unwrap_or_else(|error| error.to_string());
-        tracing::debug!(message_id, predictions, "message answered");
-    }
+    tracing::debug!(message_id, texts = answers.len(), "message answered");
 }

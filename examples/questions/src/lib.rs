@@ -4,16 +4,22 @@
 //! ```text
 //! answers.rs   answers, each on its own
 //! ask.rs       what is asked: texts and pairs out of JSON
+//! coding.rs    bodies of HTTP in gzip and deflate
+//! cors.rs      which web pages may ask
 //! limits.rs    how much may be asked at once, and what else the environment says
 //! refusal.rs   why something is not answered
 //! ```
 
 mod answers;
 mod ask;
+mod coding;
+mod cors;
 mod limits;
 mod refusal;
 
 pub use answers::{Answer, Counts, Refused, answers};
-pub use ask::{Asked, Question, parse, read, text};
+pub use ask::{Asked, Question, json, parse, read, text};
+pub use coding::{ACCEPTED_CODINGS, decoded};
+pub use cors::Cors;
 pub use limits::{Limits, variable};
-pub use refusal::Refusal;
+pub use refusal::{Refusal, named};

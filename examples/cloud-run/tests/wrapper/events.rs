@@ -267,3 +267,96 @@ async fn pushes_that_are_none() {
         (200, &json!(422))
     );
 }
+
+/// As Pub/Sub sends where its subscription has no wrapper.
+fn unwrapped(
+    server: &Server,
+    headers: &[(&str, &str)],
+    data: impl Into<Vec<u8>>,
+) -> RequestBuilder {
+    let request = server.post("/").body(data.into());
+    let with =
+        |request: RequestBuilder, (name, value): &(&str, &str)| request.header(*name, *value);
+    headers.iter().fold(request, with)
+}
+
+#[tokio::test]
+async fn messages_without_wrapper_are_opened() {
+    let id = ("x-goog-pubsub-message-id", "event-1");
+    let metadata: &[_] = &[
+        id,
+        (
+            "x-goog-pubsub-subscription-name",
+            "projects/p/subscriptions/s",
+        ),
+        ("x-goog-pubsub-publish-time", "2026-11-30T08:00:00Z"),
+        ("content-type", "text/plain"),
+        ("language", "en"),
+    ];
+    let agent: &[_] = &[("user-agent", "CloudPubSub-Google")];
+    for signature in ["", "cloudevent"] {
+        let server = Server::start(&[("FUNCTION_SIGNATURE_TYPE", signature)]);
+        let alone = server
+            .post("/predict")
+            .json(&json!({"text": "A great film"}));
+        let (_, expected) = answer(alone).await;
+        for data in ["A great film", r#" {"texts": ["A great film"]}"#] {
+            for (headers, event) in [(metadata, json!("event-1")), (agent, Value::Null)] {
+                let (status, got) = answer(unwrapped(&server, headers, data)).await;
+                assert_eq!((status, &got["event"]), (200, &event), "{data}");
+                assert_eq!(got["predictions"], json!([expected]), "{data}");
+            }
+        }
+        for (data, status, says) in [
+            (&b""[..], 400, "no data"),
+            (b" ", 422, "empty"),
+            (b"{", 400, "the message's data is not JSON"),
+            (b"\xff\xfe", 400, "neither JSON nor UTF-8"),
+            (b"{}", 422, "expected an object"),
+        ] {
+            failed(answer(unwrapped(&server, &[id], data)).await, status, says);
+        }
+        // What has its wrapper after all is opened as ever.
+        let wrapped = server.post("/").json(&push(&encoded("A great film")));
+        let got = answer(wrapped.header("user-agent", "CloudPubSub-Google")).await;
+        assert_eq!((got.0, &got.1["event"]), (200, &json!("event-1")));
+    }
+    // Where `/` takes requests alone it is one, and a text is none.
+    let http = Server::start(&[("FUNCTION_SIGNATURE_TYPE", "http")]);
+    failed(
+        answer(unwrapped(&http, &[id], "A great film")).await,
+        400,
+        "not JSON",
+    );
+}
+
+#[tokio::test]
+async fn half_a_character_keeps_no_event_back() {
+    let server = Server::start(&[]);
+    let question = r#"{"texts": ["good", "cut \ud83d"]}"#;
+    let direct = answer(server.post("/predict").body(question)).await;
+    assert_eq!(direct.0, 200);
+    let event = r#"{"specversion": "1.0", "id": "1", "source": "s\ude00", "type": "t", "data": "#;
+    let structured = server
+        .post("/")
+        .header("content-type", "application/cloudevents+json");
+    for request in [
+        server.post("/").body(question),
+        server.post("/").json(&push(&encoded(question))),
+        server.post("/").body(format!(
+            r#"{{"message": {{"messageId": "\ud83d", "data": "{}"}}}}"#,
+            encoded(question)
+        )),
+        binary(&server, "application/json", question),
+        structured.body(format!("{event}{question}}}")),
+        unwrapped(&server, &[("x-goog-pubsub-message-id", "1")], question),
+    ] {
+        let (status, got) = answer(request).await;
+        assert_eq!(
+            (status, &got["predictions"]),
+            (200, &direct.1["predictions"])
+        );
+    }
+    let (_, replaced) = answer(server.post("/predict").body(r#"{"text": "cut \ufffd"}"#)).await;
+    assert_eq!(direct.1["predictions"][1], replaced);
+}

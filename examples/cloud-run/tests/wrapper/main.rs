@@ -1,7 +1,10 @@
 //! The real binary, driven as its clients do.
 
+mod connections;
+mod cors;
 mod events;
 mod load;
+mod log;
 mod requests;
 mod shutdown;
 

@@ -1,6 +1,11 @@
 //! `/predict`, `/healthz` and what is none of them.
 
+use std::fs::File;
+use std::io::Write;
+
 use bertless::Model;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
@@ -80,6 +85,8 @@ async fn what_is_wrong_is_said() {
         "not JSON",
     );
     failed(answer(server.post("/nowhere")).await, 404, "nothing");
+    let get = Client::new().get(server.url("/predict")).send().await;
+    assert_eq!(get.unwrap().headers()["allow"], "POST");
     failed(
         answer(Client::new().get(server.url("/predict"))).await,
         405,
@@ -97,8 +104,8 @@ async fn what_is_wrong_is_said() {
     assert_eq!(got.0, 200);
     let line = server.line(|line| line["reason"] == "\"texts\" is empty");
     assert_eq!(
-        (&line["status"], &line["severity"]),
-        (&422.into(), &"WARNING".into())
+        (&line["status"], &line["severity"], &line["level"]),
+        (&422.into(), &"WARNING".into(), &"WARN".into())
     );
 }
 
@@ -195,6 +202,91 @@ async fn health_is_told() {
     let server = Server::start(&[]);
     let got = answer(Client::new().get(server.url("/healthz"))).await;
     assert_eq!(got, (200, json!({"status": "ok", "in_flight": 0})));
+    let head = Client::new().head(server.url("/healthz")).send().await;
+    let head = head.unwrap();
+    assert_eq!(head.status(), 200);
+    assert!(head.bytes().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn compressed_bodies_are_decoded() {
+    let server = Server::start(&[("BERTLESS_MAX_BODY", "1000")]);
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let question = br#"{"text": "A great film"}"#;
+    let (_, says) = answer(server.post("/predict").body(question.to_vec())).await;
+    let (first, second) = question.split_at(9);
+    for path in ["/predict", "/"] {
+        let post = |coding: &str, body: Vec<u8>| {
+            server
+                .post(path)
+                .header("content-encoding", coding)
+                .body(body)
+        };
+        assert_eq!(
+            answer(post("gzip", gzip(question))).await,
+            (200, says.clone())
+        );
+        let members = [gzip(first), gzip(second)].concat();
+        assert_eq!(answer(post("GZip", members)).await, (200, says.clone()));
+        failed(
+            answer(post("gzip", question.to_vec())).await,
+            400,
+            "not gzip",
+        );
+        failed(
+            answer(post("identity", gzip(question))).await,
+            400,
+            "no Content-Encoding",
+        );
+        let bomb = gzip(&[b' '; 1 << 20]);
+        failed(
+            answer(post("gzip", bomb)).await,
+            413,
+            "more than 1000 bytes",
+        );
+        for coding in ["br", "zstd", "gzip, br"] {
+            let response = post(coding, question.to_vec()).send().await.unwrap();
+            assert_eq!(response.status(), 415);
+            assert_eq!(
+                response.headers()["accept-encoding"],
+                "gzip, deflate, identity"
+            );
+        }
+    }
+}
+
+/// A file of the model that is lost while it serves.
+#[tokio::test]
+async fn a_reason_names_no_file() {
+    let folder = std::env::temp_dir().join(format!("bertless-secret-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let model = folder.join("model.safetensors");
+    std::fs::copy(packed(), &model).unwrap();
+    let server = Server::start(&[("BERTLESS_MODEL", model.to_str().unwrap())]);
+    File::options()
+        .write(true)
+        .open(&model)
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    for texts in [
+        json!({"text": "A great film"}),
+        json!({"texts": ["A great film"]}),
+    ] {
+        let got = answer(server.post("/predict").json(&texts)).await;
+        assert!(!got.1.to_string().contains("bertless-secret"), "{got:?}");
+        assert!(got.1.to_string().contains("its log says which"), "{got:?}");
+    }
+    let line = server.line(|line| line["status"] == 500);
+    assert!(
+        line["reason"].as_str().unwrap().contains("bertless-secret"),
+        "{line}"
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
@@ -203,6 +295,9 @@ fn settings_that_mean_nothing_end_it() {
         ("PORT", "http"),
         ("BERTLESS_WORKERS", "100000"),
         ("BERTLESS_MAX_TEXTS", "0"),
+        ("BERTLESS_READ_TIMEOUT", "0"),
+        ("BERTLESS_READ_TIMEOUT", "3601"),
+        ("BERTLESS_CORS_ORIGIN", "https://a.example/"),
         ("BERTLESS_QUEUE", "0"),
         ("BERTLESS_QUEUE", "1000000000000"),
         ("BERTLESS_MODEL", "no/such/file"),

@@ -1,8 +1,12 @@
 //! API Gateway, function URLs and load balancers.
 
+use std::io::Write;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bertless::Model;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use super::{Function, event, expected, packed, same};
@@ -122,8 +126,182 @@ async fn only_posts_ask() {
             Some(http) => http["method"] = "GET".into(),
             None => event["httpMethod"] = "GET".into(),
         }
-        let (status, error) = parts(&function.invoke(&event).await);
+        let response = function.invoke(&event).await;
+        let (status, error) = parts(&response);
         assert_eq!((status, &error["error"]["status"]), (405, &json!(405)));
+        assert_eq!(header(&response, "allow"), Some("POST"), "{kind}");
+    }
+}
+
+/// A header of a response in either form.
+fn header<'a>(response: &'a Value, name: &str) -> Option<&'a str> {
+    let single = response["headers"][name].as_str();
+    single.or_else(|| response["multiValueHeaders"][name][0].as_str())
+}
+
+/// An event with another method, path and header.
+fn asked(kind: &str, method: &str, path: &str, (name, value): (&str, &str)) -> Value {
+    let mut event = event(kind);
+    match event["requestContext"].get_mut("http") {
+        Some(http) => {
+            http["method"] = method.into();
+            http["path"] = path.into();
+        }
+        None => {
+            event["httpMethod"] = method.into();
+            event["path"] = path.into();
+        }
+    }
+    if event["headers"].is_object() {
+        event["headers"][name] = value.into();
+    }
+    if event["multiValueHeaders"].is_object() {
+        event["multiValueHeaders"][name] = json!([value]);
+    }
+    event
+}
+
+#[tokio::test]
+async fn health_checks_are_answered() {
+    let function = Function::start(&[]).await;
+    let (curl, checker) = (
+        ("user-agent", "curl/8"),
+        ("User-Agent", "ELB-HealthChecker/2.0"),
+    );
+    for kind in KINDS {
+        for path in ["/healthz", "/healthz/", "/Prod/healthz"] {
+            let response = function.invoke(&asked(kind, "GET", path, curl)).await;
+            assert_eq!(
+                parts(&response),
+                (200, json!({"status": "ok"})),
+                "{kind} {path}"
+            );
+            let response = function.invoke(&asked(kind, "HEAD", path, curl)).await;
+            assert_eq!(
+                (&response["statusCode"], &response["body"]),
+                (&200.into(), &"".into())
+            );
+        }
+        // A load balancer looks at whichever path it was told; nobody else may.
+        let (balancer, status) = match kind.starts_with("load-balancer") {
+            true => (200, 405),
+            false => (405, 405),
+        };
+        for path in ["/", "/any/path"] {
+            for (agent, status) in [(checker, balancer), (curl, status)] {
+                let response = function.invoke(&asked(kind, "GET", path, agent)).await;
+                assert_eq!(response["statusCode"], status, "{kind} {path} {agent:?}");
+            }
+        }
+        for (method, path, status) in [("PUT", "/healthz", 405), ("POST", "/healthz", 200)] {
+            let response = function.invoke(&asked(kind, method, path, curl)).await;
+            assert_eq!(response["statusCode"], status, "{kind} {method}");
+        }
+    }
+    let line = function.line(|line| line["method"] == "GET");
+    assert_eq!(
+        (&line["texts"], &line["level"]),
+        (&json!(0), &json!("INFO"))
+    );
+}
+
+#[tokio::test]
+async fn compressed_bodies_are_decoded() {
+    let function = Function::start(&[("BERTLESS_MAX_BODY", "1000")]).await;
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let question = br#"{"text": "A great film"}"#;
+    let says = expected(&Model::load(packed()).unwrap(), "A great film");
+    for kind in KINDS {
+        for (coding, body, status, reason) in [
+            ("gzip", gzip(question), 200, ""),
+            ("br", question.to_vec(), 415, "\"br\""),
+            ("gzip", question.to_vec(), 400, "not gzip"),
+            ("", gzip(question), 400, "no Content-Encoding says so"),
+            ("gzip", gzip(&[b' '; 1 << 20]), 413, "more than 1000 bytes"),
+        ] {
+            let mut event = asked(kind, "POST", "/", ("Content-Encoding", coding));
+            event["body"] = BASE64_STANDARD.encode(&body).into();
+            event["isBase64Encoded"] = true.into();
+            let response = function.invoke(&event).await;
+            let (got, answer) = parts(&response);
+            assert_eq!(got, status, "{kind} {coding} {answer}");
+            match status {
+                200 => same(&answer, &says),
+                _ => assert!(
+                    answer["error"]["reason"].as_str().unwrap().contains(reason),
+                    "{answer}"
+                ),
+            }
+            let accepts = header(&response, "accept-encoding");
+            assert_eq!(accepts.is_some(), status == 415, "{response}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_may_ask_by_a_setting() {
+    let closed = Function::start(&[]).await;
+    let open = Function::start(&[("BERTLESS_CORS_ORIGIN", "https://a.example")]).await;
+    let any = Function::start(&[("BERTLESS_CORS_ORIGIN", "*")]).await;
+    let allowed = "access-control-allow-origin";
+    for kind in KINDS {
+        let preflight = |origin: &str| {
+            let mut event = asked(kind, "OPTIONS", "/predict", ("Origin", origin));
+            for headers in ["headers", "multiValueHeaders"] {
+                if event[headers].is_object() {
+                    event[headers]["access-control-request-method"] = "POST".into();
+                    event[headers]["access-control-request-headers"] = "content-type".into();
+                }
+            }
+            event
+        };
+        let response = open.invoke(&preflight("https://a.example")).await;
+        assert_eq!(
+            (&response["statusCode"], &response["body"]),
+            (&204.into(), &"".into())
+        );
+        assert_eq!(header(&response, allowed), Some("https://a.example"));
+        assert_eq!(
+            header(&response, "access-control-allow-methods"),
+            Some("POST")
+        );
+        assert_eq!(
+            header(&response, "access-control-allow-headers"),
+            Some("content-type")
+        );
+        assert_eq!(header(&response, "content-type"), None);
+        let response = any.invoke(&preflight("https://b.example")).await;
+        assert_eq!(
+            (&response["statusCode"], header(&response, allowed)),
+            (&204.into(), Some("*"))
+        );
+        for (function, origin) in [(&open, "https://b.example"), (&closed, "https://a.example")] {
+            let response = function.invoke(&preflight(origin)).await;
+            assert_eq!(
+                (&response["statusCode"], header(&response, allowed)),
+                (&403.into(), None)
+            );
+        }
+        // Answers and refusals alike.
+        for body in [r#"{"text": "A film"}"#, "{"] {
+            let event = asked(kind, "POST", "/", ("Origin", "https://a.example"));
+            let event = with_body(event, body);
+            let response = open.invoke(&event).await;
+            assert_eq!(
+                header(&response, allowed),
+                Some("https://a.example"),
+                "{kind} {body}"
+            );
+            assert_eq!(header(&response, "vary"), Some("origin"));
+            assert_eq!(header(&closed.invoke(&event).await, allowed), None);
+        }
+        // Without the question of a browser it is a method like others.
+        let response = open.invoke(&asked(kind, "OPTIONS", "/", ("a", "b"))).await;
+        assert_eq!(response["statusCode"], 405);
     }
 }
 

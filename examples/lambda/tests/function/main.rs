@@ -1,6 +1,8 @@
 //! The real binary, driven as AWS Lambda drives it.
 
 mod http;
+mod log;
+mod pings;
 mod process;
 mod questions;
 mod queue;

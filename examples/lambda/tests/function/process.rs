@@ -58,6 +58,8 @@ fn settings_that_mean_nothing_end_it() {
         ("AWS_LAMBDA_MAX_CONCURRENCY", "several"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "much"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0"),
+        ("BERTLESS_CORS_ORIGIN", "https://a.example/"),
+        ("AWS_LAMBDA_RUNTIME_API", "/no/host"),
         // Nobody is there.
         ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1"),
     ] {
@@ -75,12 +77,9 @@ fn settings_that_mean_nothing_end_it() {
             "{name}: {error}"
         );
     }
-    let output = command(&[]).env_remove("AWS_LAMBDA_FUNCTION_NAME").output();
+    let output = command(&[]).env_remove("AWS_LAMBDA_RUNTIME_API").output();
     let line = String::from_utf8(output.unwrap().stdout).unwrap();
-    assert!(
-        line.contains("AWS_LAMBDA_FUNCTION_NAME is not set"),
-        "{line}"
-    );
+    assert!(line.contains("AWS_LAMBDA_RUNTIME_API is not set"), "{line}");
 }
 
 #[cfg(not(feature = "embedded"))]

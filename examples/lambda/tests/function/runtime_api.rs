@@ -46,6 +46,7 @@ struct Shared {
 #[derive(Debug)]
 struct Event {
     payload: Bytes,
+    headers: HeaderMap,
     reply: oneshot::Sender<Reply>,
 }
 
@@ -94,9 +95,23 @@ impl RuntimeApi {
 
     /// Sends an event and waits for the reply; none comes from a function that ends meanwhile.
     pub(crate) async fn invoke(&self, payload: impl Into<Bytes>) -> Option<Reply> {
+        self.invoke_with(payload, HeaderMap::new()).await
+    }
+
+    /// Sends an event with headers beside those that each event has.
+    pub(crate) async fn invoke_with(
+        &self,
+        payload: impl Into<Bytes>,
+        headers: HeaderMap,
+    ) -> Option<Reply> {
         let (reply, replied) = oneshot::channel();
         let payload = payload.into();
-        self.shared.events.send(Event { payload, reply }).ok()?;
+        let event = Event {
+            payload,
+            headers,
+            reply,
+        };
+        self.shared.events.send(event).ok()?;
         replied.await.ok()
     }
 }
@@ -109,7 +124,11 @@ async fn reaches(count: &watch::Sender<u64>, wanted: u64) {
 async fn next(State(shared): State<Arc<Shared>>) -> (HeaderMap, Bytes) {
     shared.asked.send_modify(|count| *count += 1);
     let event = shared.waiting.lock().await.recv().await;
-    let Event { payload, reply } = event.expect("its sender is here");
+    let Event {
+        payload,
+        headers: mut own,
+        reply,
+    } = event.expect("its sender is here");
     let mut id = String::new();
     shared.handed_out.send_modify(|count| {
         *count += 1;
@@ -131,10 +150,10 @@ async fn next(State(shared): State<Arc<Shared>>) -> (HeaderMap, Bytes) {
         let value = HeaderValue::from_str(value).expect("no odd characters");
         (HeaderName::from_static(name), value)
     };
-    let headers = headers.map(header).into_iter().collect();
+    own.extend(headers.map(header));
     let mut open = shared.open.lock().expect("nobody panics with it");
     open.insert(id, (Instant::now(), reply));
-    (headers, payload)
+    (own, payload)
 }
 
 async fn response(

@@ -1,0 +1,138 @@
+//! AWS Lambda's Runtime API: hands out events and takes the replies to them.
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+//!
+//! AWS's crate `lambda_runtime` is not used. It parses the client context of an invocation, in which it expects texts alone, and
+//! ends the process if a caller has sent anything else; and at TRACE it logs whole events. Nothing here reads a client context.
+
+use bertless_questions::Refusal;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, Uri};
+use http_body_util::BodyExt;
+use lambda_runtime_api_client::{PooledClient, build_request};
+use serde::Serialize;
+
+use crate::Error;
+use crate::status::phrase;
+
+const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
+/// Name of the header by which AWS knows a reply to an invocation that is over. Each reply repeats its value.
+const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
+const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
+
+/// A client of the Runtime API.
+#[derive(Debug)]
+pub(crate) struct RuntimeApi(PooledClient);
+
+/// An event that waits for its reply.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    pub(crate) request_id: String,
+    invocation_id: Option<HeaderValue>,
+    pub(crate) event: Bytes,
+}
+
+/// JSON that a direct caller gets in place of an answer. AWS counts it as an error, and tries an asynchronous event again.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Diagnostic<'a> {
+    error_type: &'a str,
+    error_message: &'a str,
+}
+
+impl RuntimeApi {
+    /// Makes a client of the Runtime API at `address`, a host and a port, for `at_once` events at the same time.
+    pub(crate) fn at(address: &str, at_once: usize) -> Result<Self, Error> {
+        let uri: Option<Uri> = address.parse().ok();
+        let uri = uri.filter(|uri| uri.authority().is_some());
+        let uri = uri.ok_or_else(|| format!("AWS_LAMBDA_RUNTIME_API: {address:?} is no host"))?;
+        let client = PooledClient::builder()
+            .with_endpoint(uri)
+            .with_pool_size(at_once);
+        Ok(Self(client.build()))
+    }
+
+    /// Waits until AWS has restored the process from its snapshot, where the function uses SnapStart.
+    pub(crate) async fn restored(&self) -> Result<(), Error> {
+        if std::env::var("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref() == Ok("snap-start") {
+            self.get("restore/next").await?;
+            // Connections do not outlive a snapshot.
+            self.0.reset_pool();
+        }
+        Ok(())
+    }
+
+    /// Waits for the next event.
+    pub(crate) async fn next(&self) -> Result<Invocation, Error> {
+        let (parts, event) = self.get("invocation/next").await?.into_parts();
+        let request_id = parts.headers.get(REQUEST_ID);
+        let request_id = request_id.ok_or("the Runtime API gave an event without an id")?;
+        Ok(Invocation {
+            request_id: request_id.to_str()?.to_owned(),
+            invocation_id: parts.headers.get(INVOCATION_ID).cloned(),
+            event,
+        })
+    }
+
+    /// Sends the reply to an event, as JSON, and returns when AWS has it.
+    pub(crate) async fn reply(
+        &self,
+        invocation: &Invocation,
+        reply: Result<Vec<u8>, Refusal>,
+    ) -> Result<(), Error> {
+        let mut headers = HeaderMap::new();
+        if let Some(id) = &invocation.invocation_id {
+            headers.insert(INVOCATION_ID, id.clone());
+        }
+        let (end, body) = match reply {
+            Ok(body) => ("response", body),
+            Err(refusal) => {
+                headers.insert(ERROR_TYPE, HeaderValue::from_static("unhandled"));
+                let diagnostic = Diagnostic {
+                    error_type: phrase(refusal.status),
+                    error_message: &refusal.reason,
+                };
+                ("error", serde_json::to_vec(&diagnostic)?)
+            }
+        };
+        let request_id = &invocation.request_id;
+        let path = format!("invocation/{request_id}/{end}");
+        let taken = self.call(Method::POST, &path, headers, body).await?;
+        if !taken.status().is_success() {
+            // Such as 413 for more than 6 MB. AWS itself tells the caller.
+            let status = taken.status().as_u16();
+            tracing::error!(request_id, status, "the reply was not taken");
+        }
+        Ok(())
+    }
+
+    /// Sends a GET, whose response must be a success.
+    async fn get(&self, path: &str) -> Result<Response<Bytes>, Error> {
+        let got = self
+            .call(Method::GET, path, HeaderMap::new(), Vec::new())
+            .await?;
+        match got.status().is_success() {
+            true => Ok(got),
+            false => Err(format!("{path}: the Runtime API answers {}", got.status()).into()),
+        }
+    }
+
+    /// Sends a request and returns the whole response. Its connection is then free for the next call.
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Response<Bytes>, Error> {
+        let request = build_request().method(method);
+        let mut request = request
+            .uri(format!("/2018-06-01/runtime/{path}"))
+            .body(body.into())?;
+        request.headers_mut().extend(headers);
+        let (parts, body) = self.0.call(request).await?.into_parts();
+        Ok(Response::from_parts(
+            parts,
+            body.collect().await?.to_bytes(),
+        ))
+    }
+}

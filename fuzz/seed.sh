@@ -23,8 +23,10 @@ seed $models/sentence-max/config.json 000 config config
 seed $models/sentence-max/modules.json 001 config modules
 seed $models/sentence-max/1_Pooling/config.json 002 config pooling
 seed $models/sentence-max/2_Dense/config.json 003 config dense
-seed $models/sentence-old-keys/sentence_bert_config.json 004 config limit
+seed $models/sentence-max/sentence_bert_config.json 004 config limit
+seed $models/sentence-old-keys/sentence_xlm-roberta_config.json 004 config limit-old
 seed $models/sentence-prompts/config_sentence_transformers.json 005 config prompts
+seed $models/sentence-truncated/config_sentence_transformers.json 005 config truncated
 seed $models/sentence-max/tokenizer.json 000 tokenizer json
 seed $models/bert-classify/vocab.txt 001 tokenizer vocabulary
 seed $models/bert-classify/tokenizer_config.json 002 tokenizer config

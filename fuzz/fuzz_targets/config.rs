@@ -10,7 +10,8 @@ const TOKENIZER: &[u8] = include_bytes!("../../fixtures/models/sentence-max/toke
 const MODULES: &[u8] = include_bytes!("../../fixtures/models/sentence-max/modules.json");
 const POOLING: &[u8] = include_bytes!("../../fixtures/models/sentence-max/1_Pooling/config.json");
 const DENSE: &[u8] = include_bytes!("../../fixtures/models/sentence-max/2_Dense/config.json");
-const DENSE_WEIGHTS: &[u8] = include_bytes!("../../fixtures/models/sentence-max/2_Dense/model.safetensors");
+const DENSE_WEIGHTS: &[u8] =
+    include_bytes!("../../fixtures/models/sentence-max/2_Dense/model.safetensors");
 
 const NAMES: [&str; 6] = [
     "config.json",

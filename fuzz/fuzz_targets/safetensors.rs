@@ -1,4 +1,7 @@
 //! Any bytes as a checkpoint: an error, or a model that answers with numbers.
+//!
+//! The first byte chooses what the rest is: a whole file, or a file's header alone, which then gets its length in front and
+//! a fixture's weights behind it. Headers are where a reader can go wrong, and are a tenth of a file.
 #![no_main]
 
 use bertless::{Files, Model, ModelOptions};
@@ -6,12 +9,27 @@ use libfuzzer_sys::fuzz_target;
 
 const CONFIG: &[u8] = include_bytes!("../../fixtures/models/bert-classify/config.json");
 const VOCABULARY: &[u8] = include_bytes!("../../fixtures/models/bert-classify/vocab.txt");
+const WHOLE: &[u8] = include_bytes!("../../fixtures/models/bert-classify/model.safetensors");
+
+/// A file with this header and the fixture's weights.
+fn with_header(header: &[u8]) -> Vec<u8> {
+    let (length, rest) = WHOLE.split_first_chunk().unwrap();
+    let weights = &rest[u64::from_le_bytes(*length) as usize..];
+    [&(header.len() as u64).to_le_bytes(), header, weights].concat()
+}
 
 fuzz_target!(|data: &[u8]| {
+    let Some((which, rest)) = data.split_first() else {
+        return;
+    };
+    let file = match which % 2 {
+        0 => with_header(rest),
+        _ => rest.to_vec(),
+    };
     let files = Files::new()
         .with("config.json", CONFIG)
         .with("vocab.txt", VOCABULARY)
-        .with("model.safetensors", data.to_vec());
+        .with("model.safetensors", file);
     if let Ok(model) = Model::from_parts_with(files, ModelOptions::new().threads(1))
         && let Ok(prediction) = model.predict("The quick brown fox.")
     {

@@ -16,7 +16,11 @@ macro_rules! model {
                 )
                 .with(
                     "model.safetensors",
-                    include_bytes!(concat!("../../fixtures/models/", $name, "/model.safetensors")),
+                    include_bytes!(concat!(
+                        "../../fixtures/models/",
+                        $name,
+                        "/model.safetensors"
+                    )),
                 )
                 .with("vocab.txt", VOCABULARY);
             Model::from_parts_with(files, ModelOptions::new().threads(1)).unwrap()

@@ -26,6 +26,7 @@ pub(crate) mod pieces;
 mod pool;
 pub(crate) mod simd;
 pub(crate) mod softmax;
+mod sync;
 mod team;
 pub(crate) mod threads;
 

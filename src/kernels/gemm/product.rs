@@ -149,7 +149,12 @@ impl<'a, X: Operands> Product<'a, X> {
     /// ask for the next panel's weights ahead of time.
     ///
     /// # Safety
-    /// While it runs, nobody else may hold a piece of `out` in these rows and columns.
+    /// While it runs, no other piece of `out` may exist or be made that has a float of these rows in the columns of these
+    /// panels: float `first + row * stride + column` for a `row` of `rows` and a `column` from `16 * panels.start` to
+    /// `16 * panels.end` that is below `width`.
+    ///
+    /// # Panics
+    /// If the product has no such panels, or the output no such rows.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
     pub(in crate::kernels) unsafe fn run<S: Simd>(
@@ -158,6 +163,20 @@ impl<'a, X: Operands> Product<'a, X> {
         rows: Range<usize>,
         panels: Range<usize>,
     ) {
+        if rows.is_empty() || panels.is_empty() {
+            return;
+        }
+        // With this no index below overflows, and none is of a column that belongs to the next row.
+        let end = (rows.end - 1)
+            .checked_mul(self.stride)
+            .and_then(|last| last.checked_add(self.first)?.checked_add(self.width));
+        assert!(
+            end.is_some_and(|end| end <= self.out.len())
+                && panels.end <= self.width.div_ceil(PANEL),
+            "rows {rows:?} and panels {panels:?} of an output of {}, {} columns wide",
+            self.out.len(),
+            self.width
+        );
         let widest = match rows.len() <= X::FEW_ROWS {
             true => 1,
             false => S::TILE_PANELS,
@@ -180,8 +199,8 @@ impl<'a, X: Operands> Product<'a, X> {
                     turn,
                     share,
                 };
-                // SAFETY: a tile's rows and columns are among those that the caller promised, and one tile is
-                // finished before the next begins.
+                // SAFETY: a tile's rows and columns are among those that the caller promised, by the assertion it computes
+                // no index that overflows, and it is finished before the next begins.
                 unsafe { self.tile(s, height, wide, place) };
                 if self.epilogue.activation != Activation::Identity {
                     // SAFETY: as above; the tile has stored and is gone.
@@ -216,6 +235,46 @@ impl<'a, X: Operands> Product<'a, X> {
             };
         }
         shapes!(1 2 3 4 5 6 7 8 9 10 11 12 13);
+    }
+}
+
+/// Some rows by some panels of a product: what one task computes.
+pub(super) struct Block<'a, X> {
+    product: &'a Product<'a, X>,
+    rows: Range<usize>,
+    panels: Range<usize>,
+}
+
+impl<'a, X> Block<'a, X> {
+    /// A block that is still to be computed.
+    ///
+    /// # Safety
+    /// As long as the block lives, no other piece of the product's output may exist or be made that has a float of these
+    /// rows in the columns of these panels, as for [`Product::run`].
+    #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+    pub(super) unsafe fn new(
+        product: &'a Product<'a, X>,
+        rows: Range<usize>,
+        panels: Range<usize>,
+    ) -> Self {
+        Self {
+            product,
+            rows,
+            panels,
+        }
+    }
+}
+
+impl<X: Operands> Kernel for Block<'_, X> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+        // SAFETY: the promise to `new` is the one that the product wants, and the block lives until it has run.
+        unsafe {
+            self.product.run(s, self.rows, self.panels);
+        }
     }
 }
 

@@ -302,6 +302,65 @@ fn tiles(rows: Range<usize>, highest: usize) -> impl Iterator<Item = Range<usize
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::gemm::FloatOperands;
+    use crate::kernels::simd::portable::Portable;
+
+    /// Multiplies rows of 3 by two panels, and writes to rows of 20 of an output that has room for two of them.
+    fn multiply(rows: Range<usize>, panels: Range<usize>, first: usize) -> Vec<f32> {
+        let (x, weights) = ([1.0; 12], [1.0; 2 * 3 * PANEL]);
+        let mut out = vec![0.0; 41];
+        let operands = FloatOperands {
+            x: Rows {
+                data: &x,
+                stride: 3,
+            },
+            k: 3,
+            panels: &weights,
+            distance: Distance::Near,
+        };
+        let all = Disjoint::new(&mut out);
+        let product = Product::bare(operands, &all, (first, 20), 20);
+        #[allow(unsafe_code, reason = "the output is shared")]
+        // SAFETY: the output is this call's own.
+        unsafe {
+            product.run(Portable, rows, panels);
+        }
+        drop(product);
+        out
+    }
+
+    #[test]
+    fn rows_and_panels_that_are_there_are_written() {
+        let expected = |from: usize, to: usize| -> Vec<f32> {
+            (0..41)
+                .map(|at| if (from..to).contains(&at) { 3.0 } else { 0.0 })
+                .collect()
+        };
+        assert_eq!(multiply(0..2, 0..2, 1), expected(1, 41));
+        assert_eq!(multiply(1..2, 0..1, 0), expected(20, 36));
+        assert_eq!(multiply(1..2, 1..2, 0), expected(36, 40));
+        assert_eq!(multiply(7..7, 0..1, 0), expected(0, 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "rows 0..3 and panels 0..2")]
+    fn rows_past_the_output_are_refused() {
+        multiply(0..3, 0..2, 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "rows 0..1 and panels 2..3")]
+    fn panels_past_the_width_are_refused() {
+        multiply(0..1, 2..3, 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "of an output of 41")]
+    fn rows_whose_index_overflows_are_refused() {
+        // 20 * 2^62 is 0 modulo 2^64.
+        let row = 1 << (usize::BITS - 2);
+        multiply(row..row + 1, 0..1, 0);
+    }
 
     #[test]
     fn tiles_cover_the_rows_evenly() {

@@ -73,8 +73,6 @@ pub use tasks::{
     Fill, LabelScore, Prediction, Similarity, Thresholds, TokenScore, ZeroShotOptions,
 };
 pub use tokenizer::{Tokenizer, Truncation, TruncationStrategy};
-#[cfg(feature = "mmap")]
-pub use weights::MapContract;
 pub use weights::{Files, PackOptions, PackedMatrix, PackedSummary, Precision, Stored};
 
 /// A packed model as a part of the program, at an address that is a multiple of 64: `&'static [u8]` for

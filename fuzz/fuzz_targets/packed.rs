@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use bertless::{Error, MapContract, Model, ModelOptions, PackOptions, Precision};
+use bertless::{Error, Model, ModelOptions, PackOptions, Precision};
 use libfuzzer_sys::fuzz_target;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -62,10 +62,10 @@ fuzz_target!(|data: &[u8]| {
     std::fs::write(&path, &file).unwrap();
     let options = ModelOptions::new().threads(1);
     // SAFETY: the file is this process's own, and is written to only when the model that maps it is gone.
-    let promise = unsafe { MapContract::files_stay_unchanged() };
+    let in_place = unsafe { options.clone().map() };
     let (read, mapped) = (
-        Model::load_with(&path, options.clone()),
-        Model::load_with(&path, options.map(promise)),
+        Model::load_with(&path, options),
+        Model::load_with(&path, in_place),
     );
     // Numbers that are read are looked at; those that are used in place show in the answer.
     let unseen = matches!(read, Err(Error::NonFinite { .. }));

@@ -1,7 +1,7 @@
 //! MPNet's relative positions: a number for each head and distance, the same in all layers.
 
 use crate::config::EncoderConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::attention::RelativeBias;
 use crate::weights::Weights;
 
@@ -20,18 +20,21 @@ pub(super) struct RelativePositions {
 
 impl RelativePositions {
     /// Spreads `encoder.relative_attention_bias`, (buckets, heads), over all distances that positions allow.
+    ///
+    /// # Errors
+    /// `Config` if that takes more memory than there is.
     pub(super) fn load(weights: &Weights<'_>, config: &EncoderConfig) -> Result<Self> {
         let (heads, reach) = (config.heads, config.max_tokens());
         let table = weights.tensor("encoder.relative_attention_bias.weight", &[BUCKETS, heads])?;
-        let distances = 1 - reach as i64..reach as i64;
-        let bias = (0..heads)
-            .flat_map(|head| {
-                let table = &table;
-                distances
-                    .clone()
-                    .map(move |distance| table[bucket(distance) * heads + head])
-            })
-            .collect();
+        let mut bias = room(heads, reach).ok_or_else(|| Error::Config {
+            file: "config.json".to_owned(),
+            key: "max_position_embeddings".to_owned(),
+            reason: format!("no memory for {heads} heads by {reach} positions both ways"),
+        })?;
+        for head in 0..heads {
+            let distances = 1 - reach as i64..reach as i64;
+            bias.extend(distances.map(|distance| table[bucket(distance) * heads + head]));
+        }
         Ok(Self { bias, reach })
     }
 
@@ -41,6 +44,14 @@ impl RelativePositions {
             reach: self.reach,
         }
     }
+}
+
+/// An empty vector with room for (heads, 2 * reach - 1); `None` if there is no such memory.
+fn room(heads: usize, reach: usize) -> Option<Vec<f32>> {
+    let len = reach.checked_mul(2)?.checked_sub(1)?.checked_mul(heads)?;
+    let mut room = Vec::new();
+    room.try_reserve_exact(len).ok()?;
+    Some(room)
 }
 
 /// The bucket of a key `distance` positions after its query (Raffel et al. 2020, section 2.1, in its two-sided form):
@@ -62,6 +73,13 @@ fn bucket(distance: i64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_positions_than_memory_are_no_crash() {
+        assert!(room(12, 514).is_some_and(|room| room.capacity() >= 12 * 1027));
+        assert!(room(1 << 16, 1 << 45).is_none());
+        assert!(room(12, usize::MAX).is_none());
+    }
 
     #[test]
     fn buckets_are_the_reference_s() {

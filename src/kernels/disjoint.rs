@@ -29,10 +29,16 @@ impl<'a> Disjoint<'a> {
         }
     }
 
+    /// The number of floats.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// The `len` floats from `start` on.
     ///
     /// # Safety
-    /// As long as the piece lives, no other piece that overlaps it may be asked for.
+    /// As long as the piece lives, no other piece that overlaps it may exist or be made.
     #[allow(
         unsafe_code,
         clippy::mut_from_ref,

@@ -1,7 +1,7 @@
 //! Normalisation of rows.
 
 use super::Compute;
-use super::disjoint::Disjoint;
+use super::pieces::{Pieces, each};
 use super::simd::{Kernel, LANES, Simd};
 
 /// Rows that one task normalises: enough work to be worth handing to a thread.
@@ -52,19 +52,9 @@ fn each_rows(
 ) {
     let count = rows.len() / width;
     assert_eq!(rows.len(), count * width, "rows of width {width}");
-    let out = Disjoint::new(rows);
-    compute.team.run(
-        count.div_ceil(ROWS_PER_TASK),
-        || (),
-        |(), task| {
-            let first = task * ROWS_PER_TASK;
-            let taken = ROWS_PER_TASK.min(count - first);
-            // SAFETY: task i alone takes the rows from i * ROWS_PER_TASK up to the next task's first.
-            #[allow(unsafe_code, reason = "tasks write rows of their own")]
-            let block = unsafe { out.piece(first * width, taken * width) };
-            work(block);
-        },
-    );
+    let blocks = Pieces::every(ROWS_PER_TASK * width, rows);
+    let tasks = count.div_ceil(ROWS_PER_TASK);
+    each(compute, tasks, [blocks], |_, _, [block]| work(block));
 }
 
 struct LayerNorm<'a> {

@@ -1,7 +1,8 @@
 //! The ground floor: numbers in slices.
 //!
-//! Everything that multiplies, sums or exponentiates in bulk is here, and so is all `unsafe` of the library (but for
-//! the one call that maps a file). The layers above call these functions; nothing here knows of BERT, of files or of
+//! Everything that multiplies, sums or exponentiates in bulk is here, and so is all `unsafe` of the library, except what
+//! maps a file (`weights/map.rs`, `ModelOptions::map`). Each contract that `unsafe` code relies on is carried by a type that
+//! only an `unsafe fn` makes, or asserted where the code stands, so that no safe code can break it. The layers above call these functions; nothing here knows of BERT, of files or of
 //! tensors with names.
 //!
 //! A kernel is written once, over vectors of sixteen floats ([`simd::Simd`]); [`Cpu::run`] picks the copy that was
@@ -26,6 +27,7 @@ pub(crate) mod pieces;
 mod pool;
 pub(crate) mod simd;
 pub(crate) mod softmax;
+mod sync;
 mod team;
 pub(crate) mod threads;
 

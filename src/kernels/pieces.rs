@@ -51,7 +51,7 @@ impl<'a> Pieces<'a> {
     fn bounds(&self, task: usize) -> (usize, usize) {
         match self.cut {
             Cut::Every(len) => {
-                let start = (task * len).min(self.len);
+                let start = task.saturating_mul(len).min(self.len);
                 (start, len.min(self.len - start))
             }
             Cut::Texts(starts, width) => (
@@ -78,8 +78,10 @@ pub(crate) fn each<const N: usize>(
             let pieces = std::array::from_fn(|at| {
                 let pieces: &Pieces<'_> = &outs[at];
                 let (start, len) = pieces.bounds(task);
-                // SAFETY: each task is run once, and pieces of different tasks do not overlap: `bounds` cuts evenly, or by
-                // starts that `texts` has found to be in order.
+                // SAFETY: `Team::run` runs each task once, and pieces of different tasks do not overlap. Even cuts begin at
+                // multiples of their length, or, past the last, at the end, where they are empty; those of texts begin and
+                // end at neighbouring starts, which `texts` has found to be in order. `outs` belongs to this call, so there
+                // are no other pieces, and `work` cannot keep what it was lent.
                 #[allow(unsafe_code, reason = "tasks write pieces of their own")]
                 unsafe {
                     pieces.out.piece(start, len)
@@ -118,6 +120,14 @@ mod tests {
             assert_eq!(texts, expected(&[6, 6, 14, 16]));
             assert_eq!(even, expected(&[3, 6, 9, 11]));
         }
+    }
+
+    #[test]
+    fn pieces_so_long_that_their_starts_overflow_are_empty() {
+        let mut out = [0.0; 4];
+        let pieces = Pieces::every(1 << (usize::BITS - 1), &mut out);
+        let bounds = [0, 1, 2, 3].map(|task| pieces.bounds(task));
+        assert_eq!(bounds, [(0, 4), (4, 0), (4, 0), (4, 0)]);
     }
 
     #[test]

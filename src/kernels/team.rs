@@ -4,18 +4,13 @@
 //! them would cost as much as the steps. So helpers are gathered once a pass, and between steps they wait by looking at
 //! one number: a step is begun and ended in less than a microsecond.
 
-use std::cell::{Cell, UnsafeCell};
-use std::hint;
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::sync::{Mutex, PoisonError};
 
 use super::passes::Pass;
-
-/// Looks at a number that is about to change before the processor is offered to others: some 20 microseconds.
-const LOOKS: u32 = 2_000;
+use super::sync::{Arc, AtomicBool, AtomicU64, Ordering, UnsafeCell, pause};
 
 /// The caller's thread and its helpers.
 #[derive(Debug)]
@@ -24,7 +19,7 @@ pub(crate) struct Team {
     shared: Option<Arc<Shared>>,
     /// Dropped after the helpers are told that the pass is over.
     _pass: Option<Pass>,
-    /// A team is its caller's: two threads at once could not both begin a step.
+    /// Makes a team `Send` and not `Sync`: only one thread at a time can begin a step.
     callers: PhantomData<Cell<()>>,
 }
 
@@ -33,7 +28,7 @@ struct Shared {
     /// The number of the step in the high half; below it whether helpers may still begin it ([`OPEN`]), and how many
     /// are at work on it.
     state: AtomicU64,
-    /// What a step calls; written by the caller while no helper is at work.
+    /// What a step calls. Written by [`Shared::each`] while no helper is at work, read by [`Shared::begin`].
     step: UnsafeCell<Option<Step>>,
     /// The tasks left to each member: the first in the low half, the end in the high half.
     left: Vec<AtomicU64>,
@@ -52,20 +47,20 @@ const AT_WORK: u64 = OPEN - 1;
 #[derive(Clone, Copy)]
 struct Step {
     closure: *const (),
-    /// Calls the closure for the member of this number.
+    /// Calls the closure with the number of a member.
     ///
     /// # Safety
-    /// The closure must still be there.
+    /// The first argument must be the `closure` beside this function, and that closure must still live.
     call: unsafe fn(*const (), usize),
 }
 
 #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
-// SAFETY: `step` is the one part that is neither `Send` nor `Sync`. It is written by the caller's thread alone, while
-// `state` says that no helper is at work and none may begin; helpers read it only between beginning and ending a step
-// (see `Shared::begin` and `Team::each`). The closure behind it is `Sync`, as `Team::each` demands.
+// SAFETY: `step` is the one part that is neither `Send` nor `Sync`. `Shared::each` alone writes it, while `state` says that no
+// helper is at work and none may begin; `Shared::begin` alone reads it, after it has counted its helper as at work. The closure
+// behind it is `Sync`, as `Shared::each` demands. `tests/loom` checks this in every order of events.
 unsafe impl Sync for Shared {}
 #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
-// SAFETY: as above.
+// SAFETY: what `step` points to is used only as said above, whichever thread owns the rest.
 unsafe impl Send for Shared {}
 
 impl std::fmt::Debug for Shared {
@@ -120,7 +115,7 @@ impl Team {
     /// another's share.
     ///
     /// # Panics
-    /// If a task does, and for 2^32 tasks or more where there are helpers.
+    /// If a task does; where there are helpers, for 2^32 tasks or more, and if a task of this team runs others on it.
     pub(crate) fn run<S>(
         &self,
         tasks: usize,
@@ -134,17 +129,26 @@ impl Team {
         match &self.shared {
             Some(shared) if tasks > 1 => {
                 assert!(u32::try_from(tasks).is_ok(), "{tasks} tasks");
-                let members = shared.left.len();
-                for (member, left) in shared.left.iter().enumerate() {
-                    let share = |member: usize| (member * tasks / members) as u64;
+                // A task cannot borrow its team, which is not `Sync`, but could find it in a static of its thread.
+                let state = shared.state.load(Ordering::Relaxed);
+                assert!(state & (OPEN | AT_WORK) == 0, "a step inside a step");
+                let members = shared.left.len() as u64;
+                for (member, left) in (0..).zip(&shared.left) {
+                    let share = |member: u64| member * tasks as u64 / members;
                     left.store(share(member) | share(member + 1) << 32, Ordering::Relaxed);
                 }
-                shared.each(&|member: usize| {
+                let work = |member: usize| {
                     let mut kept = None;
                     while let Some(index) = shared.take(member) {
                         task(kept.get_or_insert_with(&scratch), index);
                     }
-                });
+                };
+                #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
+                // SAFETY: `shared` belongs to this team, which is neither `Sync` nor `Clone`, so no other thread begins a step,
+                // and this one has no step open, as asserted.
+                unsafe {
+                    shared.each(&work);
+                }
             }
             _ => alone(),
         }
@@ -184,7 +188,11 @@ impl Drop for Team {
 
 impl Shared {
     /// Calls `closure` on the caller's thread as member 0, and on those of helpers that come in time.
-    fn each<F: Fn(usize) + Sync>(&self, closure: &F) {
+    ///
+    /// # Safety
+    /// No other call of this function on the same value may be running, on any thread.
+    #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
+    unsafe fn each<F: Fn(usize) + Sync>(&self, closure: &F) {
         /// Closes the step and waits for its helpers, even if the caller's part panics: the closure is on its stack.
         struct Closing<'a>(&'a Shared);
         impl Drop for Closing<'_> {
@@ -196,19 +204,17 @@ impl Shared {
         let step = Step {
             closure: std::ptr::from_ref(closure).cast(),
             call: |closure, member| {
-                // SAFETY: `closure` is the reference above without its type, and this function was made for that type;
-                // that it is still there is the promise of whoever calls.
-                #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
+                // SAFETY: the caller promises that `closure` is the reference above without its type, for which this function
+                // was made, and that it still lives.
                 let closure = unsafe { &*closure.cast::<F>() };
                 closure(member);
             },
         };
-        #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
-        // SAFETY: the last step was closed, and its helpers waited for, before `each` returned; none may begin before
-        // the next line opens this one.
-        unsafe {
-            *self.step.get() = Some(step);
-        }
+        self.step.with_mut(|place| {
+            // SAFETY: `place` is valid, being the cell's. Nobody else uses it: the last call of `each` is over by this one's
+            // contract, it closed its step and waited for its helpers, and none may begin before the store below.
+            unsafe { *place = Some(step) }
+        });
         let number = (self.state.load(Ordering::Relaxed) >> 32) + 1;
         self.state.store(number << 32 | OPEN, Ordering::Release);
         let closing = Closing(self);
@@ -233,7 +239,8 @@ impl Shared {
                 return;
             };
             done = number;
-            // SAFETY: between `begin` and the subtraction below the caller waits in `each`, where the closure lives.
+            // SAFETY: `begin` gave both together. Between it and the subtraction below the caller is in `each`, where the
+            // closure lives.
             #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
             let called = catch_unwind(AssertUnwindSafe(|| unsafe {
                 (step.call)(step.closure, helper);
@@ -255,10 +262,14 @@ impl Shared {
         self.state
             .compare_exchange(state, state + 1, Ordering::Acquire, Ordering::Relaxed)
             .ok()?;
-        // SAFETY: the exchange found the step open and counts this helper as at work, so the caller, who wrote the
-        // step before opening it, does not write again until this helper has ended it.
-        #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
-        let step = unsafe { *self.step.get() };
+        let step = self.step.with(|place| {
+            // SAFETY: `place` is valid, being the cell's. The exchange found the step open and counts this helper as at work,
+            // so the caller, who wrote the step before opening it, does not write again until this helper has ended it.
+            #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
+            unsafe {
+                *place
+            }
+        });
         step.map(|step| (number, step))
     }
 
@@ -290,10 +301,6 @@ fn wait_until(mut holds: impl FnMut() -> bool) {
     let mut looks = 0;
     while !holds() {
         looks += 1;
-        if looks < LOOKS {
-            hint::spin_loop();
-        } else {
-            thread::yield_now();
-        }
+        pause(looks);
     }
 }

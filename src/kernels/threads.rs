@@ -136,6 +136,33 @@ mod tests {
     }
 
     #[test]
+    fn a_step_inside_a_step_is_refused() {
+        thread_local! {
+            static TEAM: std::cell::RefCell<Option<Team>> = const { std::cell::RefCell::new(None) };
+        }
+        let threads = Threads::new(2).unwrap();
+        TEAM.set(Some(threads.team()));
+        // Both threads are in a task at the same time, so the caller, whose team it is, has one.
+        let together = Barrier::new(2);
+        let ran = std::panic::catch_unwind(|| {
+            TEAM.with_borrow(|team| {
+                let outer = |_: &mut (), _| {
+                    together.wait();
+                    TEAM.with_borrow(|team| {
+                        if let Some(team) = team {
+                            team.run(2, || (), |(), _| ());
+                        }
+                    });
+                };
+                team.as_ref().unwrap().run(2, || (), outer);
+            });
+        });
+        TEAM.take();
+        let message = *ran.unwrap_err().downcast::<&str>().unwrap();
+        assert_eq!(message, "a step inside a step");
+    }
+
+    #[test]
     fn lambda_grants_by_memory() {
         assert_eq!(lambda_grant("128"), Some(1));
         assert_eq!(lambda_grant("1769"), Some(1));

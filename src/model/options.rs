@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::kernels::gemm::Dtype;
 use crate::tasks::{Aggregation, AnswerOptions, Thresholds};
 #[cfg(feature = "mmap")]
-use crate::weights::MapContract;
+use crate::weights::Unchanging;
 
 /// How a model is loaded and how it answers; what is not chosen is as the model's files say.
 ///
@@ -27,7 +27,7 @@ pub struct ModelOptions {
     pub(super) aggregation: Aggregation,
     pub(super) answers: AnswerOptions,
     #[cfg(feature = "mmap")]
-    pub(super) map: Option<MapContract>,
+    pub(super) map: Option<Unchanging>,
 }
 
 impl ModelOptions {
@@ -116,15 +116,30 @@ impl ModelOptions {
         self
     }
 
-    /// Opens weight files by mapping them, which the caller has promised to be safe.
+    /// Opens weight files by mapping them instead of reading them.
     ///
     /// A checkpoint's dense weights are packed when they are loaded, so mapping saves system calls for the table of
     /// words, not the weights' memory; and pages of the map that were read count as this process's. A packed file that is
     /// mapped is used where it lies, its weights too.
+    ///
+    /// ```no_run
+    /// // SAFETY: the disk of a deployed function is read-only.
+    /// let options = unsafe { bertless::ModelOptions::new().map() };
+    /// let model = bertless::Model::load_with("model.safetensors", options)?;
+    /// # Ok::<(), bertless::Error>(())
+    /// ```
+    ///
+    /// # Safety
+    /// No file of a model that is opened with these options or a clone of them may be changed or truncated, by any process,
+    /// from when it is opened until the model is dropped. A mapped file is memory: where a process truncates it, the next
+    /// access kills this one, and where a process overwrites it, weights change under a running model.
     #[cfg(feature = "mmap")]
     #[must_use]
-    pub fn map(mut self, promise: MapContract) -> Self {
-        self.map = Some(promise);
+    #[allow(unsafe_code, reason = "the caller promises what a map needs")]
+    pub unsafe fn map(mut self) -> Self {
+        // SAFETY: these options and their clones keep the value, and the caller promises what it asks for of every file that
+        // is opened with them.
+        self.map = Some(unsafe { Unchanging::promised() });
         self
     }
 }

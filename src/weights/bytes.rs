@@ -52,8 +52,10 @@ impl<T: Pod> Numbers<T> {
     }
 
     /// Of little-endian bytes, where they lie if this machine can read them there; `None` if they are no whole number
-    /// of numbers. A `T` that can be anywhere is made of bytes, others of four bytes each.
+    /// of numbers. A `T` of alignment 1 is taken as bytes, any other as numbers of four bytes.
     pub(crate) fn stored(bytes: Bytes) -> Option<Self> {
+        // Elsewhere a big-endian machine would swap the bytes of a number with those of its neighbour.
+        const { assert!(align_of::<T>() == 1 || align_of::<T>() == 4) };
         let size = size_of::<T>();
         if !bytes.len().is_multiple_of(size) {
             return None;

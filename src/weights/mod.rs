@@ -12,7 +12,7 @@ mod checkpoint;
 mod door;
 mod files;
 #[cfg(feature = "mmap")]
-pub(crate) mod map;
+mod map;
 mod names;
 mod packed;
 mod recent;
@@ -25,7 +25,7 @@ pub(crate) use door::{Smoothed, Store, Weights, held};
 pub use files::Files;
 pub(crate) use files::{inside, packed_file};
 #[cfg(feature = "mmap")]
-pub use map::MapContract;
+pub(crate) use map::Unchanging;
 #[cfg(feature = "train")]
 pub(crate) use names::in_checkpoint;
 pub(crate) use packed::{Container, Inputs, Part, Recorder, Samples, VOCABULARY, check_name};
@@ -38,7 +38,7 @@ pub(crate) enum Access {
     /// Each tensor is read when it is asked for.
     #[default]
     Read,
-    /// The file is mapped; its owner has promised not to change it.
+    /// The file is mapped; it stays as it is.
     #[cfg(feature = "mmap")]
-    Map(MapContract),
+    Map(Unchanging),
 }

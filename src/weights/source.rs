@@ -70,8 +70,8 @@ impl Source {
                 }
             }
             #[cfg(feature = "mmap")]
-            Access::Map(promise) => {
-                Place::Mapped(super::map::open(&file, promise).map_err(failed)?)
+            Access::Map(unchanging) => {
+                Place::Mapped(super::map::open(&file, unchanging).map_err(failed)?)
             }
         };
         Ok(Self { name, place })
@@ -193,7 +193,7 @@ impl Source {
         let Some(piece) = piece else {
             return Err(Error::Safetensors {
                 file: self.name.clone(),
-                reason: format!("bytes {start} to {} are not there", start + out.len()),
+                reason: format!("{} bytes from byte {start} on are not there", out.len()),
             });
         };
         out.copy_from_slice(piece);

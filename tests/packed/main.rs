@@ -135,8 +135,8 @@ fn a_mapped_file_answers_as_its_folder_does() {
         .unwrap();
     #[allow(unsafe_code, reason = "the promise that mapping asks for")]
     // SAFETY: the file is in a folder of this test's own, which leaves it alone.
-    let promise = unsafe { bertless::MapContract::files_stay_unchanged() };
-    let model = Model::load_with(&file, one_thread().map(promise)).unwrap();
+    let mapped = unsafe { one_thread().map() };
+    let model = Model::load_with(&file, mapped).unwrap();
     assert_same(&model, &Model::load_with(&dir, one_thread()).unwrap(), &dir);
 }
 

@@ -1,17 +1,15 @@
 //! Scaled dot-product attention over ragged rows.
 
 mod floats;
+mod head;
 mod words;
 
-use std::marker::PhantomData;
-
+use super::Compute;
 use super::aligned::AlignedFloats;
 use super::disjoint::Disjoint;
-use super::gemm::{Dtype, Operands, PANEL, Product, Rows};
-use super::simd::{Kernel, LANES, Simd};
-use super::{Compute, Cpu};
-use floats::Floats;
-use words::Words;
+use super::gemm::{Dtype, Operands, Rows};
+use super::simd::{LANES, Simd};
+use head::OneHead;
 
 /// Scores that are kept at once should stay in a core's first-level cache, if they are of a whole tile of queries.
 const BYTES_OF_SCORES: usize = 28 * 1024;
@@ -65,11 +63,19 @@ pub(crate) struct Attention<'a> {
 ///
 /// A task is one head of one sequence; keys are never divided, so the order of every sum is that of the sequence, and a row
 /// has the same bits however many come out.
+///
+/// # Panics
+/// If sequences overlap, more rows come out of one than it has, or a length is not what the others say.
 pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32]) {
     let sequences = input.starts.len() - 1;
     assert_eq!(input.out_starts.len(), input.starts.len());
     let rows = input.out_starts[sequences];
-    assert_eq!(out.len(), rows * input.heads * input.head_dim);
+    // What no two tasks may write to depends on these three.
+    assert!(input.starts.is_sorted(), "sequences overlap");
+    assert!(input.out_starts.is_sorted(), "outputs of sequences overlap");
+    let width = input.heads.checked_mul(input.head_dim);
+    let floats = width.and_then(|width| width.checked_mul(rows));
+    assert_eq!(Some(out.len()), floats, "output rows");
     if let Some(bias) = input.bias {
         assert_eq!(bias.data.len(), input.heads * (2 * bias.reach - 1));
         let longest = input.starts.windows(2).map(|w| w[1] - w[0]).max();
@@ -81,13 +87,11 @@ pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32
         sequences * input.heads,
         || heads.lend(),
         |scratch, task| {
-            let one = OneHead {
-                input,
-                sequence: task / input.heads,
-                head: task % input.heads,
-                scratch,
-                out: &out,
-            };
+            let (sequence, head) = (task / input.heads, task % input.heads);
+            #[allow(unsafe_code, reason = "heads write columns of rows they share")]
+            // SAFETY: `Team::run` runs each task once, so each sequence and head is made once, and `out` is known to these
+            // alone. Sequences have rows of their own, since `out_starts` ascend, and heads have columns of their own.
+            let one = unsafe { OneHead::new(input, sequence, head, scratch, &out) };
             one.run_on(cpu, input.dtype);
         },
     );
@@ -101,15 +105,6 @@ pub(super) struct Scratch {
     values: AlignedFloats,
     scores: AlignedFloats,
     shares: AlignedFloats,
-}
-
-/// One head of one sequence, on one thread.
-struct OneHead<'a> {
-    input: &'a Attention<'a>,
-    sequence: usize,
-    head: usize,
-    scratch: &'a mut Scratch,
-    out: &'a Disjoint<'a>,
 }
 
 /// What the two products of a head are computed in.
@@ -177,123 +172,6 @@ struct Buffers<'a> {
     keys: &'a mut AlignedFloats,
     values: &'a mut AlignedFloats,
     shares: &'a mut AlignedFloats,
-}
-
-impl<'a> OneHead<'a> {
-    /// Runs it in the form that `dtype` asks for.
-    fn run_on(self, cpu: Cpu, dtype: Dtype) {
-        match dtype {
-            Dtype::F32 => cpu.run(InForm::<Floats<'a>>(self, PhantomData)),
-            Dtype::Bf16 | Dtype::Int8 => cpu.run_int8(InForm::<Words<'a>>(self, PhantomData)),
-        }
-    }
-
-    /// The numbers of the head in one projection.
-    #[inline(always)]
-    fn rows(&self, projection: Projection<'a>) -> Rows<'a> {
-        let first = self.input.starts[self.sequence];
-        let start = projection.offset + first * projection.stride + self.head * self.input.head_dim;
-        Rows {
-            data: &projection.data[start..],
-            stride: projection.stride,
-        }
-    }
-}
-
-struct InForm<'a, F>(OneHead<'a>, PhantomData<F>);
-
-impl<'a, F: Form<'a>> Kernel for InForm<'a, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self(one, _) = self;
-        let &Attention {
-            heads, head_dim, ..
-        } = one.input;
-        let of_sequence = |starts: &[usize]| starts[one.sequence + 1] - starts[one.sequence];
-        let len = of_sequence(one.input.starts);
-        let asking = of_sequence(one.input.out_starts);
-        assert!(asking <= len, "{asking} rows come out of {len}");
-        if asking == 0 {
-            return;
-        }
-        let padded = len.next_multiple_of(PANEL);
-        let tile = F::Queries::tile_rows::<S>();
-        let tiles = BYTES_OF_SCORES / (4 * padded * tile);
-        let blocks = asking.div_ceil(tile * tiles.clamp(1, MAX_QUERIES / tile));
-        let per_block = asking.div_ceil(blocks);
-        let part = Part {
-            queries: one.rows(one.input.query),
-            keys: one.rows(one.input.key),
-            values: one.rows(one.input.value),
-            len,
-            asking,
-            head_dim,
-            block: per_block,
-        };
-        let Scratch {
-            queries,
-            keys,
-            values,
-            scores: memory,
-            shares,
-        } = one.scratch;
-        let buffers = Buffers {
-            queries,
-            keys,
-            values,
-            shares,
-        };
-        let mut form = F::pack(s, part, buffers);
-
-        let scale = form.scores_scale() / (head_dim as f32).sqrt();
-        let width = heads * head_dim;
-        for block in (0..asking).step_by(per_block) {
-            let count = per_block.min(asking - block);
-            let scores = memory.at_least(count * padded);
-            let operands = form.scores(block);
-            let all_scores = Disjoint::new(scores);
-            let product = Product::bare(operands, &all_scores, (0, padded), padded);
-            #[allow(
-                unsafe_code,
-                reason = "the loops of a product write through a shared output"
-            )]
-            // SAFETY: the scores are this thread's own.
-            unsafe {
-                product.run(s, 0..count, 0..padded / PANEL);
-            }
-            drop(product);
-
-            let mut factor = scale;
-            if let Some(bias) = one.input.bias {
-                for (row, scores) in scores.chunks_exact_mut(padded).enumerate() {
-                    let bias = bias.of(one.head, block + row);
-                    add_bias(s, &mut scores[..len], scale, bias);
-                }
-                factor = 1.0;
-            }
-            let mut factors = [0.0; MAX_QUERIES];
-            let factors = &mut factors[..count];
-            form.exponentials(s, scores, padded, factor, factors);
-
-            let first = one.input.out_starts[one.sequence] + block;
-            let start = first * width + one.head * head_dim;
-            let operands = form.context(scores, padded, factors);
-            let product = Product::bare(operands, one.out, (start, width), head_dim);
-            #[allow(unsafe_code, reason = "heads write columns of rows they share")]
-            // SAFETY: the rows that come out of this sequence, in the columns of this head, belong to this task alone.
-            unsafe {
-                product.run(s, 0..count, 0..head_dim.div_ceil(PANEL));
-            }
-            for (row, &factor) in factors.iter().enumerate() {
-                // SAFETY: as above, and the product is done with its pieces.
-                #[allow(unsafe_code, reason = "heads write columns of rows they share")]
-                let context = unsafe { one.out.piece(start + row * width, head_dim) };
-                F::divide(s, context, factor);
-            }
-        }
-    }
 }
 
 impl<'a> RelativeBias<'a> {

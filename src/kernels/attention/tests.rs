@@ -301,3 +301,33 @@ fn words_stay_words_however_large_scores_are() {
         }
     }
 }
+
+/// Runs a head of 4 on three sequences whose rows are said to begin at these.
+fn attend(starts: &[usize], out_starts: &[usize], heads: usize) {
+    let threads = Threads::new(2).unwrap();
+    let compute = Compute::new(Cpu::detect(), &threads);
+    let qkv = numbers(8 * 12, 3);
+    let mut input = joined(&qkv, starts, (1, 4), Dtype::F32);
+    (input.out_starts, input.heads) = (out_starts, heads);
+    attention(&compute, &input, &mut [0.0; 8 * 4]);
+}
+
+#[test]
+#[should_panic(expected = "sequences overlap")]
+fn sequences_that_overlap_are_refused() {
+    attend(&[0, 5, 3, 8], &[0, 5, 6, 8], 1);
+}
+
+#[test]
+#[should_panic(expected = "outputs of sequences overlap")]
+fn outputs_that_overlap_are_refused() {
+    attend(&[0, 5, 6, 8], &[0, 5, 3, 8], 1);
+}
+
+#[test]
+#[should_panic(expected = "output rows")]
+fn output_rows_whose_size_overflows_are_refused() {
+    let half = 1 << (usize::BITS - 1);
+    // 2^63 + 4 rows of two heads of 4 are 32 floats, modulo 2^64.
+    attend(&[0, 4, 6, half + 4], &[0, 4, 6, half + 4], 2);
+}

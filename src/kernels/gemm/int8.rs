@@ -82,6 +82,21 @@ impl Int8Panels {
         self.sums.as_flattened()
     }
 
+    /// Whether the sums beside the panels are those of their weights. Reads all weights.
+    pub(crate) fn sums_hold(&self) -> bool {
+        let of_panel = self.bytes().len() / self.sums.len().max(1);
+        let mut panels = self.bytes().chunks_exact(of_panel.max(1));
+        self.sums.iter().all(|sums| {
+            let mut found = [0; PANEL];
+            for step in panels.next().unwrap_or_default().as_chunks::<STEP>().0 {
+                for (found, four) in found.iter_mut().zip(step.as_chunks::<4>().0) {
+                    *found += four.iter().map(|&weight| i32::from(weight)).sum::<i32>();
+                }
+            }
+            found == *sums
+        })
+    }
+
     /// `[n / 16][k / 4][16][4]`.
     pub(crate) fn bytes(&self) -> &[i8] {
         bytemuck::cast_slice(&self.memory)

@@ -14,6 +14,7 @@
 mod bf16;
 mod dtype;
 mod floats;
+mod grid;
 mod int8;
 mod pack;
 mod packer;
@@ -29,19 +30,19 @@ mod transpose;
 mod unpacked;
 mod words;
 
-use std::ops::Range;
-
 use super::disjoint::Disjoint;
-use super::simd::{Kernel, LANES, Simd};
+use super::simd::LANES;
 use super::{Activation, Compute};
 use bf16::Bf16Operands;
 pub use dtype::Dtype;
 pub(super) use floats::FloatOperands;
+use grid::Grid;
 use int8::Int8Operands;
 pub(crate) use int8::Int8Panels;
 pub(crate) use pack::{PackedWeights, Panels};
 pub(super) use pack::{pack, pack_columns};
 pub(crate) use packer::Packer;
+use product::Block;
 pub(super) use product::{Distance, Operands, Product, Rows};
 pub(crate) use quantize::QuantizedRows;
 pub(super) use quantize::{LEAST_SPAN, ROUND};
@@ -106,9 +107,6 @@ pub(crate) fn gemm(
             .is_none_or(|residual| residual.len() == out.len())
     );
 
-    let threads = compute.team.count();
-    let grid = |bytes_per_row| Grid::new(rows, n.div_ceil(PANEL), bytes_per_row, threads);
-    let out = Disjoint::new(out);
     match weights.panels() {
         Panels::F32(panels) => {
             let operands = FloatOperands {
@@ -117,35 +115,42 @@ pub(crate) fn gemm(
                 panels,
                 distance: Distance::Far,
             };
-            multiply(compute, operands, epilogue, (&out, n), &grid(4 * k));
+            multiply(compute, operands, epilogue, n, 4 * k, out);
         }
         Panels::Bf16(panels) => {
             let mut rounded = compute.memory.rounded.lend();
             rounded.fill(compute, x, k);
             let operands = Bf16Operands::new(&rounded, k, panels, Distance::Far);
-            multiply(compute, operands, epilogue, (&out, n), &grid(2 * k));
+            multiply(compute, operands, epilogue, n, 2 * k, out);
         }
         Panels::Int8(panels) => {
             let mut quantized = compute.memory.quantized.lend();
             quantized.fill(compute, x, k);
             let operands = Int8Operands::new(&quantized, k, panels);
-            multiply(compute, operands, epilogue, (&out, n), &grid(k));
+            multiply(compute, operands, epilogue, n, k, out);
         }
     }
 }
 
-/// All tiles of a product whose output has `n` columns, by all threads.
+/// Computes a product whose output has `n` columns, on all threads. A row of activations takes `bytes_per_row` bytes.
 fn multiply<X: Operands + Sync>(
     compute: &Compute,
     operands: X,
     epilogue: Epilogue<'_>,
-    (out, n): (&Disjoint<'_>, usize),
-    grid: &Grid,
+    n: usize,
+    bytes_per_row: usize,
+    out: &mut [f32],
 ) {
+    let grid = Grid::new(
+        out.len() / n,
+        n.div_ceil(PANEL),
+        bytes_per_row,
+        compute.team.count(),
+    );
     let product = Product {
         operands,
         epilogue,
-        out,
+        out: &Disjoint::new(out),
         first: 0,
         stride: n,
         width: n,
@@ -157,84 +162,13 @@ fn multiply<X: Operands + Sync>(
         || (),
         |(), task| {
             let (rows, panels) = grid.task(task);
-            let product = &product;
-            let block = Block {
-                product,
-                rows,
-                panels,
-            };
+            #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+            // SAFETY: `Team::run` runs each task once, and the grid gives no two tasks the same panel of the same row. Rows
+            // are as far apart as they are wide, so no float is in two of them. Only these blocks know of the output.
+            let block = unsafe { Block::new(&product, rows, panels) };
             X::run(cpu, block);
         },
     );
-}
-
-/// What one task computes: some rows by some panels.
-struct Block<'a, X> {
-    product: &'a Product<'a, X>,
-    rows: Range<usize>,
-    panels: Range<usize>,
-}
-
-impl<X: Operands> Kernel for Block<'_, X> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-        // SAFETY: the grid gives each task rows and panels of its own.
-        unsafe {
-            self.product.run(s, self.rows, self.panels);
-        }
-    }
-}
-
-/// How a product is cut into tasks: blocks of rows by groups of panels.
-struct Grid {
-    rows: usize,
-    rows_per_block: usize,
-    panels: usize,
-    panels_per_group: usize,
-}
-
-impl Grid {
-    fn new(rows: usize, panels: usize, bytes_per_row: usize, threads: usize) -> Self {
-        // As many rows as the cache holds, in blocks of even size.
-        let most = (BYTES_PER_ROW_BLOCK / bytes_per_row.max(1)).max(ROWS_PER_BLOCK);
-        let blocks = rows.div_ceil(most).max(1);
-        let rows_per_block = rows.div_ceil(blocks).max(1);
-        // With one thread a block runs over all panels. With more, panels are shared out, so that each weight is still
-        // read once: in whole pairs, since tiles are up to two panels wide, and in so many that the threads end level.
-        let panels_per_group = match threads {
-            1 => panels.max(1),
-            _ => (panels / (TASKS_PER_THREAD * threads).div_ceil(blocks))
-                .next_multiple_of(2)
-                .max(2),
-        };
-        Self {
-            rows,
-            rows_per_block,
-            panels,
-            panels_per_group,
-        }
-    }
-
-    fn groups(&self) -> usize {
-        self.panels.div_ceil(self.panels_per_group)
-    }
-
-    fn tasks(&self) -> usize {
-        self.rows.div_ceil(self.rows_per_block) * self.groups()
-    }
-
-    fn task(&self, index: usize) -> (Range<usize>, Range<usize>) {
-        let (block, group) = (index / self.groups(), index % self.groups());
-        let row = block * self.rows_per_block;
-        let panel = group * self.panels_per_group;
-        (
-            row..(row + self.rows_per_block).min(self.rows),
-            panel..(panel + self.panels_per_group).min(self.panels),
-        )
-    }
 }
 
 #[cfg(test)]

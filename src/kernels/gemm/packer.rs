@@ -21,10 +21,15 @@ pub(crate) struct Packer {
 }
 
 impl Packer {
-    /// With common memory for `floats` floats of packed weights; what is beyond that has memory of its own.
+    /// A packer with common memory for `floats` floats of packed weights, and with helpers if there are any. Weights beyond
+    /// these floats get memory of their own.
     pub(crate) fn new(threads: &Threads, floats: usize) -> Self {
         Self {
-            team: threads.team(),
+            // Helpers would spin through the whole load where nothing is packed, as with a file that is used in place.
+            team: match floats {
+                0 => Team::alone(),
+                _ => threads.team(),
+            },
             arena: Arena::new(floats),
             buffers: Mutex::default(),
         }
@@ -161,8 +166,9 @@ mod tests {
     const SIZES: [(usize, usize); 6] = [(0, 5), (5, 0), (1, 7), (100, 3), (1001, 129), (40, 5000)];
 
     fn packers() -> impl Iterator<Item = Packer> {
-        let of =
-            |threads| [0, 1 << 20].map(|room| Packer::new(&Threads::new(threads).unwrap(), room));
+        let of = |threads| {
+            [0, 1, 1 << 20].map(|room| Packer::new(&Threads::new(threads).unwrap(), room))
+        };
         [1, 2, 3, 7].into_iter().flat_map(of)
     }
 
@@ -211,7 +217,7 @@ mod tests {
     fn the_first_error_is_given_at_any_number_of_threads() {
         for threads in [1, 2, 5] {
             let threads = Threads::new(threads).unwrap();
-            let packer = Packer::new(&threads, 0);
+            let packer = Packer::new(&threads, 1);
             let error = packer
                 .rows(Dtype::F32, (10_000, 100), |rows, _| {
                     match rows.contains(&7000) {

@@ -149,7 +149,12 @@ impl<'a, X: Operands> Product<'a, X> {
     /// ask for the next panel's weights ahead of time.
     ///
     /// # Safety
-    /// While it runs, nobody else may hold a piece of `out` in these rows and columns.
+    /// While it runs, no other piece of `out` may exist or be made that has a float of these rows in the columns of these
+    /// panels: float `first + row * stride + column` for a `row` of `rows` and a `column` from `16 * panels.start` to
+    /// `16 * panels.end` that is below `width`.
+    ///
+    /// # Panics
+    /// If the product has no such panels, or the output no such rows.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
     pub(in crate::kernels) unsafe fn run<S: Simd>(
@@ -158,6 +163,20 @@ impl<'a, X: Operands> Product<'a, X> {
         rows: Range<usize>,
         panels: Range<usize>,
     ) {
+        if rows.is_empty() || panels.is_empty() {
+            return;
+        }
+        // With this no index below overflows, and none is of a column that belongs to the next row.
+        let end = (rows.end - 1)
+            .checked_mul(self.stride)
+            .and_then(|last| last.checked_add(self.first)?.checked_add(self.width));
+        assert!(
+            end.is_some_and(|end| end <= self.out.len())
+                && panels.end <= self.width.div_ceil(PANEL),
+            "rows {rows:?} and panels {panels:?} of an output of {}, {} columns wide",
+            self.out.len(),
+            self.width
+        );
         let widest = match rows.len() <= X::FEW_ROWS {
             true => 1,
             false => S::TILE_PANELS,
@@ -180,8 +199,8 @@ impl<'a, X: Operands> Product<'a, X> {
                     turn,
                     share,
                 };
-                // SAFETY: a tile's rows and columns are among those that the caller promised, and one tile is
-                // finished before the next begins.
+                // SAFETY: a tile's rows and columns are among those that the caller promised, by the assertion it computes
+                // no index that overflows, and it is finished before the next begins.
                 unsafe { self.tile(s, height, wide, place) };
                 if self.epilogue.activation != Activation::Identity {
                     // SAFETY: as above; the tile has stored and is gone.
@@ -219,6 +238,46 @@ impl<'a, X: Operands> Product<'a, X> {
     }
 }
 
+/// Some rows by some panels of a product: what one task computes.
+pub(super) struct Block<'a, X> {
+    product: &'a Product<'a, X>,
+    rows: Range<usize>,
+    panels: Range<usize>,
+}
+
+impl<'a, X> Block<'a, X> {
+    /// A block that is still to be computed.
+    ///
+    /// # Safety
+    /// As long as the block lives, no other piece of the product's output may exist or be made that has a float of these
+    /// rows in the columns of these panels, as for [`Product::run`].
+    #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+    pub(super) unsafe fn new(
+        product: &'a Product<'a, X>,
+        rows: Range<usize>,
+        panels: Range<usize>,
+    ) -> Self {
+        Self {
+            product,
+            rows,
+            panels,
+        }
+    }
+}
+
+impl<X: Operands> Kernel for Block<'_, X> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+        // SAFETY: the promise to `new` is the one that the product wants, and the block lives until it has run.
+        unsafe {
+            self.product.run(s, self.rows, self.panels);
+        }
+    }
+}
+
 /// Cuts rows into tiles of about the same height: 16 rows are 8 + 8, not 13 + 3, since a low tile is paid like a high one.
 ///
 /// Where it can be, heights are even numbers: five rows of AVX2 are ten sums in flight, which its two multipliers keep
@@ -243,6 +302,65 @@ fn tiles(rows: Range<usize>, highest: usize) -> impl Iterator<Item = Range<usize
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::gemm::FloatOperands;
+    use crate::kernels::simd::portable::Portable;
+
+    /// Multiplies rows of 3 by two panels, and writes to rows of 20 of an output that has room for two of them.
+    fn multiply(rows: Range<usize>, panels: Range<usize>, first: usize) -> Vec<f32> {
+        let (x, weights) = ([1.0; 12], [1.0; 2 * 3 * PANEL]);
+        let mut out = vec![0.0; 41];
+        let operands = FloatOperands {
+            x: Rows {
+                data: &x,
+                stride: 3,
+            },
+            k: 3,
+            panels: &weights,
+            distance: Distance::Near,
+        };
+        let all = Disjoint::new(&mut out);
+        let product = Product::bare(operands, &all, (first, 20), 20);
+        #[allow(unsafe_code, reason = "the output is shared")]
+        // SAFETY: the output is this call's own.
+        unsafe {
+            product.run(Portable, rows, panels);
+        }
+        drop(product);
+        out
+    }
+
+    #[test]
+    fn rows_and_panels_that_are_there_are_written() {
+        let expected = |from: usize, to: usize| -> Vec<f32> {
+            (0..41)
+                .map(|at| if (from..to).contains(&at) { 3.0 } else { 0.0 })
+                .collect()
+        };
+        assert_eq!(multiply(0..2, 0..2, 1), expected(1, 41));
+        assert_eq!(multiply(1..2, 0..1, 0), expected(20, 36));
+        assert_eq!(multiply(1..2, 1..2, 0), expected(36, 40));
+        assert_eq!(multiply(7..7, 0..1, 0), expected(0, 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "rows 0..3 and panels 0..2")]
+    fn rows_past_the_output_are_refused() {
+        multiply(0..3, 0..2, 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "rows 0..1 and panels 2..3")]
+    fn panels_past_the_width_are_refused() {
+        multiply(0..1, 2..3, 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "of an output of 41")]
+    fn rows_whose_index_overflows_are_refused() {
+        // 20 * 2^62 is 0 modulo 2^64.
+        let row = 1 << (usize::BITS - 2);
+        multiply(row..row + 1, 0..1, 0);
+    }
 
     #[test]
     fn tiles_cover_the_rows_evenly() {

@@ -27,8 +27,12 @@ pub(super) struct Tile<'a, X, const R: usize, const P: usize> {
 }
 
 impl<'a, X, const R: usize, const P: usize> Tile<'a, X, R, P> {
+    /// A tile that is still to be computed.
+    ///
     /// # Safety
-    /// As long as it lives, nobody else may hold a piece of the product's output in this tile's rows and columns.
+    /// As long as it lives, no other piece of the product's output may exist or be made that has a float of this tile: of
+    /// `R` rows from `place.row` on, and `place.width` columns, at most `16 * P`, from panel `place.panel` on. The index of
+    /// its last float must not overflow.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
     pub(super) unsafe fn new(product: &'a Product<'a, X>, place: Place) -> Self {
@@ -238,10 +242,10 @@ impl<X: Operands> Kernel for Finish<'_, X> {
 }
 
 impl<'a, X: Operands> Finish<'a, X> {
-    /// For a tile of so many rows.
+    /// A tile of `height` rows that is still to be finished.
     ///
     /// # Safety
-    /// As [`Tile::new`].
+    /// What [`Tile::new`] asks for, of `height` rows.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
     pub(super) unsafe fn new(product: &'a Product<'a, X>, place: Place, height: usize) -> Self {

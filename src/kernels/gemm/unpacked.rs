@@ -144,17 +144,18 @@ fn multiply(compute: &Compute, x: Left<'_>, weights: Unpacked<'_>, sum: Sum<'_>,
         || buffers.lend(),
         |buffer, task| {
             let first = task * per_task * PANEL;
-            let part = Part {
+            let columns = Columns {
                 first,
                 width: (per_task * PANEL).min(n - first),
-                sum,
-                out: &all,
-                n,
             };
+            #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+            // SAFETY: `Team::run` runs each task once, each begins where the one before it ends, and the last ends with the
+            // row. `all` is known to these parts alone.
+            let part = unsafe { Part::new(&all, n, columns, sum) };
             let packed = buffer.at_least(part.panels() * floats_per_panel);
             match x {
                 Left::Floats(x) => {
-                    weights.pack(cpu, (first, part.width), packed);
+                    weights.pack(cpu, columns, packed);
                     let operands = FloatOperands {
                         x: Rows { data: x, stride: k },
                         k,
@@ -164,7 +165,7 @@ fn multiply(compute: &Compute, x: Left<'_>, weights: Unpacked<'_>, sum: Sum<'_>,
                     part.multiply(cpu, operands, (rows, block));
                 }
                 Left::Rounded(x) => {
-                    weights.pack_rounded(cpu, (first, part.width), packed);
+                    weights.pack_rounded(cpu, columns, packed);
                     let operands = Bf16Operands::new(x, k, packed, Distance::Near);
                     part.multiply(cpu, operands, (rows, block));
                 }
@@ -173,29 +174,48 @@ fn multiply(compute: &Compute, x: Left<'_>, weights: Unpacked<'_>, sum: Sum<'_>,
     );
 }
 
-/// The columns of a product that one task computes.
-struct Part<'a> {
-    /// The first one,
+/// Neighbouring columns of an output, from the start of a panel on.
+#[derive(Clone, Copy)]
+struct Columns {
     first: usize,
-    /// and how many there are,
     width: usize,
-    sum: Sum<'a>,
-    /// of an output
-    out: &'a Disjoint<'a>,
-    /// of so many.
-    n: usize,
 }
 
-impl Part<'_> {
+/// The columns of a product that one task computes.
+struct Part<'a> {
+    out: &'a Disjoint<'a>,
+    /// Columns of the whole output.
+    n: usize,
+    columns: Columns,
+    sum: Sum<'a>,
+}
+
+impl<'a> Part<'a> {
+    /// Columns of an output of rows of `n` floats.
+    ///
+    /// # Safety
+    /// As long as the part lives, no other piece of `out` may exist or be made that has a float of these columns, which are
+    /// in the first `n`.
+    #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+    unsafe fn new(out: &'a Disjoint<'a>, n: usize, columns: Columns, sum: Sum<'a>) -> Self {
+        Self {
+            out,
+            n,
+            columns,
+            sum,
+        }
+    }
+
     fn panels(&self) -> usize {
-        self.width.div_ceil(PANEL)
+        self.columns.width.div_ceil(PANEL)
     }
 
     /// All `rows` by these columns, so many rows at once.
     fn multiply<X: Operands>(&self, cpu: Cpu, operands: X, (rows, block): (usize, usize)) {
+        let Columns { first, width } = self.columns;
         let epilogue = Epilogue {
             bias: match self.sum {
-                Sum::Biased(bias) => Some(&bias[self.first..]),
+                Sum::Biased(bias) => Some(&bias[first..]),
                 _ => None,
             },
             activation: Activation::Identity,
@@ -205,21 +225,18 @@ impl Part<'_> {
             operands,
             epilogue,
             out: self.out,
-            first: self.first,
+            first,
             stride: self.n,
-            width: self.width,
+            width,
             accumulate: matches!(self.sum, Sum::Accumulated),
         };
         for row in (0..rows).step_by(block) {
-            // The columns of a task's panels are its own, as a block demands.
-            X::run(
-                cpu,
-                Block {
-                    product: &product,
-                    rows: row..rows.min(row + block),
-                    panels: 0..self.panels(),
-                },
-            );
+            let rows = row..rows.min(row + block);
+            #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+            // SAFETY: the columns are this part's by the promise to `new`, each is in one row since rows are `n` apart, and
+            // one block has run before the next is made.
+            let block = unsafe { Block::new(&product, rows, 0..self.panels()) };
+            X::run(cpu, block);
         }
     }
 }
@@ -233,8 +250,8 @@ impl Unpacked<'_> {
         }
     }
 
-    /// Packs the output channels from `first` on, `width` of them.
-    fn pack(self, cpu: Cpu, (first, width): (usize, usize), packed: &mut [f32]) {
+    /// Packs the output channels that are some columns of the product.
+    fn pack(self, cpu: Cpu, Columns { first, width }: Columns, packed: &mut [f32]) {
         match self {
             Self::Rows { data, k } => {
                 packed[width / PANEL * PANEL * k..].fill(0.0); // channels past n
@@ -257,8 +274,8 @@ impl Unpacked<'_> {
         }
     }
 
-    /// Rounds and packs them.
-    fn pack_rounded(self, cpu: Cpu, (first, width): (usize, usize), packed: &mut [f32]) {
+    /// Rounds and packs the output channels that are some columns of the product.
+    fn pack_rounded(self, cpu: Cpu, Columns { first, width }: Columns, packed: &mut [f32]) {
         match self {
             Self::Rows { data, k } => {
                 packed[width / PANEL * PANEL * bf16::steps(k)..].fill(0.0);

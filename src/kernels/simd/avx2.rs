@@ -5,20 +5,34 @@
     reason = "instructions are reached through unsafe functions"
 )]
 
-use std::arch::x86_64::*;
+use std::arch::x86_64::{
+    __m256, __m256i, _CMP_UNORD_Q, _MM_HINT_T0, _MM_HINT_T1, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32,
+    _mm_max_ps, _mm_max_ss, _mm_movehdup_ps, _mm_movehl_ps, _mm_packus_epi16, _mm_prefetch,
+    _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256, _mm256_blend_epi16, _mm256_blendv_ps,
+    _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_castsi256_si128,
+    _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_div_ps, _mm256_dpwssd_avx_epi32,
+    _mm256_extractf128_ps, _mm256_extracti128_si256, _mm256_floor_ps, _mm256_fmadd_ps,
+    _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_mullo_epi32, _mm256_or_ps, _mm256_or_si256,
+    _mm256_packus_epi32, _mm256_permute4x64_epi64, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_setzero_si256, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_sub_ps,
+};
 
 use super::{Cache, Kernel, LANES, Simd};
 
-/// Calls instructions of the level.
-macro_rules! with {
-    ($call:expr) => {
-        // SAFETY: the token at hand was made by `Avx2::new`, which found the instructions on this processor.
-        // Addresses come from references to as many bytes as one or two unaligned loads or stores touch, by a mask or whole.
+/// Evaluates intrinsics of the level that work on registers. They are unsafe only because a processor may lack them; the
+/// first argument, a token, proves that this one does not.
+///
+/// Intrinsics that take an address are not imported here or in `bytes`: `memory` has them all, behind references.
+macro_rules! intrinsics {
+    ($token:expr, $call:expr) => {{
+        let _: $crate::kernels::simd::avx2::Avx2<_> = $token;
+        // SAFETY: the token was made by `Avx2::new`, which found AVX2 and FMA on this processor, and AVX-VNNI if `VNNI`.
         unsafe { $call }
-    };
+    }};
 }
 
 mod bytes;
+mod memory;
 mod ordered;
 
 use bytes::Bytes;
@@ -76,7 +90,7 @@ impl<const VNNI: bool> Avx2<VNNI> {
     /// The lowest sixteen of each lane's bits.
     #[inline(always)]
     fn low_words(self, x: [__m256; 2]) -> __m256i {
-        with!({
+        intrinsics!(self, {
             let low = _mm256_set1_epi32(0xffff);
             let a = _mm256_and_si256(_mm256_castps_si256(x[0]), low);
             let b = _mm256_and_si256(_mm256_castps_si256(x[1]), low);
@@ -111,20 +125,20 @@ where
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
         match VNNI {
-            true => with!(enter_vnni(self, kernel)),
-            false => with!(enter(self, kernel)),
+            true => intrinsics!(self, enter_vnni(self, kernel)),
+            false => intrinsics!(self, enter(self, kernel)),
         }
     }
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::Floats {
-        [with!(_mm256_set1_ps(x)); 2]
+        [intrinsics!(self, _mm256_set1_ps(x)); 2]
     }
 
     #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> Self::Floats {
-        let from = from.as_ptr();
-        with!([_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))])
+        let [first, second] = bytemuck::cast_ref(from);
+        [self.load_floats(first), self.load_floats(second)]
     }
 
     #[inline(always)]
@@ -132,90 +146,86 @@ where
         if let Some(whole) = from.first_chunk() {
             return self.load(whole);
         }
-        // Lanes past the slice are not read, nor is an address made that lies behind it. (Stores by a mask take this
-        // level tens of cycles on some processors.)
-        let second = from[from.len().min(8)..].as_ptr();
-        let count = from.len() as i32;
-        let mut out = self.splat(fill);
-        for (half, (from, count)) in [(from.as_ptr(), count), (second, count - 8)]
-            .into_iter()
-            .enumerate()
-        {
-            with!({
-                let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-                let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lanes);
-                let some = _mm256_maskload_ps(from, mask);
-                out[half] = _mm256_blendv_ps(out[half], some, _mm256_castsi256_ps(mask));
-            });
-        }
-        out
+        let (first, second) = from.split_at(from.len().min(8));
+        let [fill, _] = self.splat(fill);
+        [
+            self.load_first_floats(first, fill),
+            self.load_first_floats(second, fill),
+        ]
     }
 
     #[inline(always)]
     fn store(self, x: Self::Floats, to: &mut [f32; LANES]) {
-        let to = to.as_mut_ptr();
-        with!({
-            _mm256_storeu_ps(to, x[0]);
-            _mm256_storeu_ps(to.add(8), x[1]);
-        })
+        let [first, second] = bytemuck::cast_mut(to);
+        self.store_floats(x[0], first);
+        self.store_floats(x[1], second);
     }
 
     #[inline(always)]
     fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        with!([_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])])
+        intrinsics!(self, [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])])
     }
 
     #[inline(always)]
     fn sub(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        with!([_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])])
+        intrinsics!(self, [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])])
     }
 
     #[inline(always)]
     fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        with!([_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])])
+        intrinsics!(self, [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])])
     }
 
     #[inline(always)]
     fn div(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        with!([_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])])
+        intrinsics!(self, [_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])])
     }
 
     #[inline(always)]
     fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats {
-        with!([
-            _mm256_fmadd_ps(a[0], b[0], c[0]),
-            _mm256_fmadd_ps(a[1], b[1], c[1])
-        ])
+        intrinsics!(
+            self,
+            [
+                _mm256_fmadd_ps(a[0], b[0], c[0]),
+                _mm256_fmadd_ps(a[1], b[1], c[1])
+            ]
+        )
     }
 
     #[inline(always)]
     fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        with!([_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])])
+        intrinsics!(self, [_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])])
     }
 
     #[inline(always)]
     fn min(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        with!([_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])])
+        intrinsics!(self, [_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])])
     }
 
     #[inline(always)]
     fn minus_abs(self, x: Self::Floats) -> Self::Floats {
         let sign = self.splat(-0.0);
-        with!([_mm256_or_ps(sign[0], x[0]), _mm256_or_ps(sign[1], x[1])])
+        intrinsics!(
+            self,
+            [_mm256_or_ps(sign[0], x[0]), _mm256_or_ps(sign[1], x[1])]
+        )
     }
 
     #[inline(always)]
     fn by_sign(self, of: Self::Floats, minus: Self::Floats, plus: Self::Floats) -> Self::Floats {
-        with!([
-            _mm256_blendv_ps(plus[0], minus[0], of[0]),
-            _mm256_blendv_ps(plus[1], minus[1], of[1]),
-        ])
+        intrinsics!(
+            self,
+            [
+                _mm256_blendv_ps(plus[0], minus[0], of[0]),
+                _mm256_blendv_ps(plus[1], minus[1], of[1]),
+            ]
+        )
     }
 
     #[inline(always)]
     fn floor_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
         let x = self.max(self.splat(-126.0), x);
-        let whole = with!([_mm256_floor_ps(x[0]), _mm256_floor_ps(x[1])]);
+        let whole = intrinsics!(self, [_mm256_floor_ps(x[0]), _mm256_floor_ps(x[1])]);
         let shift = self.splat(12_582_912.0); // as in `whole_and_rest`
         (self.add(whole, shift), self.sub(x, whole))
     }
@@ -224,10 +234,13 @@ where
     fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats {
         let mut out = x;
         for half in 0..2 {
-            out[half] = with!(_mm256_castsi256_ps(_mm256_add_epi32(
-                _mm256_castps_si256(x[half]),
-                _mm256_slli_epi32::<23>(_mm256_castps_si256(k[half])),
-            )));
+            out[half] = intrinsics!(
+                self,
+                _mm256_castsi256_ps(_mm256_add_epi32(
+                    _mm256_castps_si256(x[half]),
+                    _mm256_slli_epi32::<23>(_mm256_castps_si256(k[half])),
+                ))
+            );
         }
         // Bits are added whatever they mean: this is what keeps a NaN of any payload one.
         self.mul_add(k, self.splat(0.0), out)
@@ -235,7 +248,7 @@ where
 
     #[inline(always)]
     fn sum(self, x: Self::Floats) -> f32 {
-        with!({
+        intrinsics!(self, {
             let eight = _mm256_add_ps(x[0], x[1]);
             let four = _mm_add_ps(
                 _mm256_castps256_ps128(eight),
@@ -248,7 +261,7 @@ where
 
     #[inline(always)]
     fn largest(self, x: Self::Floats) -> f32 {
-        with!({
+        intrinsics!(self, {
             let eight = _mm256_max_ps(x[0], x[1]);
             let four = _mm_max_ps(
                 _mm256_castps256_ps128(eight),
@@ -261,45 +274,45 @@ where
 
     #[inline(always)]
     fn store_low_bytes(self, x: Self::Floats, to: &mut [u8; LANES]) {
-        with!({
+        let bytes = intrinsics!(self, {
             let low = _mm256_set1_epi32(0xff);
             let a = _mm256_and_si256(_mm256_castps_si256(x[0]), low);
             let b = _mm256_and_si256(_mm256_castps_si256(x[1]), low);
             // As in `low_words`.
             let pairs = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a, b));
-            let bytes = _mm_packus_epi16(
+            _mm_packus_epi16(
                 _mm256_castsi256_si128(pairs),
                 _mm256_extracti128_si256::<1>(pairs),
-            );
-            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes)
-        })
+            )
+        });
+        self.store_half(bytes, to);
     }
 
     #[inline(always)]
     fn splat_int(self, x: i32) -> Self::Ints {
-        [with!(_mm256_set1_epi32(x)); 2]
+        [intrinsics!(self, _mm256_set1_epi32(x)); 2]
     }
 
     #[inline(always)]
     fn load_ints(self, from: &[i32; LANES]) -> Self::Ints {
-        let from = from.as_ptr();
-        with!([
-            _mm256_loadu_si256(from.cast()),
-            _mm256_loadu_si256(from.add(8).cast())
-        ])
+        let [first, second]: &[[i32; LANES / 2]; 2] = bytemuck::cast_ref(from);
+        [self.load_bits(first), self.load_bits(second)]
     }
 
     #[inline(always)]
     fn mul_ints(self, a: Self::Ints, b: Self::Ints) -> Self::Ints {
-        with!([
-            _mm256_mullo_epi32(a[0], b[0]),
-            _mm256_mullo_epi32(a[1], b[1])
-        ])
+        intrinsics!(
+            self,
+            [
+                _mm256_mullo_epi32(a[0], b[0]),
+                _mm256_mullo_epi32(a[1], b[1])
+            ]
+        )
     }
 
     #[inline(always)]
     fn to_floats(self, x: Self::Ints) -> Self::Floats {
-        with!([_mm256_cvtepi32_ps(x[0]), _mm256_cvtepi32_ps(x[1])])
+        intrinsics!(self, [_mm256_cvtepi32_ps(x[0]), _mm256_cvtepi32_ps(x[1])])
     }
 
     #[inline(always)]
@@ -309,11 +322,8 @@ where
 
     #[inline(always)]
     fn load_fours(self, from: &[i8; 4 * LANES], part: usize) -> Self::Fours {
-        let from = from.as_ptr();
-        let bytes = with!([
-            _mm256_loadu_si256(from.cast()),
-            _mm256_loadu_si256(from.add(32).cast())
-        ]);
+        let [first, second]: &[[i8; 2 * LANES]; 2] = bytemuck::cast_ref(from);
+        let bytes = [self.load_bits(first), self.load_bits(second)];
         bytes.map(|bytes| Bytes::part(self, bytes, part))
     }
 
@@ -329,13 +339,12 @@ where
 
     #[inline(always)]
     fn store_low_words(self, x: Self::Floats, to: &mut [i16; LANES]) {
-        let words = self.low_words(x);
-        with!(_mm256_storeu_si256(to.as_mut_ptr().cast(), words))
+        self.store_bits(self.low_words(x), to);
     }
 
     #[inline(always)]
     fn low_pairs(self, even: Self::Floats, odd: Self::Floats) -> Self::Pairs {
-        with!({
+        intrinsics!(self, {
             let mut pairs = [_mm256_setzero_si256(); 2];
             for half in 0..2 {
                 let odd = _mm256_slli_epi32::<16>(_mm256_castps_si256(odd[half]));
@@ -348,20 +357,15 @@ where
 
     #[inline(always)]
     fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
-        let to = to.as_mut_ptr();
-        with!({
-            _mm256_storeu_si256(to.cast(), pairs[0]);
-            _mm256_storeu_si256(to.add(LANES).cast(), pairs[1]);
-        })
+        let [first, second]: &mut [[i16; LANES]; 2] = bytemuck::cast_mut(to);
+        self.store_bits(pairs[0], first);
+        self.store_bits(pairs[1], second);
     }
 
     #[inline(always)]
     fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
-        let from = from.as_ptr();
-        with!([
-            _mm256_loadu_si256(from.cast()),
-            _mm256_loadu_si256(from.add(16).cast())
-        ])
+        let [first, second]: &[[i16; LANES]; 2] = bytemuck::cast_ref(from);
+        [self.load_bits(first), self.load_bits(second)]
     }
 
     #[inline(always)]
@@ -372,19 +376,22 @@ where
     #[inline(always)]
     fn dot_pairs(self, sum: Self::Ints, a: Self::Pairs, b: Self::Pairs) -> Self::Ints {
         match VNNI {
-            true => with!([
-                _mm256_dpwssd_avx_epi32(sum[0], a[0], b[0]),
-                _mm256_dpwssd_avx_epi32(sum[1], a[1], b[1])
-            ]),
-            false => with!(dot_words(sum, a, b)),
+            true => intrinsics!(
+                self,
+                [
+                    _mm256_dpwssd_avx_epi32(sum[0], a[0], b[0]),
+                    _mm256_dpwssd_avx_epi32(sum[1], a[1], b[1])
+                ]
+            ),
+            false => intrinsics!(self, dot_words(sum, a, b)),
         }
     }
 
     #[inline(always)]
     fn store_bf16(self, x: Self::Floats, to: &mut [i16; LANES]) {
-        let mut rounded = [with!(_mm256_setzero_si256()); 2];
+        let mut rounded = [intrinsics!(self, _mm256_setzero_si256()); 2];
         for (x, rounded) in x.into_iter().zip(&mut rounded) {
-            with!({
+            intrinsics!(self, {
                 let bits = _mm256_castps_si256(x);
                 let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
                 let half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
@@ -398,12 +405,12 @@ where
                 *rounded = _mm256_srli_epi32::<16>(_mm256_castps_si256(nearest));
             });
         }
-        with!({
+        let words = intrinsics!(self, {
             // As in `low_words`.
             let words = _mm256_packus_epi32(rounded[0], rounded[1]);
-            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
-            _mm256_storeu_si256(to.as_mut_ptr().cast(), words)
-        })
+            _mm256_permute4x64_epi64::<0b11_01_10_00>(words)
+        });
+        self.store_bits(words, to);
     }
 
     #[inline(always)]
@@ -411,7 +418,7 @@ where
         let mut out = sum;
         for half in 0..2 {
             let (a, b) = (a[half], b[half]);
-            out[half] = with!({
+            out[half] = intrinsics!(self, {
                 let sum = _mm256_fmadd_ps(second_of(a), second_of(b), sum[half]);
                 _mm256_fmadd_ps(first_of(a), first_of(b), sum)
             });

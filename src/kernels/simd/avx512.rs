@@ -5,10 +5,39 @@
     reason = "instructions are reached through unsafe functions"
 )]
 
-use std::arch::x86_64::*;
+use std::arch::x86_64::{
+    __m512, __m512i, _CMP_UNORD_Q, _MM_HINT_T0, _MM_HINT_T1, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32,
+    _mm_max_ps, _mm_max_ss, _mm_movehdup_ps, _mm_movehl_ps, _mm_prefetch, _mm256_add_ps,
+    _mm256_castps256_ps128, _mm256_extractf128_ps, _mm256_max_ps, _mm512_abs_epi8,
+    _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castpd_ps, _mm512_castps_pd,
+    _mm512_castps_si512, _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cmp_ps_mask,
+    _mm512_cvtepi32_epi8, _mm512_cvtepi32_epi16, _mm512_cvtepi32_ps, _mm512_cvtneps_pbh,
+    _mm512_div_ps, _mm512_dpbusd_epi32, _mm512_extractf32x8_ps, _mm512_fmadd_ps, _mm512_madd_epi16,
+    _mm512_maddubs_epi16, _mm512_mask_blend_epi16, _mm512_mask_blend_ps, _mm512_mask_mov_epi32,
+    _mm512_mask_sub_epi8, _mm512_maskz_mov_epi16, _mm512_max_ps, _mm512_min_ps,
+    _mm512_movepi8_mask, _mm512_movepi32_mask, _mm512_mul_ps, _mm512_mullo_epi32, _mm512_or_ps,
+    _mm512_or_si512, _mm512_reduce_ps, _mm512_scalef_ps, _mm512_set1_epi16, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_setzero_pd, _mm512_setzero_si512, _mm512_shuffle_f64x2,
+    _mm512_slli_epi32, _mm512_srli_epi32, _mm512_sub_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
+    _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+};
 
 use super::{Cache, Kernel, LANES, Simd};
 
+/// Evaluates intrinsics of the level that work on registers. They are unsafe only because a processor may lack them; the
+/// first argument, a token, proves that this one does not.
+///
+/// Intrinsics that take an address are not imported here: `memory` has them all, behind references.
+macro_rules! intrinsics {
+    ($token:expr, $call:expr) => {{
+        let _: $crate::kernels::simd::avx512::Avx512<_, _> = $token;
+        // SAFETY: the token was made by `Avx512::new`, which found AVX-512 F, BW, DQ and VL, AVX2 and FMA on this processor,
+        // VNNI too if `VNNI`, and VNNI and BF16 if `BF16`.
+        unsafe { $call }
+    }};
+}
+
+mod memory;
 mod ordered;
 
 use ordered::{dot_bf16, dot_words, in_order, ints_in_order};
@@ -20,6 +49,8 @@ pub(crate) struct Avx512<const VNNI: bool, const BF16: bool = false>(());
 impl<const VNNI: bool, const BF16: bool> Avx512<VNNI, BF16> {
     /// The token, if this processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
+        // `enter` compiles for VNNI wherever it compiles for BF16.
+        const { assert!(VNNI || !BF16, "BF16 comes with VNNI") };
         let has = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
@@ -64,24 +95,6 @@ fn enter_bf16<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
-/// A mask of the first lanes, fewer than sixteen.
-#[inline(always)]
-fn first_lanes(count: usize) -> __mmask16 {
-    (1 << count) - 1
-}
-
-/// The nearest numbers in bf16, to memory.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
-fn store_bf16(x: __m512, to: &mut [i16; LANES]) {
-    // SAFETY: sixteen words are as long as the vector, and it is stored unaligned.
-    unsafe {
-        to.as_mut_ptr()
-            .cast::<__m256bh>()
-            .write_unaligned(_mm512_cvtneps_pbh(x))
-    }
-}
-
 /// The first number in bf16 of each pair,
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -94,15 +107,6 @@ fn first_of(pairs: __m512i) -> __m512 {
 #[target_feature(enable = "avx512f,avx512bw")]
 fn second_of(pairs: __m512i) -> __m512 {
     _mm512_castsi512_ps(_mm512_maskz_mov_epi16(0xaaaa_aaaa, pairs))
-}
-
-/// Calls instructions of the level.
-macro_rules! with {
-    ($call:expr) => {
-        // SAFETY: the token at hand was made by `Avx512::new`, which found the instructions on this processor.
-        // Addresses come from references to as many bytes as an unaligned load or store, by a mask or whole, touches.
-        unsafe { $call }
-    };
 }
 
 impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
@@ -126,25 +130,25 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
         match (VNNI, BF16) {
-            (_, true) => with!(enter_bf16(self, kernel)),
-            (true, false) => with!(enter_vnni(self, kernel)),
-            (false, false) => with!(enter(self, kernel)),
+            (_, true) => intrinsics!(self, enter_bf16(self, kernel)),
+            (true, false) => intrinsics!(self, enter_vnni(self, kernel)),
+            (false, false) => intrinsics!(self, enter(self, kernel)),
         }
     }
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
-        with!(_mm512_set1_ps(x))
+        intrinsics!(self, _mm512_set1_ps(x))
     }
 
     #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> __m512 {
-        with!(_mm512_loadu_ps(from.as_ptr()))
+        self.load_floats(from)
     }
 
     #[inline(always)]
     fn store(self, x: __m512, to: &mut [f32; LANES]) {
-        with!(_mm512_storeu_ps(to.as_mut_ptr(), x))
+        self.store_floats(x, to)
     }
 
     // Lanes past the slice are not touched.
@@ -152,10 +156,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     fn load_some(self, from: &[f32], fill: f32) -> __m512 {
         match from.first_chunk() {
             Some(whole) => self.load(whole),
-            None => with!({
-                let (fill, lanes) = (self.splat(fill), first_lanes(from.len()));
-                _mm512_mask_loadu_ps(fill, lanes, from.as_ptr())
-            }),
+            None => self.load_first_floats(from, self.splat(fill)),
         }
     }
 
@@ -163,68 +164,63 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     fn store_some(self, x: __m512, to: &mut [f32]) {
         match to.first_chunk_mut() {
             Some(whole) => self.store(x, whole),
-            None => with!(_mm512_mask_storeu_ps(
-                to.as_mut_ptr(),
-                first_lanes(to.len()),
-                x
-            )),
+            None => self.store_first_floats(x, to),
         }
     }
 
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
-        with!(_mm512_add_ps(a, b))
+        intrinsics!(self, _mm512_add_ps(a, b))
     }
 
     #[inline(always)]
     fn sub(self, a: __m512, b: __m512) -> __m512 {
-        with!(_mm512_sub_ps(a, b))
+        intrinsics!(self, _mm512_sub_ps(a, b))
     }
 
     #[inline(always)]
     fn mul(self, a: __m512, b: __m512) -> __m512 {
-        with!(_mm512_mul_ps(a, b))
+        intrinsics!(self, _mm512_mul_ps(a, b))
     }
 
     #[inline(always)]
     fn div(self, a: __m512, b: __m512) -> __m512 {
-        with!(_mm512_div_ps(a, b))
+        intrinsics!(self, _mm512_div_ps(a, b))
     }
 
     #[inline(always)]
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        with!(_mm512_fmadd_ps(a, b, c))
+        intrinsics!(self, _mm512_fmadd_ps(a, b, c))
     }
 
     #[inline(always)]
     fn max(self, a: __m512, b: __m512) -> __m512 {
-        with!(_mm512_max_ps(a, b))
+        intrinsics!(self, _mm512_max_ps(a, b))
     }
 
     #[inline(always)]
     fn min(self, a: __m512, b: __m512) -> __m512 {
-        with!(_mm512_min_ps(a, b))
+        intrinsics!(self, _mm512_min_ps(a, b))
     }
 
     #[inline(always)]
     fn minus_abs(self, x: __m512) -> __m512 {
-        with!(_mm512_or_ps(self.splat(-0.0), x))
+        intrinsics!(self, _mm512_or_ps(self.splat(-0.0), x))
     }
 
     #[inline(always)]
     fn by_sign(self, of: __m512, minus: __m512, plus: __m512) -> __m512 {
-        with!(_mm512_mask_blend_ps(
-            _mm512_movepi32_mask(_mm512_castps_si512(of)),
-            plus,
-            minus
-        ))
+        intrinsics!(
+            self,
+            _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(of)), plus, minus)
+        )
     }
 
     // Two instructions instead of three: the rest comes at once.
     #[inline(always)]
     fn whole_and_rest(self, x: __m512) -> (__m512, __m512) {
         // To nearest, no binary place kept, no exception raised.
-        let rest = with!(_mm512_reduce_ps::<0b0000_1000>(x));
+        let rest = intrinsics!(self, _mm512_reduce_ps::<0b0000_1000>(x));
         (self.sub(x, rest), rest)
     }
 
@@ -232,17 +228,17 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     #[inline(always)]
     fn floor_and_rest(self, x: __m512) -> (__m512, __m512) {
         // Downwards, no binary place kept, no exception raised.
-        (x, with!(_mm512_reduce_ps::<0b0000_1001>(x)))
+        (x, intrinsics!(self, _mm512_reduce_ps::<0b0000_1001>(x)))
     }
 
     #[inline(always)]
     fn times_power_of_two(self, x: __m512, k: __m512) -> __m512 {
-        with!(_mm512_scalef_ps(x, k))
+        intrinsics!(self, _mm512_scalef_ps(x, k))
     }
 
     #[inline(always)]
     fn sum(self, x: __m512) -> f32 {
-        with!({
+        intrinsics!(self, {
             let eight = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
             let four = _mm_add_ps(
                 _mm256_castps256_ps128(eight),
@@ -255,7 +251,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
 
     #[inline(always)]
     fn largest(self, x: __m512) -> f32 {
-        with!({
+        intrinsics!(self, {
             let eight = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
             let four = _mm_max_ps(
                 _mm256_castps256_ps128(eight),
@@ -268,20 +264,18 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
 
     #[inline(always)]
     fn in_order(self, x: __m512) -> __m512 {
-        with!(in_order(x))
+        intrinsics!(self, in_order(x))
     }
 
     #[inline(always)]
     fn ints_in_order(self, x: __m512i) -> __m512i {
-        with!(ints_in_order(x))
+        intrinsics!(self, ints_in_order(x))
     }
 
     #[inline(always)]
     fn store_low_bytes(self, x: __m512, to: &mut [u8; LANES]) {
-        with!(_mm_storeu_si128(
-            to.as_mut_ptr().cast(),
-            _mm512_cvtepi32_epi8(_mm512_castps_si512(x))
-        ))
+        let bytes = intrinsics!(self, _mm512_cvtepi32_epi8(_mm512_castps_si512(x)));
+        self.store_quarter(bytes, to);
     }
 
     #[inline(always)]
@@ -291,27 +285,27 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
 
     #[inline(always)]
     fn splat_int(self, x: i32) -> __m512i {
-        with!(_mm512_set1_epi32(x))
+        intrinsics!(self, _mm512_set1_epi32(x))
     }
 
     #[inline(always)]
     fn load_ints(self, from: &[i32; LANES]) -> __m512i {
-        with!(_mm512_loadu_si512(from.as_ptr().cast()))
+        self.load_bits(from)
     }
 
     #[inline(always)]
     fn mul_ints(self, a: __m512i, b: __m512i) -> __m512i {
-        with!(_mm512_mullo_epi32(a, b))
+        intrinsics!(self, _mm512_mullo_epi32(a, b))
     }
 
     #[inline(always)]
     fn to_floats(self, x: __m512i) -> __m512 {
-        with!(_mm512_cvtepi32_ps(x))
+        intrinsics!(self, _mm512_cvtepi32_ps(x))
     }
 
     #[inline(always)]
     fn load_fours(self, from: &[i8; 4 * LANES], _: usize) -> __m512i {
-        with!(_mm512_loadu_si512(from.as_ptr().cast()))
+        self.load_bits(from)
     }
 
     #[inline(always)]
@@ -322,10 +316,10 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     #[inline(always)]
     fn dot(self, sum: __m512i, weights: __m512i, activations: __m512i) -> __m512i {
         if VNNI {
-            return with!(_mm512_dpbusd_epi32(sum, activations, weights));
+            return intrinsics!(self, _mm512_dpbusd_epi32(sum, activations, weights));
         }
         // |w| times q with w's sign. Two such products are at most 2 * 127 * 127, and so never saturate.
-        with!({
+        intrinsics!(self, {
             let negative = _mm512_movepi8_mask(weights);
             let signed =
                 _mm512_mask_sub_epi8(activations, negative, _mm512_setzero_si512(), activations);
@@ -336,15 +330,13 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
 
     #[inline(always)]
     fn store_low_words(self, x: __m512, to: &mut [i16; LANES]) {
-        with!(_mm256_storeu_si256(
-            to.as_mut_ptr().cast(),
-            _mm512_cvtepi32_epi16(_mm512_castps_si512(x))
-        ))
+        let words = intrinsics!(self, _mm512_cvtepi32_epi16(_mm512_castps_si512(x)));
+        self.store_half(words, to);
     }
 
     #[inline(always)]
     fn low_pairs(self, even: __m512, odd: __m512) -> __m512i {
-        with!({
+        intrinsics!(self, {
             let odd = _mm512_slli_epi32::<16>(_mm512_castps_si512(odd));
             _mm512_mask_blend_epi16(0xaaaa_aaaa, _mm512_castps_si512(even), odd)
         })
@@ -352,12 +344,12 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
 
     #[inline(always)]
     fn store_pairs(self, pairs: __m512i, to: &mut [i16; 2 * LANES]) {
-        with!(_mm512_storeu_si512(to.as_mut_ptr().cast(), pairs))
+        self.store_bits(pairs, to)
     }
 
     #[inline(always)]
     fn transpose(self, from: &[[f32; LANES]; LANES], to: &mut [[f32; LANES]; LANES]) {
-        with!({
+        intrinsics!(self, {
             let mut x = [_mm512_setzero_pd(); LANES];
             for (x, from) in x.iter_mut().zip(from) {
                 *x = _mm512_castps_pd(self.load(from));
@@ -393,7 +385,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
 
     #[inline(always)]
     fn load_pairs(self, from: &[i16; 2 * LANES]) -> __m512i {
-        with!(_mm512_loadu_si512(from.as_ptr().cast()))
+        self.load_bits(from)
     }
 
     #[inline(always)]
@@ -404,20 +396,21 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     #[inline(always)]
     fn dot_pairs(self, sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
         match VNNI {
-            true => with!(dot_words(sum, a, b)),
-            false => with!(ints_in_order(_mm512_add_epi32(
-                sum,
-                _mm512_madd_epi16(a, b)
-            ))),
+            true => intrinsics!(self, dot_words(sum, a, b)),
+            false => intrinsics!(
+                self,
+                ints_in_order(_mm512_add_epi32(sum, _mm512_madd_epi16(a, b)))
+            ),
         }
     }
 
     #[inline(always)]
     fn store_bf16(self, x: __m512, to: &mut [i16; LANES]) {
         if BF16 {
-            return with!(store_bf16(x, to));
+            let words = intrinsics!(self, _mm512_cvtneps_pbh(x));
+            return self.store_bf16_half(words, to);
         }
-        with!({
+        let words = intrinsics!(self, {
             let bits = _mm512_castps_si512(x);
             let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
             let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
@@ -425,16 +418,16 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
             let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x40_0000));
             let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
             let nearest = _mm512_mask_mov_epi32(_mm512_add_epi32(bits, half), nan, quiet);
-            let words = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(nearest));
-            _mm256_storeu_si256(to.as_mut_ptr().cast(), words)
-        })
+            _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(nearest))
+        });
+        self.store_half(words, to);
     }
 
     #[inline(always)]
     fn dot_bf16(self, sum: __m512, a: __m512i, b: __m512i) -> __m512 {
         match BF16 {
-            true => with!(dot_bf16(sum, a, b)),
-            false => with!({
+            true => intrinsics!(self, dot_bf16(sum, a, b)),
+            false => intrinsics!(self, {
                 let sum = _mm512_fmadd_ps(second_of(a), second_of(b), sum);
                 in_order(_mm512_fmadd_ps(first_of(a), first_of(b), sum))
             }),

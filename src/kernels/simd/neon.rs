@@ -5,7 +5,17 @@
     reason = "instructions are reached through unsafe functions"
 )]
 
-use std::arch::aarch64::*;
+use std::arch::aarch64::{
+    float32x4_t, int8x16_t, int16x8x2_t, int32x4_t, uint16x4_t, vabsq_f32, vadd_f32, vaddq_f32,
+    vaddq_s32, vaddq_u32, vandq_u32, vbslq_f32, vbslq_u32, vceqq_f32, vcltzq_s32, vcombine_u8,
+    vcombine_u16, vcvtq_f32_s32, vdivq_f32, vdupq_n_f32, vdupq_n_s16, vdupq_n_s32, vdupq_n_u32,
+    vfmaq_f32, vget_high_f32, vget_lane_f32, vget_low_f32, vget_low_s8, vget_low_s16, vmaxq_f32,
+    vmaxvq_f32, vminq_f32, vmlal_high_s16, vmlal_s16, vmovn_u16, vmovn_u32, vmull_high_s8,
+    vmull_s8, vmulq_f32, vmulq_s32, vnegq_f32, vorrq_u32, vpadalq_s16, vpadd_f32, vpaddq_s16,
+    vreinterpretq_f32_s32, vreinterpretq_s8_s32, vreinterpretq_s16_f32, vreinterpretq_s32_f32,
+    vreinterpretq_u32_f32, vrndmq_f32, vsetq_lane_s32, vshll_high_n_s16, vshll_n_s16, vshlq_n_s32,
+    vshrn_n_u32, vshrq_n_u32, vsubq_f32, vuzp1q_s16,
+};
 use std::arch::asm;
 
 use super::{Cache, Kernel, LANES, Simd};
@@ -60,37 +70,52 @@ fn sdot(mut sum: int32x4_t, weights: int8x16_t, activations: int8x16_t) -> int32
     sum
 }
 
-/// Calls instructions of the level.
-macro_rules! with {
-    ($call:expr) => {
-        // SAFETY: the token at hand was made by `Neon::new`, which found the instructions on this processor.
-        // Addresses come from references to as many bytes as the loads or stores at them touch, a quarter each.
+/// Evaluates intrinsics of the level that work on registers. They are unsafe only because a processor may lack them; the
+/// first argument, a token, proves that this one does not.
+///
+/// Intrinsics that take an address are not imported here: `memory` has them all, behind references.
+macro_rules! intrinsics {
+    ($token:expr, $call:expr) => {{
+        let _: Neon<_> = $token;
+        // SAFETY: the token was made by `Neon::new`, which found NEON on this processor, and its dot products if `DOTPROD`.
         unsafe { $call }
-    };
+    }};
 }
 
-/// The same operation on each of the four registers.
+/// Evaluates [`intrinsics`] once for each of the four registers.
 macro_rules! each {
-    ($quarter:ident => $call:expr) => {
+    ($token:expr, $quarter:ident => $call:expr) => {
         [
             {
                 let $quarter = 0;
-                with!($call)
+                intrinsics!($token, $call)
             },
             {
                 let $quarter = 1;
-                with!($call)
+                intrinsics!($token, $call)
             },
             {
                 let $quarter = 2;
-                with!($call)
+                intrinsics!($token, $call)
             },
             {
                 let $quarter = 3;
-                with!($call)
+                intrinsics!($token, $call)
             },
         ]
     };
+}
+
+mod memory;
+
+impl<const DOTPROD: bool> Neon<DOTPROD> {
+    /// Sixteen words to memory.
+    #[inline(always)]
+    fn store_words(self, x: [uint16x4_t; 4], to: &mut [i16; LANES]) {
+        let [first, second]: &mut [[i16; LANES / 2]; 2] = bytemuck::cast_mut(to);
+        self.store_half_words(intrinsics!(self, vcombine_u16(x[0], x[1])), first);
+        self.store_half_words(intrinsics!(self, vcombine_u16(x[2], x[3])), second);
+    }
 }
 
 impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
@@ -113,84 +138,86 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
         match DOTPROD {
-            true => with!(enter_dotprod(self, kernel)),
-            false => with!(enter(self, kernel)),
+            true => intrinsics!(self, enter_dotprod(self, kernel)),
+            false => intrinsics!(self, enter(self, kernel)),
         }
     }
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::Floats {
-        [with!(vdupq_n_f32(x)); 4]
+        [intrinsics!(self, vdupq_n_f32(x)); 4]
     }
 
     #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> Self::Floats {
-        each!(i => vld1q_f32(from.as_ptr().add(4 * i)))
+        let quarters: &[[f32; 4]; 4] = bytemuck::cast_ref(from);
+        quarters.each_ref().map(|quarter| self.load_floats(quarter))
     }
 
     #[inline(always)]
     fn store(self, x: Self::Floats, to: &mut [f32; LANES]) {
-        for (i, quarter) in x.into_iter().enumerate() {
-            with!(vst1q_f32(to.as_mut_ptr().add(4 * i), quarter));
+        let quarters: &mut [[f32; 4]; 4] = bytemuck::cast_mut(to);
+        for (x, to) in x.into_iter().zip(quarters) {
+            self.store_floats(x, to);
         }
     }
 
     #[inline(always)]
     fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        each!(i => vaddq_f32(a[i], b[i]))
+        each!(self, i => vaddq_f32(a[i], b[i]))
     }
 
     #[inline(always)]
     fn sub(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        each!(i => vsubq_f32(a[i], b[i]))
+        each!(self, i => vsubq_f32(a[i], b[i]))
     }
 
     #[inline(always)]
     fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        each!(i => vmulq_f32(a[i], b[i]))
+        each!(self, i => vmulq_f32(a[i], b[i]))
     }
 
     #[inline(always)]
     fn div(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        each!(i => vdivq_f32(a[i], b[i]))
+        each!(self, i => vdivq_f32(a[i], b[i]))
     }
 
     #[inline(always)]
     fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats {
-        each!(i => vfmaq_f32(c[i], a[i], b[i]))
+        each!(self, i => vfmaq_f32(c[i], a[i], b[i]))
     }
 
     #[inline(always)]
     fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        each!(i => vmaxq_f32(a[i], b[i]))
+        each!(self, i => vmaxq_f32(a[i], b[i]))
     }
 
     #[inline(always)]
     fn min(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
-        each!(i => vminq_f32(a[i], b[i]))
+        each!(self, i => vminq_f32(a[i], b[i]))
     }
 
     #[inline(always)]
     fn minus_abs(self, x: Self::Floats) -> Self::Floats {
-        each!(i => vnegq_f32(vabsq_f32(x[i])))
+        each!(self, i => vnegq_f32(vabsq_f32(x[i])))
     }
 
     #[inline(always)]
     fn by_sign(self, of: Self::Floats, minus: Self::Floats, plus: Self::Floats) -> Self::Floats {
-        each!(i => vbslq_f32(vcltzq_s32(vreinterpretq_s32_f32(of[i])), minus[i], plus[i]))
+        each!(self, i => vbslq_f32(vcltzq_s32(vreinterpretq_s32_f32(of[i])), minus[i], plus[i]))
     }
 
     #[inline(always)]
     fn floor_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
         let x = self.max(self.splat(-126.0), x);
-        let whole = each!(i => vrndmq_f32(x[i]));
+        let whole = each!(self, i => vrndmq_f32(x[i]));
         let shift = self.splat(12_582_912.0); // as in `whole_and_rest`
         (self.add(whole, shift), self.sub(x, whole))
     }
 
     #[inline(always)]
     fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats {
-        let out = each!(i => vreinterpretq_f32_s32(vaddq_s32(
+        let out = each!(self, i => vreinterpretq_f32_s32(vaddq_s32(
             vreinterpretq_s32_f32(x[i]),
             vshlq_n_s32::<23>(vreinterpretq_s32_f32(k[i])),
         )));
@@ -200,7 +227,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
 
     #[inline(always)]
     fn sum(self, x: Self::Floats) -> f32 {
-        with!({
+        intrinsics!(self, {
             let four = vaddq_f32(vaddq_f32(x[0], x[2]), vaddq_f32(x[1], x[3]));
             let two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
             vget_lane_f32::<0>(vpadd_f32(two, two))
@@ -209,20 +236,21 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
 
     #[inline(always)]
     fn largest(self, x: Self::Floats) -> f32 {
-        with!(vmaxvq_f32(vmaxq_f32(
-            vmaxq_f32(x[0], x[2]),
-            vmaxq_f32(x[1], x[3])
-        )))
+        intrinsics!(
+            self,
+            vmaxvq_f32(vmaxq_f32(vmaxq_f32(x[0], x[2]), vmaxq_f32(x[1], x[3])))
+        )
     }
 
     #[inline(always)]
     fn store_low_bytes(self, x: Self::Floats, to: &mut [u8; LANES]) {
-        let x = each!(i => vmovn_u32(vreinterpretq_u32_f32(x[i])));
-        with!({
+        let x = each!(self, i => vmovn_u32(vreinterpretq_u32_f32(x[i])));
+        let bytes = intrinsics!(self, {
             let low = vmovn_u16(vcombine_u16(x[0], x[1]));
             let high = vmovn_u16(vcombine_u16(x[2], x[3]));
-            vst1q_u8(to.as_mut_ptr(), vcombine_u8(low, high));
-        })
+            vcombine_u8(low, high)
+        });
+        self.store_bytes(bytes, to);
     }
 
     #[inline(always)]
@@ -232,27 +260,31 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
 
     #[inline(always)]
     fn splat_int(self, x: i32) -> Self::Ints {
-        [with!(vdupq_n_s32(x)); 4]
+        [intrinsics!(self, vdupq_n_s32(x)); 4]
     }
 
     #[inline(always)]
     fn load_ints(self, from: &[i32; LANES]) -> Self::Ints {
-        each!(i => vld1q_s32(from.as_ptr().add(4 * i)))
+        let quarters: &[[i32; 4]; 4] = bytemuck::cast_ref(from);
+        quarters
+            .each_ref()
+            .map(|quarter| self.load_four_ints(quarter))
     }
 
     #[inline(always)]
     fn mul_ints(self, a: Self::Ints, b: Self::Ints) -> Self::Ints {
-        each!(i => vmulq_s32(a[i], b[i]))
+        each!(self, i => vmulq_s32(a[i], b[i]))
     }
 
     #[inline(always)]
     fn to_floats(self, x: Self::Ints) -> Self::Floats {
-        each!(i => vcvtq_f32_s32(x[i]))
+        each!(self, i => vcvtq_f32_s32(x[i]))
     }
 
     #[inline(always)]
     fn load_fours(self, from: &[i8; 4 * LANES], _: usize) -> Self::Fours {
-        each!(i => vld1q_s8(from.as_ptr().add(16 * i)))
+        let quarters: &[[i8; 16]; 4] = bytemuck::cast_ref(from);
+        quarters.each_ref().map(|quarter| self.load_bytes(quarter))
     }
 
     #[inline(always)]
@@ -260,18 +292,18 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
         let x = i32::from_le_bytes(x);
         // `sdot` takes the first four bytes for all lanes, and one lane is loaded more cheaply than four.
         let x = match DOTPROD {
-            true => with!(vsetq_lane_s32::<0>(x, vdupq_n_s32(0))),
-            false => with!(vdupq_n_s32(x)),
+            true => intrinsics!(self, vsetq_lane_s32::<0>(x, vdupq_n_s32(0))),
+            false => intrinsics!(self, vdupq_n_s32(x)),
         };
-        [with!(vreinterpretq_s8_s32(x)); 4]
+        [intrinsics!(self, vreinterpretq_s8_s32(x)); 4]
     }
 
     #[inline(always)]
     fn dot(self, sum: Self::Ints, weights: Self::Fours, activations: Self::Fours) -> Self::Ints {
         match DOTPROD {
-            true => each!(i => sdot(sum[i], weights[i], activations[i])),
+            true => each!(self, i => sdot(sum[i], weights[i], activations[i])),
             // Two products are at most 2 * 127 * 127, which 16 bits hold.
-            false => each!(i => {
+            false => each!(self, i => {
                 let low = vmull_s8(vget_low_s8(weights[i]), vget_low_s8(activations[i]));
                 let high = vmull_high_s8(weights[i], activations[i]);
                 vpadalq_s16(sum[i], vpaddq_s16(low, high))
@@ -281,12 +313,8 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
 
     #[inline(always)]
     fn store_low_words(self, x: Self::Floats, to: &mut [i16; LANES]) {
-        let x = each!(i => vmovn_u32(vreinterpretq_u32_f32(x[i])));
-        let to = to.as_mut_ptr().cast();
-        with!({
-            vst1q_u16(to, vcombine_u16(x[0], x[1]));
-            vst1q_u16(to.add(8), vcombine_u16(x[2], x[3]));
-        })
+        let x = each!(self, i => vmovn_u32(vreinterpretq_u32_f32(x[i])));
+        self.store_words(x, to);
     }
 
     #[inline(always)]
@@ -294,10 +322,13 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
         /// The low words of eight lanes, which are every other one.
         macro_rules! low {
             ($x:ident, $at:literal) => {
-                with!(vuzp1q_s16(
-                    vreinterpretq_s16_f32($x[$at]),
-                    vreinterpretq_s16_f32($x[$at + 1]),
-                ))
+                intrinsics!(
+                    self,
+                    vuzp1q_s16(
+                        vreinterpretq_s16_f32($x[$at]),
+                        vreinterpretq_s16_f32($x[$at + 1]),
+                    )
+                )
             };
         }
         [
@@ -308,22 +339,20 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
 
     #[inline(always)]
     fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
-        let to = to.as_mut_ptr();
-        with!({
-            vst2q_s16(to, pairs[0]);
-            vst2q_s16(to.add(16), pairs[1]);
-        })
+        let [first, second]: &mut [[i16; LANES]; 2] = bytemuck::cast_mut(to);
+        self.store_half_pairs(pairs[0], first);
+        self.store_half_pairs(pairs[1], second);
     }
 
     #[inline(always)]
     fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
-        let from = from.as_ptr();
-        with!([vld2q_s16(from), vld2q_s16(from.add(16))])
+        let [first, second]: &[[i16; LANES]; 2] = bytemuck::cast_ref(from);
+        [self.load_half_pairs(first), self.load_half_pairs(second)]
     }
 
     #[inline(always)]
     fn splat_pair(self, x: [i16; 2]) -> Self::Pairs {
-        [with!(int16x8x2_t(vdupq_n_s16(x[0]), vdupq_n_s16(x[1]))); 2]
+        [intrinsics!(self, int16x8x2_t(vdupq_n_s16(x[0]), vdupq_n_s16(x[1]))); 2]
     }
 
     #[inline(always)]
@@ -331,7 +360,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
         let mut out = sum;
         for half in 0..2 {
             let (a, b) = (a[half], b[half]);
-            with!({
+            intrinsics!(self, {
                 let low = vmlal_s16(out[2 * half], vget_low_s16(a.0), vget_low_s16(b.0));
                 out[2 * half] = vmlal_s16(low, vget_low_s16(a.1), vget_low_s16(b.1));
                 let high = vmlal_high_s16(out[2 * half + 1], a.0, b.0);
@@ -343,7 +372,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
 
     #[inline(always)]
     fn store_bf16(self, x: Self::Floats, to: &mut [i16; LANES]) {
-        let words = each!(i => {
+        let words = each!(self, i => {
             let bits = vreinterpretq_u32_f32(x[i]);
             let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
             let rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
@@ -351,11 +380,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
             let quiet = vorrq_u32(bits, vdupq_n_u32(0x40_0000));
             vshrn_n_u32::<16>(vbslq_u32(vceqq_f32(x[i], x[i]), rounded, quiet))
         });
-        let to = to.as_mut_ptr().cast();
-        with!({
-            vst1q_u16(to, vcombine_u16(words[0], words[1]));
-            vst1q_u16(to.add(8), vcombine_u16(words[2], words[3]));
-        })
+        self.store_words(words, to);
     }
 
     #[inline(always)]
@@ -364,7 +389,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
         for half in 0..2 {
             let (a, b) = (a[half], b[half]);
             for (a, b) in [(a.1, b.1), (a.0, b.0)] {
-                with!({
+                intrinsics!(self, {
                     let low = |x| vreinterpretq_f32_s32(vshll_n_s16::<16>(vget_low_s16(x)));
                     let high = |x| vreinterpretq_f32_s32(vshll_high_n_s16::<16>(x));
                     out[2 * half] = vfmaq_f32(out[2 * half], low(a), low(b));

@@ -244,7 +244,18 @@ fn open_int8(
     sums.read_bytes(0, channels.as_flattened_mut())?;
     let sums: Vec<i32> = channels.into_iter().map(i32::from_le_bytes).collect();
     let int8 = Int8Panels::new(memory, &scales.to_vec()?, &sums);
-    fitting(name, int8.and_then(|int8| PackedWeights::bytes(n, k, int8)))
+    let weights = fitting(name, int8.and_then(|int8| PackedWeights::bytes(n, k, int8)))?;
+    // In other builds the digest of the weights alone would tell, which is checked when it is asked for.
+    if cfg!(debug_assertions)
+        && let Panels::Int8(panels) = weights.panels()
+        && !panels.sums_hold()
+    {
+        return Err(Error::WeightUnexpected {
+            name: sum_of(name),
+            reason: "these are not the sums of the matrix's bytes".to_owned(),
+        });
+    }
+    Ok(weights)
 }
 
 /// Weights whose shape the header has, but which cannot be: in a whole file there are none.

@@ -5,7 +5,10 @@
 //! many instructions, of which every other is a plain sum. Weights stay bytes in memory and are widened for a whole tile;
 //! activations are words from the start.
 
-use std::arch::x86_64::*;
+use std::arch::x86_64::{
+    __m256, __m256i, _mm256_dpbusd_avx_epi32, _mm256_shufflehi_epi16, _mm256_shufflelo_epi16,
+    _mm256_slli_epi16, _mm256_srai_epi16,
+};
 
 use super::super::LANES;
 use super::Avx2;
@@ -55,10 +58,13 @@ impl Bytes for Avx2<true> {
 
     #[inline(always)]
     fn dot(self, sum: Ints, weights: Ints, activations: Ints) -> Ints {
-        with!([
-            _mm256_dpbusd_avx_epi32(sum[0], activations[0], weights[0]),
-            _mm256_dpbusd_avx_epi32(sum[1], activations[1], weights[1])
-        ])
+        intrinsics!(
+            self,
+            [
+                _mm256_dpbusd_avx_epi32(sum[0], activations[0], weights[0]),
+                _mm256_dpbusd_avx_epi32(sum[1], activations[1], weights[1])
+            ]
+        )
     }
 }
 
@@ -72,21 +78,24 @@ impl Bytes for Avx2<false> {
     #[inline(always)]
     fn store_fours(self, x: [__m256; 2], to: &mut [[[i16; 2]; 2]; LANES / 4]) {
         let words = self.low_words(x);
-        with!({
+        let words = intrinsics!(self, {
             // The middle two of each four change places.
             let words = _mm256_shufflelo_epi16::<0b11_01_10_00>(words);
-            let words = _mm256_shufflehi_epi16::<0b11_01_10_00>(words);
-            _mm256_storeu_si256(to.as_mut_ptr().cast(), words)
-        })
+            _mm256_shufflehi_epi16::<0b11_01_10_00>(words)
+        });
+        self.store_bits(words, to);
     }
 
     #[inline(always)]
     fn part(self, weights: __m256i, part: usize) -> __m256i {
         // Of each two bytes one is left, widened by its sign.
-        with!(match part {
-            0 => _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weights)),
-            _ => _mm256_srai_epi16::<8>(weights),
-        })
+        intrinsics!(
+            self,
+            match part {
+                0 => _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weights)),
+                _ => _mm256_srai_epi16::<8>(weights),
+            }
+        )
     }
 
     #[inline(always)]
@@ -96,6 +105,6 @@ impl Bytes for Avx2<false> {
 
     #[inline(always)]
     fn dot(self, sum: Ints, weights: Ints, activations: Ints) -> Ints {
-        with!(dot_words(sum, weights, activations))
+        intrinsics!(self, dot_words(sum, weights, activations))
     }
 }

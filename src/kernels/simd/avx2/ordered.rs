@@ -1,7 +1,7 @@
 //! What a compiler must leave where it stands.
 
 use std::arch::asm;
-use std::arch::x86_64::*;
+use std::arch::x86_64::{__m256i, _mm256_add_epi32, _mm256_madd_epi16};
 
 /// As [`Simd::ints_in_order`](super::Simd::ints_in_order).
 #[inline]

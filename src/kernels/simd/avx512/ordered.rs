@@ -1,7 +1,7 @@
 //! What a compiler must leave where it stands: fences, and products that it would take apart.
 
 use std::arch::asm;
-use std::arch::x86_64::*;
+use std::arch::x86_64::{__m512, __m512i};
 
 /// As [`Simd::in_order`](super::Simd::in_order),
 #[inline]

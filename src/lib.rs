@@ -70,7 +70,7 @@ pub use tasks::{
     Aggregation, Answer, AnswerOptions, AnswerSpan, Classification, Embedding, Entities, Entity,
     Fill, LabelScore, Prediction, Similarity, Thresholds, TokenScore, ZeroShotOptions,
 };
-pub use tokenizer::{Tokenizer, Truncation, TruncationStrategy};
+pub use tokenizer::{Tokenizer, TokenizerWarning, Truncation, TruncationStrategy};
 #[cfg(feature = "mmap")]
 pub use weights::MapContract;
 pub use weights::{Files, PackOptions, PackedMatrix, PackedSummary, Precision, Stored};

@@ -84,7 +84,9 @@ fn references_in_every_setting_and_every_way_in() {
         let json = Files::new().with("tokenizer.json", bytes(&case["tokenizer"]));
         let mut ways = vec![("tokenizer.json", json)];
         if case["config"].is_object() {
-            let config = Files::new().with("tokenizer_config.json", bytes(&case["config"]));
+            let mut config = case["config"].clone();
+            config["tokenizer_class"] = "BertTokenizer".into();
+            let config = Files::new().with("tokenizer_config.json", bytes(&config));
             let text = config
                 .clone()
                 .with("vocab.txt", vocabulary(&case["tokenizer"]));
@@ -105,6 +107,111 @@ fn references_in_every_setting_and_every_way_in() {
         }
     }
     assert!(compared > 20 * requests.len() - 1, "{compared}");
+}
+
+/// The files of a case of `fixtures/tokenizer/folders.json`, with the vocabulary put in where it is named.
+fn folder(case: &Value, vocabulary: &[Value]) -> Files {
+    let tokens = || vocabulary.iter().map(|token| token.as_str().unwrap());
+    let lines: String = tokens().map(|token| format!("{token}\n")).collect();
+    let ids = tokens()
+        .zip(0..)
+        .map(|(token, id)| (token.to_owned(), json!(id)));
+    let map = Value::Object(ids.collect()).to_string();
+    let mut files = Files::new();
+    for (name, content) in case["files"].as_object().unwrap() {
+        let content = content.as_str().unwrap();
+        let content = match name.as_str() {
+            "vocab.txt" => content.replace("VOCABULARY", &lines),
+            _ => content.replace("\"VOCABULARY\"", &map),
+        };
+        files = files.with(name.as_str(), content.into_bytes());
+    }
+    files
+}
+
+/// Ids of each text, by what the files of a folder say; `null` for a folder that is an error.
+fn ids(files: Files, texts: &[Value]) -> Value {
+    match Tokenizer::from_parts(files) {
+        Ok(tokenizer) => texts
+            .iter()
+            .map(|text| json!(tokenizer.encode(text.as_str().unwrap(), None).unwrap().ids))
+            .collect(),
+        Err(_) => Value::Null,
+    }
+}
+
+/// Folders as `fixtures/tokenizer_folders.py` writes them, with the ids of transformers; and, where `BERTLESS_FOLDERS` names
+/// a file of it, random ones.
+#[test]
+fn every_file_of_a_folder_counts_as_in_transformers() {
+    let reference = serde_json::from_slice(&fixture("tokenizer/folders.json")).unwrap();
+    let random = std::env::var_os("BERTLESS_FOLDERS").map(|file| std::fs::read(file).unwrap());
+    let random = random.map(|bytes| serde_json::from_slice::<Value>(&bytes).unwrap());
+    let mut wrong = Vec::new();
+    for (reference, is_random) in [(Some(reference), false), (random, true)] {
+        let Some(reference): Option<Value> = reference else {
+            continue;
+        };
+        let [vocabulary, texts, cases] =
+            ["vocabulary", "texts", "cases"].map(|key| reference[key].as_array().unwrap());
+        for case in cases {
+            let (got, expected) = (ids(folder(case, vocabulary), texts), &case["ids"]);
+            // What transformers refuses may be of use here.
+            if &got != expected && !(is_random && expected.is_null()) {
+                wrong.push(format!("{case}\n  got {got}"));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn every_class_of_transformers_is_read_as_it_reads_a_folder_or_is_refused_by_name() {
+    let reference: Value = serde_json::from_slice(&fixture("tokenizer/folders.json")).unwrap();
+    let [vocabulary, texts, cases] =
+        ["vocabulary", "texts", "cases"].map(|key| reference[key].as_array().unwrap());
+    let with_class = |case: &str, name: &str| {
+        let case = cases.iter().find(|entry| entry["name"] == case).unwrap();
+        let config = json!({"tokenizer_class": name, "do_lower_case": false});
+        folder(case, vocabulary).with("tokenizer_config.json", config.to_string().into_bytes())
+    };
+    let case = |name: &str| &cases.iter().find(|case| case["name"] == name).unwrap()["ids"];
+    for (name, scheme) in reference["classes"].as_object().unwrap() {
+        for name in [name.clone(), format!("{name}Fast")] {
+            let (lines, json) = (
+                with_class("plain", &name),
+                with_class("json-none-added", &name),
+            );
+            match scheme.as_str().unwrap() {
+                "bert" => {
+                    assert_eq!(&ids(lines, texts), case("cased"), "{name}");
+                    assert_eq!(&ids(json, texts), case("cased"), "{name}");
+                }
+                // Its special tokens are there, and MPNet's template.
+                "mpnet" => assert_ne!(ids(lines, texts), Value::Null, "{name}"),
+                "file" => {
+                    let error = Tokenizer::from_parts(lines).unwrap_err().to_string();
+                    assert!(
+                        error.contains(&name) && error.contains("tokenizer.json"),
+                        "{error}"
+                    );
+                    assert_ne!(ids(json, texts), Value::Null, "{name}");
+                }
+                _ => {
+                    for files in [lines, json] {
+                        let error = Tokenizer::from_parts(files)
+                            .map_or_else(|error| error.to_string(), |_| String::new());
+                        assert!(error.contains(&name), "{name}: {error:?}");
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn small() -> Tokenizer {

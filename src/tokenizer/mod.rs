@@ -3,16 +3,21 @@
 //! A text is searched for added tokens (`added`), what is between them is normalised (`normalize`), cut into words and
 //! these into tokens (`wordpiece`, with the ids of `vocab`, whose `table`s find a `key` and whose `places` say where
 //! each token stands), and put between special tokens (`template`). Most of a text takes a shorter way to its words
-//! (`scan`, `characters`, eight bytes at a time by `blocks`). `settings` reads the files, `listed` the vocabularies in
-//! them; `stored` knows how both are in a packed file.
+//! (`scan`, `characters`, eight bytes at a time by `blocks`). `settings` reads the files (each a `document` of keys, or the
+//! pipeline of `json`), whose meaning depends on the `class`; `listed` reads the vocabularies in them, `declared` the tokens
+//! beside these, which get their ids in `numbered`. `stored` knows how all of it is in a packed file.
 
 mod added;
 mod blocks;
 mod characters;
+mod class;
+mod declared;
+mod document;
 mod json;
 mod key;
 mod listed;
 mod normalize;
+mod numbered;
 mod places;
 mod scan;
 mod settings;
@@ -23,6 +28,7 @@ mod template;
 mod truncate;
 mod unicode;
 mod vocab;
+mod warning;
 mod wordpiece;
 
 use std::collections::BTreeMap;
@@ -30,6 +36,7 @@ use std::path::Path;
 
 pub(crate) use stored::without_vocabulary;
 pub use truncate::{Truncation, TruncationStrategy};
+pub use warning::TokenizerWarning;
 
 use crate::batch::{Encoding, Input};
 use crate::error::{Error, Result};
@@ -97,10 +104,8 @@ impl Tokenizer {
             });
             (pattern, token.clone())
         };
-        let (normalized, raw): (Vec<_>, Vec<_>) = settings
-            .added
-            .iter()
-            .partition(|token| token.normalized && !token.special);
+        let (normalized, raw): (Vec<_>, Vec<_>) =
+            settings.added.iter().partition(|token| token.normalized);
         let beyond = settings
             .added
             .iter()
@@ -246,6 +251,27 @@ impl Tokenizer {
     /// The longest text, in tokens, that `tokenizer_config.json` names.
     pub fn model_max_length(&self) -> Option<usize> {
         self.settings.max_length
+    }
+
+    /// What may make answers worse than the model's makers meant: capital letters that are lost, parts of tokenizer.json
+    /// that do not count. Empty for most models.
+    ///
+    /// Each call looks through the vocabulary.
+    pub fn warnings(&self) -> Vec<TokenizerWarning> {
+        let settings = &self.settings;
+        let mut warnings = settings.ignored.clone();
+        if settings.normalizer.lowers() {
+            let (capitals, tokens) = (settings.vocab.capitals(), settings.vocab.count());
+            // Uncased vocabularies, too, have one or two.
+            if capitals * 100 > tokens {
+                warnings.push(TokenizerWarning::CasedVocabulary {
+                    capitals,
+                    tokens,
+                    cause: settings.lowered_by.clone(),
+                });
+            }
+        }
+        warnings
     }
 
     /// How many special tokens stand around one text, or two.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::Error as _;
 
-use super::declared::Entry;
 use super::document::cut;
+use super::entry::Entry;
 use super::listed::Listed;
 use super::normalize::Normalizer;
 use super::template::{Part, Template};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::added::AddedToken;
-use super::declared::Entry;
+use super::entry::Entry;
 use super::vocab::Vocab;
 
 /// Added tokens with their ids.

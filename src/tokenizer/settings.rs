@@ -79,31 +79,14 @@ impl Settings {
             _ => declared.role("unk_token"),
         };
         let unknown = unknown.unwrap_or("[UNK]");
-        let missing = |token: &str| Error::TokenNotInVocabulary {
-            token: token.to_owned(),
-        };
         let unknown_id = vocab.id(unknown).ok_or_else(|| missing(unknown))?;
 
-        let mut numbered = match json {
-            Some(_) => Numbered::new(&vocab, Vocab::count),
-            None => Numbered::new(&vocab, Vocab::count_lines),
-        };
-        if let (Some(json), Scheme::File) = (&json, class.scheme) {
-            numbered.add(json.added.iter().map(|(_, entry)| entry.clone()));
-        }
-        let tokens = declared.in_order(|content| numbered.has(content));
-        numbered.add(tokens);
-
+        let numbered = number(&vocab, json.as_ref(), class.scheme, &declared);
         let pipeline = match (&json, class.scheme) {
             (Some(json), Scheme::File) => Pipeline::of_file(json)?,
             _ => {
-                let end = |key: &str| {
-                    let content = declared.role(key).unwrap_or_default();
-                    let is_there = vocab.id(content).is_some() || declared.is_named(key);
-                    let id = numbered.id(content).filter(|_| is_there);
-                    id.ok_or_else(|| missing(content))
-                };
-                let (cls, sep) = (end("cls_token")?, end("sep_token")?);
+                let cls = end("cls_token", &vocab, &declared, &numbered)?;
+                let sep = end("sep_token", &vocab, &declared, &numbered)?;
                 let template = match class.scheme {
                     Scheme::Mpnet => Template::roberta(cls, sep),
                     _ => Template::bert(cls, sep),
@@ -214,6 +197,39 @@ impl Pipeline {
                 class: class.name.clone(),
             });
         self.ignored.extend(warnings);
+    }
+}
+
+/// Gives all tokens beside the vocabulary their ids.
+fn number<'a>(
+    vocab: &'a Vocab,
+    json: Option<&Json>,
+    scheme: Scheme,
+    declared: &Declared,
+) -> Numbered<'a> {
+    let mut numbered = match json {
+        Some(_) => Numbered::new(vocab, Vocab::count),
+        None => Numbered::new(vocab, Vocab::count_lines),
+    };
+    if let (Some(json), Scheme::File) = (json, scheme) {
+        numbered.add(json.added.iter().map(|(_, entry)| entry.clone()));
+    }
+    let tokens = declared.in_order(|content| numbered.has(content));
+    numbered.add(tokens);
+    numbered
+}
+
+/// The id of a token that stands at an end of each text: the vocabulary's, or a new one if a file names the token.
+fn end(key: &str, vocab: &Vocab, declared: &Declared, numbered: &Numbered<'_>) -> Result<u32> {
+    let content = declared.role(key).unwrap_or_default();
+    let is_there = vocab.id(content).is_some() || declared.is_named(key);
+    let id = numbered.id(content).filter(|_| is_there);
+    id.ok_or_else(|| missing(content))
+}
+
+fn missing(token: &str) -> Error {
+    Error::TokenNotInVocabulary {
+        token: token.to_owned(),
     }
 }
 

@@ -19,3 +19,17 @@ seed $models/sentence-max/tokenizer.json 000 tokenizer json
 seed $models/bert-classify/vocab.txt 001 tokenizer vocabulary
 seed $models/bert-classify/tokenizer_config.json 002 tokenizer config
 head -c 4000 $models/bert-tokens/reference.json > corpus/text/references
+# `tokenizer`: what each folder of the references has, alone and beside a tokenizer.json.
+python3 - ../fixtures/tokenizer/folders.json corpus/tokenizer << 'END'
+import json, pathlib, sys
+
+names = ["tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json"]
+reference = json.load(open(sys.argv[1]))
+vocabulary = json.dumps({token: id for id, token in enumerate(reference["vocabulary"])})
+for case in reference["cases"]:
+    for name, text in case["files"].items():
+        for bit in (0, 128):
+            text = text.replace('"VOCABULARY"', vocabulary)
+            path = pathlib.Path(sys.argv[2], f"{case['name']}-{names.index(name)}-{bit}")
+            path.write_bytes(bytes([names.index(name) | bit]) + text.encode())
+END

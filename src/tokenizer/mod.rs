@@ -3,9 +3,11 @@
 //! A text is searched for added tokens (`added`), what is between them is normalised (`normalize`), cut into words and
 //! these into tokens (`wordpiece`, with the ids of `vocab`, whose `table`s find a `key` and whose `places` say where
 //! each token stands), and put between special tokens (`template`). Most of a text takes a shorter way to its words
-//! (`scan`, `characters`, eight bytes at a time by `blocks`). `settings` reads the files (each a `document` of keys, or the
-//! pipeline of `json`), whose meaning depends on the `class`; `listed` reads the vocabularies in them, `declared` the tokens
-//! beside these, which get their ids in `numbered`. `stored` knows how all of it is in a packed file.
+//! (`scan`, `characters`, eight bytes at a time by `blocks`).
+//!
+//! `settings` reads the files: each is a `document` of keys, or the pipeline of `json`, and the `class` says what they
+//! mean. `listed` reads the vocabularies in them. `declared` gathers the tokens beside these, some of which have `roles`; each
+//! is an `entry`, and gets its id in `numbered`. `stored` knows how all of it is in a packed file.
 
 mod added;
 mod blocks;
@@ -81,14 +83,18 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads the tokenizer of a model's folder, where weights need not be, or of a packed file.
     ///
+    /// `tokenizer_class`, in `tokenizer_config.json` or `config.json`, decides what the files mean, as in transformers 5:
+    /// `tokenizer.json` says everything, or it or `vocab.txt` has the vocabulary of a class that brings its own pipeline.
+    ///
     /// # Errors
-    /// `Io`, `FileMissing`, `Json`, `Vocabulary`, `TokenNotInVocabulary`, `UnsupportedTokenizer`; of a packed file those
-    /// of opening it.
+    /// `UnsupportedTokenizer` for a class or a pipeline that is not BERT's; `Io`, `FileMissing`, `Json`, `Config`,
+    /// `Vocabulary`, `TokenNotInVocabulary`; of a packed file those of opening it.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Self::from_parts(Files::open(path.as_ref(), Access::Read)?)
     }
 
-    /// Reads a tokenizer from files in memory: `tokenizer.json`, or `vocab.txt` with `tokenizer_config.json`.
+    /// Reads a tokenizer from files in memory: `tokenizer.json` or `vocab.txt`, with `tokenizer_config.json`, `config.json`,
+    /// `special_tokens_map.json` and `added_tokens.json` if there are such files.
     ///
     /// # Errors
     /// As [`load`](Self::load), without `Io`.

@@ -169,7 +169,7 @@ impl Pipeline {
                 Some(true) => "do_lower_case of tokenizer_config.json".to_owned(),
                 Some(false) => String::new(),
                 None => format!(
-                    "{}, as it does without \"do_lower_case\": false in tokenizer_config.json",
+                    "{} (its default; \"do_lower_case\": false in tokenizer_config.json changes it)",
                     class.name
                 ),
             },

@@ -39,7 +39,7 @@ impl fmt::Display for TokenizerWarning {
                 cause,
             } => write!(
                 f,
-                "texts are lower-cased by {cause}, but {capitals} of {tokens} tokens have capital letters and are never found"
+                "{capitals} of {tokens} tokens have capital letters and are never found, since texts are lower-cased by {cause}"
             ),
             Self::Ignored { part, found, class } => write!(
                 f,

@@ -53,3 +53,17 @@ text '\003\n{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data_
 text '\371\n{"text": "a"}' 001 events binary
 text '\372\nA fine film.' 001 events binary-text
 text '\001\n{"message": {"data": "eyJ0ZXh0IjogImEifQ==", "messageId": "1"}, "subscription": "s"}' 001 events push
+# `tokenizer`: what each folder of the references has, alone and beside a tokenizer.json.
+python3 - ../fixtures/tokenizer/folders.json corpus/tokenizer << 'END'
+import json, pathlib, sys
+
+names = ["tokenizer.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json"]
+reference = json.load(open(sys.argv[1]))
+vocabulary = json.dumps({token: id for id, token in enumerate(reference["vocabulary"])})
+for case in reference["cases"]:
+    for name, text in case["files"].items():
+        for bit in (0, 128):
+            text = text.replace('"VOCABULARY"', vocabulary)
+            path = pathlib.Path(sys.argv[2], f"{case['name']}-{names.index(name)}-{bit}")
+            path.write_bytes(bytes([names.index(name) | bit]) + text.encode())
+END

@@ -72,7 +72,7 @@ pub use tasks::{
     Aggregation, Answer, AnswerOptions, AnswerSpan, Classification, Embedding, Entities, Entity,
     Fill, LabelScore, Prediction, Similarity, Thresholds, TokenScore, ZeroShotOptions,
 };
-pub use tokenizer::{Tokenizer, Truncation, TruncationStrategy};
+pub use tokenizer::{Tokenizer, TokenizerWarning, Truncation, TruncationStrategy};
 pub use weights::{Files, PackOptions, PackedMatrix, PackedSummary, Precision, Stored};
 
 /// A packed model as a part of the program, at an address that is a multiple of 64: `&'static [u8]` for

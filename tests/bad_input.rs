@@ -216,6 +216,126 @@ fn unsupported_tokenizer_says_why() {
 }
 
 #[test]
+fn a_pipeline_that_is_not_followed_names_the_part() {
+    let file = |part: &str, value: &str| {
+        let mut json: serde_json::Value =
+            serde_json::from_slice(&read("bert-tokens", "tokenizer.json")).unwrap();
+        json[part] = serde_json::from_str(value).unwrap();
+        json.to_string().into_bytes()
+    };
+    let generic = br#"{"tokenizer_class": "PreTrainedTokenizerFast"}"#;
+    let long = format!(r#"{{"type": "{}"}}"#, "x".repeat(1000));
+    let steps = |key: &str, names: &[&str]| {
+        let steps = names.iter().map(|name| serde_json::json!({"type": name}));
+        serde_json::json!({"type": "Sequence", key: steps.collect::<Vec<_>>()}).to_string()
+    };
+    let accents = steps("normalizers", &["NFD", "StripAccents", "Lowercase"]);
+    let twice = steps("normalizers", &["BertNormalizer", "BertNormalizer"]);
+    let spaces = steps("pretokenizers", &["WhitespaceSplit", "Punctuation"]);
+    let bytes = r#"{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false}"#;
+    for (part, value, named) in [
+        ("normalizer", r#"{"type": "NFD"}"#, "normalizer is NFD"),
+        (
+            "normalizer",
+            &accents,
+            "Sequence [NFD, StripAccents, Lowercase]: NFD",
+        ),
+        ("normalizer", &twice, "once"),
+        ("normalizer", &long, "xxx…"),
+        (
+            "pre_tokenizer",
+            r#"{"type": "Whitespace"}"#,
+            "is Whitespace,",
+        ),
+        ("pre_tokenizer", "null", "pre-tokenizer is none"),
+        (
+            "pre_tokenizer",
+            &spaces,
+            "Sequence [WhitespaceSplit, Punctuation]",
+        ),
+        ("post_processor", bytes, "post-processor is ByteLevel"),
+    ] {
+        let bytes = file(part, value);
+        let files = parts(CLASSIFIER).with("tokenizer.json", bytes);
+        // BertTokenizer has its own in its place.
+        let model = Model::from_parts(files.clone()).unwrap();
+        assert!(!model.tokenizer().warnings().is_empty(), "{value}");
+        let error = Model::from_parts(files.with("tokenizer_config.json", generic)).unwrap_err();
+        assert!(
+            matches!(&error, Error::UnsupportedTokenizer { file, .. } if file == "tokenizer.json"),
+            "{error}"
+        );
+        let message = error.to_string();
+        assert!(message.contains(named) && message.len() < 500, "{message}");
+    }
+}
+
+#[test]
+fn tokenizer_settings_name_the_file_and_the_key() {
+    let config = "tokenizer_config.json";
+    let map = "special_tokens_map.json";
+    for (file, json, key) in [
+        (config, r#"{"tokenizer_class": 3}"#, "tokenizer_class"),
+        (config, r#"{"do_lower_case": "no"}"#, "do_lower_case"),
+        (config, r#"{"strip_accents": 1}"#, "strip_accents"),
+        (config, r#"{"model_max_length": "512"}"#, "model_max_length"),
+        (config, r#"{"mask_token": ["[MASK]"]}"#, "mask_token"),
+        (config, r#"{"mask_token": {"lstrip": true}}"#, "mask_token"),
+        (config, r#"{"cls_token": null}"#, "cls_token"),
+        (
+            config,
+            r#"{"extra_special_tokens": "<e>"}"#,
+            "extra_special_tokens",
+        ),
+        (
+            config,
+            r#"{"extra_special_tokens": {"e": 5}}"#,
+            "extra_special_tokens.e",
+        ),
+        (
+            config,
+            r#"{"added_tokens_decoder": []}"#,
+            "added_tokens_decoder",
+        ),
+        (
+            config,
+            r#"{"added_tokens_decoder": {"x": "<e>"}}"#,
+            "added_tokens_decoder.x",
+        ),
+        (
+            config,
+            r#"{"added_tokens_decoder": {"5": {"content": 5}}}"#,
+            "added_tokens_decoder.5",
+        ),
+        (map, r#"{"sep_token": null}"#, "sep_token"),
+        (
+            map,
+            r#"{"additional_special_tokens": [7]}"#,
+            "additional_special_tokens",
+        ),
+        ("added_tokens.json", r#"{"<e>": "7"}"#, "<e>"),
+    ] {
+        let error = refused(file, json.as_bytes().to_vec());
+        assert!(
+            matches!(&error, Error::Config { file: named, key: wrong, .. } if named == file && wrong == key),
+            "{json}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_class_that_config_json_alone_names_is_refused_by_name() {
+    let named = config_with("tokenizer_class", "BertJapaneseTokenizer".into());
+    let files = parts(CLASSIFIER).with("tokenizer_config.json", b"{}");
+    let error = Model::from_parts(files.with("config.json", named)).unwrap_err();
+    assert!(
+        matches!(&error, Error::UnsupportedTokenizer { file, reason }
+            if file == "config.json" && reason.contains("BertJapaneseTokenizer")),
+        "{error}"
+    );
+}
+
+#[test]
 fn vocabulary_is_checked() {
     for bytes in [&b""[..], b"\n\n", b"[UNK]\n\xff\n"] {
         let error = refused("vocab.txt", bytes);

@@ -84,7 +84,9 @@ fn references_in_every_setting_and_every_way_in() {
         let json = Files::new().with("tokenizer.json", bytes(&case["tokenizer"]));
         let mut ways = vec![("tokenizer.json", json)];
         if case["config"].is_object() {
-            let config = Files::new().with("tokenizer_config.json", bytes(&case["config"]));
+            let mut config = case["config"].clone();
+            config["tokenizer_class"] = "BertTokenizer".into();
+            let config = Files::new().with("tokenizer_config.json", bytes(&config));
             let text = config
                 .clone()
                 .with("vocab.txt", vocabulary(&case["tokenizer"]));

@@ -12,7 +12,8 @@ use super::output::{Output, printable};
 /// Say what a model is: family, layers, task, labels, parameters, size, type of its weights
 ///
 /// With --json an object {"family", "architecture", "task", "layers", "hidden", "heads", "vocabulary", "max_length",
-/// "labels", "score", "pooling", "embedding", "parameters", "bytes", "dtype", "packed": {"version", "digest"} or null}.
+/// "labels", "score", "pooling", "embedding", "parameters", "bytes", "dtype", "packed": {"version", "digest"} or null,
+/// "warnings": what may make its answers worse than its makers meant, such as capital letters that are lost}.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The model's folder, or the file that `bertless pack` made of it [default: the built-in classifier of sentiment]
@@ -49,13 +50,24 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         Packed::verify(file)?;
     }
     let model = flags.load(flags.options(common))?;
+    let warnings = model.tokenizer().warnings();
+    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let summary = model.summary();
     match output.json {
-        true => output.object(model.summary()),
-        false => Ok(output.line(report(model.summary()))?),
+        true => output.object(&Line { summary, warnings }),
+        false => Ok(output.line(report(summary, &warnings))?),
     }
 }
 
-fn report(summary: &Summary) -> String {
+/// A line of JSON.
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    warnings: Vec<String>,
+}
+
+fn report(summary: &Summary, warnings: &[String]) -> String {
     let mut rows = vec![
         ("family", summary.family.to_string()),
         ("architecture", printable(&summary.architecture)),
@@ -93,6 +105,11 @@ fn report(summary: &Summary) -> String {
             }),
         ),
     ];
+    rows.extend(
+        warnings
+            .iter()
+            .map(|warning| ("warning", printable(warning))),
+    );
     rows.retain(|(_, value)| !value.is_empty());
     let lines: Vec<String> = rows
         .iter()

@@ -8,6 +8,7 @@ use clap::Arg;
 use clap::builder::RangedU64ValueParser;
 
 use super::Common;
+use super::output::warn;
 
 /// Which model, and how much of a text it reads.
 #[derive(Debug, clap::Args)]
@@ -59,12 +60,14 @@ impl ModelFlags {
     }
 }
 
-/// The model of this folder or file, or the built-in one.
+/// The model of this folder or file, or the built-in one; its warnings go to standard error.
 pub(crate) fn load(model: Option<&Path>, options: ModelOptions) -> bertless::Result<Model> {
-    match model {
+    let model = match model {
         Some(path) => Model::load_with(path, options),
         None => Model::built_in_with(options),
-    }
+    }?;
+    warn(&model.tokenizer().warnings());
+    Ok(model)
 }
 
 /// `--model` of a command that the built-in model is of no use to.

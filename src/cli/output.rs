@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Display};
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::sync::{Mutex, PoisonError};
 
+use bertless::TokenizerWarning;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -70,6 +72,18 @@ impl std::error::Error for WriteError {
 /// A line on standard error, in one piece. Nothing depends on it: where standard error is closed, it is lost.
 pub(crate) fn note(message: impl Display) {
     let _ = io::stderr().write_all(format!("{message}\n").as_bytes());
+}
+
+/// A line on standard error for each warning, but not for one that is there already.
+pub(crate) fn warn(warnings: &[TokenizerWarning]) {
+    static THERE: Mutex<Vec<TokenizerWarning>> = Mutex::new(Vec::new());
+    let mut there = THERE.lock().unwrap_or_else(PoisonError::into_inner);
+    for warning in warnings {
+        if !there.contains(warning) {
+            note(format_args!("warning: {}", printable(&warning.to_string())));
+            there.push(warning.clone());
+        }
+    }
 }
 
 /// A text on one line: line breaks and other controls, which could move a terminal's cursor, are written as escapes.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::input::pair;
 use super::lines::{Lines, Place};
-use super::output::{Output, printable};
+use super::output::{Output, printable, warn};
 
 /// The progress of what is counted.
 const BAR: &str = "{wide_bar} {percent}% {msg} {elapsed}";
@@ -111,6 +111,7 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
         false => packed.save(&file)?,
     }
     drop(progress);
+    warn(packed.warnings());
     let report = Report::of(&packed, file, arguments.dtype);
     match output.json {
         true => output.object(&report),

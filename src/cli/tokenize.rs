@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use bertless::{Encoding, Input, Model, ModelOptions, Tokenizer, Truncation, TruncationStrategy};
+use bertless::{Encoding, Input, ModelOptions, Tokenizer, Truncation, TruncationStrategy};
 use clap::ValueEnum;
 use serde::Serialize;
 
 use super::Common;
 use super::input::{InputFlags, Item};
-use super::options::at_least_one;
-use super::output::{Output, printable};
+use super::options::{self, at_least_one};
+use super::output::{Output, printable, warn};
 use super::stream::answer_all;
 
 /// Cut texts into tokens
@@ -77,11 +77,15 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
     }
     let inputs = arguments.input.open()?;
     let tokenizer = match (arguments.tokenizer_only, arguments.model) {
-        (Some(dir), _) => Tokenizer::load(dir)?,
+        (Some(dir), _) => {
+            let tokenizer = Tokenizer::load(dir)?;
+            warn(&tokenizer.warnings());
+            tokenizer
+        }
         // A model may tell its tokenizer more than the tokenizer's own files do.
         (None, Some(dir)) => {
-            let options = ModelOptions::new().threads(common.threads.unwrap_or(1));
-            Model::load_with(&dir, options)?.tokenizer().clone()
+            let chosen = ModelOptions::new().threads(common.threads.unwrap_or(1));
+            options::load(Some(&dir), chosen)?.tokenizer().clone()
         }
         (None, None) => return Err(super::usage("give --model or --tokenizer-only")),
     };

@@ -12,7 +12,7 @@ use super::{Model, ModelOptions};
 use crate::batch::Input;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::Dtype;
-use crate::tokenizer::without_vocabulary;
+use crate::tokenizer::{TokenizerWarning, without_vocabulary};
 use crate::weights::{
     Access, Container, Files, PackOptions, PackedMatrix, PackedSummary, Part, Precision, Recorder,
     Samples, check_name, packed_file,
@@ -23,6 +23,7 @@ use crate::weights::{
 pub struct Packed {
     container: Container,
     matrices: Vec<PackedMatrix>,
+    warnings: Vec<TokenizerWarning>,
 }
 
 /// Tensors of one kind in a packed file.
@@ -96,6 +97,7 @@ impl Model {
         Ok(Packed {
             container: Container::new(front, weights, &facts),
             matrices,
+            warnings: model.tokenizer.warnings(),
         })
     }
 }
@@ -157,6 +159,12 @@ impl Packed {
     /// The encoder's matrices that int8 is for, and what became of each; none in another precision.
     pub fn matrices(&self) -> &[PackedMatrix] {
         &self.matrices
+    }
+
+    /// What may make answers worse than the model's makers meant, as [`Tokenizer::warnings`](crate::Tokenizer::warnings)
+    /// has it.
+    pub fn warnings(&self) -> &[TokenizerWarning] {
+        &self.warnings
     }
 
     /// The file in memory.

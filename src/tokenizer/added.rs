@@ -17,6 +17,8 @@ pub(super) struct AddedToken {
     /// Looked for in the normalised text.
     pub(super) normalized: bool,
     pub(super) special: bool,
+    /// Found and not taken: it is cut like any other text.
+    pub(super) split: bool,
 }
 
 /// A set of such tokens, to look for together.
@@ -63,6 +65,9 @@ impl AddedTokens {
         let mut at = 0;
         while let Some((start, token, len)) = self.next(text, at) {
             at = start + len;
+            if token.split {
+                continue;
+            }
             let (before, after) = (&text[..start], &text[at..]);
             if token.single_word {
                 let touched = before.chars().next_back().is_some_and(unicode::is_word)
@@ -146,6 +151,7 @@ mod tests {
             rstrip: false,
             normalized: false,
             special: true,
+            split: false,
         }
     }
 

@@ -5,39 +5,62 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::Error as _;
 
-use super::added::AddedToken;
+use super::document::cut;
+use super::entry::Entry;
 use super::listed::Listed;
 use super::normalize::Normalizer;
-use super::settings::{Names, Settings, TokenEntry};
 use super::template::{Part, Template};
 use super::vocab::Vocab;
 use crate::error::{Error, Result};
 use crate::weights::Files;
 
+/// All that the file says.
+pub(super) struct Json {
+    /// The file's name inside the model.
+    file: String,
+    pub(super) model: Model,
+    /// Added tokens, and the id that the file has for each.
+    pub(super) added: Vec<(i64, Entry)>,
+    normalizer: Option<Step>,
+    pre_tokenizer: Option<Step>,
+    post_processor: Option<PostProcessor>,
+}
+
+/// What it says of WordPiece, beside the vocabulary.
+pub(super) struct Model {
+    pub(super) unknown: Option<String>,
+    pub(super) prefix: Option<String>,
+    pub(super) max_characters: Option<usize>,
+    vocab: Option<Listed>,
+}
+
 #[derive(Deserialize)]
 struct File {
     #[serde(default)]
     added_tokens: Vec<Added>,
-    normalizer: Option<NormalizerEntry>,
-    pre_tokenizer: Option<Typed>,
+    normalizer: Option<Step>,
+    pre_tokenizer: Option<Step>,
     post_processor: Option<PostProcessor>,
-    model: Model,
+    model: ModelEntry,
 }
 
 #[derive(Deserialize)]
 struct Added {
-    id: u32,
-    #[serde(flatten)]
-    token: TokenEntry,
+    id: i64,
+    content: String,
+    #[serde(default)]
+    single_word: bool,
+    #[serde(default)]
+    lstrip: bool,
+    #[serde(default)]
+    rstrip: bool,
+    normalized: Option<bool>,
+    #[serde(default)]
+    special: bool,
 }
 
 #[derive(Deserialize)]
-struct Typed {
-    r#type: String,
-}
-
-#[derive(Deserialize)]
-struct Model {
+struct ModelEntry {
     r#type: Option<String>,
     unk_token: Option<String>,
     continuing_subword_prefix: Option<String>,
@@ -45,49 +68,32 @@ struct Model {
     vocab: Option<Listed>,
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "type")]
-enum NormalizerEntry {
-    BertNormalizer {
-        #[serde(default = "yes")]
-        clean_text: bool,
-        #[serde(default = "yes")]
-        handle_chinese_chars: bool,
-        strip_accents: Option<bool>,
-        #[serde(default = "yes")]
-        lowercase: bool,
-    },
-    Lowercase,
-    Sequence {
-        normalizers: Vec<NormalizerEntry>,
-    },
-    #[serde(other)]
-    Other,
-}
-
-fn yes() -> bool {
-    true
+/// A normalizer or a pre-tokenizer, with the settings of those that are supported.
+#[derive(Debug, Deserialize)]
+struct Step {
+    r#type: String,
+    clean_text: Option<bool>,
+    handle_chinese_chars: Option<bool>,
+    strip_accents: Option<bool>,
+    lowercase: Option<bool>,
+    /// The steps of a sequence of normalizers, and of one of pre-tokenizers.
+    #[serde(default)]
+    normalizers: Vec<Step>,
+    #[serde(default)]
+    pretokenizers: Vec<Step>,
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type")]
-enum PostProcessor {
-    TemplateProcessing {
-        single: Vec<PartEntry>,
-        pair: Vec<PartEntry>,
-        #[serde(default)]
-        special_tokens: BTreeMap<String, SpecialEntry>,
-    },
-    BertProcessing {
-        sep: (String, u32),
-        cls: (String, u32),
-    },
-    RobertaProcessing {
-        sep: (String, u32),
-        cls: (String, u32),
-    },
-    #[serde(other)]
-    Other,
+struct PostProcessor {
+    r#type: String,
+    #[serde(default)]
+    single: Vec<PartEntry>,
+    #[serde(default)]
+    pair: Vec<PartEntry>,
+    #[serde(default)]
+    special_tokens: BTreeMap<String, SpecialEntry>,
+    sep: Option<(String, u32)>,
+    cls: Option<(String, u32)>,
 }
 
 #[derive(Deserialize)]
@@ -101,185 +107,293 @@ struct SpecialEntry {
     ids: Vec<u32>,
 }
 
-/// Reads the file's bytes. `names` are those of tokenizer_config.json; `files` may hold the vocabulary ready for use.
-pub(super) fn read(file: &str, bytes: &[u8], mut names: Names, files: &Files) -> Result<Settings> {
-    let unsupported = |reason: String| Error::UnsupportedTokenizer {
-        file: file.to_owned(),
-        reason,
-    };
-    // Of a text each string need not be checked for UTF-8 by itself.
-    let json = match std::str::from_utf8(bytes) {
-        Ok(text) => serde_json::from_str(text),
-        Err(_) => serde_json::from_slice(bytes),
-    };
-    let json: File = json.map_err(|source| Error::Json {
-        file: file.to_owned(),
-        source,
-    })?;
-    let model = json.model;
-    match model.r#type.as_deref() {
-        None | Some("WordPiece") => {}
-        Some(other) => {
-            return Err(unsupported(format!(
-                "its model is {other}, only WordPiece is supported"
-            )));
-        }
-    }
-    match json
-        .pre_tokenizer
-        .as_ref()
-        .map(|entry| entry.r#type.as_str())
-    {
-        Some("BertPreTokenizer") => {}
-        other => {
-            let other = other.unwrap_or("none");
-            let reason =
-                format!("its pre-tokenizer is {other}, only BertPreTokenizer is supported");
-            return Err(unsupported(reason));
-        }
-    }
-    let mut normalizer = Normalizer::NONE;
-    if let Some(entry) = json.normalizer {
-        add_step(&mut normalizer, entry).map_err(unsupported)?;
-    }
-    let prefix = model.continuing_subword_prefix.as_deref().unwrap_or("##");
-    let vocab = match (Vocab::stored(files, prefix), model.vocab) {
-        (Some(vocab), _) => vocab?,
-        (None, Some(Listed::Map { text, spans, ids })) => {
-            Vocab::of_map(file, prefix, text, spans, &ids)?
-        }
-        (None, _) => {
-            return Err(Error::Json {
+const BERT_NORMALIZER: &str = "BertNormalizer";
+const LOWERCASE: &str = "Lowercase";
+const BERT_PRE_TOKENIZER: &str = "BertPreTokenizer";
+const SEQUENCE: &str = "Sequence";
+
+impl Json {
+    /// Reads the file's bytes.
+    ///
+    /// # Errors
+    /// `Json`, and `UnsupportedTokenizer` for a model that is not WordPiece.
+    pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Self> {
+        // Of a text each string need not be checked for UTF-8 by itself.
+        let json = match std::str::from_utf8(bytes) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(bytes),
+        };
+        let json: File = json.map_err(|source| Error::Json {
+            file: file.to_owned(),
+            source,
+        })?;
+        if let Some(other) = json.model.r#type.filter(|name| name != "WordPiece") {
+            return Err(Error::UnsupportedTokenizer {
                 file: file.to_owned(),
-                source: serde_json::Error::custom("model.vocab is not a map of tokens and ids"),
+                reason: format!("its model is {}, only WordPiece is supported", cut(&other)),
             });
         }
-    };
-    if let Some(unknown) = model.unk_token {
-        names.unknown = unknown;
+        let entry = |added: Added| Entry {
+            content: added.content,
+            single_word: added.single_word,
+            lstrip: added.lstrip,
+            rstrip: added.rstrip,
+            normalized: added.normalized,
+            special: added.special,
+            plain: false,
+        };
+        let added = json.added_tokens.into_iter();
+        Ok(Self {
+            file: file.to_owned(),
+            model: Model {
+                unknown: json.model.unk_token,
+                prefix: json.model.continuing_subword_prefix,
+                max_characters: json.model.max_input_chars_per_word,
+                vocab: json.model.vocab,
+            },
+            added: added.map(|added| (added.id, entry(added))).collect(),
+            normalizer: json.normalizer,
+            pre_tokenizer: json.pre_tokenizer,
+            post_processor: json.post_processor,
+        })
     }
-    let Some(unknown) = vocab.id(&names.unknown) else {
-        return Err(Error::TokenNotInVocabulary {
-            token: names.unknown,
-        });
-    };
-    let template = match json.post_processor {
-        None => Template::bare(),
-        Some(processor) => template(processor).map_err(unsupported)?,
-    };
-    let added: Vec<AddedToken> = json
-        .added_tokens
-        .into_iter()
-        .map(|added| added.token.with_id(added.id, false))
-        .collect();
-    Ok(Settings {
-        vocab,
-        unknown,
-        max_characters: model.max_input_chars_per_word.unwrap_or(100),
-        normalizer,
-        added,
-        template,
-        names,
-        max_length: None,
-    })
-}
 
-/// Takes in one step of normalisation; the reason why not, if it cannot be followed exactly.
-fn add_step(normalizer: &mut Normalizer, entry: NormalizerEntry) -> Result<(), String> {
-    match entry {
-        NormalizerEntry::BertNormalizer {
-            clean_text,
-            handle_chinese_chars,
-            strip_accents,
-            lowercase,
-        } => {
-            let lower_first = normalizer.lower_first;
-            *normalizer = Normalizer {
-                lower_first,
-                clean: clean_text,
-                chinese: handle_chinese_chars,
-                strip_accents,
-                lower: lowercase,
-            };
-        }
-        NormalizerEntry::Lowercase if *normalizer == Normalizer::NONE => {
-            normalizer.lower_first = true;
-        }
-        // A second time changes nothing but the final form of a dotted capital I, which is spelt out by then.
-        NormalizerEntry::Lowercase => normalizer.lower = true,
-        NormalizerEntry::Sequence { normalizers } => {
-            for entry in normalizers {
-                add_step(normalizer, entry)?;
+    /// Takes the vocabulary: that of the packed file, if `files` are one. `prefix` starts tokens that continue a word.
+    ///
+    /// # Errors
+    /// `Vocabulary`, and `Json` if there is none.
+    pub(super) fn vocab(&mut self, files: &Files, prefix: &str) -> Result<Vocab> {
+        match (Vocab::stored(files, prefix), self.model.vocab.take()) {
+            (Some(vocab), _) => vocab,
+            (None, Some(Listed::Map { text, spans, ids })) => {
+                Vocab::of_map(&self.file, prefix, text, spans, &ids)
             }
-        }
-        NormalizerEntry::Other => {
-            return Err(
-                "only the normalizers BertNormalizer and Lowercase are supported".to_owned(),
-            );
+            (None, _) => Err(Error::Json {
+                file: self.file.clone(),
+                source: serde_json::Error::custom("model.vocab is not a map of tokens and ids"),
+            }),
         }
     }
-    Ok(())
+
+    /// What happens to a text before it is cut into words.
+    ///
+    /// # Errors
+    /// `UnsupportedTokenizer` for steps that cannot be followed exactly.
+    pub(super) fn normalizer(&self) -> Result<Normalizer> {
+        let mut normalizer = Normalizer::NONE;
+        let Some(step) = &self.normalizer else {
+            return Ok(normalizer);
+        };
+        match step.add_to(&mut normalizer) {
+            Ok(()) => Ok(normalizer),
+            Err(wrong) => Err(self.unsupported(format!("its normalizer is {step}: {wrong}"))),
+        }
+    }
+
+    /// Makes sure that words are cut as BERT cuts them.
+    ///
+    /// # Errors
+    /// `UnsupportedTokenizer` for another pre-tokenizer.
+    pub(super) fn check_pre_tokenizer(&self) -> Result<()> {
+        let other = match &self.pre_tokenizer {
+            Some(step) if step.r#type == BERT_PRE_TOKENIZER => return Ok(()),
+            Some(step) => step.to_string(),
+            None => "none".to_owned(),
+        };
+        Err(self.unsupported(format!(
+            "its pre-tokenizer is {other}, only {BERT_PRE_TOKENIZER} is supported"
+        )))
+    }
+
+    /// What stands around and between texts.
+    ///
+    /// # Errors
+    /// `UnsupportedTokenizer`.
+    pub(super) fn template(&self) -> Result<Template> {
+        match &self.post_processor {
+            None => Ok(Template::bare()),
+            Some(processor) => processor
+                .template()
+                .map_err(|reason| self.unsupported(reason)),
+        }
+    }
+
+    /// The parts that differ from BERT's own pipeline, which a class builds in their stead: its name in the file, and what
+    /// stands there. `template` and `unknown` are those of the class.
+    pub(super) fn ignored(
+        &self,
+        template: &Template,
+        unknown: &str,
+    ) -> Vec<(&'static str, String)> {
+        let mut parts = Vec::new();
+        let shown = |step: &Option<Step>| step.as_ref().map_or("null".to_owned(), Step::to_string);
+        let is_own = |step: &Step| step.r#type == BERT_NORMALIZER && step.clean_text != Some(false);
+        if !self.normalizer.as_ref().is_some_and(is_own) {
+            parts.push(("normalizer", shown(&self.normalizer)));
+        }
+        if self.check_pre_tokenizer().is_err() {
+            parts.push(("pre_tokenizer", shown(&self.pre_tokenizer)));
+        }
+        if self.template().is_ok_and(|own| own != *template) || self.template().is_err() {
+            let processor = self.post_processor.as_ref();
+            parts.push((
+                "post_processor",
+                processor.map_or("null".to_owned(), |p| cut(&p.r#type)),
+            ));
+        }
+        let Model {
+            unknown: own,
+            prefix,
+            max_characters,
+            ..
+        } = &self.model;
+        if let Some(own) = own.as_ref().filter(|own| *own != unknown) {
+            parts.push(("model.unk_token", cut(own)));
+        }
+        if let Some(prefix) = prefix.as_ref().filter(|prefix| *prefix != PREFIX) {
+            parts.push(("model.continuing_subword_prefix", cut(prefix)));
+        }
+        if let Some(most) = max_characters.filter(|&most| most != MAX_CHARACTERS) {
+            parts.push(("model.max_input_chars_per_word", most.to_string()));
+        }
+        parts
+    }
+
+    fn unsupported(&self, reason: String) -> Error {
+        Error::UnsupportedTokenizer {
+            file: self.file.clone(),
+            reason,
+        }
+    }
 }
 
-fn template(processor: PostProcessor) -> Result<Template, String> {
-    let (single, pair, special_tokens) = match processor {
-        PostProcessor::BertProcessing { sep, cls } => return Ok(Template::bert(cls.1, sep.1)),
-        PostProcessor::RobertaProcessing { sep, cls } => {
-            return Ok(Template::roberta(cls.1, sep.1));
+/// What tokens that continue a word start with in BERT's pipeline.
+pub(super) const PREFIX: &str = "##";
+/// The characters of the longest word that BERT's pipeline cuts into pieces.
+pub(super) const MAX_CHARACTERS: usize = 100;
+
+impl Step {
+    /// Takes in a step of normalisation; the reason why not, if it cannot be followed exactly.
+    fn add_to(&self, normalizer: &mut Normalizer) -> Result<(), String> {
+        match self.r#type.as_str() {
+            BERT_NORMALIZER => {
+                let lower_first = normalizer.lower_first;
+                let before = Normalizer {
+                    lower_first,
+                    ..Normalizer::NONE
+                };
+                if *normalizer != before {
+                    return Err(format!(
+                        "{BERT_NORMALIZER} is supported once, and after {LOWERCASE} alone"
+                    ));
+                }
+                *normalizer = Normalizer {
+                    lower_first,
+                    clean: self.clean_text.unwrap_or(true),
+                    chinese: self.handle_chinese_chars.unwrap_or(true),
+                    strip_accents: self.strip_accents,
+                    lower: self.lowercase.unwrap_or(true),
+                };
+                Ok(())
+            }
+            LOWERCASE if *normalizer == Normalizer::NONE => {
+                normalizer.lower_first = true;
+                Ok(())
+            }
+            // A second time changes nothing but the final form of a dotted capital I, which is spelt out by then.
+            LOWERCASE => {
+                normalizer.strip_accents = Some(normalizer.strips());
+                normalizer.lower = true;
+                Ok(())
+            }
+            SEQUENCE => self
+                .normalizers
+                .iter()
+                .try_for_each(|step| step.add_to(normalizer)),
+            other => Err(format!(
+                "{} is not supported, only {BERT_NORMALIZER} and {LOWERCASE} are",
+                cut(other)
+            )),
         }
-        PostProcessor::TemplateProcessing {
-            single,
-            pair,
-            special_tokens,
-        } => (single, pair, special_tokens),
-        PostProcessor::Other => {
-            return Err(
-                "only the post-processors TemplateProcessing, BertProcessing and RobertaProcessing are supported"
-                    .to_owned(),
-            );
+    }
+
+    fn is_sequence(&self) -> bool {
+        self.r#type == SEQUENCE
+    }
+}
+
+/// `Whitespace`, or `Sequence [NFD, Lowercase]`.
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.is_sequence() {
+            return f.write_str(&cut(&self.r#type));
         }
-    };
-    let parts = |entries: Vec<PartEntry>| -> Result<Vec<Part>, String> {
-        let mut parts = Vec::new();
-        for entry in entries {
-            match entry {
-                PartEntry::Sequence { id, type_id } => parts.push(Part::Text {
-                    index: match id.as_str() {
-                        "A" => 0,
-                        "B" => 1,
-                        other => return Err(format!("its template names a text {other:?}")),
-                    },
-                    type_id,
-                }),
-                PartEntry::SpecialToken { id, type_id } => {
-                    let Some(special) = special_tokens.get(&id) else {
-                        return Err(format!(
-                            "its template names {id:?}, which it does not define"
-                        ));
-                    };
-                    let ids = special.ids.iter();
-                    parts.extend(ids.map(|&id| Part::Special { id, type_id }));
+        let steps = self.normalizers.iter().chain(&self.pretokenizers);
+        let names: Vec<&str> = steps.map(|step| step.r#type.as_str()).collect();
+        write!(f, "{SEQUENCE} [{}]", cut(&names.join(", ")))
+    }
+}
+
+impl PostProcessor {
+    fn template(&self) -> Result<Template, String> {
+        match (self.r#type.as_str(), &self.cls, &self.sep) {
+            ("BertProcessing", Some(cls), Some(sep)) => Ok(Template::bert(cls.1, sep.1)),
+            ("RobertaProcessing", Some(cls), Some(sep)) => Ok(Template::roberta(cls.1, sep.1)),
+            ("TemplateProcessing", ..) => self.parts(),
+            (other, ..) => Err(format!(
+                "its post-processor is {}, only TemplateProcessing, BertProcessing and RobertaProcessing are supported",
+                cut(other)
+            )),
+        }
+    }
+
+    fn parts(&self) -> Result<Template, String> {
+        let parts = |entries: &[PartEntry]| -> Result<Vec<Part>, String> {
+            let mut parts = Vec::new();
+            for entry in entries {
+                match entry {
+                    PartEntry::Sequence { id, type_id } => parts.push(Part::Text {
+                        index: match id.as_str() {
+                            "A" => 0,
+                            "B" => 1,
+                            other => {
+                                return Err(format!("its template names a text {:?}", cut(other)));
+                            }
+                        },
+                        type_id: *type_id,
+                    }),
+                    PartEntry::SpecialToken { id, type_id } => {
+                        let Some(special) = self.special_tokens.get(id) else {
+                            let id = cut(id);
+                            return Err(format!(
+                                "its template names {id:?}, which it does not define"
+                            ));
+                        };
+                        let type_id = *type_id;
+                        let ids = special.ids.iter();
+                        parts.extend(ids.map(|&id| Part::Special { id, type_id }));
+                    }
                 }
             }
+            Ok(parts)
+        };
+        let template = Template {
+            single: parts(&self.single)?,
+            pair: parts(&self.pair)?,
+        };
+        let times = |parts: &[Part], wanted: u8| {
+            let texts = parts.iter();
+            texts
+                .filter(|part| matches!(part, Part::Text { index, .. } if *index == wanted))
+                .count()
+        };
+        let well = times(&template.single, 0) == 1
+            && times(&template.single, 1) == 0
+            && times(&template.pair, 0) == 1
+            && times(&template.pair, 1) == 1;
+        match well {
+            true => Ok(template),
+            false => Err("its template does not hold each text once".to_owned()),
         }
-        Ok(parts)
-    };
-    let template = Template {
-        single: parts(single)?,
-        pair: parts(pair)?,
-    };
-    let times = |parts: &[Part], wanted: u8| {
-        let texts = parts.iter();
-        texts
-            .filter(|part| matches!(part, Part::Text { index, .. } if *index == wanted))
-            .count()
-    };
-    let well = times(&template.single, 0) == 1
-        && times(&template.single, 1) == 0
-        && times(&template.pair, 0) == 1
-        && times(&template.pair, 1) == 1;
-    match well {
-        true => Ok(template),
-        false => Err("its template does not hold each text once".to_owned()),
     }
 }

@@ -9,6 +9,9 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::blocks::{Marked, read};
 
+/// The file that has a vocabulary alone.
+pub(super) const VOCAB: &str = "vocab.txt";
+
 /// Where a token starts and ends.
 pub(super) type Span = [u32; 2];
 
@@ -23,7 +26,7 @@ pub(super) fn text(bytes: Cow<'static, [u8]>) -> Result<Cow<'static, str>, Utf8E
     }
 }
 
-/// A token a line, as Python reads lines: they end in a line feed, a carriage return, or both.
+/// A token a line, without the white space at the line's end, as `tokenizers` reads lines: only a line feed ends one.
 pub(super) fn lines(text: &str) -> Vec<Span> {
     let bytes = text.as_bytes();
     // A token and its line's end take six bytes at the least in all but small vocabularies.
@@ -31,20 +34,25 @@ pub(super) fn lines(text: &str) -> Vec<Span> {
     let mut start = 0;
     for from in (0..bytes.len()).step_by(8) {
         let block = read(bytes, from);
-        let ends = Marked::equal(block, b'\n').or(Marked::equal(block, b'\r'));
-        for end in ends.map(|place| from + place) {
-            // A line feed after a carriage return ends what has ended.
-            let second = bytes[end] == b'\n' && end > 0 && bytes[end - 1] == b'\r';
-            if !second {
-                spans.push([start as u32, end as u32]);
-            }
+        for end in Marked::equal(block, b'\n').map(|place| from + place) {
+            spans.push(trimmed(text, start, end));
             start = end + 1;
         }
     }
     if start < bytes.len() {
-        spans.push([start as u32, bytes.len() as u32]);
+        spans.push(trimmed(text, start, bytes.len()));
     }
     spans
+}
+
+/// Where a line's token is.
+fn trimmed(text: &str, start: usize, end: usize) -> Span {
+    let is_plain = |byte: &u8| byte.is_ascii_graphic();
+    let end = match text.as_bytes()[start..end].last() {
+        Some(last) if !is_plain(last) => start + text[start..end].trim_end().len(),
+        _ => end,
+    };
+    [start as u32, end as u32]
 }
 
 /// The vocabulary of a `tokenizer.json`.
@@ -126,15 +134,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_end_as_in_python() {
+    fn only_a_line_feed_ends_a_line_and_white_space_ahead_of_it_goes() {
         let of = |text: &'static str| -> Vec<&str> {
             let spans = lines(text).into_iter();
             spans
                 .map(|[start, end]| &text[start as usize..end as usize])
                 .collect()
         };
-        assert_eq!(of("a\nb\r\nc\rd\n\ne"), ["a", "b", "c", "d", "", "e"]);
-        assert_eq!(of("a\r\r\n\n"), ["a", "", ""]);
+        assert_eq!(of("a\nb\r\nc\rd\n\ne"), ["a", "b", "c\rd", "", "e"]);
+        assert_eq!(of("a\r\r\n\n"), ["a", ""]);
+        assert_eq!(of(" a \t\u{3000}\né\u{85}\n \nz "), [" a", "é", "", "z"]);
         assert_eq!(of(""), [""; 0]);
     }
 

@@ -3,17 +3,26 @@
 //! A text is searched for added tokens (`added`), what is between them is normalised (`normalize`), cut into words and
 //! these into tokens (`wordpiece`, with the ids of `vocab`, whose `table`s find a `key` and whose `places` say where
 //! each token stands), and put between special tokens (`template`). Most of a text takes a shorter way to its words
-//! (`scan`, `characters`, eight bytes at a time by `blocks`). `settings` reads the files, `listed` the vocabularies in
-//! them; `stored` knows how both are in a packed file.
+//! (`scan`, `characters`, eight bytes at a time by `blocks`).
+//!
+//! `settings` reads the files: each is a `document` of keys, or the pipeline of `json`, and the `class` says what they
+//! mean. `listed` reads the vocabularies in them. `declared` gathers the tokens beside these, some of which have `roles`; each
+//! is an `entry`, and gets its id in `numbered`. `stored` knows how all of it is in a packed file.
 
 mod added;
 mod blocks;
 mod characters;
+mod class;
+mod declared;
+mod document;
+mod entry;
 mod json;
 mod key;
 mod listed;
 mod normalize;
+mod numbered;
 mod places;
+mod roles;
 mod scan;
 mod settings;
 mod stored;
@@ -23,6 +32,7 @@ mod template;
 mod truncate;
 mod unicode;
 mod vocab;
+mod warning;
 mod wordpiece;
 
 use std::collections::BTreeMap;
@@ -30,6 +40,7 @@ use std::path::Path;
 
 pub(crate) use stored::without_vocabulary;
 pub use truncate::{Truncation, TruncationStrategy};
+pub use warning::TokenizerWarning;
 
 use crate::batch::{Encoding, Input};
 use crate::error::{Error, Result};
@@ -72,14 +83,18 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads the tokenizer of a model's folder, where weights need not be, or of a packed file.
     ///
+    /// `tokenizer_class`, in `tokenizer_config.json` or `config.json`, decides what the files mean, as in transformers 5:
+    /// `tokenizer.json` says everything, or it or `vocab.txt` has the vocabulary of a class that brings its own pipeline.
+    ///
     /// # Errors
-    /// `Io`, `FileMissing`, `Json`, `Vocabulary`, `TokenNotInVocabulary`, `UnsupportedTokenizer`; of a packed file those
-    /// of opening it.
+    /// `UnsupportedTokenizer` for a class or a pipeline that is not BERT's; `Io`, `FileMissing`, `Json`, `Config`,
+    /// `Vocabulary`, `TokenNotInVocabulary`; of a packed file those of opening it.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Self::from_parts(Files::open(path.as_ref(), Access::Read)?)
     }
 
-    /// Reads a tokenizer from files in memory: `tokenizer.json`, or `vocab.txt` with `tokenizer_config.json`.
+    /// Reads a tokenizer from files in memory: `tokenizer.json` or `vocab.txt`, with `tokenizer_config.json`, `config.json`,
+    /// `special_tokens_map.json` and `added_tokens.json` if there are such files.
     ///
     /// # Errors
     /// As [`load`](Self::load), without `Io`.
@@ -97,10 +112,8 @@ impl Tokenizer {
             });
             (pattern, token.clone())
         };
-        let (normalized, raw): (Vec<_>, Vec<_>) = settings
-            .added
-            .iter()
-            .partition(|token| token.normalized && !token.special);
+        let (normalized, raw): (Vec<_>, Vec<_>) =
+            settings.added.iter().partition(|token| token.normalized);
         let beyond = settings
             .added
             .iter()
@@ -246,6 +259,27 @@ impl Tokenizer {
     /// The longest text, in tokens, that `tokenizer_config.json` names.
     pub fn model_max_length(&self) -> Option<usize> {
         self.settings.max_length
+    }
+
+    /// What may make answers worse than the model's makers meant: capital letters that are lost, parts of tokenizer.json
+    /// that do not count. Empty for most models.
+    ///
+    /// Each call looks through the vocabulary.
+    pub fn warnings(&self) -> Vec<TokenizerWarning> {
+        let settings = &self.settings;
+        let mut warnings = settings.ignored.clone();
+        if settings.normalizer.lowers() {
+            let (capitals, tokens) = (settings.vocab.capitals(), settings.vocab.count());
+            // Uncased vocabularies, too, have one or two.
+            if capitals * 100 > tokens {
+                warnings.push(TokenizerWarning::CasedVocabulary {
+                    capitals,
+                    tokens,
+                    cause: settings.lowered_by.clone(),
+                });
+            }
+        }
+        warnings
     }
 
     /// How many special tokens stand around one text, or two.

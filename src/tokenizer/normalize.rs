@@ -31,15 +31,6 @@ impl Normalizer {
         lower: false,
     };
 
-    /// BERT's own, for an uncased vocabulary.
-    pub(super) const UNCASED: Self = Self {
-        lower_first: false,
-        clean: true,
-        chinese: true,
-        strip_accents: None,
-        lower: true,
-    };
-
     /// Whether marks are removed.
     pub(super) fn strips(&self) -> bool {
         self.strip_accents.unwrap_or(self.lower)

@@ -1,7 +1,8 @@
 //! A tokenizer in a packed file: the vocabulary's arrays as they are after building, and the files without it.
 
+use super::document::TOKENIZER;
+use super::listed::VOCAB;
 use super::places::{Places, TwoBytes};
-use super::settings::{TOKENIZER, VOCAB};
 use super::table::Table;
 use super::vocab::{Prefix, Vocab, wrong};
 use crate::error::{Error, Result};

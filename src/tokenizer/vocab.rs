@@ -157,6 +157,34 @@ impl Vocab {
         self.places.len()
     }
 
+    /// How many tokens there are, equal ones once.
+    pub(super) fn count(&self) -> usize {
+        let ids = 0..self.len() as u32;
+        ids.filter(|&id| {
+            self.token(id)
+                .is_some_and(|token| self.id(token) == Some(id))
+        })
+        .count()
+    }
+
+    /// How many tokens there are, equal ones once, where an id without a token is an empty line: all of those are one.
+    pub(super) fn count_lines(&self) -> usize {
+        let has_empty = (0..self.len() as u32).any(|id| self.token(id).is_none());
+        self.count() + usize::from(has_empty)
+    }
+
+    /// How many tokens have a capital letter, those left out that stand in brackets, as special ones do.
+    pub(super) fn capitals(&self) -> usize {
+        let is_special = |token: &str| {
+            let ends = (token.chars().next(), token.chars().next_back());
+            matches!(ends, (Some('['), Some(']')) | (Some('<'), Some('>')))
+        };
+        let tokens = (0..self.len() as u32).filter_map(|id| self.token(id));
+        tokens
+            .filter(|token| !is_special(token) && token.chars().any(char::is_uppercase))
+            .count()
+    }
+
     /// The token of an id.
     pub(super) fn token(&self, id: u32) -> Option<&str> {
         let [start, end] = self.places.get(id)?;

@@ -40,7 +40,7 @@ pub(crate) struct Shape {
 }
 
 /// The files of a folder by name, weights left out.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Blueprint(BTreeMap<String, Vec<u8>>);
 
 impl Blueprint {

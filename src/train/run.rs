@@ -27,7 +27,7 @@ use crate::config::{Config, Family};
 use crate::error::{Error, Result};
 use crate::kernels::{Engine, Threads};
 use crate::model::engine;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, TokenizerWarning};
 use crate::weights::Files;
 
 /// A training that is ready to begin, or to go on.
@@ -38,6 +38,7 @@ pub struct Job {
     plan: Plan,
     balance: bool,
     coverage: Option<Coverage>,
+    warnings: Vec<TokenizerWarning>,
     recipe: Recipe,
 }
 
@@ -108,7 +109,7 @@ impl Job {
                 least: student.least.unwrap_or(1),
                 most: student.tokens,
             };
-            let found = vocabulary::prune(&whole, corpus.iter(), keep)?;
+            let found = vocabulary::prune(&whole, corpus.iter(), base.vocab_size, keep)?;
             vocabulary::apply(&mut blueprint, &whole, &found.kept)?;
             pruned = Some(found);
         }
@@ -227,6 +228,7 @@ impl Job {
             plan: plan(recipe, identity.of(recipe)),
             balance: recipe.data.balance,
             coverage: pruned.map(|pruned| pruned.coverage),
+            warnings: whole.warnings(),
             recipe: recipe.clone(),
         })
     }
@@ -244,6 +246,11 @@ impl Job {
     /// Examples to learn from, and to measure with.
     pub fn examples(&self) -> (usize, usize) {
         (self.learner.examples.len(), self.learner.dev.len())
+    }
+
+    /// What [`Tokenizer::warnings`] says of the model that the training starts from.
+    pub fn warnings(&self) -> &[TokenizerWarning] {
+        &self.warnings
     }
 
     /// Numbers of the model.

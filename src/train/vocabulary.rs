@@ -42,17 +42,19 @@ pub(crate) struct Keep {
 }
 
 /// Keeps the tokens that a corpus has often, special tokens, and single characters, by which any word of them can still be
-/// spelt; if only so many may be kept, of characters only those of ASCII and those that the corpus has.
+/// spelt; if only so many may be kept, of characters only those of ASCII and those that the corpus has. Tokens without one
+/// of the `rows` of the model's table of words are left out.
 ///
 /// # Errors
 /// Those of [`Tokenizer::encode`].
 pub(crate) fn prune<'a>(
     tokenizer: &Tokenizer,
     texts: impl IntoIterator<Item = &'a str>,
+    rows: usize,
     keep: Keep,
 ) -> Result<Pruned> {
-    let before = tokenizer.vocab_size();
-    let mut counts = vec![0u64; before];
+    let mut counts = vec![0u64; tokenizer.vocab_size()];
+    let before = counts.len().min(rows);
     for text in texts {
         let encoding = tokenizer.encode(Input::Text(text), None)?;
         let tokens = encoding.ids.iter().zip(&encoding.sequences);
@@ -111,6 +113,12 @@ pub(crate) fn prune<'a>(
 /// `Json` for files that are none.
 pub(crate) fn apply(blueprint: &mut Blueprint, tokenizer: &Tokenizer, kept: &[u32]) -> Result<()> {
     let numbers: HashMap<u64, u64> = kept.iter().map(|&old| u64::from(old)).zip(0..).collect();
+    // A file may have another id for an added token than the tokenizer.
+    let number = |content: &Value| {
+        let content = content.as_str().or_else(|| content["content"].as_str())?;
+        let old = tokenizer.token_to_id(content)?;
+        numbers.get(&u64::from(old)).copied()
+    };
     let token = |old: &u32| tokenizer.id_to_token(*old).unwrap_or_default();
     if blueprint.has("vocab.txt") {
         let lines: String = kept.iter().map(|old| format!("{}\n", token(old))).collect();
@@ -141,15 +149,12 @@ pub(crate) fn apply(blueprint: &mut Blueprint, tokenizer: &Tokenizer, kept: &[u3
             *vocabulary = Value::Object(new.collect());
         }
         if let Some(Value::Array(added)) = tokenizer.get_mut("added_tokens") {
-            let known = |added: &Value| {
-                added["id"]
-                    .as_u64()
-                    .is_some_and(|old| numbers.contains_key(&old))
-            };
-            added.retain(known);
-            added
-                .iter_mut()
-                .for_each(|added| renumber(&mut added["id"]));
+            added.retain(|added| number(added).is_some());
+            for added in added {
+                if let Some(new) = number(added) {
+                    added["id"] = new.into();
+                }
+            }
         }
         if let Some(Value::Object(padding)) = tokenizer.get_mut("padding") {
             padding.entry("pad_id").and_modify(renumber);
@@ -174,15 +179,16 @@ pub(crate) fn apply(blueprint: &mut Blueprint, tokenizer: &Tokenizer, kept: &[u3
     })?;
     changed("tokenizer_config.json", &|config| {
         if let Some(Value::Object(added)) = config.get_mut("added_tokens_decoder") {
-            let new = |(old, token): (String, Value)| {
-                Some((numbers.get(&old.parse().ok()?)?.to_string(), token))
-            };
+            let new = |(_, token): (String, Value)| Some((number(&token)?.to_string(), token));
             *added = std::mem::take(added).into_iter().filter_map(new).collect();
         }
     })?;
     changed("added_tokens.json", &|added| {
-        added.retain(|_, old| old.as_u64().is_some_and(|old| numbers.contains_key(&old)));
-        added.values_mut().for_each(renumber);
+        let new = |(token, _): (String, Value)| {
+            let new = number(&Value::String(token.clone()))?;
+            Some((token, new.into()))
+        };
+        *added = std::mem::take(added).into_iter().filter_map(new).collect();
     })?;
     changed("config.json", &|config| {
         config.entry("pad_token_id").and_modify(renumber);
@@ -209,7 +215,7 @@ mod tests {
                 .join(name);
             let mut blueprint = Blueprint::of(&folder).unwrap();
             let old = Tokenizer::open(&blueprint.files(), "", false).unwrap();
-            let Pruned { kept, coverage } = prune(&old, CORPUS, KEEP).unwrap();
+            let Pruned { kept, coverage } = prune(&old, CORPUS, old.vocab_size(), KEEP).unwrap();
             assert!(kept.len() < old.vocab_size(), "nothing to prune");
             assert_eq!(
                 (coverage.before, coverage.after),
@@ -232,12 +238,35 @@ mod tests {
         }
     }
 
+    /// Files whose ids of added tokens are not the tokenizer's, and a special token that has no row.
+    #[test]
+    fn added_tokens_go_by_what_they_are_called() {
+        let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\nab\ncd\nef\n<e>\n";
+        let decoder = r#"{"50": {"content": "<e>", "special": true}, "51": {"content": "cd"}, "52": {"content": "ef"}}"#;
+        let config =
+            format!(r#"{{"tokenizer_class": "BertTokenizer", "added_tokens_decoder": {decoder}}}"#);
+        let mut blueprint = Blueprint::default();
+        blueprint.put("vocab.txt", vocabulary.as_bytes().to_vec());
+        blueprint.put("tokenizer_config.json", config.into_bytes());
+        let old = Tokenizer::open(&blueprint.files(), "", false).unwrap();
+        assert_eq!(old.mask_id(), Some(8));
+        let kept = prune(&old, ["ab cd"], 8, KEEP).unwrap().kept;
+        assert_eq!(kept, [0, 1, 2, 3, 4, 5, 7]);
+        apply(&mut blueprint, &old, &kept).unwrap();
+        let new = Tokenizer::open(&blueprint.files(), "", false).unwrap();
+        for text in ["abcd<e>", "cd ab [UNK]"] {
+            let ids = new.encode(text, None).unwrap().ids;
+            let ids: Vec<u32> = ids.into_iter().map(|id| kept[id as usize]).collect();
+            assert_eq!(ids, old.encode(text, None).unwrap().ids, "{text}");
+        }
+    }
+
     #[test]
     fn rare_tokens_are_spelt_by_smaller_ones() {
         let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nab\nb\n##b\na\ncab\n##ab\n";
         let files = crate::weights::Files::new().with("vocab.txt", vocabulary.as_bytes().to_vec());
         let tokenizer = Tokenizer::from_parts(files).unwrap();
-        let keep = |least, most| prune(&tokenizer, ["ab ab cab", "d"], Keep { least, most });
+        let keep = |least, most| prune(&tokenizer, ["ab ab cab", "d"], 11, Keep { least, most });
         let pruned = keep(2, None).unwrap();
         assert_eq!(pruned.kept, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
         let coverage = Coverage {

@@ -467,6 +467,60 @@ fn what_a_model_is() {
 }
 
 #[test]
+fn capitals_that_are_lost_are_said_once_on_standard_error_and_by_inspect() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(fixture("bert-classify")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
+    }
+    let vocabulary = dir.path().join("vocab.txt");
+    let mut cased = std::fs::read_to_string(&vocabulary).unwrap();
+    for (token, name) in [
+        ("\nlondon\n", "\nLondon\n"),
+        ("\nparis\n", "\nParis\n"),
+        ("\nada\n", "\nAda\n"),
+    ] {
+        cased = cased.replace(token, name);
+    }
+    std::fs::write(&vocabulary, cased).unwrap();
+    let config = dir.path().join("tokenizer_config.json");
+    std::fs::write(&config, r#"{"tokenizer_class": "BertTokenizer"}"#).unwrap();
+    let path = dir.path().to_str().unwrap();
+    let packed = dir.path().join("packed");
+    let packed = packed.to_str().unwrap();
+    for arguments in [
+        &["predict", "--model", path, "x"][..],
+        &["tokenize", "--tokenizer-only", path, "x"],
+        &["inspect", path],
+        &["pack", path, "-o", packed],
+        &["inspect", "--json", packed],
+    ] {
+        let ran = bertless(arguments);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(
+            ran.err.starts_with("warning: 3 of ")
+                && ran
+                    .err
+                    .contains("lower-cased by BertTokenizer (its default")
+                && ran.err.lines().count() == 1,
+            "{ran:?}"
+        );
+        if arguments[0] == "inspect" {
+            assert!(
+                ran.out.contains("warning") && ran.out.contains("lower-cased"),
+                "{ran:?}"
+            );
+        }
+    }
+    std::fs::write(
+        &config,
+        r#"{"tokenizer_class": "BertTokenizer", "do_lower_case": false}"#,
+    )
+    .unwrap();
+    assert_eq!(bertless(&["predict", "--model", path, "x"]).err, "");
+}
+
+#[test]
 fn threads_change_nothing() {
     let of = |count| {
         on(

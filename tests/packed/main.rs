@@ -1,6 +1,8 @@
 //! The deployable file: it answers as its folder does, from wherever it is opened, and no damage goes unnoticed.
 
 mod damage;
+#[path = "../folders/mod.rs"]
+mod folders;
 mod int8;
 mod precision;
 mod size;
@@ -8,6 +10,7 @@ mod size;
 use std::path::{Path, PathBuf};
 
 use bertless::{Input, Model, ModelOptions, Packed, Precision, Tokenizer};
+use folders::Folders;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -251,6 +254,47 @@ fn the_tokenizer_alone_is_read_from_it() {
             assert_eq!(tokenizer.id_to_token(id), expected.id_to_token(id));
         }
     }
+}
+
+/// Each folder of `fixtures/tokenizer_folders.py`, with the weights of a fixture, cuts texts in one file as it does in many.
+#[test]
+fn every_folder_s_tokenizer_is_the_same_in_one_file() {
+    let folders = Folders::committed();
+    let json = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let mut compared = 0;
+    for case in folders.cases() {
+        let mut files = folders.files(case);
+        let own = json(&files["config.json"]);
+        // transformers refuses some, and one is of no family.
+        let (Some(family), Some(ids)) = (own["model_type"].as_str(), case["ids"].as_array()) else {
+            continue;
+        };
+        let weights = fixture(&format!("{family}-classify"));
+        let mut config = json(&std::fs::read_to_string(weights.join("config.json")).unwrap());
+        config["tokenizer_class"] = own["tokenizer_class"].clone();
+        files.insert("config.json".to_owned(), config.to_string());
+        let dir = tempfile::tempdir().unwrap();
+        let place = |name: &str| dir.path().join(name);
+        std::fs::copy(
+            weights.join("model.safetensors"),
+            place("model.safetensors"),
+        )
+        .unwrap();
+        for (name, content) in files {
+            std::fs::write(place(&name), content).unwrap();
+        }
+        let bytes = packed(dir.path(), Precision::F32);
+        let model = Model::from_static_with(bytes, one_thread()).unwrap();
+        let (tokenizer, folder) = (model.tokenizer(), Tokenizer::load(dir.path()).unwrap());
+        let name = &case["name"];
+        assert_eq!(tokenizer.warnings(), folder.warnings(), "{name}");
+        for (text, ids) in folders.texts().iter().zip(ids) {
+            let encoding = tokenizer.encode(text.as_str().unwrap(), None).unwrap();
+            assert_eq!(&serde_json::json!(encoding.ids), ids, "{name}: {text}");
+        }
+        compared += 1;
+    }
+    assert!(compared > 60, "{compared}");
 }
 
 #[test]

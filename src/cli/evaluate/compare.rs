@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::super::bench::percentile;
-use super::super::output::Output;
+use super::super::output::{Output, warn};
 use super::super::stream::Source;
 use super::{Report, Row, Table, measure};
 
@@ -59,6 +59,7 @@ impl Contender {
             .find(|precision| precision.name() == dtype.to_string())
             .ok_or_else(|| anyhow!("there are no packed files in {dtype}"))?;
         let packed = Model::pack(dir, precision)?;
+        warn(packed.warnings());
         let name = format!("bertless-{}-{dtype}.safetensors", std::process::id());
         let file = Temporary(std::env::temp_dir().join(name));
         packed.replace(&file.0)?;

@@ -7,7 +7,7 @@ use bertless::train::{Figures, Job, Recipe};
 use serde::Serialize;
 
 use super::super::Common;
-use super::super::output::{Output, note};
+use super::super::output::{Output, note, warn};
 use super::watch::Watch;
 
 /// Trains, and prints the figures of the model that is kept: with --json {"step", "figures": [[name, figure]], "best"}.
@@ -110,6 +110,7 @@ fn medians(seeds: &[Seed]) -> Vec<(String, f64)> {
 
 /// Trains, or goes on with it, and gives the job back, with the figures of the model that is kept.
 fn train(mut job: Job) -> Result<(Job, Option<Figures>)> {
+    warn(job.warnings());
     let (examples, dev) = job.examples();
     let mut watch = Watch::new(job.log());
     watch.say(&format!(

@@ -1,0 +1,114 @@
+//! The tokens that a folder's files declare, special ones and others, in the order in which transformers 5.23 adds them.
+//!
+//! If tokenizer_config.json has `added_tokens_decoder`, it is the only file that counts beside the vocabulary. Else
+//! special_tokens_map.json stands over it, and added_tokens.json and the `added_tokens` of tokenizer.json count, too.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::class::Scheme;
+use super::document::{Document, Json, Object};
+use super::entry::{Entry, token};
+use super::roles::{Fields, Roles};
+use crate::error::{Error, Result};
+use crate::weights::Files;
+
+const MAP: &str = "special_tokens_map.json";
+const ADDED: &str = "added_tokens.json";
+const DECODER: &str = "added_tokens_decoder";
+
+/// The tokens that the files declare beside the vocabulary.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Declared {
+    /// Tokens with an index, which orders them: their ids are the vocabulary's, or new ones.
+    indexed: BTreeMap<i64, Entry>,
+    roles: Roles,
+}
+
+impl Declared {
+    /// Reads the tokens of all files; `listed` are those of tokenizer.json.
+    ///
+    /// # Errors
+    /// `Config` for what cannot be a token, with its file and key; `Json`, `Io`.
+    pub(super) fn read(
+        files: &Files,
+        folder: &str,
+        config: &Document,
+        scheme: Scheme,
+        listed: &[(i64, Entry)],
+    ) -> Result<Self> {
+        let mut fields = Fields::default();
+        fields.config(config)?;
+        let mut indexed = BTreeMap::new();
+        if let Some(decoder) = config.get(DECODER).filter(|json| **json != Json::Null) {
+            for (index, json) in object(config, DECODER, decoder)?.entries() {
+                let key = || format!("{DECODER}.{index}");
+                let number = index.parse::<i64>();
+                let number = number.map_err(|_| config.wrong(key(), "its key is not a number"))?;
+                indexed.insert(number, token(config, &key(), json)?);
+            }
+        } else {
+            if let Some(map) = Document::read(files, folder, MAP)? {
+                fields.map(&map)?;
+            }
+            if let Some(added) = Document::read(files, folder, ADDED)? {
+                for (content, json) in added.object().entries() {
+                    let index = match json {
+                        Json::Number(index) if index.fract() == 0.0 => *index as i64,
+                        other => return Err(added.wrong(content, format!("{other} is not an id"))),
+                    };
+                    let special = fields.is_special(content);
+                    let entry = Entry {
+                        normalized: Some(!special),
+                        special,
+                        plain: false,
+                        ..Entry::special(content)
+                    };
+                    indexed.insert(index, entry);
+                }
+            }
+            indexed.extend(listed.iter().cloned());
+        }
+        let roles = fields.finish(scheme)?;
+        Ok(Self { indexed, roles })
+    }
+
+    /// The content of the token with a role.
+    pub(super) fn role(&self, key: &str) -> Option<&str> {
+        let mut roles = self.roles.by_key.iter();
+        roles
+            .find(|(name, _)| name == key)
+            .map(|(_, entry)| entry.content.as_str())
+    }
+
+    /// Whether a file names the token with a role: it is not the class's own.
+    pub(super) fn is_named(&self, key: &str) -> bool {
+        let content = self.role(key);
+        let is_it = |entry: &Entry| Some(entry.content.as_str()) == content;
+        self.roles.named.contains(&key) || self.indexed.values().any(is_it)
+    }
+
+    /// The tokens in the order in which they are added. `known` says which are there already, from tokenizer.json.
+    pub(super) fn in_order(&self, known: impl Fn(&str) -> bool) -> Vec<Entry> {
+        let roles = || self.roles.by_key.iter().map(|(_, entry)| entry);
+        let with_role: HashSet<&str> = roles().map(|role| &*role.content).collect();
+        let indexed: HashSet<&str> = self.indexed.values().map(|token| &*token.content).collect();
+        let mut there = HashSet::new();
+        let others = roles().chain(&self.roles.extra).filter(|entry| {
+            let is_known = known(&entry.content) || indexed.contains(&*entry.content);
+            !is_known && there.insert(entry.resolved())
+        });
+        let as_special = |entry: &Entry| Entry {
+            special: entry.special || with_role.contains(&*entry.content),
+            ..entry.clone()
+        };
+        let tokens = self.indexed.values().chain(others);
+        tokens.map(as_special).collect()
+    }
+}
+
+fn object<'a>(document: &Document, key: &str, json: &'a Json) -> Result<&'a Object, Error> {
+    match json {
+        Json::Object(object) => Ok(object),
+        other => Err(document.wrong(key, format!("{other} is not an object"))),
+    }
+}

@@ -1,0 +1,170 @@
+//! What the files of a tokenizer mean, against transformers (`fixtures/tokenizer_folders.py` writes the references).
+
+mod folders;
+
+use std::collections::BTreeMap;
+
+use bertless::{Files, Tokenizer, TokenizerWarning};
+use folders::Folders;
+use serde_json::{Value, json};
+
+type Texts = BTreeMap<String, String>;
+
+fn tokenizer(files: Texts) -> bertless::Result<Tokenizer> {
+    let files = files.into_iter();
+    let add = |files: Files, (name, text): (String, String)| files.with(name, text.into_bytes());
+    Tokenizer::from_parts(files.fold(Files::new(), add))
+}
+
+/// Ids of each text, by what the files of a folder say; `null` for a folder that is an error.
+fn ids(files: Texts, texts: &[Value]) -> Value {
+    let Ok(tokenizer) = tokenizer(files) else {
+        return Value::Null;
+    };
+    let ids = |text: &Value| tokenizer.encode(text.as_str().unwrap(), None).unwrap().ids;
+    texts.iter().map(|text| json!(ids(text))).collect()
+}
+
+/// The folders that are committed, and, where `BERTLESS_FOLDERS` names a file of the script's, random ones.
+#[test]
+fn every_file_of_a_folder_counts_as_in_transformers() {
+    let random = std::env::var_os("BERTLESS_FOLDERS").map(|file| Folders::read(file.as_ref()));
+    let mut wrong = Vec::new();
+    for (folders, is_random) in [(Some(Folders::committed()), false), (random, true)] {
+        let Some(folders) = folders else {
+            continue;
+        };
+        for case in folders.cases() {
+            let (got, expected) = (ids(folders.files(case), folders.texts()), &case["ids"]);
+            // What transformers refuses may be of use here.
+            if &got != expected && !(is_random && expected.is_null()) {
+                wrong.push(format!("{case}\n  got {got}"));
+            }
+        }
+    }
+    let count = wrong.len();
+    assert!(wrong.is_empty(), "{count} wrong:\n{}", wrong.join("\n"));
+}
+
+fn case<'a>(folders: &'a Folders, name: &str) -> &'a Value {
+    let mut cases = folders.cases().iter();
+    cases.find(|case| case["name"] == name).unwrap()
+}
+
+#[test]
+fn every_class_of_transformers_is_read_as_it_reads_a_folder_or_is_refused_by_name() {
+    let folders = Folders::committed();
+    let with_class = |name: &str, class: &str| {
+        let config = json!({"tokenizer_class": class, "do_lower_case": false});
+        let mut files = folders.files(case(&folders, name));
+        files.insert("tokenizer_config.json".to_owned(), config.to_string());
+        files
+    };
+    let texts = folders.texts();
+    let cased = &case(&folders, "cased")["ids"];
+    let refused =
+        |files| tokenizer(files).map_or_else(|error| error.to_string(), |_| String::new());
+    for (name, scheme) in folders.0["classes"].as_object().unwrap() {
+        for name in [name.clone(), format!("{name}Fast")] {
+            let lines = || with_class("plain", &name);
+            let json = || with_class("json-none-added", &name);
+            match scheme.as_str().unwrap() {
+                "bert" => {
+                    assert_eq!(&ids(lines(), texts), cased, "{name}");
+                    assert_eq!(&ids(json(), texts), cased, "{name}");
+                }
+                "mpnet" => assert_ne!(ids(lines(), texts), Value::Null, "{name}"),
+                "file" => {
+                    let error = refused(lines());
+                    let says = [&name, "tokenizer.json"];
+                    assert!(says.iter().all(|part| error.contains(part)), "{error}");
+                    assert_ne!(ids(json(), texts), Value::Null, "{name}");
+                }
+                _ => {
+                    for error in [refused(lines()), refused(json())] {
+                        assert!(error.contains(&name), "{name}: {error:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn warnings(case_name: &str) -> Vec<TokenizerWarning> {
+    let folders = Folders::committed();
+    let files = folders.files(case(&folders, case_name));
+    tokenizer(files).unwrap().warnings()
+}
+
+#[test]
+fn capitals_that_are_lost_are_counted_and_the_cause_is_named() {
+    for (case, named) in [
+        ("default-lower", "BertTokenizer"),
+        ("default-lower-no-config", "BertTokenizer"),
+        ("explicit-lower", "do_lower_case of tokenizer_config.json"),
+        ("generic-lower-false", "tokenizer.json"),
+    ] {
+        let warnings = warnings(case);
+        // The, Paris and Hello.
+        let [
+            TokenizerWarning::CasedVocabulary {
+                capitals: 3,
+                tokens: 45,
+                cause,
+            },
+        ] = &warnings[..]
+        else {
+            panic!("{case}: {warnings:?}");
+        };
+        assert!(cause.contains(named), "{case}: {cause}");
+        assert!(warnings[0].to_string().contains(cause));
+    }
+    for case in [
+        "cased",
+        "class-over-json",
+        "generic-lower-true",
+        "no-family",
+    ] {
+        assert_eq!(warnings(case), [], "{case}");
+    }
+}
+
+#[test]
+fn parts_of_tokenizer_json_that_do_not_count_are_named() {
+    for (case, parts) in [
+        (
+            "class-pipeline",
+            &[
+                ("normalizer", "Sequence [NFD, StripAccents]"),
+                ("pre_tokenizer", "WhitespaceSplit"),
+                ("post_processor", "null"),
+            ][..],
+        ),
+        (
+            "class-word-piece",
+            &[
+                ("model.unk_token", "<unk>"),
+                ("model.continuing_subword_prefix", "e"),
+                ("model.max_input_chars_per_word", "4"),
+            ],
+        ),
+        ("json-added-beside-decoder", &[("added_tokens", "<e2>")]),
+        ("json-and-config", &[]),
+        ("generic-word-piece", &[]),
+    ] {
+        let ignored = warnings(case)
+            .into_iter()
+            .filter_map(|warning| match warning {
+                TokenizerWarning::Ignored { part, found, class } => {
+                    assert!(class.starts_with("BertTokenizer"), "{class}");
+                    Some((part, found))
+                }
+                _ => None,
+            });
+        let expected: Vec<_> = parts
+            .iter()
+            .map(|&(part, found)| (part, found.to_owned()))
+            .collect();
+        assert_eq!(ignored.collect::<Vec<_>>(), expected, "{case}");
+    }
+}

@@ -10,8 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::input::pair;
-use super::lines::{Lines, Place};
+use super::input::{Form, Inputs, Item};
 use super::output::{Output, printable};
 
 /// The progress of what is counted.
@@ -92,8 +91,11 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
     }
     if let Some(path) = &arguments.calibrate {
         options = match arguments.pairs {
-            true => options.calibrate_pairs(of_lines(path, pair)?),
-            false => options.calibrate(of_lines(path, |line, _| Ok(line.to_owned()))?),
+            true => {
+                let pair = |item: Item| (item.first, item.second.unwrap_or_default());
+                options.calibrate_pairs(of_lines(path, Form::Pair)?.map(pair))
+            }
+            false => options.calibrate(of_lines(path, Form::Text)?.map(|item| item.first)),
         };
     }
     let patterns = arguments.keep_f32.into_iter();
@@ -236,17 +238,17 @@ fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
 }
 
 /// What the lines of a file hold that are not empty.
-fn of_lines<T>(path: &Path, read: impl Fn(&str, &Place) -> Result<T>) -> Result<Vec<T>> {
-    let mut lines = Lines::open(path)?;
-    let mut texts = Vec::new();
-    while let Some((line, place)) = lines.next()? {
-        if !line.trim().is_empty() {
-            texts.push(read(&line, &place)?);
+fn of_lines(path: &Path, form: Form) -> Result<impl Iterator<Item = Item>> {
+    let mut lines = Inputs::of_file(path, form)?;
+    let mut items = Vec::new();
+    while let Some(item) = lines.next()? {
+        if !(item.first.trim().is_empty() && item.second.is_none()) {
+            items.push(item);
         }
     }
-    match texts.is_empty() {
+    match items.is_empty() {
         true => bail!("{} has no line of text", path.display()),
-        false => Ok(texts),
+        false => Ok(items.into_iter()),
     }
 }
 

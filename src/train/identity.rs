@@ -24,7 +24,7 @@ impl Identity {
         self.0.update(&table.rows.len().to_le_bytes());
         for row in &table.rows {
             for cell in &row.cells {
-                self.bytes(cell.as_bytes());
+                self.bytes(cell.text().as_bytes());
             }
         }
     }
@@ -121,7 +121,7 @@ mod tests {
     fn table(rows: &[&[&str]]) -> u128 {
         let row = |cells: &&[&str]| Row {
             line: 1,
-            cells: cells.iter().map(|&cell| cell.to_owned()).collect(),
+            cells: cells.iter().map(|&cell| cell.into()).collect(),
         };
         let rows = rows.iter().map(row).collect();
         let file = String::new();
@@ -139,7 +139,7 @@ mod tests {
         // A row that has gone from one table to the next is in another place.
         let row = |cell: &str| Row {
             line: 1,
-            cells: vec![cell.to_owned()],
+            cells: vec![cell.into()],
         };
         let split = |at: usize| {
             let mut rows = ["a", "b", "c"].map(row).to_vec();

@@ -32,7 +32,7 @@ mod trainer;
 mod trial;
 mod vocabulary;
 
-pub use data::{column_names, read_rows};
+pub use data::{Cell, JsonLines, JsonRow, Row, TableFormat, TableReader, TextLines};
 pub use label::{Labelled, Labelling, label};
 pub use log::{Figures, Line, Steps, read_log};
 pub use recipe::Recipe;

@@ -185,9 +185,13 @@ impl Reading {
             for row in &table.rows {
                 let cells = &row.cells[row.cells.len() - self.logits.len()..];
                 for cell in cells {
-                    match cell.parse::<f32>() {
+                    match cell.text().parse::<f32>() {
                         Ok(number) if number.is_finite() => numbers.push(number),
-                        _ => return Err(table.blame(row, format!("logit {cell:?} is no number"))),
+                        _ => {
+                            return Err(
+                                table.blame(row, format!("logit {:?} is no number", cell.text()))
+                            );
+                        }
                     }
                 }
             }
@@ -277,6 +281,6 @@ pub(crate) fn labels(recipe: &Recipe, reading: &Reading, tables: &[Table]) -> Re
         // A tab, which no cell has.
         _ => '\t',
     };
-    let found = cells.flat_map(|cell| cell.split(separator));
+    let found = cells.flat_map(|cell| cell.text().split(separator));
     Ok(Labels::of(found.filter(|label| !label.is_empty())))
 }

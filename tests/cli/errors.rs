@@ -192,7 +192,10 @@ fn an_error_names_the_text_and_those_ahead_of_it_are_answered() {
     );
 
     let ran = on_reading("bert-cross", "predict", &["--pairs", "-"], b"a\tb\nc\n");
-    complains(&ran, "line 2: a pair is two columns");
+    complains(
+        &ran,
+        "line 2: 1 columns with tabs between them, where there must be 2",
+    );
     let ran = on_reading(
         "bert-cross",
         "predict",

@@ -30,7 +30,7 @@ pub(super) fn evaluate(
             let id = |cell: &str| label_id(labels, cell).map_err(|reason| row.blame(reason));
             match &answer.labels {
                 Some(holding) => {
-                    let cells = row.expected.split(',').map(str::trim);
+                    let cells = row.expected.text().split(',').map(str::trim);
                     let expected = cells.filter(|cell| !cell.is_empty()).map(id);
                     let expected: Vec<usize> = expected.collect::<Result<_>>()?;
                     let predicted = |id: usize| holding.contains(&labels[id]);
@@ -38,7 +38,7 @@ pub(super) fn evaluate(
                         |holds: &dyn Fn(usize) -> bool| (0..labels.len()).map(holds).collect();
                     sets.push((set(&|id| expected.contains(&id)), set(&predicted)));
                 }
-                None => pairs.push((id(&row.expected)?, id(&answer.label)?)),
+                None => pairs.push((id(row.expected.text())?, id(&answer.label)?)),
             }
             Ok(())
         },

@@ -23,8 +23,8 @@ pub(super) fn evaluate(
         output,
         |inputs| tags(model, inputs),
         |_, row: Row, predicted| {
-            let expected: Vec<String> = words(&row.expected)
-                .map(|tag| known(model.labels(), &row.expected[tag]))
+            let expected: Vec<String> = words(row.expected.text())
+                .map(|tag| known(model.labels(), &row.expected.text()[tag]))
                 .collect::<Result<_, _>>()
                 .map_err(|reason| row.blame(reason))?;
             let count = words(row.text()).count();

@@ -180,9 +180,9 @@ fn correlation(
 ) -> Result<Report> {
     let mut pairs = Vec::new();
     answer_all(rows, output, score, |_, row: Row, score| {
-        let expected: f64 = match row.expected.trim().parse() {
+        let expected: f64 = match row.expected.text().trim().parse() {
             Ok(number) if f64::is_finite(number) => number,
-            _ => return Err(row.blame(format!("{:?} is not a number", row.expected))),
+            _ => return Err(row.blame(format!("{:?} is not a number", row.expected.text()))),
         };
         pairs.push((expected, f64::from(score)));
         Ok(())
@@ -203,8 +203,8 @@ fn answers(model: &Model, rows: impl Source<Item = Row>, output: &mut Output) ->
                 return Err(row.blame("this is no answer to a question"));
             };
             n += 1;
-            exact += usize::from(metrics::exact_match(&row.expected, &answer.answer));
-            f1 += metrics::answer_f1(&row.expected, &answer.answer);
+            exact += usize::from(metrics::exact_match(row.expected.text(), &answer.answer));
+            f1 += metrics::answer_f1(row.expected.text(), &answer.answer);
             Ok(())
         },
     )?;

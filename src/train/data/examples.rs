@@ -85,32 +85,40 @@ impl Reader<'_> {
             encoding.map_err(|error| blame(error.to_string()))
         };
         let (first, second) = match texts {
-            [first, second] if self.apart => (encode(first.into())?, Some(encode(second.into())?)),
-            [first, second] => (encode(Input::Pair(first, second))?, None),
-            _ => (encode(Input::from(&texts[0]))?, None),
+            [first, second] if self.apart => (
+                encode(first.text().into())?,
+                Some(encode(second.text().into())?),
+            ),
+            [first, second] => (encode(Input::Pair(first.text(), second.text()))?, None),
+            _ => (encode(texts[0].text().into())?, None),
         };
         let number = |label: &str| self.labels.number(label).map_err(blame);
         let target = match self.kind {
             TargetKind::None => Target::None,
-            TargetKind::Class => Target::Class(number(&targets[0])?),
+            TargetKind::Class => Target::Class(number(targets[0].text())?),
             TargetKind::Classes => {
                 let mut classes = vec![0.0; self.labels.len()];
-                for label in targets[0].split(',').filter(|label| !label.is_empty()) {
+                for label in targets[0]
+                    .text()
+                    .split(',')
+                    .filter(|label| !label.is_empty())
+                {
                     classes[number(label)?] = 1.0;
                 }
                 Target::Classes(classes)
             }
-            TargetKind::Score { scale } => match targets[0].parse::<f32>() {
+            TargetKind::Score { scale } => match targets[0].text().parse::<f32>() {
                 Ok(score) if score.is_finite() => Target::Score(score / scale),
-                _ => return Err(blame(format!("score {:?} is no number", targets[0]))),
+                _ => return Err(blame(format!("score {:?} is no number", targets[0].text()))),
             },
             TargetKind::Tags => {
-                let tags = targets[0].split(' ').filter(|tag| !tag.is_empty());
+                let tags = targets[0].text().split(' ').filter(|tag| !tag.is_empty());
                 let tags = tags.map(number).collect::<Result<Vec<_>>>()?;
-                Target::Tags(first_tokens(&first, &texts[0], &tags).map_err(blame)?)
+                Target::Tags(first_tokens(&first, texts[0].text(), &tags).map_err(blame)?)
             }
             TargetKind::Span => {
-                let answer = range(&texts[1], &targets[0], &targets[1]).map_err(blame)?;
+                let answer =
+                    range(texts[1].text(), targets[0].text(), targets[1].text()).map_err(blame)?;
                 Target::Span(span(&first, answer))
             }
         };
@@ -197,7 +205,7 @@ mod tests {
     ) -> Result<Example, String> {
         let row = Row {
             line: 7,
-            cells: cells.iter().map(|&cell| cell.to_owned()).collect(),
+            cells: cells.iter().map(|&cell| cell.into()).collect(),
         };
         let table = Table {
             file: "f".to_owned(),

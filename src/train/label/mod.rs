@@ -6,7 +6,7 @@ mod write;
 use std::path::PathBuf;
 
 use super::bm25::Index;
-use super::data::{Column, Table};
+use super::data::{self, Column, Table};
 use super::reading::named;
 use super::replace::{are_one, replace};
 use super::source::{Source, usual_pair};
@@ -47,7 +47,7 @@ pub struct Labelled {
 struct Asked<'a> {
     first: &'a str,
     second: Option<&'a str>,
-    kept: &'a [String],
+    kept: &'a [data::Cell],
     /// The table and the row; of a pair that was mined, those of its first text.
     place: (usize, usize),
 }
@@ -146,7 +146,7 @@ pub fn label(
                         continue;
                     }
                     let texts = std::iter::once(asked.first).chain(asked.second);
-                    let kept = asked.kept.iter().map(String::as_str);
+                    let kept = asked.kept.iter().map(data::Cell::text);
                     let cells = texts.chain(kept).map(Cell::Text).chain(answer.cells());
                     let cells: Vec<Cell<'_>> = cells.collect();
                     if let Some(reason) = writer.refuses(&cells) {
@@ -220,8 +220,8 @@ fn rows(tables: &[(Table, usize)]) -> Vec<Asked<'_>> {
         for (at, row) in table.rows.iter().enumerate() {
             let (texts, kept) = row.cells.split_at(*texts);
             asked.push(Asked {
-                first: &texts[0],
-                second: texts.get(1).map(String::as_str),
+                first: texts[0].text(),
+                second: texts.get(1).map(data::Cell::text),
                 kept,
                 place: (number, at),
             });
@@ -237,8 +237,8 @@ fn mined(tables: &[(Table, usize)], count: usize) -> Vec<Asked<'_>> {
     for (number, (table, width)) in tables.iter().enumerate() {
         for (at, row) in table.rows.iter().enumerate() {
             for text in &row.cells[..*width] {
-                if seen.insert(text.as_str()) {
-                    texts.push((text.as_str(), (number, at)));
+                if seen.insert(text.text()) {
+                    texts.push((text.text(), (number, at)));
                 }
             }
         }

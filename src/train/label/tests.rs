@@ -74,7 +74,8 @@ fn a_table_of_labels_scores_and_logits_is_what_the_model_says() {
         place.run(&model, &labelling).unwrap();
         let columns: [Column<'_>; 4] = [&["text"], &["gold_label"], &["label"], &["score"]];
         let table = Table::read(&place.path(name), &columns).unwrap();
-        let cells: Vec<String> = table.rows.into_iter().flat_map(|row| row.cells).collect();
+        let cells = table.rows.iter().flat_map(|row| &row.cells);
+        let cells: Vec<&str> = cells.map(|cell| cell.text()).collect();
         let expected = lines[1..].iter().flat_map(|line| line.split('\t').take(4));
         assert_eq!(cells, expected.collect::<Vec<_>>(), "{name}");
     }

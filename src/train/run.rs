@@ -22,7 +22,7 @@ use super::targets::{Targets, Texts};
 use super::teacher::Teacher;
 use super::trainer::{Material, Observer, Outcome, Plan, train};
 use super::vocabulary::{self, Coverage};
-use super::{figures, folder};
+use super::{figures, folder, learnable};
 use crate::config::{Config, Family};
 use crate::error::{Error, Result};
 use crate::kernels::{Engine, Threads};
@@ -153,6 +153,7 @@ impl Job {
             labels: &labels,
         };
         let mut examples = learned.examples(&tables, reader())?;
+        learnable::check(recipe, &labels, &tables, &examples)?;
         examples.extend(bare.examples(&unlabelled, reader())?);
         let dev = measured.examples(&dev, reader())?;
 
@@ -244,6 +245,16 @@ impl Job {
     /// Examples to learn from, and to measure with.
     pub fn examples(&self) -> (usize, usize) {
         (self.learner.examples.len(), self.learner.dev.len())
+    }
+
+    /// The labels of the model, by their ids; none of a task without labels.
+    pub fn labels(&self) -> &[String] {
+        self.learner.labels.names()
+    }
+
+    /// How many examples to learn from each label has, or of `tokens` how many words; none where tables do not say.
+    pub fn label_counts(&self) -> Option<Vec<usize>> {
+        learnable::counts(&self.learner.examples, &self.learner.labels)
     }
 
     /// Numbers of the model.

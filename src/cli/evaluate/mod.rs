@@ -14,6 +14,7 @@ use bertless::{Aggregation, Dtype, Input, Model, Prediction, ScoreFunction, Task
 use super::Common;
 use super::options::{EmbeddingFlags, ModelFlags, Threshold, dtype, threshold, thresholds};
 use super::output::Output;
+use super::show::shortened;
 use super::similarity::similarities;
 use super::stream::{Source, answer_all};
 use report::Report;
@@ -118,6 +119,10 @@ impl ColumnFlags {
             (Task::Classification, score) if gives_a_number(model, score) => {
                 (table::TEXTS, ["score", "label"].as_slice())
             }
+            // Several labels may hold.
+            (Task::Classification, Some(ScoreFunction::Sigmoid)) => {
+                (table::TEXTS, ["labels", "label"].as_slice())
+            }
             (Task::Classification, _) => (table::TEXTS, ["label", "labels"].as_slice()),
             (Task::Embedding, _) => (table::PAIRS, ["score"].as_slice()),
             (Task::TokenClassification, _) => (table::TOKENS, ["tags"].as_slice()),
@@ -172,6 +177,9 @@ fn numbers(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<f32>> {
         .collect())
 }
 
+/// The most characters of a cell that an error repeats.
+const CELL: usize = 200;
+
 /// Scores against expected ones.
 fn correlation(
     rows: impl Source<Item = Row>,
@@ -182,7 +190,10 @@ fn correlation(
     answer_all(rows, output, score, |_, row: Row, score| {
         let expected: f64 = match row.expected.text().trim().parse() {
             Ok(number) if f64::is_finite(number) => number,
-            _ => return Err(row.blame(format!("{:?} is not a number", row.expected.text()))),
+            _ => {
+                let cell = shortened(row.expected.text(), CELL);
+                return Err(row.blame(format!("{cell:?} is not a number")));
+            }
         };
         pairs.push((expected, f64::from(score)));
         Ok(())

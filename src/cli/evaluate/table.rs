@@ -1,5 +1,6 @@
 //! What a table asks and what it expects, row by row.
 
+use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -8,14 +9,16 @@ use bertless::train::{Cell, TableFormat, TableReader};
 
 use super::super::input::Item;
 use super::super::lines::{Opened, Place};
+use super::super::show::shortened;
 use super::super::stream::Source;
 
-/// Usual names of the columns of one text or a pair.
+/// Usual names of the columns of one text or a pair, in the order in which trainings look for them.
 pub(super) const TEXTS: &[(&str, Option<&str>)] = &[
-    ("text", Some("text_pair")),
     ("sentence1", Some("sentence2")),
+    ("text", Some("text_pair")),
     ("sentence", None),
     ("text", None),
+    ("sentence1", None),
 ];
 /// Usual names of the columns of a pair.
 pub(super) const PAIRS: &[(&str, Option<&str>)] = &[
@@ -23,9 +26,12 @@ pub(super) const PAIRS: &[(&str, Option<&str>)] = &[
     ("text", Some("text_pair")),
 ];
 
-/// Words parted by spaces.
+/// The usual name of the column of words.
 pub(super) const TOKENS: &[(&str, Option<&str>)] = &[("tokens", None)];
 pub(super) const QUESTIONS: &[(&str, Option<&str>)] = &[("question", Some("context"))];
+
+/// The most characters of a header that an error repeats.
+const QUOTED: usize = 200;
 
 /// A table whose header is read.
 pub(super) struct Header {
@@ -45,6 +51,8 @@ pub(super) struct Table {
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     item: Item,
+    /// Where the words of the first text are.
+    pub(super) words: Vec<Range<usize>>,
     pub(super) expected: Cell,
 }
 
@@ -55,11 +63,6 @@ impl AsRef<Item> for Row {
 }
 
 impl Row {
-    /// The first text, or the only one.
-    pub(super) fn text(&self) -> &str {
-        &self.item.first
-    }
-
     /// An error about this row.
     pub(super) fn blame(&self, reason: impl std::fmt::Display) -> anyhow::Error {
         self.item.place.blame(anyhow!("{reason}"))
@@ -71,7 +74,7 @@ pub(super) fn open(path: &Path) -> Result<Header> {
     let opened = Opened::new(path)?;
     let name = opened.name.to_string();
     Ok(Header {
-        reader: TableReader::new(name, TableFormat::of(path), opened.input)?,
+        reader: TableReader::new(name, TableFormat::of(path)?, opened.input)?,
         file: opened.name,
         size: opened.size,
     })
@@ -125,7 +128,7 @@ impl Header {
             "{}: there is no column {}, only {}; --{flag}-column names another",
             self.file,
             wanted.join(", nor "),
-            self.reader.names().join(", ")
+            shortened(&self.reader.names().join(", "), QUOTED)
         )
     }
 }
@@ -138,8 +141,10 @@ impl Source for Table {
             return Ok(None);
         };
         let expected = row.cells.pop().unwrap_or_default();
+        let words = row.cells.first().map(Cell::words);
         let mut texts = row.cells.iter().map(|cell| cell.text().to_owned());
         Ok(Some(Row {
+            words: words.unwrap_or_default(),
             item: Item {
                 first: texts.next().unwrap_or_default(),
                 second: texts.next(),
@@ -200,6 +205,8 @@ mod tests {
         assert_eq!(found, [row("a", Some("b"), "x,y")]);
         let found = rows("text_pair\tlabel\ttext\nb\tx\ta\n").unwrap();
         assert_eq!(found, [row("a", Some("b"), "x")]);
+        let found = rows("sentence1\tlabel\na\tx\n").unwrap();
+        assert_eq!(found, [row("a", None, "x")]);
     }
 
     #[test]
@@ -237,7 +244,7 @@ mod tests {
                 "sentence\tintent\n",
                 "there is no column label, nor labels, only sentence, intent",
             ),
-            ("sentence1\tlabel\n", "--text-column"),
+            ("words\tlabel\n", "--text-column"),
             ("text\tlabel\ttext\n", "two columns text"),
             (
                 "text\tlabel\na\n",

@@ -148,3 +148,41 @@ fn what_is_wrong_is_named_and_the_old_table_stays() {
         .contains("no.tsv")
     );
 }
+
+#[test]
+fn sets_of_labels_are_lists_where_there_are_lists() {
+    let place = Place::new("labels\ttext\nx\tA great film\n");
+    let model = model("bert-multilabel");
+    let held = |name: &str| {
+        let lines = place.run(&model, &place.labelling(name)).unwrap();
+        let columns: [Column<'_>; 1] = [&["labels"]];
+        let table = Table::read(&place.path(name), &columns).unwrap();
+        (lines, table.rows[0].cells[0].clone())
+    };
+    let (lines, list) = held("out.jsonl");
+    assert!(lines[0].contains("\"labels\":["), "{lines:?}");
+    let (_, commas) = held("out.csv");
+    assert!(list.items().is_some() && commas.items().is_none());
+    assert_eq!(list.labels(), commas.labels());
+    assert!(!list.labels().is_empty());
+}
+
+#[test]
+fn lists_that_are_kept_stay_lists_or_are_refused() {
+    let place = Place::new("text\na\n");
+    let line = "{\"text\": \"A great film\", \"tags\": [\"x, y\", 2]}\n";
+    std::fs::write(place.path("in.jsonl"), line).unwrap();
+    let keeping = |name: &str| {
+        let mut labelling = place.labelling(name);
+        labelling.from = vec![Source::from(place.path("in.jsonl").as_path())];
+        labelling.keep = true;
+        place.run(&model("bert-classify"), &labelling)
+    };
+    let lines = keeping("out.jsonl").unwrap();
+    assert!(lines[0].contains("\"tags\":[\"x, y\",\"2\"]"), "{lines:?}");
+    let error = keeping("out.tsv").unwrap_err();
+    assert!(
+        error.contains("in.jsonl, line 1: a list has no place"),
+        "{error}"
+    );
+}

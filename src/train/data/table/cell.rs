@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use serde_json::Value;
 
+use crate::error::excerpt;
+
 /// A value of a table: a text, or a list where JSON lines have one.
 ///
 /// ```
@@ -77,6 +79,63 @@ impl Cell {
     }
 }
 
+/// Methods for what a training or an evaluation expects of a cell.
+impl Cell {
+    /// The labels, without the spaces around them: the items of a list, and of a text what commas part. Empty ones are left
+    /// out.
+    pub fn labels(&self) -> Vec<&str> {
+        let labels = self
+            .items()
+            .unwrap_or_else(|| self.text.split(',').collect());
+        let labels = labels.into_iter().map(str::trim);
+        labels.filter(|label| !label.is_empty()).collect()
+    }
+
+    /// The one label, without the spaces around it.
+    ///
+    /// # Errors
+    /// The reason, for a cell without a label and for a list of several.
+    pub fn label(&self) -> Result<&str, String> {
+        let label = match self.items() {
+            None => self.text.trim(),
+            Some(_) => match self.labels()[..] {
+                [] => "",
+                [label] => label,
+                [..] => {
+                    let list = excerpt(&self.text);
+                    return Err(format!(
+                        "there are several labels, {list:?}, and one is read: task = \"multi-label\" learns several"
+                    ));
+                }
+            },
+        };
+        match label.is_empty() {
+            true => Err("there is no label".to_owned()),
+            false => Ok(label),
+        }
+    }
+
+    /// Where the words are in the text: the items of a list, and of a text what spaces part.
+    pub fn words(&self) -> Vec<Range<usize>> {
+        if let Some(items) = &self.items {
+            return items.clone();
+        }
+        let mut start = 0;
+        let words = self.text.split(' ').map(|word| {
+            let range = start..start + word.len();
+            start = range.end + 1;
+            range
+        });
+        words.filter(|range| !range.is_empty()).collect()
+    }
+
+    /// The tags of words: the items of a list, and of a text what spaces part.
+    pub fn tags(&self) -> Vec<&str> {
+        let words = self.words().into_iter();
+        words.map(|range| self.text[range].trim()).collect()
+    }
+}
+
 /// A JSON value that is not made of others, as a table without types would have it.
 fn scalar(value: &Value) -> Option<String> {
     match value {
@@ -84,5 +143,56 @@ fn scalar(value: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         Value::Bool(truth) => Some(truth.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> Option<Cell> {
+        Cell::of(&serde_json::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn labels_of_lists_and_of_texts() {
+        let labels = |cell: &Cell| cell.labels().join("|");
+        assert_eq!(labels(&"joy, calm ,,sad".into()), "joy|calm|sad");
+        assert_eq!(labels(&" ".into()), "");
+        // A comma in an item is part of its name.
+        assert_eq!(
+            labels(&Cell::list([" joy, calm", "sad", ""])),
+            "joy, calm|sad"
+        );
+        assert_eq!(labels(&json("[3, true]").unwrap()), "3|true");
+        assert_eq!(labels(&json("[]").unwrap()), "");
+    }
+
+    #[test]
+    fn one_label() {
+        assert_eq!(Cell::from(" a, b ").label(), Ok("a, b"));
+        assert_eq!(Cell::list(["a b"]).label(), Ok("a b"));
+        assert_eq!(json("1").unwrap().label(), Ok("1"));
+        let several = Cell::list(["a", "b"]).label().unwrap_err();
+        assert!(several.contains("multi-label"), "{several}");
+        for none in [Cell::from(" "), Cell::list([""; 0])] {
+            assert_eq!(none.label(), Err("there is no label".to_owned()));
+        }
+    }
+
+    #[test]
+    fn words_are_parted_by_spaces_alone_and_items_are_words() {
+        assert_eq!(Cell::from("\u{e9}  b\u{a0}c ").words(), [0..2, 4..8]);
+        assert_eq!(Cell::from("").words(), [0..0; 0]);
+        let list = Cell::list(["New York", "", "is"]);
+        assert_eq!(list.words(), [0..8, 9..9, 10..12]);
+        assert_eq!(Cell::list(["B-LOC", "O ", "O"]).tags(), ["B-LOC", "O", "O"]);
+    }
+
+    #[test]
+    fn what_has_no_form_in_a_table() {
+        for value in ["null", "{}", "[null]", "[[1]]"] {
+            assert_eq!(json(value), None, "{value}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
 use super::blame;
+use super::format::foreign;
 use crate::error::{Error, Result};
 
 /// Bytes that are read at a time.
@@ -61,26 +62,54 @@ impl Lines {
         self.at < self.held.len() || self.input.buffer().contains(&b'\n')
     }
 
+    /// Reads bytes up to a line feed. Returns whether there are any.
+    fn fill(&mut self) -> Result<bool> {
+        let io = |source| Error::Io {
+            path: PathBuf::from(&self.file),
+            source,
+        };
+        self.held.clear();
+        self.at = 0;
+        if self.bytes == 0 {
+            let head = self.input.fill_buf().map_err(io)?;
+            if let Some(what) = foreign(head) {
+                return Err(self.refuse(what));
+            }
+            let feeds = head.contains(&b'\n');
+            if self.ends == Ends::Feed && !feeds && head.trim_ascii_end().contains(&b'\r') {
+                return Err(self.refuse(
+                    "has lines that end in carriage returns alone: save it with line feeds first",
+                ));
+            }
+        }
+        let read = self.input.read_until(b'\n', &mut self.held).map_err(io)?;
+        if self.bytes == 0 {
+            // The first bytes of a pipe may have been too few to tell.
+            if let Some(what) = foreign(&self.held) {
+                return Err(self.refuse(what));
+            }
+            if self.held.starts_with(BYTE_ORDER_MARK) {
+                self.at = BYTE_ORDER_MARK.len();
+            }
+        }
+        self.bytes += read as u64;
+        Ok(self.at < self.held.len())
+    }
+
+    fn refuse(&self, reason: &str) -> Error {
+        Error::Table {
+            file: self.file.clone(),
+            reason: reason.to_owned(),
+        }
+    }
+
     /// The next line, with what ends it, behind its number, which is counted from 1.
     ///
     /// # Errors
-    /// `Io`.
+    /// `Io`; `Table` for a file that starts as no text does.
     pub(super) fn next(&mut self) -> Result<Option<(usize, &[u8])>> {
-        if self.at == self.held.len() {
-            self.held.clear();
-            self.at = 0;
-            let read = self.input.read_until(b'\n', &mut self.held);
-            let read = read.map_err(|source| Error::Io {
-                path: PathBuf::from(&self.file),
-                source,
-            })?;
-            if read == 0 {
-                return Ok(None);
-            }
-            self.bytes += read as u64;
-            if self.number == 0 && self.held.starts_with(BYTE_ORDER_MARK) {
-                self.at = BYTE_ORDER_MARK.len();
-            }
+        if self.at == self.held.len() && !self.fill()? {
+            return Ok(None);
         }
         self.number += 1;
         let rest = &self.held[self.at..];
@@ -114,7 +143,7 @@ pub(super) fn text(line: &[u8]) -> Result<&str, String> {
 /// Texts, one a line.
 ///
 /// A line ends with a line feed, with or without a carriage return before it. An empty line is an empty text. A byte order
-/// mark at the start is skipped.
+/// mark at the start is skipped. What is no text, such as UTF-16 or a compressed file, is named as what it is.
 ///
 /// ```
 /// let mut lines = bertless::train::TextLines::new("texts", &b"one\r\n\ntwo"[..]);
@@ -141,7 +170,7 @@ impl TextLines {
     /// The next text, with the number of its line, counted from 1.
     ///
     /// # Errors
-    /// `Io`; `Data` with the line for what is not UTF-8.
+    /// `Io`; `Table` for a file that is no text; `Data` with the line for what is not UTF-8.
     pub fn next_text(&mut self) -> Result<Option<(usize, String)>> {
         let Some((number, line)) = self.0.next()? else {
             return Ok(None);
@@ -192,6 +221,39 @@ mod tests {
         }
         let expected: [&[u8]; 7] = [b"a", b"b", b"", b"", b"c", b"", b"d"];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_no_text_is_named_by_its_first_line() {
+        let says = |bytes: &'static [u8]| {
+            let mut lines = TextLines::new("f", bytes);
+            lines.next_text().unwrap_err().to_string()
+        };
+        assert_eq!(
+            says(b"\x1f\x8b\x08\0\n"),
+            "f: is compressed (gzip): unpack it first"
+        );
+        assert!(says(b"g\0o\0o\0d\0\n\0").contains("UTF-16LE"));
+        assert!(says(b"one\rtwo\r").contains("carriage returns alone"));
+        // One byte at a time, as a pipe may bring them.
+        let bytes = b"\xff\xfeg\0\n\0".to_vec();
+        let mut slow = TextLines::new("f", Slow(bytes.into()));
+        assert!(slow.next_text().unwrap_err().to_string().contains("UTF-16"));
+        assert_eq!(texts(b"a text\r"), ["a text\r"]);
+    }
+
+    struct Slow(std::collections::VecDeque<u8>);
+
+    impl Read for Slow {
+        fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+            match self.0.pop_front() {
+                Some(byte) if !to.is_empty() => {
+                    to[0] = byte;
+                    Ok(1)
+                }
+                _ => Ok(0),
+            }
+        }
     }
 
     #[test]

@@ -17,12 +17,13 @@ use std::path::Path;
 
 pub use cell::Cell;
 pub use format::TableFormat;
+use format::no_table;
 pub use lines::TextLines;
 use lines::{Ends, Lines, content};
 pub use objects::{JsonLines, JsonRow};
 use separated::Separated;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, excerpt};
 
 /// The name of the column of a file of lines.
 const LINE: &str = "text";
@@ -50,8 +51,9 @@ impl Table {
     /// Reads some columns of a file.
     ///
     /// # Errors
-    /// Those of [`TableReader`].
+    /// Those of [`TableReader`]; `Table` for what is no regular file.
     pub(crate) fn read(path: &Path, columns: &[Column<'_>]) -> Result<Self> {
+        check_regular(path)?;
         let mut reader = TableReader::open(path)?;
         reader.select(columns)?;
         reader.rest()
@@ -60,8 +62,9 @@ impl Table {
     /// The names of a file's columns, of JSON lines those of the first one.
     ///
     /// # Errors
-    /// Those of [`TableReader::open`].
+    /// Those of [`TableReader::open`]; `Table` for what is no regular file.
     pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
+        check_regular(path)?;
         Ok(TableReader::open(path)?.names)
     }
 
@@ -73,6 +76,18 @@ impl Table {
     /// An error about one of its rows.
     pub(crate) fn blame(&self, row: &Row, reason: impl Into<String>) -> Error {
         blame(&self.file, row.line, reason)
+    }
+}
+
+/// Refuses pipes, whose rows would be gone after their header was read.
+fn check_regular(path: &Path) -> Result<()> {
+    match std::fs::metadata(path) {
+        Ok(data) if !data.is_file() && !data.is_dir() => Err(Error::Table {
+            file: path.display().to_string(),
+            reason: "is read more than once: write it to a file first".to_owned(),
+        }),
+        // Whatever else is wrong is found when it is opened.
+        _ => Ok(()),
     }
 }
 
@@ -144,19 +159,20 @@ impl TableReader {
     /// Opens a file, whose ending says which format it has ([`TableFormat::of`]), and reads the names of its columns.
     ///
     /// # Errors
-    /// `Io`, and `Data` for a file without a first row.
+    /// `Io`; `Table` for a file of another kind, such as UTF-16, `.gz` or `.json`; `Data` for one without a first row.
     pub fn open(path: &Path) -> Result<Self> {
+        let format = TableFormat::of(path)?;
         let input = File::open(path).map_err(|source| Error::Io {
             path: path.to_owned(),
             source,
         })?;
-        Self::new(path.display().to_string(), TableFormat::of(path), input)
+        Self::new(path.display().to_string(), format, input)
     }
 
     /// Reads the names of the columns of `input`, which errors call `name`.
     ///
     /// # Errors
-    /// `Io`, and `Data` for a table without a first row.
+    /// `Io`; `Table` for what is no text, or JSON where there should be cells; `Data` for a table without a first row.
     pub fn new(
         name: impl Into<String>,
         format: TableFormat,
@@ -307,6 +323,7 @@ impl TableReader {
 fn headed(mut rows: Separated) -> Result<(Source, Vec<String>)> {
     let names = match rows.next()? {
         None => Err("there is no header"),
+        Some(header) if is_json(header.cells[0]) => return Err(no_table(rows.lines().file())),
         Some(header) => {
             let names = header.cells.iter().map(|cell| std::str::from_utf8(cell));
             let names: Result<Vec<&str>, _> = names.collect();
@@ -321,19 +338,31 @@ fn headed(mut rows: Separated) -> Result<(Source, Vec<String>)> {
     }
 }
 
+/// Whether a header's first cell is the start of JSON.
+fn is_json(cell: &[u8]) -> bool {
+    let starts: [&[u8]; 3] = [b"[{", b"[\"", b"{\""];
+    matches!(cell.trim_ascii(), b"[" | b"{") || starts.iter().any(|start| cell.starts_with(start))
+}
+
 /// Where the first of a column's names is.
 fn place(names: &[String], column: &[String]) -> Result<usize, String> {
     let Some(name) = column.iter().find(|name| names.contains(name)) else {
+        // Cells with something else between them are one.
+        let other = names.len() == 1 && names[0].contains([';', '|', '\t', ',']);
+        let hint = match other {
+            true => ": cells of .csv have commas between them, those of .tsv tabs",
+            false => "",
+        };
         return Err(format!(
-            "there is no column {}, only {}",
-            column.join(", nor "),
-            names.join(", ")
+            "there is no column {}, only {}{hint}",
+            excerpt(&column.join(", nor ")),
+            excerpt(&names.join(", "))
         ));
     };
     let mut found = (0..names.len()).filter(|&at| names[at] == *name);
     match (found.next(), found.next()) {
         (Some(at), None) => Ok(at),
-        _ => Err(format!("there are two columns {name}")),
+        _ => Err(format!("there are two columns {}", excerpt(name))),
     }
 }
 
@@ -346,11 +375,17 @@ fn picked(
 ) -> Result<Vec<Cell>, String> {
     let (found, expected) = (row.len(), names.len());
     if found != expected {
-        return Err(format!("{found} columns, {header} {expected}"));
+        let hint = match row.iter().any(|cell| cell.contains(&b'"')) {
+            true => {
+                "; a quote is text in .tsv, and in .csv within a cell that does not start with one"
+            }
+            false => "",
+        };
+        return Err(format!("{found} columns, {header} {expected}{hint}"));
     }
     let cell = |&at: &usize| match std::str::from_utf8(row[at]) {
         Ok(cell) => Ok(Cell::from(cell)),
-        Err(_) => Err(format!("column {} is not valid UTF-8", names[at])),
+        Err(_) => Err(format!("column {} is not valid UTF-8", excerpt(&names[at]))),
     };
     places.iter().map(cell).collect()
 }
@@ -362,5 +397,10 @@ fn named(row: &JsonRow, names: &[String]) -> Result<Cell, String> {
             return Ok(cell);
         }
     }
-    Err(format!("there is no key {}", names.join(", nor ")))
+    let keys: Vec<&str> = row.names().collect();
+    Err(format!(
+        "there is no key {} with a value, only {}",
+        excerpt(&names.join(", nor ")),
+        excerpt(&keys.join(", "))
+    ))
 }

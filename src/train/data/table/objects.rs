@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::blame;
 use super::cell::Cell;
 use super::lines::{Ends, Lines, content, text};
-use crate::error::Result;
+use crate::error::{Result, excerpt};
+use crate::replace_lone_surrogates;
 
 /// A JSON object as a row of a table: cells by name.
 ///
@@ -24,14 +25,15 @@ use crate::error::Result;
 pub struct JsonRow(Map<String, Value>);
 
 impl JsonRow {
-    /// Parses a line.
+    /// Parses a line. Half a surrogate pair, such as `\ud83d` alone, becomes U+FFFD, the replacement character
+    /// ([`replace_lone_surrogates`]).
     ///
     /// # Errors
     /// The reason, for what is no JSON object.
     pub fn parse(line: &str) -> Result<Self, String> {
-        match serde_json::from_str(line) {
+        match serde_json::from_str(&replace_lone_surrogates(line)) {
             Ok(object) => Ok(Self(object)),
-            Err(error) => Err(format!("no JSON object: {error}")),
+            Err(error) => Err(unread(line, &error)),
         }
     }
 
@@ -40,19 +42,36 @@ impl JsonRow {
         self.0.keys().map(String::as_str)
     }
 
-    /// The cell of this name, if there is one.
+    /// The cell of this name, if there is one that is not null.
     ///
     /// # Errors
     /// The reason, for an object or a list of other things than values.
     pub fn get(&self, name: &str) -> Result<Option<Cell>, String> {
-        let Some(value) = self.0.get(name) else {
+        let Some(value) = self.0.get(name).filter(|value| !value.is_null()) else {
             return Ok(None);
         };
         match Cell::of(value) {
             Some(cell) => Ok(Some(cell)),
-            None => Err(format!("key {name} is neither a value nor a list")),
+            None => Err(format!(
+                "key {} is neither a value nor a list of values",
+                excerpt(name)
+            )),
         }
     }
+}
+
+/// Why a line is no JSON object.
+fn unread(line: &str, error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    // There is one line, and its number is known better.
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let what = excerpt(said.strip_suffix(&place).unwrap_or(&said));
+    let hint = match line.trim_start().starts_with('[') {
+        true => "; a row is an object, and has a line of its own",
+        false if error.is_eof() => "; a row is one line, whole",
+        false => "",
+    };
+    format!("no JSON object: {what} (column {}){hint}", error.column())
 }
 
 /// JSON objects, one a line. Empty lines are skipped.
@@ -83,7 +102,7 @@ impl JsonLines {
     /// The next object, with the number of its line, counted from 1.
     ///
     /// # Errors
-    /// `Io`; `Data` with the line for what is not UTF-8 or no JSON object.
+    /// `Io`; `Table` for a file that is no text; `Data` with the line for what is not UTF-8 or no JSON object.
     pub fn next_row(&mut self) -> Result<Option<(usize, JsonRow)>> {
         loop {
             let Some((number, line)) = self.0.next()? else {

@@ -2,6 +2,7 @@
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
+use super::blame;
 use super::lines::{Ends, Lines, content};
 use crate::error::Result;
 
@@ -9,6 +10,8 @@ use crate::error::Result;
 pub(super) struct Separated {
     lines: Lines,
     splitter: Splitter,
+    /// Whether a quote at the start of a cell is more than text.
+    quoting: bool,
 }
 
 /// The bytes of a row's cells.
@@ -22,15 +25,15 @@ impl Separated {
     /// Rows of cells with tabs between them, in which a quote is text.
     pub(super) fn by_tabs(lines: Lines) -> Self {
         let splitter = ReaderBuilder::new().delimiter(b'\t').quoting(false).build();
-        Self::new(lines, splitter)
+        Self::new(lines, splitter, false)
     }
 
     /// Rows of cells with commas between them. A cell with commas, quotes or line breaks in it has quotes around it.
     pub(super) fn by_commas(lines: Lines) -> Self {
-        Self::new(lines, Reader::new())
+        Self::new(lines, Reader::new(), true)
     }
 
-    fn new(lines: Lines, reader: Reader) -> Self {
+    fn new(lines: Lines, reader: Reader, quoting: bool) -> Self {
         Self {
             lines,
             splitter: Splitter {
@@ -40,6 +43,7 @@ impl Separated {
                 bytes: 0,
                 count: 0,
             },
+            quoting,
         }
     }
 
@@ -50,10 +54,12 @@ impl Separated {
     /// The next row. Empty lines between rows are skipped.
     ///
     /// # Errors
-    /// `Io`.
+    /// `Io`; `Table` for a file that is no text; `Data` with the line that a quote stands in which is never closed, or which is
+    /// closed in the middle of a cell.
     pub(super) fn next(&mut self) -> Result<Option<Record<'_>>> {
         let splitter = &mut self.splitter;
         splitter.begin();
+        let mut quotes = Quotes::default();
         let mut first = None;
         let mut complete = false;
         while !complete && let Some((number, line)) = self.lines.next()? {
@@ -61,7 +67,16 @@ impl Separated {
                 continue;
             }
             first = first.or(Some(number));
+            if self.quoting
+                && let Err(misplaced) = quotes.take(line, number)
+            {
+                return Err(misplaced.of(self.lines.file()));
+            }
             complete = splitter.take(line);
+        }
+        if let Quotes::Open { line } = quotes {
+            let reason = "the quote that opens here is never closed";
+            return Err(blame(self.lines.file(), line, reason));
         }
         let Some(line) = first else {
             return Ok(None);
@@ -74,6 +89,67 @@ impl Separated {
             line,
             cells: splitter.cells(),
         }))
+    }
+}
+
+/// Where a row's quotes stand, as far as its lines have been read.
+///
+/// A quote in the middle of a cell that starts without one is text, as readers of CSV have it, and opens nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Quotes {
+    /// A cell starts.
+    #[default]
+    Start,
+    /// In a cell without quotes around it.
+    Bare,
+    /// In a cell whose quote opened in this line.
+    Open { line: usize },
+    /// Behind a quote that closes the cell, or is the first of two that stand for one.
+    Closed { line: usize },
+}
+
+/// Text behind a closing quote.
+struct Misplaced {
+    /// Where the quote opened,
+    opened: usize,
+    /// and where it closed.
+    closed: usize,
+}
+
+impl Misplaced {
+    fn of(self, file: &str) -> crate::error::Error {
+        let Self { opened, closed } = self;
+        let place = match opened == closed {
+            true => String::new(),
+            false => format!(" in line {closed}"),
+        };
+        let reason = format!(
+            "the quote that opens here closes{place} with text behind it, where a comma or the end of the line belongs"
+        );
+        blame(file, opened, reason)
+    }
+}
+
+impl Quotes {
+    /// Follows a line of this number.
+    fn take(&mut self, bytes: &[u8], number: usize) -> Result<(), Misplaced> {
+        for &byte in bytes {
+            *self = match (*self, byte) {
+                (Self::Open { line }, b'"') => Self::Closed { line },
+                (Self::Open { line }, _) => Self::Open { line },
+                (Self::Closed { line }, b'"') => Self::Open { line },
+                (_, b',' | b'\r' | b'\n') => Self::Start,
+                (Self::Closed { line }, _) => {
+                    return Err(Misplaced {
+                        opened: line,
+                        closed: number,
+                    });
+                }
+                (Self::Start, b'"') => Self::Open { line: number },
+                _ => Self::Bare,
+            };
+        }
+        Ok(())
     }
 }
 

@@ -120,7 +120,7 @@ impl InputFlags {
         };
         let from = match self.file {
             Some(path) => From::lines(Opened::new(&path)?, form),
-            None if self.texts == ["-"] => From::lines(Opened::stdin(), form),
+            None if self.texts == ["-"] => From::lines(Opened::stdin()?, form),
             None if self.texts.is_empty() => {
                 return Err(usage("give texts, --file FILE, or - for standard input"));
             }

@@ -5,7 +5,9 @@ use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+
+use super::closed;
 
 const STDIN: &str = "standard input";
 
@@ -49,7 +51,7 @@ impl Opened {
     /// Opens a file, or standard input if the path is `-`.
     pub(crate) fn new(path: &Path) -> Result<Self> {
         if path.as_os_str() == "-" {
-            return Ok(Self::stdin());
+            return Self::stdin();
         }
         let name = path.display().to_string();
         let file = File::open(path).with_context(|| name.clone())?;
@@ -62,12 +64,15 @@ impl Opened {
         })
     }
 
-    pub(crate) fn stdin() -> Self {
-        Self {
+    pub(crate) fn stdin() -> Result<Self> {
+        if closed::stdin() {
+            bail!("{STDIN}: it is closed");
+        }
+        Ok(Self {
             name: STDIN.into(),
             size: None,
             input: Box::new(std::io::stdin()),
             waits: true,
-        }
+        })
     }
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use bertless::{Error, Model, PackOptions, Packed, PackedKind, PackedMatrix, Precision, Stored};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::input::{Form, Inputs, Item};
+use super::options::to_write;
 use super::output::{Output, printable};
 
 /// The progress of what is counted.
@@ -38,7 +39,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "MODEL_DIR")]
     model: PathBuf,
     /// The file to write, such as model.safetensors
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = to_write(PathBufValueParser::new()))]
     output: PathBuf,
     /// How large weights are stored. f32: as they are computed with, same answers to the bit; f16: half the size, computed
     /// in f32; bf16: half the size, the encoder's matrices computed in bf16; int8: the encoder's matrices, computed in int8, and tables of words and positions in a quarter of

@@ -65,6 +65,7 @@ impl Job {
         // A student is often made of its teacher.
         let teacher = teacher.filter(|&teacher| teacher != recipe.model);
         let models: Vec<&Path> = std::iter::once(&*recipe.model).chain(teacher).collect();
+        check_packed(recipe)?;
         folder::check(&recipe.output, &models)?;
         let engine = engine(threads)?;
         let learned = Reading::to_learn(recipe)?;
@@ -346,6 +347,25 @@ impl Job {
         };
         replace_bytes(&self.plan.output.join("README.md"), card.text().as_bytes())
     }
+}
+
+/// Refuses a packed file in the place of the model to begin with.
+fn check_packed(recipe: &Recipe) -> Result<()> {
+    let distillation = recipe.distillation.as_ref();
+    if !recipe.model.is_file() {
+        return Ok(());
+    }
+    let file = recipe.model.display();
+    let reason = match distillation.and_then(|it| it.teacher.as_ref()) == Some(&recipe.model) {
+        true => format!(
+            "the teacher {file} is a packed file, of which no student can be made: name the folder of a model (-m)"
+        ),
+        false => format!("{file} is a file: a training begins with the folder of a model"),
+    };
+    Err(Error::Option {
+        name: "model",
+        reason,
+    })
 }
 
 fn plan(recipe: &Recipe, run: String) -> Plan {

@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     tokens: Option<String>,
     /// The temperature of the teacher's distributions
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
     temperature: Option<String>,
 }
 

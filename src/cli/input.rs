@@ -19,10 +19,11 @@ pub(crate) struct InputFlags {
     /// Read texts from a file, a line a text
     #[arg(short, long, value_name = "FILE", conflicts_with = "texts")]
     file: Option<PathBuf>,
-    /// Texts belong together two by two: neighbouring arguments, or both columns of a tab-separated line
+    /// Texts belong together two by two: neighbouring arguments, or both columns of a tab-separated line; empty lines are
+    /// skipped
     #[arg(long, alias = "pair")]
     pairs: bool,
-    /// Lines are JSON objects with "text", or "text" and "text_pair", or "question" and "context"
+    /// Lines are JSON objects with "text", or "text" and "text_pair", or "question" and "context"; empty lines are skipped
     #[arg(long, conflicts_with = "pairs")]
     jsonl: bool,
 }

@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     keep: bool,
     /// Leave out rows with a lower score
-    #[arg(long, value_name = "SCORE", value_parser = score)]
+    #[arg(long, value_name = "SCORE", allow_hyphen_values = true, value_parser = score)]
     least_score: Option<f32>,
     /// Make pairs of all texts
     #[arg(long, value_name = "HOW", conflicts_with = "keep")]

@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use bertless::train::TableFormat;
 use bertless::{Error, Model, PackOptions, Packed, PackedKind, PackedMatrix, Precision, Stored};
 use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -52,8 +53,8 @@ pub(crate) struct Arguments {
     /// Of int8, leave matrices in f32 whose error would be above this [default: 0.03]
     #[arg(long, value_name = "ERROR")]
     max_error: Option<f64>,
-    /// Of int8, quantise by what these texts, one a line, make of the model's inside, so that its outputs stay near; some
-    /// 500 sentences of all kinds that it is for
+    /// Of int8, quantise by what these texts, one a line or objects of .jsonl, make of the model's inside, so that its outputs
+    /// stay near; some 500 sentences of all kinds that it is for
     #[arg(long, value_name = "FILE")]
     calibrate: Option<PathBuf>,
     /// Of --calibrate, each line is a pair, as a cross-encoder or a question answerer reads it: two columns with a tab between
@@ -94,9 +95,12 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
         options = match arguments.pairs {
             true => {
                 let pair = |item: Item| (item.first, item.second.unwrap_or_default());
-                options.calibrate_pairs(of_lines(path, Form::Pair)?.map(pair))
+                options.calibrate_pairs(calibrating(path, Form::Pair)?.into_iter().map(pair))
             }
-            false => options.calibrate(of_lines(path, Form::Text)?.map(|item| item.first)),
+            false => {
+                let items = calibrating(path, Form::Text)?.into_iter();
+                options.calibrate(items.map(|item| item.first))
+            }
         };
     }
     let patterns = arguments.keep_f32.into_iter();
@@ -238,18 +242,34 @@ fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
     lines
 }
 
-/// What the lines of a file hold that are not empty.
-fn of_lines(path: &Path, form: Form) -> Result<impl Iterator<Item = Item>> {
-    let mut lines = Inputs::of_file(path, form)?;
+/// Texts, or pairs, to calibrate by: those of lines that are not empty, or of objects in a file of JSON lines.
+fn calibrating(path: &Path, lines: Form) -> Result<Vec<Item>> {
+    let form = match (TableFormat::of(path)?, lines) {
+        (TableFormat::JsonLines, _) => Form::Json,
+        (TableFormat::Commas, _) => bail!(
+            "{}: texts to calibrate by are lines, or objects of .jsonl: write the column of texts so first",
+            path.display()
+        ),
+        _ => lines,
+    };
+    let mut inputs = Inputs::of_file(path, form)?;
     let mut items = Vec::new();
-    while let Some(item) = lines.next()? {
-        if !(item.first.trim().is_empty() && item.second.is_none()) {
+    while let Some(item) = inputs.next()? {
+        let wrong = match (lines, &item.second) {
+            (Form::Pair, None) => Some("there is one text, and two are needed"),
+            (Form::Text, Some(_)) => Some("there are two texts: --pairs reads pairs"),
+            _ => None,
+        };
+        if let Some(reason) = wrong {
+            return Err(item.place.blame(anyhow!(reason)));
+        }
+        if !item.first.trim().is_empty() || item.second.is_some() {
             items.push(item);
         }
     }
     match items.is_empty() {
         true => bail!("{} has no line of text", path.display()),
-        false => Ok(items.into_iter()),
+        false => Ok(items),
     }
 }
 

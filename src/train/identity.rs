@@ -25,6 +25,10 @@ impl Identity {
         for row in &table.rows {
             for cell in &row.cells {
                 self.bytes(cell.text().as_bytes());
+                // A list is more than its items one behind the other.
+                for item in cell.items().unwrap_or_default() {
+                    self.0.update(&item.len().to_le_bytes());
+                }
             }
         }
     }
@@ -110,7 +114,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::data::Row;
+    use crate::train::data::{Cell, Row};
 
     fn digest(fill: impl FnOnce(&mut Identity)) -> u128 {
         let mut identity = Identity::default();
@@ -136,6 +140,15 @@ mod tests {
             assert_ne!(one, table(&[other]), "{other:?}");
         }
         assert_ne!(one, table(&[&["ab", "c"], &["ab", "c"]]));
+        let list = |items: &[&str]| {
+            let row = Row {
+                line: 1,
+                cells: vec![Cell::list(items)],
+            };
+            let (file, rows) = (String::new(), vec![row]);
+            digest(|identity| identity.table(&Table { file, rows }))
+        };
+        assert_ne!(list(&["ab", "c"]), list(&["ab c"]));
         // A row that has gone from one table to the next is in another place.
         let row = |cell: &str| Row {
             line: 1,

@@ -255,7 +255,8 @@ pub(crate) fn labels(recipe: &Recipe, reading: &Reading, tables: &[Table]) -> Re
         _ => return Ok(Labels::new(Vec::new())),
     }
     if let Some(names) = &recipe.data.labels {
-        return Ok(Labels::new(names.clone()));
+        let names = names.iter().map(|name| name.trim().to_owned());
+        return Ok(Labels::new(names.collect()));
     }
     let distillation = recipe.distillation.as_ref();
     if let Some((distillation, teacher)) =

@@ -18,18 +18,18 @@ use super::show::shortened;
 use super::similarity::similarities;
 use super::stream::{Source, answer_all};
 use report::Report;
-use table::{Header, Row, Table};
+use table::{Row, Table};
 
 /// Measure a model's answers against those that a table expects
 ///
-/// The table is UTF-8 and has a header: tab-separated, where a quote is text like any other, .csv or .jsonl. By the model's
-/// task it reads these columns, in any order, and prints these figures; with --json as one object. Figures are fractions,
-/// correlations are from -1 to 1 (null where they are not defined), "n" is the number of rows.
+/// The table is UTF-8 and has a header: tab-separated, where a quote is text like any other, .csv or .jsonl (an object a
+/// line). By the model's task it reads these columns, in any order, and prints these figures; with --json as one object.
+/// Figures are fractions, correlations are from -1 to 1 (null where they are not defined), "n" is the number of rows.
 ///
-///   classifier       sentence, or text, or sentence1 and sentence2; label, by name or id
+///   classifier       sentence, or text, or sentence1 and sentence2; label, by its name, or by its id if no name is a number
 ///                    "n", "accuracy", "macro_f1", "mcc"
 ///
-///   multi-label      the same with labels, separated by commas
+///   multi-label      the same with labels: a list in .jsonl, else separated by commas
 ///                    "n", "micro_f1", "macro_f1"
 ///
 ///   one output       the same with score
@@ -38,7 +38,7 @@ use table::{Header, Row, Table};
 ///   embeddings       sentence1, sentence2, score
 ///                    "n", "pearson", "spearman"
 ///
-///   tokens           tokens, tags, separated by spaces; a word's tag is its first token's
+///   tokens           tokens, tags: lists in .jsonl, else separated by spaces; a word's tag is its first token's
 ///                    "n", "accuracy", "entity_precision", "entity_recall", "entity_f1"
 ///
 ///   questions        question, context, answer
@@ -54,7 +54,7 @@ use table::{Header, Row, Table};
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelFlags,
-    /// The table; - is standard input
+    /// The table; - is standard input, tab-separated
     #[arg(short, long, value_name = "FILE")]
     data: PathBuf,
     #[command(flatten)]
@@ -94,17 +94,17 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         options = options.thresholds(thresholds);
     }
     let options = arguments.embedding.apply(options);
-    let header = table::open(&arguments.data)?;
+    let table = table::open(&arguments.data)?;
     if !arguments.compare.is_empty() {
         let Some(dir) = &arguments.model.model else {
             bail!("--compare packs a folder in each type: --model names it");
         };
         let models = compare::open(dir, &arguments.compare, &options)?;
-        let table = arguments.columns.of(header, models.first())?;
+        let table = arguments.columns.of(table, models.first())?;
         return compare::run(&models, table, output);
     }
     let model = arguments.model.load(options)?;
-    let table = arguments.columns.of(header, &model)?;
+    let table = arguments.columns.of(table, &model)?;
     let report = measure(&model, table, output)?;
     match output.json {
         true => output.object(&report),
@@ -114,7 +114,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
 
 impl ColumnFlags {
     /// The columns that a model's task needs.
-    fn of(self, header: Header, model: &Model) -> Result<Table> {
+    fn of(self, table: Table, model: &Model) -> Result<Table> {
         let (texts, expected) = match (model.task(), model.summary().score) {
             (Task::Classification, score) if gives_a_number(model, score) => {
                 (table::TEXTS, ["score", "label"].as_slice())
@@ -137,7 +137,7 @@ impl ColumnFlags {
             Some(name) => vec![name],
             None => expected.iter().map(|&name| name.to_owned()).collect(),
         };
-        header.with(&texts, &expected)
+        table.with(&texts, &expected)
     }
 }
 

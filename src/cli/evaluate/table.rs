@@ -33,14 +33,7 @@ pub(super) const QUESTIONS: &[(&str, Option<&str>)] = &[("question", Some("conte
 /// The most characters of a header that an error repeats.
 const QUOTED: usize = 200;
 
-/// A table whose header is read.
-pub(super) struct Header {
-    reader: TableReader,
-    file: Rc<str>,
-    size: Option<u64>,
-}
-
-/// A table whose columns are found.
+/// A table, of whose rows some columns are read.
 pub(super) struct Table {
     reader: TableReader,
     file: Rc<str>,
@@ -70,10 +63,10 @@ impl Row {
 }
 
 /// Opens a table and reads its header.
-pub(super) fn open(path: &Path) -> Result<Header> {
+pub(super) fn open(path: &Path) -> Result<Table> {
     let opened = Opened::new(path)?;
     let name = opened.name.to_string();
-    Ok(Header {
+    Ok(Table {
         reader: TableReader::new(name, TableFormat::of(path)?, opened.input)?,
         file: opened.name,
         size: opened.size,
@@ -89,13 +82,13 @@ pub(super) fn names(names: &[(&str, Option<&str>)]) -> Vec<(String, Option<Strin
         .collect()
 }
 
-impl Header {
-    /// Finds the columns: the first of `texts` and of `expected` that are there.
+impl Table {
+    /// Selects the columns: the first of `texts` and of `expected` that are there.
     pub(super) fn with(
         mut self,
         texts: &[(String, Option<String>)],
         expected: &[String],
-    ) -> Result<Table> {
+    ) -> Result<Self> {
         let has = |name: &String| self.reader.names().contains(name);
         let found = texts
             .iter()
@@ -115,11 +108,7 @@ impl Header {
             .collect();
         let columns: Vec<&[&str]> = columns.iter().map(|name| &name[..]).collect();
         self.reader.select(&columns)?;
-        Ok(Table {
-            reader: self.reader,
-            file: self.file,
-            size: self.size,
-        })
+        Ok(self)
     }
 
     fn missing(&self, wanted: impl Iterator<Item = String>, flag: &str) -> anyhow::Error {

@@ -43,7 +43,7 @@ pub(crate) struct RecipeFlags {
     #[arg(long, value_name = "N")]
     batch: Option<String>,
     /// The highest learning rate
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
     rate: Option<String>,
     /// What both sides of a product are rounded to while it learns: f32, which is not at all, or bf16
     #[arg(long, value_name = "TYPE")]

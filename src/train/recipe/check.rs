@@ -26,7 +26,8 @@ impl Recipe {
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
         let above_0 = |x: f64| x > 0.0 && x.is_finite();
-        let labels = self.data.labels.as_deref().unwrap_or_default();
+        let labels = self.data.labels.iter().flatten();
+        let labels: Vec<&str> = labels.map(|label| label.trim()).collect();
         let weights = self.training.weights.as_deref().unwrap_or(&[1.0]);
         let mut checks = vec![
             ("output", !self.output.as_os_str().is_empty(), "is empty"),
@@ -34,6 +35,11 @@ impl Recipe {
                 "data.labels",
                 (1..labels.len()).all(|at| !labels[..at].contains(&labels[at])),
                 "names a label twice",
+            ),
+            (
+                "data.labels",
+                labels.iter().all(|label| !label.is_empty()),
+                "names a label without a name",
             ),
             (
                 "data.train",

@@ -151,8 +151,13 @@ fn what_is_wrong_is_named_by_its_key() {
         ("", [("output", "")], "output: is empty"),
         (
             "",
-            [("data.labels", "['a', 'b', 'a']")],
+            [("data.labels", "['a', 'b', ' a']")],
             "names a label twice",
+        ),
+        (
+            "",
+            [("data.labels", "['a', ' ']")],
+            "data.labels: names a label without a name",
         ),
         (
             "",

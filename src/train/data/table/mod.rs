@@ -202,7 +202,7 @@ impl TableReader {
             names,
             wanted: Vec::new(),
             places: Vec::new(),
-            header: "but the header has",
+            header: ", but the header has",
         })
     }
 
@@ -218,7 +218,7 @@ impl TableReader {
             names: columns.iter().map(|&name| name.to_owned()).collect(),
             wanted: columns.iter().map(|&name| vec![name.to_owned()]).collect(),
             places: (0..columns.len()).collect(),
-            header: "with tabs between them, where there must be",
+            header: " with tabs between them, where there must be",
         }
     }
 
@@ -381,7 +381,7 @@ fn picked(
             }
             false => "",
         };
-        return Err(format!("{found} columns, {header} {expected}{hint}"));
+        return Err(format!("{found} columns{header} {expected}{hint}"));
     }
     let cell = |&at: &usize| match std::str::from_utf8(row[at]) {
         Ok(cell) => Ok(Cell::from(cell)),

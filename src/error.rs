@@ -5,6 +5,19 @@ use std::path::{Path, PathBuf};
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Characters of an input that an error repeats.
+#[cfg(feature = "train")]
+const EXCERPT: usize = 200;
+
+/// An input as an error repeats it: its first 200 characters.
+#[cfg(feature = "train")]
+pub(crate) fn excerpt(input: &str) -> std::borrow::Cow<'_, str> {
+    match input.char_indices().nth(EXCERPT) {
+        None => input.into(),
+        Some((end, _)) => format!("{}…", &input[..end]).into(),
+    }
+}
+
 /// Why a model could not be loaded, or a text not be answered.
 ///
 /// Every variant names its culprit, and both sides where two things disagree. Messages are one line.
@@ -208,6 +221,14 @@ pub enum Error {
         /// The line, counted from 1.
         line: usize,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// A file is no table or text that can be read, or nothing can be learned from it.
+    #[error("{file}: {reason}")]
+    Table {
+        /// The file.
+        file: String,
+        /// What it is, or what is wrong with it.
         reason: String,
     },
     /// The recipe of a training cannot be read.

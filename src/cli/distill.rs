@@ -1,8 +1,10 @@
 //! `bertless distill`: a small model learns from a large one.
 
 use anyhow::Result;
+use clap::builder::StringValueParser;
 
 use super::Common;
+use super::options::to_read_again;
 use super::output::Output;
 use super::train::RecipeFlags;
 use super::usage;
@@ -44,7 +46,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "MODEL")]
     teacher: Option<String>,
     /// Texts without labels
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = to_read_again(StringValueParser::new()))]
     unlabelled: Option<String>,
     /// How many of the model's layers the student has
     #[arg(long, value_name = "N")]
@@ -53,17 +55,21 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     tokens: Option<String>,
     /// The temperature of the teacher's distributions
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
     temperature: Option<String>,
 }
 
 pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
     let recipe = arguments.recipe.read(&[
-        ("distillation.teacher", &arguments.teacher),
-        ("data.unlabelled", &arguments.unlabelled),
-        ("student.layers", &arguments.layers),
-        ("student.tokens", &arguments.tokens),
-        ("distillation.temperature", &arguments.temperature),
+        ("--teacher", "distillation.teacher", &arguments.teacher),
+        ("--unlabelled", "data.unlabelled", &arguments.unlabelled),
+        ("--layers", "student.layers", &arguments.layers),
+        ("--tokens", "student.tokens", &arguments.tokens),
+        (
+            "--temperature",
+            "distillation.temperature",
+            &arguments.temperature,
+        ),
     ])?;
     if !recipe.distils() {
         return Err(usage(

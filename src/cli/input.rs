@@ -1,11 +1,13 @@
 //! The texts that a command is about.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Result, anyhow};
 use bertless::Input;
+use bertless::train::{JsonLines, JsonRow, Row, TableReader, TextLines};
 
-use super::lines::{Lines, Place};
+use super::lines::{Opened, Place};
 use super::usage;
 
 /// Where texts come from, and how.
@@ -17,10 +19,11 @@ pub(crate) struct InputFlags {
     /// Read texts from a file, a line a text
     #[arg(short, long, value_name = "FILE", conflicts_with = "texts")]
     file: Option<PathBuf>,
-    /// Texts belong together two by two: neighbouring arguments, or both columns of a tab-separated line
+    /// Texts belong together two by two: neighbouring arguments, or both columns of a tab-separated line; empty lines are
+    /// skipped
     #[arg(long, alias = "pair")]
     pairs: bool,
-    /// Lines are JSON objects with "text", or "text" and "text_pair", or "question" and "context"
+    /// Lines are JSON objects with "text", or "text" and "text_pair", or "question" and "context"; empty lines are skipped
     #[arg(long, conflicts_with = "pairs")]
     jsonl: bool,
 }
@@ -62,13 +65,49 @@ enum From {
         taken: usize,
         alone: bool,
     },
-    Lines(Lines),
+    Lines {
+        lines: Lines,
+        file: Rc<str>,
+        size: Option<u64>,
+        waits: bool,
+    },
 }
 
+/// Lines, by what stands in each.
+enum Lines {
+    Texts(TextLines),
+    Pairs(TableReader),
+    Objects(JsonLines),
+}
+
+impl From {
+    fn lines(opened: Opened, form: Form) -> Self {
+        let (name, input) = (opened.name.to_string(), opened.input);
+        let lines = match form {
+            Form::Text => Lines::Texts(TextLines::new(name, input)),
+            Form::Pair => Lines::Pairs(TableReader::without_header(name, &PAIR, input)),
+            Form::Json => Lines::Objects(JsonLines::new(name, input)),
+        };
+        Self::Lines {
+            lines,
+            file: opened.name,
+            size: opened.size,
+            waits: opened.waits,
+        }
+    }
+}
+
+/// The columns of lines that are pairs.
+const PAIR: [&str; 2] = ["text", "text_pair"];
+
+/// What an item is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(crate) enum Form {
+    /// A text.
     Text,
+    /// Two arguments, or two columns of a line.
     Pair,
+    /// A JSON object.
     Json,
 }
 
@@ -81,8 +120,8 @@ impl InputFlags {
             _ => Form::Text,
         };
         let from = match self.file {
-            Some(path) => From::Lines(Lines::open(&path)?),
-            None if self.texts == ["-"] => From::Lines(Lines::stdin()),
+            Some(path) => From::lines(Opened::new(&path)?, form),
+            None if self.texts == ["-"] => From::lines(Opened::stdin()?, form),
             None if self.texts.is_empty() => {
                 return Err(usage("give texts, --file FILE, or - for standard input"));
             }
@@ -122,6 +161,15 @@ impl InputFlags {
 }
 
 impl Inputs {
+    /// The lines of a file, or of standard input if the path is `-`.
+    pub(crate) fn of_file(path: &Path, form: Form) -> Result<Self> {
+        Ok(Self {
+            from: From::lines(Opened::new(path)?, form),
+            form,
+            question: None,
+        })
+    }
+
     /// A single pair.
     pub(crate) fn pair(first: String, second: String) -> Self {
         Self {
@@ -170,20 +218,10 @@ impl Inputs {
                     place,
                 }
             }
-            From::Lines(lines) => {
-                let Some((line, place)) = lines.next()? else {
-                    return Ok(None);
-                };
-                match self.form {
-                    Form::Text => Item {
-                        first: line,
-                        second: None,
-                        place,
-                    },
-                    Form::Pair => columns(&line, place)?,
-                    Form::Json => object(&line, place)?,
-                }
-            }
+            From::Lines { lines, file, .. } => match lines.next(file)? {
+                Some(item) => item,
+                None => return Ok(None),
+            },
         };
         Ok(Some(match &self.question {
             Some(question) => Item {
@@ -198,66 +236,78 @@ impl Inputs {
     pub(crate) fn would_wait(&self) -> bool {
         match &self.from {
             From::Arguments { .. } => false,
-            From::Lines(lines) => lines.would_wait(),
+            From::Lines { lines, waits, .. } => *waits && !lines.is_ready(),
         }
     }
 
     pub(crate) fn progress(&self) -> (u64, Option<u64>) {
         match &self.from {
             From::Arguments { taken, .. } => (*taken as u64, None),
-            From::Lines(lines) => lines.progress(),
+            From::Lines { lines, size, .. } => (lines.bytes(), *size),
         }
     }
 }
 
-/// A line as two columns.
-fn columns(line: &str, place: Place) -> Result<Item> {
-    let (first, second) = pair(line, &place)?;
-    Ok(Item {
-        first,
-        second: Some(second),
+impl Lines {
+    /// The next item of a file.
+    fn next(&mut self, file: &Rc<str>) -> Result<Option<Item>> {
+        let place = |line| Place::Line(Rc::clone(file), line);
+        match self {
+            Self::Texts(lines) => Ok(lines.next_text()?.map(|(line, text)| Item {
+                first: text,
+                second: None,
+                place: place(line),
+            })),
+            Self::Pairs(rows) => Ok(rows.next_row()?.map(|row| pair(&row, place(row.line)))),
+            Self::Objects(rows) => match rows.next_row()? {
+                Some((line, row)) => object(&row, place(line)).map(Some),
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Texts(lines) => lines.is_ready(),
+            Self::Pairs(rows) => rows.is_ready(),
+            Self::Objects(rows) => rows.is_ready(),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Texts(lines) => lines.bytes(),
+            Self::Pairs(rows) => rows.bytes(),
+            Self::Objects(rows) => rows.bytes(),
+        }
+    }
+}
+
+/// A row of two columns.
+fn pair(row: &Row, place: Place) -> Item {
+    let cell = |at: usize| row.cells[at].text().to_owned();
+    Item {
+        first: cell(0),
+        second: Some(cell(1)),
         place,
-    })
-}
-
-/// The two columns of a line.
-pub(crate) fn pair(line: &str, place: &Place) -> Result<(String, String)> {
-    let columns: Vec<&str> = line.split('\t').collect();
-    match columns[..] {
-        [first, second] => Ok((first.to_owned(), second.to_owned())),
-        _ => Err(place.blame(anyhow!(
-            "a pair is two columns with a tab between them, and here are {}",
-            columns.len()
-        ))),
     }
 }
 
-/// A line as a JSON object; keys that mean nothing here are left alone.
-fn object(line: &str, place: Place) -> Result<Item> {
-    #[derive(serde::Deserialize)]
-    struct Object {
-        text: Option<String>,
-        text_pair: Option<String>,
-        question: Option<String>,
-        context: Option<String>,
-    }
-    let object: Object = match serde_json::from_str(line) {
-        Ok(object) => object,
-        Err(error) => return Err(place.blame(error.into())),
+/// A row that is a JSON object; keys that mean nothing here are left alone.
+fn object(row: &JsonRow, place: Place) -> Result<Item> {
+    let get = |name| match row.get(name) {
+        Ok(cell) => Ok(cell.map(|cell| cell.text().to_owned())),
+        Err(reason) => Err(place.blame(anyhow!(reason))),
     };
-    let (first, second) = match object {
-        Object {
-            text: Some(text),
-            text_pair,
-            question: None,
-            context: None,
-        } => (text, text_pair),
-        Object {
-            text: None,
-            text_pair: None,
-            question: Some(question),
-            context: Some(context),
-        } => (question, Some(context)),
+    let keys = [
+        get("text")?,
+        get("text_pair")?,
+        get("question")?,
+        get("context")?,
+    ];
+    let (first, second) = match keys {
+        [Some(text), pair, None, None] => (text, pair),
+        [None, None, Some(question), Some(context)] => (question, Some(context)),
         _ => {
             return Err(place.blame(anyhow!(
                 r#"an object needs "text", or "text" and "text_pair", or "question" and "context""#
@@ -282,20 +332,25 @@ mod tests {
 
     #[test]
     fn two_columns_and_no_other_number() {
-        let pair = shape(columns("a \tb\"", Place::Only)).unwrap();
-        assert_eq!(pair, ("a ".to_owned(), Some("b\"".to_owned())));
-        for line in ["a", "a\tb\tc"] {
-            assert!(
-                shape(columns(line, Place::Only))
-                    .unwrap_err()
-                    .contains("two columns")
-            );
+        let pairs = |content: &'static [u8]| {
+            let mut lines = Lines::Pairs(TableReader::without_header("f", &PAIR, content));
+            let item = lines.next(&"f".into()).map(Option::unwrap);
+            shape(item)
+        };
+        let pair = ("a ".to_owned(), Some("b\"".to_owned()));
+        assert_eq!(pairs(b"a \tb\"\n"), Ok(pair));
+        for line in [&b"a"[..], b"a\tb\tc"] {
+            let error = pairs(line).unwrap_err();
+            assert!(error.contains("f, line 1: "), "{error}");
         }
     }
 
     #[test]
     fn objects() {
-        let item = |line| shape(object(line, Place::Only));
+        let item = |line| {
+            let row = JsonRow::parse(line).map_err(|reason| anyhow!(reason));
+            shape(row.and_then(|row| object(&row, Place::Only)))
+        };
         assert_eq!(
             item(r#"{"text":"a\tb","id":7}"#).unwrap(),
             ("a\tb".to_owned(), None)
@@ -303,10 +358,13 @@ mod tests {
         let pair = ("a".to_owned(), Some("b".to_owned()));
         assert_eq!(item(r#"{"text_pair":"b","text":"a"}"#).unwrap(), pair);
         assert_eq!(item(r#"{"question":"a","context":"b"}"#).unwrap(), pair);
-        for wrong in ["", "[]", "{}", r#"{"question":"a"}"#, r#"{"text":1}"#] {
+        // As tables have it.
+        assert_eq!(item(r#"{"text":1}"#).unwrap(), ("1".to_owned(), None));
+        for wrong in ["", "[]", "{}", r#"{"question":"a"}"#, r#"{"text":{}}"#] {
             assert!(item(wrong).is_err(), "{wrong}");
         }
-        let at = object("{}", Place::Line("f".into(), 3)).unwrap_err();
+        let row = JsonRow::parse("{}").unwrap();
+        let at = object(&row, Place::Line("f".into(), 3)).unwrap_err();
         assert!(format!("{at:#}").starts_with("f, line 3: an object needs"));
     }
 }

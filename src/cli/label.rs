@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use bertless::train::{Condition, Labelling, Source, label};
+use clap::builder::PathBufValueParser;
 use serde::Serialize;
 
 use super::Common;
-use super::options::{EmbeddingFlags, ModelFlags, at_least_one, required};
+use super::options::{EmbeddingFlags, ModelFlags, at_least_one, required, to_read_again, to_write};
 use super::output::Output;
 use super::train::bar;
 
@@ -18,7 +19,7 @@ use super::train::bar;
 /// all:
 ///
 ///   text, or sentence1 and sentence2
-///   label            of a classifier; labels, separated by commas, where several may hold
+///   label            of a classifier; labels where several may hold: a list in .jsonl, else separated by commas
 ///   score            the label's; of a model with one output its number; of an embedding model how alike a pair is
 ///   logit:LABEL      of a classifier, for each label: `bertless distill` learns from them without the teacher
 ///
@@ -34,9 +35,10 @@ pub(crate) struct Arguments {
     model: ModelFlags,
     /// A table of texts, or a file of lines; several are read one after the other
     #[arg(short, long, value_name = "FILE", required = true)]
+    #[arg(value_parser = to_read_again(PathBufValueParser::new()))]
     data: Vec<PathBuf>,
     /// The table to write
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = to_write(PathBufValueParser::new()))]
     output: PathBuf,
     /// The column of the text, or of the first one
     #[arg(long, value_name = "COLUMN")]
@@ -54,7 +56,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     keep: bool,
     /// Leave out rows with a lower score
-    #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SCORE", allow_hyphen_values = true, value_parser = score)]
     least_score: Option<f32>,
     /// Make pairs of all texts
     #[arg(long, value_name = "HOW", conflicts_with = "keep")]
@@ -64,6 +66,13 @@ pub(crate) struct Arguments {
     candidates: usize,
     #[command(flatten)]
     embedding: EmbeddingFlags,
+}
+
+fn score(argument: &str) -> Result<f32, String> {
+    match argument.parse::<f32>() {
+        Ok(score) if !score.is_nan() => Ok(score),
+        _ => Err("expected a number".to_owned()),
+    }
 }
 
 /// How pairs are found.

@@ -5,6 +5,7 @@
 //! its causes after colons, and ends the command with code 1, or with 2 if the command itself was not understood.
 
 mod bench;
+mod closed;
 mod cost;
 mod distill;
 mod embed;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::builder::RangedU64ValueParser;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use output::{Output, WriteError, note, printable};
 
@@ -81,7 +82,7 @@ enum Command {
 
 /// Runs the command that this process was started with.
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return misunderstood(&error),
     };
@@ -93,6 +94,19 @@ pub(crate) fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
+}
+
+/// Reads the arguments. A negative number behind an option is its value, whose own words say what it may be.
+fn parse() -> Result<Cli, clap::Error> {
+    let option = |arg: Arg| match arg.is_positional() || !arg.get_action().takes_values() {
+        true => arg,
+        false => arg.allow_negative_numbers(true),
+    };
+    let command = Cli::command()
+        .mut_args(option)
+        .mut_subcommands(|command| command.mut_args(option));
+    let matches = command.try_get_matches()?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))
 }
 
 impl Cli {
@@ -130,9 +144,15 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 /// Help and version as clap prints them; its errors in one line.
 fn misunderstood(error: &clap::Error) -> ExitCode {
     let help = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    if !error.use_stderr() || error.kind() == help {
+    if !error.use_stderr() {
+        return match output::printed(|| error.print()) {
+            Err(error) if !error.is_broken_pipe() => failed(&error.into()),
+            _ => ExitCode::SUCCESS,
+        };
+    }
+    if error.kind() == help {
         let _ = error.print(); // nobody is there to be told
-        return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        return ExitCode::from(USAGE);
     }
     let text = error.render().to_string();
     let said = text.split("\n\n").take_while(|part| {

@@ -1,11 +1,12 @@
 //! Options that shape a model, as flags.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use bertless::{Aggregation, Dtype, Model, ModelOptions, Pooling, Thresholds};
 use clap::Arg;
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{RangedU64ValueParser, TypedValueParser};
 
 use super::Common;
 use super::output::warn;
@@ -165,6 +166,32 @@ fn pooling(name: &str) -> Result<Pooling, String> {
                 "expected cls, mean, max, mean-sqrt-len, weighted-mean or last-token".to_owned(),
             );
         }
+    })
+}
+
+/// The path of a file or folder to write, which is not `-`.
+pub(crate) fn to_write<P: TypedValueParser>(paths: P) -> impl TypedValueParser<Value = P::Value>
+where
+    P::Value: AsRef<OsStr>,
+{
+    paths.try_map(|path| match path.as_ref() == "-" {
+        true => {
+            Err("standard output is no place for it: name a file (./- for one that is called -)")
+        }
+        false => Ok(path),
+    })
+}
+
+/// The path of a table that is read more than once, which is not `-`.
+pub(crate) fn to_read_again<P: TypedValueParser>(
+    paths: P,
+) -> impl TypedValueParser<Value = P::Value>
+where
+    P::Value: AsRef<OsStr>,
+{
+    paths.try_map(|path| match path.as_ref() == "-" {
+        true => Err("a table is read more than once, and standard input cannot be: name a file"),
+        false => Ok(path),
     })
 }
 

@@ -8,6 +8,8 @@ use bertless::TokenizerWarning;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use super::closed;
+
 /// Whole lines on standard output.
 pub(crate) struct Output {
     out: BufWriter<StdoutLock<'static>>,
@@ -42,7 +44,23 @@ impl Output {
 
     /// In one piece: a buffer that is too full for a line is emptied ahead of it.
     fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        check_open()?;
         self.out.write_all(bytes).map_err(WriteError)
+    }
+}
+
+/// What others print on standard output themselves, such as help.
+pub(crate) fn printed(print: impl FnOnce() -> io::Result<()>) -> Result<(), WriteError> {
+    check_open()?;
+    print()
+        .and_then(|()| io::stdout().flush())
+        .map_err(WriteError)
+}
+
+fn check_open() -> Result<(), WriteError> {
+    match closed::stdout() {
+        true => Err(WriteError(io::Error::other("it is closed"))),
+        false => Ok(()),
     }
 }
 

@@ -4,14 +4,15 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use bertless::train::TableFormat;
 use bertless::{Error, Model, PackOptions, Packed, PackedKind, PackedMatrix, Precision, Stored};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::input::pair;
-use super::lines::{Lines, Place};
+use super::input::{Form, Inputs, Item};
+use super::options::to_write;
 use super::output::{Output, printable, warn};
 
 /// The progress of what is counted.
@@ -39,7 +40,7 @@ pub(crate) struct Arguments {
     #[arg(value_name = "MODEL_DIR")]
     model: PathBuf,
     /// The file to write, such as model.safetensors
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = to_write(PathBufValueParser::new()))]
     output: PathBuf,
     /// How large weights are stored. f32: as they are computed with, same answers to the bit; f16: half the size, computed
     /// in f32; bf16: half the size, the encoder's matrices computed in bf16; int8: the encoder's matrices, computed in int8, and tables of words and positions in a quarter of
@@ -52,8 +53,8 @@ pub(crate) struct Arguments {
     /// Of int8, leave matrices in f32 whose error would be above this [default: 0.03]
     #[arg(long, value_name = "ERROR")]
     max_error: Option<f64>,
-    /// Of int8, quantise by what these texts, one a line, make of the model's inside, so that its outputs stay near; some
-    /// 500 sentences of all kinds that it is for
+    /// Of int8, quantise by what these texts, one a line or objects of .jsonl, make of the model's inside, so that its outputs
+    /// stay near; some 500 sentences of all kinds that it is for
     #[arg(long, value_name = "FILE")]
     calibrate: Option<PathBuf>,
     /// Of --calibrate, each line is a pair, as a cross-encoder or a question answerer reads it: two columns with a tab between
@@ -92,8 +93,14 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
     }
     if let Some(path) = &arguments.calibrate {
         options = match arguments.pairs {
-            true => options.calibrate_pairs(of_lines(path, pair)?),
-            false => options.calibrate(of_lines(path, |line, _| Ok(line.to_owned()))?),
+            true => {
+                let pair = |item: Item| (item.first, item.second.unwrap_or_default());
+                options.calibrate_pairs(calibrating(path, Form::Pair)?.into_iter().map(pair))
+            }
+            false => {
+                let items = calibrating(path, Form::Text)?.into_iter();
+                options.calibrate(items.map(|item| item.first))
+            }
         };
     }
     let patterns = arguments.keep_f32.into_iter();
@@ -236,18 +243,34 @@ fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
     lines
 }
 
-/// What the lines of a file hold that are not empty.
-fn of_lines<T>(path: &Path, read: impl Fn(&str, &Place) -> Result<T>) -> Result<Vec<T>> {
-    let mut lines = Lines::open(path)?;
-    let mut texts = Vec::new();
-    while let Some((line, place)) = lines.next()? {
-        if !line.trim().is_empty() {
-            texts.push(read(&line, &place)?);
+/// Texts, or pairs, to calibrate by: those of lines that are not empty, or of objects in a file of JSON lines.
+fn calibrating(path: &Path, lines: Form) -> Result<Vec<Item>> {
+    let form = match (TableFormat::of(path)?, lines) {
+        (TableFormat::JsonLines, _) => Form::Json,
+        (TableFormat::Commas, _) => bail!(
+            "{}: texts to calibrate by are lines, or objects of .jsonl: write the column of texts so first",
+            path.display()
+        ),
+        _ => lines,
+    };
+    let mut inputs = Inputs::of_file(path, form)?;
+    let mut items = Vec::new();
+    while let Some(item) = inputs.next()? {
+        let wrong = match (lines, &item.second) {
+            (Form::Pair, None) => Some("there is one text, and two are needed"),
+            (Form::Text, Some(_)) => Some("there are two texts: --pairs reads pairs"),
+            _ => None,
+        };
+        if let Some(reason) = wrong {
+            return Err(item.place.blame(anyhow!(reason)));
+        }
+        if !item.first.trim().is_empty() || item.second.is_some() {
+            items.push(item);
         }
     }
-    match texts.is_empty() {
+    match items.is_empty() {
         true => bail!("{} has no line of text", path.display()),
-        false => Ok(texts),
+        false => Ok(items),
     }
 }
 

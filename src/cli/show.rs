@@ -81,7 +81,7 @@ fn fill(item: &Item, answer: &Fill) -> String {
         }
         for word in words {
             let token = printable(&word.token);
-            let text = shortened(&word.text);
+            let text = shortened(&word.text, CHARACTERS);
             let _ = write!(lines, "\n  {:.4}  {token}  {text}", word.score);
         }
     }
@@ -97,13 +97,17 @@ pub(crate) fn numbers(numbers: &[f32]) -> String {
 /// The beginning of a text, or of both.
 pub(crate) fn short(item: &Item) -> String {
     match &item.second {
-        None => shortened(&item.first),
-        Some(second) => format!("{} | {}", shortened(&item.first), shortened(second)),
+        None => shortened(&item.first, CHARACTERS),
+        Some(second) => {
+            let [first, second] = [&item.first, second].map(|text| shortened(text, CHARACTERS));
+            format!("{first} | {second}")
+        }
     }
 }
 
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(CHARACTERS) {
+/// The first characters of a text, on one line.
+pub(crate) fn shortened(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
         None => printable(text),
         Some((end, _)) => printable(&text[..end]) + "…",
     }

@@ -24,7 +24,11 @@ impl Identity {
         self.0.update(&table.rows.len().to_le_bytes());
         for row in &table.rows {
             for cell in &row.cells {
-                self.bytes(cell.as_bytes());
+                self.bytes(cell.text().as_bytes());
+                // A list is more than its items one behind the other.
+                for item in cell.items().unwrap_or_default() {
+                    self.0.update(&item.len().to_le_bytes());
+                }
             }
         }
     }
@@ -110,7 +114,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::data::Row;
+    use crate::train::data::{Cell, Row};
 
     fn digest(fill: impl FnOnce(&mut Identity)) -> u128 {
         let mut identity = Identity::default();
@@ -121,7 +125,7 @@ mod tests {
     fn table(rows: &[&[&str]]) -> u128 {
         let row = |cells: &&[&str]| Row {
             line: 1,
-            cells: cells.iter().map(|&cell| cell.to_owned()).collect(),
+            cells: cells.iter().map(|&cell| cell.into()).collect(),
         };
         let rows = rows.iter().map(row).collect();
         let file = String::new();
@@ -136,10 +140,19 @@ mod tests {
             assert_ne!(one, table(&[other]), "{other:?}");
         }
         assert_ne!(one, table(&[&["ab", "c"], &["ab", "c"]]));
+        let list = |items: &[&str]| {
+            let row = Row {
+                line: 1,
+                cells: vec![Cell::list(items)],
+            };
+            let (file, rows) = (String::new(), vec![row]);
+            digest(|identity| identity.table(&Table { file, rows }))
+        };
+        assert_ne!(list(&["ab", "c"]), list(&["ab c"]));
         // A row that has gone from one table to the next is in another place.
         let row = |cell: &str| Row {
             line: 1,
-            cells: vec![cell.to_owned()],
+            cells: vec![cell.into()],
         };
         let split = |at: usize| {
             let mut rows = ["a", "b", "c"].map(row).to_vec();

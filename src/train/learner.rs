@@ -13,7 +13,7 @@ use super::parameters::{Gradients, Parameter, Parameters};
 use super::teacher::Teacher;
 use super::trainer::{Learned, Learner};
 use crate::batch::Batch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::Compute;
 
 /// Texts that are measured at once.
@@ -164,11 +164,19 @@ impl Learner for NetworkLearner {
         Ok(figures)
     }
 
+    /// # Errors
+    /// `Io`; `NonFinite` for weights that no model could be opened with.
     fn save(&self, folder: &Path) -> Result<()> {
-        let own = self
-            .parameters
-            .iter()
-            .filter(|p| !p.name.starts_with(PROJECTION));
-        self.blueprint.write(folder, own.chain(&self.unused))
+        let own = || {
+            let all = self.parameters.iter();
+            all.filter(|parameter| !parameter.name.starts_with(PROJECTION))
+        };
+        let is_finite = |parameter: &&Parameter| parameter.values.iter().all(|x| x.is_finite());
+        if let Some(wrong) = own().find(|parameter| !is_finite(parameter)) {
+            return Err(Error::NonFinite {
+                what: format!("weight {} after this training", wrong.name),
+            });
+        }
+        self.blueprint.write(folder, own().chain(&self.unused))
     }
 }

@@ -10,6 +10,7 @@ mod folder;
 mod identity;
 mod inside;
 mod label;
+mod learnable;
 mod learner;
 mod log;
 mod losses;
@@ -32,7 +33,7 @@ mod trainer;
 mod trial;
 mod vocabulary;
 
-pub use data::{column_names, read_rows};
+pub use data::{Cell, JsonLines, JsonRow, Row, TableFormat, TableReader, TextLines, label_id};
 pub use label::{Labelled, Labelling, label};
 pub use log::{Figures, Line, Steps, read_log};
 pub use recipe::Recipe;

@@ -1,6 +1,6 @@
 //! Which columns of its tables a recipe's task reads, and what becomes of their rows.
 
-use super::data::{Column, Example, Labels, Reader, Table, TargetKind};
+use super::data::{Cell, Column, Example, Labels, Reader, Table, TargetKind};
 use super::recipe::{Recipe, TaskKind};
 use super::source::Source;
 use super::targets::{LOGIT, Targets, teacher_of};
@@ -31,6 +31,11 @@ impl Reading {
             // Where a teacher says what is right, nobody else need.
             (_, Some(distillation)) if distillation.hard == 0.0 => TargetKind::None,
             (TaskKind::Ranking, _) => TargetKind::None,
+            // The loss compares it with a cosine; a measurement compares orders.
+            (TaskKind::Similarity, _) => TargetKind::Score {
+                scale: recipe.data.scale,
+                reach: 1.0,
+            },
             _ => own.kind,
         };
         let logits = logit_columns(recipe)?;
@@ -66,6 +71,7 @@ impl Reading {
     fn of_task(recipe: &Recipe) -> Self {
         let score = TargetKind::Score {
             scale: recipe.data.scale,
+            reach: f32::INFINITY,
         };
         let kind = match recipe.task {
             TaskKind::Classification => TargetKind::Class,
@@ -185,9 +191,13 @@ impl Reading {
             for row in &table.rows {
                 let cells = &row.cells[row.cells.len() - self.logits.len()..];
                 for cell in cells {
-                    match cell.parse::<f32>() {
+                    match cell.text().parse::<f32>() {
                         Ok(number) if number.is_finite() => numbers.push(number),
-                        _ => return Err(table.blame(row, format!("logit {cell:?} is no number"))),
+                        _ => {
+                            return Err(
+                                table.blame(row, format!("logit {:?} is no number", cell.text()))
+                            );
+                        }
                     }
                 }
             }
@@ -245,7 +255,8 @@ pub(crate) fn labels(recipe: &Recipe, reading: &Reading, tables: &[Table]) -> Re
         _ => return Ok(Labels::new(Vec::new())),
     }
     if let Some(names) = &recipe.data.labels {
-        return Ok(Labels::new(names.clone()));
+        let names = names.iter().map(|name| name.trim().to_owned());
+        return Ok(Labels::new(names.collect()));
     }
     let distillation = recipe.distillation.as_ref();
     if let Some((distillation, teacher)) =
@@ -271,12 +282,12 @@ pub(crate) fn labels(recipe: &Recipe, reading: &Reading, tables: &[Table]) -> Re
     }
     let cells = tables.iter().flat_map(|table| &table.rows);
     let cells = cells.filter_map(|row| row.cells.last());
-    let separator = match reading.kind {
-        TargetKind::Classes => ',',
-        TargetKind::Tags => ' ',
-        // A tab, which no cell has.
-        _ => '\t',
+    let found: Vec<&str> = match reading.kind {
+        TargetKind::Classes => cells.flat_map(Cell::labels).collect(),
+        TargetKind::Tags => cells.flat_map(Cell::tags).collect(),
+        // A cell without a label, or with several, is found with its line when rows are read.
+        _ => cells.filter_map(|cell| cell.label().ok()).collect(),
     };
-    let found = cells.flat_map(|cell| cell.split(separator));
-    Ok(Labels::of(found.filter(|label| !label.is_empty())))
+    let found = found.into_iter().filter(|label| !label.is_empty());
+    Ok(Labels::of(found))
 }

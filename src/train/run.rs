@@ -22,7 +22,7 @@ use super::targets::{Targets, Texts};
 use super::teacher::Teacher;
 use super::trainer::{Material, Observer, Outcome, Plan, train};
 use super::vocabulary::{self, Coverage};
-use super::{figures, folder};
+use super::{figures, folder, learnable};
 use crate::config::{Config, Family};
 use crate::error::{Error, Result};
 use crate::kernels::{Engine, Threads};
@@ -66,6 +66,7 @@ impl Job {
         // A student is often made of its teacher.
         let teacher = teacher.filter(|&teacher| teacher != recipe.model);
         let models: Vec<&Path> = std::iter::once(&*recipe.model).chain(teacher).collect();
+        check_packed(recipe)?;
         folder::check(&recipe.output, &models)?;
         let engine = engine(threads)?;
         let learned = Reading::to_learn(recipe)?;
@@ -154,6 +155,7 @@ impl Job {
             labels: &labels,
         };
         let mut examples = learned.examples(&tables, reader())?;
+        learnable::check(recipe, &labels, &tables, &examples)?;
         examples.extend(bare.examples(&unlabelled, reader())?);
         let dev = measured.examples(&dev, reader())?;
 
@@ -253,6 +255,16 @@ impl Job {
         &self.warnings
     }
 
+    /// The labels of the model, by their ids; none of a task without labels.
+    pub fn labels(&self) -> &[String] {
+        self.learner.labels.names()
+    }
+
+    /// How many examples to learn from each label has, or of `tokens` how many words; none where tables do not say.
+    pub fn label_counts(&self) -> Option<Vec<usize>> {
+        learnable::counts(&self.learner.examples, &self.learner.labels)
+    }
+
     /// Numbers of the model.
     pub fn parameters(&self) -> usize {
         let own = self.learner.parameters.iter();
@@ -342,6 +354,25 @@ impl Job {
         };
         replace_bytes(&self.plan.output.join("README.md"), card.text().as_bytes())
     }
+}
+
+/// Refuses a packed file in the place of the model to begin with.
+fn check_packed(recipe: &Recipe) -> Result<()> {
+    let distillation = recipe.distillation.as_ref();
+    if !recipe.model.is_file() {
+        return Ok(());
+    }
+    let file = recipe.model.display();
+    let reason = match distillation.and_then(|it| it.teacher.as_ref()) == Some(&recipe.model) {
+        true => format!(
+            "the teacher {file} is a packed file, of which no student can be made: name the folder of a model (-m)"
+        ),
+        false => format!("{file} is a file: a training begins with the folder of a model"),
+    };
+    Err(Error::Option {
+        name: "model",
+        reason,
+    })
 }
 
 fn plan(recipe: &Recipe, run: String) -> Plan {

@@ -102,17 +102,20 @@ impl Source {
         }
         let mut table = Table::read(&self.file, &all)?;
         if let Some(only) = &self.only {
-            let taken = |row: &mut Row| (row.cells.pop() == Some(only.value.clone())) == only.equal;
+            let taken = |row: &mut Row| {
+                let cell = row.cells.pop().unwrap_or_default();
+                (cell.text() == only.value) == only.equal
+            };
             let taken: Vec<bool> = table.rows.iter_mut().map(taken).collect();
             let mut taken = taken.into_iter();
             table.rows.retain(|_| taken.next() == Some(true));
         }
         if self.sentences {
             let cut = |row: Row| {
-                let parts: Vec<Row> = sentences(&row.cells[0])
+                let parts: Vec<Row> = sentences(row.cells[0].text())
                     .map(|sentence| {
                         let mut cells = row.cells.clone();
-                        cells[0] = sentence.to_owned();
+                        cells[0] = sentence.into();
                         Row {
                             line: row.line,
                             cells,
@@ -166,7 +169,7 @@ mod tests {
         let table = source.read(&[&["text"]]).map_err(|e| e.to_string())?;
         let row = |mut row: Row| {
             assert_eq!(row.cells.len(), 1);
-            (row.line, row.cells.remove(0))
+            (row.line, row.cells.remove(0).text().to_owned())
         };
         Ok(table.rows.into_iter().map(row).collect())
     }

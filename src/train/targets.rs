@@ -28,7 +28,8 @@ impl Texts {
     /// The first cells of each row.
     pub(crate) fn of<'a>(tables: impl Iterator<Item = &'a Table>, width: usize) -> Self {
         let rows = tables.flat_map(|table| &table.rows);
-        let texts = rows.flat_map(|row| row.cells[..width].iter().cloned());
+        let texts = rows.flat_map(|row| &row.cells[..width]);
+        let texts = texts.map(|cell| cell.text().to_owned());
         Self {
             texts: texts.collect(),
             width,

@@ -73,7 +73,7 @@ fn a_label_that_the_model_does_not_have_is_an_error() {
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
     assert!(
         ran.err
-            .contains("line 4: \"joy\" is none of the model's labels"),
+            .contains("line 4: label \"joy\" is none of negative, neutral, positive"),
         "{ran:?}"
     );
     let ran = evaluate("bert-classify", "text\tlabel\n", &[]);
@@ -354,7 +354,7 @@ fn what_cannot_be_compared_is_said() {
         &["--compare", "f32,int8"],
     );
     assert!(
-        ran.code == Some(1) && ran.err.contains("line 2: \"joy\""),
+        ran.code == Some(1) && ran.err.contains("line 2: label \"joy\""),
         "{ran:?}"
     );
     let file = fixture("../packed/bert-classify.safetensors");
@@ -379,4 +379,34 @@ fn what_cannot_be_compared_is_said() {
         ran.code == Some(1) && ran.err.contains("--model names it"),
         "{ran:?}"
     );
+}
+
+/// Tables of each kind, with labels as lists, in cells and by id.
+#[test]
+fn labels_are_the_same_in_every_kind_of_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = on("bert-multilabel", "inspect", &["--json"]).object()["labels"].clone();
+    let [a, b] = [0, 1].map(|id: usize| names[id].as_str().unwrap().to_owned());
+    let figures: Vec<Value> = [
+        ("t.tsv", format!("text\tlabels\nrain\t{a}, {b}\ndog\t1\ncat\t\n")),
+        ("t.csv", format!("text,labels\nrain,\" {b} ,{a}\"\ndog,1.0\ncat,\n")),
+        (
+            "t.jsonl",
+            format!(
+                "{{\"text\": \"rain\", \"labels\": [\"{a}\", \"{b}\"]}}\n{{\"text\": \"dog\", \"labels\": [1]}}\n\n\
+                 {{\"text\": \"cat\", \"labels\": []}}\n"
+            ),
+        ),
+    ]
+    .into_iter()
+    .map(|(name, table)| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, table).unwrap();
+        let data = path.to_str().unwrap();
+        on("bert-multilabel", "evaluate", &["--json", "--data", data]).object()
+    })
+    .collect();
+    assert_eq!(figures[0]["n"], 3);
+    assert_eq!(figures[0], figures[1]);
+    assert_eq!(figures[0], figures[2]);
 }

@@ -139,11 +139,12 @@ fn texts_to_calibrate_by_are_lines_of_a_file() {
     let place = tempfile::tempdir().unwrap();
     let (file, lines) = (place.path().join("m"), place.path().join("texts.txt"));
     let dir = fixture("bert-classify");
-    let pack = |more: &[&str]| {
+    let by = |texts: &std::path::Path, more: &[&str]| {
         let start = ["pack", text(&dir), "-o", text(&file), "--force"];
-        let calibrate = ["--calibrate", text(&lines)];
+        let calibrate = ["--calibrate", text(texts)];
         bertless(&[&start[..], &calibrate, more].concat())
     };
+    let pack = |more: &[&str]| by(&lines, more);
     let int8 = ["--dtype", "int8", "--json"];
     assert!(pack(&int8).err.contains("texts.txt: "), "no file");
     std::fs::write(&lines, "\n \n").unwrap();
@@ -153,11 +154,28 @@ fn texts_to_calibrate_by_are_lines_of_a_file() {
     for matrix in made["matrices"].as_array().unwrap() {
         assert!(matrix["output_error"].as_f64().unwrap() < 0.1, "{matrix}");
     }
+    // Objects of JSON lines are the same texts.
+    let objects = place.path().join("texts.jsonl");
+    let both = "{\"text\": \"A fine film.\"}\n\n{\"text\": \"The quick brown fox eats lunch.\"}\n";
+    std::fs::write(&objects, both).unwrap();
+    assert_eq!(by(&objects, &int8).object(), made);
+    std::fs::write(&objects, "{\"text\": \"a\", \"text_pair\": \"b\"}\n").unwrap();
+    let ran = by(&objects, &int8);
+    assert!(
+        ran.err.contains("line 1: there are two texts: --pairs"),
+        "{ran:?}"
+    );
+    let ran = by(&place.path().join("texts.csv"), &int8);
+    assert!(
+        ran.err.contains("write the column of texts so first"),
+        "{ran:?}"
+    );
     // Of pairs each column is read by itself.
     let pairs = [&int8[..], &["--pairs"]].concat();
     let ran = pack(&pairs);
     assert!(
-        ran.err.contains("texts.txt, line 1: a pair is two columns"),
+        ran.err
+            .contains("texts.txt, line 1: 1 columns with tabs between them, where there must be 2"),
         "{ran:?}"
     );
     std::fs::write(

@@ -175,3 +175,28 @@ fn help_says_what_is_printed() {
     }
     assert!(bertless(&["--version"]).out.starts_with("bertless "));
 }
+
+#[test]
+fn empty_lines_of_json_lines_are_skipped_and_half_an_emoji_costs_its_own_character() {
+    let lines = "\n{\"text\":\"good\"}\n\n{\"text\":\"cut \\ud83d\"}\r\n{\"text\": 7}\n \n";
+    let ran = on_reading(
+        "bert-classify",
+        "predict",
+        &["--json", "--jsonl", "-"],
+        lines.as_bytes(),
+    );
+    let texts: Vec<String> = ran
+        .objects()
+        .iter()
+        .map(|object| object["text"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(texts, ["good", "cut \u{fffd}", "7"]);
+    let lines = b"{\"text\":\"good\"}\n{\"text\":";
+    let ran = on_reading("bert-classify", "predict", &["--jsonl", "-"], lines);
+    assert_eq!((ran.code, ran.out.lines().count()), (Some(1), 1));
+    assert!(
+        ran.err
+            .contains("standard input, line 2: no JSON object: EOF"),
+        "{ran:?}"
+    );
+}

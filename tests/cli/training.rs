@@ -61,6 +61,8 @@ fn a_run_that_is_killed_goes_on_and_ends_with_the_same_model() {
             .contains("24 examples to learn from, 24 to measure with"),
         "{whole:?}"
     );
+    let labels = "labels: negative 12, positive 12\n";
+    assert!(whole.err.contains(labels), "{whole:?}");
 
     for wait in [300, 500, 800] {
         let mut child = command();
@@ -331,4 +333,37 @@ fn what_is_wrong_with_labelling_and_distilling_is_one_line() {
         assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
         assert!(!place.path().join("o.tsv").exists());
     }
+}
+
+/// A model to begin with is a folder; of a packed teacher there is none.
+#[test]
+fn a_packed_teacher_is_no_model_to_begin_with() {
+    let place = place();
+    let packed = fixture("../packed/bert-classify.safetensors");
+    let packed = packed.display();
+    let distill = format!(
+        "distill --teacher {packed} --layers 1 --task classification --train t.tsv -o out --set training.max-length=16"
+    );
+    let ran = within(&place, &distill);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(
+        ran.err.contains(
+            "is a packed file, of which no student can be made: name the folder of a model (-m)"
+        ),
+        "{ran:?}"
+    );
+    let ran = within(&place, &format!("train r.toml -m {packed}"));
+    assert!(
+        ran.err
+            .contains("a training begins with the folder of a model"),
+        "{ran:?}"
+    );
+    assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+    // Beside a folder it teaches.
+    let folder = fixture("bert-classify");
+    let ran = within(
+        &place,
+        &format!("{distill} -m {} --epochs 1", folder.display()),
+    );
+    assert_eq!(ran.code, Some(0), "{ran:?}");
 }

@@ -10,8 +10,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clap::builder::PathBufValueParser;
 
-use super::options::{DtypeFlag, at_least_one};
+use super::options::{DtypeFlag, at_least_one, to_write};
 use super::output::Output;
 use super::{Common, bench, usage};
 use bill::{Bill, Call, Usage};
@@ -76,7 +77,7 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "json")]
     csv: bool,
     /// Draw a picture, too
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = to_write(PathBufValueParser::new()))]
     svg: Option<PathBuf>,
 }
 

@@ -1,6 +1,7 @@
 //! Labels against expected ones.
 
 use anyhow::{Result, bail};
+use bertless::train::label_id;
 use bertless::{Model, Prediction, metrics};
 
 use super::super::output::Output;
@@ -27,18 +28,21 @@ pub(super) fn evaluate(
             let Prediction::Classification(answer) = prediction else {
                 return Err(row.blame("this is no answer of a classifier"));
             };
-            let id = |cell: &str| label_id(labels, cell).map_err(|reason| row.blame(reason));
+            let id = |label: &str| label_id(labels, label).map_err(|reason| row.blame(reason));
             match &answer.labels {
                 Some(holding) => {
-                    let cells = row.expected.split(',').map(str::trim);
-                    let expected = cells.filter(|cell| !cell.is_empty()).map(id);
+                    let expected = row.expected.labels().into_iter().map(id);
                     let expected: Vec<usize> = expected.collect::<Result<_>>()?;
                     let predicted = |id: usize| holding.contains(&labels[id]);
                     let set =
                         |holds: &dyn Fn(usize) -> bool| (0..labels.len()).map(holds).collect();
                     sets.push((set(&|id| expected.contains(&id)), set(&predicted)));
                 }
-                None => pairs.push((id(&row.expected)?, id(&answer.label)?)),
+                None => {
+                    let expected = row.expected.label().map_err(|reason| row.blame(reason))?;
+                    let found = labels.iter().position(|label| *label == answer.label);
+                    pairs.push((id(expected)?, found.unwrap_or_default()));
+                }
             }
             Ok(())
         },
@@ -65,19 +69,6 @@ fn repeated(labels: &[String]) -> Option<&String> {
         .map(|(_, label)| label)
 }
 
-/// The label that a cell means: by its name, else by its id.
-fn label_id(labels: &[String], cell: &str) -> Result<usize, String> {
-    let name = cell.trim();
-    let named = labels.iter().position(|label| label == name);
-    let numbered = || name.parse().ok().filter(|&id: &usize| id < labels.len());
-    named.or_else(numbered).ok_or_else(|| {
-        format!(
-            "{cell:?} is none of the model's labels: {}",
-            labels.join(", ")
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,15 +78,5 @@ mod tests {
         let labels = |names: [&str; 3]| names.map(str::to_owned);
         assert_eq!(repeated(&labels(["a", "b", "c"])), None);
         assert_eq!(repeated(&labels(["a", "b", "a"])), Some(&"a".to_owned()));
-    }
-
-    #[test]
-    fn by_name_first_then_by_id() {
-        let labels = ["1", "0", "ham"].map(str::to_owned);
-        let id = |cell| label_id(&labels, cell).ok();
-        assert_eq!(
-            ["ham", "2", "1", " 0", "3", "spam", "-1"].map(id),
-            [Some(2), Some(2), Some(0), Some(1), None, None, None]
-        );
     }
 }

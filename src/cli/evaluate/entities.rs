@@ -6,9 +6,12 @@ use anyhow::Result;
 use bertless::{Entity, Input, Model, Prediction, Truncation, metrics};
 
 use super::super::output::Output;
+use super::super::show::shortened;
 use super::super::stream::{Source, answer_all};
 use super::{Report, Row};
 
+/// The most characters of a tag or of the labels that an error repeats.
+const QUOTED: usize = 200;
 /// The tag of words that belong to no entity; also of words that the model does not read, being behind its limit.
 const OUTSIDE: &str = "O";
 
@@ -21,18 +24,20 @@ pub(super) fn evaluate(
     answer_all(
         rows,
         output,
-        |inputs| tags(model, inputs),
-        |_, row: Row, predicted| {
-            let expected: Vec<String> = words(&row.expected)
-                .map(|tag| known(model.labels(), &row.expected[tag]))
+        |inputs| tokens(model, inputs),
+        |_, row: Row, (starts, entities)| {
+            let tags = row.expected.tags().into_iter();
+            let expected: Vec<String> = tags
+                .map(|tag| known(model.labels(), tag))
                 .collect::<Result<_, _>>()
                 .map_err(|reason| row.blame(reason))?;
-            let count = words(row.text()).count();
-            if expected.len() != count {
-                let tags = expected.len();
-                return Err(row.blame(format!("{count} tokens and {tags} tags")));
+            let words = &row.words;
+            if expected.len() != words.len() {
+                let (words, tags) = (words.len(), expected.len());
+                return Err(row.blame(format!("{words} tokens and {tags} tags")));
             }
-            tagged.push((expected, predicted));
+            let predicted = words.iter().map(|word| tag(word, &starts, &entities));
+            tagged.push((expected, predicted.collect()));
             Ok(())
         },
     )?;
@@ -52,26 +57,25 @@ pub(super) fn evaluate(
         .figure("entity_f1", entities.f1))
 }
 
-/// The tag of each word of each text: the label of its first token.
-fn tags(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<Vec<String>>> {
+/// Where each token of each text starts, and the tokens that are not outside of all entities.
+fn tokens(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<(Vec<usize>, Vec<Entity>)>> {
     let predictions = model.predict_batch(inputs)?;
     let truncation = Truncation::to(model.max_length());
     let mut rows = Vec::with_capacity(inputs.len());
-    for (input, prediction) in inputs.iter().zip(&predictions) {
+    for (input, prediction) in inputs.iter().zip(predictions) {
         let Prediction::Entities(found) = prediction else {
             anyhow::bail!("this is no answer of a token classifier");
         };
         let tokens = model.tokenizer().encode(*input, Some(&truncation))?;
         let texts = tokens.offsets.iter().zip(&tokens.sequences);
         let texts = texts.filter(|(_, sequence)| sequence.is_some());
-        let starts: Vec<usize> = texts.map(|(offsets, _)| offsets.0 as usize).collect();
-        let tags = words(input.first()).map(|word| tag(&word, &starts, &found.entities));
-        rows.push(tags.collect());
+        let starts = texts.map(|(offsets, _)| offsets.0 as usize).collect();
+        rows.push((starts, found.entities));
     }
     Ok(rows)
 }
 
-/// `starts`: where each token starts. An entity is one token here; tokens that are outside are not among them.
+/// The tag of a word: the label of its first token. `starts`: where each token starts. An entity is one token here; tokens that are outside are not among them.
 fn tag(word: &Range<usize>, starts: &[usize], entities: &[Entity]) -> String {
     let first = starts.get(starts.partition_point(|&start| start < word.start));
     let label = first.filter(|&&start| start < word.end).and_then(|start| {
@@ -81,16 +85,6 @@ fn tag(word: &Range<usize>, starts: &[usize], entities: &[Entity]) -> String {
             .filter(|entity| entity.bytes.start == *start)
     });
     label.map_or_else(|| OUTSIDE.to_owned(), |entity| entity.label.clone())
-}
-
-/// Where the words are that spaces part.
-fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
-    let mut start = 0;
-    text.split(' ').filter_map(move |word| {
-        let range = start..start + word.len();
-        start = range.end + 1;
-        (!range.is_empty()).then_some(range)
-    })
 }
 
 /// A tag, by its name or its id among the labels. Of a tag that the model does not have, at least the kind must be
@@ -108,8 +102,9 @@ fn known(labels: &[String], tag: &str) -> Result<String, String> {
     let numbered = tag.parse().ok().and_then(|id: usize| labels.get(id));
     numbered.cloned().ok_or_else(|| {
         format!(
-            "{tag:?} is none of the model's labels: {}",
-            labels.join(", ")
+            "tag {:?} is none of {}",
+            shortened(tag, QUOTED),
+            shortened(&labels.join(", "), QUOTED)
         )
     })
 }
@@ -117,13 +112,6 @@ fn known(labels: &[String], tag: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_parted_by_spaces_alone() {
-        let found: Vec<_> = words("é  b\u{a0}c ").collect();
-        assert_eq!(found, [0..2, 4..8]);
-        assert_eq!(words("").count(), 0);
-    }
 
     #[test]
     fn a_word_has_the_tag_of_its_first_token() {

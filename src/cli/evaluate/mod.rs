@@ -14,21 +14,22 @@ use bertless::{Aggregation, Dtype, Input, Model, Prediction, ScoreFunction, Task
 use super::Common;
 use super::options::{EmbeddingFlags, ModelFlags, Threshold, dtype, threshold, thresholds};
 use super::output::Output;
+use super::show::shortened;
 use super::similarity::similarities;
 use super::stream::{Source, answer_all};
 use report::Report;
-use table::{Header, Row, Table};
+use table::{Row, Table};
 
 /// Measure a model's answers against those that a table expects
 ///
-/// The table is UTF-8 and has a header: tab-separated, where a quote is text like any other, .csv or .jsonl. By the model's
-/// task it reads these columns, in any order, and prints these figures; with --json as one object. Figures are fractions,
-/// correlations are from -1 to 1 (null where they are not defined), "n" is the number of rows.
+/// The table is UTF-8 and has a header: tab-separated, where a quote is text like any other, .csv or .jsonl (an object a
+/// line). By the model's task it reads these columns, in any order, and prints these figures; with --json as one object.
+/// Figures are fractions, correlations are from -1 to 1 (null where they are not defined), "n" is the number of rows.
 ///
-///   classifier       sentence, or text, or sentence1 and sentence2; label, by name or id
+///   classifier       sentence, or text, or sentence1 and sentence2; label, by its name, or by its id if no name is a number
 ///                    "n", "accuracy", "macro_f1", "mcc"
 ///
-///   multi-label      the same with labels, separated by commas
+///   multi-label      the same with labels: a list in .jsonl, else separated by commas
 ///                    "n", "micro_f1", "macro_f1"
 ///
 ///   one output       the same with score
@@ -37,7 +38,7 @@ use table::{Header, Row, Table};
 ///   embeddings       sentence1, sentence2, score
 ///                    "n", "pearson", "spearman"
 ///
-///   tokens           tokens, tags, separated by spaces; a word's tag is its first token's
+///   tokens           tokens, tags: lists in .jsonl, else separated by spaces; a word's tag is its first token's
 ///                    "n", "accuracy", "entity_precision", "entity_recall", "entity_f1"
 ///
 ///   questions        question, context, answer
@@ -53,7 +54,7 @@ use table::{Header, Row, Table};
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelFlags,
-    /// The table; - is standard input
+    /// The table; - is standard input, tab-separated
     #[arg(short, long, value_name = "FILE")]
     data: PathBuf,
     #[command(flatten)]
@@ -93,17 +94,17 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         options = options.thresholds(thresholds);
     }
     let options = arguments.embedding.apply(options);
-    let header = table::open(&arguments.data)?;
+    let table = table::open(&arguments.data)?;
     if !arguments.compare.is_empty() {
         let Some(dir) = &arguments.model.model else {
             bail!("--compare packs a folder in each type: --model names it");
         };
         let models = compare::open(dir, &arguments.compare, &options)?;
-        let table = arguments.columns.of(header, models.first())?;
+        let table = arguments.columns.of(table, models.first())?;
         return compare::run(&models, table, output);
     }
     let model = arguments.model.load(options)?;
-    let table = arguments.columns.of(header, &model)?;
+    let table = arguments.columns.of(table, &model)?;
     let report = measure(&model, table, output)?;
     match output.json {
         true => output.object(&report),
@@ -113,10 +114,14 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
 
 impl ColumnFlags {
     /// The columns that a model's task needs.
-    fn of(self, header: Header, model: &Model) -> Result<Table> {
+    fn of(self, table: Table, model: &Model) -> Result<Table> {
         let (texts, expected) = match (model.task(), model.summary().score) {
             (Task::Classification, score) if gives_a_number(model, score) => {
                 (table::TEXTS, ["score", "label"].as_slice())
+            }
+            // Several labels may hold.
+            (Task::Classification, Some(ScoreFunction::Sigmoid)) => {
+                (table::TEXTS, ["labels", "label"].as_slice())
             }
             (Task::Classification, _) => (table::TEXTS, ["label", "labels"].as_slice()),
             (Task::Embedding, _) => (table::PAIRS, ["score"].as_slice()),
@@ -132,7 +137,7 @@ impl ColumnFlags {
             Some(name) => vec![name],
             None => expected.iter().map(|&name| name.to_owned()).collect(),
         };
-        header.with(&texts, &expected)
+        table.with(&texts, &expected)
     }
 }
 
@@ -172,6 +177,9 @@ fn numbers(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<f32>> {
         .collect())
 }
 
+/// The most characters of a cell that an error repeats.
+const CELL: usize = 200;
+
 /// Scores against expected ones.
 fn correlation(
     rows: impl Source<Item = Row>,
@@ -180,9 +188,12 @@ fn correlation(
 ) -> Result<Report> {
     let mut pairs = Vec::new();
     answer_all(rows, output, score, |_, row: Row, score| {
-        let expected: f64 = match row.expected.trim().parse() {
+        let expected: f64 = match row.expected.text().trim().parse() {
             Ok(number) if f64::is_finite(number) => number,
-            _ => return Err(row.blame(format!("{:?} is not a number", row.expected))),
+            _ => {
+                let cell = shortened(row.expected.text(), CELL);
+                return Err(row.blame(format!("{cell:?} is not a number")));
+            }
         };
         pairs.push((expected, f64::from(score)));
         Ok(())
@@ -203,8 +214,8 @@ fn answers(model: &Model, rows: impl Source<Item = Row>, output: &mut Output) ->
                 return Err(row.blame("this is no answer to a question"));
             };
             n += 1;
-            exact += usize::from(metrics::exact_match(&row.expected, &answer.answer));
-            f1 += metrics::answer_f1(&row.expected, &answer.answer);
+            exact += usize::from(metrics::exact_match(row.expected.text(), &answer.answer));
+            f1 += metrics::answer_f1(row.expected.text(), &answer.answer);
             Ok(())
         },
     )?;

@@ -1,89 +1,52 @@
-//! Tables whose columns have names: separated by tabs, without quoting, row by row; `.csv` and `.jsonl` as trainings read them.
+//! What a table asks and what it expects, row by row.
 
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Result, anyhow};
-use bertless::train::{column_names, read_rows};
+use bertless::train::{Cell, TableFormat, TableReader};
 
 use super::super::input::Item;
-use super::super::lines::{Lines, Place};
+use super::super::lines::{Opened, Place};
+use super::super::show::shortened;
 use super::super::stream::Source;
 
-/// Usual names of the columns of one text or a pair.
+/// Usual names of the columns of one text or a pair, in the order in which trainings look for them.
 pub(super) const TEXTS: &[(&str, Option<&str>)] = &[
-    ("text", Some("text_pair")),
     ("sentence1", Some("sentence2")),
+    ("text", Some("text_pair")),
     ("sentence", None),
     ("text", None),
+    ("sentence1", None),
 ];
-/// The same where there must be two.
+/// Usual names of the columns of a pair.
 pub(super) const PAIRS: &[(&str, Option<&str>)] = &[
     ("sentence1", Some("sentence2")),
     ("text", Some("text_pair")),
 ];
 
-/// Words parted by spaces.
+/// The usual name of the column of words.
 pub(super) const TOKENS: &[(&str, Option<&str>)] = &[("tokens", None)];
 pub(super) const QUESTIONS: &[(&str, Option<&str>)] = &[("question", Some("context"))];
 
-/// A table whose header is read.
-pub(super) struct Header {
-    rest: Rest,
-    file: String,
-    names: Vec<String>,
-}
+/// The most characters of a header that an error repeats.
+const QUOTED: usize = 200;
 
-/// What is below a header.
-enum Rest {
-    /// Lines with tabs, still to be read.
-    Lines(Lines),
-    /// A file of another kind, which is read whole.
-    File(PathBuf),
-}
-
-/// A table whose columns are found.
-pub(super) enum Table {
-    Lines {
-        lines: Lines,
-        /// How many columns each row has.
-        width: usize,
-        columns: Columns,
-    },
-    Rows {
-        file: Rc<str>,
-        /// Which cells they are of.
-        columns: Columns,
-        rows: std::vec::IntoIter<(usize, Vec<String>)>,
-    },
-}
-
-/// Which of a row's cells are needed.
-#[derive(Clone, Copy)]
-pub(super) struct Columns {
-    text: usize,
-    pair: Option<usize>,
-    expected: usize,
-}
-
-impl Columns {
-    fn row(self, place: Place, cell: impl Fn(usize) -> String) -> Row {
-        Row {
-            item: Item {
-                first: cell(self.text),
-                second: self.pair.map(&cell),
-                place,
-            },
-            expected: cell(self.expected),
-        }
-    }
+/// A table, of whose rows some columns are read.
+pub(super) struct Table {
+    reader: TableReader,
+    file: Rc<str>,
+    size: Option<u64>,
 }
 
 /// What is asked, and what is expected.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     item: Item,
-    pub(super) expected: String,
+    /// Where the words of the first text are.
+    pub(super) words: Vec<Range<usize>>,
+    pub(super) expected: Cell,
 }
 
 impl AsRef<Item> for Row {
@@ -93,11 +56,6 @@ impl AsRef<Item> for Row {
 }
 
 impl Row {
-    /// The first text, or the only one.
-    pub(super) fn text(&self) -> &str {
-        &self.item.first
-    }
-
     /// An error about this row.
     pub(super) fn blame(&self, reason: impl std::fmt::Display) -> anyhow::Error {
         self.item.place.blame(anyhow!("{reason}"))
@@ -105,24 +63,13 @@ impl Row {
 }
 
 /// Opens a table and reads its header.
-pub(super) fn open(path: &Path) -> Result<Header> {
-    let file = path.display().to_string();
-    let kind = path.extension().and_then(|kind| kind.to_str());
-    if matches!(kind, Some("csv" | "jsonl")) {
-        return Ok(Header {
-            names: column_names(path)?,
-            rest: Rest::File(path.to_owned()),
-            file,
-        });
-    }
-    let mut lines = Lines::open(path)?;
-    let Some((header, _)) = lines.next()? else {
-        return Err(anyhow!("{file}: there is no header"));
-    };
-    Ok(Header {
-        rest: Rest::Lines(lines),
-        file,
-        names: header.split('\t').map(str::to_owned).collect(),
+pub(super) fn open(path: &Path) -> Result<Table> {
+    let opened = Opened::new(path)?;
+    let name = opened.name.to_string();
+    Ok(Table {
+        reader: TableReader::new(name, TableFormat::of(path)?, opened.input)?,
+        file: opened.name,
+        size: opened.size,
     })
 }
 
@@ -135,67 +82,33 @@ pub(super) fn names(names: &[(&str, Option<&str>)]) -> Vec<(String, Option<Strin
         .collect()
 }
 
-impl Header {
-    /// Finds the columns: the first of `texts` and of `expected` that are there.
+impl Table {
+    /// Selects the columns: the first of `texts` and of `expected` that are there.
     pub(super) fn with(
-        self,
+        mut self,
         texts: &[(String, Option<String>)],
         expected: &[String],
-    ) -> Result<Table> {
-        let mut found = None;
-        for (first, second) in texts {
-            let first = self.column(first)?;
-            let second = second.as_ref().map(|name| self.column(name)).transpose()?;
-            match (first, second) {
-                (Some(text), None) => found = found.or(Some((text, None))),
-                (Some(text), Some(Some(pair))) => found = found.or(Some((text, Some(pair)))),
-                _ => {}
-            }
-        }
+    ) -> Result<Self> {
+        let has = |name: &String| self.reader.names().contains(name);
+        let found = texts
+            .iter()
+            .find(|(first, second)| has(first) && second.as_ref().is_none_or(has));
         let wanted = texts.iter().map(|(first, second)| match second {
             Some(second) => format!("{first} and {second}"),
             None => first.clone(),
         });
         let (text, pair) = found.ok_or_else(|| self.missing(wanted, "text"))?;
-        let mut column = None;
-        for name in expected {
-            column = column.or(self.column(name)?);
-        }
-        let wanted = expected.iter().cloned();
-        let expected = column.ok_or_else(|| self.missing(wanted, "label"))?;
-        let columns = Columns {
-            text,
-            pair,
-            expected,
-        };
-        match self.rest {
-            Rest::Lines(lines) => Ok(Table::Lines {
-                lines,
-                width: self.names.len(),
-                columns,
-            }),
-            Rest::File(path) => {
-                let wanted = [Some(text), pair, Some(expected)].into_iter().flatten();
-                let names: Vec<&str> = wanted.map(|at| &*self.names[at]).collect();
-                Ok(Table::Rows {
-                    file: self.file.into(),
-                    columns: Columns {
-                        text: 0,
-                        pair: pair.map(|_| 1),
-                        expected: names.len() - 1,
-                    },
-                    rows: read_rows(&path, &names)?.into_iter(),
-                })
-            }
-        }
-    }
-
-    fn column(&self, name: &str) -> Result<Option<usize>> {
-        let mut columns = (0..self.names.len()).filter(|&index| self.names[index] == name);
-        match (columns.next(), columns.next()) {
-            (_, Some(_)) => Err(anyhow!("{}: there are two columns {name:?}", self.file)),
-            (column, None) => Ok(column),
-        }
+        let target = expected.iter().find(|name| has(name));
+        let target = target.ok_or_else(|| self.missing(expected.iter().cloned(), "label"))?;
+        let columns = [Some(text), pair.as_ref(), Some(target)];
+        let columns: Vec<[&str; 1]> = columns
+            .into_iter()
+            .flatten()
+            .map(|name| [&**name])
+            .collect();
+        let columns: Vec<&[&str]> = columns.iter().map(|name| &name[..]).collect();
+        self.reader.select(&columns)?;
+        Ok(self)
     }
 
     fn missing(&self, wanted: impl Iterator<Item = String>, flag: &str) -> anyhow::Error {
@@ -204,7 +117,7 @@ impl Header {
             "{}: there is no column {}, only {}; --{flag}-column names another",
             self.file,
             wanted.join(", nor "),
-            self.names.join(", ")
+            shortened(&self.reader.names().join(", "), QUOTED)
         )
     }
 }
@@ -213,28 +126,21 @@ impl Source for Table {
     type Item = Row;
 
     fn next(&mut self) -> Result<Option<Row>> {
-        match self {
-            Self::Lines {
-                lines,
-                width,
-                columns,
-            } => loop {
-                let Some((line, place)) = lines.next()? else {
-                    return Ok(None);
-                };
-                if !line.is_empty() {
-                    return cells(&line, place, *width, *columns).map(Some);
-                }
+        let Some(mut row) = self.reader.next_row()? else {
+            return Ok(None);
+        };
+        let expected = row.cells.pop().unwrap_or_default();
+        let words = row.cells.first().map(Cell::words);
+        let mut texts = row.cells.iter().map(|cell| cell.text().to_owned());
+        Ok(Some(Row {
+            words: words.unwrap_or_default(),
+            item: Item {
+                first: texts.next().unwrap_or_default(),
+                second: texts.next(),
+                place: Place::Line(Rc::clone(&self.file), row.line),
             },
-            Self::Rows {
-                file,
-                columns,
-                rows,
-            } => Ok(rows.next().map(|(line, cells)| {
-                let place = Place::Line(Rc::clone(file), line);
-                columns.row(place, |at| cells[at].clone())
-            })),
-        }
+            expected,
+        }))
     }
 
     fn would_wait(&self) -> bool {
@@ -242,21 +148,7 @@ impl Source for Table {
     }
 
     fn progress(&self) -> (u64, Option<u64>) {
-        match self {
-            Self::Lines { lines, .. } => lines.progress(),
-            Self::Rows { .. } => (0, None),
-        }
-    }
-}
-
-fn cells(line: &str, place: Place, width: usize, columns: Columns) -> Result<Row> {
-    let cells: Vec<&str> = line.split('\t').collect();
-    match cells.len() == width {
-        true => Ok(columns.row(place, |at| cells[at].to_owned())),
-        false => Err(place.blame(anyhow!(
-            "{} columns, but the header has {width}",
-            cells.len()
-        ))),
+        (self.reader.bytes(), self.size)
     }
 }
 
@@ -280,7 +172,8 @@ mod tests {
         let mut table = table(name, content)?;
         let mut rows = Vec::new();
         while let Some(row) = table.next()? {
-            rows.push((row.item.first, row.item.second, row.expected));
+            let expected = row.expected.text().to_owned();
+            rows.push((row.item.first, row.item.second, expected));
         }
         Ok(rows)
     }
@@ -301,6 +194,8 @@ mod tests {
         assert_eq!(found, [row("a", Some("b"), "x,y")]);
         let found = rows("text_pair\tlabel\ttext\nb\tx\ta\n").unwrap();
         assert_eq!(found, [row("a", Some("b"), "x")]);
+        let found = rows("sentence1\tlabel\na\tx\n").unwrap();
+        assert_eq!(found, [row("a", None, "x")]);
     }
 
     #[test]
@@ -338,8 +233,8 @@ mod tests {
                 "sentence\tintent\n",
                 "there is no column label, nor labels, only sentence, intent",
             ),
-            ("sentence1\tlabel\n", "--text-column"),
-            ("text\tlabel\ttext\n", "two columns \"text\""),
+            ("words\tlabel\n", "--text-column"),
+            ("text\tlabel\ttext\n", "two columns text"),
             (
                 "text\tlabel\na\n",
                 "line 2: 1 columns, but the header has 2",

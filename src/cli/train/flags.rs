@@ -2,12 +2,18 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use bertless::Error;
 use bertless::train::Recipe;
+use clap::builder::StringValueParser;
 
 use super::super::Common;
+use super::super::options::{to_read_again, to_write};
 use super::super::output::Output;
 use super::session;
+
+/// A flag over a recipe: how it is written, the key that it sets, and its value.
+type Flag<'a> = (&'a str, &'a str, &'a Option<String>);
 
 /// A recipe, and what stands over it.
 #[derive(Debug, clap::Args)]
@@ -19,16 +25,16 @@ pub(crate) struct RecipeFlags {
     #[arg(short, long, value_name = "MODEL")]
     model: Option<String>,
     /// The folder for the model that comes of it
-    #[arg(short, long, value_name = "FOLDER")]
+    #[arg(short, long, value_name = "FOLDER", value_parser = to_write(StringValueParser::new()))]
     output: Option<String>,
     /// What is learned
     #[arg(long, value_name = "TASK")]
     task: Option<String>,
     /// The table to learn from
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = to_read_again(StringValueParser::new()))]
     train: Option<String>,
     /// The table to measure with
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = to_read_again(StringValueParser::new()))]
     dev: Option<String>,
     /// How often each example is seen
     #[arg(long, value_name = "N")]
@@ -37,7 +43,7 @@ pub(crate) struct RecipeFlags {
     #[arg(long, value_name = "N")]
     batch: Option<String>,
     /// The highest learning rate
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
     rate: Option<String>,
     /// What both sides of a product are rounded to while it learns: f32, which is not at all, or bf16
     #[arg(long, value_name = "TYPE")]
@@ -65,25 +71,35 @@ fn setting(argument: &str) -> Result<(String, String), String> {
 
 impl RecipeFlags {
     /// The recipe with all flags over it, and those of a command beside them.
-    pub(crate) fn read(&self, more: &[(&str, &Option<String>)]) -> Result<Recipe> {
-        let flags = [
-            ("model", &self.model),
-            ("output", &self.output),
-            ("task", &self.task),
-            ("data.train", &self.train),
-            ("data.dev", &self.dev),
-            ("training.epochs", &self.epochs),
-            ("training.batch", &self.batch),
-            ("training.rate", &self.rate),
-            ("training.precision", &self.precision),
-            ("training.seed", &self.seed),
+    pub(crate) fn read(&self, more: &[Flag<'_>]) -> Result<Recipe> {
+        let flags: [Flag<'_>; 10] = [
+            ("--model", "model", &self.model),
+            ("--output", "output", &self.output),
+            ("--task", "task", &self.task),
+            ("--train", "data.train", &self.train),
+            ("--dev", "data.dev", &self.dev),
+            ("--epochs", "training.epochs", &self.epochs),
+            ("--batch", "training.batch", &self.batch),
+            ("--rate", "training.rate", &self.rate),
+            ("--precision", "training.precision", &self.precision),
+            ("--seed", "training.seed", &self.seed),
         ];
+        let flags = flags.iter().chain(more);
         let given = flags
-            .iter()
-            .chain(more)
-            .filter_map(|(key, value)| Some(((*key).to_owned(), (*value).clone()?)));
+            .clone()
+            .filter_map(|(_, key, value)| Some(((*key).to_owned(), (*value).clone()?)));
         let settings: Vec<_> = given.chain(self.set.iter().cloned()).collect();
-        Ok(Recipe::read(self.recipe.as_deref(), &settings)?)
+        Recipe::read(self.recipe.as_deref(), &settings).map_err(|error| {
+            let Error::Config { key, reason, .. } = &error else {
+                return error.into();
+            };
+            let set = self.set.iter().any(|(own, _)| own == key);
+            let mut given = flags.filter(|(_, own, value)| !set && own == key && value.is_some());
+            match given.next() {
+                Some((flag, _, Some(value))) => anyhow!("{flag}: {value} {reason}"),
+                _ => error.into(),
+            }
+        })
     }
 
     /// Trains by a recipe, once or with each seed.

@@ -29,7 +29,8 @@ pub(crate) use watch::bar;
 /// teacher beside it.
 ///
 /// Texts are in a column sentence or text, pairs in sentence1 and sentence2 or in text and text_pair; what is right is in
-/// label, labels, score or tags.
+/// label, labels, score or tags. Labels and tags may be lists in .jsonl. A score of similarity is from -1 to 1: data.scale = 5
+/// divides those that go up to 5. Labels are printed with how many rows have each.
 ///
 /// A table is its path, or { file = "all.tsv", where = "split = train", text = "sentence", target = "label" }, of whose keys
 /// all but the first can be left out. Paths are looked for where the command is run.

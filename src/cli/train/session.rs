@@ -7,7 +7,7 @@ use bertless::train::{Figures, Job, Recipe};
 use serde::Serialize;
 
 use super::super::Common;
-use super::super::output::{Output, note, warn};
+use super::super::output::{Output, note, printable, warn};
 use super::watch::Watch;
 
 /// Trains, and prints the figures of the model that is kept: with --json {"step", "figures": [[name, figure]], "best"}.
@@ -117,6 +117,9 @@ fn train(mut job: Job) -> Result<(Job, Option<Figures>)> {
         "{examples} examples to learn from, {dev} to measure with, {:.1} million numbers",
         job.parameters() as f64 / 1e6
     ));
+    if let Some(labels) = labels(&job) {
+        watch.say(&labels);
+    }
     if let Some((before, after, share)) = job.coverage() {
         let percent = 100.0 * share;
         watch.say(&format!(
@@ -130,6 +133,30 @@ fn train(mut job: Job) -> Result<(Job, Option<Figures>)> {
     watch.finish()?;
     let best = job.best()?;
     Ok((job, best))
+}
+
+/// The most labels that are listed, and the most characters of each.
+const LISTED: (usize, usize) = (20, 40);
+
+/// The labels of a model that tells some apart, each with how often it is there if tables say so.
+fn labels(job: &Job) -> Option<String> {
+    let (names, counts) = (job.labels(), job.label_counts());
+    if names.len() < 2 {
+        return None;
+    }
+    let label = |(id, name): (usize, &String)| {
+        let name = printable(&name.chars().take(LISTED.1).collect::<String>());
+        match &counts {
+            Some(counts) => format!("{name} {}", counts[id]),
+            None => name,
+        }
+    };
+    let listed: Vec<String> = names.iter().enumerate().take(LISTED.0).map(label).collect();
+    let rest = match names.len().saturating_sub(LISTED.0) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    Some(format!("labels: {}{rest}", listed.join(", ")))
 }
 
 fn said(best: &Figures) -> String {

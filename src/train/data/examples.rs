@@ -1,8 +1,10 @@
 //! Rows of tables as tokens and targets.
 
+use std::ops::Range;
+
 use super::{Labels, Row, Table};
 use crate::batch::{Encoding, Input};
-use crate::error::Result;
+use crate::error::{Result, excerpt};
 use crate::tokenizer::{Tokenizer, Truncation, TruncationStrategy};
 
 /// What is learned from one row.
@@ -36,13 +38,16 @@ pub(crate) enum TargetKind {
     /// There is none.
     None,
     Class,
-    /// Labels that commas part.
+    /// Any number of labels.
     Classes,
-    /// A number, which is divided by `scale`.
+    /// A number.
     Score {
+        /// What it is divided by.
         scale: f32,
+        /// How far from 0 the quotient may be.
+        reach: f32,
     },
-    /// As many tags as the text has words, parted by spaces both.
+    /// As many tags as the text has words.
     Tags,
     /// Two columns: the answer, and at which character of the second text it starts.
     Span,
@@ -85,32 +90,35 @@ impl Reader<'_> {
             encoding.map_err(|error| blame(error.to_string()))
         };
         let (first, second) = match texts {
-            [first, second] if self.apart => (encode(first.into())?, Some(encode(second.into())?)),
-            [first, second] => (encode(Input::Pair(first, second))?, None),
-            _ => (encode(Input::from(&texts[0]))?, None),
+            [first, second] if self.apart => (
+                encode(first.text().into())?,
+                Some(encode(second.text().into())?),
+            ),
+            [first, second] => (encode(Input::Pair(first.text(), second.text()))?, None),
+            _ => (encode(texts[0].text().into())?, None),
         };
         let number = |label: &str| self.labels.number(label).map_err(blame);
         let target = match self.kind {
             TargetKind::None => Target::None,
-            TargetKind::Class => Target::Class(number(&targets[0])?),
+            TargetKind::Class => Target::Class(number(targets[0].label().map_err(blame)?)?),
             TargetKind::Classes => {
                 let mut classes = vec![0.0; self.labels.len()];
-                for label in targets[0].split(',').filter(|label| !label.is_empty()) {
+                for label in targets[0].labels() {
                     classes[number(label)?] = 1.0;
                 }
                 Target::Classes(classes)
             }
-            TargetKind::Score { scale } => match targets[0].parse::<f32>() {
-                Ok(score) if score.is_finite() => Target::Score(score / scale),
-                _ => return Err(blame(format!("score {:?} is no number", targets[0]))),
-            },
+            TargetKind::Score { scale, reach } => {
+                Target::Score(score(targets[0].text(), scale, reach).map_err(blame)?)
+            }
             TargetKind::Tags => {
-                let tags = targets[0].split(' ').filter(|tag| !tag.is_empty());
-                let tags = tags.map(number).collect::<Result<Vec<_>>>()?;
-                Target::Tags(first_tokens(&first, &texts[0], &tags).map_err(blame)?)
+                let tags = targets[0].tags().into_iter().map(number);
+                let tags = tags.collect::<Result<Vec<_>>>()?;
+                Target::Tags(first_tokens(&first, &texts[0].words(), &tags).map_err(blame)?)
             }
             TargetKind::Span => {
-                let answer = range(&texts[1], &targets[0], &targets[1]).map_err(blame)?;
+                let answer =
+                    range(texts[1].text(), targets[0].text(), targets[1].text()).map_err(blame)?;
                 Target::Span(span(&first, answer))
             }
         };
@@ -122,20 +130,36 @@ impl Reader<'_> {
     }
 }
 
-/// The tag of each token that is the first of one of the words that spaces part.
+/// How much farther than a cosine's ends a score may be: models' own cosines are rounded.
+const ROUNDED: f32 = 1e-3;
+
+/// A score divided by `scale`, which may be `reach` away from 0.
+fn score(cell: &str, scale: f32, reach: f32) -> Result<f32, String> {
+    let score = cell.trim().parse::<f32>().ok();
+    let Some(score) = score.filter(|score| score.is_finite()) else {
+        return Err(format!("score {:?} is no number", excerpt(cell)));
+    };
+    let scaled = score / scale;
+    if scaled.is_finite() && scaled.abs() <= reach + ROUNDED {
+        return Ok(scaled);
+    }
+    let divided = match scale == 1.0 {
+        true => String::new(),
+        false => format!(" divided by data.scale, {scale}, is {scaled}, and"),
+    };
+    Err(format!(
+        "score {score}{divided} is out of reach, which is from -{reach} to {reach} for a cosine: set data.scale to the \
+         highest score there can be, such as {}",
+        score.abs()
+    ))
+}
+
+/// The tag of each token that is the first of one of these words, which are ranges of the text's bytes.
 fn first_tokens(
     encoding: &Encoding,
-    text: &str,
+    words: &[Range<usize>],
     tags: &[usize],
 ) -> Result<Vec<Option<usize>>, String> {
-    let mut start = 0;
-    let mut words = Vec::with_capacity(tags.len());
-    for word in text.split(' ') {
-        if !word.is_empty() {
-            words.push((start, start + word.len()));
-        }
-        start += word.len() + 1;
-    }
     if words.len() != tags.len() {
         return Err(format!("{} tokens and {} tags", words.len(), tags.len()));
     }
@@ -145,8 +169,8 @@ fn first_tokens(
         sequence.as_ref()?;
         let from = *from as usize;
         // Words of which no token is left over, such as control characters, have no tag.
-        while next.next_if(|((_, end), _)| *end <= from).is_some() {}
-        let (_, tag) = next.next_if(|((start, _), _)| *start <= from)?;
+        while next.next_if(|(word, _)| word.end <= from).is_some() {}
+        let (_, tag) = next.next_if(|(word, _)| word.start <= from)?;
         Some(*tag)
     };
     Ok(tokens.map(tag).collect())
@@ -155,13 +179,17 @@ fn first_tokens(
 /// The bytes of an answer in its context, from the character at which it starts.
 fn range(context: &str, answer: &str, start: &str) -> Result<(usize, usize), String> {
     let characters: usize = start
+        .trim()
         .parse()
-        .map_err(|_| format!("{start:?} is no place in a text"))?;
+        .map_err(|_| format!("{:?} is no place in a text", excerpt(start)))?;
     let start = context.char_indices().map(|(at, _)| at).nth(characters);
     let found = start.filter(|&start| context[start..].starts_with(answer) && !answer.is_empty());
     found
         .map(|start| (start, start + answer.len()))
-        .ok_or_else(|| format!("answer {answer:?} does not stand at character {characters}"))
+        .ok_or_else(|| {
+            let answer = excerpt(answer);
+            format!("answer {answer:?} does not stand at character {characters}")
+        })
 }
 
 /// The first and the last token that have a part of these bytes of the second text; none if some of it was cut off.
@@ -179,6 +207,7 @@ fn span(encoding: &Encoding, (start, end): (usize, usize)) -> Option<(usize, usi
 
 #[cfg(test)]
 mod tests {
+    use super::super::Cell;
     use super::*;
     use crate::weights::Files;
 
@@ -197,8 +226,12 @@ mod tests {
     ) -> Result<Example, String> {
         let row = Row {
             line: 7,
-            cells: cells.iter().map(|&cell| cell.to_owned()).collect(),
+            cells: cells.iter().map(|&cell| cell.into()).collect(),
         };
+        example(kind, texts, apart, row)
+    }
+
+    fn example(kind: TargetKind, texts: usize, apart: bool, row: Row) -> Result<Example, String> {
         let table = Table {
             file: "f".to_owned(),
             rows: vec![row],
@@ -215,39 +248,80 @@ mod tests {
         Ok(examples.remove(0))
     }
 
+    fn cosine(scale: f32) -> TargetKind {
+        TargetKind::Score { scale, reach: 1.0 }
+    }
+
+    const NUMBER: TargetKind = TargetKind::Score {
+        scale: 1.0,
+        reach: f32::INFINITY,
+    };
+
+    fn target(kind: TargetKind, cell: &str) -> Result<Target, String> {
+        read(kind, 1, false, &["ada", cell]).map(|example| example.target)
+    }
+
     #[test]
     fn targets_of_every_kind() {
-        let target =
-            |kind, cell| read(kind, 1, false, &["ada", cell]).map(|example| example.target);
-        assert_eq!(target(TargetKind::Class, "B-LOC"), Ok(Target::Class(2)));
-        assert_eq!(
-            target(TargetKind::Classes, "O,2"),
-            Ok(Target::Classes(vec![1.0, 0.0, 1.0]))
-        );
+        assert_eq!(target(TargetKind::Class, " B-LOC "), Ok(Target::Class(2)));
+        for cell in ["O, B-LOC", "O,2"] {
+            assert_eq!(
+                target(TargetKind::Classes, cell),
+                Ok(Target::Classes(vec![1.0, 0.0, 1.0]))
+            );
+        }
         assert_eq!(
             target(TargetKind::Classes, ""),
             Ok(Target::Classes(vec![0.0; 3]))
         );
-        assert_eq!(
-            target(TargetKind::Score { scale: 5.0 }, "2.5"),
-            Ok(Target::Score(0.5))
-        );
+        assert_eq!(target(cosine(5.0), " 2.5"), Ok(Target::Score(0.5)));
+        assert_eq!(target(cosine(5.0), "-5"), Ok(Target::Score(-1.0)));
+        assert_eq!(target(NUMBER, "700"), Ok(Target::Score(700.0)));
         assert_eq!(target(TargetKind::None, ""), Ok(Target::None));
+    }
+
+    #[test]
+    fn targets_that_cannot_be_are_named_by_their_line() {
         for (kind, cell, says) in [
             (
                 TargetKind::Class,
                 "B-ORG",
                 "f, line 7: label \"B-ORG\" is none of O, B-PER, B-LOC",
             ),
+            (TargetKind::Class, "", "f, line 7: there is no label"),
+            (NUMBER, "nan", "f, line 7: score \"nan\" is no number"),
+            (NUMBER, "1e39", "f, line 7: score \"1e39\" is no number"),
             (
-                TargetKind::Score { scale: 1.0 },
-                "nan",
-                "f, line 7: score \"nan\" is no number",
+                cosine(1.0),
+                "5",
+                "f, line 7: score 5 is out of reach, which is from -1 to 1 for a cosine: set data.scale to the highest score \
+                 there can be, such as 5",
+            ),
+            (
+                cosine(4.0),
+                "-5",
+                "f, line 7: score -5 divided by data.scale, 4, is -1.25, and is out of reach, which is from -1 to 1 for a \
+                 cosine: set data.scale to the highest score there can be, such as 5",
             ),
             (TargetKind::Tags, "O O", "f, line 7: 1 tokens and 2 tags"),
         ] {
             assert_eq!(target(kind, cell).unwrap_err(), says);
         }
+    }
+
+    #[test]
+    fn items_of_a_list_are_words() {
+        // [CLS] ada lives in lon ##don [SEP]; "ada lives" is one word, and an empty one has no token.
+        let row = Row {
+            line: 1,
+            cells: vec![
+                Cell::list(["ada lives", "", "in", "london"]),
+                Cell::list(["B-PER", "O", " O", "B-LOC"]),
+            ],
+        };
+        let example = example(TargetKind::Tags, 1, false, row).unwrap();
+        let tags = vec![None, Some(1), None, Some(0), Some(2), None, None];
+        assert_eq!(example.target, Target::Tags(tags));
     }
 
     #[test]

@@ -2,6 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::error::excerpt;
+
+/// The most labels that an error names.
+const NAMED: usize = 20;
+
 /// The labels that a model tells apart, by number.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Labels(Vec<String>);
@@ -12,32 +17,28 @@ impl Labels {
         Self(names)
     }
 
-    /// All that occur: whole numbers in their order, otherwise in that of the alphabet.
+    /// All that occur: whole numbers in their order, otherwise in that of the alphabet. Whole numbers that are written with a
+    /// fraction of zero, as `1.0`, are written without it.
     pub(crate) fn of<'a>(found: impl Iterator<Item = &'a str>) -> Self {
         let distinct: BTreeSet<&str> = found.collect();
-        let mut names: Vec<&str> = distinct.into_iter().collect();
-        let numbers: Option<Vec<i64>> = names.iter().map(|name| name.parse().ok()).collect();
-        if numbers.is_some() {
-            names.sort_by_key(|name| name.parse::<i64>().unwrap_or_default());
-        }
-        Self(names.into_iter().map(str::to_owned).collect())
+        let number = |name: &str| without_fraction(name).parse::<i64>().ok();
+        let numbers = distinct.iter().map(|name| Some((number(name)?, *name)));
+        let numbers: Option<BTreeSet<(i64, &str)>> = numbers
+            .map(|it| it.map(|(number, name)| (number, without_fraction(name))))
+            .collect();
+        let own = |name: &str| name.to_owned();
+        Self(match numbers {
+            Some(numbers) => numbers.into_iter().map(|(_, name)| own(name)).collect(),
+            None => distinct.into_iter().map(own).collect(),
+        })
     }
 
-    /// The number of a label that is given by its name, or by its number if names are no numbers themselves.
+    /// The number of a label, as [`label_id`].
     ///
     /// # Errors
     /// The reason, if it is none of them.
     pub(crate) fn number(&self, label: &str) -> Result<usize, String> {
-        let named = self.0.iter().position(|name| name == label);
-        let numbered = || {
-            let is_number = |name: &String| name.parse::<i64>().is_ok();
-            let number: usize = label.parse().ok()?;
-            (number < self.0.len() && !self.0.iter().any(is_number)).then_some(number)
-        };
-        named.or_else(numbered).ok_or_else(|| match self.0.len() {
-            0..=20 => format!("label {label:?} is none of {}", self.0.join(", ")),
-            count => format!("label {label:?} is none of the {count} known ones"),
-        })
+        label_id(&self.0, label)
     }
 
     pub(crate) fn names(&self) -> &[String] {
@@ -46,6 +47,68 @@ impl Labels {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+/// Returns which of `labels` a table means by `label`: by its name, or by its id if no name is a number itself.
+///
+/// Spaces around a name do not count, nor does a fraction of zero behind a whole number.
+///
+/// ```
+/// use bertless::train::label_id;
+///
+/// let labels = ["ham", "spam"].map(str::to_owned);
+/// assert_eq!(label_id(&labels, " spam"), Ok(1));
+/// assert_eq!(label_id(&labels, "0"), Ok(0));
+/// let numbers = ["1", "2"].map(str::to_owned);
+/// assert_eq!(label_id(&numbers, "1.0"), Ok(0));
+/// assert!(label_id(&numbers, "0").is_err());
+/// ```
+///
+/// # Errors
+/// The reason, if it is none of them, or if two labels have its name.
+pub fn label_id(labels: &[String], label: &str) -> Result<usize, String> {
+    let label = label.trim();
+    let mut named = (0..labels.len()).filter(|&id| labels[id].trim() == label);
+    match (named.next(), named.next()) {
+        (Some(id), None) => return Ok(id),
+        (Some(_), Some(_)) => {
+            return Err(format!("two labels are called {:?}", excerpt(label)));
+        }
+        (None, _) => {}
+    }
+    let whole = without_fraction(label);
+    let same = labels
+        .iter()
+        .position(|name| without_fraction(name.trim()) == whole);
+    let numbered = || {
+        let is_number = |name: &String| name.trim().parse::<f64>().is_ok_and(f64::is_finite);
+        let id: usize = whole.parse().ok()?;
+        (id < labels.len() && !labels.iter().any(is_number)).then_some(id)
+    };
+    same.or_else(numbered).ok_or_else(|| {
+        let label = excerpt(label);
+        match labels.len() {
+            0..=NAMED => {
+                let known = labels.join(", ");
+                format!("label {label:?} is none of {}", excerpt(&known))
+            }
+            count => format!("label {label:?} is none of the {count} known ones"),
+        }
+    })
+}
+
+/// A whole number without a fraction of zero, as `1` for `1.0`; any other text as it is.
+fn without_fraction(name: &str) -> &str {
+    match name.split_once('.') {
+        Some((whole, zeros))
+            if whole.parse::<i64>().is_ok()
+                && !zeros.is_empty()
+                && zeros.bytes().all(|byte| byte == b'0') =>
+        {
+            whole
+        }
+        _ => name,
     }
 }
 
@@ -58,8 +121,10 @@ mod tests {
         let labels = Labels::of(["spam", "ham", "spam"].into_iter());
         assert_eq!(labels.names(), ["ham", "spam"]);
         assert_eq!(labels.number("spam"), Ok(1));
+        assert_eq!(labels.number(" spam "), Ok(1));
         assert_eq!(labels.number("0"), Ok(0));
-        for wrong in ["2", "-1", "Spam", ""] {
+        assert_eq!(labels.number("1.0"), Ok(1));
+        for wrong in ["2", "-1", "Spam", "", "0.5"] {
             assert!(
                 labels
                     .number(wrong)
@@ -79,5 +144,30 @@ mod tests {
         assert_eq!(labels.number("2"), Ok(1));
         // Nor is what is no name of theirs.
         assert!(labels.number("0").is_err());
+    }
+
+    #[test]
+    fn whole_numbers_are_one_label_however_they_are_written() {
+        let labels = Labels::of(["10.0", "2", "-1.0", "2.0"].into_iter());
+        assert_eq!(labels.names(), ["-1", "2", "10"]);
+        assert_eq!(labels.number("10"), Ok(2));
+        assert_eq!(labels.number("-1.00"), Ok(0));
+        // Beside other numbers and words they are names.
+        let labels = Labels::of(["1.0", "1.5", "v2.0"].into_iter());
+        assert_eq!(labels.names(), ["1.0", "1.5", "v2.0"]);
+        assert_eq!(labels.number("1"), Ok(0));
+        assert!(labels.number("2").is_err());
+        // A model that calls a label so, by its name.
+        let labels = Labels::new(["nan", "inf"].map(str::to_owned).to_vec());
+        assert_eq!(labels.number("1"), Ok(1));
+    }
+
+    #[test]
+    fn names_that_two_labels_have_and_long_ones() {
+        let labels = Labels::new(["a", "b", "a"].map(str::to_owned).to_vec());
+        assert!(labels.number("a").unwrap_err().contains("two labels"));
+        assert_eq!(labels.number("b"), Ok(1));
+        let long = labels.number(&"x".repeat(10_000)).unwrap_err();
+        assert!(long.len() < 300, "{}", long.len());
     }
 }

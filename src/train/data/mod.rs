@@ -11,5 +11,6 @@ mod table;
 pub(crate) use batches::{Batching, Epoch};
 pub(crate) use examples::{Example, Reader, Target, TargetKind};
 pub(crate) use labels::Labels;
-pub(crate) use table::{Column, Row, Table};
-pub use table::{column_names, read_rows};
+pub use labels::label_id;
+pub use table::{Cell, JsonLines, JsonRow, Row, TableFormat, TableReader, TextLines};
+pub(crate) use table::{Column, Table};

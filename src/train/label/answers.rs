@@ -15,10 +15,18 @@ pub(super) struct Answers<'a> {
     head: &'a HeadConfig,
 }
 
+/// Which labels hold.
+enum Said {
+    /// The model gives numbers.
+    Nothing,
+    One(String),
+    /// Any number of them.
+    Set(Vec<String>),
+}
+
 /// What it says of one row.
 pub(super) struct Answer {
-    /// The label, or all that hold, parted by commas; none of a model that gives numbers.
-    label: Option<String>,
+    label: Said,
     pub(super) score: f32,
     logits: Vec<f32>,
 }
@@ -26,9 +34,13 @@ pub(super) struct Answer {
 impl Answer {
     /// In the order of [`Answers::columns`].
     pub(super) fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
-        let label = self.label.iter().map(|label| Cell::Text(label));
+        let label = match &self.label {
+            Said::Nothing => None,
+            Said::One(label) => Some(Cell::Text(label)),
+            Said::Set(labels) => Some(Cell::Labels(labels)),
+        };
         let numbers = std::iter::once(self.score).chain(self.logits.iter().copied());
-        label.chain(numbers.map(Cell::Number))
+        label.into_iter().chain(numbers.map(Cell::Number))
     }
 }
 
@@ -89,7 +101,7 @@ impl<'a> Answers<'a> {
             let vectors: Vec<Vec<f32>> =
                 embeddings.rows().into_iter().map(|v| v.to_vec()).collect();
             let pair = |both: &[Vec<f32>]| Answer {
-                label: None,
+                label: Said::Nothing,
                 score: measure.of(&both[0], &both[1]),
                 logits: Vec::new(),
             };
@@ -114,17 +126,16 @@ impl<'a> Answers<'a> {
         let best = argmax(&scores);
         let names = &self.head.labels;
         let label = match (self.gives_numbers(), self.head.multi_label) {
-            (true, _) => None,
+            (true, _) => Said::Nothing,
             (_, true) => {
                 let least = Thresholds::default().default;
                 let held = names
                     .iter()
                     .zip(&scores)
                     .filter(|(_, score)| **score >= least);
-                let held: Vec<&str> = held.map(|(name, _)| name.as_str()).collect();
-                Some(held.join(","))
+                Said::Set(held.map(|(name, _)| name.clone()).collect())
             }
-            _ => Some(names[best].clone()),
+            _ => Said::One(names[best].clone()),
         };
         Answer {
             label,

@@ -6,7 +6,7 @@ mod write;
 use std::path::PathBuf;
 
 use super::bm25::Index;
-use super::data::{Column, Table};
+use super::data::{self, Column, Table};
 use super::reading::named;
 use super::replace::{are_one, replace};
 use super::source::{Source, usual_pair};
@@ -47,7 +47,7 @@ pub struct Labelled {
 struct Asked<'a> {
     first: &'a str,
     second: Option<&'a str>,
-    kept: &'a [String],
+    kept: &'a [data::Cell],
     /// The table and the row; of a pair that was mined, those of its first text.
     place: (usize, usize),
 }
@@ -56,8 +56,9 @@ struct Asked<'a> {
 /// done.
 ///
 /// Columns are `text`, or `sentence1` and `sentence2`; then, if they are kept, those of the tables, with `gold_` ahead of names
-/// that are taken; then, of a classifier, `label` (`labels` where several may hold), `score` and the logits, named
-/// `logit:LABEL`; of a model with one output and of the similarity of embeddings `score`.
+/// that are taken; then, of a classifier, `label` (`labels` where several may hold: a list in JSON lines, else with commas
+/// between them), `score` and the logits, named `logit:LABEL`; of a model with one output and of the similarity of embeddings
+/// `score`.
 ///
 /// # Errors
 /// `WrongTask` for models of other tasks; `Input` for an embedding model that is asked about single texts; `Option` for an
@@ -130,6 +131,10 @@ pub fn label(
         columns.push(if taken { format!("gold_{name}") } else { name });
     }
     columns.extend(own);
+    let header: Vec<Cell<'_>> = columns.iter().map(|name| Cell::Text(name)).collect();
+    if let Some(reason) = format.refuses(&header) {
+        return Err(wrong(reason));
+    }
 
     let mut written = 0;
     let mut failed = None;
@@ -146,10 +151,13 @@ pub fn label(
                         continue;
                     }
                     let texts = std::iter::once(asked.first).chain(asked.second);
-                    let kept = asked.kept.iter().map(String::as_str);
-                    let cells = texts.chain(kept).map(Cell::Text).chain(answer.cells());
+                    let kept = asked.kept.iter().map(|cell| match cell.items() {
+                        Some(_) => Cell::List(cell),
+                        None => Cell::Text(cell.text()),
+                    });
+                    let cells = texts.map(Cell::Text).chain(kept).chain(answer.cells());
                     let cells: Vec<Cell<'_>> = cells.collect();
-                    if let Some(reason) = writer.refuses(&cells) {
+                    if let Some(reason) = format.refuses(&cells) {
                         let (table, row) = asked.place;
                         let table = &tables[table].0;
                         return Err(table.blame(&table.rows[row], reason));
@@ -220,8 +228,8 @@ fn rows(tables: &[(Table, usize)]) -> Vec<Asked<'_>> {
         for (at, row) in table.rows.iter().enumerate() {
             let (texts, kept) = row.cells.split_at(*texts);
             asked.push(Asked {
-                first: &texts[0],
-                second: texts.get(1).map(String::as_str),
+                first: texts[0].text(),
+                second: texts.get(1).map(data::Cell::text),
                 kept,
                 place: (number, at),
             });
@@ -237,8 +245,8 @@ fn mined(tables: &[(Table, usize)], count: usize) -> Vec<Asked<'_>> {
     for (number, (table, width)) in tables.iter().enumerate() {
         for (at, row) in table.rows.iter().enumerate() {
             for text in &row.cells[..*width] {
-                if seen.insert(text.as_str()) {
-                    texts.push((text.as_str(), (number, at)));
+                if seen.insert(text.text()) {
+                    texts.push((text.text(), (number, at)));
                 }
             }
         }

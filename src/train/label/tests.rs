@@ -74,7 +74,8 @@ fn a_table_of_labels_scores_and_logits_is_what_the_model_says() {
         place.run(&model, &labelling).unwrap();
         let columns: [Column<'_>; 4] = [&["text"], &["gold_label"], &["label"], &["score"]];
         let table = Table::read(&place.path(name), &columns).unwrap();
-        let cells: Vec<String> = table.rows.into_iter().flat_map(|row| row.cells).collect();
+        let cells = table.rows.iter().flat_map(|row| &row.cells);
+        let cells: Vec<&str> = cells.map(|cell| cell.text()).collect();
         let expected = lines[1..].iter().flat_map(|line| line.split('\t').take(4));
         assert_eq!(cells, expected.collect::<Vec<_>>(), "{name}");
     }
@@ -145,5 +146,43 @@ fn what_is_wrong_is_named_and_the_old_table_stays() {
         says("bert-classify", &|labelling| labelling.from =
             from("no.tsv"))
         .contains("no.tsv")
+    );
+}
+
+#[test]
+fn sets_of_labels_are_lists_where_there_are_lists() {
+    let place = Place::new("labels\ttext\nx\tA great film\n");
+    let model = model("bert-multilabel");
+    let held = |name: &str| {
+        let lines = place.run(&model, &place.labelling(name)).unwrap();
+        let columns: [Column<'_>; 1] = [&["labels"]];
+        let table = Table::read(&place.path(name), &columns).unwrap();
+        (lines, table.rows[0].cells[0].clone())
+    };
+    let (lines, list) = held("out.jsonl");
+    assert!(lines[0].contains("\"labels\":["), "{lines:?}");
+    let (_, commas) = held("out.csv");
+    assert!(list.items().is_some() && commas.items().is_none());
+    assert_eq!(list.labels(), commas.labels());
+    assert!(!list.labels().is_empty());
+}
+
+#[test]
+fn lists_that_are_kept_stay_lists_or_are_refused() {
+    let place = Place::new("text\na\n");
+    let line = "{\"text\": \"A great film\", \"tags\": [\"x, y\", 2]}\n";
+    std::fs::write(place.path("in.jsonl"), line).unwrap();
+    let keeping = |name: &str| {
+        let mut labelling = place.labelling(name);
+        labelling.from = vec![Source::from(place.path("in.jsonl").as_path())];
+        labelling.keep = true;
+        place.run(&model("bert-classify"), &labelling)
+    };
+    let lines = keeping("out.jsonl").unwrap();
+    assert!(lines[0].contains("\"tags\":[\"x, y\",\"2\"]"), "{lines:?}");
+    let error = keeping("out.tsv").unwrap_err();
+    assert!(
+        error.contains("in.jsonl, line 1: a list has no place"),
+        "{error}"
     );
 }

@@ -1,13 +1,20 @@
 //! Tables of texts and numbers, row by row.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Result, Write};
 use std::path::Path;
+
+use super::data;
 
 /// What a cell holds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cell<'a> {
     Text(&'a str),
+    /// A set of labels: a list in JSON lines, else names with commas between them.
+    Labels(&'a [String]),
+    /// A list, which only JSON lines can hold.
+    List(&'a data::Cell),
     Number(f32),
 }
 
@@ -20,6 +27,50 @@ pub(super) enum Format {
 }
 
 impl Format {
+    /// Why a row cannot be written, if it cannot.
+    pub(super) fn refuses(self, cells: &[Cell<'_>]) -> Option<&'static str> {
+        if self == Self::Json {
+            return None;
+        }
+        let breaks = |text: &str| self == Self::Tabs && text.contains(['\t', '\n', '\r']);
+        cells.iter().find_map(|cell| match cell {
+            Cell::Text(text) if breaks(text) => Some(
+                "a tab or a line break in a text has no place in a tab-separated table: write .csv or .jsonl",
+            ),
+            Cell::Labels(labels) if labels.iter().any(|label| label.contains(',')) => Some(
+                "a label has a comma in its name, and labels have commas between them: write .jsonl",
+            ),
+            Cell::Labels(labels) if labels.iter().any(|label| breaks(label)) => Some(
+                "a tab or a line break in a label has no place in a tab-separated table: write .csv or .jsonl",
+            ),
+            Cell::List(_) => Some("a list has no place in a table without types: write .jsonl"),
+            _ => None,
+        })
+    }
+
+    /// A cell as it is written.
+    fn written<'a>(self, cell: &Cell<'a>) -> Cow<'a, str> {
+        let text = match *cell {
+            Cell::Number(number) => return number.to_string().into(),
+            Cell::Text(text) => Cow::Borrowed(text),
+            Cell::Labels(labels) if self == Self::Json => {
+                return serde_json::Value::from(labels).to_string().into();
+            }
+            Cell::Labels(labels) => labels.join(",").into(),
+            Cell::List(list) => {
+                let items = list.items().unwrap_or_default();
+                return serde_json::Value::from(items).to_string().into();
+            }
+        };
+        match self {
+            Self::Json => quoted(&text).into(),
+            Self::Commas if text.contains([',', '"', '\n', '\r']) => {
+                format!("\"{}\"", text.replace('"', "\"\"")).into()
+            }
+            Self::Tabs | Self::Commas => text,
+        }
+    }
+
     /// By the ending of a file's name, if it is one of a table.
     pub(super) fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
@@ -52,15 +103,6 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Why a row cannot be written, if it cannot.
-    pub(super) fn refuses(&self, cells: &[Cell<'_>]) -> Option<&'static str> {
-        let breaks =
-            |cell: &Cell<'_>| matches!(cell, Cell::Text(text) if text.contains(['\t', '\n', '\r']));
-        (self.format == Format::Tabs && cells.iter().any(breaks)).then_some(
-            "a tab or a line break in a text has no place in a tab-separated table: write .csv or .jsonl",
-        )
-    }
-
     /// In the order of the names.
     pub(super) fn write(&mut self, cells: &[Cell<'_>]) -> Result<()> {
         for (at, (cell, name)) in cells.iter().zip(&self.names).enumerate() {
@@ -71,15 +113,8 @@ impl Writer {
                 (Format::Json, _) => write!(self.out, ",{}:", quoted(name))?,
                 _ => {}
             }
-            match (self.format, cell) {
-                (_, Cell::Number(number)) => write!(self.out, "{number}")?,
-                (Format::Tabs, Cell::Text(text)) => self.out.write_all(text.as_bytes())?,
-                (Format::Json, Cell::Text(text)) => self.out.write_all(quoted(text).as_bytes())?,
-                (Format::Commas, Cell::Text(text)) if text.contains([',', '"', '\n', '\r']) => {
-                    write!(self.out, "\"{}\"", text.replace('"', "\"\""))?;
-                }
-                (Format::Commas, Cell::Text(text)) => self.out.write_all(text.as_bytes())?,
-            }
+            let cell = self.format.written(cell);
+            self.out.write_all(cell.as_bytes())?;
         }
         self.out.write_all(match self.format {
             Format::Json => b"}\n",

@@ -26,7 +26,8 @@ impl Recipe {
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
         let above_0 = |x: f64| x > 0.0 && x.is_finite();
-        let labels = self.data.labels.as_deref().unwrap_or_default();
+        let labels = self.data.labels.iter().flatten();
+        let labels: Vec<&str> = labels.map(|label| label.trim()).collect();
         let weights = self.training.weights.as_deref().unwrap_or(&[1.0]);
         let mut checks = vec![
             ("output", !self.output.as_os_str().is_empty(), "is empty"),
@@ -34,6 +35,11 @@ impl Recipe {
                 "data.labels",
                 (1..labels.len()).all(|at| !labels[..at].contains(&labels[at])),
                 "names a label twice",
+            ),
+            (
+                "data.labels",
+                labels.iter().all(|label| !label.is_empty()),
+                "names a label without a name",
             ),
             (
                 "data.train",
@@ -55,14 +61,14 @@ impl Recipe {
                 above_0(self.data.scale.into()),
                 "is not above 0",
             ),
-            ("training.epochs", epochs > 0, "is 0"),
-            ("training.batch", batch > 0, "is 0"),
+            ("training.epochs", epochs > 0, "is not 1 or more"),
+            ("training.batch", batch > 0, "is not 1 or more"),
             (
                 "training.batch",
                 batch > 1 || self.task != TaskKind::Ranking,
-                "is 1: a pair is ranked among those of its batch",
+                "is too few: a pair is ranked among those of its batch",
             ),
-            ("training.accumulate", accumulate > 0, "is 0"),
+            ("training.accumulate", accumulate > 0, "is not 1 or more"),
             ("training.rate", above_0(rate), "is not above 0"),
             ("training.decay", at_least_0(decay), "is less than 0"),
             ("training.warmup", share(warmup), "is not from 0 to 1"),
@@ -78,15 +84,19 @@ impl Recipe {
                 "has no room for a word",
             ),
             ("training.smoothing", share(smoothing), "is not from 0 to 1"),
-            ("training.measure-every", measure_every != Some(0), "is 0"),
-            ("training.patience", patience != Some(0), "is 0"),
+            (
+                "training.measure-every",
+                measure_every != Some(0),
+                "is not 1 or more",
+            ),
+            ("training.patience", patience != Some(0), "is not 1 or more"),
             (
                 "training.weights",
                 weights.iter().all(|&x| at_least_0(x)) && weights.iter().any(|&x| x > 0.0),
                 "has none above 0, or one below",
             ),
-            ("training.save-every", save_every > 0, "is 0"),
-            ("training.log-every", log_every > 0, "is 0"),
+            ("training.save-every", save_every > 0, "is not 1 or more"),
+            ("training.log-every", log_every > 0, "is not 1 or more"),
         ];
         if let Some(distillation) = &self.distillation {
             let Distillation {
@@ -138,7 +148,7 @@ impl Recipe {
                 (
                     "distillation.relation-heads",
                     distillation.relation_heads > 0,
-                    "is 0",
+                    "is not 1 or more",
                 ),
             ]);
         }
@@ -150,13 +160,17 @@ impl Recipe {
             };
             let fits = count.is_none_or(|count| start <= count);
             checks.extend([
-                ("student.layers", count != Some(0), "is 0"),
+                ("student.layers", count != Some(0), "is not 1 or more"),
                 (
                     "student.start",
                     fits,
                     "names more layers than student.layers",
                 ),
-                ("student.tokens", student.tokens != Some(0), "is 0"),
+                (
+                    "student.tokens",
+                    student.tokens != Some(0),
+                    "is not 1 or more",
+                ),
             ]);
         }
         match checks.into_iter().find(|(_, holds, _)| !holds) {

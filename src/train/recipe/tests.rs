@@ -151,8 +151,13 @@ fn what_is_wrong_is_named_by_its_key() {
         ("", [("output", "")], "output: is empty"),
         (
             "",
-            [("data.labels", "['a', 'b', 'a']")],
+            [("data.labels", "['a', 'b', ' a']")],
             "names a label twice",
+        ),
+        (
+            "",
+            [("data.labels", "['a', ' ']")],
+            "data.labels: names a label without a name",
         ),
         (
             "",
@@ -164,19 +169,31 @@ fn what_is_wrong_is_named_by_its_key() {
             [("training.weights", "[1, -2]")],
             "training.weights: has none",
         ),
-        ("", [("training.patience", "0")], "training.patience: is 0"),
+        (
+            "",
+            [("training.patience", "0")],
+            "training.patience: is not 1 or more",
+        ),
         (
             "[training]\nbatch = 1\n",
             [("task", "ranking")],
-            "training.batch: is 1",
+            "training.batch: is too few",
         ),
-        ("", [("student.layers", "0")], "student.layers: is 0"),
+        (
+            "",
+            [("student.layers", "0")],
+            "student.layers: is not 1 or more",
+        ),
         (
             "[student]\nlayers = 1\n",
             [("student.start", "[1, 2]")],
             "student.start: names more",
         ),
-        ("", [("student.tokens", "0")], "student.tokens: is 0"),
+        (
+            "",
+            [("student.tokens", "0")],
+            "student.tokens: is not 1 or more",
+        ),
         ("[training", [("output", "o")], "r.toml: line 6: "),
         ("speed = 1\n", [("output", "o")], "unknown field `speed`"),
     ] {

@@ -1,0 +1,198 @@
+//! What stands in a table's cell.
+
+use std::ops::Range;
+
+use serde_json::Value;
+
+use crate::error::excerpt;
+
+/// A value of a table: a text, or a list where JSON lines have one.
+///
+/// ```
+/// use bertless::train::Cell;
+///
+/// let cell = Cell::list(["New York", "is", "large"]);
+/// assert_eq!(cell.text(), "New York is large");
+/// assert_eq!(cell.items(), Some(vec!["New York", "is", "large"]));
+/// assert_eq!(Cell::from("a text").items(), None);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// The text; of a list its items with spaces between them.
+    text: String,
+    /// Where the items of a list are.
+    items: Option<Vec<Range<usize>>>,
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self { text, items: None }
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl Cell {
+    /// A list of items.
+    pub fn list(items: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+        let mut text = String::new();
+        let mut places = Vec::new();
+        for item in items {
+            if !places.is_empty() {
+                text.push(' ');
+            }
+            let start = text.len();
+            text.push_str(item.as_ref());
+            places.push(start..text.len());
+        }
+        Self {
+            text,
+            items: Some(places),
+        }
+    }
+
+    /// Converts a JSON value. Numbers and truth values become the text that they are written as. Objects, and lists of
+    /// anything but values, have no form in a table.
+    pub(super) fn of(value: &Value) -> Option<Self> {
+        match value {
+            Value::Array(items) => {
+                let items: Vec<String> = items.iter().map(scalar).collect::<Option<_>>()?;
+                Some(Self::list(items))
+            }
+            value => scalar(value).map(Self::from),
+        }
+    }
+
+    /// The text; of a list its items with spaces between them.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The items of a list.
+    pub fn items(&self) -> Option<Vec<&str>> {
+        let items = self.items.as_ref()?.iter();
+        Some(items.map(|place| &self.text[place.clone()]).collect())
+    }
+}
+
+/// Methods for what a training or an evaluation expects of a cell.
+impl Cell {
+    /// The labels, without the spaces around them: the items of a list, and of a text what commas part. Empty ones are left
+    /// out.
+    pub fn labels(&self) -> Vec<&str> {
+        let labels = self
+            .items()
+            .unwrap_or_else(|| self.text.split(',').collect());
+        let labels = labels.into_iter().map(str::trim);
+        labels.filter(|label| !label.is_empty()).collect()
+    }
+
+    /// The one label, without the spaces around it.
+    ///
+    /// # Errors
+    /// The reason, for a cell without a label and for a list of several.
+    pub fn label(&self) -> Result<&str, String> {
+        let label = match self.items() {
+            None => self.text.trim(),
+            Some(_) => match self.labels()[..] {
+                [] => "",
+                [label] => label,
+                [..] => {
+                    let list = excerpt(&self.text);
+                    return Err(format!(
+                        "there are several labels, {list:?}, and one is read: task = \"multi-label\" learns several"
+                    ));
+                }
+            },
+        };
+        match label.is_empty() {
+            true => Err("there is no label".to_owned()),
+            false => Ok(label),
+        }
+    }
+
+    /// Where the words are in the text: the items of a list, and of a text what spaces part.
+    pub fn words(&self) -> Vec<Range<usize>> {
+        if let Some(items) = &self.items {
+            return items.clone();
+        }
+        let mut start = 0;
+        let words = self.text.split(' ').map(|word| {
+            let range = start..start + word.len();
+            start = range.end + 1;
+            range
+        });
+        words.filter(|range| !range.is_empty()).collect()
+    }
+
+    /// The tags of words: the items of a list, and of a text what spaces part.
+    pub fn tags(&self) -> Vec<&str> {
+        let words = self.words().into_iter();
+        words.map(|range| self.text[range].trim()).collect()
+    }
+}
+
+/// A JSON value that is not made of others, as a table without types would have it.
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> Option<Cell> {
+        Cell::of(&serde_json::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn labels_of_lists_and_of_texts() {
+        let labels = |cell: &Cell| cell.labels().join("|");
+        assert_eq!(labels(&"joy, calm ,,sad".into()), "joy|calm|sad");
+        assert_eq!(labels(&" ".into()), "");
+        // A comma in an item is part of its name.
+        assert_eq!(
+            labels(&Cell::list([" joy, calm", "sad", ""])),
+            "joy, calm|sad"
+        );
+        assert_eq!(labels(&json("[3, true]").unwrap()), "3|true");
+        assert_eq!(labels(&json("[]").unwrap()), "");
+    }
+
+    #[test]
+    fn one_label() {
+        assert_eq!(Cell::from(" a, b ").label(), Ok("a, b"));
+        assert_eq!(Cell::list(["a b"]).label(), Ok("a b"));
+        assert_eq!(json("1").unwrap().label(), Ok("1"));
+        let several = Cell::list(["a", "b"]).label().unwrap_err();
+        assert!(several.contains("multi-label"), "{several}");
+        for none in [Cell::from(" "), Cell::list([""; 0])] {
+            assert_eq!(none.label(), Err("there is no label".to_owned()));
+        }
+    }
+
+    #[test]
+    fn words_are_parted_by_spaces_alone_and_items_are_words() {
+        assert_eq!(Cell::from("\u{e9}  b\u{a0}c ").words(), [0..2, 4..8]);
+        assert_eq!(Cell::from("").words(), [0..0; 0]);
+        let list = Cell::list(["New York", "", "is"]);
+        assert_eq!(list.words(), [0..8, 9..9, 10..12]);
+        assert_eq!(Cell::list(["B-LOC", "O ", "O"]).tags(), ["B-LOC", "O", "O"]);
+    }
+
+    #[test]
+    fn what_has_no_form_in_a_table() {
+        for value in ["null", "{}", "[null]", "[[1]]"] {
+            assert_eq!(json(value), None, "{value}");
+        }
+    }
+}

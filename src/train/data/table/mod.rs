@@ -1,0 +1,406 @@
+//! Tables of named columns: TSV, CSV, JSON objects one a line, and lines of text.
+//!
+//! Every command that reads texts reads them here. `lines` finds lines, `separated` and `objects` make rows of them, `format`
+//! knows the kinds of files.
+
+mod cell;
+mod format;
+mod lines;
+mod objects;
+mod separated;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+pub use cell::Cell;
+pub use format::TableFormat;
+use format::no_table;
+pub use lines::TextLines;
+use lines::{Ends, Lines, content};
+pub use objects::{JsonLines, JsonRow};
+use separated::Separated;
+
+use crate::error::{Error, Result, excerpt};
+
+/// The name of the column of a file of lines.
+const LINE: &str = "text";
+
+/// A column by its name, or by the first of several names that is there.
+pub(crate) type Column<'a> = &'a [&'a str];
+
+/// The rows of a file, of the columns that were selected.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Table {
+    pub(crate) file: String,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// A row of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// The line that the row begins in, counted from 1.
+    pub line: usize,
+    /// The cells of the selected columns, in the order of the selection.
+    pub cells: Vec<Cell>,
+}
+
+impl Table {
+    /// Reads some columns of a file.
+    ///
+    /// # Errors
+    /// Those of [`TableReader`]; `Table` for what is no regular file.
+    pub(crate) fn read(path: &Path, columns: &[Column<'_>]) -> Result<Self> {
+        check_regular(path)?;
+        let mut reader = TableReader::open(path)?;
+        reader.select(columns)?;
+        reader.rest()
+    }
+
+    /// The names of a file's columns, of JSON lines those of the first one.
+    ///
+    /// # Errors
+    /// Those of [`TableReader::open`]; `Table` for what is no regular file.
+    pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
+        check_regular(path)?;
+        Ok(TableReader::open(path)?.names)
+    }
+
+    /// An error about all of its rows.
+    pub(crate) fn blame_all(&self, reason: impl Into<String>) -> Error {
+        blame(&self.file, 1, reason)
+    }
+
+    /// An error about one of its rows.
+    pub(crate) fn blame(&self, row: &Row, reason: impl Into<String>) -> Error {
+        blame(&self.file, row.line, reason)
+    }
+}
+
+/// Refuses pipes, whose rows would be gone after their header was read.
+fn check_regular(path: &Path) -> Result<()> {
+    match std::fs::metadata(path) {
+        Ok(data) if !data.is_file() && !data.is_dir() => Err(Error::Table {
+            file: path.display().to_string(),
+            reason: "is read more than once: write it to a file first".to_owned(),
+        }),
+        // Whatever else is wrong is found when it is opened.
+        _ => Ok(()),
+    }
+}
+
+fn blame(file: &str, line: usize, reason: impl Into<String>) -> Error {
+    Error::Data {
+        file: file.to_owned(),
+        line,
+        reason: reason.into(),
+    }
+}
+
+/// A reader of a table, row by row.
+///
+/// The first row names the columns; of JSON lines it is the keys of the first object. [`select`](Self::select) says which of
+/// them [`next_row`](Self::next_row) returns. A byte order mark at the start, and empty lines, are skipped.
+///
+/// ```
+/// use bertless::train::{TableFormat, TableReader};
+///
+/// let csv = "label,text\npositive,\"A delight, really.\"\n";
+/// let mut table = TableReader::new("t.csv", TableFormat::Commas, csv.as_bytes())?;
+/// table.select(&[&["sentence", "text"], &["label"]])?;
+/// let row = table.next_row()?.expect("a row");
+/// assert_eq!(row.line, 2);
+/// assert_eq!(row.cells[0].text(), "A delight, really.");
+/// assert_eq!(row.cells[1].text(), "positive");
+/// assert_eq!(table.next_row()?, None);
+/// # bertless::Result::Ok(())
+/// ```
+pub struct TableReader {
+    source: Source,
+    names: Vec<String>,
+    /// The names of each selected column.
+    wanted: Vec<Vec<String>>,
+    /// Where each selected column is, if rows have no names themselves.
+    places: Vec<usize>,
+    /// What a row with another number of cells differs from.
+    header: &'static str,
+}
+
+impl std::fmt::Debug for TableReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TableReader")
+            .field("file", &self.source.lines().file())
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where rows come from.
+enum Source {
+    Cells(Separated),
+    /// The first object is read ahead of the others, for its keys.
+    Objects(JsonLines, Option<(usize, JsonRow)>),
+    Texts(Lines),
+}
+
+impl Source {
+    fn lines(&self) -> &Lines {
+        match self {
+            Self::Cells(cells) => cells.lines(),
+            Self::Objects(objects, _) => objects.lines(),
+            Self::Texts(lines) => lines,
+        }
+    }
+}
+
+impl TableReader {
+    /// Opens a file, whose ending says which format it has ([`TableFormat::of`]), and reads the names of its columns.
+    ///
+    /// # Errors
+    /// `Io`; `Table` for a file of another kind, such as UTF-16, `.gz` or `.json`; `Data` for one without a first row.
+    pub fn open(path: &Path) -> Result<Self> {
+        let format = TableFormat::of(path)?;
+        let input = File::open(path).map_err(|source| Error::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::new(path.display().to_string(), format, input)
+    }
+
+    /// Reads the names of the columns of `input`, which errors call `name`.
+    ///
+    /// # Errors
+    /// `Io`; `Table` for what is no text, or JSON where there should be cells; `Data` for a table without a first row.
+    pub fn new(
+        name: impl Into<String>,
+        format: TableFormat,
+        input: impl Read + Send + 'static,
+    ) -> Result<Self> {
+        let name = name.into();
+        let (source, names) = match format {
+            TableFormat::Tabs => headed(Separated::by_tabs(Lines::new(name, Ends::Any, input)))?,
+            TableFormat::Commas => {
+                headed(Separated::by_commas(Lines::new(name, Ends::Any, input)))?
+            }
+            TableFormat::JsonLines => {
+                let mut objects = JsonLines::new(name, input);
+                let Some(first) = objects.next_row()? else {
+                    return Err(blame(objects.lines().file(), 1, "there is no header"));
+                };
+                let names = first.1.names().map(str::to_owned).collect();
+                (Source::Objects(objects, Some(first)), names)
+            }
+            TableFormat::Lines => {
+                let lines = Lines::new(name, Ends::Feed, input);
+                (Source::Texts(lines), vec![LINE.to_owned()])
+            }
+        };
+        Ok(Self {
+            source,
+            names,
+            wanted: Vec::new(),
+            places: Vec::new(),
+            header: ", but the header has",
+        })
+    }
+
+    /// A table with tabs between its cells and without names of its own: the first line is a row, too.
+    pub fn without_header(
+        name: impl Into<String>,
+        columns: &[&str],
+        input: impl Read + Send + 'static,
+    ) -> Self {
+        let lines = Lines::new(name.into(), Ends::Any, input);
+        Self {
+            source: Source::Cells(Separated::by_tabs(lines)),
+            names: columns.iter().map(|&name| name.to_owned()).collect(),
+            wanted: columns.iter().map(|&name| vec![name.to_owned()]).collect(),
+            places: (0..columns.len()).collect(),
+            header: " with tabs between them, where there must be",
+        }
+    }
+
+    /// The name of the file, as errors have it.
+    pub fn name(&self) -> &str {
+        self.source.lines().file()
+    }
+
+    /// The names of the columns.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Selects columns, each by the first of its names that is there.
+    ///
+    /// # Errors
+    /// `Data` for a column that is not there, or there twice. Objects of JSON lines are looked at one by one, by
+    /// [`next_row`](Self::next_row).
+    pub fn select(&mut self, columns: &[&[&str]]) -> Result<()> {
+        let own = |column: &&[&str]| column.iter().map(|&name| name.to_owned()).collect();
+        self.wanted = columns.iter().map(own).collect();
+        if matches!(self.source, Source::Objects(..)) {
+            return Ok(());
+        }
+        let places = self.wanted.iter().map(|names| place(&self.names, names));
+        match places.collect() {
+            Ok(places) => self.places = places,
+            Err(reason) => return Err(blame(self.name(), 1, reason)),
+        }
+        Ok(())
+    }
+
+    /// The cells of the selected columns in the next row.
+    ///
+    /// # Errors
+    /// `Io`, and `Data` with the line for a row with another number of cells than there are columns, for an object without a
+    /// selected key, and for what is not UTF-8 or not JSON.
+    pub fn next_row(&mut self) -> Result<Option<Row>> {
+        let Self {
+            source,
+            names,
+            wanted,
+            places,
+            header,
+        } = self;
+        let (line, cells) = match source {
+            Source::Cells(rows) => match rows.next()? {
+                None => return Ok(None),
+                Some(record) => (record.line, picked(&record.cells, names, places, header)),
+            },
+            Source::Objects(objects, ahead) => {
+                let next = match ahead.take() {
+                    Some(first) => Some(first),
+                    None => objects.next_row()?,
+                };
+                let Some((line, object)) = next else {
+                    return Ok(None);
+                };
+                let cells = wanted.iter().map(|names| named(&object, names));
+                (line, cells.collect())
+            }
+            Source::Texts(lines) => loop {
+                let Some((number, line)) = lines.next()? else {
+                    return Ok(None);
+                };
+                let text = content(line, Ends::Feed);
+                if !text.trim_ascii().is_empty() {
+                    break (number, picked(&[text], names, places, header));
+                }
+            },
+        };
+        match cells {
+            Ok(cells) => Ok(Some(Row { line, cells })),
+            Err(reason) => Err(blame(self.name(), line, reason)),
+        }
+    }
+
+    /// Whether a line has already been read from the input, so that returning its row need not wait.
+    pub fn is_ready(&self) -> bool {
+        self.source.lines().is_ready()
+    }
+
+    /// Bytes read so far.
+    pub fn bytes(&self) -> u64 {
+        self.source.lines().bytes()
+    }
+
+    /// All rows that are left.
+    fn rest(mut self) -> Result<Table> {
+        let mut rows = Vec::new();
+        while let Some(row) = self.next_row()? {
+            rows.push(row);
+        }
+        Ok(Table {
+            file: self.name().to_owned(),
+            rows,
+        })
+    }
+}
+
+/// Rows behind their first one, which names the columns.
+fn headed(mut rows: Separated) -> Result<(Source, Vec<String>)> {
+    let names = match rows.next()? {
+        None => Err("there is no header"),
+        Some(header) if is_json(header.cells[0]) => return Err(no_table(rows.lines().file())),
+        Some(header) => {
+            let names = header.cells.iter().map(|cell| std::str::from_utf8(cell));
+            let names: Result<Vec<&str>, _> = names.collect();
+            names
+                .map(|names| names.into_iter().map(str::to_owned).collect())
+                .map_err(|_| "the header is not valid UTF-8")
+        }
+    };
+    match names {
+        Ok(names) => Ok((Source::Cells(rows), names)),
+        Err(reason) => Err(blame(rows.lines().file(), 1, reason)),
+    }
+}
+
+/// Whether a header's first cell is the start of JSON.
+fn is_json(cell: &[u8]) -> bool {
+    let starts: [&[u8]; 3] = [b"[{", b"[\"", b"{\""];
+    matches!(cell.trim_ascii(), b"[" | b"{") || starts.iter().any(|start| cell.starts_with(start))
+}
+
+/// Where the first of a column's names is.
+fn place(names: &[String], column: &[String]) -> Result<usize, String> {
+    let Some(name) = column.iter().find(|name| names.contains(name)) else {
+        // Cells with something else between them are one.
+        let other = names.len() == 1 && names[0].contains([';', '|', '\t', ',']);
+        let hint = match other {
+            true => ": cells of .csv have commas between them, those of .tsv tabs",
+            false => "",
+        };
+        return Err(format!(
+            "there is no column {}, only {}{hint}",
+            excerpt(&column.join(", nor ")),
+            excerpt(&names.join(", "))
+        ));
+    };
+    let mut found = (0..names.len()).filter(|&at| names[at] == *name);
+    match (found.next(), found.next()) {
+        (Some(at), None) => Ok(at),
+        _ => Err(format!("there are two columns {}", excerpt(name))),
+    }
+}
+
+/// The cells of a row at some places.
+fn picked(
+    row: &[&[u8]],
+    names: &[String],
+    places: &[usize],
+    header: &str,
+) -> Result<Vec<Cell>, String> {
+    let (found, expected) = (row.len(), names.len());
+    if found != expected {
+        let hint = match row.iter().any(|cell| cell.contains(&b'"')) {
+            true => {
+                "; a quote is text in .tsv, and in .csv within a cell that does not start with one"
+            }
+            false => "",
+        };
+        return Err(format!("{found} columns{header} {expected}{hint}"));
+    }
+    let cell = |&at: &usize| match std::str::from_utf8(row[at]) {
+        Ok(cell) => Ok(Cell::from(cell)),
+        Err(_) => Err(format!("column {} is not valid UTF-8", excerpt(&names[at]))),
+    };
+    places.iter().map(cell).collect()
+}
+
+/// The first cell of an object that has one of these names.
+fn named(row: &JsonRow, names: &[String]) -> Result<Cell, String> {
+    for name in names {
+        if let Some(cell) = row.get(name)? {
+            return Ok(cell);
+        }
+    }
+    let keys: Vec<&str> = row.names().collect();
+    Err(format!(
+        "there is no key {} with a value, only {}",
+        excerpt(&names.join(", nor ")),
+        excerpt(&keys.join(", "))
+    ))
+}

@@ -1,0 +1,135 @@
+//! Rows that are JSON objects, one a line.
+
+use std::io::Read;
+
+use serde_json::{Map, Value};
+
+use super::blame;
+use super::cell::Cell;
+use super::lines::{Ends, Lines, content, text};
+use crate::error::{Result, excerpt};
+use crate::replace_lone_surrogates;
+
+/// A JSON object as a row of a table: cells by name.
+///
+/// ```
+/// use bertless::train::{Cell, JsonRow};
+///
+/// let row = JsonRow::parse(r#"{"text": "A delight.", "labels": ["joy", "calm"], "id": 7}"#)?;
+/// assert_eq!(row.get("text")?, Some(Cell::from("A delight.")));
+/// assert_eq!(row.get("labels")?, Some(Cell::list(["joy", "calm"])));
+/// assert_eq!(row.get("label")?, None);
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonRow(Map<String, Value>);
+
+impl JsonRow {
+    /// Parses a line. Half a surrogate pair, such as `\ud83d` alone, becomes U+FFFD, the replacement character
+    /// ([`replace_lone_surrogates`]).
+    ///
+    /// # Errors
+    /// The reason, for what is no JSON object.
+    pub fn parse(line: &str) -> Result<Self, String> {
+        match serde_json::from_str(&replace_lone_surrogates(line)) {
+            Ok(object) => Ok(Self(object)),
+            Err(error) => Err(unread(line, &error)),
+        }
+    }
+
+    /// The names of the cells.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// The cell of this name, if there is one that is not null.
+    ///
+    /// # Errors
+    /// The reason, for an object or a list of other things than values.
+    pub fn get(&self, name: &str) -> Result<Option<Cell>, String> {
+        let Some(value) = self.0.get(name).filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
+        match Cell::of(value) {
+            Some(cell) => Ok(Some(cell)),
+            None => Err(format!(
+                "key {} is neither a value nor a list of values",
+                excerpt(name)
+            )),
+        }
+    }
+}
+
+/// Why a line is no JSON object.
+fn unread(line: &str, error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    // There is one line, and its number is known better.
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let what = excerpt(said.strip_suffix(&place).unwrap_or(&said));
+    let hint = match line.trim_start().starts_with('[') {
+        true => "; a row is an object, and has a line of its own",
+        false if error.is_eof() => "; a row is one line, whole",
+        false => "",
+    };
+    format!("no JSON object: {what} (column {}){hint}", error.column())
+}
+
+/// JSON objects, one a line. Empty lines are skipped.
+///
+/// ```
+/// let lines = &b"{\"text\": \"one\"}\n\n{\"text\": \"two\"}\n"[..];
+/// let mut lines = bertless::train::JsonLines::new("texts.jsonl", lines);
+/// let (number, row) = lines.next_row()?.expect("a row");
+/// assert_eq!((number, row.names().collect()), (1, vec!["text"]));
+/// assert_eq!(lines.next_row()?.map(|(number, _)| number), Some(3));
+/// assert_eq!(lines.next_row()?, None);
+/// # bertless::Result::Ok(())
+/// ```
+pub struct JsonLines(Lines);
+
+impl std::fmt::Debug for JsonLines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("JsonLines").field(&self.0.file()).finish()
+    }
+}
+
+impl JsonLines {
+    /// Lines of `input`, which errors call `name`.
+    pub fn new(name: impl Into<String>, input: impl Read + Send + 'static) -> Self {
+        Self(Lines::new(name.into(), Ends::Any, input))
+    }
+
+    /// The next object, with the number of its line, counted from 1.
+    ///
+    /// # Errors
+    /// `Io`; `Table` for a file that is no text; `Data` with the line for what is not UTF-8 or no JSON object.
+    pub fn next_row(&mut self) -> Result<Option<(usize, JsonRow)>> {
+        loop {
+            let Some((number, line)) = self.0.next()? else {
+                return Ok(None);
+            };
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let row = text(content(line, Ends::Any)).and_then(JsonRow::parse);
+            return match row {
+                Ok(row) => Ok(Some((number, row))),
+                Err(reason) => Err(blame(self.0.file(), number, reason)),
+            };
+        }
+    }
+
+    /// Whether a line has already been read from the input, so that returning its object need not wait.
+    pub fn is_ready(&self) -> bool {
+        self.0.is_ready()
+    }
+
+    /// Bytes read so far.
+    pub fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    pub(super) fn lines(&self) -> &Lines {
+        &self.0
+    }
+}

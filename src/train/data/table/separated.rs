@@ -1,0 +1,200 @@
+//! Rows whose cells have tabs or commas between them.
+
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+
+use super::blame;
+use super::lines::{Ends, Lines, content};
+use crate::error::Result;
+
+/// Rows, one after the other.
+pub(super) struct Separated {
+    lines: Lines,
+    splitter: Splitter,
+    /// Whether a quote at the start of a cell is more than text.
+    quoting: bool,
+}
+
+/// The bytes of a row's cells.
+pub(super) struct Record<'a> {
+    /// The line that the row begins in, counted from 1.
+    pub(super) line: usize,
+    pub(super) cells: Vec<&'a [u8]>,
+}
+
+impl Separated {
+    /// Rows of cells with tabs between them, in which a quote is text.
+    pub(super) fn by_tabs(lines: Lines) -> Self {
+        let splitter = ReaderBuilder::new().delimiter(b'\t').quoting(false).build();
+        Self::new(lines, splitter, false)
+    }
+
+    /// Rows of cells with commas between them. A cell with commas, quotes or line breaks in it has quotes around it.
+    pub(super) fn by_commas(lines: Lines) -> Self {
+        Self::new(lines, Reader::new(), true)
+    }
+
+    fn new(lines: Lines, reader: Reader, quoting: bool) -> Self {
+        Self {
+            lines,
+            splitter: Splitter {
+                reader,
+                cells: vec![0; 1 << 10],
+                ends: vec![0; 1 << 4],
+                bytes: 0,
+                count: 0,
+            },
+            quoting,
+        }
+    }
+
+    pub(super) fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// The next row. Empty lines between rows are skipped.
+    ///
+    /// # Errors
+    /// `Io`; `Table` for a file that is no text; `Data` with the line that a quote stands in which is never closed, or which is
+    /// closed in the middle of a cell.
+    pub(super) fn next(&mut self) -> Result<Option<Record<'_>>> {
+        let splitter = &mut self.splitter;
+        splitter.begin();
+        let mut quotes = Quotes::default();
+        let mut first = None;
+        let mut complete = false;
+        while !complete && let Some((number, line)) = self.lines.next()? {
+            if first.is_none() && content(line, Ends::Any).is_empty() {
+                continue;
+            }
+            first = first.or(Some(number));
+            if self.quoting
+                && let Err(misplaced) = quotes.take(line, number)
+            {
+                return Err(misplaced.of(self.lines.file()));
+            }
+            complete = splitter.take(line);
+        }
+        if let Quotes::Open { line } = quotes {
+            let reason = "the quote that opens here is never closed";
+            return Err(blame(self.lines.file(), line, reason));
+        }
+        let Some(line) = first else {
+            return Ok(None);
+        };
+        if !complete {
+            // The last line has no end.
+            splitter.take(&[]);
+        }
+        Ok(Some(Record {
+            line,
+            cells: splitter.cells(),
+        }))
+    }
+}
+
+/// Where a row's quotes stand, as far as its lines have been read.
+///
+/// A quote in the middle of a cell that starts without one is text, as readers of CSV have it, and opens nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Quotes {
+    /// A cell starts.
+    #[default]
+    Start,
+    /// In a cell without quotes around it.
+    Bare,
+    /// In a cell whose quote opened in this line.
+    Open { line: usize },
+    /// Behind a quote that closes the cell, or is the first of two that stand for one.
+    Closed { line: usize },
+}
+
+/// Text behind a closing quote.
+struct Misplaced {
+    /// Where the quote opened,
+    opened: usize,
+    /// and where it closed.
+    closed: usize,
+}
+
+impl Misplaced {
+    fn of(self, file: &str) -> crate::error::Error {
+        let Self { opened, closed } = self;
+        let place = match opened == closed {
+            true => String::new(),
+            false => format!(" in line {closed}"),
+        };
+        let reason = format!(
+            "the quote that opens here closes{place} with text behind it, where a comma or the end of the line belongs"
+        );
+        blame(file, opened, reason)
+    }
+}
+
+impl Quotes {
+    /// Follows a line of this number.
+    fn take(&mut self, bytes: &[u8], number: usize) -> Result<(), Misplaced> {
+        for &byte in bytes {
+            *self = match (*self, byte) {
+                (Self::Open { line }, b'"') => Self::Closed { line },
+                (Self::Open { line }, _) => Self::Open { line },
+                (Self::Closed { line }, b'"') => Self::Open { line },
+                (_, b',' | b'\r' | b'\n') => Self::Start,
+                (Self::Closed { line }, _) => {
+                    return Err(Misplaced {
+                        opened: line,
+                        closed: number,
+                    });
+                }
+                (Self::Start, b'"') => Self::Open { line: number },
+                _ => Self::Bare,
+            };
+        }
+        Ok(())
+    }
+}
+
+/// Cuts lines into the cells of a row.
+struct Splitter {
+    reader: Reader,
+    /// The cells, one behind the other, and room for more.
+    cells: Vec<u8>,
+    /// Where each cell ends, and room for more.
+    ends: Vec<usize>,
+    /// How much of `cells` is used.
+    bytes: usize,
+    /// How much of `ends` is used.
+    count: usize,
+}
+
+impl Splitter {
+    fn begin(&mut self) {
+        (self.bytes, self.count) = (0, 0);
+    }
+
+    /// Takes in a line, or the end of the input, which is no bytes. Returns whether the row is complete.
+    fn take(&mut self, mut line: &[u8]) -> bool {
+        loop {
+            let (cells, ends) = (&mut self.cells[self.bytes..], &mut self.ends[self.count..]);
+            let (result, read, bytes, count) = self.reader.read_record(line, cells, ends);
+            line = &line[read..];
+            self.bytes += bytes;
+            self.count += count;
+            match result {
+                ReadRecordResult::InputEmpty => return false,
+                ReadRecordResult::OutputFull => self.cells.resize(2 * self.cells.len(), 0),
+                ReadRecordResult::OutputEndsFull => self.ends.resize(2 * self.ends.len(), 0),
+                ReadRecordResult::Record | ReadRecordResult::End => return true,
+            }
+        }
+    }
+
+    fn cells(&self) -> Vec<&[u8]> {
+        let mut start = 0;
+        let cells = self.ends[..self.count].iter().map(|&end| {
+            let cell = &self.cells[start..end];
+            start = end;
+            cell
+        });
+        cells.collect()
+    }
+}

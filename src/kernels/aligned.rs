@@ -10,7 +10,9 @@ struct Line([f32; 16]);
 // SAFETY: a line of zero bytes is sixteen floats of value zero.
 #[allow(unsafe_code, reason = "bytemuck's promises are made by hand")]
 unsafe impl Zeroable for Line {}
-// SAFETY: sixteen floats fill the 64 bytes without padding, and any bits are a float.
+const _: () = assert!(size_of::<Line>() == size_of::<[f32; 16]>());
+
+// SAFETY: sixteen floats fill the line without padding, as asserted, and any bits are a float.
 #[allow(unsafe_code, reason = "bytemuck's promises are made by hand")]
 unsafe impl Pod for Line {}
 

@@ -45,10 +45,10 @@ struct Region {
     _map: MmapMut,
 }
 
-// SAFETY: a region is memory that its pieces use, each its own part; by itself it reads and writes nothing.
+// SAFETY: a region only keeps memory: all that reads or writes it is `Floats`, each through a `Piece` of its own.
 #[allow(unsafe_code, reason = "a raw pointer is neither by itself")]
 unsafe impl Send for Region {}
-// SAFETY: as above: nothing can be done with a shared region but to keep it.
+// SAFETY: a shared region can only be kept, too.
 #[allow(unsafe_code, reason = "a raw pointer is neither by itself")]
 unsafe impl Sync for Region {}
 
@@ -162,7 +162,8 @@ impl DerefMut for Floats {
             Self::Own(floats) => floats,
             Self::Held(_) => unreachable!("it has become a copy of its own"),
             #[allow(unsafe_code, reason = "a region is memory without a slice")]
-            // SAFETY: as in `deref`; and `&mut self` is the only way to this piece, whose floats no other piece has.
+            // SAFETY: the piece is inside the region, initialised, aligned and kept, as in `deref`. `&mut self` is the only way
+            // to this piece, whose floats no other piece has.
             Self::Shared(Piece { region, start, len }) => unsafe {
                 std::slice::from_raw_parts_mut(region.start.as_ptr().add(*start), *len)
             },

@@ -203,7 +203,7 @@ impl<'a, X: Operands> Product<'a, X> {
                 // no index that overflows, and it is finished before the next begins.
                 unsafe { self.tile(s, height, wide, place) };
                 if self.epilogue.activation != Activation::Identity {
-                    // SAFETY: as above; the tile has stored and is gone.
+                    // SAFETY: these are the rows and columns of the tile, which has been computed and is gone.
                     s.enter(unsafe { Finish::new(self, place, height) });
                 }
             }
@@ -214,7 +214,7 @@ impl<'a, X: Operands> Product<'a, X> {
     /// Computes one tile, by the micro-kernel of its shape.
     ///
     /// # Safety
-    /// As [`run`](Self::run), for the tile's rows and columns.
+    /// What [`Tile::new`] asks for, of `height` rows.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
     unsafe fn tile<S: Simd>(&self, s: S, height: usize, wide: usize, place: Place) {
@@ -223,11 +223,11 @@ impl<'a, X: Operands> Product<'a, X> {
             ($($rows:literal)*) => {
                 match (height, wide) {
                     $(($rows, 1) if $rows <= X::tile_rows::<S>() => {
-                        // SAFETY: the promise to this function is the one that a tile wants.
+                        // SAFETY: the promise to this function is the one that a tile wants, and its height is `$rows`.
                         s.enter(unsafe { Tile::<X, $rows, 1>::new(self, place) });
                     })*
                     $(($rows, 2) if $rows <= X::tile_rows::<S>() && S::TILE_PANELS == 2 => {
-                        // SAFETY: as above.
+                        // SAFETY: as for one panel.
                         s.enter(unsafe { Tile::<X, $rows, 2>::new(self, place) });
                     })*
                     _ => unreachable!("a tile of {height} rows by {wide} panels"),

@@ -22,7 +22,7 @@ use super::{Cache, Kernel, LANES, Simd};
 /// Evaluates intrinsics of the level that work on registers. They are unsafe only because a processor may lack them; the
 /// first argument, a token, proves that this one does not.
 ///
-/// Intrinsics that take an address are not imported here or in `bytes`: `memory` has them all, behind references.
+/// Intrinsics that read or write memory are not imported here or in `bytes`: `memory` has them all, behind references.
 macro_rules! intrinsics {
     ($token:expr, $call:expr) => {{
         let _: $crate::kernels::simd::avx2::Avx2<_> = $token;
@@ -34,30 +34,11 @@ macro_rules! intrinsics {
 mod bytes;
 mod memory;
 mod ordered;
+mod token;
 
 use bytes::Bytes;
 use ordered::dot_words;
-
-/// Proof that this processor has AVX2 and FMA, and AVX-VNNI where that is said.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx2<const VNNI: bool>(());
-
-impl<const VNNI: bool> Avx2<VNNI> {
-    /// The token, if this processor has the instructions.
-    pub(crate) fn new() -> Option<Self> {
-        let has = is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && (!VNNI || is_x86_feature_detected!("avxvnni"));
-        has.then_some(Self(()))
-    }
-}
-
-impl Avx2<true> {
-    /// The level without VNNI, which computes floats as this one does.
-    pub(crate) fn floats(self) -> Avx2<false> {
-        Avx2(())
-    }
-}
+pub(crate) use token::Avx2;
 
 #[inline(never)]
 #[target_feature(enable = "avx2,fma")]

@@ -27,7 +27,7 @@ use super::{Cache, Kernel, LANES, Simd};
 /// Evaluates intrinsics of the level that work on registers. They are unsafe only because a processor may lack them; the
 /// first argument, a token, proves that this one does not.
 ///
-/// Intrinsics that take an address are not imported here: `memory` has them all, behind references.
+/// Intrinsics that read or write memory are not imported here: `memory` has them all, behind references.
 macro_rules! intrinsics {
     ($token:expr, $call:expr) => {{
         let _: $crate::kernels::simd::avx512::Avx512<_, _> = $token;
@@ -39,43 +39,10 @@ macro_rules! intrinsics {
 
 mod memory;
 mod ordered;
+mod token;
 
 use ordered::{dot_bf16, dot_words, in_order, ints_in_order};
-
-/// Proof that this processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA, and VNNI and BF16 where that is said.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx512<const VNNI: bool, const BF16: bool = false>(());
-
-impl<const VNNI: bool, const BF16: bool> Avx512<VNNI, BF16> {
-    /// The token, if this processor has the instructions.
-    pub(crate) fn new() -> Option<Self> {
-        // `enter` compiles for VNNI wherever it compiles for BF16.
-        const { assert!(VNNI || !BF16, "BF16 comes with VNNI") };
-        let has = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && (!VNNI || is_x86_feature_detected!("avx512vnni"))
-            && (!BF16 || is_x86_feature_detected!("avx512bf16"));
-        has.then_some(Self(()))
-    }
-}
-
-impl<const BF16: bool> Avx512<true, BF16> {
-    /// The level without VNNI, which computes floats as this one does.
-    pub(crate) fn floats(self) -> Avx512<false> {
-        Avx512(())
-    }
-}
-
-impl Avx512<true, true> {
-    /// The level without BF16, which computes bytes as this one does.
-    pub(crate) fn bytes(self) -> Avx512<true> {
-        Avx512(())
-    }
-}
+pub(crate) use token::Avx512;
 
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]

@@ -20,26 +20,6 @@ use std::arch::asm;
 
 use super::{Cache, Kernel, LANES, Simd};
 
-/// Proof that this processor has NEON, and its products of bytes where that is said.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Neon<const DOTPROD: bool>(());
-
-impl<const DOTPROD: bool> Neon<DOTPROD> {
-    /// The token, if this processor has the instructions.
-    pub(crate) fn new() -> Option<Self> {
-        let has = std::arch::is_aarch64_feature_detected!("neon")
-            && (!DOTPROD || std::arch::is_aarch64_feature_detected!("dotprod"));
-        has.then_some(Self(()))
-    }
-}
-
-impl Neon<true> {
-    /// The level without products of bytes, which computes floats as this one does.
-    pub(crate) fn floats(self) -> Neon<false> {
-        Neon(())
-    }
-}
-
 #[inline(never)]
 #[target_feature(enable = "neon")]
 fn enter<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
@@ -73,7 +53,7 @@ fn sdot(mut sum: int32x4_t, weights: int8x16_t, activations: int8x16_t) -> int32
 /// Evaluates intrinsics of the level that work on registers. They are unsafe only because a processor may lack them; the
 /// first argument, a token, proves that this one does not.
 ///
-/// Intrinsics that take an address are not imported here: `memory` has them all, behind references.
+/// Intrinsics that read or write memory are not imported here: `memory` has them all, behind references.
 macro_rules! intrinsics {
     ($token:expr, $call:expr) => {{
         let _: Neon<_> = $token;
@@ -107,6 +87,9 @@ macro_rules! each {
 }
 
 mod memory;
+mod token;
+
+pub(crate) use token::Neon;
 
 impl<const DOTPROD: bool> Neon<DOTPROD> {
     /// Sixteen words to memory.

@@ -17,7 +17,7 @@ pub(super) fn in_order(mut x: __m512) -> __m512 {
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn ints_in_order(mut x: __m512i) -> __m512i {
-    // SAFETY: as above.
+    // SAFETY: no instruction, as in `in_order`.
     unsafe { asm!("/* {} */", inout(zmm_reg) x, options(nostack, preserves_flags)) };
     x
 }
@@ -27,7 +27,7 @@ pub(super) fn ints_in_order(mut x: __m512i) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
 pub(super) fn dot_words(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
-    // SAFETY: one instruction of this level, on registers alone; that it might touch memory is only what the compiler thinks.
+    // SAFETY: one instruction of the function's features, on registers alone; that it might touch memory is only what the compiler thinks.
     unsafe {
         asm!(
             "vpdpwssd {}, {}, {}",
@@ -45,7 +45,7 @@ pub(super) fn dot_words(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 pub(super) fn dot_bf16(mut sum: __m512, a: __m512i, b: __m512i) -> __m512 {
-    // SAFETY: as above.
+    // SAFETY: one instruction of the function's features, on registers alone, as in `dot_words`.
     unsafe {
         asm!(
             "vdpbf16ps {}, {}, {}",

@@ -1,4 +1,4 @@
-//! Loads and stores of the level: its only intrinsics that take an address.
+//! Loads and stores of the level: its only intrinsics that read or write memory.
 //!
 //! Each takes a reference to exactly the bytes that it touches, so safe code cannot make one read or write elsewhere.
 

@@ -45,13 +45,28 @@ text 'A fine film.\n\nA dull one.\r\n' 003 tables lines
 for event in ../examples/lambda/events/*.json; do
     seed "$event" 000 events "lambda-$(basename "$event" .json)"
 done
-text '{"text": "a", "text_pair": "b"}' 002 events question
-text '{"texts": ["a", ["a", "b"], {"question": "a", "context": "b"}, 1]}' 002 events questions
+text '{"text": "a", "text_pair": "b"}' 003 events question
+text '{"texts": ["a", ["a", "b"], {"question": "a", "context": "b"}, 1]}' 003 events questions
+text '{"texts": ["PRIVATE words", {"PRIVATE words": 1}, {"text": ["PRIVATE words"]}]}' 003 events private
+text '{"requestContext": {"http": "PRIVATE words"}, "httpMethod": ["PRIVATE words"]}' 000 events private-http
+text '{"Records": [{"eventSource": "aws:sqs", "messageId": "PRIVATE words", "body": "{\\"PRIVATE words\\": 1}"}]}' 000 events private-sqs
+text '{"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": "{\\"Type\\": \\"Notification\\", \\"Message\\": \\"a\\"}"}]}' 000 events sns
+text '{"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}' 000 events scheduled
+text '{"warmer": true, "concurrency": 3}' 000 events warmer
+# The second byte is the coding.
+for coding in 0:gzip 1:zlib; do
+    { printf '\002'; printf "\\00${coding%:*}"; python3 -c 'import gzip, sys, zlib
+text = b"{\"texts\": [\"PRIVATE words\", \"a\"]}"
+sys.stdout.buffer.write(gzip.compress(text, mtime=0) if sys.argv[1] == "gzip" else zlib.compress(text))' "${coding#*:}"; } \
+        > "corpus/events/coded-${coding#*:}"
+done
 # The second byte: 3 is a structured event's type; 371 are all attributes beside JSON, 372 beside text.
 text '\003\n{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": {"text": "a"}}' 001 events structured
 text '\003\n{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data_base64": "eyJ0ZXh0IjogImEifQ=="}' 001 events structured-base64
 text '\371\n{"text": "a"}' 001 events binary
 text '\372\nA fine film.' 001 events binary-text
+text '\372PRIVATE words\nPRIVATE words' 001 events binary-private
+text '\201PRIVATE-id\n{"text": "PRIVATE words"}' 001 events unwrapped
 text '\001\n{"message": {"data": "eyJ0ZXh0IjogImEifQ==", "messageId": "1"}, "subscription": "s"}' 001 events push
 # `tokenizer`: what each folder of the references has, alone and beside a tokenizer.json.
 python3 - ../fixtures/tokenizer/folders.json corpus/tokenizer << 'END'

@@ -5,8 +5,10 @@
 #![no_main]
 #![allow(dead_code, reason = "the wrappers' replies are not read here")]
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use bertless_questions::{Asked, Limits, Question, Refusal, parse};
+use bertless_questions::{Asked, Cors, Limits, Question, Refusal, decoded, parse};
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../examples/cloud-run/src/events.rs"]
@@ -17,21 +19,18 @@ mod events;
 mod http;
 #[path = "../../examples/lambda/src/sqs.rs"]
 mod sqs;
-
-/// Stands for the function's file of this name, which needs the client of AWS Lambda.
-mod refusal {
-    pub(crate) fn phrase(_: u16) -> &'static str {
-        "a status"
-    }
-}
+#[path = "../../examples/lambda/src/status.rs"]
+mod status;
 
 const LIMITS: Limits = Limits {
     body: 2_000,
     texts: 8,
     text: 200,
 };
-/// The longest reason of a refusal: a caller's text must not stand in a log, nor come back as a whole.
-const REASON: usize = 600;
+/// Longest reason of a refusal.
+const REASON: usize = 400;
+/// Part of texts in the seeds that no reason may hold: reasons stand in logs. It has a space, so it is no name of anything.
+const PRIVATE: &str = "PRIVATE words";
 const TYPES: [&str; 7] = [
     "",
     "application/json",
@@ -41,7 +40,14 @@ const TYPES: [&str; 7] = [
     "application/cloudevents+avro",
     "application/octet-stream",
 ];
-const ATTRIBUTES: [&str; 5] = ["specversion", "id", "source", "type", "datacontenttype"];
+const NAMES: [&str; 5] = [
+    "ce-specversion",
+    "ce-id",
+    "ce-source",
+    "ce-type",
+    "x-goog-pubsub-message-id",
+];
+const CODINGS: [&str; 4] = ["gzip", "deflate", "", "br"];
 
 fn check(question: &Result<Question, Refusal>) {
     match question {
@@ -59,6 +65,8 @@ fn within(texts: &[&str]) {
 fn refused(refusal: &Refusal) {
     assert!((400..500).contains(&refusal.status), "{refusal:?}");
     assert!(refusal.reason.len() <= REASON, "{refusal:?}");
+    assert!(!refusal.reason.contains(PRIVATE), "{refusal:?}");
+    assert_eq!(refusal.detail, None);
 }
 
 fn asked(asked: Result<Asked, Refusal>) {
@@ -72,13 +80,11 @@ fn asked(asked: Result<Asked, Refusal>) {
     }
 }
 
-fn lambda(event: &str) {
+fn lambda(event: &[u8]) {
     match events::Event::read(event) {
         Ok(events::Event::Direct(question)) => asked(parse(question.as_bytes(), &LIMITS)),
-        Ok(events::Event::Http(request)) => match request.body() {
-            Ok(body) => asked(parse(&body, &LIMITS)),
-            Err(refusal) => refused(&refusal),
-        },
+        Ok(events::Event::Ping) => {}
+        Ok(events::Event::Http(request)) => http(&request),
         Ok(events::Event::Sqs(event)) => {
             for message in &event.messages {
                 sqs::read(message, &LIMITS).iter().for_each(check);
@@ -88,49 +94,66 @@ fn lambda(event: &str) {
     }
 }
 
-/// The low three bits say the content type, the others which attributes have headers.
+fn http(request: &http::HttpRequest) {
+    if let Err(refusal) = request.wants() {
+        refused(&refusal);
+    }
+    match request.body(LIMITS.body) {
+        Ok(body) => asked(parse(&body, &LIMITS)),
+        Err(refusal) => refused(&refusal),
+    }
+    let origin = request.header("origin").unwrap_or_default();
+    let requested = request.header("access-control-request-headers");
+    let allowed = Cors::Any.preflight(origin, requested.unwrap_or_default());
+    let response = request.response(200, allowed.unwrap_or_default(), String::new());
+    serde_json::to_vec(&response).unwrap();
+}
+
+/// The low three bits say the content type, the others which of [`NAMES`] have headers.
 fn headers(which: u8, value: &[u8]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let kind = TYPES[usize::from(which & 7) % TYPES.len()];
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    let free = HeaderValue::from_bytes(value);
-    for (bit, name) in ATTRIBUTES.iter().enumerate() {
+    for (bit, name) in NAMES.iter().enumerate() {
         if which & 8 << bit != 0 {
-            let name = HeaderName::from_bytes(format!("ce-{name}").as_bytes()).unwrap();
-            let value = match (bit, &free) {
-                (0, Ok(value)) if value.is_empty() => HeaderValue::from_static("1.0"),
-                (_, Ok(value)) => value.clone(),
-                (_, Err(_)) => HeaderValue::from_static("1.0"),
+            let value = match HeaderValue::from_bytes(value) {
+                // Without a value of their own all have this, which is also the version that is understood.
+                Ok(value) if !value.is_empty() => value,
+                _ => HeaderValue::from_static("1.0"),
             };
-            headers.insert(name, value);
+            headers.insert(HeaderName::from_static(name), value);
         }
     }
     headers
 }
 
 fn cloud_run(which: u8, rest: &[u8]) {
-    let end = rest.iter().position(|&byte| byte == b'\n');
-    let (value, body) = rest.split_at(end.unwrap_or(0));
+    let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(0);
+    let (value, body) = rest.split_at(end);
     let headers = headers(which, value);
     let _ = (cloud_run::are_of_event(&headers), cloud_run::is_push(body));
     match cloud_run::read(&headers, body, &LIMITS) {
         Ok(event) => {
-            assert!(!event.id.is_empty());
+            assert_ne!(event.id.as_deref(), Some(""));
             asked(Ok(event.asked));
         }
         Err(refusal) => refused(&refusal),
     }
 }
 
+fn coded(which: u8, body: &[u8]) {
+    let coding = CODINGS[usize::from(which) % CODINGS.len()];
+    match decoded(Cow::Borrowed(body), coding, LIMITS.body) {
+        Ok(body) => asked(parse(&body, &LIMITS)),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
 fuzz_target!(|data: &[u8]| {
     match data {
-        [0, event @ ..] => {
-            // What the runtime hands over is a JSON value, with nothing around it.
-            if let Ok(event) = serde_json::from_slice::<&serde_json::value::RawValue>(event) {
-                lambda(event.get());
-            }
-        }
+        [0, event @ ..] => lambda(event),
         [1, which, rest @ ..] => cloud_run(*which, rest),
+        [2, which, body @ ..] => coded(*which, body),
         [_, body @ ..] => asked(parse(body, &LIMITS)),
         [] => {}
     }

@@ -26,7 +26,10 @@ fuzz_target!(|data: &[u8]| {
     if which & 128 != 0 {
         files = files.with("tokenizer.json", JSON).with("config.json", BERT);
     }
-    let files = files.with(NAMES[usize::from(*which & 127) % NAMES.len()], bytes.to_vec());
+    let files = files.with(
+        NAMES[usize::from(*which & 127) % NAMES.len()],
+        bytes.to_vec(),
+    );
     let Ok(tokenizer) = Tokenizer::from_parts(files) else {
         return;
     };

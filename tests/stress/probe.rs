@@ -16,7 +16,7 @@ use std::error::Error;
 use std::fs::read_to_string;
 use std::time::{Duration, Instant};
 
-use bertless::{Dtype, MapContract, Model, ModelOptions};
+use bertless::{Dtype, Model, ModelOptions};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
@@ -50,8 +50,8 @@ fn open(way: &str, model: &str, options: ModelOptions) -> Result<Model> {
         "map" => {
             // SAFETY: the scripts write no model while a probe runs.
             #[allow(unsafe_code, reason = "mapping asks for the caller's promise")]
-            let promise = unsafe { MapContract::files_stay_unchanged() };
-            Model::load_with(model, options.map(promise))?
+            let options = unsafe { options.map() };
+            Model::load_with(model, options)?
         }
         "static" => embedded(options)?,
         other => return Err(format!("{other}: not a way to open a model").into()),

@@ -45,8 +45,18 @@ impl Teacher {
         else {
             return Ok(teacher);
         };
-        let inside = Inside::new(weights, (folder, outputs), (kept, threads, seed), student)?;
-        teacher.inside = Some(inside);
+        let inside = Inside::new(weights, (folder, outputs), (kept, threads, seed), student);
+        teacher.inside = Some(inside.map_err(|error| match error {
+            Error::Io { .. } if folder.is_file() => Error::Option {
+                name: "teacher",
+                reason: format!(
+                    "{} is a packed file, and a teacher that is asked at each step (about tokens, questions, attention or \
+                     relations) must be the folder of a model",
+                    folder.display()
+                ),
+            },
+            error => error,
+        })?);
         Ok(teacher)
     }
 

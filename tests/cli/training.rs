@@ -359,8 +359,18 @@ fn a_packed_teacher_is_no_model_to_begin_with() {
         "{ran:?}"
     );
     assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
-    // Beside a folder it teaches.
     let folder = fixture("bert-classify");
+    let attention = format!(
+        "{distill} -m {} --set distillation.attention=1",
+        folder.display()
+    );
+    let ran = within(&place, &attention);
+    assert!(
+        ran.err
+            .contains("is a packed file, and a teacher that is asked at each step"),
+        "{ran:?}"
+    );
+    // Beside a folder it teaches.
     let ran = within(
         &place,
         &format!("{distill} -m {} --epochs 1", folder.display()),

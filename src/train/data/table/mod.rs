@@ -187,7 +187,7 @@ impl TableReader {
             TableFormat::JsonLines => {
                 let mut objects = JsonLines::new(name, input);
                 let Some(first) = objects.next_row()? else {
-                    return Err(blame(objects.lines().file(), 1, "there is no header"));
+                    return Err(blame(objects.lines().file(), 1, "there is no row"));
                 };
                 let names = first.1.names().map(str::to_owned).collect();
                 (Source::Objects(objects, Some(first)), names)

@@ -76,7 +76,7 @@ enum From {
 /// Lines, by what stands in each.
 enum Lines {
     Texts(TextLines),
-    Pairs(TableReader),
+    Pairs(Box<TableReader>),
     Objects(JsonLines),
 }
 
@@ -85,7 +85,7 @@ impl From {
         let (name, input) = (opened.name.to_string(), opened.input);
         let lines = match form {
             Form::Text => Lines::Texts(TextLines::new(name, input)),
-            Form::Pair => Lines::Pairs(TableReader::without_header(name, &PAIR, input)),
+            Form::Pair => Lines::Pairs(Box::new(TableReader::without_header(name, &PAIR, input))),
             Form::Json => Lines::Objects(JsonLines::new(name, input)),
         };
         Self::Lines {
@@ -333,7 +333,8 @@ mod tests {
     #[test]
     fn two_columns_and_no_other_number() {
         let pairs = |content: &'static [u8]| {
-            let mut lines = Lines::Pairs(TableReader::without_header("f", &PAIR, content));
+            let mut lines =
+                Lines::Pairs(Box::new(TableReader::without_header("f", &PAIR, content)));
             let item = lines.next(&"f".into()).map(Option::unwrap);
             shape(item)
         };

@@ -508,7 +508,7 @@ fn files_that_are_no_text_are_named_as_what_they_are() {
     let zip = b"PK\x03\x04\x14\0\0\0".to_vec();
     let tables = [
         ("u.tsv", utf_16, "is UTF-16"),
-        ("m.csv", marked, "is UTF-16"),
+        ("m.tsv", marked, "is UTF-16"),
         ("t.tsv.gz", gzip, "is compressed (gzip)"),
         ("t.zip", zip, "is a zip archive"),
         ("t.parquet", b"PAR1\x15\x04".to_vec(), "is a Parquet file"),

@@ -139,7 +139,7 @@ impl std::fmt::Debug for TableReader {
 
 /// Where rows come from.
 enum Source {
-    Cells(Separated),
+    Cells(Box<Separated>),
     /// The first object is read ahead of the others, for its keys.
     Objects(JsonLines, Option<(usize, JsonRow)>),
     Texts(Lines),
@@ -214,7 +214,7 @@ impl TableReader {
     ) -> Self {
         let lines = Lines::new(name.into(), Ends::Any, input);
         Self {
-            source: Source::Cells(Separated::by_tabs(lines)),
+            source: Source::Cells(Box::new(Separated::by_tabs(lines))),
             names: columns.iter().map(|&name| name.to_owned()).collect(),
             wanted: columns.iter().map(|&name| vec![name.to_owned()]).collect(),
             places: (0..columns.len()).collect(),
@@ -333,7 +333,7 @@ fn headed(mut rows: Separated) -> Result<(Source, Vec<String>)> {
         }
     };
     match names {
-        Ok(names) => Ok((Source::Cells(rows), names)),
+        Ok(names) => Ok((Source::Cells(Box::new(rows)), names)),
         Err(reason) => Err(blame(rows.lines().file(), 1, reason)),
     }
 }

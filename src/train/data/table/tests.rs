@@ -1,4 +1,5 @@
 use super::*;
+use serde_json::Value;
 
 const COLUMNS: &[Column<'_>] = &[&["sentence", "text"], &["label"]];
 
@@ -287,4 +288,67 @@ fn a_pipe_is_no_table_to_read_twice() {
         error.to_string(),
         "/dev/null: is read more than once: write it to a file first"
     );
+}
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+const FORMATS: [TableFormat; 4] = [
+    TableFormat::Tabs,
+    TableFormat::Commas,
+    TableFormat::JsonLines,
+    TableFormat::Lines,
+];
+
+proptest! {
+    /// What is written by the rules of a format is what is read, whatever stands in the cells.
+    #[test]
+    fn cells_come_back(rows in vec(("[a\",; \t\r\n\u{e9}\u{1f600}]{0,6}", "[a\",;\\\\]{1,4}"), 1..6), crlf: bool) {
+        let end = if crlf { "\r\n" } else { "\n" };
+        let quoted = |cell: &str| match cell.contains([',', '"', '\r', '\n']) {
+            true => format!("\"{}\"", cell.replace('"', "\"\"")),
+            false => cell.to_owned(),
+        };
+        let json = |cell: &str| Value::from(cell).to_string();
+        let commas = rows.iter().map(|(text, label)| format!("{},{}", quoted(text), quoted(label)));
+        let lines = rows.iter().map(|(text, label)| {
+            format!("{{\"label\": {}, \"text\": {}}}", json(label), json(text))
+        });
+        let tabless = |cell: &str| cell.replace(['\t', '\r', '\n'], " ");
+        let tabs = rows.iter().map(|(text, label)| format!("{}\t{label}", tabless(text)));
+        let plain: Vec<_> = rows.iter().map(|(text, label)| (tabless(text), label.clone())).collect();
+        for (name, header, written, expected) in [
+            ("t.csv", Some("text,label"), commas.collect::<Vec<_>>(), &rows),
+            ("t.jsonl", None, lines.collect(), &rows),
+            ("t.tsv", Some("text\tlabel"), tabs.collect(), &plain),
+        ] {
+            let all: Vec<&str> = header.into_iter().chain(written.iter().map(String::as_str)).collect();
+            let found = read(name, &all.join(end)).unwrap();
+            let found: Vec<_> = found.into_iter().map(|(_, text, label)| (text, label)).collect();
+            prop_assert_eq!(&found, expected, "{}", name);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_rows_or_an_error(bytes in vec(prop_oneof![
+        4 => proptest::sample::select(b"a\",\t\r\n{}[]:\\u".to_vec()),
+        1 => any::<u8>(),
+    ], 0..60)) {
+        for format in FORMATS {
+            let Ok(mut reader) = TableReader::new("t", format, std::io::Cursor::new(bytes.clone())) else {
+                continue;
+            };
+            let names: Vec<String> = reader.names().to_vec();
+            let columns: Vec<[&str; 1]> = names.iter().map(|name| [&**name]).collect();
+            let columns: Vec<Column<'_>> = columns.iter().map(|column| &column[..]).collect();
+            if reader.select(&columns).is_err() {
+                continue;
+            }
+            let mut last = 0;
+            while let Ok(Some(row)) = reader.next_row() {
+                prop_assert!(row.line > last && row.cells.len() == names.len());
+                last = row.line;
+            }
+        }
+    }
 }

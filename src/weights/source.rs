@@ -234,3 +234,21 @@ impl Shared {
         file.read_exact(out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_not_there_are_an_error_wherever_they_begin() {
+        let source = Source::memory("x".to_owned(), Arc::new(Cow::Borrowed(b"abc")));
+        let mut out = [0; 2];
+        source.read(1, &mut out).unwrap();
+        assert_eq!(out, *b"bc");
+        for start in [2, 4, usize::MAX] {
+            let error = source.read(start, &mut out).unwrap_err().to_string();
+            let expected = format!("2 bytes from byte {start} on are not there");
+            assert!(error.contains(&expected), "{error}");
+        }
+    }
+}

@@ -261,3 +261,24 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
         }
     }
 }
+
+/// Sums of weights have no digest that is checked whenever a file is opened. A wrong one would give wrong answers in silence.
+#[test]
+#[cfg(debug_assertions)]
+fn a_wrong_sum_of_weights_is_an_error_in_a_debug_build() {
+    let mut file = packed(&fixture("bert-classify"), Precision::Int8).to_vec();
+    let whole = safetensors::SafeTensors::deserialize(&file).unwrap();
+    let (name, sums) = whole
+        .iter()
+        .find(|(name, _)| name.ends_with(".sum"))
+        .unwrap();
+    let (name, at) = (
+        name.to_owned(),
+        sums.data().as_ptr().addr() - file.as_ptr().addr(),
+    );
+    file[at] ^= 1;
+    match open(file) {
+        Err(Error::WeightUnexpected { name: found, .. }) => assert_eq!(found, name),
+        other => panic!("{other:?}"),
+    }
+}

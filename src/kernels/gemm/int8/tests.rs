@@ -216,3 +216,22 @@ fn what_sums_have_no_room_for_stays_floats() {
     x[0] = -1e-9;
     agrees(&x, &vec![-1.0; k], 1, k, "the longest rows");
 }
+
+#[test]
+fn sums_that_are_not_those_of_the_weights_are_seen() {
+    for (n, k) in [(1, 1), (20, 37), (48, 64)] {
+        let packed = PackedWeights::of(Dtype::Int8, &numbers(n * k, 21), n, k);
+        let Panels::Int8(panels) = packed.panels() else {
+            panic!("{n} {k}");
+        };
+        assert!(panels.sums_hold(), "{n} {k}");
+        for at in [0, n - 1] {
+            let mut sums = panels.sums().to_vec();
+            sums[at] += 1;
+            let mut memory = Arena::default().zeros(panels.bytes().len() / 4);
+            bytemuck::cast_slice_mut(&mut memory).copy_from_slice(panels.bytes());
+            let wrong = Int8Panels::new(memory, panels.scales(), &sums).unwrap();
+            assert!(!wrong.sums_hold(), "{n} {k} {at}");
+        }
+    }
+}

@@ -46,8 +46,9 @@ const GENERIC: [&str; 4] = [
     "TokenizersBackend",
     "BloomTokenizer",
 ];
-/// Classes of transformers 5.23 that read a folder in other ways. Any other name is a class of somebody's own, in whose
-/// stead transformers follows `tokenizer.json`.
+/// Classes of transformers 5.23 that read a folder in other ways.
+///
+/// A name that is in none of the lists is not a class of transformers, which then follows `tokenizer.json`.
 const OTHERS: &str = "AlbertTokenizer AutoTokenizer BartTokenizer BarthezTokenizer BartphoTokenizer BasicTokenizer \
     BertGenerationTokenizer BertJapaneseTokenizer BertTokenizerLegacy BertweetTokenizer BigBirdTokenizer BioGptTokenizer \
     BlenderbotSmallTokenizer BlenderbotTokenizer ByT5Tokenizer CLIPTokenizer CTRLTokenizer CamembertTokenizer \
@@ -95,14 +96,14 @@ impl Class {
         if let Some(name) = text(&file, "tokenizer_class", &model.tokenizer_class)? {
             return Self::named(&file, "tokenizer_class", name, is_listed);
         }
-        // Code in the folder, which is not run; what it would do with a vocabulary alone is not to be known.
+        // Code in the folder is not run, and nothing else says what it would do with a vocabulary alone.
         if let Some(name) = own_code(config).filter(|_| !is_listed) {
             return Self::named(config.file(), "auto_map", name, is_listed);
         }
         let (name, scheme) = match text(&file, "model_type", &model.model_type)? {
             Some("mpnet") => (MPNET, Scheme::Mpnet),
             Some("bert" | "distilbert" | "electra" | "mobilebert") => (BERT[0], Scheme::Bert),
-            // A tokenizer by itself, or that of a model which is of no use here.
+            // A tokenizer without a model, or with one of a family that is not supported.
             _ if is_listed => ("TokenizersBackend", Scheme::File),
             _ => (BERT[0], Scheme::Bert),
         };

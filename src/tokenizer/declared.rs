@@ -1,7 +1,7 @@
 //! The tokens that a folder's files declare, special ones and others, in the order in which transformers 5.23 adds them.
 //!
-//! If tokenizer_config.json has `added_tokens_decoder`, it is the only file that counts beside the vocabulary. Else
-//! special_tokens_map.json stands over it, and added_tokens.json and the `added_tokens` of tokenizer.json count, too.
+//! If tokenizer_config.json has `added_tokens_decoder`, only this file counts. Else special_tokens_map.json stands over it,
+//! and added_tokens.json and the `added_tokens` of tokenizer.json count, too.
 
 use std::collections::{BTreeMap, HashSet};
 

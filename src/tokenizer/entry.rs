@@ -11,10 +11,10 @@ pub(super) struct Entry {
     pub(super) single_word: bool,
     pub(super) lstrip: bool,
     pub(super) rstrip: bool,
-    /// Whether it is looked for in the normalised text; if the file does not say so, a token is that is not special.
+    /// Whether it is looked for in the normalised text; `None` follows `special`: a special token is not.
     pub(super) normalized: Option<bool>,
     pub(super) special: bool,
-    /// Whether it is a string and no more: transformers takes it for another token than an object of the same content.
+    /// Whether the file has a string. transformers takes it for another token than an object with the same content.
     pub(super) plain: bool,
 }
 
@@ -32,7 +32,7 @@ impl Entry {
         }
     }
 
-    /// A string, which is a special token, or an object with `content` and flags.
+    /// Reads a string, which is a special token, or an object with `content` and flags; `None` for anything else.
     fn read(json: &Json) -> Option<Self> {
         let object = match json {
             Json::Text(content) => return Some(Self::special(content)),
@@ -58,7 +58,7 @@ impl Entry {
         })
     }
 
-    /// The token with every flag spelt out: equal ones are added once.
+    /// The token with every flag spelt out, by which transformers compares tokens.
     pub(super) fn resolved(&self) -> Self {
         Self {
             normalized: Some(self.normalized.unwrap_or(!self.special)),
@@ -84,7 +84,7 @@ impl Entry {
 /// The token under a key.
 ///
 /// # Errors
-/// `Config` for what is none.
+/// `Config` for a value that is no token.
 pub(super) fn token(document: &Document, key: &str, json: &Json) -> Result<Entry> {
     let wrong = || document.wrong(key, format!("{json} is not a token"));
     Entry::read(json).ok_or_else(wrong)
@@ -93,7 +93,7 @@ pub(super) fn token(document: &Document, key: &str, json: &Json) -> Result<Entry
 /// The tokens that a key lists; none for `null`.
 ///
 /// # Errors
-/// `Config` for what is no list of tokens.
+/// `Config` for a value that is no list of tokens.
 pub(super) fn tokens(document: &Document, key: &str, json: &Json) -> Result<Vec<Entry>> {
     match json {
         Json::Null => Ok(Vec::new()),

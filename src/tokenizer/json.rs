@@ -218,8 +218,9 @@ impl Json {
         }
     }
 
-    /// The parts that differ from BERT's own pipeline, which a class builds in their stead: its name in the file, and what
-    /// stands there. `template` and `unknown` are those of the class.
+    /// Lists the parts that do not count beside a class's own pipeline, and differ from it: key and value.
+    ///
+    /// `template` and `unknown` are those of the class.
     pub(super) fn ignored(
         &self,
         template: &Template,

@@ -26,7 +26,9 @@ pub(super) fn text(bytes: Cow<'static, [u8]>) -> Result<Cow<'static, str>, Utf8E
     }
 }
 
-/// A token a line, without the white space at the line's end, as `tokenizers` reads lines: only a line feed ends one.
+/// Finds the tokens of `vocab.txt`: one a line, without the white space at the line's end.
+///
+/// Only a line feed ends a line, as in `tokenizers`.
 pub(super) fn lines(text: &str) -> Vec<Span> {
     let bytes = text.as_bytes();
     // A token and its line's end take six bytes at the least in all but small vocabularies.

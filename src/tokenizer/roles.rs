@@ -10,7 +10,7 @@ const EXTRA: &str = "extra_special_tokens";
 /// What `extra_special_tokens` was called up to transformers 4.
 const ADDITIONAL: &str = "additional_special_tokens";
 
-/// The tokens that have a part of their own, in the order in which they are added.
+/// Keys of the roles that every tokenizer has, in the order in which their tokens are added.
 const ROLES: [&str; 7] = [
     "bos_token",
     "eos_token",
@@ -21,7 +21,7 @@ const ROLES: [&str; 7] = [
     "mask_token",
 ];
 
-/// Those of them that BERT's pipeline cannot do without.
+/// Roles without which BERT's pipeline cannot work.
 const NEEDED: [&str; 3] = ["unk_token", "sep_token", "cls_token"];
 
 /// Tokens with a role, and special tokens without one.
@@ -38,10 +38,10 @@ pub(super) struct Roles {
 /// What stands under a key of [`ROLES`].
 #[derive(Debug, Clone, Default)]
 enum Field {
-    /// Nothing: the class has its own.
+    /// No value: the class's own token counts.
     #[default]
     Absent,
-    /// `null` in this file: there is no such token.
+    /// `null`, in the file of this name: the tokenizer has no such token.
     Null(String),
     Token(Entry, Spelling),
 }
@@ -54,15 +54,15 @@ enum Spelling {
     Object,
 }
 
-/// The keys of the files as they are taken in, one file after the other.
+/// The tokens under the keys of the files read so far; a later file stands over an earlier one.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     roles: [Field; ROLES.len()],
-    /// Roles of a model's own, ahead of those in `explicit`.
+    /// Tokens with a role of the model's own; those in `explicit` are added after them, and stand over them.
     own: Vec<(String, Option<Entry>)>,
     explicit: Vec<(String, Entry)>,
     extra: Option<Vec<Entry>>,
-    /// Counts if there is no `extra`.
+    /// Special tokens under the older key, which count if `extra` is absent.
     additional: Option<Vec<Entry>>,
 }
 
@@ -185,15 +185,16 @@ impl Fields {
         Ok(())
     }
 
-    /// Whether a token of added_tokens.json is special: another file names it, by more than an object in
-    /// tokenizer_config.json, which transformers does not look into at this point.
+    /// Whether a token of added_tokens.json is special because another key names it.
+    ///
+    /// transformers has not yet read objects in tokenizer_config.json as tokens at this point, so they do not count.
     pub(super) fn is_special(&self, content: &str) -> bool {
         let is_role = |role: &Field| matches!(role, Field::Token(entry, Spelling::Known) if entry.content == content);
         let is_it = |entry: &Entry| entry.plain && entry.content == content;
         self.roles.iter().any(is_role) || self.extra.iter().flatten().any(is_it)
     }
 
-    /// The tokens, with those of the class where the files name none.
+    /// Completes the tokens with those of the class where the files name none.
     ///
     /// # Errors
     /// `Config` for a `null` in place of a token that a text cannot do without.

@@ -38,14 +38,14 @@ pub(super) struct Settings {
     pub(super) ignored: Vec<TokenizerWarning>,
 }
 
-/// What those special tokens are called that the crate asks for.
+/// The contents of the special tokens that the crate asks for.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     pub(super) pad: String,
     pub(super) mask: String,
 }
 
-/// What differs between the schemes.
+/// The steps that a text takes, by tokenizer.json or by a class.
 struct Pipeline {
     normalizer: Normalizer,
     lowered_by: String,
@@ -137,7 +137,10 @@ impl Settings {
 }
 
 impl Pipeline {
-    /// That of tokenizer.json.
+    /// Follows tokenizer.json.
+    ///
+    /// # Errors
+    /// `UnsupportedTokenizer` for steps that cannot be followed.
     fn of_file(json: &Json) -> Result<Self> {
         json.check_pre_tokenizer()?;
         let normalizer = json.normalizer()?;
@@ -153,7 +156,10 @@ impl Pipeline {
         })
     }
 
-    /// That of a class, with the keys of tokenizer_config.json.
+    /// Builds a class's own pipeline by the keys of tokenizer_config.json.
+    ///
+    /// # Errors
+    /// `Config` for values of another type.
     fn of_class(class: &Class, config: &Document, template: Template) -> Result<Self> {
         let lower = config.flag("do_lower_case")?;
         let chinese = config.flag("tokenize_chinese_chars")?;

@@ -7,6 +7,7 @@ mod errors;
 mod figures;
 mod memory;
 mod packing;
+mod refusals;
 mod texts;
 mod training;
 

@@ -9,6 +9,7 @@ use crate::config::Task;
 use crate::kernels::gemm::Rounding;
 use crate::model::Model;
 
+mod tables;
 mod teacher;
 
 const KINDS: [(&str, &str); 4] = [
@@ -357,113 +358,6 @@ fn what_is_wrong_is_named() {
         let said = says(change);
         assert!(said.contains(reason), "{change:?}: {said}");
     }
-}
-
-/// Tables of which nothing can be learned are refused ahead of the first step, and nothing is written.
-#[test]
-fn nothing_to_learn_is_an_error_and_leaves_no_folder() {
-    let place = Place::new();
-    place.write("one.tsv", "text\tlabel\na\t1\nb\t1.0\nc\t 1\n");
-    place.write("hidden.tsv", "text\tlabel\na\t-1\nb\t-1\n");
-    place.write("none.tsv", "text\tlabels\na\t\nb\t\n");
-    place.write(
-        "single.jsonl",
-        "{\"text\": \"a\", \"labels\": [\"x\"]}\n{\"text\": \"b\", \"labels\": []}\n",
-    );
-    place.write("outside.tsv", "tokens\ttags\nada lives\tO O\nzoe\tO\n");
-    place.write(
-        "two.jsonl",
-        "{\"text\": \"a\", \"label\": [\"x\", \"y\"]}\n",
-    );
-    for (task, table, reason) in [
-        (
-            "classification",
-            "one.tsv",
-            "all rows have the label \"1\": there is nothing to tell apart",
-        ),
-        ("classification", "hidden.tsv", "labels that are hidden"),
-        (
-            "classification",
-            "two.jsonl",
-            "two.jsonl, line 1: there are several labels, \"x y\"",
-        ),
-        ("multi-label", "none.tsv", "no row has a label"),
-        ("multi-label", "single.jsonl", "\"x\" is the only label"),
-        ("tokens", "outside.tsv", "all words have the label \"O\""),
-        (
-            "similarity",
-            "pairs.jsonl",
-            "pairs.jsonl, line 1: score 5 is out of reach",
-        ),
-        (
-            "similarity",
-            "pairs.jsonl",
-            "set data.scale to the highest score there can be, such as 5",
-        ),
-    ] {
-        let settings = [
-            ("task", task),
-            ("data.train", table),
-            ("training.max-length", "16"),
-        ];
-        let error = place.job("bert-base", "out", &settings, 1).unwrap_err();
-        let error = error.to_string();
-        assert!(error.contains(reason), "{error}");
-        assert!(!Path::new(&place.path("out")).exists());
-    }
-    // What is only measured is compared by its order.
-    let settings = [
-        ("task", "ranking"),
-        ("data.train", "pairs.jsonl"),
-        ("data.dev", "pairs.jsonl"),
-        ("training.max-length", "16"),
-    ];
-    place.job("bert-base", "out", &settings, 1).unwrap();
-}
-
-#[test]
-fn lists_and_spaces_make_no_labels_of_their_own() {
-    let place = Place::new();
-    place.write(
-        "sets.jsonl",
-        "{\"text\": \"a\", \"labels\": [\"joy\", \"sad, so\"]}\n{\"text\": \"b\", \"labels\": [\" joy\"]}\n",
-    );
-    place.write(
-        "sets.tsv",
-        "text\tlabels\na\tjoy, calm\nb\tcalm,joy\nc\tsad\n",
-    );
-    for (table, names, counts) in [
-        ("sets.jsonl", &["joy", "sad, so"][..], &[2, 1][..]),
-        ("sets.tsv", &["calm", "joy", "sad"], &[2, 2, 1]),
-    ] {
-        let settings = [
-            ("task", "multi-label"),
-            ("data.train", table),
-            ("training.max-length", "16"),
-        ];
-        let job = place.job("bert-base", "out", &settings, 1).unwrap();
-        assert_eq!(job.labels(), names);
-        assert_eq!(job.label_counts().as_deref(), Some(counts));
-    }
-}
-
-/// A model whose weights are not finite would not be opened.
-#[test]
-fn a_training_that_goes_astray_at_its_last_step_leaves_no_model() {
-    let place = Place::new();
-    let settings = [
-        ("task", "classification"),
-        ("data.train", "train.tsv"),
-        ("training.epochs", "1"),
-        ("training.batch", "32"),
-        ("training.warmup", "0"),
-        ("training.rate", "1e39"),
-        ("training.max-length", "16"),
-    ];
-    let mut job = place.job("bert-classify", "out", &settings, 1).unwrap();
-    let error = job.train(&mut Quiet { stop_at: None }).unwrap_err();
-    assert!(matches!(error, Error::NonFinite { .. }), "{error}");
-    assert!(!Path::new(&place.path("out/model.safetensors")).exists());
 }
 
 #[test]

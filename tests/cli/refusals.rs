@@ -1,0 +1,252 @@
+//! What a command refuses for what it is: streams that cannot be written or read, numbers, `-` for a file, files that are no text.
+
+use super::errors::fails;
+use super::{Ran, bertless, fixture, on, on_reading};
+
+/// Runs a command whose standard output is this.
+#[cfg(target_os = "linux")]
+fn into(arguments: &[&str], output: impl Into<std::process::Stdio>) -> Ran {
+    let mut command = super::command();
+    let ran = command.args(arguments).stdout(output).output().unwrap();
+    Ran {
+        out: String::from_utf8(ran.stdout).unwrap(),
+        err: String::from_utf8(ran.stderr).unwrap(),
+        code: ran.status.code(),
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_cannot_be_written_is_an_error() {
+    let model = fixture("bert-classify");
+    let model = model.to_str().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::write(path("t.tsv"), "text\tlabel\nrain\tneutral\n").unwrap();
+    for arguments in [
+        &["--help"][..],
+        &["help", "train"],
+        &["predict", "--help"],
+        &["--version"],
+        &["predict", "x"],
+        &["predict", "-m", model, "--json", "x"],
+        &["tokenize", "-m", model, "x"],
+        &["inspect", model],
+        &["pack", model, "-o", &path("packed"), "--force"],
+        &["evaluate", "-m", model, "-d", &path("t.tsv")],
+        &[
+            "label",
+            "-m",
+            model,
+            "-d",
+            &path("t.tsv"),
+            "-o",
+            &path("o.tsv"),
+        ],
+        &["bench", "-m", model, "--tokens", "8", "--seconds", "0.01"],
+        &["cost", "--latency-ms", "1=1"],
+    ] {
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let ran = into(arguments, full);
+        fails(&ran, 1, "standard output: No space left on device");
+        // Opened for reading alone, where Rust takes writing for done.
+        let ran = into(arguments, std::fs::File::open("/dev/null").unwrap());
+        fails(&ran, 1, "standard output: it is closed");
+    }
+}
+
+/// Runs a command by a shell that closes a stream first.
+#[cfg(target_os = "linux")]
+fn closing(stream: &str, arguments: &[&str]) -> Ran {
+    let script = format!("exec \"$@\" {stream}");
+    let ran = std::process::Command::new("sh")
+        .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_bertless")])
+        .args(arguments)
+        .output()
+        .unwrap();
+    Ran {
+        out: String::from_utf8(ran.stdout).unwrap(),
+        err: String::from_utf8(ran.stderr).unwrap(),
+        code: ran.status.code(),
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn streams_that_are_closed_are_no_empty_ones() {
+    for arguments in [&["predict", "x"][..], &["--version"]] {
+        let ran = closing(">&-", arguments);
+        fails(&ran, 1, "error: standard output: it is closed");
+    }
+    for arguments in [&["predict", "-"][..], &["evaluate", "-d", "-"]] {
+        let ran = closing("<&-", arguments);
+        fails(&ran, 1, "error: standard input: it is closed");
+    }
+    // A command that does not need it does not mind.
+    assert_eq!(closing("<&-", &["predict", "x"]).code, Some(0));
+    assert_eq!(closing("> /dev/null", &["predict", "x"]).code, Some(0));
+    assert_eq!(closing("1<> /dev/null", &["predict", "x"]).code, Some(0));
+}
+
+#[test]
+fn negative_numbers_are_refused_for_what_they_are() {
+    let predict = |rest: &[&str]| on("bert-classify", "predict", &[rest, &["x"]].concat());
+    for flag in ["--top-k", "--threads", "--max-length", "--threshold"] {
+        fails(
+            &predict(&[flag, "-1"]),
+            2,
+            &format!("invalid value '-1' for '{flag}"),
+        );
+    }
+    for (arguments, says) in [
+        (
+            &["bench", "--tokens", "-8"][..],
+            "invalid value '-8' for '--tokens",
+        ),
+        (&["bench", "--seconds", "-1"], "more than 0"),
+        (&["cost", "--init-ms", "-0.5"], "number of milliseconds"),
+        (
+            &["tokenize", "--stride", "-1", "--max-length", "8", "x"],
+            "invalid value '-1'",
+        ),
+        (
+            &[
+                "label",
+                "-m",
+                "m",
+                "-d",
+                "d",
+                "-o",
+                "o",
+                "--least-score",
+                "nan",
+            ],
+            "expected a number",
+        ),
+        (
+            &["train", "--seeds", "-1"],
+            "invalid value '-1' for '--seeds",
+        ),
+    ] {
+        fails(&bertless(arguments), 2, says);
+    }
+    let train = [
+        "train",
+        "-m",
+        "m",
+        "-o",
+        "o",
+        "--task",
+        "regression",
+        "--train",
+        "t.tsv",
+    ];
+    for (flag, value, says) in [
+        ("--rate", "-1", "error: --rate: -1 is not above 0"),
+        ("--rate", "-1e-5", "error: --rate: -1e-5 is not above 0"),
+        ("--epochs", "0", "error: --epochs: 0 is not 1 or more"),
+        ("--epochs", "-1", "expected u64 in `training.epochs`"),
+        ("--batch", "-2", "expected usize in `training.batch`"),
+        ("--seed", "-1", "expected u64 in `training.seed`"),
+    ] {
+        let ran = bertless(&[&train[..], &[flag, value]].concat());
+        fails(&ran, 1, says);
+    }
+    let ran = bertless(&[&train[..], &["--rate", "1", "--set", "training.rate=-1"]].concat());
+    fails(&ran, 1, "training.rate: is not above 0");
+    // A text may be a negative number.
+    assert_eq!(bertless(&["predict", "--", "-1"]).code, Some(0));
+}
+
+#[test]
+fn a_file_is_not_called_by_a_dash() {
+    let model = fixture("bert-classify");
+    let model = model.to_str().unwrap();
+    for arguments in [
+        &["pack", model, "-o", "-"][..],
+        &["label", "-m", model, "-d", "t.tsv", "-o", "-"],
+        &["train", "-o", "-"],
+        &["distill", "--output", "-"],
+        &["cost", "--latency-ms", "1=1", "--svg", "-"],
+    ] {
+        fails(
+            &bertless(arguments),
+            2,
+            "standard output is no place for it",
+        );
+    }
+    for arguments in [
+        &["label", "-m", model, "-o", "o.tsv", "-d", "-"][..],
+        &["train", "--train", "-"],
+        &["train", "--dev", "-"],
+        &["distill", "--unlabelled", "-"],
+    ] {
+        fails(
+            &bertless(arguments),
+            2,
+            "standard input cannot be: name a file",
+        );
+    }
+}
+
+#[test]
+fn files_that_are_no_text_are_named_as_what_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let utf_16: Vec<u8> = "text\tlabel\nrain\t1\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let marked = [&b"\xff\xfe"[..], &utf_16].concat();
+    let gzip = b"\x1f\x8b\x08\0\0\0\0\0".to_vec();
+    let zip = b"PK\x03\x04\x14\0\0\0".to_vec();
+    let tables = [
+        ("u.tsv", utf_16, "is UTF-16"),
+        ("m.tsv", marked, "is UTF-16"),
+        ("t.tsv.gz", gzip, "is compressed (gzip)"),
+        ("t.zip", zip, "is a zip archive"),
+        ("t.parquet", b"PAR1\x15\x04".to_vec(), "is a Parquet file"),
+    ];
+    let model = fixture("bert-classify");
+    let model = model.to_str().unwrap();
+    for (name, content, says) in tables {
+        let file = path(name);
+        std::fs::write(&file, &content).unwrap();
+        let output = path("o.tsv");
+        for arguments in [
+            &["predict", "-m", model, "--file", &file][..],
+            &["predict", "-m", model, "--jsonl", "--file", &file],
+            &["predict", "-m", model, "--pairs", "--file", &file],
+            &["evaluate", "-m", model, "--data", &file],
+            &["label", "-m", model, "--data", &file, "--output", &output],
+            &[
+                "pack",
+                model,
+                "--output",
+                &output,
+                "--dtype",
+                "int8",
+                "--calibrate",
+                &file,
+            ],
+            &[
+                "train",
+                "-m",
+                model,
+                "-o",
+                &output,
+                "--task",
+                "classification",
+                "--train",
+                &file,
+            ],
+        ] {
+            fails(&bertless(arguments), 1, &format!("{name}: {says}"));
+        }
+        let ran = on_reading("bert-classify", "predict", &["-"], &content);
+        fails(&ran, 1, &format!("standard input: {says}"));
+    }
+}

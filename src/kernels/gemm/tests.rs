@@ -40,6 +40,7 @@ pub(super) fn bits(packed: &PackedWeights) -> Vec<u8> {
 }
 
 fn oracle(x: &[f32], weights: &[f32], rows: usize, n: usize, k: usize) -> Vec<f32> {
+    assert_eq!((x.len(), weights.len()), (rows * k, n * k));
     let mut out = vec![0.0; rows * n];
     // SAFETY: the three buffers hold rows x k, n x k (read transposed) and rows x n numbers, as the strides say.
     #[allow(unsafe_code, reason = "the oracle takes raw pointers")]

@@ -75,18 +75,18 @@ impl Lines {
             if let Some(what) = foreign(head) {
                 return Err(self.refuse(what));
             }
-            let feeds = head.contains(&b'\n');
-            if self.ends == Ends::Feed && !feeds && head.trim_ascii_end().contains(&b'\r') {
-                return Err(self.refuse(
-                    "has lines that end in carriage returns alone: save it with line feeds first",
-                ));
-            }
         }
         let read = self.input.read_until(b'\n', &mut self.held).map_err(io)?;
         if self.bytes == 0 {
             // The first bytes of a pipe may have been too few to tell.
             if let Some(what) = foreign(&self.held) {
                 return Err(self.refuse(what));
+            }
+            let feeds = self.held.ends_with(b"\n");
+            if self.ends == Ends::Feed && !feeds && self.held.trim_ascii_end().contains(&b'\r') {
+                return Err(self.refuse(
+                    "has lines that end in carriage returns alone: save it with line feeds first",
+                ));
             }
             if self.held.starts_with(BYTE_ORDER_MARK) {
                 self.at = BYTE_ORDER_MARK.len();
@@ -235,6 +235,14 @@ mod tests {
         );
         assert!(says(b"g\0o\0o\0d\0\n\0").contains("UTF-16LE"));
         assert!(says(b"one\rtwo\r").contains("carriage returns alone"));
+        // In pieces, as a pipe has them.
+        let pieces = b"one".chain(&b"\rtwo\r"[..]);
+        let error = TextLines::new("f", pieces).next_text().unwrap_err();
+        assert!(error.to_string().contains("carriage returns alone"));
+        // A long first line, of which the first piece has no line feed.
+        let pieces = b"one\rtwo".chain(&b"\r\n"[..]);
+        let first = TextLines::new("f", pieces).next_text().unwrap();
+        assert_eq!(first, Some((1, "one\rtwo".to_owned())));
         // One byte at a time, as a pipe may bring them.
         let bytes = b"\xff\xfeg\0\n\0".to_vec();
         let mut slow = TextLines::new("f", Slow(bytes.into()));

@@ -325,7 +325,6 @@ mod tests {
         unsafe {
             product.run(Portable, rows, panels);
         }
-        drop(product);
         out
     }
 

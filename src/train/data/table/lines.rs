@@ -151,7 +151,7 @@ pub(super) fn text(line: &[u8]) -> Result<&str, String> {
 /// assert_eq!(lines.next_text()?, Some((2, String::new())));
 /// assert_eq!(lines.next_text()?, Some((3, "two".to_owned())));
 /// assert_eq!(lines.next_text()?, None);
-/// # bertless::Result::Ok(())
+/// # Ok::<(), bertless::Error>(())
 /// ```
 pub struct TextLines(Lines);
 

@@ -115,7 +115,7 @@ fn blame(file: &str, line: usize, reason: impl Into<String>) -> Error {
 /// assert_eq!(row.cells[0].text(), "A delight, really.");
 /// assert_eq!(row.cells[1].text(), "positive");
 /// assert_eq!(table.next_row()?, None);
-/// # bertless::Result::Ok(())
+/// # Ok::<(), bertless::Error>(())
 /// ```
 pub struct TableReader {
     source: Source,

@@ -83,7 +83,7 @@ fn unread(line: &str, error: &serde_json::Error) -> String {
 /// assert_eq!((number, row.names().collect()), (1, vec!["text"]));
 /// assert_eq!(lines.next_row()?.map(|(number, _)| number), Some(3));
 /// assert_eq!(lines.next_row()?, None);
-/// # bertless::Result::Ok(())
+/// # Ok::<(), bertless::Error>(())
 /// ```
 pub struct JsonLines(Lines);
 

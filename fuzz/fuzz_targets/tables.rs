@@ -136,7 +136,12 @@ fuzz_target!(|data: &[u8]| {
             usize::MAX,
             true,
         );
-        let again = again.expect("what was written");
+        let again = match again {
+            Ok(again) => again,
+            // With quotes around them, control characters can stand where those of UTF-16 would.
+            Err(Error::Table { .. }) => continue,
+            Err(error) => panic!("{error}"),
+        };
         let texts = |rows: &[Row]| -> Vec<Vec<String>> {
             let texts = |row: &Row| {
                 row.cells

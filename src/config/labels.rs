@@ -5,13 +5,14 @@ use serde_json::Value;
 use super::Keys;
 use crate::error::Result;
 
-/// The most labels that are believed.
+/// Largest number of labels that a config.json may declare.
 const MAX_LABELS: usize = 1 << 20;
 
-/// Label names in the order of their ids: `id2label`, else `LABEL_0` and so on, `num_labels` of them, or two.
+/// Returns the label names in the order of their ids. They come from `id2label`; without it they are `LABEL_0`, `LABEL_1` and
+/// so on, `num_labels` of them, or two if that is missing too.
 ///
-/// Where they disagree, `id2label` counts, as in the reference; whether it fits the weights shows when these are read.
-/// A name may be a number, or true or false, and is then what stands in the file.
+/// If `id2label` and `num_labels` disagree, `id2label` counts, as in transformers. Whether the number of labels fits the
+/// weights is checked when the weights are read. A name may be a number or a boolean in the file: its JSON text is the name.
 pub(super) fn labels(keys: &Keys) -> Result<Vec<String>> {
     let Some(named) = keys.object("id2label")? else {
         let count = keys.size(&["num_labels"], 2, 1..=MAX_LABELS)?;
@@ -46,8 +47,9 @@ pub(super) fn labels(keys: &Keys) -> Result<Vec<String>> {
     }
 }
 
-/// The id of the label that means entailment, if there is one: that of the name in `label2id` that starts with "entail", as
-/// in the reference. Where `label2id` has none, or gives an id that no label has, the names of `id2label` decide.
+/// Returns the id of the label that means entailment, if there is one. It is the id of the first name in `label2id` that
+/// starts with "entail" in any case, as in transformers. If `label2id` has no such name, or gives it an id that no label
+/// has, the first of `labels` that starts so decides.
 pub(super) fn entailment(keys: &Keys, labels: &[String]) -> Option<usize> {
     let entails = |name: &str| name.to_lowercase().starts_with("entail");
     let ids = keys.value("label2id").and_then(|ids| ids.as_object());

@@ -1,9 +1,10 @@
 //! The ground floor: numbers in slices.
 //!
-//! Everything that multiplies, sums or exponentiates in bulk is here, and so is all `unsafe` of the library, except what
-//! maps a file (`weights/map.rs`, `ModelOptions::map`). Each contract that `unsafe` code relies on is carried by a type that
-//! only an `unsafe fn` makes, or asserted where the code stands, so that no safe code can break it. The layers above call these functions; nothing here knows of BERT, of files or of
-//! tensors with names.
+//! Everything that multiplies, sums or exponentiates in bulk is here. So is all `unsafe` code of the library, except the code
+//! that maps a file (`weights/map.rs`, `ModelOptions::map`). No safe code outside this module can break a contract that
+//! `unsafe` code relies on: the contract is carried by a type that only an `unsafe fn` can make, or by a token that is made
+//! only on a processor with the instructions, or it is asserted beside the `unsafe` code. The layers above call these
+//! functions; nothing here knows of BERT, of files or of tensors with names.
 //!
 //! A kernel is written once, over vectors of sixteen floats ([`simd::Simd`]); [`Cpu::run`] picks the copy that was
 //! compiled for the instruction set at hand. Two properties hold for all of them:

@@ -14,19 +14,19 @@ use super::vocab::Vocab;
 use crate::error::{Error, Result};
 use crate::weights::Files;
 
-/// All that the file says.
+/// The content of a tokenizer.json whose model is WordPiece.
 pub(super) struct Json {
-    /// The file's name inside the model.
+    /// Path of the file inside the model's folder, for errors.
     file: String,
     pub(super) model: Model,
-    /// Added tokens, and the id that the file has for each.
+    /// Added tokens, each with the id that the file gives it.
     pub(super) added: Vec<(i64, Entry)>,
     normalizer: Option<Step>,
     pre_tokenizer: Option<Step>,
     post_processor: Option<PostProcessor>,
 }
 
-/// What it says of WordPiece, beside the vocabulary.
+/// The WordPiece model of a tokenizer.json: its settings and its vocabulary.
 pub(super) struct Model {
     pub(super) unknown: Option<String>,
     pub(super) prefix: Option<String>,
@@ -68,7 +68,7 @@ struct ModelEntry {
     vocab: Option<Listed>,
 }
 
-/// A normalizer or a pre-tokenizer, with the settings of those that are supported.
+/// A normalizer or a pre-tokenizer of any type, with the settings of the supported types.
 #[derive(Debug, Deserialize)]
 struct Step {
     r#type: String,
@@ -76,9 +76,10 @@ struct Step {
     handle_chinese_chars: Option<bool>,
     strip_accents: Option<bool>,
     lowercase: Option<bool>,
-    /// The steps of a sequence of normalizers, and of one of pre-tokenizers.
+    /// The steps, if this is a sequence of normalizers.
     #[serde(default)]
     normalizers: Vec<Step>,
+    /// The steps, if this is a sequence of pre-tokenizers.
     #[serde(default)]
     pretokenizers: Vec<Step>,
 }
@@ -118,7 +119,7 @@ impl Json {
     /// # Errors
     /// `Json`, and `UnsupportedTokenizer` for a model that is not WordPiece.
     pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Self> {
-        // Of a text each string need not be checked for UTF-8 by itself.
+        // `from_str` need not check each string for UTF-8: the whole file has been checked once.
         let json = match std::str::from_utf8(bytes) {
             Ok(text) => serde_json::from_str(text),
             Err(_) => serde_json::from_slice(bytes),
@@ -158,10 +159,11 @@ impl Json {
         })
     }
 
-    /// Takes the vocabulary: that of the packed file, if `files` are one. `prefix` starts tokens that continue a word.
+    /// Takes the vocabulary out of this file, or reads that of the packed model, if `files` are one. Tokens that continue a
+    /// word start with `prefix`.
     ///
     /// # Errors
-    /// `Vocabulary`, and `Json` if there is none.
+    /// `Vocabulary` if it cannot be used, `Json` if there is none.
     pub(super) fn vocab(&mut self, files: &Files, prefix: &str) -> Result<Vocab> {
         match (Vocab::stored(files, prefix), self.model.vocab.take()) {
             (Some(vocab), _) => vocab,
@@ -175,7 +177,7 @@ impl Json {
         }
     }
 
-    /// What happens to a text before it is cut into words.
+    /// Returns what happens to a text before it is cut into words.
     ///
     /// # Errors
     /// `UnsupportedTokenizer` for steps that cannot be followed exactly.
@@ -190,7 +192,7 @@ impl Json {
         }
     }
 
-    /// Makes sure that words are cut as BERT cuts them.
+    /// Checks that the pre-tokenizer cuts a text into words as BERT does.
     ///
     /// # Errors
     /// `UnsupportedTokenizer` for another pre-tokenizer.
@@ -205,10 +207,10 @@ impl Json {
         )))
     }
 
-    /// What stands around and between texts.
+    /// Returns the special tokens that stand around and between texts.
     ///
     /// # Errors
-    /// `UnsupportedTokenizer`.
+    /// `UnsupportedTokenizer` for another post-processor, or a template that cannot be followed.
     pub(super) fn template(&self) -> Result<Template> {
         match &self.post_processor {
             None => Ok(Template::bare()),
@@ -218,9 +220,10 @@ impl Json {
         }
     }
 
-    /// Lists the parts that do not count beside a class's own pipeline, and differ from it: key and value.
+    /// Lists the parts of this file that a tokenizer class replaces with its own, and that differ from the class's: the key
+    /// and the value of each.
     ///
-    /// `template` and `unknown` are those of the class.
+    /// `template` and `unknown` are the template and the unknown token of the class.
     pub(super) fn ignored(
         &self,
         template: &Template,
@@ -268,13 +271,16 @@ impl Json {
     }
 }
 
-/// What tokens that continue a word start with in BERT's pipeline.
+/// Prefix of the tokens that continue a word in BERT's pipeline.
 pub(super) const PREFIX: &str = "##";
-/// The characters of the longest word that BERT's pipeline cuts into pieces.
+/// Length, in characters, of the longest word that BERT's pipeline cuts into pieces.
 pub(super) const MAX_CHARACTERS: usize = 100;
 
 impl Step {
-    /// Takes in a step of normalisation; the reason why not, if it cannot be followed exactly.
+    /// Adds this step to `normalizer`.
+    ///
+    /// # Errors
+    /// Says why the step cannot be followed exactly.
     fn add_to(&self, normalizer: &mut Normalizer) -> Result<(), String> {
         match self.r#type.as_str() {
             BERT_NORMALIZER => {
@@ -323,7 +329,7 @@ impl Step {
     }
 }
 
-/// `Whitespace`, or `Sequence [NFD, Lowercase]`.
+/// Shows the type, such as `Whitespace`, and for a sequence also those of its steps: `Sequence [NFD, Lowercase]`.
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if !self.is_sequence() {

@@ -20,9 +20,9 @@ pub(crate) struct Settings {
     /// `BERTLESS_QUEUE`: requests that may wait for one of them.
     pub(crate) queue: usize,
     pub(crate) limits: Limits,
-    /// `BERTLESS_READ_TIMEOUT`: time that the head of a request may take to arrive, and then its body.
+    /// `BERTLESS_READ_TIMEOUT`, in seconds: longest time for the head of a request to arrive, and as long again for its body.
     pub(crate) read_timeout: Duration,
-    /// `BERTLESS_CORS_ORIGIN`: origins whose pages may ask.
+    /// `BERTLESS_CORS_ORIGIN`: origins whose pages may read answers.
     pub(crate) cors: Cors,
     /// `FUNCTION_SIGNATURE_TYPE`: what `/` takes.
     pub(crate) root: Root,
@@ -34,7 +34,7 @@ const MOST_WAITING: usize = 100_000;
 /// Each is a thread, with memory of its own.
 const MOST_WORKERS: usize = 1024;
 
-/// Longest read timeout, in seconds. Cloud Run itself ends a request after an hour.
+/// Largest `BERTLESS_READ_TIMEOUT`, in seconds. Cloud Run's own request timeout is an hour at most.
 const LONGEST_READ: u64 = 3600;
 
 /// What the path `/` takes.

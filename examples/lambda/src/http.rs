@@ -38,14 +38,14 @@ struct Http {
     path: Option<String>,
 }
 
-/// What an HTTP request wants.
+/// What an HTTP request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wants {
     /// Answers to the question in its body.
     Answers,
-    /// Word that this function works.
+    /// Health check: confirmation that this function works.
     Health,
-    /// Word, for a browser, whether a page may ask.
+    /// CORS preflight: a browser asks whether a page may send its request.
     Preflight,
 }
 
@@ -64,7 +64,7 @@ impl HttpRequest {
         }
     }
 
-    /// Value of a header, or the last value of several. The case of the name does not matter.
+    /// Returns the value of a header, or the last one if it has several, trimmed. The case of the name does not matter.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let maps = [&self.headers, &self.multi_value_headers];
         let headers = maps.into_iter().flatten().flatten();
@@ -77,10 +77,11 @@ impl HttpRequest {
         value.map(str::trim)
     }
 
-    /// Tells what is wanted, by method, path and sender.
+    /// Returns what the request asks for. POST asks for answers on every path, GET and HEAD only for a health check, and
+    /// OPTIONS only for a CORS preflight.
     ///
     /// # Errors
-    /// 405 for another method.
+    /// 405 for every other request.
     pub(crate) fn wants(&self) -> Result<Wants, Refusal> {
         match self.method() {
             Some("POST") => Ok(Wants::Answers),
@@ -92,8 +93,8 @@ impl HttpRequest {
         }
     }
 
-    /// Returns whether the path ends in `/healthz` (API Gateway puts a stage's name before it), or a load balancer checks its
-    /// target, which it does at the path that its owner has set.
+    /// Returns whether this is a health check. Either the path ends in `/healthz` (API Gateway puts the stage's name before
+    /// it), or the sender is the health checker of a load balancer, whose path is a setting of the load balancer.
     fn is_health_check(&self) -> bool {
         let path = self.path().unwrap_or_default();
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -102,10 +103,11 @@ impl HttpRequest {
             || self.request_context.elb.is_some() && agent.starts_with("ELB-HealthChecker/")
     }
 
-    /// The bytes of the body, at most `limit` of them.
+    /// Decodes the body: first base64, if the event says so, then its `Content-Encoding`. `limit` is the most bytes that a
+    /// compressed body may have once it is decoded; the length of any other body is not checked here.
     ///
     /// # Errors
-    /// 400 if it is said to be base64 and is not, and the errors of [`decoded`].
+    /// 400 if the event says that the body is base64 and it is not, and the errors of [`decoded`].
     pub(crate) fn body(&self, limit: usize) -> Result<Cow<'_, [u8]>, Refusal> {
         let body = self.body.as_deref().unwrap_or_default();
         let bytes =
@@ -119,7 +121,8 @@ impl HttpRequest {
         decoded(bytes, coding, limit)
     }
 
-    /// The response in the form that the sender of this request reads.
+    /// Builds the response in the form that the sender of this request reads. Adds `content-type` to `headers` if there is a
+    /// body, `allow` to a 405 and `accept-encoding` to a 415.
     pub(crate) fn response(
         &self,
         status: u16,

@@ -16,7 +16,7 @@ pub(crate) struct Settings {
     )]
     pub(crate) model: Option<PathBuf>,
     pub(crate) limits: Limits,
-    /// `BERTLESS_CORS_ORIGIN`: origins whose pages may ask.
+    /// `BERTLESS_CORS_ORIGIN`: origins whose pages may read answers.
     pub(crate) cors: Cors,
     /// `AWS_LAMBDA_RUNTIME_API`: host and port that events come from.
     pub(crate) runtime_api: String,

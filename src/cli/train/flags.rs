@@ -12,7 +12,7 @@ use super::super::options::{to_read_again, to_write};
 use super::super::output::Output;
 use super::session;
 
-/// A flag over a recipe: how it is written, the key that it sets, and its value.
+/// A flag that overrides a key of the recipe: the flag (`--rate`), the key (`training.rate`), and the value if it was given.
 type Flag<'a> = (&'a str, &'a str, &'a Option<String>);
 
 /// A recipe, and what stands over it.
@@ -70,7 +70,10 @@ fn setting(argument: &str) -> Result<(String, String), String> {
 }
 
 impl RecipeFlags {
-    /// The recipe with all flags over it, and those of a command beside them.
+    /// Reads the recipe and overrides its keys with these flags, and with those of the command, `more`.
+    ///
+    /// # Errors
+    /// Those of [`Recipe::read`]. If a flag gave the value that is wrong, the error names the flag instead of the key.
     pub(crate) fn read(&self, more: &[Flag<'_>]) -> Result<Recipe> {
         let flags: [Flag<'_>; 10] = [
             ("--model", "model", &self.model),

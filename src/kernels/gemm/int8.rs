@@ -82,7 +82,7 @@ impl Int8Panels {
         self.sums.as_flattened()
     }
 
-    /// Whether the sums beside the panels are those of their weights. Reads all weights.
+    /// Returns whether the stored sum of each channel equals the sum of its weights. Reads all weights.
     pub(crate) fn sums_hold(&self) -> bool {
         let of_panel = self.bytes().len() / self.sums.len().max(1);
         let mut panels = self.bytes().chunks_exact(of_panel.max(1));

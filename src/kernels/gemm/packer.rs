@@ -21,11 +21,11 @@ pub(crate) struct Packer {
 }
 
 impl Packer {
-    /// A packer with common memory for `floats` floats of packed weights, and with helpers if there are any. Weights beyond
-    /// these floats get memory of their own.
+    /// A packer with shared memory for `floats` floats of packed weights. Weights beyond these get memory of their own. The
+    /// packer has helper threads only if `floats` is above 0.
     pub(crate) fn new(threads: &Threads, floats: usize) -> Self {
         Self {
-            // Helpers would spin through the whole load where nothing is packed, as with a file that is used in place.
+            // If nothing is packed, as with a file that is used in place, helpers would spin through the whole load.
             team: match floats {
                 0 => Team::alone(),
                 _ => threads.team(),

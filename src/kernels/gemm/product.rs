@@ -214,7 +214,7 @@ impl<'a, X: Operands> Product<'a, X> {
     /// Computes one tile, by the micro-kernel of its shape.
     ///
     /// # Safety
-    /// What [`Tile::new`] asks for, of `height` rows.
+    /// The contract of [`Tile::new`], with `height` rows instead of `R`.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
     unsafe fn tile<S: Simd>(&self, s: S, height: usize, wide: usize, place: Place) {

@@ -27,12 +27,12 @@ pub(super) struct Tile<'a, X, const R: usize, const P: usize> {
 }
 
 impl<'a, X, const R: usize, const P: usize> Tile<'a, X, R, P> {
-    /// A tile that is still to be computed.
+    /// A tile that is still to be computed: `R` rows from `place.row` on, and `place.width` columns from panel `place.panel`
+    /// on.
     ///
     /// # Safety
-    /// As long as it lives, no other piece of the product's output may exist or be made that has a float of this tile: of
-    /// `R` rows from `place.row` on, and `place.width` columns, at most `16 * P`, from panel `place.panel` on. The index of
-    /// its last float must not overflow.
+    /// As long as the tile lives, no other piece of the product's output that overlaps the tile may exist or be made.
+    /// `place.width` must be at most `16 * P`, and the index of the tile's last float must not overflow.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
     pub(super) unsafe fn new(product: &'a Product<'a, X>, place: Place) -> Self {
@@ -242,10 +242,10 @@ impl<X: Operands> Kernel for Finish<'_, X> {
 }
 
 impl<'a, X: Operands> Finish<'a, X> {
-    /// A tile of `height` rows that is still to be finished.
+    /// A stored tile of `height` rows whose activation and residual are still to be applied.
     ///
     /// # Safety
-    /// What [`Tile::new`] asks for, of `height` rows.
+    /// The contract of [`Tile::new`], with `height` rows instead of `R`.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
     pub(super) unsafe fn new(product: &'a Product<'a, X>, place: Place, height: usize) -> Self {

@@ -3,7 +3,7 @@
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use super::blame;
-use super::lines::{Ends, Lines, content};
+use super::lines::Lines;
 use crate::error::Result;
 
 /// Rows, one after the other.
@@ -33,13 +33,17 @@ impl Separated {
         Self::new(lines, Reader::new(), true)
     }
 
-    fn new(lines: Lines, reader: Reader, quoting: bool) -> Self {
+    fn new(lines: Lines, mut reader: Reader, quoting: bool) -> Self {
+        let (mut cells, mut ends) = (vec![0; 1 << 10], vec![0; 1 << 4]);
+        // The reader drops a byte-order mark from its first input. `Lines` has dropped the file's own, and what looks like one
+        // behind empty lines is text: the first input is an empty line.
+        reader.read_record(b"\n", &mut cells, &mut ends);
         Self {
             lines,
             splitter: Splitter {
                 reader,
-                cells: vec![0; 1 << 10],
-                ends: vec![0; 1 << 4],
+                cells,
+                ends,
                 bytes: 0,
                 count: 0,
             },
@@ -63,7 +67,7 @@ impl Separated {
         let mut first = None;
         let mut complete = false;
         while !complete && let Some((number, line)) = self.lines.next()? {
-            if first.is_none() && content(line, Ends::Any).is_empty() {
+            if first.is_none() && line.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
                 continue;
             }
             first = first.or(Some(number));

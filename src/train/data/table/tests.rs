@@ -187,6 +187,19 @@ fn a_line_ends_with_any_of_three_and_empty_ones_are_counted() {
 }
 
 #[test]
+fn a_byte_order_mark_behind_empty_lines_is_a_name() {
+    for name in ["t.tsv", "t.csv"] {
+        for content in ["\r\r\u{feff}\r\r", "\n\u{feff}", "\r\r\n\u{feff}\n"] {
+            let error = wrong(name, content);
+            assert!(error.contains("there is no column"), "{error}");
+        }
+        for nothing in ["\r\r\n", "\r", "\u{feff}", "\u{feff}\r\r"] {
+            assert!(wrong(name, nothing).contains("there is no header"));
+        }
+    }
+}
+
+#[test]
 fn lists_stay_lists_and_null_is_no_value() {
     let lines = "{\"text\": \"a\", \"label\": [\"x y\", 1, true]}\n{\"sentence\": null, \"text\": \"b\", \"label\": []}\n";
     let mut reader = TableReader::new("t", TableFormat::JsonLines, lines.as_bytes()).unwrap();

@@ -46,14 +46,10 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { product, place } = self;
-        let mut bias = [s.splat(0.0); P];
-        if let Some(all) = product.epilogue.bias {
-            let of_tile = &all[place.panel * PANEL..][..place.width];
-            for (bias, of_panel) in bias.iter_mut().zip(of_tile.chunks(LANES)) {
-                *bias = s.load_some(of_panel, 0.0);
-            }
-        }
-        let sums = sums::<S, X, R, P>(s, &product.operands, place, bias);
+        let sums = sums::<S, X, R, P>(s, &product.operands, place, bias(s, product, place));
+        // Loaded only now, though the sums may have begun with it: kept in registers all the while it would push sums out of
+        // theirs. NEON has 32 registers, and six rows of bytes need 30.
+        let bias = bias::<S, X, P>(s, product, place);
         let identity = product.epilogue.activation == Activation::Identity;
         let residual = product.epilogue.residual.filter(|_| identity);
         let ends = product.operands.ends::<S, R, P>(s, place);
@@ -107,6 +103,23 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
             }
         }
     }
+}
+
+/// The bias of a tile's columns; zero where there is none.
+#[inline(always)]
+fn bias<S: Simd, X, const P: usize>(
+    s: S,
+    product: &Product<'_, X>,
+    place: Place,
+) -> [S::Floats; P] {
+    let mut bias = [s.splat(0.0); P];
+    if let Some(all) = product.epilogue.bias {
+        let of_tile = &all[place.panel * PANEL..][..place.width];
+        for (bias, of_panel) in bias.iter_mut().zip(of_tile.chunks(LANES)) {
+            *bias = s.load_some(of_panel, 0.0);
+        }
+    }
+    bias
 }
 
 impl<X: Operands, const R: usize, const P: usize> Tile<'_, X, R, P> {

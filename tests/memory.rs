@@ -15,12 +15,20 @@ fn alone() -> MutexGuard<'static, ()> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A size of this process in KB, by its name in /proc/self/status.
+fn kilobytes(name: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let size = line
+        .unwrap()
+        .trim_start_matches(':')
+        .trim_end_matches(" kB");
+    size.trim().parse().unwrap()
+}
+
 /// Memory of this process that is in use now, in KB.
 fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
-    kilobytes.parse().unwrap()
+    kilobytes("VmRSS")
 }
 
 /// Texts of 2 tokens up to more than the model can read.
@@ -47,6 +55,30 @@ fn a_hundred_thousand_calls_of_mixed_lengths() {
         println!("{threads} threads, {calls} calls: {before} KB and {grown} more");
         assert!(grown < 2048, "{threads} threads: {grown} KB");
     }
+}
+
+/// Only answers are kept of a call with 100,000 texts: 24 floats each, 10 MB, which may be in memory twice while their vector
+/// grows. Their tokens alone would take more.
+#[test]
+fn a_hundred_thousand_texts_in_one_call() {
+    let _alone = alone();
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/bert-base");
+    let embedder = Model::load(dir).unwrap();
+    let long = "the quick brown fox jumps over the lazy dog";
+    let texts: Vec<&str> = ["a good film", long, ""]
+        .into_iter()
+        .cycle()
+        .take(100_000)
+        .collect();
+    embedder.embed_batch(&texts[..3000]).unwrap();
+    // From here on the peak is counted anew.
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    let before = kilobytes("VmHWM");
+    let embeddings = embedder.embed_batch(&texts).unwrap();
+    assert_eq!(embeddings.nrows(), texts.len());
+    let grown = kilobytes("VmHWM") - before;
+    println!("100,000 texts: {before} KB and {grown} more");
+    assert!(grown < 40 << 10, "{grown} KB");
 }
 
 /// The rows of words are read from the open file: each call, and nothing is kept of them.

@@ -6,7 +6,7 @@ use bertless::{Dtype, Model, PackOptions, PackedMatrix, Precision, Stored};
 
 use safetensors::SafeTensors;
 
-use crate::{at, fixture, input, inputs, one_thread, packed};
+use super::{at, fixture, input, inputs, one_thread, packed};
 
 /// A fixture of each family.
 const FAMILIES: [&str; 5] = [

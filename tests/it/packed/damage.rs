@@ -6,7 +6,7 @@ use bertless::{Error, Model, Packed, Precision};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::{at, fixture, one_thread, packed};
+use super::{at, fixture, one_thread, packed};
 
 fn open(bytes: Vec<u8>) -> Result<Model, Error> {
     Model::from_static_with(at(bytes, 0), one_thread())

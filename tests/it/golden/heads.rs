@@ -2,7 +2,7 @@
 
 use bertless::{Embedder, Model, ModelOptions, Precision, Task, ZeroShot, ZeroShotOptions};
 
-use crate::{Fixture, fixtures, input};
+use super::{Fixture, fixtures, input};
 
 /// The fixture's folder without `architectures`.
 fn unnamed(fixture: &Fixture) -> tempfile::TempDir {

@@ -1,11 +1,9 @@
 //! What the files of a tokenizer mean, against transformers (`fixtures/tokenizer_folders.py` writes the references).
 
-mod folders;
-
 use std::collections::BTreeMap;
 
+use crate::folders::Folders;
 use bertless::{Files, Tokenizer, TokenizerWarning};
-use folders::Folders;
 use serde_json::{Value, json};
 
 type Texts = BTreeMap<String, String>;

@@ -6,7 +6,7 @@ use bertless::{Model, Precision};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
 
-use crate::fixture;
+use super::fixture;
 
 /// What the tensors of a kind take in a file.
 fn bytes_of(packed: &bertless::Packed, kind: &str) -> usize {
@@ -160,7 +160,7 @@ fn write(sizes: &Sizes, vocabulary: &str, dir: &Path) {
     std::fs::write(dir.join("vocab.txt"), vocabulary).unwrap();
 }
 
-/// BERT's own vocabulary, from the folder that `tests/real.rs` tells of.
+/// BERT's own vocabulary, from the folder that `tests/it/real.rs` tells of.
 fn vocabulary() -> Option<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let shared = std::env::var_os("BERTLESS_SHARED");

@@ -27,7 +27,7 @@ fn needed(path: PathBuf) -> Option<PathBuf> {
         return Some(path);
     }
     let missing = format!(
-        "{} is not there (see the top of tests/real.rs)",
+        "{} is not there (see the top of tests/it/real.rs)",
         path.display()
     );
     assert!(

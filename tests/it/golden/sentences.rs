@@ -2,7 +2,7 @@
 
 use bertless::{Embedder, Prediction, Reranker};
 
-use crate::{assert_close, assert_score, fixtures, input};
+use super::{assert_close, assert_score, fixtures, input};
 
 #[test]
 fn embeddings() {

@@ -57,7 +57,7 @@ fn packed() -> Vec<f32> {
 /// What another process says: its numbers in each type and of what it packs, or why it has none.
 fn on(level: impl AsRef<OsStr>) -> Result<Vec<Vec<f32>>, String> {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "prints_numbers", "--nocapture"])
+        .args(["--exact", "levels::prints_numbers", "--nocapture"])
         .env("BERTLESS_CPU", level)
         .output()
         .unwrap();

@@ -2,7 +2,7 @@
 
 use bertless::{Dtype, ModelOptions};
 
-use crate::{assert_close, fixtures, input};
+use super::{assert_close, fixtures, input};
 
 const ALL: [&str; 9] = [
     "base",

@@ -810,17 +810,17 @@ fn threads_that_cannot_be_started() {
     let child = std::process::Command::new("sh")
         .args([
             "-c",
-            r#"ulimit -v 4000000; exec "$0" --exact threads_that_cannot_be_started"#,
+            r#"ulimit -v 4000000; exec "$0" --exact bad_input::threads_that_cannot_be_started"#,
         ])
         .arg(std::env::current_exe().unwrap())
         .env(CHILD, "1")
         .env("RUST_MIN_STACK", (1 << 30).to_string())
         .output()
         .unwrap();
+    let printed = String::from_utf8_lossy(&child.stdout);
     assert!(
-        child.status.success(),
-        "{}",
-        String::from_utf8_lossy(&child.stdout)
+        child.status.success() && printed.contains("1 passed"),
+        "{printed}"
     );
 }
 
@@ -853,40 +853,4 @@ fn texts_at_the_limits() {
         );
     }
     assert!(model.predict_batch::<&str>(&[]).unwrap().is_empty());
-}
-
-/// Only answers are kept: 100,000 texts in one call need no more memory than their answers.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_hundred_thousand_texts_in_one_call() {
-    let peak = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmHWM"))
-            .unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<usize>()
-            .unwrap()
-            / 1024
-    };
-    let embedder = Model::load(folder("bert-base")).unwrap();
-    let texts: Vec<&str> = [
-        "a good film",
-        "the quick brown fox jumps over the lazy dog",
-        "",
-    ]
-    .into_iter()
-    .cycle()
-    .take(100_000)
-    .collect();
-    embedder.embed_batch(&texts[..3000]).unwrap();
-    let before = peak();
-    let embeddings = embedder.embed_batch(&texts).unwrap();
-    assert_eq!(embeddings.nrows(), texts.len());
-    // 24 numbers a text are 10 MB, which may lie twice in memory while their vector grows; other tests run beside.
-    let grown = peak() - before;
-    assert!(grown < 200, "{grown} MB");
 }

@@ -6,7 +6,7 @@ use bertless::{Dtype, Model, PackOptions, Precision, Task};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype as Stored, TensorView};
 
-use crate::{assert_same, fixtures, input, inputs, one_thread, packed};
+use super::{assert_same, fixtures, input, inputs, one_thread, packed};
 
 /// What a model says of a fixture's texts, in numbers, all in a row: logits, or embeddings.
 fn numbers(model: &Model, dir: &Path) -> Vec<f32> {

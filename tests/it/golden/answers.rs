@@ -6,7 +6,7 @@ use bertless::{
 };
 use serde_json::Value;
 
-use crate::{assert_score, fixtures, input};
+use super::{assert_score, fixtures, input};
 
 /// Scores nearer to each other than this may stand in either order: rounding decides, and levels round differently.
 const TIE: f64 = 1e-6;

@@ -1,16 +1,14 @@
 //! The deployable file: it answers as its folder does, from wherever it is opened, and no damage goes unnoticed.
 
 mod damage;
-#[path = "../folders/mod.rs"]
-mod folders;
 mod int8;
 mod precision;
 mod size;
 
 use std::path::{Path, PathBuf};
 
+use crate::folders::Folders;
 use bertless::{Input, Model, ModelOptions, Packed, Precision, Tokenizer};
-use folders::Folders;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -168,7 +166,7 @@ fn packing_twice_gives_the_same_file() {
 #[test]
 fn the_committed_file_is_what_is_written_today() {
     let committed: &'static [u8] =
-        bertless::include_model!("../../fixtures/packed/bert-classify.safetensors");
+        bertless::include_model!("../../../fixtures/packed/bert-classify.safetensors");
     let dir = fixture("bert-classify");
     assert!(committed == packed(&dir, Precision::F32));
     let model = Model::from_static_with(committed, one_thread()).unwrap();
@@ -357,7 +355,7 @@ fn the_inventory_counts_every_byte() {
 
 #[test]
 fn included_bytes_are_aligned() {
-    let bytes: &'static [u8] = bertless::include_model!("main.rs");
-    assert_eq!(bytes, include_bytes!("main.rs"));
+    let bytes: &'static [u8] = bertless::include_model!("mod.rs");
+    assert_eq!(bytes, include_bytes!("mod.rs"));
     assert!((bytes.as_ptr() as usize).is_multiple_of(64));
 }

@@ -33,7 +33,7 @@ mod trainer;
 mod trial;
 mod vocabulary;
 
-pub use data::{Cell, JsonLines, JsonRow, Row, TableFormat, TableReader, TextLines, label_id};
+pub use data::{Cell, JsonLines, JsonRow, Row, TableFormat, TableReader, TextLines, label_id, label_ids};
 pub use label::{Labelled, Labelling, label};
 pub use log::{Figures, Line, Steps, read_log};
 pub use recipe::Recipe;

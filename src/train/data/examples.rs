@@ -100,11 +100,17 @@ impl Reader<'_> {
         let number = |label: &str| self.labels.number(label).map_err(blame);
         let target = match self.kind {
             TargetKind::None => Target::None,
-            TargetKind::Class => Target::Class(number(targets[0].label().map_err(blame)?)?),
+            TargetKind::Class => {
+                let several = |reason| match targets[0].labels().len() {
+                    0 | 1 => blame(reason),
+                    _ => blame(format!("{reason}: task = \"multi-label\" learns several")),
+                };
+                Target::Class(number(targets[0].label().map_err(several)?)?)
+            }
             TargetKind::Classes => {
                 let mut classes = vec![0.0; self.labels.len()];
-                for label in targets[0].labels() {
-                    classes[number(label)?] = 1.0;
+                for id in self.labels.numbers(&targets[0]).map_err(blame)? {
+                    classes[id] = 1.0;
                 }
                 Target::Classes(classes)
             }

@@ -295,6 +295,12 @@ mod tests {
                 "f, line 7: label \"B-ORG\" is none of O, B-PER, B-LOC",
             ),
             (TargetKind::Class, "", "f, line 7: there is no label"),
+            (
+                TargetKind::Classes,
+                "0,0,1",
+                "f, line 7: label \"0\" stands twice in \"0,0,1\": the names or ids of the labels that hold belong there, not a \
+                 0 or 1 for each label",
+            ),
             (NUMBER, "nan", "f, line 7: score \"nan\" is no number"),
             (NUMBER, "1e39", "f, line 7: score \"1e39\" is no number"),
             (
@@ -313,6 +319,14 @@ mod tests {
         ] {
             assert_eq!(target(kind, cell).unwrap_err(), says);
         }
+        let row = Row {
+            line: 7,
+            cells: vec!["ada".into(), Cell::list(["O", "B-PER"])],
+        };
+        assert_eq!(
+            example(TargetKind::Class, 1, false, row).unwrap_err(),
+            "f, line 7: there are several labels, \"O B-PER\", where one belongs: task = \"multi-label\" learns several"
+        );
     }
 
     #[test]

@@ -129,9 +129,12 @@ pub fn label_ids(labels: &[String], cell: &Cell) -> Result<Vec<usize>, String> {
     for label in &named {
         let id = label_id(labels, label)?;
         if ids.contains(&id) {
-            let mark = |label: &&str| matches!(without_fraction(label), "0" | "1" | "true" | "false");
+            let mark =
+                |label: &&str| matches!(without_fraction(label), "0" | "1" | "true" | "false");
             let hint = match named.iter().all(mark) {
-                true => ": the names or ids of the labels that hold belong there, not a 0 or 1 for each label",
+                true => {
+                    ": the names or ids of the labels that hold belong there, not a 0 or 1 for each label"
+                }
                 false => "",
             };
             let (label, list) = (excerpt(label), excerpt(cell.text()));
@@ -146,9 +149,7 @@ pub fn label_ids(labels: &[String], cell: &Cell) -> Result<Vec<usize>, String> {
 fn without_fraction(name: &str) -> &str {
     match name.split_once('.') {
         Some((whole, zeros))
-            if is_whole(whole)
-                && !zeros.is_empty()
-                && zeros.bytes().all(|byte| byte == b'0') =>
+            if is_whole(whole) && !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0') =>
         {
             whole
         }
@@ -178,7 +179,21 @@ mod tests {
         assert_eq!(labels.number("0"), Ok(0));
         assert_eq!(labels.number("1.0"), Ok(1));
         for wrong in [
-            "2", "-1", "Spam", "", "0.5", "+1", "+1.0", "01", "01.0", "00", "-0", "-0.0", "1e0", "1.", "1.0e0",
+            "2",
+            "-1",
+            "Spam",
+            "",
+            "0.5",
+            "+1",
+            "+1.0",
+            "01",
+            "01.0",
+            "00",
+            "-0",
+            "-0.0",
+            "1e0",
+            "1.",
+            "1.0e0",
             "18446744073709551617",
         ] {
             assert!(

@@ -89,7 +89,9 @@ impl Cell {
                 [label] => label,
                 [..] => {
                     let list = excerpt(&self.text);
-                    return Err(format!("there are several labels, {list:?}, where one belongs"));
+                    return Err(format!(
+                        "there are several labels, {list:?}, where one belongs"
+                    ));
                 }
             },
         };
@@ -142,7 +144,10 @@ mod tests {
         assert_eq!(Cell::from(" a, b ").label(), Ok("a, b"));
         assert_eq!(Cell::list(["a b"]).label(), Ok("a b"));
         let several = Cell::list(["a", "b"]).label().unwrap_err();
-        assert_eq!(several, "there are several labels, \"a b\", where one belongs");
+        assert_eq!(
+            several,
+            "there are several labels, \"a b\", where one belongs"
+        );
         for none in [Cell::from(" "), Cell::list([""; 0])] {
             assert_eq!(none.label(), Err("there is no label".to_owned()));
         }

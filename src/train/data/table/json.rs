@@ -121,17 +121,17 @@ mod tests {
             assert_eq!(list, Value::Cell(Cell::list([number, "true"])));
         }
         assert_eq!(value("true"), Value::Cell("true".into()));
-        assert_eq!(
-            value(r#""a\n\u00e9\"""#),
-            Value::Cell("a\n\u{e9}\"".into())
-        );
+        assert_eq!(value(r#""a\n\u00e9\"""#), Value::Cell("a\n\u{e9}\"".into()));
         assert_eq!(value("null"), Value::Null);
         assert_eq!(value("[]"), Value::Cell(Cell::list([""; 0])));
     }
 
     #[test]
     fn what_has_no_form_in_a_table_is_named() {
-        assert_eq!(reason("{}"), "key k is neither a value nor a list of values");
+        assert_eq!(
+            reason("{}"),
+            "key k is neither a value nor a list of values"
+        );
         for (text, item) in [
             (r#"["a", null]"#, "2 of the list is null"),
             ("[[1]]", "1 of the list is a list"),

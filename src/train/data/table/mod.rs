@@ -400,7 +400,10 @@ fn named(row: &JsonRow, names: &[String]) -> Result<Cell, String> {
     }
     let keys: Vec<&str> = row.names().collect();
     if let Some(null) = names.iter().find(|name| keys.contains(&name.as_str())) {
-        return Err(format!("key {} is null, and a value is needed", excerpt(null)));
+        return Err(format!(
+            "key {} is null, and a value is needed",
+            excerpt(null)
+        ));
     }
     Err(format!(
         "there is no key {}, only {}",

@@ -33,15 +33,17 @@ impl JsonRow {
     /// The reason, for what is no JSON object, and for an object that has a key twice.
     pub fn parse(line: &str) -> Result<Self, String> {
         let text = replace_lone_surrogates(line);
-        let Members(members) =
-            serde_json::from_str(&text).map_err(|error| unread(line, &error))?;
+        let Members(members) = serde_json::from_str(&text).map_err(|error| unread(line, &error))?;
         let mut cells = BTreeMap::new();
         for (name, raw) in members {
             let value = Value::of(&name, raw);
             match cells.entry(name) {
                 Entry::Vacant(place) => place.insert(value),
                 Entry::Occupied(place) => {
-                    return Err(format!("key {} stands twice in the object", excerpt(place.key())));
+                    return Err(format!(
+                        "key {} stands twice in the object",
+                        excerpt(place.key())
+                    ));
                 }
             };
         }

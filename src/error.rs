@@ -129,7 +129,9 @@ pub enum Error {
         reason: String,
     },
     /// The file is no packed model: one that `bertless pack` has written.
-    #[error("{file} is not a packed model, as `bertless pack` writes it")]
+    #[error(
+        "{file} is not a packed model, as `bertless pack` writes it: of a model in several files, give the folder"
+    )]
     PackedForeign {
         /// The file.
         file: String,

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::options::{DtypeFlag, at_least_one};
 use super::output::Output;
-use super::{Common, options, process};
+use super::{Common, options, process, usage};
 
 /// Lengths that are measured if none are asked for, as far as the model has positions.
 const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
@@ -20,6 +20,8 @@ const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
 const FIRST_TEXT: &str = "A man is eating.";
 /// The fewest runs that a figure is made of, however little time there is.
 const LEAST_RUNS: usize = 5;
+/// The most tokens of texts that are computed at once. Rows of 768 numbers for so many are 3.2 GB.
+const MOST_TOKENS: usize = 1 << 20;
 /// The part of a shape's time in which it runs without being counted.
 const WARM_UP: f64 = 0.1;
 
@@ -83,6 +85,9 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
     let age = process::age().unwrap_or_default();
     let (model, start) = load(&arguments, common, begin, age)?;
     let lengths = lengths(&model, &arguments.tokens)?;
+    for &tokens in &lengths {
+        check_size(tokens, arguments.batch)?;
+    }
     let specials = specials(&model, &lengths)?;
     match output.json {
         true => output.object(&start)?,
@@ -128,6 +133,9 @@ impl OneThread {
         };
         let (model, start) = load(&arguments, &common, begin, age)?;
         let lengths = lengths(&model, &arguments.tokens)?;
+        for &count in texts {
+            check_size(self.tokens, count)?;
+        }
         let specials = specials(&model, &lengths)?;
         let progress = Progress::new(texts.len(), self.seconds);
         let mut random = Random(1);
@@ -203,6 +211,16 @@ fn specials(model: &Model, lengths: &[usize]) -> Result<Vec<u32>> {
         bail!("--tokens {short}: a text of this model has {least} special tokens already");
     }
     Ok(specials)
+}
+
+/// Refuses more texts at once than memory is likely to hold.
+fn check_size(tokens: usize, texts: usize) -> Result<()> {
+    match tokens.saturating_mul(texts) {
+        0..=MOST_TOKENS => Ok(()),
+        all => Err(usage(format!(
+            "{texts} texts of {tokens} tokens are {all} tokens at once, and at most {MOST_TOKENS} are measured: give fewer texts"
+        ))),
+    }
 }
 
 /// So many texts of one length.

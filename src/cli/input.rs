@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use anyhow::{Result, anyhow};
-use bertless::Input;
-use bertless::train::{JsonLines, JsonRow, Row, TableReader, TextLines};
+use anyhow::{Context, Result, anyhow, bail};
+use bertless::train::{
+    JsonLines, JsonRow, Row, TEXT_COLUMNS, TableFormat, TableReader, TextLines, usual_pair,
+};
+use bertless::{Error, Input};
 
 use super::lines::{Opened, Place};
 use super::usage;
@@ -16,14 +18,16 @@ pub(crate) struct InputFlags {
     /// Texts; `-` alone reads them from standard input, a line a text
     #[arg(value_name = "TEXT")]
     texts: Vec<String>,
-    /// Read texts from a file, a line a text
+    /// Read texts from a file, a line a text; of .jsonl, objects as with --jsonl. A table (.csv, or .tsv without --pairs) is
+    /// refused: write its column of texts to a .txt first
     #[arg(short, long, value_name = "FILE", conflicts_with = "texts")]
     file: Option<PathBuf>,
-    /// Texts belong together two by two: neighbouring arguments, or both columns of a tab-separated line; empty lines are
-    /// skipped
+    /// Texts belong together two by two: neighbouring arguments, or both columns of a tab-separated line, without a header;
+    /// empty lines are skipped
     #[arg(long, alias = "pair")]
     pairs: bool,
-    /// Lines are JSON objects with "text", or "text" and "text_pair", or "question" and "context"; empty lines are skipped
+    /// Lines are JSON objects with "sentence1" and "sentence2", or "text" and "text_pair", or "premise" and "hypothesis", or
+    /// "question" and "context", or else with "sentence", "text", "sentence1" or "premise"; empty lines are skipped
     #[arg(long, conflicts_with = "pairs")]
     jsonl: bool,
 }
@@ -57,6 +61,8 @@ pub(crate) struct Inputs {
     form: Form,
     /// The question that each text is a context to.
     question: Option<String>,
+    /// What is wrong with a pair, where only texts can be taken.
+    no_pairs: Option<&'static str>,
 }
 
 enum From {
@@ -81,6 +87,35 @@ enum Lines {
 }
 
 impl From {
+    /// The lines of a file, or of standard input if the path is `-`: in the form that was asked for, but objects where the
+    /// name ends in `.jsonl`.
+    fn file(path: &Path, form: Form) -> Result<Self> {
+        let opened = Opened::new(path)?;
+        let named = match form {
+            Form::Json => None,
+            _ => TableFormat::named(path)
+                .context("--jsonl reads objects, one a line, whatever the file is called")?,
+        };
+        let (kind, do_so) = match (form, named) {
+            (_, Some(TableFormat::JsonLines)) => return Ok(Self::lines(opened, Form::Json)),
+            (Form::Text, Some(TableFormat::Commas | TableFormat::Tabs)) => (
+                "a table, and texts are read from lines",
+                "write its column of texts to a .txt, or its rows to a .jsonl",
+            ),
+            (Form::Pair, Some(TableFormat::Commas)) => (
+                "a table with commas, and pairs are two columns with a tab between them",
+                "write its columns of texts to a .tsv without a header, or its rows to a .jsonl",
+            ),
+            _ => return Ok(Self::lines(opened, form)),
+        };
+        // What is no text at all is named as what it is first.
+        let name = opened.name.to_string();
+        match TextLines::new(&*name, opened.input).next_text() {
+            Err(error @ (Error::Table { .. } | Error::Io { .. })) => Err(error.into()),
+            _ => bail!("{name} is {kind}: {do_so} first"),
+        }
+    }
+
     fn lines(opened: Opened, form: Form) -> Self {
         let (name, input) = (opened.name.to_string(), opened.input);
         let lines = match form {
@@ -97,6 +132,8 @@ impl From {
     }
 }
 
+/// The names of a question and of the text that answers it.
+const QUESTION: [&str; 2] = ["question", "context"];
 /// The columns of lines that are pairs.
 const PAIR: [&str; 2] = ["text", "text_pair"];
 
@@ -120,7 +157,7 @@ impl InputFlags {
             _ => Form::Text,
         };
         let from = match self.file {
-            Some(path) => From::lines(Opened::new(&path)?, form),
+            Some(path) => From::file(&path, form)?,
             None if self.texts == ["-"] => From::lines(Opened::stdin()?, form),
             None if self.texts.is_empty() => {
                 return Err(usage("give texts, --file FILE, or - for standard input"));
@@ -147,6 +184,7 @@ impl InputFlags {
             from,
             form,
             question: None,
+            no_pairs: None,
         })
     }
 
@@ -164,9 +202,10 @@ impl Inputs {
     /// The lines of a file, or of standard input if the path is `-`.
     pub(crate) fn of_file(path: &Path, form: Form) -> Result<Self> {
         Ok(Self {
-            from: From::lines(Opened::new(path)?, form),
+            from: From::file(path, form)?,
             form,
             question: None,
+            no_pairs: None,
         })
     }
 
@@ -180,6 +219,7 @@ impl Inputs {
             },
             form: Form::Pair,
             question: None,
+            no_pairs: None,
         }
     }
 
@@ -189,7 +229,13 @@ impl Inputs {
             return Err(usage("--question takes texts, not --pairs or --jsonl"));
         }
         self.question = Some(question);
-        Ok(self)
+        Ok(self.texts_alone("there are two texts: --question takes one"))
+    }
+
+    /// Makes a pair an error, for this reason.
+    pub(crate) fn texts_alone(mut self, reason: &'static str) -> Self {
+        self.no_pairs = Some(reason);
+        self
     }
 
     /// The next text or pair.
@@ -223,6 +269,14 @@ impl Inputs {
                 None => return Ok(None),
             },
         };
+        let wrong = match (&item.second, self.no_pairs, self.form) {
+            (Some(_), reason, _) => reason,
+            (None, _, Form::Pair) => Some("there is one text, and two are needed"),
+            _ => None,
+        };
+        if let Some(reason) = wrong {
+            return Err(item.place.blame(anyhow!(reason)));
+        }
         Ok(Some(match &self.question {
             Some(question) => Item {
                 first: question.clone(),
@@ -258,7 +312,10 @@ impl Lines {
                 second: None,
                 place: place(line),
             })),
-            Self::Pairs(rows) => Ok(rows.next_row()?.map(|row| pair(&row, place(row.line)))),
+            Self::Pairs(rows) => match rows.next_row()? {
+                Some(row) => pair(&row, place(row.line)).map(Some),
+                None => Ok(None),
+            },
             Self::Objects(rows) => match rows.next_row()? {
                 Some((line, row)) => object(&row, place(line)).map(Some),
                 None => Ok(None),
@@ -283,14 +340,20 @@ impl Lines {
     }
 }
 
-/// A row of two columns.
-fn pair(row: &Row, place: Place) -> Item {
-    let cell = |at: usize| row.cells[at].text().to_owned();
-    Item {
-        first: cell(0),
-        second: Some(cell(1)),
-        place,
+/// A row of two columns. The usual names of columns are no texts.
+fn pair(row: &Row, place: Place) -> Result<Item> {
+    let [first, second] = [0, 1].map(|at| row.cells[at].text());
+    let names = [first, second];
+    if names == QUESTION || usual_pair(|name| names.contains(&name)).is_some() {
+        return Err(place.blame(anyhow!(
+            "{first} and {second} are names of columns: pairs are read without a header"
+        )));
     }
+    Ok(Item {
+        first: first.to_owned(),
+        second: Some(second.to_owned()),
+        place,
+    })
 }
 
 /// A row that is a JSON object; keys that mean nothing here are left alone.
@@ -299,20 +362,26 @@ fn object(row: &JsonRow, place: Place) -> Result<Item> {
         Ok(cell) => Ok(cell.map(|cell| cell.text().to_owned())),
         Err(reason) => Err(place.blame(anyhow!(reason))),
     };
-    let keys = [
-        get("text")?,
-        get("text_pair")?,
-        get("question")?,
-        get("context")?,
-    ];
-    let (first, second) = match keys {
-        [Some(text), pair, None, None] => (text, pair),
-        [None, None, Some(question), Some(context)] => (question, Some(context)),
-        _ => {
-            return Err(place.blame(anyhow!(
-                r#"an object needs "text", or "text" and "text_pair", or "question" and "context""#
-            )));
-        }
+    let has = |name: &str| matches!(row.get(name), Ok(Some(_)) | Err(_));
+    let question = QUESTION.map(has);
+    let pair = usual_pair(has);
+    let text = TEXT_COLUMNS.into_iter().find(|name| has(name));
+    let (first, second) = match (question, pair, text) {
+        ([false, false], Some([first, second]), _) => (get(first)?, get(second)?),
+        ([false, false], None, Some(text)) => (get(text)?, None),
+        ([true, true], None, None) => (get(QUESTION[0])?, get(QUESTION[1])?),
+        _ => (None, None),
+    };
+    let Some(first) = first else {
+        let needed =
+            r#"an object needs "text", or "text" and "text_pair", or "question" and "context""#;
+        let null = |name: &&str| QUESTION.contains(name) || TEXT_COLUMNS.contains(name);
+        return Err(
+            place.blame(match row.names().find(|name| null(name) && !has(name)) {
+                Some(name) => anyhow!("{needed}, and {name:?} is null"),
+                None => anyhow!(needed),
+            }),
+        );
     };
     Ok(Item {
         first,
@@ -340,7 +409,13 @@ mod tests {
         };
         let pair = ("a ".to_owned(), Some("b\"".to_owned()));
         assert_eq!(pairs(b"a \tb\"\n"), Ok(pair));
-        for line in [&b"a"[..], b"a\tb\tc"] {
+        for line in [
+            &b"a"[..],
+            b"a\tb\tc",
+            b"sentence1\tsentence2",
+            b"text_pair\ttext",
+            b"question\tcontext",
+        ] {
             let error = pairs(line).unwrap_err();
             assert!(error.contains("f, line 1: "), "{error}");
         }
@@ -357,11 +432,38 @@ mod tests {
             ("a\tb".to_owned(), None)
         );
         let pair = ("a".to_owned(), Some("b".to_owned()));
+        for named in [
+            r#"{"sentence2":"b","text":"c","sentence1":"a"}"#,
+            r#"{"premise":"a","hypothesis":"b","label":0}"#,
+        ] {
+            assert_eq!(item(named).unwrap(), pair, "{named}");
+        }
+        for named in [
+            r#"{"sentence":"a","text":"b"}"#,
+            r#"{"sentence":null,"text":"a","text_pair":null}"#,
+            r#"{"sentence1":"a"}"#,
+        ] {
+            assert_eq!(item(named).unwrap(), ("a".to_owned(), None), "{named}");
+        }
+        let null = item(r#"{"text":null,"id":1}"#).unwrap_err();
+        assert!(null.ends_with(r#"and "text" is null"#), "{null}");
+        assert!(
+            item(r#"{"text":"a","text":"b"}"#)
+                .unwrap_err()
+                .contains("twice")
+        );
         assert_eq!(item(r#"{"text_pair":"b","text":"a"}"#).unwrap(), pair);
         assert_eq!(item(r#"{"question":"a","context":"b"}"#).unwrap(), pair);
         // As tables have it.
         assert_eq!(item(r#"{"text":1}"#).unwrap(), ("1".to_owned(), None));
-        for wrong in ["", "[]", "{}", r#"{"question":"a"}"#, r#"{"text":{}}"#] {
+        for wrong in [
+            "",
+            "[]",
+            "{}",
+            r#"{"question":"a"}"#,
+            r#"{"question":"a","context":"b","text":"c"}"#,
+            r#"{"text":{}}"#,
+        ] {
             assert!(item(wrong).is_err(), "{wrong}");
         }
         let row = JsonRow::parse("{}").unwrap();

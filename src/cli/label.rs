@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::Common;
 use super::options::{EmbeddingFlags, ModelFlags, at_least_one, required, to_read_again, to_write};
-use super::output::Output;
+use super::output::{Output, note};
 use super::train::bar;
 
 /// Let a model label texts, as a table to learn from
 ///
-/// Texts are a column of tables (.tsv, .csv, .jsonl; by default sentence or text, or the pairs sentence1 and sentence2) or
+/// Texts are a column of tables (.tsv, .csv, .jsonl; by default sentence or text, or the pairs sentence1 and sentence2, or premise and hypothesis) or
 /// the lines of a .txt file. The table that is written is of the kind that its name ends in, and is there whole or not at
 /// all:
 ///
@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
     /// Keep the tables' other columns; a label and a score among them are called gold_label and gold_score
     #[arg(long)]
     keep: bool,
-    /// Leave out rows with a lower score
+    /// Leave out rows with a lower score; of probabilities and cosines 1 at most
     #[arg(long, value_name = "SCORE", allow_hyphen_values = true, value_parser = score)]
     least_score: Option<f32>,
     /// Make pairs of all texts
@@ -115,6 +115,11 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
     bar.finish_and_clear();
     let done = done?;
     let (asked, written) = (done.asked, done.written);
+    if let (0, Some(least)) = (written, labelling.least_score) {
+        note(format_args!(
+            "warning: no row has a score of {least} or more: there is none in the table"
+        ));
+    }
     match output.json {
         true => output.object(&Line { asked, written }),
         false => Ok(output.line(format!(

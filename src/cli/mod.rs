@@ -29,7 +29,6 @@ mod train;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::builder::RangedU64ValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -37,7 +36,7 @@ use output::{Output, WriteError, note, printable};
 
 /// The exit code of a command that was not understood.
 const USAGE: u8 = 2;
-const MAX_THREADS: u64 = 1024;
+const MAX_THREADS: usize = 1024;
 
 /// BERT models on the CPU: labels, entities, answers, embeddings
 #[derive(Debug, Parser)]
@@ -57,7 +56,7 @@ struct Cli {
 struct Common {
     /// How many threads compute [default: as many as the CPU quota grants]
     #[arg(long, global = true, value_name = "N")]
-    #[arg(value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_THREADS))]
+    #[arg(value_parser = options::whole(1, MAX_THREADS))]
     threads: Option<usize>,
     /// Print one JSON object a line
     #[arg(long, global = true)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use bertless::{Aggregation, Dtype, Model, ModelOptions, Pooling, Thresholds};
 use clap::Arg;
-use clap::builder::{RangedU64ValueParser, TypedValueParser};
+use clap::builder::TypedValueParser;
 
 use super::Common;
 use super::output::warn;
@@ -196,8 +196,16 @@ where
 }
 
 /// Numbers that count something.
-pub(crate) fn at_least_one() -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(1..=u64::from(u32::MAX))
+pub(crate) fn at_least_one() -> impl TypedValueParser<Value = usize> {
+    whole(1, u32::MAX as usize)
+}
+
+/// Whole numbers from `least` to `most`.
+pub(crate) fn whole(least: usize, most: usize) -> impl TypedValueParser<Value = usize> {
+    move |argument: &str| match argument.parse::<usize>() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("expected a whole number from {least} to {most}")),
+    }
 }
 
 #[cfg(test)]

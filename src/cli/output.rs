@@ -2,8 +2,10 @@
 
 use std::fmt::{self, Display};
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use anyhow::Context;
 use bertless::TokenizerWarning;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -85,6 +87,23 @@ impl std::error::Error for WriteError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.0)
     }
+}
+
+/// Writes a file under another name beside it and renames it, so that there is never half of it. What is no regular file,
+/// such as a pipe or a device, is written where it is.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let special = std::fs::metadata(path).is_ok_and(|there| !there.is_file());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let fresh = path.with_file_name(format!(".{name}.new"));
+    let written = match special {
+        true => std::fs::write(path, bytes),
+        false => std::fs::write(&fresh, bytes)
+            .and_then(|()| std::fs::rename(&fresh, path))
+            .inspect_err(|_| {
+                let _ = std::fs::remove_file(&fresh); // it may never have been there
+            }),
+    };
+    written.with_context(|| path.display().to_string())
 }
 
 /// A line on standard error, in one piece. Nothing depends on it: where standard error is closed, it is lost.
@@ -174,5 +193,28 @@ mod tests {
             printable("a\tb\n\u{1b}[2J é\u{202e}"),
             "a\\tb\\n\\u{1b}[2J é\\u{202e}"
         );
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f.svg");
+        replace(&path, b"old").unwrap();
+        let link = dir.path().join("link");
+        std::fs::hard_link(&path, &link).unwrap();
+        replace(&path, b"new").unwrap();
+        let read = |path: &Path| std::fs::read(path).unwrap();
+        // The old file is as it was: the new one took its name alone.
+        assert_eq!(
+            (read(&path), read(&link)),
+            (b"new".to_vec(), b"old".to_vec())
+        );
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+        let error = replace(&dir.path().join("no/f"), b"").unwrap_err();
+        assert!(format!("{error:#}").contains("no/f: "), "{error:#}");
+        #[cfg(unix)]
+        replace(Path::new("/dev/null"), b"x").unwrap();
+        #[cfg(target_os = "linux")]
+        assert!(!Path::new("/dev/null").is_file());
     }
 }

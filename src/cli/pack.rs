@@ -4,8 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
-use bertless::train::TableFormat;
+use anyhow::{Result, bail};
 use bertless::{Error, Model, PackOptions, Packed, PackedKind, PackedMatrix, Precision, Stored};
 use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -51,14 +50,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATTERN")]
     keep_f32: Vec<String>,
     /// Of int8, leave matrices in f32 whose error would be above this [default: 0.03]
-    #[arg(long, value_name = "ERROR")]
+    #[arg(long, value_name = "ERROR", value_parser = largest_error)]
     max_error: Option<f64>,
     /// Of int8, quantise by what these texts, one a line or objects of .jsonl, make of the model's inside, so that its outputs
-    /// stay near; some 500 sentences of all kinds that it is for
+    /// stay near; some 500 sentences of all kinds that it is for. A table (.csv, or .tsv without --pairs) is refused
     #[arg(long, value_name = "FILE")]
     calibrate: Option<PathBuf>,
     /// Of --calibrate, each line is a pair, as a cross-encoder or a question answerer reads it: two columns with a tab between
-    /// them
+    /// them, without a header, or an object of .jsonl
     #[arg(long, requires = "calibrate")]
     pairs: bool,
     /// Write over a file that is there already
@@ -244,26 +243,13 @@ fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
 }
 
 /// Texts, or pairs, to calibrate by: those of lines that are not empty, or of objects in a file of JSON lines.
-fn calibrating(path: &Path, lines: Form) -> Result<Vec<Item>> {
-    let form = match (TableFormat::of(path)?, lines) {
-        (TableFormat::JsonLines, _) => Form::Json,
-        (TableFormat::Commas, _) => bail!(
-            "{}: texts to calibrate by are lines, or objects of .jsonl: write the column of texts so first",
-            path.display()
-        ),
-        _ => lines,
-    };
+fn calibrating(path: &Path, form: Form) -> Result<Vec<Item>> {
     let mut inputs = Inputs::of_file(path, form)?;
+    if form == Form::Text {
+        inputs = inputs.texts_alone("there are two texts: --pairs reads pairs");
+    }
     let mut items = Vec::new();
     while let Some(item) = inputs.next()? {
-        let wrong = match (lines, &item.second) {
-            (Form::Pair, None) => Some("there is one text, and two are needed"),
-            (Form::Text, Some(_)) => Some("there are two texts: --pairs reads pairs"),
-            _ => None,
-        };
-        if let Some(reason) = wrong {
-            return Err(item.place.blame(anyhow!(reason)));
-        }
         if !item.first.trim().is_empty() || item.second.is_some() {
             items.push(item);
         }
@@ -271,6 +257,13 @@ fn calibrating(path: &Path, lines: Form) -> Result<Vec<Item>> {
     match items.is_empty() {
         true => bail!("{} has no line of text", path.display()),
         false => Ok(items),
+    }
+}
+
+fn largest_error(argument: &str) -> Result<f64, String> {
+    match argument.parse() {
+        Ok(error) if (0.0..=f64::MAX).contains(&error) => Ok(error),
+        _ => Err("expected a number, 0 or more".to_owned()),
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::input::{InputFlags, Inputs, Item};
 use super::options::{
-    EmbeddingFlags, ModelFlags, Threshold, aggregation, at_least_one, threshold, thresholds,
+    EmbeddingFlags, ModelFlags, Threshold, aggregation, at_least_one, threshold, thresholds, whole,
 };
 use super::output::{Output, note};
 use super::stream::answer_all;
@@ -88,7 +88,7 @@ struct QuestionFlags {
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
     max_answer_tokens: Option<usize>,
     /// How many tokens the windows of a long context share [default: 128, or what fits]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", value_parser = whole(0, u32::MAX as usize))]
     stride: Option<usize>,
 }
 
@@ -133,6 +133,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         );
     }
     if let Some(query) = query {
+        let inputs = inputs.texts_alone("there are two texts: --query ranks single ones");
         return rerank::run(&model, &query, inputs, top_k, output);
     }
     if labels.is_empty() {

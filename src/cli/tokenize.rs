@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::Common;
 use super::input::{InputFlags, Item};
-use super::options::{self, at_least_one};
+use super::options::{self, at_least_one, whole};
 use super::output::{Output, printable, warn};
 use super::stream::answer_all;
 
@@ -34,6 +34,7 @@ pub(crate) struct Arguments {
     max_length: Option<usize>,
     /// What does not fit follows in windows that share this many tokens with the one before
     #[arg(long, value_name = "TOKENS", requires = "max_length")]
+    #[arg(value_parser = whole(0, u32::MAX as usize))]
     stride: Option<usize>,
     /// Which text of a pair is cut off
     #[arg(

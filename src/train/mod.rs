@@ -14,6 +14,7 @@ mod learnable;
 mod learner;
 mod log;
 mod losses;
+mod names;
 mod network;
 mod objective;
 mod ops;
@@ -33,9 +34,12 @@ mod trainer;
 mod trial;
 mod vocabulary;
 
-pub use data::{Cell, JsonLines, JsonRow, Row, TableFormat, TableReader, TextLines, label_id};
+pub use data::{
+    Cell, JsonLines, JsonRow, Row, TableFormat, TableReader, TextLines, label_id, label_ids,
+};
 pub use label::{Labelled, Labelling, label};
 pub use log::{Figures, Line, Steps, read_log};
+pub use names::{SECOND_COLUMNS, TEXT_COLUMNS, usual_pair};
 pub use recipe::Recipe;
 pub use run::Job;
 pub use source::{Condition, Source};

@@ -1,6 +1,7 @@
 //! Which columns of its tables a recipe's task reads, and what becomes of their rows.
 
 use super::data::{Cell, Column, Example, Labels, Reader, Table, TargetKind};
+use super::names::{SECOND_COLUMNS, TEXT_COLUMNS};
 use super::recipe::{Recipe, TaskKind};
 use super::source::Source;
 use super::targets::{LOGIT, Targets, teacher_of};
@@ -110,7 +111,7 @@ impl Reading {
         let first: &[&str] = match recipe.task {
             TaskKind::Tokens => &["tokens"],
             TaskKind::Questions => &["question"],
-            _ => &["sentence", "text", "sentence1"],
+            _ => &TEXT_COLUMNS,
         };
         let target = &source.target.clone().or_else(|| data.target.clone());
         let own = |usual: &[&str]| named(target.as_deref(), usual);
@@ -120,7 +121,7 @@ impl Reading {
         )];
         if self.texts == 2 {
             let pair = source.pair.as_deref().or(data.pair.as_deref());
-            columns.push(named(pair, &["sentence2", "text_pair", "context"]));
+            columns.push(named(pair, &SECOND_COLUMNS));
         }
         match self.kind {
             TargetKind::None => {}

@@ -10,6 +10,7 @@ use super::identity::Identity;
 use super::inside::PROJECTION;
 use super::learner::NetworkLearner;
 use super::log::{Figures, Line, read_log};
+use super::names::TEXT_COLUMNS;
 use super::network::{HeadKind, Network, Origin, Tape};
 use super::objective::Objective;
 use super::parameters::Parameters;
@@ -439,7 +440,7 @@ fn begin(
 /// The texts of some files, of which each has its own column.
 fn corpus(sources: &[Source]) -> Result<Texts> {
     let table = |source: &Source| {
-        let usual = ["sentence", "text", "sentence1", "question", "tokens"];
+        let usual = [&TEXT_COLUMNS[..], &["question", "tokens"]].concat();
         let names = named(source.text.as_deref(), &usual);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         match &source.pair {

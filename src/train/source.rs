@@ -30,13 +30,6 @@ pub struct Source {
     pub sentences: bool,
 }
 
-/// The columns of two texts that belong together, as they are usually named, if a table has them.
-pub(crate) fn usual_pair(names: &[String]) -> Option<[&'static str; 2]> {
-    let pairs = [["sentence1", "sentence2"], ["text", "text_pair"]];
-    let has = |name: &str| names.iter().any(|own| own == name);
-    pairs.into_iter().find(|pair| pair.iter().copied().all(has))
-}
-
 /// A condition on one cell of a row: `COLUMN = VALUE` or `COLUMN != VALUE`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::builder::PathBufValueParser;
 
 use super::options::{DtypeFlag, at_least_one, to_write};
-use super::output::Output;
+use super::output::{Output, replace};
 use super::{Common, bench, usage};
 use bill::{Bill, Call, Usage};
 use prices::{Platform, Prices, Rate, Rates};
@@ -111,7 +111,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
 
     if let Some(file) = &arguments.svg {
         let svg = picture::svg(&rows)?;
-        std::fs::write(file, svg).with_context(|| file.display().to_string())?;
+        replace(file, svg.as_bytes())?;
     }
     if output.json {
         for row in &rows {

@@ -1,7 +1,7 @@
 //! Labels against expected ones.
 
 use anyhow::{Result, bail};
-use bertless::train::label_id;
+use bertless::train::{label_id, label_ids};
 use bertless::{Model, Prediction, metrics};
 
 use super::super::output::Output;
@@ -31,15 +31,20 @@ pub(super) fn evaluate(
             let id = |label: &str| label_id(labels, label).map_err(|reason| row.blame(reason));
             match &answer.labels {
                 Some(holding) => {
-                    let expected = row.expected.labels().into_iter().map(id);
-                    let expected: Vec<usize> = expected.collect::<Result<_>>()?;
+                    let expected =
+                        label_ids(labels, &row.expected).map_err(|reason| row.blame(reason))?;
                     let predicted = |id: usize| holding.contains(&labels[id]);
                     let set =
                         |holds: &dyn Fn(usize) -> bool| (0..labels.len()).map(holds).collect();
                     sets.push((set(&|id| expected.contains(&id)), set(&predicted)));
                 }
                 None => {
-                    let expected = row.expected.label().map_err(|reason| row.blame(reason))?;
+                    let expected = row.expected.label().map_err(|reason| {
+                        row.blame(match row.expected.labels().len() {
+                            0 | 1 => reason,
+                            _ => format!("{reason}: this model answers with one label"),
+                        })
+                    })?;
                     let found = labels.iter().position(|label| *label == answer.label);
                     pairs.push((id(expected)?, found.unwrap_or_default()));
                 }

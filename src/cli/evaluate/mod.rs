@@ -9,6 +9,7 @@ mod table;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
+use bertless::train::{SECOND_COLUMNS, TEXT_COLUMNS, usual_pair};
 use bertless::{Aggregation, Dtype, Input, Model, Prediction, ScoreFunction, Task, metrics};
 
 use super::Common;
@@ -26,7 +27,8 @@ use table::{Row, Table};
 /// line). By the model's task it reads these columns, in any order, and prints these figures; with --json as one object.
 /// Figures are fractions, correlations are from -1 to 1 (null where they are not defined), "n" is the number of rows.
 ///
-///   classifier       sentence, or text, or sentence1 and sentence2; label, by its name, or by its id if no name is a number
+///   classifier       sentence, or text, or sentence1 and sentence2, or premise and hypothesis; label, by its name, or by its
+///                    id (digits alone) if no name is a number
 ///                    "n", "accuracy", "macro_f1", "mcc"
 ///
 ///   multi-label      the same with labels: a list in .jsonl, else separated by commas
@@ -115,23 +117,31 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
 impl ColumnFlags {
     /// The columns that a model's task needs.
     fn of(self, table: Table, model: &Model) -> Result<Table> {
+        let one = |name: &str| vec![name.to_owned()];
         let (texts, expected) = match (model.task(), model.summary().score) {
             (Task::Classification, score) if gives_a_number(model, score) => {
-                (table::TEXTS, ["score", "label"].as_slice())
+                (columns_of_texts(&table), ["score", "label"].as_slice())
             }
             // Several labels may hold.
             (Task::Classification, Some(ScoreFunction::Sigmoid)) => {
-                (table::TEXTS, ["labels", "label"].as_slice())
+                (columns_of_texts(&table), ["labels", "label"].as_slice())
             }
-            (Task::Classification, _) => (table::TEXTS, ["label", "labels"].as_slice()),
-            (Task::Embedding, _) => (table::PAIRS, ["score"].as_slice()),
-            (Task::TokenClassification, _) => (table::TOKENS, ["tags"].as_slice()),
-            (Task::QuestionAnswering, _) => (table::QUESTIONS, ["answer"].as_slice()),
+            (Task::Classification, _) => (columns_of_texts(&table), ["label", "labels"].as_slice()),
+            (Task::Embedding, _) => (columns_of_pairs(&table), ["score"].as_slice()),
+            (Task::TokenClassification, _) => (vec![one("tokens")], ["tags"].as_slice()),
+            (Task::QuestionAnswering, _) => {
+                let texts = vec![one("question"), one("context")];
+                (texts, ["answer"].as_slice())
+            }
             (task, _) => return Err(no_measure(task)),
         };
         let texts = match self.text_column {
-            Some(first) => vec![(first, self.pair_column)],
-            None => table::names(texts),
+            Some(first) => [Some(first), self.pair_column]
+                .into_iter()
+                .flatten()
+                .map(|name| vec![name])
+                .collect(),
+            None => texts,
         };
         let expected = match self.label_column {
             Some(name) => vec![name],
@@ -139,6 +149,23 @@ impl ColumnFlags {
         };
         table.with(&texts, &expected)
     }
+}
+
+/// The columns of a pair if the table has both under usual names, else that of a text.
+fn columns_of_texts(table: &Table) -> Vec<Vec<String>> {
+    match usual_pair(|name| table.has(name)) {
+        Some(pair) => pair.map(|name| vec![name.to_owned()]).to_vec(),
+        None => vec![TEXT_COLUMNS.map(str::to_owned).to_vec()],
+    }
+}
+
+/// The columns of a pair.
+fn columns_of_pairs(table: &Table) -> Vec<Vec<String>> {
+    let mut columns = columns_of_texts(table);
+    if columns.len() == 1 {
+        columns.push(SECOND_COLUMNS.map(str::to_owned).to_vec());
+    }
+    columns
 }
 
 /// The figures of a model's task.

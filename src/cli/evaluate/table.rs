@@ -4,40 +4,21 @@ use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
+use bertless::Error;
 use bertless::train::{Cell, TableFormat, TableReader};
 
 use super::super::input::Item;
 use super::super::lines::{Opened, Place};
-use super::super::show::shortened;
 use super::super::stream::Source;
-
-/// Usual names of the columns of one text or a pair, in the order in which trainings look for them.
-pub(super) const TEXTS: &[(&str, Option<&str>)] = &[
-    ("sentence1", Some("sentence2")),
-    ("text", Some("text_pair")),
-    ("sentence", None),
-    ("text", None),
-    ("sentence1", None),
-];
-/// Usual names of the columns of a pair.
-pub(super) const PAIRS: &[(&str, Option<&str>)] = &[
-    ("sentence1", Some("sentence2")),
-    ("text", Some("text_pair")),
-];
-
-/// The usual name of the column of words.
-pub(super) const TOKENS: &[(&str, Option<&str>)] = &[("tokens", None)];
-pub(super) const QUESTIONS: &[(&str, Option<&str>)] = &[("question", Some("context"))];
-
-/// The most characters of a header that an error repeats.
-const QUOTED: usize = 200;
 
 /// A table, of whose rows some columns are read.
 pub(super) struct Table {
     reader: TableReader,
     file: Rc<str>,
     size: Option<u64>,
+    /// Whether no row has been read.
+    fresh: bool,
 }
 
 /// What is asked, and what is expected.
@@ -70,55 +51,43 @@ pub(super) fn open(path: &Path) -> Result<Table> {
         reader: TableReader::new(name, TableFormat::of(path)?, opened.input)?,
         file: opened.name,
         size: opened.size,
+        fresh: true,
     })
 }
 
-/// Names that own their text.
-pub(super) fn names(names: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
-    let own = |name: &str| name.to_owned();
-    names
-        .iter()
-        .map(|(first, second)| (own(first), second.map(own)))
-        .collect()
-}
-
 impl Table {
-    /// Selects the columns: the first of `texts` and of `expected` that are there.
-    pub(super) fn with(
-        mut self,
-        texts: &[(String, Option<String>)],
-        expected: &[String],
-    ) -> Result<Self> {
-        let has = |name: &String| self.reader.names().contains(name);
-        let found = texts
-            .iter()
-            .find(|(first, second)| has(first) && second.as_ref().is_none_or(has));
-        let wanted = texts.iter().map(|(first, second)| match second {
-            Some(second) => format!("{first} and {second}"),
-            None => first.clone(),
-        });
-        let (text, pair) = found.ok_or_else(|| self.missing(wanted, "text"))?;
-        let target = expected.iter().find(|name| has(name));
-        let target = target.ok_or_else(|| self.missing(expected.iter().cloned(), "label"))?;
-        let columns = [Some(text), pair.as_ref(), Some(target)];
-        let columns: Vec<[&str; 1]> = columns
-            .into_iter()
-            .flatten()
-            .map(|name| [&**name])
-            .collect();
-        let columns: Vec<&[&str]> = columns.iter().map(|name| &name[..]).collect();
-        self.reader.select(&columns)?;
+    /// Whether there is a column of this name; of JSON lines, in the first object.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.reader.names().iter().any(|own| own == name)
+    }
+
+    /// Selects the columns of the texts and of what is expected, each by the first of its names that is there.
+    pub(super) fn with(mut self, texts: &[Vec<String>], expected: &[String]) -> Result<Self> {
+        fn borrowed(column: &[String]) -> Vec<&str> {
+            column.iter().map(String::as_str).collect()
+        }
+        let texts: Vec<Vec<&str>> = texts.iter().map(|column| borrowed(column)).collect();
+        let expected = borrowed(expected);
+        for (at, column) in texts.iter().enumerate() {
+            let flags = match at {
+                0 => "--text-column names another",
+                _ => "--text-column and --pair-column name others",
+            };
+            self.select(&[column], flags)?;
+        }
+        self.select(&[&expected], "--label-column names another")?;
+        let mut all: Vec<&[&str]> = texts.iter().map(Vec::as_slice).collect();
+        all.push(&expected);
+        self.select(&all, "")?;
         Ok(self)
     }
 
-    fn missing(&self, wanted: impl Iterator<Item = String>, flag: &str) -> anyhow::Error {
-        let wanted: Vec<String> = wanted.collect();
-        anyhow!(
-            "{}: there is no column {}, only {}; --{flag}-column names another",
-            self.file,
-            wanted.join(", nor "),
-            shortened(&self.reader.names().join(", "), QUOTED)
-        )
+    fn select(&mut self, columns: &[&[&str]], flags: &str) -> Result<()> {
+        self.reader.select(columns).map_err(|error| match error {
+            // Where cells are not told apart, no name of a column helps.
+            Error::Data { .. } if self.reader.names().len() > 1 => anyhow!("{error}; {flags}"),
+            error => error.into(),
+        })
     }
 }
 
@@ -127,8 +96,12 @@ impl Source for Table {
 
     fn next(&mut self) -> Result<Option<Row>> {
         let Some(mut row) = self.reader.next_row()? else {
-            return Ok(None);
+            return match self.fresh {
+                true => bail!("{}, line 1: there is nothing below the header", self.file),
+                false => Ok(None),
+            };
         };
+        self.fresh = false;
         let expected = row.cells.pop().unwrap_or_default();
         let words = row.cells.first().map(Cell::words);
         let mut texts = row.cells.iter().map(|cell| cell.text().to_owned());
@@ -161,7 +134,9 @@ mod tests {
         let path = dir.path().join(name);
         std::fs::write(&path, content).unwrap();
         let expected = ["label", "labels"].map(str::to_owned);
-        open(&path)?.with(&names(TEXTS), &expected)
+        let table = open(&path)?;
+        let texts = super::super::columns_of_texts(&table);
+        table.with(&texts, &expected)
     }
 
     fn rows(content: &str) -> Result<Vec<(String, Option<String>, String)>> {
@@ -193,6 +168,8 @@ mod tests {
         let found = rows("sentence2\tlabels\tsentence1\nb\tx,y\ta\n").unwrap();
         assert_eq!(found, [row("a", Some("b"), "x,y")]);
         let found = rows("text_pair\tlabel\ttext\nb\tx\ta\n").unwrap();
+        assert_eq!(found, [row("a", Some("b"), "x")]);
+        let found = rows("hypothesis\tlabel\tpremise\nb\tx\ta\n").unwrap();
         assert_eq!(found, [row("a", Some("b"), "x")]);
         let found = rows("sentence1\tlabel\na\tx\n").unwrap();
         assert_eq!(found, [row("a", None, "x")]);
@@ -233,8 +210,17 @@ mod tests {
                 "sentence\tintent\n",
                 "there is no column label, nor labels, only sentence, intent",
             ),
-            ("words\tlabel\n", "--text-column"),
+            (
+                "words\tlabel\n",
+                "t.tsv, line 1: there is no column sentence, nor text, nor sentence1, nor premise, only words, label; \
+                 --text-column names another",
+            ),
             ("text\tlabel\ttext\n", "two columns text"),
+            ("text;label\na;1\n", "those of .tsv tabs"),
+            (
+                "text\tlabel\n",
+                "t.tsv, line 1: there is nothing below the header",
+            ),
             (
                 "text\tlabel\na\n",
                 "line 2: 1 columns, but the header has 2",

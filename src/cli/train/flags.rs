@@ -57,7 +57,7 @@ pub(crate) struct RecipeFlags {
         value_name = "N,..",
         value_delimiter = ',',
         conflicts_with = "seed"
-    )]
+    , value_parser = seed)]
     seeds: Vec<u64>,
     /// Any other key of a recipe: training.dropout=0
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
@@ -112,4 +112,9 @@ impl RecipeFlags {
             seeds => session::several(recipe, seeds, common, output),
         }
     }
+}
+
+fn seed(argument: &str) -> Result<u64, String> {
+    let expected = || format!("expected a whole number from 0 to {}", u64::MAX);
+    argument.parse().map_err(|_| expected())
 }

@@ -3,11 +3,11 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bertless::train::{At, Line, Observer, read_log};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::super::output::note;
+use super::super::output::{note, replace};
 use super::curves;
 
 /// Shows how it goes: a bar on a terminal, and on none the lines of the log that have figures.
@@ -113,9 +113,5 @@ impl Observer for Watch {
 /// Draws the curves of a log, beside it.
 fn draw(log: &Path) -> Result<()> {
     let svg = curves::svg(&read_log(log)?)?;
-    let path = log.with_file_name("curves.svg");
-    let fresh = log.with_file_name(".curves.svg.new");
-    std::fs::write(&fresh, svg)
-        .and_then(|()| std::fs::rename(&fresh, &path))
-        .with_context(|| path.display().to_string())
+    replace(&log.with_file_name("curves.svg"), svg.as_bytes())
 }

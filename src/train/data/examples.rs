@@ -100,11 +100,17 @@ impl Reader<'_> {
         let number = |label: &str| self.labels.number(label).map_err(blame);
         let target = match self.kind {
             TargetKind::None => Target::None,
-            TargetKind::Class => Target::Class(number(targets[0].label().map_err(blame)?)?),
+            TargetKind::Class => {
+                let several = |reason| match targets[0].labels().len() {
+                    0 | 1 => blame(reason),
+                    _ => blame(format!("{reason}: task = \"multi-label\" learns several")),
+                };
+                Target::Class(number(targets[0].label().map_err(several)?)?)
+            }
             TargetKind::Classes => {
                 let mut classes = vec![0.0; self.labels.len()];
-                for label in targets[0].labels() {
-                    classes[number(label)?] = 1.0;
+                for id in self.labels.numbers(&targets[0]).map_err(blame)? {
+                    classes[id] = 1.0;
                 }
                 Target::Classes(classes)
             }
@@ -289,6 +295,12 @@ mod tests {
                 "f, line 7: label \"B-ORG\" is none of O, B-PER, B-LOC",
             ),
             (TargetKind::Class, "", "f, line 7: there is no label"),
+            (
+                TargetKind::Classes,
+                "0,0,1",
+                "f, line 7: label \"0\" stands twice in \"0,0,1\": the names or ids of the labels that hold belong there, not a \
+                 0 or 1 for each label",
+            ),
             (NUMBER, "nan", "f, line 7: score \"nan\" is no number"),
             (NUMBER, "1e39", "f, line 7: score \"1e39\" is no number"),
             (
@@ -307,6 +319,14 @@ mod tests {
         ] {
             assert_eq!(target(kind, cell).unwrap_err(), says);
         }
+        let row = Row {
+            line: 7,
+            cells: vec!["ada".into(), Cell::list(["O", "B-PER"])],
+        };
+        assert_eq!(
+            example(TargetKind::Class, 1, false, row).unwrap_err(),
+            "f, line 7: there are several labels, \"O B-PER\", where one belongs: task = \"multi-label\" learns several"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::Cell;
 use crate::error::excerpt;
 
 /// The most labels that an error names.
@@ -21,9 +22,9 @@ impl Labels {
     /// fraction of zero, as `1.0`, are written without it.
     pub(crate) fn of<'a>(found: impl Iterator<Item = &'a str>) -> Self {
         let distinct: BTreeSet<&str> = found.collect();
-        let number = |name: &str| without_fraction(name).parse::<i64>().ok();
+        let number = |name: &str| without_fraction(name).parse::<i128>().ok();
         let numbers = distinct.iter().map(|name| Some((number(name)?, *name)));
-        let numbers: Option<BTreeSet<(i64, &str)>> = numbers
+        let numbers: Option<BTreeSet<(i128, &str)>> = numbers
             .map(|it| it.map(|(number, name)| (number, without_fraction(name))))
             .collect();
         let own = |name: &str| name.to_owned();
@@ -41,6 +42,14 @@ impl Labels {
         label_id(&self.0, label)
     }
 
+    /// The numbers of a cell's labels, as [`label_ids`].
+    ///
+    /// # Errors
+    /// The reason, if one is none of them or stands twice.
+    pub(crate) fn numbers(&self, cell: &Cell) -> Result<Vec<usize>, String> {
+        label_ids(&self.0, cell)
+    }
+
     pub(crate) fn names(&self) -> &[String] {
         &self.0
     }
@@ -52,7 +61,8 @@ impl Labels {
 
 /// Returns which of `labels` a table means by `label`: by its name, or by its id if no name is a number itself.
 ///
-/// Spaces around a name do not count, nor does a fraction of zero behind a whole number.
+/// Spaces around a name do not count, nor does a fraction of zero behind a whole number. An id is digits alone, without a sign
+/// and without leading zeros.
 ///
 /// ```
 /// use bertless::train::label_id;
@@ -83,7 +93,8 @@ pub fn label_id(labels: &[String], label: &str) -> Result<usize, String> {
         .position(|name| without_fraction(name.trim()) == whole);
     let numbered = || {
         let is_number = |name: &String| name.trim().parse::<f64>().is_ok_and(f64::is_finite);
-        let id: usize = whole.parse().ok()?;
+        let digits = is_whole(whole) && !whole.starts_with('-');
+        let id: usize = digits.then(|| whole.parse().ok())??;
         (id < labels.len() && !labels.iter().any(is_number)).then_some(id)
     };
     same.or_else(numbered).ok_or_else(|| {
@@ -98,17 +109,60 @@ pub fn label_id(labels: &[String], label: &str) -> Result<usize, String> {
     })
 }
 
+/// Returns which of `labels` a table means by the labels of a cell: the items of a list, or what commas part, each as
+/// [`label_id`].
+///
+/// ```
+/// use bertless::train::{Cell, label_ids};
+///
+/// let labels = ["calm", "joy", "sad"].map(str::to_owned);
+/// assert_eq!(label_ids(&labels, &Cell::list(["joy", "0"])), Ok(vec![1, 0]));
+/// assert_eq!(label_ids(&labels, &"joy, sad".into()), Ok(vec![1, 2]));
+/// assert!(label_ids(&labels, &Cell::list(["0", "0", "1"])).is_err());
+/// ```
+///
+/// # Errors
+/// The reason, if a label is none of them, or stands twice, as in a list that has a 0 or a 1 for each label.
+pub fn label_ids(labels: &[String], cell: &Cell) -> Result<Vec<usize>, String> {
+    let mut ids = Vec::new();
+    let named = cell.labels();
+    for label in &named {
+        let id = label_id(labels, label)?;
+        if ids.contains(&id) {
+            let mark =
+                |label: &&str| matches!(without_fraction(label), "0" | "1" | "true" | "false");
+            let hint = match named.iter().all(mark) {
+                true => {
+                    ": the names or ids of the labels that hold belong there, not a 0 or 1 for each label"
+                }
+                false => "",
+            };
+            let (label, list) = (excerpt(label), excerpt(cell.text()));
+            return Err(format!("label {label:?} stands twice in {list:?}{hint}"));
+        }
+        ids.push(id);
+    }
+    Ok(ids)
+}
+
 /// A whole number without a fraction of zero, as `1` for `1.0`; any other text as it is.
 fn without_fraction(name: &str) -> &str {
     match name.split_once('.') {
         Some((whole, zeros))
-            if whole.parse::<i64>().is_ok()
-                && !zeros.is_empty()
-                && zeros.bytes().all(|byte| byte == b'0') =>
+            if is_whole(whole) && !zeros.is_empty() && zeros.bytes().all(|byte| byte == b'0') =>
         {
             whole
         }
         _ => name,
+    }
+}
+
+/// Whether a text is a whole number as programs write it: digits without leading zeros, behind a minus or nothing.
+fn is_whole(text: &str) -> bool {
+    match text.strip_prefix('-').unwrap_or(text).as_bytes() {
+        [b'0'] => text == "0",
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
     }
 }
 
@@ -124,7 +178,24 @@ mod tests {
         assert_eq!(labels.number(" spam "), Ok(1));
         assert_eq!(labels.number("0"), Ok(0));
         assert_eq!(labels.number("1.0"), Ok(1));
-        for wrong in ["2", "-1", "Spam", "", "0.5"] {
+        for wrong in [
+            "2",
+            "-1",
+            "Spam",
+            "",
+            "0.5",
+            "+1",
+            "+1.0",
+            "01",
+            "01.0",
+            "00",
+            "-0",
+            "-0.0",
+            "1e0",
+            "1.",
+            "1.0e0",
+            "18446744073709551617",
+        ] {
             assert!(
                 labels
                     .number(wrong)
@@ -160,6 +231,47 @@ mod tests {
         // A model that calls a label so, by its name.
         let labels = Labels::new(["nan", "inf"].map(str::to_owned).to_vec());
         assert_eq!(labels.number("1"), Ok(1));
+    }
+
+    #[test]
+    fn numbers_that_are_written_otherwise_are_names() {
+        let labels = Labels::of(["+1", "02", "1e0", "1"].into_iter());
+        assert_eq!(labels.names(), ["+1", "02", "1", "1e0"]);
+        let found = labels.names().iter().map(|name| labels.number(name));
+        assert!(found.eq((0..4).map(Ok)));
+        // Beyond 64 bits they are told apart and in order.
+        let large = ["100000000000000000001", "100000000000000000000.0", "7"];
+        let labels = Labels::of(large.into_iter());
+        assert_eq!(
+            labels.names(),
+            ["7", "100000000000000000000", "100000000000000000001"]
+        );
+        assert_eq!(labels.number(large[1]), Ok(1));
+        assert!(labels.number("1e20").is_err());
+    }
+
+    #[test]
+    fn a_label_that_stands_twice_is_no_set() {
+        let labels = Labels::new(["a", "b", "c"].map(str::to_owned).to_vec());
+        assert_eq!(labels.numbers(&Cell::list(["c", "0"])), Ok(vec![2, 0]));
+        assert_eq!(labels.numbers(&"".into()), Ok(vec![]));
+        for marks in [
+            Cell::list(["0", "0", "1"]),
+            Cell::list(["1.0", "0.0", "1.0"]),
+            "0,1,1".into(),
+        ] {
+            let reason = labels.numbers(&marks).unwrap_err();
+            assert!(reason.contains("stands twice in"), "{reason}");
+            assert!(reason.ends_with("not a 0 or 1 for each label"), "{reason}");
+        }
+        // By its name and by its id it is one label.
+        assert_eq!(
+            labels.numbers(&Cell::list(["b", "c", "1"])),
+            Err("label \"1\" stands twice in \"b c 1\"".to_owned())
+        );
+        let truths = Labels::of(["true", "false"].into_iter());
+        let reason = truths.numbers(&Cell::list(["true", "false", "true"]));
+        assert!(reason.unwrap_err().contains("for each label"));
     }
 
     #[test]

@@ -11,6 +11,6 @@ mod table;
 pub(crate) use batches::{Batching, Epoch};
 pub(crate) use examples::{Example, Reader, Target, TargetKind};
 pub(crate) use labels::Labels;
-pub use labels::label_id;
+pub use labels::{label_id, label_ids};
 pub use table::{Cell, JsonLines, JsonRow, Row, TableFormat, TableReader, TextLines};
 pub(crate) use table::{Column, Table};

@@ -3,11 +3,11 @@
 use super::super::targets::LOGIT;
 use super::write::Cell;
 use crate::batch::Input;
-use crate::config::{HeadConfig, Task};
+use crate::config::{HeadConfig, ScoreFunction, Task};
 use crate::error::{Error, Result};
 use crate::kernels::Cpu;
 use crate::model::Model;
-use crate::tasks::{Thresholds, argmax, classification};
+use crate::tasks::{Similarity, Thresholds, argmax, classification};
 
 /// A model that can be asked.
 pub(super) struct Answers<'a> {
@@ -62,6 +62,15 @@ impl<'a> Answers<'a> {
 
     fn gives_numbers(&self) -> bool {
         self.model.task() == Task::Embedding || self.head.labels.len() == 1
+    }
+
+    /// The highest score that there can be, if there is one.
+    pub(super) fn highest(&self) -> Option<f32> {
+        let bounded = match self.model.task() {
+            Task::Embedding => self.model.similarity_measure() == Similarity::Cosine,
+            _ => self.head.score != ScoreFunction::Identity,
+        };
+        bounded.then_some(1.0)
     }
 
     /// Columns of an answer.

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use super::bm25::Index;
 use super::data::{self, Column, Table};
+use super::names::{TEXT_COLUMNS, usual_pair};
 use super::reading::named;
 use super::replace::{are_one, replace};
-use super::source::{Source, usual_pair};
+use super::source::Source;
 use crate::config::Task;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -62,7 +63,7 @@ struct Asked<'a> {
 ///
 /// # Errors
 /// `WrongTask` for models of other tasks; `Input` for an embedding model that is asked about single texts; `Option` for an
-/// output that is one of the tables or has another ending, for kept columns of pairs that are mined, and where tables to be
+/// output that is one of the tables or has another ending, for a least score that no score of the model reaches, for kept columns of pairs that are mined, and where tables to be
 /// kept differ; `Data` with file and line for what cannot be read or answered or, in a tab-separated table, written; `Io`.
 pub fn label(
     model: &Model,
@@ -86,6 +87,16 @@ pub fn label(
         return Err(wrong("that is one of the tables that are labelled"));
     }
     let answers = Answers::of(model)?;
+    if let (Some(least), Some(highest)) = (labelling.least_score, answers.highest())
+        && least > highest
+    {
+        return Err(Error::Option {
+            name: "least_score",
+            reason: format!(
+                "{least} is above all scores of this model, which are {highest} at most"
+            ),
+        });
+    }
     let mut tables = Vec::new();
     let mut names: Option<Vec<String>> = None;
     for source in &labelling.from {
@@ -192,14 +203,11 @@ fn read(source: &Source, keep: bool) -> Result<(Table, usize, Vec<String>)> {
     let there = Table::names(&source.file)?;
     let has = |name: &str| there.iter().any(|own| own == name);
     let mut columns = match (&source.text, &source.pair) {
-        (text, Some(pair)) => vec![
-            named(text.as_deref(), &["sentence1", "text", "sentence"]),
-            vec![pair.clone()],
-        ],
+        (text, Some(pair)) => vec![named(text.as_deref(), &TEXT_COLUMNS), vec![pair.clone()]],
         (Some(text), None) => vec![vec![text.clone()]],
-        (None, None) => match usual_pair(&there) {
+        (None, None) => match usual_pair(has) {
             Some(pair) => pair.map(|name| vec![name.to_owned()]).to_vec(),
-            None => vec![named(None, &["sentence", "text", "sentence1", "question"])],
+            None => vec![named(None, &[&TEXT_COLUMNS[..], &["question"]].concat())],
         },
     };
     let texts = columns.len();

@@ -2,7 +2,7 @@
 
 use super::{Recipe, TaskKind};
 use crate::train::data::Table;
-use crate::train::source::usual_pair;
+use crate::train::names::usual_pair;
 
 impl Recipe {
     /// Takes the second texts of tables that have them under their usual names: nothing is passed over in silence. Who names
@@ -23,7 +23,7 @@ impl Recipe {
             return self;
         }
         let names = Table::names(&first.file).unwrap_or_default();
-        if let Some([text, pair]) = usual_pair(&names) {
+        if let Some([text, pair]) = usual_pair(|name| names.iter().any(|own| own == name)) {
             data.text = Some(text.to_owned());
             data.pair = Some(pair.to_owned());
         }

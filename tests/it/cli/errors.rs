@@ -260,6 +260,13 @@ fn a_file_that_is_no_packed_model() {
     let file = fixture("bert-classify").join("config.json");
     let ran = bertless(&["predict", "-m", file.to_str().unwrap(), "x"]);
     fails(&ran, 1, "config.json is not a packed model");
+    let file = fixture("bert-classify").join("model.safetensors");
+    let says = "model.safetensors is not a packed model, as `bertless pack` writes it: of a model in several files, give the folder";
+    for command in ["predict", "tokenize", "inspect"] {
+        let text = &["x"][..usize::from(command != "inspect")];
+        let arguments = [&[command, "-m", file.to_str().unwrap()], text].concat();
+        fails(&bertless(&arguments), 1, says);
+    }
 }
 
 #[cfg(unix)]

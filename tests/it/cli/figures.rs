@@ -77,7 +77,11 @@ fn a_label_that_the_model_does_not_have_is_an_error() {
         "{ran:?}"
     );
     let ran = evaluate("bert-classify", "text\tlabel\n", &[]);
-    assert!(ran.err.contains("no rows"), "{ran:?}");
+    assert!(
+        ran.err
+            .contains("line 1: there is nothing below the header"),
+        "{ran:?}"
+    );
 }
 
 #[test]
@@ -409,4 +413,70 @@ fn labels_are_the_same_in_every_kind_of_table() {
     assert_eq!(figures[0]["n"], 3);
     assert_eq!(figures[0], figures[1]);
     assert_eq!(figures[0], figures[2]);
+}
+
+#[test]
+fn a_table_that_cannot_be_measured_is_named_by_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let evaluate = |model: &str, name: &str, table: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, table).unwrap();
+        on(model, "evaluate", &["--data", path.to_str().unwrap()])
+    };
+    for (model, name, table, says) in [
+        (
+            "bert-classify",
+            "t.tsv",
+            "text\tlabel\n",
+            "t.tsv, line 1: there is nothing below the header",
+        ),
+        (
+            "bert-classify",
+            "t.jsonl",
+            "\n",
+            "t.jsonl, line 1: there is no row",
+        ),
+        (
+            "bert-classify",
+            "t.csv",
+            "text;label\nrain;1\n",
+            "t.csv, line 1: there is no column sentence, nor text, nor sentence1, nor premise, only text;label: cells of .csv \
+             have commas between them, those of .tsv tabs",
+        ),
+        (
+            "sentence-mean",
+            "t.tsv",
+            "text\tscore\nrain\t1\n",
+            "t.tsv, line 1: there is no column sentence2, nor text_pair, nor context, nor hypothesis, only text, score; \
+             --text-column and --pair-column name others",
+        ),
+        (
+            "bert-classify",
+            "t.jsonl",
+            "{\"text\": \"rain\", \"label\": [0, 1]}\n",
+            "line 1: there are several labels, \"0 1\", where one belongs: this model answers with one label",
+        ),
+        (
+            "bert-classify",
+            "t.tsv",
+            "text\tlabel\nrain\t+1\n",
+            "line 2: label \"+1\" is none of",
+        ),
+        (
+            "bert-classify",
+            "t.jsonl",
+            "{\"text\": \"rain\", \"label\": 1e0}\n",
+            "line 1: label \"1e0\" is none of",
+        ),
+        (
+            "bert-multilabel",
+            "t.jsonl",
+            "{\"text\": \"rain\", \"labels\": [0, 0, 1]}\n",
+            "line 1: label \"0\" stands twice in \"0 0 1\": the names or ids of the labels that hold belong there, not a 0 \
+             or 1 for each label",
+        ),
+    ] {
+        let ran = evaluate(model, name, table);
+        assert!(ran.code == Some(1) && ran.err.contains(says), "{ran:?}");
+    }
 }

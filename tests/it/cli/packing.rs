@@ -98,16 +98,11 @@ fn matrices_are_kept_by_name_and_for_their_error() {
         ran.err.contains(r#"option keep_f32: "layer.7" matches no matrix that is quantised; there are 8: encoder.layer.0.attention.self.query+self.key+self.value.weight, "#),
         "{ran:?}"
     );
-    let ran = pack(&["--max-error=-1"]);
-    assert!(
-        ran.err.contains("option max_error: -1 is no number"),
-        "{ran:?}"
-    );
-    let ran = pack(&["--max-error=NaN"]);
-    assert!(
-        ran.err.contains("option max_error: NaN is no number"),
-        "{ran:?}"
-    );
+    for wrong in ["--max-error=-1", "--max-error=NaN"] {
+        let ran = pack(&[wrong]);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.err.contains("expected a number, 0 or more"), "{ran:?}");
+    }
     let ran = pack(&["--keep-f32", ""]);
     assert!(
         ran.err.contains("option keep_f32: a pattern is empty"),
@@ -163,11 +158,6 @@ fn texts_to_calibrate_by_are_lines_of_a_file() {
     let ran = by(&objects, &int8);
     assert!(
         ran.err.contains("line 1: there are two texts: --pairs"),
-        "{ran:?}"
-    );
-    let ran = by(&place.path().join("texts.csv"), &int8);
-    assert!(
-        ran.err.contains("write the column of texts so first"),
         "{ran:?}"
     );
     // Of pairs each column is read by itself.

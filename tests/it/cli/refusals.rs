@@ -250,3 +250,189 @@ fn files_that_are_no_text_are_named_as_what_they_are() {
         fails(&ran, 1, &format!("standard input: {says}"));
     }
 }
+
+/// A folder with files of these names.
+fn files(content: &[(&str, &str)]) -> (tempfile::TempDir, impl Fn(&str) -> String) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in content {
+        std::fs::write(dir.path().join(name), content).unwrap();
+    }
+    let root = dir.path().to_owned();
+    (dir, move |name: &str| root.join(name).display().to_string())
+}
+
+#[test]
+fn a_table_is_not_read_as_lines() {
+    let (_dir, path) = files(&[
+        ("t.tsv", "text\tlabel\nrain\t1\n"),
+        ("T.CSV", "text,label\nrain,1\n"),
+        ("t.tab", ""),
+        ("t.json", "[{\"text\": \"rain\"}]\n"),
+        ("h.tsv", "sentence1\tsentence2\nrain\tdog\n"),
+        ("one.jsonl", "{\"text\": \"rain\"}\n"),
+        (
+            "two.jsonl",
+            "{\"text\": \"rain\", \"text_pair\": \"dog\"}\n",
+        ),
+    ]);
+    let model = |name: &str| fixture(name).display().to_string();
+    let (classify, cross) = (model("bert-classify"), model("bert-cross"));
+    let embed = model("sentence-mean");
+    let pack = [
+        "pack",
+        &classify,
+        "--dtype",
+        "int8",
+        "-o",
+        &path("packed"),
+        "--calibrate",
+    ];
+    let texts = "a table, and texts are read from lines: write its column of texts to a .txt";
+    let pairs = "a table with commas, and pairs are two columns with a tab between them";
+    for (start, file, says) in [
+        (&["predict", "-m", &classify, "-f"][..], "t.tsv", texts),
+        (&["predict", "-m", &classify, "-f"], "T.CSV", texts),
+        (&["embed", "-m", &embed, "-f"], "T.CSV", texts),
+        (&["tokenize", "-m", &classify, "-f"], "t.tab", texts),
+        (
+            &["predict", "-m", &embed, "--query", "dog", "-f"],
+            "t.tsv",
+            texts,
+        ),
+        (&pack, "t.tsv", texts),
+        (&pack, "T.CSV", texts),
+        (&["predict", "-m", &cross, "--pairs", "-f"], "T.CSV", pairs),
+        (&["similarity", "-m", &embed, "-f"], "T.CSV", pairs),
+        (
+            &["predict", "-m", &classify, "-f"],
+            "t.json",
+            "--jsonl reads objects, one a line",
+        ),
+        (
+            &["similarity", "-m", &embed, "-f"],
+            "h.tsv",
+            "line 1: sentence1 and sentence2 are names of columns",
+        ),
+        (
+            &["predict", "-m", &cross, "--pairs", "-f"],
+            "one.jsonl",
+            "line 1: there is one text, and two are needed",
+        ),
+        (
+            &["predict", "-m", &embed, "--query", "dog", "-f"],
+            "two.jsonl",
+            "--query ranks single ones",
+        ),
+        (
+            &pack,
+            "two.jsonl",
+            "line 1: there are two texts: --pairs reads pairs",
+        ),
+        (
+            &["predict", "-m", &classify, "-f"],
+            "none.tsv",
+            "none.tsv: No such file",
+        ),
+    ] {
+        let file = path(file);
+        fails(&bertless(&[start, &[&file]].concat()), 1, says);
+    }
+    assert!(!std::path::Path::new(&path("packed")).exists());
+}
+
+#[test]
+fn objects_are_read_as_such_by_the_ending() {
+    let (_dir, path) = files(&[
+        (
+            "one.jsonl",
+            "{\"sentence\": \"rain\"}\n\n{\"text\": \"dog\"}\n",
+        ),
+        (
+            "two.ndjson",
+            "{\"sentence1\": \"rain\", \"sentence2\": \"dog\"}\n",
+        ),
+        ("objects", "{\"sentence\": \"rain\"}\n"),
+        ("empty.txt", ""),
+    ]);
+    let predict = |model, rest: &[&str]| on(model, "predict", &[&["--json"], rest].concat());
+    let texts = predict("bert-classify", &["rain", "dog"]).objects();
+    assert_eq!(
+        predict("bert-classify", &["-f", &path("one.jsonl")]).objects(),
+        texts
+    );
+    let pair = predict("bert-cross", &["--pairs", "rain", "dog"]).objects();
+    for flags in [&[][..], &["--pairs"], &["--jsonl"]] {
+        let two = path("two.ndjson");
+        let ran = predict("bert-cross", &[flags, &["-f", &two]].concat());
+        assert_eq!(ran.objects(), pair, "{flags:?}");
+    }
+    let ran = predict("bert-classify", &["--jsonl", "-f", &path("objects")]);
+    assert_eq!(ran.objects(), texts[..1]);
+    // By no ending it is a text like any other, and no text is no answer.
+    let ran = predict("bert-classify", &["-f", &path("objects")]);
+    assert_eq!(ran.object()["text"], "{\"sentence\": \"rain\"}");
+    assert_eq!(
+        predict("bert-classify", &["-f", &path("empty.txt")]).lines(),
+        [""; 0]
+    );
+}
+
+#[test]
+fn a_number_that_is_none_is_answered_with_what_is_expected() {
+    for (arguments, says) in [
+        (
+            &["predict", "-k", "-1", "x"][..],
+            "expected a whole number from 1 to 4294967295",
+        ),
+        (
+            &["predict", "-k", "0", "x"],
+            "expected a whole number from 1",
+        ),
+        (
+            &["predict", "-k", "1.5", "x"],
+            "expected a whole number from 1",
+        ),
+        (
+            &["predict", "--threads", "2000", "x"],
+            "expected a whole number from 1 to 1024",
+        ),
+        (
+            &["predict", "--stride", "-1", "x"],
+            "expected a whole number from 0",
+        ),
+        (
+            &["tokenize", "--stride", "x", "--max-length", "8", "x"],
+            "expected a whole number from 0",
+        ),
+        (
+            &["bench", "--batch", "4294967295"],
+            "at most 1048576 are measured",
+        ),
+        (
+            &["bench", "--batch", "99999999999999999999"],
+            "expected a whole number",
+        ),
+        (
+            &["cost", "--texts", "1000000", "--tokens", "32"],
+            "at most 1048576 are measured",
+        ),
+        (
+            &["train", "--seeds", "1,x"],
+            "expected a whole number from 0",
+        ),
+        (
+            &["pack", "m", "-o", "o", "--max-error", "-1"],
+            "expected a number, 0 or more",
+        ),
+        (
+            &["pack", "m", "-o", "o", "--max-error", "nan"],
+            "expected a number, 0 or more",
+        ),
+        (
+            &["pack", "m", "-o", "o", "--max-error", "x"],
+            "expected a number, 0 or more",
+        ),
+    ] {
+        fails(&bertless(arguments), 2, says);
+    }
+}

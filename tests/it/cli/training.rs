@@ -293,6 +293,10 @@ fn what_is_wrong_with_labelling_and_distilling_is_one_line() {
             "neither COLUMN = VALUE nor",
         ),
         (
+            format!("label -m {classify} -d t.tsv -o o.tsv --least-score 1.5"),
+            "option least_score: 1.5 is above all scores of this model, which are 1 at most",
+        ),
+        (
             format!("label -m {classify} -d t.tsv -o no/o.tsv"),
             "no/o.tsv: No such file",
         ),
@@ -376,4 +380,21 @@ fn a_packed_teacher_is_no_model_to_begin_with() {
         &format!("{distill} -m {} --epochs 1", folder.display()),
     );
     assert_eq!(ran.code, Some(0), "{ran:?}");
+}
+
+#[test]
+fn a_table_of_labels_without_a_row_is_warned_of() {
+    let place = place();
+    let classify = fixture("bert-classify").display().to_string();
+    let ran = within(
+        &place,
+        &format!("label -m {classify} -d t.tsv -o o.tsv --least-score 1 --json"),
+    );
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("\"written\":0"), "{ran:?}");
+    assert!(
+        ran.err
+            .starts_with("warning: no row has a score of 1 or more"),
+        "{ran:?}"
+    );
 }

@@ -26,14 +26,24 @@ impl TableFormat {
     /// # Errors
     /// `Table` for `.json`, which is no table row by row.
     pub fn of(path: &Path) -> Result<Self> {
+        Ok(Self::named(path)?.unwrap_or(Self::Tabs))
+    }
+
+    /// Returns the format that the ending of a file's name says, in lower or upper case: `.csv`, `.tsv` or `.tab`, `.jsonl` or
+    /// `.ndjson`, `.txt`. `None` for any other ending but `.json`.
+    ///
+    /// # Errors
+    /// `Table` for `.json`, which is no table row by row.
+    pub fn named(path: &Path) -> Result<Option<Self>> {
         let ending = path.extension().and_then(|ending| ending.to_str());
-        Ok(match ending.map(str::to_ascii_lowercase).as_deref() {
+        Ok(Some(match ending.map(str::to_ascii_lowercase).as_deref() {
             Some("csv") => Self::Commas,
+            Some("tsv" | "tab") => Self::Tabs,
             Some("jsonl" | "ndjson") => Self::JsonLines,
             Some("txt") => Self::Lines,
             Some("json") => return Err(no_table(&path.display().to_string())),
-            _ => Self::Tabs,
-        })
+            _ => return Ok(None),
+        }))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Tables of named columns: TSV, CSV, JSON objects one a line, and lines of text.
 //!
-//! Every command that reads texts reads them here. `lines` finds lines, `separated` and `objects` make rows of them, `format`
-//! knows the kinds of files.
+//! Every command that reads texts reads them here. `lines` finds lines, `separated` and `objects` make rows of them, `json`
+//! reads members and values of objects, `format` knows the kinds of files.
 
 mod cell;
 mod format;
+mod json;
 mod lines;
 mod objects;
 mod separated;
@@ -398,8 +399,14 @@ fn named(row: &JsonRow, names: &[String]) -> Result<Cell, String> {
         }
     }
     let keys: Vec<&str> = row.names().collect();
+    if let Some(null) = names.iter().find(|name| keys.contains(&name.as_str())) {
+        return Err(format!(
+            "key {} is null, and a value is needed",
+            excerpt(null)
+        ));
+    }
     Err(format!(
-        "there is no key {} with a value, only {}",
+        "there is no key {}, only {}",
         excerpt(&names.join(", nor ")),
         excerpt(&keys.join(", "))
     ))

@@ -1,11 +1,12 @@
 //! Rows that are JSON objects, one a line.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::Read;
-
-use serde_json::{Map, Value};
 
 use super::blame;
 use super::cell::Cell;
+use super::json::{Members, Value};
 use super::lines::{Ends, Lines, content, text};
 use crate::error::{Result, excerpt};
 use crate::replace_lone_surrogates;
@@ -22,19 +23,31 @@ use crate::replace_lone_surrogates;
 /// # Ok::<(), String>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct JsonRow(Map<String, Value>);
+pub struct JsonRow(BTreeMap<String, Value>);
 
 impl JsonRow {
     /// Parses a line. Half a surrogate pair, such as `\ud83d` alone, becomes U+FFFD, the replacement character
     /// ([`replace_lone_surrogates`]).
     ///
     /// # Errors
-    /// The reason, for what is no JSON object.
+    /// The reason, for what is no JSON object, and for an object that has a key twice.
     pub fn parse(line: &str) -> Result<Self, String> {
-        match serde_json::from_str(&replace_lone_surrogates(line)) {
-            Ok(object) => Ok(Self(object)),
-            Err(error) => Err(unread(line, &error)),
+        let text = replace_lone_surrogates(line);
+        let Members(members) = serde_json::from_str(&text).map_err(|error| unread(line, &error))?;
+        let mut cells = BTreeMap::new();
+        for (name, raw) in members {
+            let value = Value::of(&name, raw);
+            match cells.entry(name) {
+                Entry::Vacant(place) => place.insert(value),
+                Entry::Occupied(place) => {
+                    return Err(format!(
+                        "key {} stands twice in the object",
+                        excerpt(place.key())
+                    ));
+                }
+            };
         }
+        Ok(Self(cells))
     }
 
     /// The names of the cells.
@@ -47,15 +60,10 @@ impl JsonRow {
     /// # Errors
     /// The reason, for an object or a list of other things than values.
     pub fn get(&self, name: &str) -> Result<Option<Cell>, String> {
-        let Some(value) = self.0.get(name).filter(|value| !value.is_null()) else {
-            return Ok(None);
-        };
-        match Cell::of(value) {
-            Some(cell) => Ok(Some(cell)),
-            None => Err(format!(
-                "key {} is neither a value nor a list of values",
-                excerpt(name)
-            )),
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Cell(cell)) => Ok(Some(cell.clone())),
+            Some(Value::Other(reason)) => Err(reason.clone()),
         }
     }
 }

@@ -210,7 +210,7 @@ fn lists_stay_lists_and_null_is_no_value() {
     assert_eq!(table.rows[1].cells[0], Cell::from("b"));
     let error = wrong("t.jsonl", "{\"text\": \"a\", \"label\": null}\n");
     assert!(
-        error.contains("line 1: there is no key label with a value, only label, text"),
+        error.contains("line 1: key label is null, and a value is needed"),
         "{error}"
     );
 }
@@ -249,8 +249,18 @@ fn other_kinds_of_files_are_named() {
         (
             "t.jsonl",
             "{\"text\": \"a\", \"label\": 1}\n[1]\n",
-            "t.jsonl, line 2: no JSON object: invalid type: sequence, expected a map (column 0); a row is an object, and has \
+            "t.jsonl, line 2: no JSON object: invalid type: sequence, expected an object (column 0); a row is an object, and has \
              a line of its own",
+        ),
+        (
+            "t.jsonl",
+            "{\"text\": \"a\", \"label\": 1, \"text\": \"b\"}\n",
+            "t.jsonl, line 1: key text stands twice in the object",
+        ),
+        (
+            "t.jsonl",
+            "{\"text\": \"a\", \"label\": [\"x\", null]}\n",
+            "t.jsonl, line 1: key label: item 2 of the list is null, where a value belongs",
         ),
         (
             "t.jsonl",

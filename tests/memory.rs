@@ -57,8 +57,8 @@ fn a_hundred_thousand_calls_of_mixed_lengths() {
     }
 }
 
-/// Only answers are kept of a call with 100,000 texts: 24 floats each, 10 MB, which may be in memory twice while their vector
-/// grows. Their tokens alone would take more.
+/// A call with 100,000 texts keeps only its answers: 24 floats each, 10 MB, which may be in memory twice while their vector
+/// grows. Hidden states of all tokens would be 57 MB.
 #[test]
 fn a_hundred_thousand_texts_in_one_call() {
     let _alone = alone();

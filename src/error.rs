@@ -105,10 +105,30 @@ pub enum Error {
         reason: String,
     },
     /// A token that the model cannot do without is not in its vocabulary.
-    #[error("token {token:?} is not in the vocabulary")]
+    #[error("{file}: {key}: {token:?} is not in the vocabulary: name a token that is")]
     TokenNotInVocabulary {
+        /// The file that names the token, or that would name another one.
+        file: String,
+        /// The key there.
+        key: String,
         /// The token.
         token: String,
+    },
+    /// A token that stands in every text has no row in the embedding table.
+    #[error(
+        "{file}: {key}: {token:?} has id {id}, and the embedding table has {rows} rows: name a token that has one"
+    )]
+    TokenWithoutRow {
+        /// The file that names the token.
+        file: String,
+        /// The key there.
+        key: String,
+        /// The token.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// How many rows the table has.
+        rows: usize,
     },
     /// A token id, type id or position has no row in the model's embedding table.
     #[error("{table} has {rows} rows, but row {id} was asked for")]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Model, ModelOptions, Summary};
-use crate::config::{Config, Task};
+use crate::config::{Config, READING_FILES, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::kernels::{Cpu, Engine, Pool, Threads, cpu, threads};
@@ -11,7 +11,7 @@ use crate::tasks::Similarity;
 use crate::tasks::embedding::EmbeddingHead;
 use crate::tasks::heads::Head;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{Access, Files, Residence, Store};
+use crate::weights::{Access, Files, Residence, Store, inside};
 
 /// Names the instruction set to use instead of the best that there is; for tests and benchmarks.
 const FORCED_CPU: &str = "BERTLESS_CPU";
@@ -83,7 +83,11 @@ impl Model {
         let engine = engine(options.threads)?;
         let config = Config::read(files)?;
         let tokenizer = Tokenizer::open(files, &config.folder, config.sentence.lower_case)?;
-        let max_length = max_length(&config, &tokenizer, &options)?;
+        tokenizer.check_rows(config.encoder.vocab_size)?;
+        if config.head.task == Task::FillMask {
+            tokenizer.check_mask_row(config.encoder.vocab_size)?;
+        }
+        let max_length = max_length(files, &config, &tokenizer, &options)?;
         check(&config, &options)?;
 
         let access = access(&options);
@@ -178,7 +182,12 @@ fn access(_: &ModelOptions) -> Access {
 }
 
 /// The most tokens of a text: what is asked for, else what the files say; never more than there are positions.
-fn max_length(config: &Config, tokenizer: &Tokenizer, options: &ModelOptions) -> Result<usize> {
+fn max_length(
+    files: &Files,
+    config: &Config,
+    tokenizer: &Tokenizer,
+    options: &ModelOptions,
+) -> Result<usize> {
     let wrong = |reason: String| Error::Option {
         name: "max_length",
         reason,
@@ -198,11 +207,31 @@ fn max_length(config: &Config, tokenizer: &Tokenizer, options: &ModelOptions) ->
     };
     let specials = tokenizer.special_tokens(false);
     if max_length <= specials {
-        return Err(wrong(format!(
-            "{max_length} tokens have no room for a word beside {specials} special ones"
-        )));
+        let reason =
+            format!("{max_length} leaves no room for a word beside {specials} special tokens");
+        return Err(match options.max_length {
+            Some(_) => wrong(reason),
+            None => {
+                let (file, key) = match max_length == positions {
+                    true => ("config.json", "max_position_embeddings"),
+                    false => (reading_file(files, &config.folder), "max_seq_length"),
+                };
+                Error::Config {
+                    file: inside(&config.folder, file, file)?,
+                    key: key.to_owned(),
+                    reason,
+                }
+            }
+        });
     }
     Ok(max_length)
+}
+
+/// The name of the file in which sentence-transformers limits texts.
+fn reading_file(files: &Files, folder: &str) -> &'static str {
+    let is_there = |name: &&str| inside(folder, name, name).is_ok_and(|file| files.has(&file));
+    let mut names = READING_FILES.into_iter();
+    names.find(is_there).unwrap_or(READING_FILES[0])
 }
 
 /// Options that do not fit the model.

@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::class::Scheme;
-use super::document::{Document, Json, Object};
+use super::document::{Document, Json, Object, cut};
 use super::entry::{Entry, token};
+use super::numbered::Numbered;
 use super::roles::{Fields, Roles};
+use super::warning::TokenizerWarning;
 use crate::error::{Error, Result};
 use crate::weights::Files;
 
@@ -22,6 +24,8 @@ pub(super) struct Declared {
     /// Tokens with an index, which orders them: their ids are the vocabulary's, or new ones.
     indexed: BTreeMap<i64, Entry>,
     roles: Roles,
+    /// Tokens of added_tokens.json and of `added_tokens_decoder`, with the file and the id there.
+    listed: Vec<(String, String, i64)>,
 }
 
 impl Declared {
@@ -39,12 +43,16 @@ impl Declared {
         let mut fields = Fields::default();
         fields.config(config)?;
         let mut indexed = BTreeMap::new();
+        let mut named = Vec::new();
         if let Some(decoder) = config.get(DECODER).filter(|json| **json != Json::Null) {
             for (index, json) in object(config, DECODER, decoder)?.entries() {
                 let key = || format!("{DECODER}.{index}");
                 let number = index.parse::<i64>();
                 let number = number.map_err(|_| config.wrong(key(), "its key is not a number"))?;
-                indexed.insert(number, token(config, &key(), json)?);
+                let entry = token(config, &key(), json)?;
+                let place = format!("{} ({DECODER})", config.file());
+                named.push((place, entry.content.clone(), number));
+                indexed.insert(number, entry);
             }
         } else {
             if let Some(map) = Document::read(files, folder, MAP)? {
@@ -57,6 +65,7 @@ impl Declared {
                         other => return Err(added.wrong(content, format!("{other} is not an id"))),
                     };
                     let special = fields.is_special(content);
+                    named.push((added.file().to_owned(), content.to_owned(), index));
                     let entry = Entry {
                         normalized: Some(!special),
                         special,
@@ -69,7 +78,11 @@ impl Declared {
             indexed.extend(listed.iter().cloned());
         }
         let roles = fields.finish(scheme)?;
-        Ok(Self { indexed, roles })
+        Ok(Self {
+            indexed,
+            roles,
+            listed: named,
+        })
     }
 
     /// The content of the token with a role.
@@ -80,11 +93,38 @@ impl Declared {
             .map(|(_, entry)| entry.content.as_str())
     }
 
+    /// The file that names the token with a role; `None` for the class's own token.
+    pub(super) fn file_of(&self, key: &str) -> Option<&str> {
+        let mut named = self.roles.named.iter();
+        named
+            .find(|(name, _)| *name == key)
+            .map(|(_, file)| file.as_str())
+    }
+
     /// Whether a file names the token with a role: it is not the class's own.
     pub(super) fn is_named(&self, key: &str) -> bool {
         let content = self.role(key);
         let is_it = |entry: &Entry| Some(entry.content.as_str()) == content;
-        self.roles.named.contains(&key) || self.indexed.values().any(is_it)
+        self.file_of(key).is_some() || self.indexed.values().any(is_it)
+    }
+
+    /// Warns of tokens that `numbered` does not have, or has under another id than their file says: of the first in each file.
+    pub(super) fn lost(&self, numbered: &Numbered<'_>) -> Vec<TokenizerWarning> {
+        let mut warnings: Vec<TokenizerWarning> = Vec::new();
+        let mut seen = HashSet::new();
+        for (file, token, wanted) in self.listed.iter().filter(|(_, token, _)| !token.is_empty()) {
+            let id = numbered.id(token);
+            if id.map(i64::from) == Some(*wanted) || !seen.insert(file) {
+                continue;
+            }
+            warnings.push(TokenizerWarning::OtherId {
+                file: file.clone(),
+                token: cut(token),
+                wanted: *wanted,
+                id,
+            });
+        }
+        warnings
     }
 
     /// The tokens in the order in which they are added. `known` says which are there already, from tokenizer.json.

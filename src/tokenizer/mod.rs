@@ -282,6 +282,28 @@ impl Tokenizer {
         warnings
     }
 
+    /// Refuses a tokenizer whose every text holds a token that an embedding table of so many rows has no row for.
+    ///
+    /// Added tokens that a text may or may not hold are left alone: folders often have such tokens that no text uses.
+    ///
+    /// # Errors
+    /// `TokenWithoutRow`.
+    pub(crate) fn check_rows(&self, rows: usize) -> Result<()> {
+        self.settings
+            .ends
+            .iter()
+            .try_for_each(|end| end.check(rows))
+    }
+
+    /// Refuses a mask token without a row, for a model that fills masks.
+    ///
+    /// # Errors
+    /// `TokenWithoutRow`.
+    pub(crate) fn check_mask_row(&self, rows: usize) -> Result<()> {
+        let mask = self.settings.mask.as_ref();
+        mask.map_or(Ok(()), |mask| mask.check(rows))
+    }
+
     /// How many special tokens stand around one text, or two.
     pub(crate) fn special_tokens(&self, pair: bool) -> usize {
         self.settings.template.specials(pair)

@@ -54,6 +54,14 @@ impl<'a> Numbered<'a> {
         added.or_else(|| self.vocab.id(content))
     }
 
+    /// The content of an id, added or the vocabulary's.
+    pub(super) fn content(&self, id: u32) -> Option<&str> {
+        match self.by_id.get(&id) {
+            Some(token) => Some(&token.content),
+            None => self.vocab.token(id),
+        }
+    }
+
     /// Whether a token was added.
     pub(super) fn has(&self, content: &str) -> bool {
         self.ids.contains_key(content)

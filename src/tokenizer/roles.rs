@@ -29,8 +29,8 @@ const NEEDED: [&str; 3] = ["unk_token", "sep_token", "cls_token"];
 pub(super) struct Roles {
     /// Tokens with a role, by its key, in the order in which they are added: those of every tokenizer, then a model's own.
     pub(super) by_key: Vec<(String, Entry)>,
-    /// Keys of every tokenizer's roles that a file names.
-    pub(super) named: Vec<&'static str>,
+    /// Keys of every tokenizer's roles that a file names, each with the file.
+    pub(super) named: Vec<(&'static str, String)>,
     /// Special tokens without a role.
     pub(super) extra: Vec<Entry>,
 }
@@ -43,7 +43,8 @@ enum Field {
     Absent,
     /// `null`, in the file of this name: the tokenizer has no such token.
     Null(String),
-    Token(Entry, Spelling),
+    /// A token, with the file that names it.
+    Token(Entry, Spelling, String),
 }
 
 /// Whether transformers knows a token's content while it reads added_tokens.json.
@@ -81,7 +82,8 @@ impl Fields {
                         Json::Object(_) => Spelling::Object,
                         _ => Spelling::Known,
                     };
-                    *role = Field::Token(token(config, key, json)?, spelling);
+                    let file = config.file().to_owned();
+                    *role = Field::Token(token(config, key, json)?, spelling, file);
                 }
             }
         }
@@ -133,7 +135,10 @@ impl Fields {
             match map.get(key) {
                 None => {}
                 Some(Json::Null) => *role = Field::Null(map.file().to_owned()),
-                Some(json) => *role = Field::Token(special(key, json)?, Spelling::Known),
+                Some(json) => {
+                    let file = map.file().to_owned();
+                    *role = Field::Token(special(key, json)?, Spelling::Known, file);
+                }
             }
         }
         for (key, json) in own_roles(map) {
@@ -189,7 +194,7 @@ impl Fields {
     ///
     /// transformers has not yet read objects in tokenizer_config.json as tokens at this point, so they do not count.
     pub(super) fn is_special(&self, content: &str) -> bool {
-        let is_role = |role: &Field| matches!(role, Field::Token(entry, Spelling::Known) if entry.content == content);
+        let is_role = |role: &Field| matches!(role, Field::Token(entry, Spelling::Known, _) if entry.content == content);
         let is_it = |entry: &Entry| entry.plain && entry.content == content;
         self.roles.iter().any(is_role) || self.extra.iter().flatten().any(is_it)
     }
@@ -203,8 +208,8 @@ impl Fields {
         let mut named = Vec::new();
         for (field, key) in self.roles.into_iter().zip(ROLES) {
             let mut entry = match (field, default(scheme, key)) {
-                (Field::Token(entry, _), _) => {
-                    named.push(key);
+                (Field::Token(entry, _, file), _) => {
+                    named.push((key, file));
                     entry
                 }
                 (Field::Absent, Some(content)) => Entry::special(content),

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::weights::{Files, inside};
 
 const CONFIG: &str = "tokenizer_config.json";
-/// From here on, a limit means that there is none.
+/// The least limit that means no limit.
 const NO_LIMIT: f64 = 1e9;
 
 /// All that the files say.
@@ -32,6 +32,10 @@ pub(super) struct Settings {
     pub(super) template: Template,
     pub(super) names: Names,
     pub(super) max_length: Option<usize>,
+    /// The tokens that stand in every text.
+    pub(super) ends: Vec<Named>,
+    /// The token that stands for a word to be guessed, if it has an id.
+    pub(super) mask: Option<Named>,
     /// What lower-cases texts, for a warning; empty if nothing does.
     pub(super) lowered_by: String,
     /// Parts of tokenizer.json that do not count.
@@ -43,6 +47,34 @@ pub(super) struct Settings {
 pub(super) struct Names {
     pub(super) pad: String,
     pub(super) mask: String,
+}
+
+/// A token with the file and the key that name it.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    pub(super) file: String,
+    pub(super) key: String,
+    pub(super) token: String,
+    pub(super) id: u32,
+}
+
+impl Named {
+    /// Refuses a token for which an embedding table of so many rows has none.
+    ///
+    /// # Errors
+    /// `TokenWithoutRow`.
+    pub(super) fn check(&self, rows: usize) -> Result<()> {
+        match (self.id as usize) < rows {
+            true => Ok(()),
+            false => Err(Error::TokenWithoutRow {
+                file: self.file.clone(),
+                key: self.key.clone(),
+                token: cut(&self.token),
+                id: self.id,
+                rows,
+            }),
+        }
+    }
 }
 
 /// The steps that a text takes, by tokenizer.json or by a class.
@@ -74,19 +106,52 @@ impl Settings {
             None => from_lines(files, folder)?,
         };
 
-        let unknown = match (&json, class.scheme) {
-            (Some(json), Scheme::File) => json.model.unknown.as_deref(),
-            _ => declared.role("unk_token"),
+        let config_file = inside(folder, CONFIG, CONFIG)?;
+        let file_of = |key: &str| declared.file_of(key).unwrap_or(&config_file).to_owned();
+        let (unknown, named_by) = match (&json, class.scheme) {
+            (Some(json), Scheme::File) => (
+                json.model.unknown.as_deref(),
+                (file.clone(), "model.unk_token"),
+            ),
+            _ => (
+                declared.role("unk_token"),
+                (file_of("unk_token"), "unk_token"),
+            ),
         };
         let unknown = unknown.unwrap_or("[UNK]");
-        let unknown_id = vocab.id(unknown).ok_or_else(|| missing(unknown))?;
+        let unknown_id = vocab
+            .id(unknown)
+            .ok_or_else(|| missing(named_by, unknown))?;
 
         let numbered = number(&vocab, json.as_ref(), class.scheme, &declared);
+        let mut ends = Vec::new();
         let pipeline = match (&json, class.scheme) {
-            (Some(json), Scheme::File) => Pipeline::of_file(json)?,
+            (Some(json), Scheme::File) => {
+                let pipeline = Pipeline::of_file(json)?;
+                ends.extend(pipeline.template.special_ids().map(|id| Named {
+                    file: file.clone(),
+                    key: "post_processor".to_owned(),
+                    token: numbered.content(id).unwrap_or_default().to_owned(),
+                    id,
+                }));
+                pipeline
+            }
             _ => {
-                let cls = end("cls_token", &vocab, &declared, &numbered)?;
-                let sep = end("sep_token", &vocab, &declared, &numbered)?;
+                let mut end = |key: &str| {
+                    let token = declared.role(key).unwrap_or_default();
+                    let is_there = vocab.id(token).is_some() || declared.is_named(key);
+                    let id = numbered.id(token).filter(|_| is_there);
+                    let id = id.ok_or_else(|| missing((file_of(key), key), token))?;
+                    ends.push(Named {
+                        file: file_of(key),
+                        key: key.to_owned(),
+                        token: token.to_owned(),
+                        id,
+                    });
+                    Ok::<u32, Error>(id)
+                };
+                let cls = end("cls_token")?;
+                let sep = end("sep_token")?;
                 let template = match class.scheme {
                     Scheme::Mpnet => Template::roberta(cls, sep),
                     _ => Template::bert(cls, sep),
@@ -98,6 +163,15 @@ impl Settings {
                 pipeline
             }
         };
+        let mask = declared.role("mask_token").unwrap_or("[MASK]");
+        let mask = numbered.id(mask).map(|id| Named {
+            file: file_of("mask_token"),
+            key: "mask_token".to_owned(),
+            token: mask.to_owned(),
+            id,
+        });
+        let mut ignored = pipeline.ignored;
+        ignored.extend(declared.lost(&numbered));
         let mut added = numbered.finish();
         if config.flag("split_special_tokens")? == Some(true) {
             added
@@ -111,10 +185,7 @@ impl Settings {
             normalizer.lower_first = true;
             lowered_by = "do_lower_case of sentence_bert_config.json".to_owned();
         }
-        let limit = match config.number("model_max_length")? {
-            None => config.number("max_len")?,
-            limit => limit,
-        };
+        let specials = pipeline.template.specials(false);
         let name = |key: &str, bert: &str| declared.role(key).unwrap_or(bert).to_owned();
         Ok(Self {
             unknown: unknown_id,
@@ -126,11 +197,11 @@ impl Settings {
                 pad: name("pad_token", "[PAD]"),
                 mask: name("mask_token", "[MASK]"),
             },
-            max_length: limit
-                .filter(|limit| (1.0..NO_LIMIT).contains(limit))
-                .map(|limit| limit as usize),
+            max_length: limit(&config, specials)?,
+            ends,
+            mask,
             lowered_by,
-            ignored: pipeline.ignored,
+            ignored,
             vocab,
         })
     }
@@ -225,17 +296,41 @@ fn number<'a>(
     numbered
 }
 
-/// The id of a token that stands at an end of each text: the vocabulary's, or a new one if a file names the token.
-fn end(key: &str, vocab: &Vocab, declared: &Declared, numbered: &Numbered<'_>) -> Result<u32> {
-    let content = declared.role(key).unwrap_or_default();
-    let is_there = vocab.id(content).is_some() || declared.is_named(key);
-    let id = numbered.id(content).filter(|_| is_there);
-    id.ok_or_else(|| missing(content))
+/// Returns the most tokens of a text that tokenizer_config.json names, `specials` of which are special; `None` for no limit,
+/// which 0 and large numbers mean, too.
+///
+/// # Errors
+/// `Config` for what is no number of tokens, or leaves no room for a word. (transformers fails at the first text that it is to
+/// cut, or does not cut it.)
+fn limit(config: &Document, specials: usize) -> Result<Option<usize>> {
+    let (key, limit) = match config.number("model_max_length")? {
+        None => ("max_len", config.number("max_len")?),
+        limit => ("model_max_length", limit),
+    };
+    let Some(limit) = limit.filter(|&limit| limit != 0.0 && limit < NO_LIMIT) else {
+        return Ok(None);
+    };
+    if limit < 0.0 || limit.fract() != 0.0 {
+        return Err(config.wrong(
+            key,
+            format!("{limit} is not a number of tokens: remove the key for no limit"),
+        ));
+    }
+    let limit = limit as usize;
+    match limit > specials {
+        true => Ok(Some(limit)),
+        false => Err(config.wrong(
+            key,
+            format!("{limit} leaves no room for a word beside {specials} special tokens"),
+        )),
+    }
 }
 
-fn missing(token: &str) -> Error {
+fn missing((file, key): (String, &str), token: &str) -> Error {
     Error::TokenNotInVocabulary {
-        token: token.to_owned(),
+        file,
+        key: key.to_owned(),
+        token: cut(token),
     }
 }
 

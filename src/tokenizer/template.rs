@@ -53,6 +53,15 @@ impl Template {
         }
     }
 
+    /// The ids of the special tokens around one text or two.
+    pub(super) fn special_ids(&self) -> impl Iterator<Item = u32> {
+        let parts = self.single.iter().chain(&self.pair);
+        parts.filter_map(|part| match part {
+            Part::Special { id, .. } => Some(*id),
+            Part::Text { .. } => None,
+        })
+    }
+
     /// The texts alone, the second of type 1.
     pub(super) fn bare() -> Self {
         let text = |index| Part::Text {

@@ -28,6 +28,19 @@ pub enum TokenizerWarning {
         /// The tokenizer's class.
         class: String,
     },
+    /// An added token does not get the id that its file gives it, so the model reads another row of its embedding table.
+    ///
+    /// Ids of added tokens are the vocabulary's, or new ones after it.
+    OtherId {
+        /// The file, with the key if the file has others.
+        file: String,
+        /// The token; others of the file may be concerned, too.
+        token: String,
+        /// Its id in the file.
+        wanted: i64,
+        /// Its id here; `None` if it is no token, because tokenizer.json has another one with its id.
+        id: Option<u32>,
+    },
 }
 
 impl fmt::Display for TokenizerWarning {
@@ -40,6 +53,24 @@ impl fmt::Display for TokenizerWarning {
             } => write!(
                 f,
                 "{capitals} of {tokens} tokens have capital letters and are never found, since texts are lower-cased by {cause}"
+            ),
+            Self::OtherId {
+                file,
+                token,
+                wanted,
+                id: Some(id),
+            } => write!(
+                f,
+                "{file}: {token:?} has id {id} and not {wanted}, as in transformers 5: new tokens are numbered after the vocabulary"
+            ),
+            Self::OtherId {
+                file,
+                token,
+                wanted,
+                id: None,
+            } => write!(
+                f,
+                "{file}: {token:?} is not a token, since another one has its id {wanted}, as in transformers 5"
             ),
             Self::Ignored { part, found, class } => write!(
                 f,

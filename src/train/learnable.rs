@@ -31,6 +31,7 @@ pub(crate) fn counts(examples: &[Example], labels: &Labels) -> Option<Vec<usize>
 /// named.
 pub(crate) fn check(
     recipe: &Recipe,
+    max_length: usize,
     labels: &Labels,
     tables: &[Table],
     examples: &[Example],
@@ -58,9 +59,8 @@ pub(crate) fn check(
         }
         let cut = |example: &Example| example.target == Target::Span(None);
         if !taught && examples.iter().all(cut) {
-            let most = recipe.training.max_length;
             return Err(wrong(format!(
-                "all answers are cut off: training.max-length, {most} tokens, must be larger"
+                "all answers are cut off: training.max-length, {max_length} tokens, must be larger"
             )));
         }
     }
@@ -164,7 +164,7 @@ mod tests {
             file: "t.tsv".to_owned(),
             rows: Vec::new(),
         };
-        match check(&recipe, &labels, &[table], &examples) {
+        match check(&recipe, 128, &labels, &[table], &examples) {
             Ok(()) => "fine".to_owned(),
             Err(error) => error.to_string(),
         }

@@ -109,8 +109,9 @@ pub(crate) struct Training {
     /// What both sides of the layers' products are rounded to.
     #[serde(skip_serializing_if = "is_default", with = "RoundingName")]
     pub(crate) precision: Rounding,
-    /// The most tokens of a text, special ones included.
-    pub(crate) max_length: usize,
+    /// The most tokens of a text, special ones included; absent: see [`tokens`](Self::tokens).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_length: Option<usize>,
     pub(crate) seed: u64,
     /// Label smoothing.
     pub(crate) smoothing: f64,
@@ -130,6 +131,29 @@ pub(crate) struct Training {
     pub(crate) log_every: u64,
 }
 
+/// The most tokens of a text where the recipe has no `training.max-length`.
+const TOKENS: usize = 128;
+
+impl Training {
+    /// Returns the most tokens of a text for a model with so many `positions`: those of the recipe, else 128 or all positions,
+    /// whichever is less.
+    ///
+    /// # Errors
+    /// `Option` for more tokens in the recipe than positions.
+    pub(crate) fn tokens(&self, positions: usize) -> Result<usize> {
+        match self.max_length {
+            Some(wanted) if wanted > positions => Err(Error::Option {
+                name: "training.max-length",
+                reason: format!(
+                    "{wanted} tokens are too many: the model has {positions} positions"
+                ),
+            }),
+            Some(wanted) => Ok(wanted),
+            None => Ok(TOKENS.min(positions)),
+        }
+    }
+}
+
 impl Default for Training {
     fn default() -> Self {
         Self {
@@ -142,7 +166,7 @@ impl Default for Training {
             clip: 1.0,
             dropout: 0.1,
             precision: Rounding::None,
-            max_length: 128,
+            max_length: None,
             seed: 1,
             smoothing: 0.0,
             weights: None,

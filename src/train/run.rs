@@ -140,23 +140,22 @@ impl Job {
         blueprint.for_task(base.family, recipe.task, labels.names())?;
         let config = Config::read(&blueprint.files())?;
         let tokenizer = Tokenizer::open(&blueprint.files(), "", false)?;
-        let positions = config.encoder.max_tokens();
-        if recipe.training.max_length > positions {
-            return Err(Error::Option {
-                name: "max_length",
-                reason: format!("the model has {positions} positions"),
-            });
-        }
+        tokenizer.check_rows(config.encoder.vocab_size)?;
+        let max_length = recipe.training.tokens(config.encoder.max_tokens())?;
+        // The run is that of the resolved recipe: the same one with the key written out.
+        let mut resolved = recipe.clone();
+        resolved.training.max_length = Some(max_length);
+        let recipe = &resolved;
         let reader = || Reader {
             tokenizer: &tokenizer,
-            max_length: recipe.training.max_length,
+            max_length,
             texts: 1,
             apart: false,
             kind: TargetKind::None,
             labels: &labels,
         };
         let mut examples = learned.examples(&tables, reader())?;
-        learnable::check(recipe, &labels, &tables, &examples)?;
+        learnable::check(recipe, max_length, &labels, &tables, &examples)?;
         examples.extend(bare.examples(&unlabelled, reader())?);
         let dev = measured.examples(&dev, reader())?;
 
@@ -191,7 +190,7 @@ impl Job {
                     Some(known) => Some(known),
                     None if Targets::are_of_texts(recipe.task) && distillation.learns_outputs() => {
                         let texts = Texts::of(all(), learned.texts);
-                        Some(Targets::asked(recipe, texts, &labels, threads)?)
+                        Some(Targets::asked(recipe, max_length, texts, &labels, threads)?)
                     }
                     None => None,
                 };

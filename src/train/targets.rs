@@ -90,6 +90,7 @@ impl Targets {
     /// Whatever is wrong with its files; `Option` for one that is no teacher of this task or of these labels.
     pub(crate) fn asked(
         recipe: &Recipe,
+        max_length: usize,
         texts: Texts,
         labels: &Labels,
         threads: Option<usize>,
@@ -98,8 +99,8 @@ impl Targets {
         let folder = distillation.and_then(|it| it.teacher.clone());
         let folder = folder.unwrap_or_default();
         let config = teacher_of(&folder, recipe.task)?;
-        let mut options = ModelOptions::new()
-            .max_length(recipe.training.max_length.min(config.encoder.max_tokens()));
+        let mut options =
+            ModelOptions::new().max_length(max_length.min(config.encoder.max_tokens()));
         if let Some(threads) = threads {
             options = options.threads(threads);
         }

@@ -11,6 +11,9 @@ use super::packed::{PackedFile, Recorder, Samples};
 use super::source::Source;
 use crate::error::{Error, Result};
 
+/// The byte-order mark of UTF-8, which some editors of Windows put ahead of a text.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// A model's folder held in memory: file names and what they hold.
 ///
 /// For models that come out of an archive, an object store or the program itself. Names are those of the folder that
@@ -130,7 +133,10 @@ impl Files {
         self.recorder.as_ref()
     }
 
-    /// What a file holds; `None` if there is no such file.
+    /// Reads a text file, such as JSON or a vocabulary, without its byte-order mark; `None` if there is no such file.
+    ///
+    /// # Errors
+    /// `Io` for a file that cannot be read, and for one in UTF-16.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>> {
         let bytes = self.read_unnoticed(name)?;
         if let (Some(bytes), Some(recorder)) = (&bytes, &self.recorder) {
@@ -140,7 +146,34 @@ impl Files {
     }
 
     /// The same without telling anybody.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
     pub(super) fn read_unnoticed(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>> {
+        let Some(bytes) = self.read_bytes(name)? else {
+            return Ok(None);
+        };
+        if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
+            return Err(Error::Io {
+                path: self.shown(name),
+                source: std::io::Error::new(
+                    ErrorKind::InvalidData,
+                    "this file is in UTF-16: save it as UTF-8",
+                ),
+            });
+        }
+        Ok(Some(match (bytes.starts_with(MARK), bytes) {
+            (false, bytes) => bytes,
+            (true, Cow::Borrowed(bytes)) => Cow::Borrowed(&bytes[MARK.len()..]),
+            (true, Cow::Owned(mut bytes)) => {
+                bytes.drain(..MARK.len());
+                Cow::Owned(bytes)
+            }
+        }))
+    }
+
+    /// Reads a file as it is; `None` if there is no such file.
+    fn read_bytes(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>> {
         match &self.place {
             Place::Packed(file) => Ok(file.file(name).map(|bytes| Cow::Owned(bytes.to_vec()))),
             Place::Memory(files) => Ok(files.get(name).map(|bytes| Cow::clone(bytes))),
@@ -319,6 +352,31 @@ mod tests {
             assert!(files.read("b.json").unwrap().is_none());
             let error = files.require("b.json", "b.json").unwrap_err();
             assert!(matches!(error, Error::FileMissing { what: "b.json", .. }));
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let marked = b"\xEF\xBB\xBF{}\xEF\xBB\xBF";
+        let utf16 = b"\xFF\xFE{\0}\0";
+        std::fs::write(dir.path().join("a.json"), marked).unwrap();
+        std::fs::write(dir.path().join("b.json"), utf16).unwrap();
+        for files in [
+            Files::folder(dir.path()),
+            Files::new().with("a.json", marked).with("b.json", utf16),
+            Files::new()
+                .with("a.json", marked.to_vec())
+                .with("b.json", utf16.to_vec()),
+        ] {
+            let bytes = files.read("a.json").unwrap();
+            assert_eq!(bytes.as_deref(), Some(&b"{}\xEF\xBB\xBF"[..]));
+            let error = files.read("b.json").unwrap_err();
+            let Error::Io { path, source } = error else {
+                panic!("{error}");
+            };
+            assert!(path.ends_with("b.json"));
+            assert!(source.to_string().contains("UTF-16"), "{source}");
         }
     }
 

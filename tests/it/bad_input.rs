@@ -164,7 +164,7 @@ fn json_names_the_file() {
         "tokenizer.json",
         "modules.json",
     ] {
-        for bytes in [&b"{"[..], b"\xff\xfe", b"", b"3"] {
+        for bytes in [&b"{"[..], b"\xff", b"", b"3"] {
             let error = refused(file, bytes);
             assert!(
                 matches!(&error, Error::Json { file: named, .. } if named == file),
@@ -352,11 +352,105 @@ fn vocabulary_is_checked() {
 #[test]
 fn token_not_in_vocabulary_is_named() {
     let vocabulary = String::from_utf8(read(CLASSIFIER, "vocab.txt")).unwrap();
-    for token in ["[UNK]", "[CLS]", "[SEP]"] {
+    for (token, wanted) in [
+        ("[UNK]", "unk_token"),
+        ("[CLS]", "cls_token"),
+        ("[SEP]", "sep_token"),
+    ] {
         let without = vocabulary.replace(token, "other");
         let error = refused("vocab.txt", without.into_bytes());
         assert!(
-            matches!(&error, Error::TokenNotInVocabulary { token: named } if named == token),
+            matches!(&error, Error::TokenNotInVocabulary { file, key, token: named }
+                if file == "tokenizer_config.json" && key == wanted && named == token),
+            "{error}"
+        );
+    }
+    let of_map = parts(CLASSIFIER).with("special_tokens_map.json", br#"{"unk_token": "[unk]"}"#);
+    let error = Model::from_parts(of_map).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r#"special_tokens_map.json: unk_token: "[unk]" is not in the vocabulary: name a token that is"#
+    );
+}
+
+#[test]
+fn a_token_of_every_text_without_a_row_is_refused_when_the_model_is_opened() {
+    for (file, key) in [
+        ("tokenizer_config.json", "cls_token"),
+        ("special_tokens_map.json", "sep_token"),
+    ] {
+        let said = format!(r#"{{"tokenizer_class": "BertTokenizer", "{key}": "<new>"}}"#);
+        let error = refused(file, said.into_bytes());
+        let Error::TokenWithoutRow { id, rows, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(*id as usize, *rows);
+        let message = error.to_string();
+        let says = format!("{file}: {key}: \"<new>\" has id {id}");
+        assert!(message.starts_with(&says), "{message}");
+    }
+    // A text need not hold an added token, and most do not.
+    let config = br#"{"tokenizer_class": "BertTokenizer", "extra_special_tokens": ["<new>"]}"#;
+    let model = parts(CLASSIFIER).with("tokenizer_config.json", config);
+    let model = Model::from_parts(model).unwrap();
+    assert!(model.predict("good").is_ok());
+    let error = model.predict("good <new>").unwrap_err();
+    assert!(
+        matches!(error, Error::EmbeddingOutOfRange { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_longest_text_without_room_for_a_word_names_its_file_and_key() {
+    for (limit, said) in [
+        (
+            "-1",
+            "-1 is not a number of tokens: remove the key for no limit",
+        ),
+        (
+            "6.5",
+            "6.5 is not a number of tokens: remove the key for no limit",
+        ),
+        ("1", "1 leaves no room for a word beside 2 special tokens"),
+        ("2", "2 leaves no room for a word beside 2 special tokens"),
+        ("\"6\"", "\"6\" is not a number"),
+    ] {
+        for key in ["model_max_length", "max_len"] {
+            let config = format!(r#"{{"tokenizer_class": "BertTokenizer", "{key}": {limit}}}"#);
+            let error = refused("tokenizer_config.json", config.into_bytes());
+            let expected = format!("tokenizer_config.json: {key}: {said}");
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+    let longest = |limit: &str| {
+        let config =
+            format!(r#"{{"tokenizer_class": "BertTokenizer", "model_max_length": {limit}}}"#);
+        let files = parts(CLASSIFIER).with("tokenizer_config.json", config.into_bytes());
+        Model::from_parts(files).unwrap().max_length()
+    };
+    let all = longest("null");
+    for none in ["0", "1e9", "1e30", "1000000000000000019884624838656"] {
+        assert_eq!(longest(none), all, "{none}");
+    }
+    assert_eq!((longest("3"), longest("6.0")), (3, 6));
+}
+
+#[test]
+fn a_byte_order_mark_ahead_of_any_file_changes_nothing() {
+    let plain = Model::from_parts(parts(CLASSIFIER)).unwrap();
+    let expected = plain.predict("good [PAD] and bad").unwrap();
+    for name in ["config.json", "tokenizer_config.json", "vocab.txt"] {
+        let marked = [b"\xEF\xBB\xBF".to_vec(), read(CLASSIFIER, name)].concat();
+        let model = Model::from_parts(parts(CLASSIFIER).with(name, marked)).unwrap();
+        assert_eq!(
+            model.predict("good [PAD] and bad").unwrap(),
+            expected,
+            "{name}"
+        );
+        let error = refused(name, b"\xFF\xFE{\0}\0".to_vec());
+        assert!(
+            matches!(&error, Error::Io { path, source } if path.ends_with(name) && source.to_string().contains("UTF-16")),
             "{error}"
         );
     }

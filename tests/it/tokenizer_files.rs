@@ -166,3 +166,35 @@ fn parts_of_tokenizer_json_that_do_not_count_are_named() {
         assert_eq!(ignored.collect::<Vec<_>>(), expected, "{case}");
     }
 }
+
+#[test]
+fn added_tokens_that_get_another_id_than_their_file_says_are_named() {
+    let other = |file: &str, token: &str, wanted, id| TokenizerWarning::OtherId {
+        file: file.to_owned(),
+        token: token.to_owned(),
+        wanted,
+        id,
+    };
+    let decoder = "tokenizer_config.json (added_tokens_decoder)";
+    for (case, expected) in [
+        (
+            "json-added-and-file",
+            vec![other("added_tokens.json", "<e2>", 50, None)],
+        ),
+        (
+            "added-json",
+            vec![other("added_tokens.json", "<X>", 60, Some(46))],
+        ),
+        (
+            "added-json-in-vocabulary",
+            vec![other("added_tokens.json", "city", 5, Some(42))],
+        ),
+        ("decoder", vec![other(decoder, "<e1>", 5, Some(10))]),
+        ("decoder-empty", vec![]),
+        ("plain", vec![]),
+    ] {
+        let warnings = warnings(case).into_iter();
+        let ids = warnings.filter(|it| matches!(it, TokenizerWarning::OtherId { .. }));
+        assert_eq!(ids.collect::<Vec<_>>(), expected, "{case}");
+    }
+}

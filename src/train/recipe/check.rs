@@ -80,7 +80,7 @@ impl Recipe {
             ),
             (
                 "training.max-length",
-                max_length > 2,
+                max_length.is_none_or(|tokens| tokens > 2),
                 "has no room for a word",
             ),
             ("training.smoothing", share(smoothing), "is not from 0 to 1"),

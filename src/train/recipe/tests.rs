@@ -254,3 +254,22 @@ fn second_texts_are_not_passed_over() {
     assert_eq!(found("sentence1\tlabel\n", &[]), (None, None));
     assert_eq!(read(SMALL, &[]).unwrap().data.pair, None);
 }
+
+#[test]
+fn texts_are_as_long_as_the_model_allows_unless_the_recipe_says_otherwise() {
+    let tokens = |settings: &[_], positions| {
+        let training = read(SMALL, settings).unwrap().training;
+        training
+            .tokens(positions)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(tokens(&[], 512), Ok(128));
+    assert_eq!(tokens(&[], 40), Ok(40));
+    let long = [("training.max-length", "41")];
+    assert_eq!(tokens(&long, 41), Ok(41));
+    let error = tokens(&long, 40).unwrap_err();
+    assert!(
+        error.starts_with("option training.max-length: 41 tokens"),
+        "{error}"
+    );
+}

@@ -312,6 +312,17 @@ fn every_task_learns_and_gives_a_model_that_opens() {
 }
 
 #[test]
+fn a_small_model_is_trained_without_a_word_on_its_positions() {
+    let place = Place::new();
+    let settings: Vec<_> = CLASSIFIER
+        .into_iter()
+        .filter(|(key, _)| *key != "training.max-length")
+        .collect();
+    let job = place.job("bert-classify", "out", &settings, 1).unwrap();
+    assert_eq!(job.recipe().training.max_length, Some(40));
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let place = Place::new();
     let says = |change: (&str, &str)| {
@@ -331,7 +342,10 @@ fn what_is_wrong_is_named() {
             ("data.labels", "['yes']"),
             "train.tsv, line 18: label \"no\" is none of yes",
         ),
-        (("training.max-length", "99"), "the model has 40 positions"),
+        (
+            ("training.max-length", "99"),
+            "option training.max-length: 99 tokens are too many: the model has 40 positions",
+        ),
         (
             ("training.metric", "f1"),
             "\"f1\" is none of accuracy, macro-f1, mcc",

@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Dtype, PANEL, PackedWeights};
+use super::dtype::Dtype;
+use super::panels::PANEL;
+use super::weights::PackedWeights;
 use crate::kernels::arena::{Arena, Floats};
 use crate::kernels::{Team, Threads};
 

@@ -2,147 +2,14 @@
 
 use std::ops::Range;
 
-use super::tile::{Finish, Place, Tile};
-use super::{Epilogue, PANEL};
-use crate::kernels::disjoint::Disjoint;
-use crate::kernels::simd::{Cache, Kernel, Simd};
-use crate::kernels::{Activation, Cpu};
+use super::operands::{Distance, Operands, Place};
+use super::panels::PANEL;
+use super::task::Product;
+use super::tile::{Finish, Tile};
+use crate::kernels::Activation;
+use crate::kernels::simd::{Kernel, Simd};
 
-/// Rows at a fixed distance in a larger matrix.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::kernels) struct Rows<'a> {
-    /// From the first row's first number on.
-    pub(in crate::kernels) data: &'a [f32],
-    /// From one row's start to the next.
-    pub(in crate::kernels) stride: usize,
-}
-
-/// What a product multiplies: rows of activations and panels of weights, both in steps of one or several input channels.
-pub(in crate::kernels) trait Operands {
-    /// Up to so many rows a product is bound by reading its weights, which are read fastest one behind the other: one panel
-    /// at a time.
-    const FEW_ROWS: usize;
-    /// Into which cache the panels that follow are asked for.
-    const AHEAD: Cache;
-    /// Whether sums are so rough that an activation need not be exact.
-    const ROUGH: bool;
-    /// Whether a product may be added to what is there, which only learning does.
-    const ACCUMULATES: bool = false;
-
-    /// One step of a row,
-    type Activation<S: Simd>: Copy;
-    /// and of a panel: one line of the cache.
-    type Weights;
-    /// The first for all of a panel's channels,
-    type Spread<S: Simd>: Copy;
-    /// and the second, in registers.
-    type Loaded<S: Simd>: Copy;
-    /// What sums are kept in while k runs.
-    type Sum<S: Simd>: Copy;
-    /// What it takes to make floats of a tile's sums, found ahead of the first of them.
-    type Ends<'t, S: Simd, const R: usize, const P: usize>: Copy
-    where
-        Self: 't;
-
-    /// Runs a kernel that multiplies these.
-    fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output;
-
-    /// Rows of the highest tile whose sums stay in registers.
-    fn tile_rows<S: Simd>() -> usize;
-
-    /// The rows of a tile,
-    fn rows<S: Simd, const R: usize>(&self, place: Place) -> [&[Self::Activation<S>]; R];
-    /// its panels,
-    fn panels<const P: usize>(&self, place: Place) -> [&[Self::Weights]; P];
-    /// and how far away those are.
-    fn distance(&self) -> Distance;
-
-    /// What the sums begin with.
-    fn begin<S: Simd, const R: usize, const P: usize>(
-        &self,
-        s: S,
-        place: Place,
-        bias: [S::Floats; P],
-    ) -> [[Self::Sum<S>; P]; R];
-
-    /// In how many parts a step is multiplied.
-    #[inline(always)]
-    fn parts<S: Simd>() -> usize {
-        1
-    }
-
-    fn load<S: Simd>(s: S, weights: &Self::Weights, part: usize) -> Self::Loaded<S>;
-
-    fn spread<S: Simd>(s: S, activation: Self::Activation<S>, part: usize) -> Self::Spread<S>;
-
-    /// A sum and one step more, or a part of it, computed before anything that stands behind in the program is begun.
-    fn add<S: Simd>(
-        s: S,
-        sum: Self::Sum<S>,
-        weights: Self::Loaded<S>,
-        activations: Self::Spread<S>,
-    ) -> Self::Sum<S>;
-
-    fn ends<S: Simd, const R: usize, const P: usize>(
-        &self,
-        s: S,
-        place: Place,
-    ) -> Self::Ends<'_, S, R, P>;
-
-    /// What the sum of a row and panel of the tile amounts to, with the bias, which is for those who have not begun with it.
-    fn float<S: Simd, const R: usize, const P: usize>(
-        s: S,
-        ends: Self::Ends<'_, S, R, P>,
-        at: (usize, usize),
-        sum: Self::Sum<S>,
-        bias: S::Floats,
-    ) -> S::Floats;
-}
-
-/// Where panels are when they are multiplied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::kernels) enum Distance {
-    /// In memory or a far cache, so that they are asked for ahead of time.
-    Far,
-    /// In the nearest cache.
-    Near,
-}
-
-/// A product inside a kernel: one task, one thread.
-pub(in crate::kernels) struct Product<'a, X> {
-    pub(in crate::kernels) operands: X,
-    pub(in crate::kernels) epilogue: Epilogue<'a>,
-    pub(in crate::kernels) out: &'a Disjoint<'a>,
-    /// Where the first row's output starts in `out`,
-    pub(in crate::kernels) first: usize,
-    /// how far it is from one row's output to the next,
-    pub(in crate::kernels) stride: usize,
-    /// and how many columns it has; the panels may have more.
-    pub(in crate::kernels) width: usize,
-    /// Whether it is added to what is there, where the operands allow it; not together with an activation or a residual.
-    pub(in crate::kernels) accumulate: bool,
-}
-
-impl<'a, X: Operands> Product<'a, X> {
-    /// With nothing added and nothing applied; rows of the output begin at `start`, `stride` apart.
-    #[inline(always)]
-    pub(in crate::kernels) fn bare(
-        operands: X,
-        out: &'a Disjoint<'a>,
-        (start, stride): (usize, usize),
-        width: usize,
-    ) -> Self {
-        Self {
-            operands,
-            epilogue: Epilogue::NONE,
-            out,
-            first: start,
-            stride,
-            width,
-            accumulate: false,
-        }
-    }
-
+impl<X: Operands> Product<'_, X> {
     /// Computes some rows by some panels.
     ///
     /// Panels are the outer loop, so that each weight is read once; few rows are bound by that reading, and so tiles
@@ -302,7 +169,9 @@ fn tiles(rows: Range<usize>, highest: usize) -> impl Iterator<Item = Range<usize
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gemm::FloatOperands;
+    use crate::kernels::disjoint::Disjoint;
+    use crate::kernels::gemm::f32::FloatOperands;
+    use crate::kernels::gemm::operands::Rows;
     use crate::kernels::simd::portable::Portable;
 
     /// Multiplies rows of 3 by two panels, and writes to rows of 20 of an output that has room for two of them.

@@ -1,7 +1,7 @@
 //! Every instruction set of this machine against matrixmultiply and f64, at the edges of tiles, panels and blocks.
 
-use super::*;
-use crate::kernels::{Cpu, Threads};
+use super::{Dtype, Epilogue, PackedWeights, Panels, gemm};
+use crate::kernels::{Activation, Compute, Cpu, Threads};
 
 /// From -1 to 1, the same every time.
 pub(super) fn numbers(len: usize, seed: u32) -> Vec<f32> {

@@ -1,24 +1,10 @@
 //! A few rows by one or two panels, in registers.
 
-use super::PANEL;
-use super::product::{Distance, Operands, Product};
+use super::operands::{Distance, Operands, Place};
+use super::panels::PANEL;
+use super::task::Product;
 use crate::kernels::Activation;
 use crate::kernels::simd::{Kernel, LANES, Simd};
-
-/// Where a tile is.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::kernels) struct Place {
-    /// Its first row.
-    pub(super) row: usize,
-    /// Its first panel.
-    pub(super) panel: usize,
-    /// How many of its columns are stored.
-    pub(super) width: usize,
-    /// Which tile of these panels it is,
-    pub(super) turn: usize,
-    /// and how many bytes it asks for ahead of time in each step: its share of the panels that follow.
-    pub(super) share: usize,
-}
 
 /// `R` rows by `P` panels of a product, with bias, and the residual where no activation comes between.
 pub(super) struct Tile<'a, X, const R: usize, const P: usize> {
@@ -145,34 +131,6 @@ impl<X: Operands, const R: usize, const P: usize> Tile<'_, X, R, P> {
             }
         }
     }
-}
-
-/// `N` runs of `len` items, of which the first is number `first`; each starts `stride` items behind the one before. Checked
-/// once for all: a tile has up to 14 of them to find before its first product.
-#[allow(unsafe_code, reason = "one check for all runs")]
-#[inline(always)]
-pub(super) fn runs<T, const N: usize>(
-    all: &[T],
-    first: usize,
-    stride: usize,
-    len: usize,
-) -> [&[T]; N] {
-    let start = first.checked_mul(stride);
-    let last = stride.checked_mul(N - 1);
-    let end = start.and_then(|start| start.checked_add(last?)?.checked_add(len));
-    assert!(
-        end.is_some_and(|end| end <= all.len()),
-        "{N} runs of {len}, {stride} apart, from number {first} on, of {}",
-        all.len()
-    );
-    let mut start = all.as_ptr().wrapping_add(first * stride);
-    std::array::from_fn(|_| {
-        // SAFETY: the last run ends within the slice by the assertion, whose sums have not overflowed, and the others begin
-        // and end before it.
-        let run = unsafe { std::slice::from_raw_parts(start, len) };
-        start = start.wrapping_add(stride);
-        run
-    })
 }
 
 /// The micro-kernel: the sums of `R` rows by `P` panels.

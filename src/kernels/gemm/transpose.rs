@@ -1,7 +1,7 @@
 //! Matrices, transposed.
 
-use super::PANEL;
-use super::rounded::{Round, RoundedRows};
+use super::bf16::{Round, RoundedRows};
+use super::panels::PANEL;
 use crate::kernels::Compute;
 use crate::kernels::pieces::{Pieces, each};
 use crate::kernels::simd::{Kernel, LANES, Simd};

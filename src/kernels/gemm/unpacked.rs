@@ -1,13 +1,14 @@
 //! Products of matrices that change with every step, so that packing them ahead is not worth it: each task packs the
 //! panels that it needs and multiplies all rows with them while they are near.
 
-use super::bf16::{self, Bf16Operands};
-use super::floats::FloatOperands;
-use super::product::{Distance, Operands, Product, Rows};
-use super::rounded::RoundedRows;
-use super::{
-    BYTES_PER_ROW_BLOCK, Block, Epilogue, PANEL, ROWS_PER_BLOCK, TASKS_PER_THREAD, pack, transpose,
-};
+use super::bf16::{self, Bf16Operands, RoundedRows};
+use super::f32::FloatOperands;
+use super::grid::{BYTES_PER_ROW_BLOCK, ROWS_PER_BLOCK, TASKS_PER_THREAD};
+use super::operands::{Distance, Operands, Rows};
+use super::panels::{self, PANEL};
+use super::product::Block;
+use super::task::{Epilogue, Product};
+use super::transpose;
 use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::disjoint::Disjoint;
 use crate::kernels::simd::{Cache, Kernel, LANES, Simd};
@@ -262,7 +263,7 @@ impl Unpacked<'_> {
                     let (_, rows) = rows.split_at(index * PANEL * k);
                     let (own, next) = rows.split_at(rows.len().min(PANEL * k));
                     cpu.run(Near(&next[..next.len().min(PANEL * k)]));
-                    pack(own, k, k, panel);
+                    panels::pack(own, k, k, panel);
                 }
             }
             Self::Columns { data, n } => cpu.run(PackColumns::<false> {
@@ -334,7 +335,7 @@ impl<const ROUNDED: bool> Kernel for PackColumns<'_, ROUNDED> {
         } = self;
         match ROUNDED {
             true => bf16::pack_rounded_columns(s, columns, width, k, packed),
-            false => pack::pack_columns(s, columns, width, k, packed),
+            false => panels::pack_columns(s, columns, width, k, packed),
         }
     }
 }

@@ -1,9 +1,8 @@
 //! Every instruction set against the formula in f64 and, to the bit, against its sums in their order.
 
-use super::*;
 use crate::kernels::gemm::tests::numbers;
 use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, gemm};
-use crate::kernels::{Activation, Compute, Threads};
+use crate::kernels::{Activation, Compute, Cpu, Threads};
 
 fn rounded(numbers: &[f32]) -> Vec<f32> {
     let round = |&x: &f32| half::bf16::from_f32(x).to_f32();

@@ -1,9 +1,12 @@
 //! Every instruction set against the formula in scalars and 64-bit integers: the same bytes, the same sums, the same bits.
 
-use super::*;
+use super::activations::{LEAST_SPAN, QuantizedRows};
+use super::layout::{Int8Panels, MAX_K, steps};
+use crate::kernels::arena::Arena;
 use crate::kernels::gemm::tests::numbers;
 use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, Panels, gemm};
-use crate::kernels::{Activation, Compute, Threads};
+use crate::kernels::simd::{Kernel, LANES, Simd};
+use crate::kernels::{Activation, Compute, Cpu, Threads};
 
 /// A channel's weights, and their scale.
 fn quantized_weights(row: &[f32]) -> (Vec<i64>, f32) {

@@ -1,8 +1,9 @@
 //! Products that are a part of a larger kernel, which packs for itself.
 
-use super::floats::FloatOperands;
-use super::product::{Distance, Product, Rows};
-use super::{PANEL, pack};
+use super::f32::FloatOperands;
+use super::operands::{Distance, Rows};
+use super::panels::{self, PANEL};
+use super::task::Product;
 use crate::kernels::disjoint::Disjoint;
 use crate::kernels::simd::Simd;
 
@@ -62,7 +63,7 @@ impl Small<'_> {
     ) {
         panels[n / PANEL * PANEL * k..].fill(0.0);
         let numbers = (n * stride).min(rows.len());
-        pack(&rows[..numbers], k, stride, panels);
+        panels::pack(&rows[..numbers], k, stride, panels);
     }
 
     /// Packs `n` columns of `k` rows, `stride` apart, as output channels.
@@ -74,6 +75,6 @@ impl Small<'_> {
         stride: usize,
         panels: &mut [f32],
     ) {
-        pack::pack_columns(s, Rows { data: rows, stride }, n, k, panels);
+        panels::pack_columns(s, Rows { data: rows, stride }, n, k, panels);
     }
 }

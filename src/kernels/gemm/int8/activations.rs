@@ -5,9 +5,9 @@
 //! of any other, so its products are the same bits in any company. Only operations that are rounded the same everywhere
 //! are used, so a row becomes the same bytes on every processor.
 
-use super::tile::runs;
 use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;
+use crate::kernels::gemm::operands::runs;
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
 /// 1.5 * 2^23: added to a small float, it leaves its nearest integer, half to even, in the lowest bits of the sum.
@@ -44,7 +44,7 @@ pub(crate) struct QuantizedRows {
 
 impl QuantizedRows {
     /// Quantises `x`, rows of `k` numbers, for the products of `compute`'s level.
-    pub(super) fn fill(&mut self, compute: &Compute, x: &[f32], k: usize) {
+    pub(in crate::kernels::gemm) fn fill(&mut self, compute: &Compute, x: &[f32], k: usize) {
         let rows = x.len() / k;
         self.stride = k.div_ceil(4).next_multiple_of(ROW_GRAIN);
         let row_bytes = self.stride * compute.cpu.run_int8(SizeOfFour);

@@ -1,10 +1,11 @@
 //! Weights in panels: how a checkpoint's rows become what the micro-kernels read.
 
+use super::bf16;
+use super::dtype::Dtype;
 use super::int8::{Int8Group, Int8Panels, MAX_K};
-use super::{Dtype, PANEL, Rows, bf16};
+use super::panels::{PANEL, pack};
 use crate::kernels::Cpu;
 use crate::kernels::arena::{Arena, Floats, Held};
-use crate::kernels::simd::Simd;
 
 /// Weights of a dense layer, (n, k), in panels of 16 output channels.
 #[derive(Debug)]
@@ -186,98 +187,9 @@ impl Group<'_> {
     }
 }
 
-/// Packs rows of `k` numbers, or of anything else, that lie `stride` apart into panels of 16 rows; the last panel's missing
-/// rows stay as they are in `panels`.
-pub(in crate::kernels) fn pack<T: Copy>(rows: &[T], k: usize, stride: usize, panels: &mut [T]) {
-    if k == 0 {
-        return;
-    }
-    let groups = rows.chunks(PANEL * stride);
-    for (group, panel) in groups.zip(panels.chunks_exact_mut(PANEL * k)) {
-        let panel = panel.as_chunks_mut().0;
-        for (index, four) in group.chunks(4 * stride).enumerate() {
-            let mut rows = four.chunks(stride).map(|row| &row[..k]);
-            let lane = 4 * index;
-            match std::array::from_fn(|_| rows.next()) {
-                [Some(a), Some(b), Some(c), Some(d)] => pack_four([a, b, c, d], lane, panel),
-                fewer => {
-                    for (lane, row) in (lane..).zip(fewer.into_iter().flatten()) {
-                        for (line, &weight) in panel.iter_mut().zip(row) {
-                            line[lane] = weight;
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Four rows as lanes `lane` to `lane + 3` of a panel.
-///
-/// Blocks of 4 x 4 are what a compiler turns into shuffles on every processor, without its wider instructions too: 23
-/// GB/s in the first-level cache, where number by number has 14, and blocks of 8 and 16 have 13 and 8 to 12.
-fn pack_four<T: Copy>(rows: [&[T]; 4], lane: usize, panel: &mut [[T; PANEL]]) {
-    let [a, b, c, d] = rows.map(|row| row.as_chunks::<4>().0);
-    let (blocks, rest) = panel.as_chunks_mut::<4>();
-    for ((((a, b), c), d), block) in a.iter().zip(b).zip(c).zip(d).zip(blocks) {
-        for (step, line) in block.iter_mut().enumerate() {
-            line[lane..lane + 4].copy_from_slice(&[a[step], b[step], c[step], d[step]]);
-        }
-    }
-    let done = rows[0].len() - rest.len();
-    for (step, line) in (done..).zip(rest) {
-        line[lane..lane + 4].copy_from_slice(&rows.map(|row| row[step]));
-    }
-}
-
-/// Packs `columns` columns of `len` rows as weights of (columns, len): `[columns / 16][len][16]`.
-#[inline(always)]
-pub(in crate::kernels) fn pack_columns<S: Simd>(
-    s: S,
-    rows: Rows<'_>,
-    columns: usize,
-    len: usize,
-    panels: &mut [f32],
-) {
-    for (index, panel) in panels.chunks_exact_mut(PANEL * len).enumerate() {
-        let column = index * PANEL;
-        let width = PANEL.min(columns - column);
-        for (row, lanes) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
-            let from = &rows.data[row * rows.stride + column..][..width];
-            s.store(s.load_some(from, 0.0), lanes);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Where (row, column) of a matrix with rows of k is in its panels.
-    fn place(row: usize, column: usize, k: usize) -> usize {
-        (row / PANEL * k + column) * PANEL + row % PANEL
-    }
-
-    #[test]
-    fn every_number_has_its_place_and_the_rest_stays() {
-        for n in [1usize, 3, 4, 15, 16, 17, 35] {
-            for (k, stride) in [(1, 1), (3, 3), (4, 6), (5, 5), (16, 20), (37, 37)] {
-                // The last row ends with its numbers, as in a matrix that is a part of a wider one.
-                let rows: Vec<f32> = (0..(n - 1) * stride + k).map(|x| x as f32).collect();
-                let mut panels = vec![-1.0; n.div_ceil(PANEL) * PANEL * k];
-                pack(&rows, k, stride, &mut panels);
-                for row in 0..n.next_multiple_of(PANEL) {
-                    for column in 0..k {
-                        let expected = match row < n {
-                            true => rows[row * stride + column],
-                            false => -1.0,
-                        };
-                        assert_eq!(panels[place(row, column, k)], expected);
-                    }
-                }
-            }
-        }
-    }
 
     #[test]
     fn rows_are_what_was_packed() {

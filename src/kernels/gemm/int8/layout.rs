@@ -1,23 +1,13 @@
-//! Products of bytes: weights with a scale for each output channel, activations with a scale for each row.
-//!
-//! A weight is w = round(weight / scale), from -127 to 127, symmetric; an activation is a byte of [`QuantizedRows`]. Sums
-//! over k are integers and exact:
-//!
-//! `y = scale of the row * scale of the channel * (sum of (q - zero) w) + bias`
-//!
-//! where `zero` times the sum of a channel's weights, stored beside them, is what a tile's sums begin with. So the order
-//! of summing is nobody's concern, and the sums are the same on every processor.
+//! Weights as bytes, in panels of `[n / 16][k / 4][16][4]`.
 
-use super::PANEL;
-use super::product::{Distance, Operands};
-use super::quantize::{LEAST_SPAN, QuantizedRows, ROUND};
-use super::tile::{Place, runs};
+use super::activations::{LEAST_SPAN, ROUND};
 use crate::kernels::Cpu;
 use crate::kernels::arena::{Arena, Floats};
-use crate::kernels::simd::{Cache, Kernel, LANES, Simd};
+use crate::kernels::gemm::panels::PANEL;
+use crate::kernels::simd::{Kernel, LANES, Simd};
 
 /// Bytes of one step of a panel: four for each of its channels.
-const STEP: usize = 4 * PANEL;
+pub(super) const STEP: usize = 4 * PANEL;
 /// The most input channels whose sums an i32 holds, whatever weights and activations are: 254 * 127 for each.
 pub(crate) const MAX_K: usize = 1 << 16;
 /// Steps from a channel's zero to its greatest weight.
@@ -29,17 +19,17 @@ pub(crate) struct Int8Panels {
     /// `[n / 16][k / 4][16][4]` bytes, zero past n and past k.
     memory: Floats,
     /// The scale of each channel, and the sum of its weights.
-    scales: Vec<[f32; PANEL]>,
-    sums: Vec<[i32; PANEL]>,
+    pub(super) scales: Vec<[f32; PANEL]>,
+    pub(super) sums: Vec<[i32; PANEL]>,
 }
 
 /// Steps of k: four input channels each, of which the last may have fewer.
-fn steps(k: usize) -> usize {
+pub(super) fn steps(k: usize) -> usize {
     k.div_ceil(4)
 }
 
 impl Int8Panels {
-    pub(super) fn zeros(arena: &Arena, n: usize, k: usize) -> Self {
+    pub(in crate::kernels::gemm) fn zeros(arena: &Arena, n: usize, k: usize) -> Self {
         assert!(k <= MAX_K, "{k} input channels");
         let panels = n.div_ceil(PANEL);
         Self {
@@ -61,7 +51,7 @@ impl Int8Panels {
     }
 
     /// Whether these are the panels of a matrix of (n, k).
-    pub(super) fn fit(&self, n: usize, k: usize) -> bool {
+    pub(in crate::kernels::gemm) fn fit(&self, n: usize, k: usize) -> bool {
         let panels = n.div_ceil(PANEL);
         let bytes = panels.checked_mul(Self::panel(k));
         k <= MAX_K && self.scales.len() == panels && bytes == Some(self.bytes().len())
@@ -103,7 +93,7 @@ impl Int8Panels {
     }
 
     /// Groups of so many panels, the last maybe fewer.
-    pub(super) fn groups(
+    pub(in crate::kernels::gemm) fn groups(
         &mut self,
         panels: usize,
         k: usize,
@@ -122,7 +112,7 @@ impl Int8Panels {
 
 /// Some panels that are still to be filled.
 #[derive(Debug)]
-pub(super) struct Int8Group<'a> {
+pub(in crate::kernels::gemm) struct Int8Group<'a> {
     bytes: &'a mut [u8],
     scales: &'a mut [[f32; PANEL]],
     sums: &'a mut [[i32; PANEL]],
@@ -130,7 +120,7 @@ pub(super) struct Int8Group<'a> {
 
 impl Int8Group<'_> {
     /// Quantises rows of `k` weights, at most as many as the panels have channels.
-    pub(super) fn fill(self, rows: &[f32], k: usize) {
+    pub(in crate::kernels::gemm) fn fill(self, rows: &[f32], k: usize) {
         // The same bytes on every level, so it may be any.
         Cpu::detect().run(Fill {
             rows,
@@ -190,146 +180,3 @@ fn channel_of<S: Simd>(s: S, row: &[f32], channel: usize, panel: &mut [[u8; STEP
     let poison = s.sum(s.sub(sum, sum));
     (greatest / MOST + poison, s.sum(sum) as i32)
 }
-
-/// Rows of bytes, and panels of bytes.
-pub(super) struct Int8Operands<'a> {
-    x: &'a QuantizedRows,
-    k: usize,
-    panels: &'a Int8Panels,
-    /// The steps of all panels, found once.
-    steps: &'a [[i8; STEP]],
-}
-
-impl<'a> Int8Operands<'a> {
-    /// Of `k` numbers each.
-    pub(super) fn new(x: &'a QuantizedRows, k: usize, panels: &'a Int8Panels) -> Self {
-        let steps = panels.bytes().as_chunks().0;
-        Self {
-            x,
-            k,
-            panels,
-            steps,
-        }
-    }
-}
-
-impl Operands for Int8Operands<'_> {
-    // A quarter of the bytes stays in the last cache, out of which two panels at a time come faster: 1 row 0.12 ms and not
-    // 0.16, 8 rows 0.20 and not 0.24 (MiniLM's layers, AVX-512, Zen 5, 2026).
-    const FEW_ROWS: usize = 0;
-    // The first is full of rows and of the panels that are read: of 128 rows 3 % less time than with all in the first.
-    const AHEAD: Cache = Cache::Second;
-    const ROUGH: bool = true;
-
-    type Activation<S: Simd> = S::Four;
-    type Weights = [i8; STEP];
-    type Spread<S: Simd> = S::Fours;
-    type Loaded<S: Simd> = S::Fours;
-    type Sum<S: Simd> = S::Ints;
-    type Ends<'t, S: Simd, const R: usize, const P: usize>
-        = ScalesOf<'t, S, R, P>
-    where
-        Self: 't;
-
-    fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
-        cpu.run_int8(kernel)
-    }
-
-    #[inline(always)]
-    fn tile_rows<S: Simd>() -> usize {
-        S::INT8_TILE_ROWS
-    }
-
-    #[inline(always)]
-    fn rows<S: Simd, const R: usize>(&self, place: Place) -> [&[S::Four]; R] {
-        self.x.rows::<S, R>(place.row, steps(self.k))
-    }
-
-    #[inline(always)]
-    fn panels<const P: usize>(&self, place: Place) -> [&[[i8; STEP]]; P] {
-        let steps = steps(self.k);
-        runs(self.steps, place.panel, steps, steps)
-    }
-
-    #[inline(always)]
-    fn distance(&self) -> Distance {
-        Distance::Far
-    }
-
-    #[inline(always)]
-    fn begin<S: Simd, const R: usize, const P: usize>(
-        &self,
-        s: S,
-        place: Place,
-        _: [S::Floats; P],
-    ) -> [[S::Ints; P]; R] {
-        let shifts = self.x.reading::<R>(place.row).shifts;
-        let mut sums = [[s.splat_int(0); P]; R];
-        for at in 0..P {
-            let of_weights = s.load_ints(&self.panels.sums[place.panel + at]);
-            for (&shift, sums) in shifts.iter().zip(&mut sums) {
-                sums[at] = s.mul_ints(of_weights, s.splat_int(shift));
-            }
-        }
-        sums
-    }
-
-    #[inline(always)]
-    fn parts<S: Simd>() -> usize {
-        S::INT8_PARTS
-    }
-
-    #[inline(always)]
-    fn load<S: Simd>(s: S, weights: &[i8; STEP], part: usize) -> S::Fours {
-        s.load_fours(weights, part)
-    }
-
-    #[inline(always)]
-    fn spread<S: Simd>(s: S, activation: S::Four, part: usize) -> S::Fours {
-        s.splat_four(activation, part)
-    }
-
-    #[inline(always)]
-    fn add<S: Simd>(s: S, sum: S::Ints, weights: S::Fours, activations: S::Fours) -> S::Ints {
-        s.ints_in_order(s.dot(sum, weights, activations))
-    }
-
-    #[inline(always)]
-    fn ends<S: Simd, const R: usize, const P: usize>(
-        &self,
-        s: S,
-        place: Place,
-    ) -> ScalesOf<'_, S, R, P> {
-        let mut of_channels = [s.splat(0.0); P];
-        for (at, of_channels) in of_channels.iter_mut().enumerate() {
-            *of_channels = s.load(&self.panels.scales[place.panel + at]);
-        }
-        ScalesOf {
-            of_rows: self.x.reading(place.row).scales,
-            of_channels,
-        }
-    }
-
-    #[inline(always)]
-    fn float<S: Simd, const R: usize, const P: usize>(
-        s: S,
-        ends: ScalesOf<'_, S, R, P>,
-        (row, at): (usize, usize),
-        sum: S::Ints,
-        bias: S::Floats,
-    ) -> S::Floats {
-        // Without fusing, which not every level has.
-        let scale = s.mul(ends.of_channels[at], s.splat(ends.of_rows[row]));
-        s.add(s.mul(s.to_floats(sum), scale), bias)
-    }
-}
-
-/// The scales of a tile's rows and columns.
-#[derive(Clone, Copy)]
-pub(super) struct ScalesOf<'a, S: Simd, const R: usize, const P: usize> {
-    of_rows: &'a [f32; R],
-    of_channels: [S::Floats; P],
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,8 +1,8 @@
 //! Products of floats.
 
-use super::PANEL;
-use super::product::{Distance, Operands, Rows};
-use super::tile::{Place, runs};
+use super::operands::{Distance, Operands, Place, Rows, runs};
+use super::panels::PANEL;
+
 use crate::kernels::Cpu;
 use crate::kernels::simd::{Cache, Kernel, Simd};
 

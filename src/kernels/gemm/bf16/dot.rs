@@ -1,19 +1,14 @@
-//! Products of words of 16 bits, two steps of k at a time, with exact sums.
-//!
-//! Nobody keeps such panels: they are what both sides of an attention become for as long as a head is computed. Whoever
-//! makes the words sees to it that sums fit 32 bits.
+//! Products of numbers in bf16.
 
-use super::PANEL;
-use super::product::{Distance, Operands};
-use super::tile::{Place, runs};
+use super::activations::RoundedRows;
+use super::layout::steps;
 use crate::kernels::Cpu;
+use crate::kernels::gemm::operands::{Distance, Operands, Place, runs};
+use crate::kernels::gemm::panels::STEP_OF_WORDS;
 use crate::kernels::simd::{Cache, Kernel, Simd};
 
-/// Words of one step of a panel: two for each of its channels.
-pub(in crate::kernels) const STEP_OF_WORDS: usize = 2 * PANEL;
-
-/// Rows of words, and panels of words; what comes out are the sums as floats, `SCALED` or as they are, without bias.
-pub(in crate::kernels) struct WordOperands<'a, const SCALED: bool> {
+/// Rows of numbers in bf16, and panels of them.
+pub(in crate::kernels) struct Bf16Operands<'a> {
     /// Rows of pairs,
     pub(in crate::kernels) x: &'a [[i16; 2]],
     /// from one row's start to the next,
@@ -22,33 +17,52 @@ pub(in crate::kernels) struct WordOperands<'a, const SCALED: bool> {
     pub(in crate::kernels) steps: usize,
     /// `[panels][steps][16][2]`.
     pub(in crate::kernels) panels: &'a [[i16; STEP_OF_WORDS]],
-    /// What the sums of each row are multiplied by, where they are.
-    pub(in crate::kernels) scales: &'a [f32],
+    pub(in crate::kernels) distance: Distance,
 }
 
-impl<const SCALED: bool> Operands for WordOperands<'_, SCALED> {
-    // All is in the nearest cache.
+impl<'a> Bf16Operands<'a> {
+    /// Of `k` numbers each.
+    pub(in crate::kernels::gemm) fn new(
+        x: &'a RoundedRows,
+        k: usize,
+        panels: &'a [f32],
+        distance: Distance,
+    ) -> Self {
+        let (x, stride) = x.pairs();
+        Self {
+            x,
+            stride,
+            steps: steps(k),
+            panels: bytemuck::cast_slice(panels),
+            distance,
+        }
+    }
+}
+
+impl Operands for Bf16Operands<'_> {
+    // As in the product of bytes.
     const FEW_ROWS: usize = 0;
-    const AHEAD: Cache = Cache::First;
+    const AHEAD: Cache = Cache::Second;
     const ROUGH: bool = true;
+    const ACCUMULATES: bool = cfg!(feature = "train");
 
     type Activation<S: Simd> = [i16; 2];
     type Weights = [i16; STEP_OF_WORDS];
     type Spread<S: Simd> = S::Pairs;
     type Loaded<S: Simd> = S::Pairs;
-    type Sum<S: Simd> = S::Ints;
+    type Sum<S: Simd> = S::Floats;
     type Ends<'t, S: Simd, const R: usize, const P: usize>
-        = &'t [f32; R]
+        = ()
     where
         Self: 't;
 
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
-        cpu.run_int8(kernel)
+        cpu.run_bf16(kernel)
     }
 
     #[inline(always)]
     fn tile_rows<S: Simd>() -> usize {
-        S::WORD_TILE_ROWS
+        S::BF16_TILE_ROWS
     }
 
     #[inline(always)]
@@ -63,17 +77,17 @@ impl<const SCALED: bool> Operands for WordOperands<'_, SCALED> {
 
     #[inline(always)]
     fn distance(&self) -> Distance {
-        Distance::Near
+        self.distance
     }
 
     #[inline(always)]
     fn begin<S: Simd, const R: usize, const P: usize>(
         &self,
-        s: S,
+        _: S,
         _: Place,
-        _: [S::Floats; P],
-    ) -> [[S::Ints; P]; R] {
-        [[s.splat_int(0); P]; R]
+        bias: [S::Floats; P],
+    ) -> [[S::Floats; P]; R] {
+        [bias; R]
     }
 
     #[inline(always)]
@@ -87,30 +101,21 @@ impl<const SCALED: bool> Operands for WordOperands<'_, SCALED> {
     }
 
     #[inline(always)]
-    fn add<S: Simd>(s: S, sum: S::Ints, weights: S::Pairs, activations: S::Pairs) -> S::Ints {
-        s.dot_pairs(sum, weights, activations)
+    fn add<S: Simd>(s: S, sum: S::Floats, weights: S::Pairs, activations: S::Pairs) -> S::Floats {
+        s.dot_bf16(sum, weights, activations)
     }
 
     #[inline(always)]
-    fn ends<S: Simd, const R: usize, const P: usize>(&self, _: S, place: Place) -> &[f32; R] {
-        match SCALED {
-            true => self.scales[place.row..].first_chunk().expect("scales"),
-            false => &[1.0; R],
-        }
-    }
+    fn ends<S: Simd, const R: usize, const P: usize>(&self, _: S, _: Place) {}
 
     #[inline(always)]
     fn float<S: Simd, const R: usize, const P: usize>(
-        s: S,
-        scales: &[f32; R],
-        (row, _): (usize, usize),
-        sum: S::Ints,
+        _: S,
+        (): (),
+        _: (usize, usize),
+        sum: S::Floats,
         _: S::Floats,
     ) -> S::Floats {
-        let sum = s.to_floats(sum);
-        match SCALED {
-            true => s.mul(sum, s.splat(scales[row])),
-            false => sum,
-        }
+        sum
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct RoundedRows {
 
 impl RoundedRows {
     /// Rounds `x`, rows of `k` numbers.
-    pub(super) fn fill(&mut self, compute: &Compute, x: &[f32], k: usize) {
+    pub(in crate::kernels::gemm) fn fill(&mut self, compute: &Compute, x: &[f32], k: usize) {
         let rows = x.len() / k;
         let (stride, pairs) = self.start(rows, k);
         let words: &mut [i16] = bytemuck::cast_slice_mut(pairs);
@@ -44,26 +44,26 @@ impl RoundedRows {
 
     /// How many words it is from one row of `k` numbers to the next, and the memory for so many rows: two words in the place
     /// of a float.
-    pub(super) fn start(&mut self, rows: usize, k: usize) -> (usize, &mut [f32]) {
+    pub(in crate::kernels::gemm) fn start(&mut self, rows: usize, k: usize) -> (usize, &mut [f32]) {
         self.stride = k.next_multiple_of(ROW_GRAIN);
         (self.stride, self.memory.at_least(rows * self.stride / 2))
     }
 
     /// All rows in pairs, and how many from one to the next; what stands behind the pair of a row's last number is left
     /// over from earlier use.
-    pub(super) fn pairs(&self) -> (&[[i16; 2]], usize) {
+    pub(in crate::kernels::gemm) fn pairs(&self) -> (&[[i16; 2]], usize) {
         (bytemuck::cast_slice(&self.memory), self.stride / 2)
     }
 }
 
 /// Some rows, on one thread.
-pub(super) struct Round<'a> {
+pub(in crate::kernels::gemm) struct Round<'a> {
     /// Rows of `k` numbers.
-    pub(super) x: &'a [f32],
-    pub(super) k: usize,
+    pub(in crate::kernels::gemm) x: &'a [f32],
+    pub(in crate::kernels::gemm) k: usize,
     /// Rows of `stride` words.
-    pub(super) words: &'a mut [i16],
-    pub(super) stride: usize,
+    pub(in crate::kernels::gemm) words: &'a mut [i16],
+    pub(in crate::kernels::gemm) stride: usize,
 }
 
 impl Kernel for Round<'_> {

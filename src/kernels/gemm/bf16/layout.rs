@@ -1,0 +1,87 @@
+//! Weights in bf16, in panels of `[n / 16][k / 2][16][2]`.
+
+use super::activations::round;
+use crate::kernels::Cpu;
+#[cfg(feature = "train")]
+use crate::kernels::gemm::operands::Rows;
+#[cfg(feature = "train")]
+use crate::kernels::gemm::panels::STEP_OF_WORDS;
+use crate::kernels::gemm::panels::{PANEL, pack};
+use crate::kernels::simd::{Kernel, Simd};
+
+/// Steps of k: two input channels each, of which the last may have one.
+pub(in crate::kernels::gemm) fn steps(k: usize) -> usize {
+    k.div_ceil(2)
+}
+
+/// The same number in single precision.
+pub(in crate::kernels::gemm) fn widened(bits: i16) -> f32 {
+    f32::from_bits(u32::from(bits as u16) << 16)
+}
+
+/// Rounds rows of `k` weights and packs them, two in the place of a float; the last panel's missing rows stay as they
+/// are in `panels`.
+pub(in crate::kernels::gemm) fn pack_rounded(cpu: Cpu, rows: &[f32], k: usize, panels: &mut [f32]) {
+    let steps = steps(k);
+    // A pair is packed as one number.
+    let panels: &mut [u32] = bytemuck::cast_slice_mut(panels);
+    let mut pairs = vec![0u32; PANEL * steps];
+    let rows = rows.chunks(PANEL * k);
+    for (rows, panel) in rows.zip(panels.chunks_exact_mut(PANEL * steps)) {
+        let pairs = &mut pairs[..rows.len() / k * steps];
+        cpu.run_bf16(RoundWeights {
+            rows,
+            k,
+            words: bytemuck::cast_slice_mut(pairs),
+        });
+        pack(pairs, steps, steps, panel);
+    }
+}
+
+/// Rounds `columns` columns of `len` rows and packs them as weights of (columns, len), two in the place of a float.
+#[cfg(feature = "train")]
+#[inline(always)]
+pub(in crate::kernels::gemm) fn pack_rounded_columns<S: Simd>(
+    s: S,
+    rows: Rows<'_>,
+    columns: usize,
+    len: usize,
+    panels: &mut [f32],
+) {
+    let panels: &mut [[i16; STEP_OF_WORDS]] = bytemuck::cast_slice_mut(panels);
+    for (index, panel) in panels.chunks_exact_mut(steps(len)).enumerate() {
+        let column = index * PANEL;
+        let width = PANEL.min(columns - column);
+        for (step, line) in panel.iter_mut().enumerate() {
+            let mut words = [[0; PANEL]; 2];
+            for (row, words) in (2 * step..len).zip(&mut words) {
+                let from = &rows.data[row * rows.stride + column..][..width];
+                s.store_bf16(s.load_some(from, 0.0), words);
+            }
+            for (lane, pair) in line.as_chunks_mut().0.iter_mut().enumerate() {
+                *pair = [words[0][lane], words[1][lane]];
+            }
+        }
+    }
+}
+
+/// Some rows of weights.
+struct RoundWeights<'a> {
+    /// Rows of `k` numbers.
+    rows: &'a [f32],
+    k: usize,
+    /// The same rows, one behind the other, each up to a whole pair.
+    words: &'a mut [i16],
+}
+
+impl Kernel for RoundWeights<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let words = self.words.chunks_exact_mut(self.k.next_multiple_of(2));
+        for (row, words) in self.rows.chunks_exact(self.k).zip(words) {
+            round(s, row, words);
+        }
+    }
+}

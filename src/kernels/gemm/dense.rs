@@ -1,0 +1,99 @@
+//! The product of a dense layer, on all threads.
+
+use super::bf16::Bf16Operands;
+use super::f32::FloatOperands;
+use super::grid::Grid;
+use super::int8::Int8Operands;
+use super::operands::{Distance, Operands, Rows};
+use super::panels::PANEL;
+use super::product::Block;
+use super::task::{Epilogue, Product};
+use super::weights::{PackedWeights, Panels};
+use crate::kernels::Compute;
+use crate::kernels::disjoint::Disjoint;
+
+/// `out = activation(x W^T + bias) + residual` for `x` of (rows, k) and `out` of (rows, n).
+pub(crate) fn gemm(
+    compute: &Compute,
+    x: &[f32],
+    weights: &PackedWeights,
+    epilogue: Epilogue<'_>,
+    out: &mut [f32],
+) {
+    let (n, k) = (weights.n(), weights.k());
+    if out.is_empty() {
+        return;
+    }
+    let rows = out.len() / n;
+    assert_eq!(out.len(), rows * n, "output rows of {n}");
+    assert_eq!(x.len(), rows * k, "{rows} rows of {k}");
+    assert!(epilogue.bias.is_none_or(|bias| bias.len() == n));
+    assert!(
+        epilogue
+            .residual
+            .is_none_or(|residual| residual.len() == out.len())
+    );
+
+    match weights.panels() {
+        Panels::F32(panels) => {
+            let operands = FloatOperands {
+                x: Rows { data: x, stride: k },
+                k,
+                panels,
+                distance: Distance::Far,
+            };
+            multiply(compute, operands, epilogue, n, 4 * k, out);
+        }
+        Panels::Bf16(panels) => {
+            let mut rounded = compute.memory.rounded.lend();
+            rounded.fill(compute, x, k);
+            let operands = Bf16Operands::new(&rounded, k, panels, Distance::Far);
+            multiply(compute, operands, epilogue, n, 2 * k, out);
+        }
+        Panels::Int8(panels) => {
+            let mut quantized = compute.memory.quantized.lend();
+            quantized.fill(compute, x, k);
+            let operands = Int8Operands::new(&quantized, k, panels);
+            multiply(compute, operands, epilogue, n, k, out);
+        }
+    }
+}
+
+/// Computes a product whose output has `n` columns, on all threads. A row of activations takes `bytes_per_row` bytes.
+fn multiply<X: Operands + Sync>(
+    compute: &Compute,
+    operands: X,
+    epilogue: Epilogue<'_>,
+    n: usize,
+    bytes_per_row: usize,
+    out: &mut [f32],
+) {
+    let grid = Grid::new(
+        out.len() / n,
+        n.div_ceil(PANEL),
+        bytes_per_row,
+        compute.team.count(),
+    );
+    let product = Product {
+        operands,
+        epilogue,
+        out: &Disjoint::new(out),
+        first: 0,
+        stride: n,
+        width: n,
+        accumulate: false,
+    };
+    let cpu = compute.cpu;
+    compute.team.run(
+        grid.tasks(),
+        || (),
+        |(), task| {
+            let (rows, panels) = grid.task(task);
+            #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
+            // SAFETY: `Team::run` runs each task once, and the grid gives no two tasks the same panel of the same row. Rows
+            // are as far apart as they are wide, so no float is in two of them. Only these blocks know of the output.
+            let block = unsafe { Block::new(&product, rows, panels) };
+            X::run(cpu, block);
+        },
+    );
+}

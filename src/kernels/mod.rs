@@ -112,7 +112,7 @@ impl Compute {
 #[derive(Debug)]
 pub(crate) struct Memory {
     /// Where attention computes a head,
-    heads: Pool<attention::Scratch>,
+    heads: Pool<attention::Workspace>,
     /// a product of numbers in bf16 has its rows,
     rounded: Pool<RoundedRows>,
     /// one of bytes has them,

@@ -1,7 +1,8 @@
 //! Attention against the formula in f64, on every instruction set.
 
-use super::*;
-use crate::kernels::{Cpu, Threads};
+use super::{Attention, Projection, RelativeBias, attention};
+use crate::kernels::gemm::Dtype;
+use crate::kernels::{Compute, Cpu, Threads};
 
 fn numbers(len: usize, seed: usize) -> Vec<f32> {
     (0..len)

@@ -1,13 +1,10 @@
 //! The product of a dense layer, on all threads.
 
-use super::bf16::Bf16Operands;
-use super::f32::FloatOperands;
 use super::grid::Grid;
-use super::int8::Int8Operands;
-use super::operands::{Distance, Operands, Rows};
+use super::operands::{Dot, Operands, RhsIn, RowsView};
 use super::panels::PANEL;
 use super::product::Block;
-use super::task::{Epilogue, Product};
+use super::task::{Epilogue, GemmTask, OutputColumns};
 use super::weights::{PackedWeights, Panels};
 use crate::kernels::Compute;
 use crate::kernels::disjoint::Disjoint;
@@ -36,33 +33,29 @@ pub(crate) fn gemm(
 
     match weights.panels() {
         Panels::F32(panels) => {
-            let operands = FloatOperands {
-                x: Rows { data: x, stride: k },
-                k,
-                panels,
-                distance: Distance::Far,
-            };
+            let x = RowsView { data: x, stride: k };
+            let operands = Operands::f32(x, k, panels, RhsIn::Memory);
             multiply(compute, operands, epilogue, n, 4 * k, out);
         }
         Panels::Bf16(panels) => {
             let mut rounded = compute.memory.rounded.lend();
             rounded.fill(compute, x, k);
-            let operands = Bf16Operands::new(&rounded, k, panels, Distance::Far);
+            let operands = Operands::bf16(&rounded, k, panels, RhsIn::Memory);
             multiply(compute, operands, epilogue, n, 2 * k, out);
         }
         Panels::Int8(panels) => {
             let mut quantized = compute.memory.quantized.lend();
             quantized.fill(compute, x, k);
-            let operands = Int8Operands::new(&quantized, k, panels);
+            let operands = Operands::int8(&quantized, k, panels);
             multiply(compute, operands, epilogue, n, k, out);
         }
     }
 }
 
 /// Computes a product whose output has `n` columns, on all threads. A row of activations takes `bytes_per_row` bytes.
-fn multiply<X: Operands + Sync>(
+fn multiply<D: Dot + Sync>(
     compute: &Compute,
-    operands: X,
+    operands: Operands<'_, D>,
     epilogue: Epilogue<'_>,
     n: usize,
     bytes_per_row: usize,
@@ -74,26 +67,28 @@ fn multiply<X: Operands + Sync>(
         bytes_per_row,
         compute.team.count(),
     );
-    let product = Product {
+    let task = GemmTask {
         operands,
         epilogue,
-        out: &Disjoint::new(out),
-        first: 0,
-        stride: n,
-        width: n,
+        to: OutputColumns {
+            out: &Disjoint::new(out),
+            first: 0,
+            stride: n,
+            width: n,
+        },
         accumulate: false,
     };
     let cpu = compute.cpu;
     compute.team.run(
         grid.tasks(),
         || (),
-        |(), task| {
-            let (rows, panels) = grid.task(task);
+        |(), index| {
+            let (rows, panels) = grid.task(index);
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
             // SAFETY: `Team::run` runs each task once, and the grid gives no two tasks the same panel of the same row. Rows
             // are as far apart as they are wide, so no float is in two of them. Only these blocks know of the output.
-            let block = unsafe { Block::new(&product, rows, panels) };
-            X::run(cpu, block);
+            let block = unsafe { Block::new(&task, rows, panels) };
+            D::run(cpu, block);
         },
     );
 }

@@ -1,9 +1,8 @@
 //! Products that are a part of a larger kernel, which packs for itself.
 
-use super::f32::FloatOperands;
-use super::operands::{Distance, Rows};
+use super::operands::{Operands, RhsIn, RowsView};
 use super::panels::{self, PANEL};
-use super::task::Product;
+use super::task::{GemmTask, OutputColumns};
 use crate::kernels::disjoint::Disjoint;
 use crate::kernels::simd::Simd;
 
@@ -27,24 +26,25 @@ impl Small<'_> {
         out: &mut [f32],
         stride: usize,
     ) {
-        let operands = FloatOperands {
-            x: Rows {
-                data: self.x,
-                stride: self.stride,
-            },
-            k: self.k,
-            panels: self.panels,
-            distance: Distance::Near,
+        let x = RowsView {
+            data: self.x,
+            stride: self.stride,
         };
-        let out = Disjoint::new(out);
-        let product = Product::bare(operands, &out, (0, stride), width);
+        let operands = Operands::f32(x, self.k, self.panels, RhsIn::L1);
+        let to = OutputColumns {
+            out: &Disjoint::new(out),
+            first: 0,
+            stride,
+            width,
+        };
+        let task = GemmTask::without_epilogue(operands, to);
         #[allow(
             unsafe_code,
             reason = "the loops of a product write through a shared output"
         )]
         // SAFETY: `out` was borrowed for this call alone.
         unsafe {
-            product.run(s, 0..rows, 0..width.div_ceil(PANEL));
+            task.run(s, 0..rows, 0..width.div_ceil(PANEL));
         }
     }
 
@@ -75,6 +75,6 @@ impl Small<'_> {
         stride: usize,
         panels: &mut [f32],
     ) {
-        panels::pack_columns(s, Rows { data: rows, stride }, n, k, panels);
+        panels::pack_columns(s, RowsView { data: rows, stride }, n, k, panels);
     }
 }

@@ -35,18 +35,18 @@ mod weights;
 pub(crate) use bf16::RoundedRows;
 pub(crate) use dense::gemm;
 pub use dtype::Dtype;
-pub(super) use f32::FloatOperands;
-pub(super) use i16::WordOperands;
+pub(super) use f32::F32;
+pub(super) use i16::I16;
 #[cfg(feature = "train")]
 pub(crate) use inner::Small;
 pub(crate) use int8::{Int8Panels, QuantizedRows};
 pub(super) use int8::{LEAST_SPAN, ROUND};
-pub(super) use operands::{Distance, Operands, Rows};
+pub(super) use operands::{Dot, Operands, RhsIn, RowsView};
 pub(crate) use packer::Packer;
 pub(crate) use panels::PANEL;
-pub(super) use panels::{STEP_OF_WORDS, pack, pack_columns};
+pub(super) use panels::{PAIR_STEP, pack, pack_columns};
 pub(crate) use task::Epilogue;
-pub(super) use task::Product;
+pub(super) use task::{GemmTask, OutputColumns};
 #[cfg(feature = "train")]
 pub(crate) use unpacked::{Rounding, Sum, Transposed, Unpacked, gemm_transposed, gemm_unpacked};
 pub(crate) use weights::{PackedWeights, Panels};

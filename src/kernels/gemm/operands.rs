@@ -1,128 +1,158 @@
-//! What a product multiplies.
+//! What a product multiplies: both sides, and the arithmetic of one number type.
+
+use bytemuck::Pod;
 
 use crate::kernels::Cpu;
 use crate::kernels::simd::{Cache, Kernel, Simd};
 
 /// Rows at a fixed distance in a larger matrix.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::kernels) struct Rows<'a> {
-    /// From the first row's first number on.
+pub(in crate::kernels) struct RowsView<'a> {
+    /// The matrix, from the first row's first float on.
     pub(in crate::kernels) data: &'a [f32],
-    /// From one row's start to the next.
+    /// Floats from one row's start to the next.
     pub(in crate::kernels) stride: usize,
 }
 
-/// What a product multiplies: rows of activations and panels of weights, both in steps of one or several input channels.
-pub(in crate::kernels) trait Operands {
-    /// Up to so many rows a product is bound by reading its weights, which are read fastest one behind the other: one panel
-    /// at a time.
-    const FEW_ROWS: usize;
-    /// Into which cache the panels that follow are asked for.
-    const AHEAD: Cache;
-    /// Whether sums are so rough that an activation need not be exact.
-    const ROUGH: bool;
-    /// Whether a product may be added to what is there, which only learning does.
+/// Arithmetic of a product's inner loop for one number type.
+///
+/// The loop goes through k in steps of one input channel (f32), two (bf16, i16) or four (int8). Each accumulator belongs to
+/// one row of the left side and one panel of the right side.
+pub(in crate::kernels) trait Dot: Copy {
+    /// Products of at most this many rows are bound by reading the panels, which is fastest one panel at a time.
+    const SINGLE_PANEL_ROWS: usize;
+    /// Cache level into which the next panels are prefetched.
+    const PREFETCH_TO: Cache;
+    /// Whether activations are approximated, where sums are less exact than the approximation.
+    const APPROX_ACTIVATION: bool;
+    /// Whether a product can be added to the output's contents. Only training does so.
     const ACCUMULATES: bool = false;
 
-    /// One step of a row,
-    type Activation<S: Simd>: Copy;
-    /// and of a panel: one line of the cache.
-    type Weights;
-    /// The first for all of a panel's channels,
-    type Spread<S: Simd>: Copy;
-    /// and the second, in registers.
-    type Loaded<S: Simd>: Copy;
-    /// What sums are kept in while k runs.
-    type Sum<S: Simd>: Copy;
-    /// What it takes to make floats of a tile's sums, found ahead of the first of them.
-    type Ends<'t, S: Simd, const R: usize, const P: usize>: Copy
-    where
-        Self: 't;
+    /// What one row of the left side contributes to a k-step: one f32, two bf16 or i16, or four int8.
+    type Lhs<S: Simd>: Pod;
+    /// What a panel of the right side contributes to a k-step: one 64-byte line.
+    type Rhs: Sync;
+    /// A factor in registers: an `Lhs` broadcast to all lanes, or an `Rhs` as it was loaded.
+    type Vector<S: Simd>: Copy;
+    /// Accumulator of a row and a panel.
+    type Acc<S: Simd>: Copy;
+    /// Scales that turn a tile's accumulators into f32, loaded once a tile.
+    type Dequant<S: Simd, const R: usize, const P: usize>: Copy;
 
-    /// Runs a kernel that multiplies these.
+    /// Runs `kernel`, compiled for the instructions of `cpu` that multiply this type.
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output;
 
-    /// Rows of the highest tile whose sums stay in registers.
-    fn tile_rows<S: Simd>() -> usize;
+    /// Rows of the tallest tile whose accumulators stay in registers.
+    fn mr<S: Simd>() -> usize;
 
-    /// The rows of a tile,
-    fn rows<S: Simd, const R: usize>(&self, place: Place) -> [&[Self::Activation<S>]; R];
-    /// its panels,
-    fn panels<const P: usize>(&self, place: Place) -> [&[Self::Weights]; P];
-    /// and how far away those are.
-    fn distance(&self) -> Distance;
-
-    /// What the sums begin with.
-    fn begin<S: Simd, const R: usize, const P: usize>(
-        &self,
+    /// Accumulators of a tile before the first k-step.
+    fn init<S: Simd, const R: usize, const P: usize>(
+        self,
         s: S,
-        place: Place,
+        tile: TileCoords,
         bias: [S::Floats; P],
-    ) -> [[Self::Sum<S>; P]; R];
+    ) -> [[Self::Acc<S>; P]; R];
 
-    /// In how many parts a step is multiplied.
+    /// Parts into which a k-step is divided, multiplied one after the other.
     #[inline(always)]
-    fn parts<S: Simd>() -> usize {
+    fn substeps<S: Simd>() -> usize {
         1
     }
 
-    fn load<S: Simd>(s: S, weights: &Self::Weights, part: usize) -> Self::Loaded<S>;
+    /// Loads one part of a panel's k-step.
+    fn load<S: Simd>(s: S, rhs: &Self::Rhs, substep: usize) -> Self::Vector<S>;
 
-    fn spread<S: Simd>(s: S, activation: Self::Activation<S>, part: usize) -> Self::Spread<S>;
+    /// Broadcasts one part of a row's k-step to all lanes.
+    fn broadcast<S: Simd>(s: S, lhs: Self::Lhs<S>, substep: usize) -> Self::Vector<S>;
 
-    /// A sum and one step more, or a part of it, computed before anything that stands behind in the program is begun.
-    fn add<S: Simd>(
+    /// Adds the products of one part of a k-step to `acc`, before anything that follows in the program is computed.
+    fn mul_acc<S: Simd>(
         s: S,
-        sum: Self::Sum<S>,
-        weights: Self::Loaded<S>,
-        activations: Self::Spread<S>,
-    ) -> Self::Sum<S>;
+        acc: Self::Acc<S>,
+        rhs: Self::Vector<S>,
+        lhs: Self::Vector<S>,
+    ) -> Self::Acc<S>;
 
-    fn ends<S: Simd, const R: usize, const P: usize>(
-        &self,
+    /// Loads the scales of a tile's rows and panels.
+    fn dequant<S: Simd, const R: usize, const P: usize>(
+        self,
         s: S,
-        place: Place,
-    ) -> Self::Ends<'_, S, R, P>;
+        tile: TileCoords,
+    ) -> Self::Dequant<S, R, P>;
 
-    /// What the sum of a row and panel of the tile amounts to, with the bias, which is for those who have not begun with it.
-    fn float<S: Simd, const R: usize, const P: usize>(
+    /// Converts the accumulator of one row and panel of a tile to f32. `bias` is added here only by types whose
+    /// accumulators do not start from it.
+    fn finish<S: Simd, const R: usize, const P: usize>(
         s: S,
-        ends: Self::Ends<'_, S, R, P>,
-        at: (usize, usize),
-        sum: Self::Sum<S>,
+        dequant: Self::Dequant<S, R, P>,
+        row: usize,
+        panel: usize,
+        acc: Self::Acc<S>,
         bias: S::Floats,
     ) -> S::Floats;
 }
 
+/// Both sides of a product.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct Operands<'a, D: Dot> {
+    /// Memory of the left side's rows, from the first row on.
+    pub(in crate::kernels) lhs: &'a [f32],
+    /// Distance from one row's start to the next, in [`Dot::Lhs`].
+    pub(in crate::kernels) lhs_stride: usize,
+    /// Steps of k that are multiplied.
+    pub(in crate::kernels) k_steps: usize,
+    /// Panels of the right side, each of `k_steps` lines.
+    pub(in crate::kernels) rhs: &'a [D::Rhs],
+    /// Where the panels are when they are multiplied.
+    pub(in crate::kernels) rhs_in: RhsIn,
+    /// Number type of both sides, with its scales.
+    pub(in crate::kernels) dot: D,
+}
+
 /// Where panels are when they are multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::kernels) enum Distance {
-    /// In memory or a far cache, so that they are asked for ahead of time.
-    Far,
-    /// In the nearest cache.
-    Near,
+pub(in crate::kernels) enum RhsIn {
+    /// Memory or a far cache: the next panels are prefetched.
+    Memory,
+    /// The first-level cache.
+    L1,
 }
 
-/// Where a tile is.
+impl<D: Dot> Operands<'_, D> {
+    /// The rows of a tile.
+    #[inline(always)]
+    pub(super) fn rows<S: Simd, const R: usize>(&self, tile: TileCoords) -> [&[D::Lhs<S>]; R] {
+        let lhs = bytemuck::cast_slice(self.lhs);
+        strided_slices(lhs, tile.row, self.lhs_stride, self.k_steps)
+    }
+
+    /// The panels of a tile.
+    #[inline(always)]
+    pub(super) fn panels<const P: usize>(&self, tile: TileCoords) -> [&[D::Rhs]; P] {
+        strided_slices(self.rhs, tile.panel, self.k_steps, self.k_steps)
+    }
+}
+
+/// Coordinates of a tile in its product.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::kernels) struct Place {
-    /// Its first row.
+pub(in crate::kernels) struct TileCoords {
+    /// Index of the first row.
     pub(super) row: usize,
-    /// Its first panel.
+    /// Index of the first panel.
     pub(super) panel: usize,
-    /// How many of its columns are stored.
+    /// Number of columns that are stored.
     pub(super) width: usize,
-    /// Which tile of these panels it is,
-    pub(super) turn: usize,
-    /// and how many bytes it asks for ahead of time in each step: its share of the panels that follow.
-    pub(super) share: usize,
+    /// Index of the tile among those of the same panels.
+    pub(super) row_tile: usize,
+    /// Bytes of each following panel that the tile prefetches per k-step.
+    pub(super) prefetch_bytes: usize,
 }
 
-/// `N` runs of `len` items, of which the first is number `first`; each starts `stride` items behind the one before. Checked
-/// once for all: a tile has up to 14 of them to find before its first product.
-#[allow(unsafe_code, reason = "one check for all runs")]
+/// `N` slices of `len` items, the first one at `first * stride`, each `stride` items after the one before. Checked once for
+/// all: a tile has up to 14 of them to find before its first product.
+#[allow(unsafe_code, reason = "one check for all slices")]
 #[inline(always)]
-pub(in crate::kernels::gemm) fn runs<T, const N: usize>(
+fn strided_slices<T, const N: usize>(
     all: &[T],
     first: usize,
     stride: usize,
@@ -133,15 +163,15 @@ pub(in crate::kernels::gemm) fn runs<T, const N: usize>(
     let end = start.and_then(|start| start.checked_add(last?)?.checked_add(len));
     assert!(
         end.is_some_and(|end| end <= all.len()),
-        "{N} runs of {len}, {stride} apart, from number {first} on, of {}",
+        "{N} slices of {len}, {stride} apart, from number {first} on, of {}",
         all.len()
     );
     let mut start = all.as_ptr().wrapping_add(first * stride);
     std::array::from_fn(|_| {
-        // SAFETY: the last run ends within the slice by the assertion, whose sums have not overflowed, and the others begin
+        // SAFETY: the last slice ends within `all` by the assertion, whose sums have not overflowed, and the others begin
         // and end before it.
-        let run = unsafe { std::slice::from_raw_parts(start, len) };
+        let slice = unsafe { std::slice::from_raw_parts(start, len) };
         start = start.wrapping_add(stride);
-        run
+        slice
     })
 }

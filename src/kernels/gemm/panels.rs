@@ -1,13 +1,13 @@
 //! Panels: the layout of a product's right side, `[n / 16][k][16]`.
 
-use super::operands::Rows;
+use super::operands::RowsView;
 use crate::kernels::simd::{LANES, Simd};
 
 /// Output channels of a panel.
 pub(crate) const PANEL: usize = LANES;
 
-/// Words of one step of a panel: two for each of its channels.
-pub(in crate::kernels) const STEP_OF_WORDS: usize = 2 * PANEL;
+/// Numbers of one k-step of a panel of bf16 or i16: two for each of its channels.
+pub(in crate::kernels) const PAIR_STEP: usize = 2 * PANEL;
 
 /// Packs rows of `k` numbers, or of anything else, that lie `stride` apart into panels of 16 rows; the last panel's missing
 /// rows stay as they are in `panels`.
@@ -57,7 +57,7 @@ fn pack_four<T: Copy>(rows: [&[T]; 4], lane: usize, panel: &mut [[T; PANEL]]) {
 #[inline(always)]
 pub(in crate::kernels) fn pack_columns<S: Simd>(
     s: S,
-    rows: Rows<'_>,
+    rows: RowsView<'_>,
     columns: usize,
     len: usize,
     panels: &mut [f32],

@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use super::operands::{Distance, Operands, Place};
+use super::operands::{Dot, RhsIn, TileCoords};
 use super::panels::PANEL;
-use super::task::Product;
-use super::tile::{Finish, Tile};
+use super::task::GemmTask;
+use super::tile::{ActivationPass, Tile};
 use crate::kernels::Activation;
 use crate::kernels::simd::{Kernel, Simd};
 
-impl<X: Operands> Product<'_, X> {
+impl<D: Dot> GemmTask<'_, D> {
     /// Computes some rows by some panels.
     ///
     /// Panels are the outer loop, so that each weight is read once; few rows are bound by that reading, and so tiles
@@ -35,69 +35,69 @@ impl<X: Operands> Product<'_, X> {
         }
         // With this no index below overflows, and none is of a column that belongs to the next row.
         let end = (rows.end - 1)
-            .checked_mul(self.stride)
-            .and_then(|last| last.checked_add(self.first)?.checked_add(self.width));
+            .checked_mul(self.to.stride)
+            .and_then(|last| last.checked_add(self.to.first)?.checked_add(self.to.width));
         assert!(
-            end.is_some_and(|end| end <= self.out.len())
-                && panels.end <= self.width.div_ceil(PANEL),
+            end.is_some_and(|end| end <= self.to.out.len())
+                && panels.end <= self.to.width.div_ceil(PANEL),
             "rows {rows:?} and panels {panels:?} of an output of {}, {} columns wide",
-            self.out.len(),
-            self.width
+            self.to.out.len(),
+            self.to.width
         );
-        let widest = match rows.len() <= X::FEW_ROWS {
-            true => 1,
-            false => S::TILE_PANELS,
+        let max_panels = if rows.len() <= D::SINGLE_PANEL_ROWS {
+            1
+        } else {
+            S::TILE_PANELS
         };
-        let highest = X::tile_rows::<S>();
-        let share = match self.operands.distance() {
-            Distance::Far => size_of::<X::Weights>().div_ceil(rows.len().div_ceil(highest).max(1)),
-            Distance::Near => 0,
+        let mr = D::mr::<S>();
+        let prefetch_bytes = match self.operands.rhs_in {
+            RhsIn::Memory => size_of::<D::Rhs>().div_ceil(rows.len().div_ceil(mr).max(1)),
+            RhsIn::L1 => 0,
         };
         let mut panel = panels.start;
         while panel < panels.end {
-            let wide = widest.min(panels.end - panel);
-            let width = (wide * PANEL).min(self.width - panel * PANEL);
-            for (turn, rows) in tiles(rows.clone(), highest).enumerate() {
-                let height = rows.len();
-                let place = Place {
+            let n_panels = max_panels.min(panels.end - panel);
+            let width = (n_panels * PANEL).min(self.to.width - panel * PANEL);
+            for (row_tile, rows) in row_tiles(rows.clone(), mr).enumerate() {
+                let tile = TileCoords {
                     row: rows.start,
                     panel,
                     width,
-                    turn,
-                    share,
+                    row_tile,
+                    prefetch_bytes,
                 };
                 // SAFETY: a tile's rows and columns are among those that the caller promised, by the assertion it computes
                 // no index that overflows, and it is finished before the next begins.
-                unsafe { self.tile(s, height, wide, place) };
+                unsafe { self.tile(s, rows.len(), n_panels, tile) };
                 if self.epilogue.activation != Activation::Identity {
                     // SAFETY: these are the rows and columns of the tile, which has been computed and is gone.
-                    s.enter(unsafe { Finish::new(self, place, height) });
+                    s.enter(unsafe { ActivationPass::new(self, tile, rows.len()) });
                 }
             }
-            panel += wide;
+            panel += n_panels;
         }
     }
 
     /// Computes one tile, by the micro-kernel of its shape.
     ///
     /// # Safety
-    /// The contract of [`Tile::new`], with `height` rows instead of `R`.
+    /// The contract of [`Tile::new`], with `rows` rows instead of `R`.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
-    unsafe fn tile<S: Simd>(&self, s: S, height: usize, wide: usize, place: Place) {
+    unsafe fn tile<S: Simd>(&self, s: S, rows: usize, n_panels: usize, tile: TileCoords) {
         /// The arms that a level can reach; the rest falls away when it is compiled.
         macro_rules! shapes {
             ($($rows:literal)*) => {
-                match (height, wide) {
-                    $(($rows, 1) if $rows <= X::tile_rows::<S>() => {
-                        // SAFETY: the promise to this function is the one that a tile wants, and its height is `$rows`.
-                        s.enter(unsafe { Tile::<X, $rows, 1>::new(self, place) });
+                match (rows, n_panels) {
+                    $(($rows, 1) if $rows <= D::mr::<S>() => {
+                        // SAFETY: the promise to this function is the one that a tile wants, and it has `$rows` rows.
+                        s.enter(unsafe { Tile::<D, $rows, 1>::new(self, tile) });
                     })*
-                    $(($rows, 2) if $rows <= X::tile_rows::<S>() && S::TILE_PANELS == 2 => {
+                    $(($rows, 2) if $rows <= D::mr::<S>() && S::TILE_PANELS == 2 => {
                         // SAFETY: as for one panel.
-                        s.enter(unsafe { Tile::<X, $rows, 2>::new(self, place) });
+                        s.enter(unsafe { Tile::<D, $rows, 2>::new(self, tile) });
                     })*
-                    _ => unreachable!("a tile of {height} rows by {wide} panels"),
+                    _ => unreachable!("a tile of {rows} rows by {n_panels} panels"),
                 }
             };
         }
@@ -106,33 +106,29 @@ impl<X: Operands> Product<'_, X> {
 }
 
 /// Some rows by some panels of a product: what one task computes.
-pub(super) struct Block<'a, X> {
-    product: &'a Product<'a, X>,
+pub(super) struct Block<'a, D: Dot> {
+    task: &'a GemmTask<'a, D>,
     rows: Range<usize>,
     panels: Range<usize>,
 }
 
-impl<'a, X> Block<'a, X> {
+impl<'a, D: Dot> Block<'a, D> {
     /// A block that is still to be computed.
     ///
     /// # Safety
     /// As long as the block lives, no other piece of the product's output may exist or be made that has a float of these
-    /// rows in the columns of these panels, as for [`Product::run`].
+    /// rows in the columns of these panels, as for [`GemmTask::run`].
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     pub(super) unsafe fn new(
-        product: &'a Product<'a, X>,
+        task: &'a GemmTask<'a, D>,
         rows: Range<usize>,
         panels: Range<usize>,
     ) -> Self {
-        Self {
-            product,
-            rows,
-            panels,
-        }
+        Self { task, rows, panels }
     }
 }
 
-impl<X: Operands> Kernel for Block<'_, X> {
+impl<D: Dot> Kernel for Block<'_, D> {
     type Output = ();
 
     #[inline(always)]
@@ -140,7 +136,7 @@ impl<X: Operands> Kernel for Block<'_, X> {
         #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
         // SAFETY: the promise to `new` is the one that the product wants, and the block lives until it has run.
         unsafe {
-            self.product.run(s, self.rows, self.panels);
+            self.task.run(s, self.rows, self.panels);
         }
     }
 }
@@ -150,12 +146,12 @@ impl<X: Operands> Kernel for Block<'_, X> {
 /// Where it can be, heights are even numbers: five rows of AVX2 are ten sums in flight, which its two multipliers keep
 /// up with less well than with eight or twelve (32 rows: 92 % of the peak as 6 6 5 5 5 5, 94 % as 6 6 6 6 4 4; Zen 5).
 #[inline(always)]
-fn tiles(rows: Range<usize>, highest: usize) -> impl Iterator<Item = Range<usize>> {
-    let grain = match (rows.len() | highest) % 2 {
+fn row_tiles(rows: Range<usize>, mr: usize) -> impl Iterator<Item = Range<usize>> {
+    let grain = match (rows.len() | mr) % 2 {
         0 => 2,
         _ => 1,
     };
-    let count = rows.len().div_ceil(highest);
+    let count = rows.len().div_ceil(mr);
     let (height, higher) = match count {
         0 => (0, 0),
         _ => (rows.len() / grain / count, rows.len() / grain % count),
@@ -170,29 +166,30 @@ fn tiles(rows: Range<usize>, highest: usize) -> impl Iterator<Item = Range<usize
 mod tests {
     use super::*;
     use crate::kernels::disjoint::Disjoint;
-    use crate::kernels::gemm::f32::FloatOperands;
-    use crate::kernels::gemm::operands::Rows;
+    use crate::kernels::gemm::operands::{Operands, RowsView};
+    use crate::kernels::gemm::task::OutputColumns;
     use crate::kernels::simd::portable::Portable;
 
     /// Multiplies rows of 3 by two panels, and writes to rows of 20 of an output that has room for two of them.
     fn multiply(rows: Range<usize>, panels: Range<usize>, first: usize) -> Vec<f32> {
         let (x, weights) = ([1.0; 12], [1.0; 2 * 3 * PANEL]);
         let mut out = vec![0.0; 41];
-        let operands = FloatOperands {
-            x: Rows {
-                data: &x,
-                stride: 3,
-            },
-            k: 3,
-            panels: &weights,
-            distance: Distance::Near,
+        let x = RowsView {
+            data: &x,
+            stride: 3,
         };
-        let all = Disjoint::new(&mut out);
-        let product = Product::bare(operands, &all, (first, 20), 20);
+        let operands = Operands::f32(x, 3, &weights, RhsIn::L1);
+        let to = OutputColumns {
+            out: &Disjoint::new(&mut out),
+            first,
+            stride: 20,
+            width: 20,
+        };
+        let task = GemmTask::without_epilogue(operands, to);
         #[allow(unsafe_code, reason = "the output is shared")]
         // SAFETY: the output is this call's own.
         unsafe {
-            product.run(Portable, rows, panels);
+            task.run(Portable, rows, panels);
         }
         out
     }
@@ -236,7 +233,7 @@ mod tests {
             for rows in 0..100 {
                 let mut next = 7;
                 let mut heights = Vec::new();
-                for tile in tiles(7..7 + rows, highest) {
+                for tile in row_tiles(7..7 + rows, highest) {
                     assert_eq!(tile.start, next);
                     next = tile.end;
                     heights.push(tile.len());

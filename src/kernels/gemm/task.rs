@@ -1,6 +1,6 @@
 //! A product as data: what is multiplied, and where its result goes.
 
-use super::operands::Operands;
+use super::operands::{Dot, Operands};
 use crate::kernels::Activation;
 use crate::kernels::disjoint::Disjoint;
 
@@ -24,37 +24,43 @@ impl Epilogue<'_> {
     };
 }
 
-/// A product inside a kernel: one task, one thread.
-pub(in crate::kernels) struct Product<'a, X> {
-    pub(in crate::kernels) operands: X,
-    pub(in crate::kernels) epilogue: Epilogue<'a>,
+/// Neighbouring columns of an output.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct OutputColumns<'a> {
+    /// The output that they are a part of.
     pub(in crate::kernels) out: &'a Disjoint<'a>,
-    /// Where the first row's output starts in `out`,
+    /// Index of the first row's first column in `out`.
     pub(in crate::kernels) first: usize,
-    /// how far it is from one row's output to the next,
+    /// Floats of `out` from one row's start to the next.
     pub(in crate::kernels) stride: usize,
-    /// and how many columns it has; the panels may have more.
+    /// Number of columns. Panels may have more.
     pub(in crate::kernels) width: usize,
-    /// Whether it is added to what is there, where the operands allow it; not together with an activation or a residual.
+}
+
+/// A product inside a kernel: one task, one thread.
+pub(in crate::kernels) struct GemmTask<'a, D: Dot> {
+    /// What is multiplied.
+    pub(in crate::kernels) operands: Operands<'a, D>,
+    /// What happens to the product before it is stored.
+    pub(in crate::kernels) epilogue: Epilogue<'a>,
+    /// Where it is stored.
+    pub(in crate::kernels) to: OutputColumns<'a>,
+    /// Whether it is added to the output's contents, where [`Dot::ACCUMULATES`]. Not together with an activation or a
+    /// residual.
     pub(in crate::kernels) accumulate: bool,
 }
 
-impl<'a, X: Operands> Product<'a, X> {
-    /// With nothing added and nothing applied; rows of the output begin at `start`, `stride` apart.
+impl<'a, D: Dot> GemmTask<'a, D> {
+    /// A product that is stored as it is.
     #[inline(always)]
-    pub(in crate::kernels) fn bare(
-        operands: X,
-        out: &'a Disjoint<'a>,
-        (start, stride): (usize, usize),
-        width: usize,
+    pub(in crate::kernels) fn without_epilogue(
+        operands: Operands<'a, D>,
+        to: OutputColumns<'a>,
     ) -> Self {
         Self {
             operands,
             epilogue: Epilogue::NONE,
-            out,
-            first: start,
-            stride,
-            width,
+            to,
             accumulate: false,
         }
     }

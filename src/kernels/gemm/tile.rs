@@ -1,50 +1,50 @@
 //! A few rows by one or two panels, in registers.
 
-use super::operands::{Distance, Operands, Place};
+use super::operands::{Dot, Operands, RhsIn, TileCoords};
 use super::panels::PANEL;
-use super::task::Product;
+use super::task::GemmTask;
 use crate::kernels::Activation;
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
 /// `R` rows by `P` panels of a product, with bias, and the residual where no activation comes between.
-pub(super) struct Tile<'a, X, const R: usize, const P: usize> {
-    product: &'a Product<'a, X>,
-    place: Place,
+pub(super) struct Tile<'a, D: Dot, const R: usize, const P: usize> {
+    task: &'a GemmTask<'a, D>,
+    tile: TileCoords,
 }
 
-impl<'a, X, const R: usize, const P: usize> Tile<'a, X, R, P> {
-    /// A tile that is still to be computed: `R` rows from `place.row` on, and `place.width` columns from panel `place.panel`
+impl<'a, D: Dot, const R: usize, const P: usize> Tile<'a, D, R, P> {
+    /// A tile that is still to be computed: `R` rows from `tile.row` on, and `tile.width` columns from panel `tile.panel`
     /// on.
     ///
     /// # Safety
     /// As long as the tile lives, no other piece of the product's output that overlaps the tile may exist or be made.
-    /// `place.width` must be at most `16 * P`, and the index of the tile's last float must not overflow.
+    /// `tile.width` must be at most `16 * P`, and the index of the tile's last float must not overflow.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
-    pub(super) unsafe fn new(product: &'a Product<'a, X>, place: Place) -> Self {
-        Self { product, place }
+    pub(super) unsafe fn new(task: &'a GemmTask<'a, D>, tile: TileCoords) -> Self {
+        Self { task, tile }
     }
 }
 
-impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
+impl<D: Dot, const R: usize, const P: usize> Kernel for Tile<'_, D, R, P> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { product, place } = self;
-        let sums = sums::<S, X, R, P>(s, &product.operands, place, bias(s, product, place));
+        let Self { task, tile } = self;
+        let accs = microkernel::<S, D, R, P>(s, &task.operands, tile, bias(s, task, tile));
         // Loaded only now, though the sums may have begun with it: kept in registers all the while it would push sums out of
         // theirs. NEON has 32 registers, and six rows of bytes need 30.
-        let bias = bias::<S, X, P>(s, product, place);
-        let identity = product.epilogue.activation == Activation::Identity;
-        let residual = product.epilogue.residual.filter(|_| identity);
-        let ends = product.operands.ends::<S, R, P>(s, place);
-        if place.width < P * LANES {
+        let bias = bias::<S, D, P>(s, task, tile);
+        let identity = task.epilogue.activation == Activation::Identity;
+        let residual = task.epilogue.residual.filter(|_| identity);
+        let dequant = task.operands.dot.dequant::<S, R, P>(s, tile);
+        if tile.width < P * LANES {
             // In an array of their own: this one is in memory, where those of the rest of this function should never be.
             let mut floats = [[s.splat(0.0); P]; R];
             for row in 0..R {
                 for at in 0..P {
-                    floats[row][at] = X::float(s, ends, (row, at), sums[row][at], bias[at]);
+                    floats[row][at] = D::finish(s, dequant, row, at, accs[row][at], bias[at]);
                 }
             }
             self.store_some(s, &floats, residual);
@@ -52,16 +52,16 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
         }
         // Nearly always all columns are stored: arrays of known length, so that nothing is left to look at, and the loops are
         // unrolled and take the sums out of their registers.
-        let start = place.start(product, 0);
+        let start = first_index(task, tile, 0);
         // SAFETY: these rows and columns are this tile's by the promise to `new`.
         #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
         let rows: [&mut [[f32; LANES]; P]; R] =
-            unsafe { product.out.pieces(start, product.stride) };
+            unsafe { task.to.out.pieces(start, task.to.stride) };
         match residual {
-            None if X::ACCUMULATES && product.accumulate => {
+            None if D::ACCUMULATES && task.accumulate => {
                 for row in 0..R {
                     for at in 0..P {
-                        let y = X::float(s, ends, (row, at), sums[row][at], bias[at]);
+                        let y = D::finish(s, dequant, row, at, accs[row][at], bias[at]);
                         let y = s.add(s.load(&rows[row][at]), y);
                         s.store(y, &mut rows[row][at]);
                     }
@@ -70,18 +70,18 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
             None => {
                 for row in 0..R {
                     for at in 0..P {
-                        let y = X::float(s, ends, (row, at), sums[row][at], bias[at]);
+                        let y = D::finish(s, dequant, row, at, accs[row][at], bias[at]);
                         s.store(y, &mut rows[row][at]);
                     }
                 }
             }
             Some(all) => {
-                let of_row = |row: usize| all[start + row * product.stride..].as_chunks().0;
+                let of_row = |row: usize| all[start + row * task.to.stride..].as_chunks().0;
                 let residual: [&[[f32; LANES]; P]; R] =
                     std::array::from_fn(|row| of_row(row).first_chunk().expect("whole rows"));
                 for row in 0..R {
                     for at in 0..P {
-                        let y = X::float(s, ends, (row, at), sums[row][at], bias[at]);
+                        let y = D::finish(s, dequant, row, at, accs[row][at], bias[at]);
                         let y = s.add(y, s.load(&residual[row][at]));
                         s.store(y, &mut rows[row][at]);
                     }
@@ -93,14 +93,14 @@ impl<X: Operands, const R: usize, const P: usize> Kernel for Tile<'_, X, R, P> {
 
 /// The bias of a tile's columns; zero where there is none.
 #[inline(always)]
-fn bias<S: Simd, X, const P: usize>(
+fn bias<S: Simd, D: Dot, const P: usize>(
     s: S,
-    product: &Product<'_, X>,
-    place: Place,
+    task: &GemmTask<'_, D>,
+    tile: TileCoords,
 ) -> [S::Floats; P] {
     let mut bias = [s.splat(0.0); P];
-    if let Some(all) = product.epilogue.bias {
-        let of_tile = &all[place.panel * PANEL..][..place.width];
+    if let Some(all) = task.epilogue.bias {
+        let of_tile = &all[tile.panel * PANEL..][..tile.width];
         for (bias, of_panel) in bias.iter_mut().zip(of_tile.chunks(LANES)) {
             *bias = s.load_some(of_panel, 0.0);
         }
@@ -108,23 +108,23 @@ fn bias<S: Simd, X, const P: usize>(
     bias
 }
 
-impl<X: Operands, const R: usize, const P: usize> Tile<'_, X, R, P> {
+impl<D: Dot, const R: usize, const P: usize> Tile<'_, D, R, P> {
     /// Stores fewer columns than the tile has.
     #[inline(always)]
     fn store_some<S: Simd>(self, s: S, floats: &[[S::Floats; P]; R], residual: Option<&[f32]>) {
-        let Self { product, place } = self;
+        let Self { task, tile } = self;
         for (row, floats) in floats.iter().enumerate() {
-            let start = place.start(product, row);
+            let start = first_index(task, tile, row);
             // SAFETY: as in `run`; the piece is dropped at once.
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-            let out = unsafe { product.out.piece(start, place.width) };
+            let out = unsafe { task.to.out.piece(start, tile.width) };
             for (at, out) in out.chunks_mut(LANES).enumerate().take(P) {
                 let mut sum = floats[at];
                 if let Some(all) = residual {
                     let residual = &all[start + at * LANES..][..out.len()];
                     sum = s.add(sum, s.load_some(residual, 0.0));
                 }
-                if X::ACCUMULATES && product.accumulate {
+                if D::ACCUMULATES && task.accumulate {
                     sum = s.add(s.load_some(out, 0.0), sum);
                 }
                 s.store_some(sum, out);
@@ -143,66 +143,70 @@ impl<X: Operands, const R: usize, const P: usize> Tile<'_, X, R, P> {
 /// layer's last panels lie the next layer's; if nothing does, asking does no harm. Where panels are near, a line is asked
 /// for that is there, again and again, which costs less than a branch.
 #[inline(always)]
-fn sums<S: Simd, X: Operands, const R: usize, const P: usize>(
+fn microkernel<S: Simd, D: Dot, const R: usize, const P: usize>(
     s: S,
-    operands: &X,
-    place: Place,
+    operands: &Operands<'_, D>,
+    tile: TileCoords,
     bias: [S::Floats; P],
-) -> [[X::Sum<S>; P]; R] {
-    let rows = operands.rows::<S, R>(place);
-    let panels = operands.panels::<P>(place);
-    let mut sums = operands.begin::<S, R, P>(s, place, bias);
-    let steps = panels[0].len();
-    let Place { turn, share, .. } = place;
-    let next = match operands.distance() {
-        Distance::Far => panels[P - 1].as_ptr_range().end,
-        Distance::Near => panels[0].as_ptr(),
+) -> [[D::Acc<S>; P]; R] {
+    let rows = operands.rows::<S, R>(tile);
+    let panels = operands.panels::<P>(tile);
+    let mut accs = operands.dot.init::<S, R, P>(s, tile, bias);
+    let TileCoords {
+        row_tile,
+        prefetch_bytes,
+        ..
+    } = tile;
+    let next = match operands.rhs_in {
+        RhsIn::Memory => panels[P - 1].as_ptr_range().end,
+        RhsIn::L1 => panels[0].as_ptr(),
     };
-    let next = next.cast::<u8>().wrapping_add(turn * P * steps * share);
-    let mut ahead: [_; P] = std::array::from_fn(|at| next.wrapping_add(at * steps * share));
-    for step in 0..steps {
+    let next = next
+        .cast::<u8>()
+        .wrapping_add(row_tile * P * operands.k_steps * prefetch_bytes);
+    let mut ahead: [_; P] =
+        std::array::from_fn(|at| next.wrapping_add(at * operands.k_steps * prefetch_bytes));
+    for step in 0..operands.k_steps {
         for ahead in &mut ahead {
-            s.prefetch(ahead.cast(), X::AHEAD);
-            *ahead = ahead.wrapping_add(share);
+            s.prefetch(ahead.cast(), D::PREFETCH_TO);
+            *ahead = ahead.wrapping_add(prefetch_bytes);
         }
-        for part in 0..X::parts::<S>() {
-            let weights: [_; P] = std::array::from_fn(|at| X::load(s, &panels[at][step], part));
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                let activations = X::spread(s, row[step], part);
-                for (sum, &weights) in sums.iter_mut().zip(&weights) {
-                    *sum = X::add(s, *sum, weights, activations);
+        for substep in 0..D::substeps::<S>() {
+            let rhs: [_; P] = std::array::from_fn(|at| D::load(s, &panels[at][step], substep));
+            for (row, accs) in rows.iter().zip(&mut accs) {
+                let lhs = D::broadcast(s, row[step], substep);
+                for (acc, &rhs) in accs.iter_mut().zip(&rhs) {
+                    *acc = D::mul_acc(s, *acc, rhs, lhs);
                 }
             }
         }
     }
-    sums
+    accs
 }
 
-impl Place {
-    /// Where in the output a row of the tile starts.
-    #[inline(always)]
-    fn start<X>(&self, product: &Product<'_, X>, row: usize) -> usize {
-        product.first + (self.row + row) * product.stride + self.panel * PANEL
-    }
+/// Index in the output of a tile's row `row`.
+#[inline(always)]
+fn first_index<D: Dot>(task: &GemmTask<'_, D>, tile: TileCoords, row: usize) -> usize {
+    task.to.first + (tile.row + row) * task.to.stride + tile.panel * PANEL
 }
 
 /// Activation and residual of a tile that is stored already and still in the nearest cache.
 ///
 /// Apart from [`Tile`], whose registers are full, and so compiled once and not for every shape.
-pub(super) struct Finish<'a, X> {
-    product: &'a Product<'a, X>,
-    place: Place,
-    height: usize,
+pub(super) struct ActivationPass<'a, D: Dot> {
+    task: &'a GemmTask<'a, D>,
+    tile: TileCoords,
+    rows: usize,
 }
 
-impl<X: Operands> Kernel for Finish<'_, X> {
+impl<D: Dot> Kernel for ActivationPass<'_, D> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // One loop a function, so that the choice is made once.
         use Activation::{Gelu, GeluTanh, Identity, Relu, Tanh};
-        match self.product.epilogue.activation {
+        match self.task.epilogue.activation {
             Identity => self.apply(s, Identity),
             Gelu => self.apply(s, Gelu),
             GeluTanh => self.apply(s, GeluTanh),
@@ -212,26 +216,23 @@ impl<X: Operands> Kernel for Finish<'_, X> {
     }
 }
 
-impl<'a, X: Operands> Finish<'a, X> {
-    /// A stored tile of `height` rows whose activation and residual are still to be applied.
+impl<'a, D: Dot> ActivationPass<'a, D> {
+    /// A stored tile of `rows` rows whose activation and residual are still to be applied.
     ///
     /// # Safety
-    /// The contract of [`Tile::new`], with `height` rows instead of `R`.
+    /// The contract of [`Tile::new`], with `rows` rows instead of `R`.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
-    pub(super) unsafe fn new(product: &'a Product<'a, X>, place: Place, height: usize) -> Self {
-        Self {
-            product,
-            place,
-            height,
-        }
+    pub(super) unsafe fn new(task: &'a GemmTask<'a, D>, tile: TileCoords, rows: usize) -> Self {
+        Self { task, tile, rows }
     }
 
     #[inline(always)]
     fn activated<S: Simd>(s: S, activation: Activation, x: S::Floats) -> S::Floats {
-        match X::ROUGH {
-            true => activation.roughly_of(s, x),
-            false => activation.of(s, x),
+        if D::APPROX_ACTIVATION {
+            activation.roughly_of(s, x)
+        } else {
+            activation.of(s, x)
         }
     }
 
@@ -239,16 +240,16 @@ impl<'a, X: Operands> Finish<'a, X> {
     // oldest processor.
     #[inline(always)]
     fn apply<S: Simd>(&self, s: S, activation: Activation) {
-        let Self { product, place, .. } = self;
-        for row in 0..self.height {
-            let start = place.start(product, row);
+        let Self { task, tile, .. } = *self;
+        for row in 0..self.rows {
+            let start = first_index(task, tile, row);
             // SAFETY: the rows and columns are this tile's by the promise to `new`; one row is held at a time.
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-            let out = unsafe { product.out.piece(start, place.width) };
-            let residual = product
+            let out = unsafe { task.to.out.piece(start, tile.width) };
+            let residual = task
                 .epilogue
                 .residual
-                .map(|all| &all[start..][..place.width]);
+                .map(|all| &all[start..][..tile.width]);
             let (blocks, rest) = out.as_chunks_mut::<LANES>();
             let whole = blocks.len() * LANES;
             for (at, block) in blocks.iter_mut().enumerate() {

@@ -1,13 +1,12 @@
 //! Products of matrices that change with every step, so that packing them ahead is not worth it: each task packs the
 //! panels that it needs and multiplies all rows with them while they are near.
 
-use super::bf16::{self, Bf16Operands, RoundedRows};
-use super::f32::FloatOperands;
+use super::bf16::{self, RoundedRows};
 use super::grid::{BYTES_PER_ROW_BLOCK, ROWS_PER_BLOCK, TASKS_PER_THREAD};
-use super::operands::{Distance, Operands, Rows};
+use super::operands::{Dot, Operands, RhsIn, RowsView};
 use super::panels::{self, PANEL};
 use super::product::Block;
-use super::task::{Epilogue, Product};
+use super::task::{Epilogue, GemmTask, OutputColumns};
 use super::transpose;
 use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::disjoint::Disjoint;
@@ -157,17 +156,13 @@ fn multiply(compute: &Compute, x: Left<'_>, weights: Unpacked<'_>, sum: Sum<'_>,
             match x {
                 Left::Floats(x) => {
                     weights.pack(cpu, columns, packed);
-                    let operands = FloatOperands {
-                        x: Rows { data: x, stride: k },
-                        k,
-                        panels: packed,
-                        distance: Distance::Near,
-                    };
+                    let x = RowsView { data: x, stride: k };
+                    let operands = Operands::f32(x, k, packed, RhsIn::L1);
                     part.multiply(cpu, operands, (rows, block));
                 }
                 Left::Rounded(x) => {
                     weights.pack_rounded(cpu, columns, packed);
-                    let operands = Bf16Operands::new(x, k, packed, Distance::Near);
+                    let operands = Operands::bf16(x, k, packed, RhsIn::L1);
                     part.multiply(cpu, operands, (rows, block));
                 }
             }
@@ -212,7 +207,7 @@ impl<'a> Part<'a> {
     }
 
     /// All `rows` by these columns, so many rows at once.
-    fn multiply<X: Operands>(&self, cpu: Cpu, operands: X, (rows, block): (usize, usize)) {
+    fn multiply<D: Dot>(&self, cpu: Cpu, operands: Operands<'_, D>, (rows, block): (usize, usize)) {
         let Columns { first, width } = self.columns;
         let epilogue = Epilogue {
             bias: match self.sum {
@@ -222,13 +217,15 @@ impl<'a> Part<'a> {
             activation: Activation::Identity,
             residual: None,
         };
-        let product = Product {
+        let task = GemmTask {
             operands,
             epilogue,
-            out: self.out,
-            first,
-            stride: self.n,
-            width,
+            to: OutputColumns {
+                out: self.out,
+                first,
+                stride: self.n,
+                width,
+            },
             accumulate: matches!(self.sum, Sum::Accumulated),
         };
         for row in (0..rows).step_by(block) {
@@ -236,8 +233,8 @@ impl<'a> Part<'a> {
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
             // SAFETY: the columns are this part's by the promise to `new`, each is in one row since rows are `n` apart, and
             // one block has run before the next is made.
-            let block = unsafe { Block::new(&product, rows, 0..self.panels()) };
-            X::run(cpu, block);
+            let block = unsafe { Block::new(&task, rows, 0..self.panels()) };
+            D::run(cpu, block);
         }
     }
 }
@@ -293,8 +290,8 @@ impl Unpacked<'_> {
 }
 
 /// Rows of `n` numbers, from a column on.
-fn columns(data: &[f32], first: usize, n: usize) -> Rows<'_> {
-    Rows {
+fn columns(data: &[f32], first: usize, n: usize) -> RowsView<'_> {
+    RowsView {
         data: &data[first.min(data.len())..],
         stride: n,
     }
@@ -316,7 +313,7 @@ impl Kernel for Near<'_> {
 }
 
 struct PackColumns<'a, const ROUNDED: bool> {
-    columns: Rows<'a>,
+    columns: RowsView<'a>,
     width: usize,
     k: usize,
     packed: &'a mut [f32],

@@ -49,10 +49,10 @@ impl RoundedRows {
         (self.stride, self.memory.at_least(rows * self.stride / 2))
     }
 
-    /// All rows in pairs, and how many from one to the next; what stands behind the pair of a row's last number is left
-    /// over from earlier use.
-    pub(in crate::kernels::gemm) fn pairs(&self) -> (&[[i16; 2]], usize) {
-        (bytemuck::cast_slice(&self.memory), self.stride / 2)
+    /// Returns all rows in pairs, two bf16 in the place of a float, and the number of pairs from one row to the next. What
+    /// follows the pair of a row's last number is left over from earlier use.
+    pub(in crate::kernels::gemm) fn pairs(&self) -> (&[f32], usize) {
+        (&self.memory, self.stride / 2)
     }
 }
 

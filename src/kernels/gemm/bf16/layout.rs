@@ -3,9 +3,9 @@
 use super::activations::round;
 use crate::kernels::Cpu;
 #[cfg(feature = "train")]
-use crate::kernels::gemm::operands::Rows;
+use crate::kernels::gemm::operands::RowsView;
 #[cfg(feature = "train")]
-use crate::kernels::gemm::panels::STEP_OF_WORDS;
+use crate::kernels::gemm::panels::PAIR_STEP;
 use crate::kernels::gemm::panels::{PANEL, pack};
 use crate::kernels::simd::{Kernel, Simd};
 
@@ -43,12 +43,12 @@ pub(in crate::kernels::gemm) fn pack_rounded(cpu: Cpu, rows: &[f32], k: usize, p
 #[inline(always)]
 pub(in crate::kernels::gemm) fn pack_rounded_columns<S: Simd>(
     s: S,
-    rows: Rows<'_>,
+    rows: RowsView<'_>,
     columns: usize,
     len: usize,
     panels: &mut [f32],
 ) {
-    let panels: &mut [[i16; STEP_OF_WORDS]] = bytemuck::cast_slice_mut(panels);
+    let panels: &mut [[i16; PAIR_STEP]] = bytemuck::cast_slice_mut(panels);
     for (index, panel) in panels.chunks_exact_mut(steps(len)).enumerate() {
         let column = index * PANEL;
         let width = PANEL.min(columns - column);

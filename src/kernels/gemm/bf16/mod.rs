@@ -15,7 +15,6 @@ mod layout;
 #[cfg(feature = "train")]
 pub(super) use activations::Round;
 pub(crate) use activations::RoundedRows;
-pub(super) use dot::Bf16Operands;
 #[cfg(feature = "train")]
 pub(super) use layout::pack_rounded_columns;
 pub(super) use layout::{pack_rounded, steps, widened};

@@ -7,7 +7,6 @@
 
 use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;
-use crate::kernels::gemm::operands::runs;
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
 /// 1.5 * 2^23: added to a small float, it leaves its nearest integer, half to even, in the lowest bits of the sum.
@@ -22,13 +21,13 @@ const ROW_GRAIN: usize = 16;
 /// Numbers that are worth another thread's while.
 const NUMBERS_PER_TASK: usize = 16 * 1024;
 
-/// How rows' bytes are read: a byte or word b of row r stands for (b + shift[r]) * scale[r].
+/// Parameters that convert rows to f32: number q of row r stands for `(q + neg_zero_points[r]) * scales[r]`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reading<'a, const R: usize> {
-    /// NaN where the row has a number that is not finite, so that all that comes of it is NaN.
+pub(super) struct DequantParams<'a, const R: usize> {
+    /// NaN where a number of the row is not finite, so that all its products are NaN.
     pub(super) scales: &'a [f32; R],
-    /// Minus the byte of 0, which counts from [`Simd::INT8_OFFSET`] as all do.
-    pub(super) shifts: &'a [i32; R],
+    /// Negated zero points, in the level's encoding (see [`Simd::INT8_OFFSET`]).
+    pub(super) neg_zero_points: &'a [i32; R],
 }
 
 /// Rows of bytes or words, in memory that is used again.
@@ -36,9 +35,10 @@ pub(super) struct Reading<'a, const R: usize> {
 pub(crate) struct QuantizedRows {
     /// (rows, stride) of a level's [`Four`](Simd::Four).
     memory: AlignedFloats,
-    /// As [`Reading`] has them.
+    /// Scale of each row, as in [`DequantParams`].
     scales: Vec<f32>,
-    shifts: Vec<i32>,
+    /// Negated zero point of each row, as in [`DequantParams`].
+    neg_zero_points: Vec<i32>,
     stride: usize,
 }
 
@@ -49,7 +49,7 @@ impl QuantizedRows {
         self.stride = k.div_ceil(4).next_multiple_of(ROW_GRAIN);
         let row_bytes = self.stride * compute.cpu.run_int8(SizeOfFour);
         self.scales.resize(rows, 0.0);
-        self.shifts.resize(rows, 0);
+        self.neg_zero_points.resize(rows, 0);
         let bytes = self.memory.at_least(rows * row_bytes / size_of::<f32>());
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
         let tasks = match compute.team.count() {
@@ -58,50 +58,46 @@ impl QuantizedRows {
         };
         let per_task = rows.div_ceil(tasks).max(1);
         let scales = self.scales.chunks_mut(per_task);
-        let readings = scales.zip(self.shifts.chunks_mut(per_task));
+        let readings = scales.zip(self.neg_zero_points.chunks_mut(per_task));
         let bytes = bytes.chunks_mut(per_task * row_bytes);
         let parts = x.chunks(per_task * k).zip(bytes.zip(readings));
         let cpu = compute.cpu;
-        compute
-            .team
-            .each(tasks, parts, |_, (x, (bytes, (scales, shifts)))| {
+        compute.team.each(
+            tasks,
+            parts,
+            |_, (x, (bytes, (scales, neg_zero_points)))| {
                 cpu.run_int8(Quantize {
                     x,
                     k,
                     bytes,
                     row_bytes,
                     scales,
-                    shifts,
+                    neg_zero_points,
                 });
-            });
+            },
+        );
     }
 
-    /// `R` rows from `first` on, of the level that they were filled for, four numbers a step,
-    #[inline(always)]
-    pub(super) fn rows<S: Simd, const R: usize>(
-        &self,
-        first: usize,
-        steps: usize,
-    ) -> [&[S::Four]; R] {
-        runs(
-            bytemuck::cast_slice(&self.memory),
-            first,
-            self.stride,
-            steps,
-        )
+    /// Returns the memory of all rows in quads, [`Simd::Four`] of the level that they were filled for, and the number of
+    /// quads from one row to the next.
+    pub(super) fn quads(&self) -> (&[f32], usize) {
+        (&self.memory, self.stride)
     }
 
-    /// and how they are read.
+    /// Returns how `R` rows from row `first` on are converted to f32.
     #[inline(always)]
-    pub(super) fn reading<const R: usize>(&self, first: usize) -> Reading<'_, R> {
+    pub(super) fn dequant_params<const R: usize>(&self, first: usize) -> DequantParams<'_, R> {
         let both = (
             self.scales[first..].first_chunk(),
-            self.shifts[first..].first_chunk(),
+            self.neg_zero_points[first..].first_chunk(),
         );
-        let (Some(scales), Some(shifts)) = both else {
-            unreachable!("as many scales and shifts as rows");
+        let (Some(scales), Some(neg_zero_points)) = both else {
+            unreachable!("as many scales and zero points as rows");
         };
-        Reading { scales, shifts }
+        DequantParams {
+            scales,
+            neg_zero_points,
+        }
     }
 }
 
@@ -126,7 +122,7 @@ struct Quantize<'a> {
     bytes: &'a mut [u8],
     row_bytes: usize,
     scales: &'a mut [f32],
-    shifts: &'a mut [i32],
+    neg_zero_points: &'a mut [i32],
 }
 
 impl Kernel for Quantize<'_> {
@@ -136,9 +132,9 @@ impl Kernel for Quantize<'_> {
     fn run<S: Simd>(self, s: S) {
         let rows = self.x.chunks_exact(self.k);
         let bytes = self.bytes.chunks_exact_mut(self.row_bytes);
-        let readings = self.scales.iter_mut().zip(self.shifts);
-        for ((row, bytes), (scale, shift)) in rows.zip(bytes).zip(readings) {
-            (*scale, *shift) = quantize(s, row, bytemuck::cast_slice_mut(bytes));
+        let readings = self.scales.iter_mut().zip(self.neg_zero_points);
+        for ((row, bytes), (scale, zero_point)) in rows.zip(bytes).zip(readings) {
+            (*scale, *zero_point) = quantize(s, row, bytemuck::cast_slice_mut(bytes));
         }
     }
 }

@@ -1,151 +1,133 @@
-//! Products of bytes.
+//! Products of int8.
 
 use super::activations::QuantizedRows;
 use super::layout::{Int8Panels, STEP, steps};
 use crate::kernels::Cpu;
-use crate::kernels::gemm::operands::{Distance, Operands, Place, runs};
+use crate::kernels::gemm::operands::{Dot, Operands, RhsIn, TileCoords};
 use crate::kernels::simd::{Cache, Kernel, Simd};
 
-/// Rows of bytes, and panels of bytes.
-pub(in crate::kernels::gemm) struct Int8Operands<'a> {
-    x: &'a QuantizedRows,
-    k: usize,
+/// 8-bit integers: four input channels a step, i32 accumulators that start from the zero points, a scale for each row and
+/// each channel.
+#[derive(Clone, Copy)]
+pub(in crate::kernels) struct Int8<'a> {
+    rows: &'a QuantizedRows,
     panels: &'a Int8Panels,
-    /// The steps of all panels, found once.
-    steps: &'a [[i8; STEP]],
 }
 
-impl<'a> Int8Operands<'a> {
-    /// Of `k` numbers each.
-    pub(in crate::kernels::gemm) fn new(
-        x: &'a QuantizedRows,
+impl<'a> Operands<'a, Int8<'a>> {
+    /// Rows of `k` quantised numbers by the panels of a weight matrix.
+    pub(in crate::kernels::gemm) fn int8(
+        rows: &'a QuantizedRows,
         k: usize,
         panels: &'a Int8Panels,
     ) -> Self {
-        let steps = panels.bytes().as_chunks().0;
+        let (lhs, lhs_stride) = rows.quads();
         Self {
-            x,
-            k,
-            panels,
-            steps,
+            lhs,
+            lhs_stride,
+            k_steps: steps(k),
+            rhs: panels.bytes().as_chunks().0,
+            rhs_in: RhsIn::Memory,
+            dot: Int8 { rows, panels },
         }
     }
 }
 
-impl Operands for Int8Operands<'_> {
+impl<'a> Dot for Int8<'a> {
     // A quarter of the bytes stays in the last cache, out of which two panels at a time come faster: 1 row 0.12 ms and not
     // 0.16, 8 rows 0.20 and not 0.24 (MiniLM's layers, AVX-512, Zen 5, 2026).
-    const FEW_ROWS: usize = 0;
-    // The first is full of rows and of the panels that are read: of 128 rows 3 % less time than with all in the first.
-    const AHEAD: Cache = Cache::Second;
-    const ROUGH: bool = true;
+    const SINGLE_PANEL_ROWS: usize = 0;
+    // The first level is full of rows and of the panels that are read: with all prefetched into it 128 rows take 3 % longer.
+    const PREFETCH_TO: Cache = Cache::Second;
+    const APPROX_ACTIVATION: bool = true;
 
-    type Activation<S: Simd> = S::Four;
-    type Weights = [i8; STEP];
-    type Spread<S: Simd> = S::Fours;
-    type Loaded<S: Simd> = S::Fours;
-    type Sum<S: Simd> = S::Ints;
-    type Ends<'t, S: Simd, const R: usize, const P: usize>
-        = ScalesOf<'t, S, R, P>
-    where
-        Self: 't;
+    type Lhs<S: Simd> = S::Four;
+    type Rhs = [i8; STEP];
+    type Vector<S: Simd> = S::Fours;
+    type Acc<S: Simd> = S::Ints;
+    type Dequant<S: Simd, const R: usize, const P: usize> = Scales<'a, S, R, P>;
 
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
         cpu.run_int8(kernel)
     }
 
     #[inline(always)]
-    fn tile_rows<S: Simd>() -> usize {
+    fn mr<S: Simd>() -> usize {
         S::INT8_TILE_ROWS
     }
 
     #[inline(always)]
-    fn rows<S: Simd, const R: usize>(&self, place: Place) -> [&[S::Four]; R] {
-        self.x.rows::<S, R>(place.row, steps(self.k))
-    }
-
-    #[inline(always)]
-    fn panels<const P: usize>(&self, place: Place) -> [&[[i8; STEP]]; P] {
-        let steps = steps(self.k);
-        runs(self.steps, place.panel, steps, steps)
-    }
-
-    #[inline(always)]
-    fn distance(&self) -> Distance {
-        Distance::Far
-    }
-
-    #[inline(always)]
-    fn begin<S: Simd, const R: usize, const P: usize>(
-        &self,
+    fn init<S: Simd, const R: usize, const P: usize>(
+        self,
         s: S,
-        place: Place,
+        tile: TileCoords,
         _: [S::Floats; P],
     ) -> [[S::Ints; P]; R] {
-        let shifts = self.x.reading::<R>(place.row).shifts;
-        let mut sums = [[s.splat_int(0); P]; R];
-        for at in 0..P {
-            let of_weights = s.load_ints(&self.panels.sums[place.panel + at]);
-            for (&shift, sums) in shifts.iter().zip(&mut sums) {
-                sums[at] = s.mul_ints(of_weights, s.splat_int(shift));
+        let neg_zero_points = self.rows.dequant_params::<R>(tile.row).neg_zero_points;
+        let mut accs = [[s.splat_int(0); P]; R];
+        for panel in 0..P {
+            let channel_sums = s.load_ints(&self.panels.sums[tile.panel + panel]);
+            for (&zero_point, accs) in neg_zero_points.iter().zip(&mut accs) {
+                accs[panel] = s.mul_ints(channel_sums, s.splat_int(zero_point));
             }
         }
-        sums
+        accs
     }
 
     #[inline(always)]
-    fn parts<S: Simd>() -> usize {
+    fn substeps<S: Simd>() -> usize {
         S::INT8_PARTS
     }
 
     #[inline(always)]
-    fn load<S: Simd>(s: S, weights: &[i8; STEP], part: usize) -> S::Fours {
-        s.load_fours(weights, part)
+    fn load<S: Simd>(s: S, rhs: &[i8; STEP], substep: usize) -> S::Fours {
+        s.load_fours(rhs, substep)
     }
 
     #[inline(always)]
-    fn spread<S: Simd>(s: S, activation: S::Four, part: usize) -> S::Fours {
-        s.splat_four(activation, part)
+    fn broadcast<S: Simd>(s: S, lhs: S::Four, substep: usize) -> S::Fours {
+        s.splat_four(lhs, substep)
     }
 
     #[inline(always)]
-    fn add<S: Simd>(s: S, sum: S::Ints, weights: S::Fours, activations: S::Fours) -> S::Ints {
-        s.ints_in_order(s.dot(sum, weights, activations))
+    fn mul_acc<S: Simd>(s: S, acc: S::Ints, rhs: S::Fours, lhs: S::Fours) -> S::Ints {
+        s.ints_in_order(s.dot(acc, rhs, lhs))
     }
 
     #[inline(always)]
-    fn ends<S: Simd, const R: usize, const P: usize>(
-        &self,
+    fn dequant<S: Simd, const R: usize, const P: usize>(
+        self,
         s: S,
-        place: Place,
-    ) -> ScalesOf<'_, S, R, P> {
-        let mut of_channels = [s.splat(0.0); P];
-        for (at, of_channels) in of_channels.iter_mut().enumerate() {
-            *of_channels = s.load(&self.panels.scales[place.panel + at]);
+        tile: TileCoords,
+    ) -> Scales<'a, S, R, P> {
+        let mut channels = [s.splat(0.0); P];
+        for (panel, channels) in channels.iter_mut().enumerate() {
+            *channels = s.load(&self.panels.scales[tile.panel + panel]);
         }
-        ScalesOf {
-            of_rows: self.x.reading(place.row).scales,
-            of_channels,
+        Scales {
+            rows: self.rows.dequant_params(tile.row).scales,
+            channels,
         }
     }
 
     #[inline(always)]
-    fn float<S: Simd, const R: usize, const P: usize>(
+    fn finish<S: Simd, const R: usize, const P: usize>(
         s: S,
-        ends: ScalesOf<'_, S, R, P>,
-        (row, at): (usize, usize),
-        sum: S::Ints,
+        scales: Scales<'a, S, R, P>,
+        row: usize,
+        panel: usize,
+        acc: S::Ints,
         bias: S::Floats,
     ) -> S::Floats {
-        // Without fusing, which not every level has.
-        let scale = s.mul(ends.of_channels[at], s.splat(ends.of_rows[row]));
-        s.add(s.mul(s.to_floats(sum), scale), bias)
+        // Multiplied and added in two steps, since not every level can fuse them.
+        let scale = s.mul(scales.channels[panel], s.splat(scales.rows[row]));
+        s.add(s.mul(s.to_floats(acc), scale), bias)
     }
 }
 
-/// The scales of a tile's rows and columns.
+/// Scales of a tile's rows and output channels.
 #[derive(Clone, Copy)]
-pub(in crate::kernels::gemm) struct ScalesOf<'a, S: Simd, const R: usize, const P: usize> {
-    of_rows: &'a [f32; R],
-    of_channels: [S::Floats; P],
+pub(in crate::kernels) struct Scales<'a, S: Simd, const R: usize, const P: usize> {
+    rows: &'a [f32; R],
+    channels: [S::Floats; P],
 }

@@ -14,7 +14,6 @@ mod layout;
 
 pub(crate) use activations::QuantizedRows;
 pub(in crate::kernels) use activations::{LEAST_SPAN, ROUND};
-pub(super) use dot::Int8Operands;
 pub(crate) use layout::Int8Panels;
 pub(super) use layout::{Int8Group, MAX_K};
 

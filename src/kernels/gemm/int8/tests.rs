@@ -129,8 +129,8 @@ fn extremes_do_not_saturate() {
 
 /// What the bytes of a row stand for, found by products with a weight of one in each place.
 struct Numbers<'a> {
-    quantized: &'a QuantizedRows,
-    index: usize,
+    memory: &'a [f32],
+    first: usize,
     steps: usize,
 }
 
@@ -140,7 +140,8 @@ impl Kernel for Numbers<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
-        let [row] = self.quantized.rows::<S, 1>(self.index, self.steps);
+        let quads: &[S::Four] = bytemuck::cast_slice(self.memory);
+        let row = &quads[self.first..][..self.steps];
         let mut numbers = Vec::new();
         let mut ones = [0; 4 * LANES];
         for place in 0..4 {
@@ -167,18 +168,19 @@ fn bytes_are_the_same_on_every_level() {
     for cpu in Cpu::supported() {
         let mut quantized = QuantizedRows::default();
         quantized.fill(&Compute::new(cpu, &Threads::new(1).unwrap()), &x, k);
+        let (memory, stride) = quantized.quads();
         for (index, row) in x.chunks(k).enumerate() {
             let (found, offset) = cpu.run_int8(Numbers {
-                quantized: &quantized,
-                index,
+                memory,
+                first: index * stride,
                 steps: steps(k),
             });
-            let read = quantized.reading(index);
+            let params = quantized.dequant_params(index);
             let (expected, scale, zero) = quantized_row(row);
             assert_eq!(found[..k], expected, "{cpu:?}");
             assert!(found[k..].iter().all(|&number| number == zero), "{cpu:?}");
-            let ([of_row], [shift]) = (read.scales, read.shifts);
-            assert_eq!((*of_row, -i64::from(*shift) - offset), (scale, zero));
+            let ([of_row], [zero_point]) = (params.scales, params.neg_zero_points);
+            assert_eq!((*of_row, -i64::from(*zero_point) - offset), (scale, zero));
         }
     }
 }

@@ -5,9 +5,11 @@
 //! whatever comes, and the same on every processor for the same words. One byte would not do for the exponentials: of 200
 //! keys most fall below a half and are gone (cosine of all-MiniLM-L6-v2 0.994, and 0.99999 with words).
 
-use super::{Buffers, Form, Part};
+use super::kernel::{Buffers, HeadInput, HeadKernel, MAX_QUERIES, Scores};
 use crate::kernels::aligned::AlignedFloats;
-use crate::kernels::gemm::{LEAST_SPAN, PANEL, ROUND, Rows, STEP_OF_WORDS, WordOperands};
+use crate::kernels::gemm::{
+    GemmTask, I16, LEAST_SPAN, Operands, OutputColumns, PAIR_STEP, PANEL, ROUND, RhsIn, RowsView,
+};
 use crate::kernels::simd::{LANES, Simd};
 use crate::kernels::{math, softmax};
 
@@ -20,16 +22,16 @@ const BLOCK: usize = 2 * LANES;
 const GREATEST: usize = i16::MAX as usize;
 
 /// Queries in rows, keys and values in panels, all words, and room for exponentials.
-pub(super) struct Words<'a> {
-    part: Part<'a>,
-    /// (asking, head_dim), in pairs of each block,
-    queries: &'a [[i16; 2]],
+pub(super) struct I16Head<'a> {
+    input: HeadInput<'a>,
+    /// (query_rows, head_dim), in pairs of each block,
+    queries: &'a [f32],
     /// so many from one to the next.
     stride: usize,
     /// `[len / 16][head_dim / 2][16][2]`.
-    keys: &'a [[i16; STEP_OF_WORDS]],
+    keys: &'a [[i16; PAIR_STEP]],
     /// `[head_dim / 16][len / 2][16][2]`.
-    values: &'a [[i16; STEP_OF_WORDS]],
+    values: &'a [[i16; PAIR_STEP]],
     /// Rows of some queries, each of `len`, in pairs of each block, up to a whole one.
     exponentials: &'a mut [[i16; BLOCK]],
     /// What 1 becomes among them.
@@ -38,46 +40,36 @@ pub(super) struct Words<'a> {
     values_scale: f32,
 }
 
-impl<'a> Form<'a> for Words<'a> {
-    type Queries<'b>
-        = WordOperands<'b, false>
-    where
-        Self: 'b;
-    type Shares<'b>
-        = WordOperands<'b, true>
-    where
-        Self: 'b;
+impl<'a> HeadKernel<'a> for I16Head<'a> {
+    type Scores = I16<'a, false>;
 
     #[inline(always)]
-    fn pack<S: Simd>(s: S, part: Part<'a>, buffers: Buffers<'a>) -> Self {
-        let (len, head_dim) = (part.len, part.head_dim);
+    fn pack<S: Simd>(s: S, input: HeadInput<'a>, buffers: Buffers<'a>) -> Self {
+        let (len, head_dim) = (input.len, input.head_dim);
         let most = bound(head_dim);
         // Of all queries, so that those that ask have the same words as beside the others.
-        let query = Scale::of(s, part.queries, part, most);
+        let query = Scale::of(s, input.queries, input, most);
         let wide = head_dim.next_multiple_of(BLOCK);
-        let queries = words(buffers.queries, part.asking * wide);
-        fill_rows(s, part.queries, part, query, queries);
+        let queries = words(buffers.queries, input.query_rows * wide);
+        fill_rows(s, input.queries, input, query, queries);
 
-        let key = Scale::of(s, part.keys, part, most);
+        let key = Scale::of(s, input.keys, input, most);
         let steps = head_dim.div_ceil(2);
-        let keys = words(buffers.keys, len.div_ceil(PANEL) * steps * STEP_OF_WORDS);
+        let keys = words(buffers.keys, len.div_ceil(PANEL) * steps * PAIR_STEP);
         let keys = keys.as_chunks_mut().0;
-        fill_keys(s, part.keys, part, key, keys);
+        fill_keys(s, input.keys, input, key, keys);
 
         // An error of values is there in every sum, those of the exponentials cancel; but these grow with the length.
         let most = bound(len);
-        let value = Scale::of(s, part.values, part, most / 2);
+        let value = Scale::of(s, input.values, input, most / 2);
         let steps = len.div_ceil(2);
-        let values = words(
-            buffers.values,
-            head_dim.div_ceil(PANEL) * steps * STEP_OF_WORDS,
-        );
+        let values = words(buffers.values, head_dim.div_ceil(PANEL) * steps * PAIR_STEP);
         let values = values.as_chunks_mut().0;
-        fill_values(s, part.values, part, value, values);
+        fill_values(s, input.values, input, value, values);
 
-        let exponentials = words(buffers.shares, part.block * len.next_multiple_of(BLOCK));
+        let exponentials = words(buffers.probs, input.block * len.next_multiple_of(BLOCK));
         Self {
-            part,
+            input,
             queries: bytemuck::cast_slice(queries),
             stride: wide / 2,
             keys,
@@ -90,31 +82,64 @@ impl<'a> Form<'a> for Words<'a> {
     }
 
     #[inline(always)]
-    fn scores_scale(&self) -> f32 {
-        self.scores_scale
+    fn scores(&self, first: usize) -> (Operands<'_, I16<'a, false>>, f32) {
+        let operands = Operands {
+            lhs: &self.queries[first * self.stride..],
+            lhs_stride: self.stride,
+            k_steps: self.input.head_dim.div_ceil(2),
+            rhs: self.keys,
+            rhs_in: RhsIn::L1,
+            dot: I16 { scales: &[] },
+        };
+        (operands, self.scores_scale)
     }
 
+    #[allow(unsafe_code, reason = "heads write columns of rows they share")]
     #[inline(always)]
-    fn scores(&self, first: usize) -> WordOperands<'_, false> {
-        WordOperands {
-            x: &self.queries[first * self.stride..],
-            stride: self.stride,
-            steps: self.part.head_dim.div_ceil(2),
-            panels: self.keys,
-            scales: &[],
+    unsafe fn weighted_sum<S: Simd>(
+        &mut self,
+        s: S,
+        scores: Scores<'_>,
+        factor: f32,
+        context: OutputColumns<'_>,
+    ) {
+        let count = scores.data.len() / scores.stride;
+        let mut factors = [0.0; MAX_QUERIES];
+        let factors = &mut factors[..count];
+        self.exponentials(s, scores, factor, factors);
+        let len = self.input.len;
+        let operands = Operands {
+            lhs: bytemuck::cast_slice(self.exponentials),
+            lhs_stride: len.next_multiple_of(BLOCK) / 2,
+            k_steps: len.div_ceil(2),
+            rhs: self.values,
+            rhs_in: RhsIn::L1,
+            dot: I16::<true> { scales: factors },
+        };
+        let task = GemmTask::without_epilogue(operands, context);
+        // SAFETY: the promise to this function is the one that the product wants.
+        unsafe {
+            task.run(s, 0..count, 0..context.width.div_ceil(PANEL));
         }
     }
+}
 
+impl I16Head<'_> {
+    /// Stores exp(factor (x - max)) of each row of scores as i16. Writes to `factors`, for each row, what turns its products
+    /// with values into the context.
     #[inline(always)]
     fn exponentials<S: Simd>(
         &mut self,
         s: S,
-        scores: &mut [f32],
-        stride: usize,
+        scores: Scores<'_>,
         factor: f32,
         factors: &mut [f32],
     ) {
-        let len = self.part.len;
+        let Scores {
+            data: scores,
+            stride,
+        } = scores;
+        let len = self.input.len;
         // The greatest of all rows first: what is found across lanes is late, and later rows need not wait for it.
         for (scores, greatest) in scores.chunks_exact(stride).zip(&mut *factors) {
             *greatest = softmax::largest(s, &scores[..len]);
@@ -148,21 +173,6 @@ impl<'a> Form<'a> for Words<'a> {
             *of_row = self.values_scale / s.sum(s.to_floats(row.sum)) + poison;
         }
     }
-
-    #[inline(always)]
-    fn context<'b>(&'b self, _: &'b [f32], _: usize, factors: &'b [f32]) -> WordOperands<'b, true> {
-        WordOperands {
-            x: bytemuck::cast_slice(self.exponentials),
-            stride: self.part.len.next_multiple_of(BLOCK) / 2,
-            steps: self.part.len.div_ceil(2),
-            panels: self.values,
-            scales: factors,
-        }
-    }
-
-    // The product has done it.
-    #[inline(always)]
-    fn divide<S: Simd>(_: S, _: &mut [f32], _: f32) {}
 }
 
 /// What the scores of one query become.
@@ -232,11 +242,11 @@ struct Scale {
 impl Scale {
     /// By which the greatest of a head's numbers becomes `most`.
     #[inline(always)]
-    fn of<S: Simd>(s: S, rows: Rows<'_>, part: Part<'_>, most: usize) -> Self {
+    fn of<S: Simd>(s: S, rows: RowsView<'_>, input: HeadInput<'_>, most: usize) -> Self {
         let nothing = Seen::nothing(s);
         let (mut even, mut odd) = (nothing, nothing);
-        for row in 0..part.len {
-            let row = &rows.data[row * rows.stride..][..part.head_dim];
+        for row in 0..input.len {
+            let row = &rows.data[row * rows.stride..][..input.head_dim];
             let (twos, rest) = row.as_chunks::<{ 2 * LANES }>();
             for two in twos {
                 let (first, second) = two.split_at(LANES);
@@ -312,12 +322,18 @@ impl<S: Simd> Seen<S> {
     }
 }
 
-/// (asking, head_dim), in pairs of each block.
+/// (query_rows, head_dim), in pairs of each block.
 #[inline(always)]
-fn fill_rows<S: Simd>(s: S, rows: Rows<'_>, part: Part<'_>, scale: Scale, words: &mut [i16]) {
+fn fill_rows<S: Simd>(
+    s: S,
+    rows: RowsView<'_>,
+    input: HeadInput<'_>,
+    scale: Scale,
+    words: &mut [i16],
+) {
     let mut words = words.as_chunks_mut().0.iter_mut();
-    for row in 0..part.asking {
-        let row = &rows.data[row * rows.stride..][..part.head_dim];
+    for row in 0..input.query_rows {
+        let row = &rows.data[row * rows.stride..][..input.head_dim];
         for (block, words) in row.chunks(BLOCK).zip(&mut words) {
             scale.fill(s, block, words);
         }
@@ -328,19 +344,19 @@ fn fill_rows<S: Simd>(s: S, rows: Rows<'_>, part: Part<'_>, scale: Scale, words:
 #[inline(always)]
 fn fill_keys<S: Simd>(
     s: S,
-    rows: Rows<'_>,
-    part: Part<'_>,
+    rows: RowsView<'_>,
+    input: HeadInput<'_>,
     scale: Scale,
-    panels: &mut [[i16; STEP_OF_WORDS]],
+    panels: &mut [[i16; PAIR_STEP]],
 ) {
-    let steps = part.head_dim.div_ceil(2);
+    let steps = input.head_dim.div_ceil(2);
     let (mut of_keys, mut few_steps) = ([[0.0; LANES]; PANEL], [[0.0; PANEL]; LANES]);
     for (index, panel) in panels.chunks_exact_mut(steps).enumerate() {
-        let keys = PANEL.min(part.len - index * PANEL);
+        let keys = PANEL.min(input.len - index * PANEL);
         for (at, steps) in panel.chunks_mut(LANES).enumerate() {
             for (key, pairs) in of_keys.iter_mut().enumerate().take(keys) {
-                let row = &rows.data[(index * PANEL + key) * rows.stride..][..part.head_dim];
-                let block = &row[at * BLOCK..part.head_dim.min((at + 1) * BLOCK)];
+                let row = &rows.data[(index * PANEL + key) * rows.stride..][..input.head_dim];
+                let block = &row[at * BLOCK..input.head_dim.min((at + 1) * BLOCK)];
                 scale.fill(s, block, bytemuck::cast_mut(pairs));
             }
             // Pairs are moved as if they were floats.
@@ -360,12 +376,12 @@ fn fill_keys<S: Simd>(
 #[inline(always)]
 fn fill_values<S: Simd>(
     s: S,
-    rows: Rows<'_>,
-    part: Part<'_>,
+    rows: RowsView<'_>,
+    input: HeadInput<'_>,
     scale: Scale,
-    panels: &mut [[i16; STEP_OF_WORDS]],
+    panels: &mut [[i16; PAIR_STEP]],
 ) {
-    let Part { len, head_dim, .. } = part;
+    let HeadInput { len, head_dim, .. } = input;
     for (index, panel) in panels.chunks_exact_mut(len.div_ceil(2)).enumerate() {
         let column = index * PANEL;
         let width = PANEL.min(head_dim - column);

@@ -1,0 +1,92 @@
+//! A head in single precision.
+
+use super::kernel::{Buffers, HeadInput, HeadKernel, MAX_QUERIES, Scores};
+use crate::kernels::gemm::{self, F32, GemmTask, Operands, OutputColumns, PANEL, RhsIn, RowsView};
+use crate::kernels::simd::Simd;
+use crate::kernels::softmax;
+
+/// Queries where they lie; keys and values in panels.
+pub(super) struct F32Head<'a> {
+    input: HeadInput<'a>,
+    /// `[len / 16][head_dim][16]`.
+    keys: &'a [f32],
+    /// `[head_dim / 16][len][16]`.
+    values: &'a [f32],
+}
+
+impl<'a> HeadKernel<'a> for F32Head<'a> {
+    type Scores = F32;
+
+    #[inline(always)]
+    fn pack<S: Simd>(s: S, input: HeadInput<'a>, buffers: Buffers<'a>) -> Self {
+        let HeadInput { len, head_dim, .. } = input;
+        let padded = len.next_multiple_of(PANEL);
+        let keys = buffers.keys.at_least(padded * head_dim);
+        if padded > len {
+            keys[(padded - PANEL) * head_dim..].fill(0.0);
+        }
+        let RowsView { data, stride } = input.keys;
+        gemm::pack(
+            &data[..(len - 1) * stride + head_dim],
+            head_dim,
+            stride,
+            keys,
+        );
+        let values = buffers
+            .values
+            .at_least(head_dim.next_multiple_of(PANEL) * len);
+        gemm::pack_columns(s, input.values, head_dim, len, values);
+        Self {
+            input,
+            keys,
+            values,
+        }
+    }
+
+    #[inline(always)]
+    fn scores(&self, first: usize) -> (Operands<'_, F32>, f32) {
+        let RowsView { data, stride } = self.input.queries;
+        let queries = RowsView {
+            data: &data[first * stride..],
+            stride,
+        };
+        let operands = Operands::f32(queries, self.input.head_dim, self.keys, RhsIn::L1);
+        (operands, 1.0)
+    }
+
+    #[allow(unsafe_code, reason = "heads write columns of rows they share")]
+    #[inline(always)]
+    unsafe fn weighted_sum<S: Simd>(
+        &mut self,
+        s: S,
+        scores: Scores<'_>,
+        factor: f32,
+        context: OutputColumns<'_>,
+    ) {
+        let Scores { data, stride } = scores;
+        let count = data.len() / stride;
+        let mut inv_sums = [0.0; MAX_QUERIES];
+        let inv_sums = &mut inv_sums[..count];
+        for (row, inv_sum) in data.chunks_exact_mut(stride).zip(&mut *inv_sums) {
+            *inv_sum = 1.0 / softmax::exponentials(s, &mut row[..self.input.len], factor);
+        }
+        let rows = RowsView { data, stride };
+        let operands = Operands::f32(rows, self.input.len, self.values, RhsIn::L1);
+        let task = GemmTask::without_epilogue(operands, context);
+        // SAFETY: the promise to this function is the one that the product wants.
+        unsafe {
+            task.run(s, 0..count, 0..context.width.div_ceil(PANEL));
+        }
+        // Here, where there are fewer numbers to divide than there are exponentials.
+        for (row, &inv_sum) in inv_sums.iter().enumerate() {
+            // SAFETY: the row is one of the caller's, the product has given it back, and the slice is dropped before the
+            // next is made.
+            let context = unsafe {
+                context
+                    .out
+                    .piece(context.first + row * context.stride, context.width)
+            };
+            softmax::scale(s, context, inv_sum);
+        }
+    }
+}

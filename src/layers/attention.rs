@@ -34,7 +34,7 @@ impl SelfAttention {
     ) -> Result<Self> {
         let names = ["self.query", "self.key", "self.value"];
         Ok(Self {
-            projections: Linear::load_smoothed(weights, &names, hidden, hidden)?,
+            projections: Linear::load_joined(weights, &names, hidden, hidden)?,
             output: Linear::load(weights, "output.dense", hidden, hidden)?,
             norm: Norm::load(weights, "output.LayerNorm", hidden, Some(eps))?,
             heads,
@@ -56,17 +56,14 @@ impl SelfAttention {
         let stride = self.projections.outputs();
         let rows = x.len() / hidden;
         let projected = buffers.projections.at_least(rows * stride);
-        // The output's place is free until the end.
-        let outs = [&mut *projected, &mut out[..x.len()]];
         by_rows(
             compute,
             rows,
             [&self.projections],
-            outs,
-            |compute, _, rows, [projected, room]| {
+            [&mut *projected],
+            |compute, _, rows, [projected]| {
                 let x = &x[rows.start * hidden..rows.end * hidden];
-                let even = self.projections.smoothed(x, room);
-                self.projections.forward(compute, even, projected);
+                self.projections.forward(compute, x, projected);
             },
         );
         let part = |index: usize| Projection {

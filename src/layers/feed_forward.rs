@@ -31,7 +31,7 @@ impl FeedForward {
         eps: Option<f32>,
     ) -> Result<Self> {
         Ok(Self {
-            up: Linear::load_smoothed(weights, &["intermediate.dense"], intermediate, hidden)?,
+            up: Linear::load(weights, "intermediate.dense", intermediate, hidden)?,
             down: Linear::load(weights, "output.dense", hidden, intermediate)?,
             norm: Norm::load(weights, "output.LayerNorm", hidden, eps)?,
             activation,
@@ -74,9 +74,7 @@ impl FeedForward {
         let blocks = x.chunks(per_block * hidden);
         for (x, out) in blocks.zip(out.chunks_mut(per_block * hidden)) {
             let inner = &mut inner[..self.inner(x.len() / hidden)];
-            let even = self.up.smoothed(x, out);
-            self.up
-                .forward_through(compute, even, self.activation, inner);
+            self.up.forward_through(compute, x, self.activation, inner);
             self.down.forward_onto(compute, inner, x, out);
             self.norm.forward(compute, out);
         }

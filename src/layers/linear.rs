@@ -5,15 +5,13 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, gemm};
 use crate::kernels::{Activation, Compute};
-use crate::weights::{Inputs, Smoothed, Weights};
+use crate::weights::{Inputs, Weights};
 
 /// `x W^T + b`.
 #[derive(Debug)]
 pub(crate) struct Linear {
     weights: PackedWeights,
     bias: Option<Vec<f32>>,
-    /// What each channel of the input is multiplied by ahead of the product, where the weights are divided by it.
-    smoothing: Option<Box<[f32]>>,
     /// Gets what goes in, where a model is calibrated.
     inputs: Option<Arc<Inputs>>,
 }
@@ -44,27 +42,10 @@ impl Linear {
         })
     }
 
-    /// The same for a caller who puts [`smoothed`](Self::smoothed) rows in.
-    pub(crate) fn load_smoothed(
-        weights: &Weights<'_>,
-        names: &[&str],
-        outputs: usize,
-        inputs: usize,
-    ) -> Result<Self> {
-        let Smoothed { matrix, factors } = weights.smoothed_matrix(names, outputs, inputs)?;
-        Ok(Self {
-            bias: Some(joined_bias(weights, names, outputs)?),
-            smoothing: factors.map(Vec::into_boxed_slice),
-            inputs: weights.inputs(names, inputs),
-            ..Self::of(matrix)
-        })
-    }
-
     fn of(weights: PackedWeights) -> Self {
         Self {
             weights,
             bias: None,
-            smoothing: None,
             inputs: None,
         }
     }
@@ -111,19 +92,6 @@ impl Linear {
     /// Whether it shows to somebody what goes in.
     pub(crate) fn is_watched(&self) -> bool {
         self.inputs.is_some()
-    }
-
-    /// The rows that go in for `x`: itself, or what it becomes in `room`, which is as large.
-    pub(crate) fn smoothed<'a>(&self, x: &'a [f32], room: &'a mut [f32]) -> &'a [f32] {
-        let Some(factors) = &self.smoothing else {
-            return x;
-        };
-        let width = factors.len().max(1);
-        for (row, out) in x.chunks_exact(width).zip(room.chunks_exact_mut(width)) {
-            let numbers = out.iter_mut().zip(row.iter().zip(factors));
-            numbers.for_each(|(out, (x, factor))| *out = x * factor);
-        }
-        room
     }
 
     /// `out = x W^T + b`; `x` is (rows, inputs), `out` (rows, outputs).

@@ -33,14 +33,6 @@ pub(crate) struct Store {
     samples: Option<Arc<Samples>>,
 }
 
-/// A matrix whose input may have to be made more even.
-#[derive(Debug)]
-pub(crate) struct Smoothed {
-    pub(crate) matrix: PackedWeights,
-    /// What each channel of the input is to be multiplied by ahead of the product.
-    pub(crate) factors: Option<Vec<f32>>,
-}
-
 #[derive(Debug)]
 enum Place {
     Checkpoint(Checkpoint),
@@ -220,21 +212,21 @@ impl Weights<'_> {
         outputs: usize,
         inputs: usize,
     ) -> Result<PackedWeights> {
-        let answer = self.joined(modules, (outputs, inputs), false)?;
-        Ok(answer.matrix)
-    }
-
-    /// The same for somebody who can smooth the input.
-    ///
-    /// # Errors
-    /// As [`matrix`](Self::matrix).
-    pub(crate) fn smoothed_matrix(
-        &self,
-        modules: &[&str],
-        outputs: usize,
-        inputs: usize,
-    ) -> Result<Smoothed> {
-        self.joined(modules, (outputs, inputs), true)
+        let joined = self.joined_name(modules);
+        let dtype = match joined.starts_with(ENCODER_LAYERS) {
+            true => self.store.dtype,
+            false => Dtype::F32,
+        };
+        let asked = Asked {
+            name: &joined,
+            shape: (modules.len() * outputs, inputs),
+            dtype,
+        };
+        self.answer_matrix(asked, |checkpoint, dtype| {
+            let name = |module: &&str| self.at(module).full("weight");
+            let names: Vec<String> = modules.iter().map(name).collect();
+            checkpoint.matrix(&self.store.packer, dtype, &names, (outputs, inputs))
+        })
     }
 
     /// Where what goes into such a matrix is to be kept, if it is.
@@ -248,30 +240,6 @@ impl Weights<'_> {
     /// The name of several matrices as one.
     fn joined_name(&self, modules: &[&str]) -> String {
         format!("{}.weight", self.full(&modules.join("+")))
-    }
-
-    fn joined(
-        &self,
-        modules: &[&str],
-        (outputs, inputs): (usize, usize),
-        smooth: bool,
-    ) -> Result<Smoothed> {
-        let joined = self.joined_name(modules);
-        let dtype = match joined.starts_with(ENCODER_LAYERS) {
-            true => self.store.dtype,
-            false => Dtype::F32,
-        };
-        let asked = Asked {
-            name: &joined,
-            shape: (modules.len() * outputs, inputs),
-            dtype,
-            smooth,
-        };
-        self.answer_matrix(asked, |checkpoint, dtype| {
-            let name = |module: &&str| self.at(module).full("weight");
-            let names: Vec<String> = modules.iter().map(name).collect();
-            checkpoint.matrix(&self.store.packer, dtype, &names, (outputs, inputs))
-        })
     }
 
     /// The matrix that `tensor` holds the other way round, (inputs, outputs).
@@ -289,12 +257,10 @@ impl Weights<'_> {
             name: &name,
             shape: (outputs, inputs),
             dtype: Dtype::F32,
-            smooth: false,
         };
-        let answer = self.answer_matrix(asked, |checkpoint, _| {
+        self.answer_matrix(asked, |checkpoint, _| {
             checkpoint.columns(&self.store.packer, &name, (outputs, inputs))
-        })?;
-        Ok(answer.matrix)
+        })
     }
 
     /// The matrix of a packed file, or what `load` makes of a checkpoint to compute in a type.
@@ -302,27 +268,17 @@ impl Weights<'_> {
         &self,
         asked: Asked<'_>,
         load: impl FnOnce(&Checkpoint, Dtype) -> Result<PackedWeights>,
-    ) -> Result<Smoothed> {
+    ) -> Result<PackedWeights> {
         let store = self.store;
         let name = store.packed_name(asked.name);
         match &store.place {
-            Place::Packed(file) => {
-                let factors = match asked.smooth {
-                    true => file.smoothing(&name, asked.shape.1)?,
-                    false => None,
-                };
-                let matrix = file.matrix(&store.packer, &name, asked.shape, asked.dtype)?;
-                Ok(Smoothed { matrix, factors })
-            }
+            Place::Packed(file) => file.matrix(&store.packer, &name, asked.shape, asked.dtype),
             Place::Checkpoint(checkpoint) => match &store.recorder {
-                None => Ok(Smoothed {
-                    matrix: load(checkpoint, asked.dtype)?,
-                    factors: None,
-                }),
+                None => load(checkpoint, asked.dtype),
                 // It quantises itself, since it says what that changes.
                 Some(recorder) => {
                     let floats = load(checkpoint, Dtype::F32)?;
-                    recorder.matrix(&name, floats, asked.dtype, asked.smooth)
+                    recorder.matrix(&name, floats, asked.dtype)
                 }
             },
         }
@@ -414,6 +370,4 @@ struct Asked<'a> {
     /// (n, k).
     shape: (usize, usize),
     dtype: Dtype,
-    /// Whether its input can be smoothed.
-    smooth: bool,
 }

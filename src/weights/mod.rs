@@ -21,7 +21,7 @@ mod source;
 mod tensor;
 
 pub(crate) use bytes::{Bytes, Numbers};
-pub(crate) use door::{Smoothed, Store, Weights, held};
+pub(crate) use door::{Store, Weights, held};
 pub use files::Files;
 pub(crate) use files::{inside, packed_file};
 #[cfg(feature = "mmap")]

@@ -45,7 +45,7 @@ pub(crate) fn gemm(
         }
         Panels::Int8(panels) => {
             let mut quantized = compute.memory.quantized.lend();
-            quantized.fill(compute, x, k);
+            quantized.fill(compute, x, k, panels.input_factors());
             let operands = Operands::int8(&quantized, k, panels);
             multiply(compute, operands, epilogue, n, k, out);
         }

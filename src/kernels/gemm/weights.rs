@@ -125,7 +125,17 @@ impl PackedWeights {
         })
     }
 
-    /// Row-major weights, (n, k), as they are computed with.
+    /// Multiplies each input channel by its factor before it is quantised. The weights must have been divided by the factors.
+    /// Returns `None` if they are not int8 or there are not `k` factors.
+    pub(crate) fn with_input_factors(mut self, factors: Vec<f32>) -> Option<Self> {
+        match &mut self.panels {
+            Panels::Int8(panels) if factors.len() == self.k => panels.set_input_factors(factors),
+            _ => return None,
+        }
+        Some(self)
+    }
+
+    /// Returns the row-major weights, (n, k), that products are computed with.
     pub(crate) fn rows(&self) -> Vec<f32> {
         let k = self.k;
         let mut rows = Vec::with_capacity(self.n * k);
@@ -147,7 +157,8 @@ impl PackedWeights {
                     let len = Int8Panels::panel(k);
                     let panel = &int8.bytes()[panel * len..][..len];
                     let weight = |at: usize| panel[(at / 4 * PANEL + lane) * 4 + at % 4];
-                    rows.extend((0..k).map(|at| f32::from(weight(at)) * scale));
+                    let factor = |at: usize| int8.input_factors().map_or(1.0, |all| all[at]);
+                    rows.extend((0..k).map(|at| f32::from(weight(at)) * scale * factor(at)));
                 }
             }
         }

@@ -26,12 +26,10 @@ const MOST: f64 = 127.0;
 /// One row of so many is not calibrated by, but measured on.
 const HELD_OUT: usize = 8;
 
-/// A matrix in int8, and what goes with it.
+/// A matrix in int8, with the factors of its input, and how exact it is.
 #[derive(Debug)]
 pub(super) struct Calibrated {
     pub(super) matrix: PackedWeights,
-    /// What each input channel is multiplied by ahead of the product.
-    pub(super) smoothing: Option<Vec<f32>>,
     /// The root mean square of what changes in its outputs, as a share of that of the outputs.
     pub(super) error: f64,
 }
@@ -61,18 +59,16 @@ pub(super) fn calibrate(
     let mut smoothed = weights.to_vec();
     if let Some(factors) = &smoothing {
         multiply(&mut seen, factors);
-        multiply(&mut held, factors);
         let divide = |row: &mut [f32]| row.iter_mut().zip(factors).for_each(|(x, f)| *x /= f);
         smoothed.chunks_exact_mut(k).for_each(divide);
     }
     let lattice = Lattice::new(&gram(compute, &seen, k), k)?;
-    let matrix = lattice.round(&smoothed, (n, k))?;
+    let mut matrix = lattice.round(&smoothed, (n, k))?;
+    if let Some(factors) = smoothing {
+        matrix = matrix.with_input_factors(factors)?;
+    }
     let error = relative_error(&product(compute, &held, &matrix), &exact);
-    Some(Calibrated {
-        matrix,
-        smoothing,
-        error,
-    })
+    Some(Calibrated { matrix, error })
 }
 
 /// Multiplies each row by the factors.
@@ -209,7 +205,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gemm::Dtype;
+    use crate::kernels::gemm::{Dtype, Panels};
 
     /// Numbers around 0, the same each time.
     fn random(count: usize, seed: u32) -> Vec<f32> {
@@ -283,7 +279,10 @@ mod tests {
         rows.chunks_exact_mut(k).for_each(|row| row[5] *= 40.0);
         let error = |smooth| {
             let found = calibrate(&rows, &weights, (n, k), smooth).unwrap();
-            assert_eq!(found.smoothing.is_some(), smooth);
+            let Panels::Int8(panels) = found.matrix.panels() else {
+                panic!("not quantised");
+            };
+            assert_eq!(panels.input_factors().is_some(), smooth);
             found.error
         };
         let (even, uneven) = (error(true), error(false));

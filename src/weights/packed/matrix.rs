@@ -35,7 +35,7 @@ pub(super) fn encode(
 ) -> Result<Vec<Part>> {
     let (panels, k) = (matrix.n().div_ceil(PANEL), matrix.k());
     let part = match (matrix.panels(), precision.of_matrix()) {
-        (Panels::Int8(int8), _) => return Ok(encode_int8(name, int8, panels, k)),
+        (Panels::Int8(int8), _) => return encode_int8(name, int8, panels, k),
         (Panels::Bf16(pairs), _) => encode_bf16(name, pairs, panels, k)?,
         (Panels::F32(_), Dtype::BF16) => {
             let rounded = PackedWeights::of(gemm::Dtype::Bf16, &matrix.rows(), matrix.n(), k);
@@ -59,12 +59,12 @@ fn encode_bf16(name: &str, pairs: &[f32], panels: usize, k: usize) -> Result<Par
     Ok(Part::new(name, Dtype::BF16, shape, bytes))
 }
 
-fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Vec<Part> {
+fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Result<Vec<Part>> {
     let bytes = |numbers: &[u8]| numbers.to_vec();
     let shape = vec![panels, k.div_ceil(FOUR), PANEL, FOUR];
     let channels = vec![panels * PANEL];
     let little = |numbers: &[u32]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
-    vec![
+    let mut parts = vec![
         Part::new(
             name,
             Dtype::I8,
@@ -83,36 +83,15 @@ fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Vec<Pa
             channels,
             little(bytemuck::cast_slice(int8.sums())),
         ),
-    ]
-}
-
-/// What each channel of a matrix's input is multiplied by.
-///
-/// # Errors
-/// `NonFinite` if it is no number.
-pub(super) fn encode_smoothing(name: &str, factors: &[f32]) -> Result<Part> {
-    Part::numbers(
-        &smoothing_of(name),
-        Dtype::F32,
-        vec![factors.len()],
-        factors,
-    )
-}
-
-/// The same out of a file; `None` where the input is taken as it is.
-///
-/// # Errors
-/// `WeightShape`, `WeightType`, `NonFinite`, and `Io` where it is read from disk.
-pub(super) fn smoothing(file: &PackedFile, name: &str, k: usize) -> Result<Option<Vec<f32>>> {
-    let name = smoothing_of(name);
-    if !file.has(&name) {
-        return Ok(None);
+    ];
+    if let Some(factors) = int8.input_factors() {
+        let name = smoothing_of(name);
+        parts.push(Part::numbers(&name, Dtype::F32, vec![k], factors)?);
     }
-    let factors = file.tensor(&name, &[k])?;
-    factors.check_type()?;
-    factors.to_vec().map(Some)
+    Ok(parts)
 }
 
+/// Name of the factors of a matrix's input channels.
 fn smoothing_of(name: &str) -> String {
     format!("{name}.smoothing")
 }
@@ -127,11 +106,33 @@ fn sum_of(name: &str) -> String {
     format!("{name}.sum")
 }
 
-/// A matrix of (n, k), of which one in BF16 is to compute in this type.
+/// Opens a matrix of (n, k) with the factors of its input, if it has some. One in BF16 computes in `dtype`.
 ///
 /// # Errors
-/// `WeightMissing`, `WeightShape`, `WeightType`, `WeightUnexpected`, and `Io` where it is read from disk.
+/// `WeightMissing`, `WeightShape`, `WeightType`, `WeightUnexpected`, `NonFinite`, and `Io` where it is read from disk.
 pub(super) fn open(
+    file: &PackedFile,
+    packer: &Packer,
+    name: &str,
+    (n, k): (usize, usize),
+    dtype: gemm::Dtype,
+) -> Result<PackedWeights> {
+    let matrix = open_weights(file, packer, name, (n, k), dtype)?;
+    let smoothing = smoothing_of(name);
+    if !file.has(&smoothing) {
+        return Ok(matrix);
+    }
+    let factors = file.tensor(&smoothing, &[k])?;
+    factors.check_type()?;
+    let matrix = matrix.with_input_factors(factors.to_vec()?);
+    matrix.ok_or_else(|| Error::WeightUnexpected {
+        name: smoothing,
+        reason: "only the input of a matrix in I8 can be smoothed".to_owned(),
+    })
+}
+
+/// Opens the weights of a matrix alone.
+fn open_weights(
     file: &PackedFile,
     packer: &Packer,
     name: &str,

@@ -165,14 +165,6 @@ impl PackedFile {
         matrix::open(self, packer, name, shape, dtype)
     }
 
-    /// What the input of a matrix with `k` channels is multiplied by, if it is.
-    ///
-    /// # Errors
-    /// As [`matrix`](Self::matrix).
-    pub(crate) fn smoothing(&self, name: &str, k: usize) -> Result<Option<Vec<f32>>> {
-        matrix::smoothing(self, name, k)
-    }
-
     /// A table of (rows, width).
     ///
     /// # Errors

@@ -7,7 +7,12 @@ use super::Precision;
 use super::calibrate::calibrate;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{Dtype, PackedWeights, Panels};
-use crate::weights::Smoothed;
+
+/// Ends of the names of matrices whose input is smoothed: what goes into them comes out of a norm.
+const SMOOTHED: [&str; 2] = [
+    "self.query+self.key+self.value.weight",
+    "intermediate.dense.weight",
+];
 
 /// Names that an error shows where none was matched.
 const EXAMPLES: usize = 4;
@@ -227,19 +232,17 @@ pub(super) fn choose(
     name: &str,
     floats: PackedWeights,
     rows: Option<&[f32]>,
-    smooth: bool,
-) -> (Smoothed, PackedMatrix) {
+) -> (PackedWeights, PackedMatrix) {
     let weights = floats.rows();
     let (n, k) = (floats.n(), floats.k());
     let mut bytes = PackedWeights::of(Dtype::Int8, &weights, n, k);
     let error = relative_error(&bytes.rows(), &weights);
-    let mut factors = None;
+    let smooth = SMOOTHED.iter().any(|end| name.ends_with(end));
     let mut output_error = None;
     if let (Panels::Int8(_), Some(rows)) = (bytes.panels(), rows)
         && let Some(calibrated) = calibrate(rows, &weights, (n, k), smooth)
     {
         bytes = calibrated.matrix;
-        factors = calibrated.smoothing;
         output_error = Some(calibrated.error);
     }
     let asked = |pattern: &String| matches(pattern, name);
@@ -251,14 +254,8 @@ pub(super) fn choose(
         Panels::Int8(_) => Stored::Int8,
     };
     let answer = match stored {
-        Stored::Int8 => Smoothed {
-            matrix: bytes,
-            factors,
-        },
-        _ => Smoothed {
-            matrix: floats,
-            factors: None,
-        },
+        Stored::Int8 => bytes,
+        _ => floats,
     };
     let report = PackedMatrix {
         name: name.to_owned(),
@@ -301,8 +298,7 @@ mod tests {
 
     fn chosen(options: &PackOptions, weights: &[f32], k: usize) -> (PackedWeights, PackedMatrix) {
         let floats = PackedWeights::new(weights, weights.len() / k, k);
-        let (answer, matrix) = choose(options, NAME, floats, None, false);
-        (answer.matrix, matrix)
+        choose(options, NAME, floats, None)
     }
 
     #[test]

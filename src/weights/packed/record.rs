@@ -9,7 +9,6 @@ use super::quantize::{self, PackOptions, PackedMatrix};
 use super::{Part, Samples, matrix, table};
 use crate::error::Result;
 use crate::kernels::gemm::{self, PackedWeights};
-use crate::weights::Smoothed;
 
 /// Keeps a copy of every answer, under the name that was asked for.
 #[derive(Debug)]
@@ -41,8 +40,7 @@ impl Recorder {
         lock(&self.files).insert(name.to_owned(), bytes.to_vec());
     }
 
-    /// A matrix of floats that is to compute in this type, by somebody who can or cannot smooth its input; gives what it
-    /// computes with.
+    /// Writes down a matrix of floats that is to compute in `dtype`. Returns what it computes with.
     ///
     /// # Errors
     /// `NonFinite` if a number is too large for the precision.
@@ -51,21 +49,14 @@ impl Recorder {
         name: &str,
         floats: PackedWeights,
         dtype: gemm::Dtype,
-        smooth: bool,
-    ) -> Result<Smoothed> {
+    ) -> Result<PackedWeights> {
         let answer = match dtype {
-            gemm::Dtype::F32 => Smoothed {
-                matrix: floats,
-                factors: None,
-            },
-            gemm::Dtype::Bf16 => Smoothed {
-                matrix: PackedWeights::of(dtype, &floats.rows(), floats.n(), floats.k()),
-                factors: None,
-            },
+            gemm::Dtype::F32 => floats,
+            gemm::Dtype::Bf16 => PackedWeights::of(dtype, &floats.rows(), floats.n(), floats.k()),
             gemm::Dtype::Int8 => {
                 let rows = self.samples.as_ref().and_then(|samples| samples.take(name));
                 let (answer, report) =
-                    quantize::choose(&self.options, name, floats, rows.as_deref(), smooth);
+                    quantize::choose(&self.options, name, floats, rows.as_deref());
                 let mut matrices = lock(&self.matrices);
                 if matrices.iter().all(|known| known.name != name) {
                     matrices.push(report);
@@ -77,13 +68,7 @@ impl Recorder {
             }
         };
         let precision = self.options.precision();
-        self.note(name, || {
-            let mut parts = matrix::encode(name, &answer.matrix, precision)?;
-            if let Some(factors) = &answer.factors {
-                parts.push(matrix::encode_smoothing(name, factors)?);
-            }
-            Ok(parts)
-        })?;
+        self.note(name, || matrix::encode(name, &answer, precision))?;
         Ok(answer)
     }
 

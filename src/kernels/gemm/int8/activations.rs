@@ -43,8 +43,16 @@ pub(crate) struct QuantizedRows {
 }
 
 impl QuantizedRows {
-    /// Quantises `x`, rows of `k` numbers, for the products of `compute`'s level.
-    pub(in crate::kernels::gemm) fn fill(&mut self, compute: &Compute, x: &[f32], k: usize) {
+    /// Quantises `x`, rows of `k` numbers, for the products of `compute`'s level. Each number is multiplied by its channel's
+    /// factor, (k), where there are factors.
+    pub(in crate::kernels::gemm) fn fill(
+        &mut self,
+        compute: &Compute,
+        x: &[f32],
+        k: usize,
+        factors: Option<&[f32]>,
+    ) {
+        assert!(factors.is_none_or(|factors| factors.len() == k));
         let rows = x.len() / k;
         self.stride = k.div_ceil(4).next_multiple_of(ROW_GRAIN);
         let row_bytes = self.stride * compute.cpu.run_int8(SizeOfFour);
@@ -69,6 +77,7 @@ impl QuantizedRows {
                 cpu.run_int8(Quantize {
                     x,
                     k,
+                    factors,
                     bytes,
                     row_bytes,
                     scales,
@@ -118,7 +127,9 @@ struct Quantize<'a> {
     /// Rows of `k` numbers.
     x: &'a [f32],
     k: usize,
-    /// Rows of so many bytes.
+    /// Factor of each channel.
+    factors: Option<&'a [f32]>,
+    /// Rows of `row_bytes` bytes.
     bytes: &'a mut [u8],
     row_bytes: usize,
     scales: &'a mut [f32],
@@ -130,41 +141,71 @@ impl Kernel for Quantize<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let rows = self.x.chunks_exact(self.k);
-        let bytes = self.bytes.chunks_exact_mut(self.row_bytes);
-        let readings = self.scales.iter_mut().zip(self.neg_zero_points);
-        for ((row, bytes), (scale, zero_point)) in rows.zip(bytes).zip(readings) {
-            (*scale, *zero_point) = quantize(s, row, bytemuck::cast_slice_mut(bytes));
+        match self.factors {
+            None => self.rows::<S, false>(s, &[]),
+            Some(factors) => self.rows::<S, true>(s, factors),
         }
     }
 }
 
-/// One row; gives its scale and its shift.
+impl Quantize<'_> {
+    #[inline(always)]
+    fn rows<S: Simd, const SMOOTHED: bool>(self, s: S, factors: &[f32]) {
+        let rows = self.x.chunks_exact(self.k);
+        let bytes = self.bytes.chunks_exact_mut(self.row_bytes);
+        let params = self.scales.iter_mut().zip(self.neg_zero_points);
+        for ((row, bytes), (scale, zero_point)) in rows.zip(bytes).zip(params) {
+            let quads = bytemuck::cast_slice_mut(bytes);
+            (*scale, *zero_point) = quantize::<S, SMOOTHED>(s, row, factors, quads);
+        }
+    }
+}
+
+/// Quantises one row, times the factors of its channels where it is `SMOOTHED`. Returns its scale and its negated zero
+/// point.
 #[inline(always)]
-fn quantize<S: Simd>(s: S, row: &[f32], fours: &mut [S::Four]) -> (f32, i32) {
+fn quantize<S: Simd, const SMOOTHED: bool>(
+    s: S,
+    row: &[f32],
+    factors: &[f32],
+    fours: &mut [S::Four],
+) -> (f32, i32) {
     let (blocks, rest) = row.as_chunks::<LANES>();
+    let (factors, rest_factors) = factors.as_chunks::<LANES>();
+    let load = |index: usize, block: &[f32; LANES]| {
+        let x = s.load(block);
+        if SMOOTHED {
+            s.mul(x, s.load(&factors[index]))
+        } else {
+            x
+        }
+    };
+    let rest = if SMOOTHED {
+        s.mul(s.load_some(rest, 0.0), s.load_some(rest_factors, 0.0))
+    } else {
+        s.load_some(rest, 0.0)
+    };
     let nothing = s.splat(0.0);
     // Several of each, since one would have to wait for itself.
     const CHAINS: usize = 4;
     let [mut least, mut greatest, mut poison] = [[nothing; CHAINS]; 3];
     let (many, few) = blocks.as_chunks::<CHAINS>();
-    for some in many {
+    for (index, some) in many.iter().enumerate() {
         for (at, block) in some.iter().enumerate() {
-            let x = s.load(block);
+            let x = load(CHAINS * index + at, block);
             least[at] = s.min(least[at], x);
             greatest[at] = s.max(greatest[at], x);
             poison[at] = s.mul_add(x, nothing, poison[at]); // 0, but for what is not finite
         }
     }
-    for block in few {
-        let x = s.load(block);
+    for (index, block) in (CHAINS * many.len()..).zip(few) {
+        let x = load(index, block);
         least[0] = s.min(least[0], x);
         greatest[0] = s.max(greatest[0], x);
         poison[0] = s.mul_add(x, nothing, poison[0]);
     }
-    let x = s.load_some(rest, 0.0);
-    let (mut least_of, mut greatest_of) = (s.min(nothing, x), s.max(nothing, x));
-    let mut poison_of = s.mul(x, nothing);
+    let (mut least_of, mut greatest_of) = (s.min(nothing, rest), s.max(nothing, rest));
+    let mut poison_of = s.mul(rest, nothing);
     for at in 0..CHAINS {
         least_of = s.min(least_of, least[at]);
         greatest_of = s.max(greatest_of, greatest[at]);
@@ -173,24 +214,18 @@ fn quantize<S: Simd>(s: S, row: &[f32], fours: &mut [S::Four]) -> (f32, i32) {
 
     let least = -s.largest(s.sub(nothing, least_of));
     let span = s.largest(greatest_of) - least;
-    let factor = match span < LEAST_SPAN {
-        true => 0.0,
-        false => STEPS / span,
-    };
+    let factor = if span < LEAST_SPAN { 0.0 } else { STEPS / span };
     // The middle of the row is between -1 and 0, so both ends are within 127.
     let zero = (-0.5 * STEPS - least * factor + ROUND) - ROUND + S::INT8_OFFSET as f32;
 
     let (factor, shift) = (s.splat(factor), s.splat(ROUND + zero));
     let (whole, padding) = fours.as_chunks_mut::<{ LANES / 4 }>();
-    for (block, fours) in blocks.iter().zip(whole.iter_mut()) {
-        s.store_fours(s.add(s.mul(s.load(block), factor), shift), fours);
+    for (index, (block, fours)) in blocks.iter().zip(whole.iter_mut()).enumerate() {
+        s.store_fours(s.add(s.mul(load(index, block), factor), shift), fours);
     }
     // Zeros stand behind the row's end, where weights are zero as well.
     for (index, fours) in (blocks.len()..).zip(&mut whole[blocks.len()..]) {
-        let x = match index == blocks.len() {
-            true => s.load_some(rest, 0.0),
-            false => nothing,
-        };
+        let x = if index == blocks.len() { rest } else { nothing };
         s.store_fours(s.add(s.mul(x, factor), shift), fours);
     }
     debug_assert!(padding.is_empty());

@@ -21,6 +21,8 @@ pub(crate) struct Int8Panels {
     /// The scale of each channel, and the sum of its weights.
     pub(super) scales: Vec<[f32; PANEL]>,
     pub(super) sums: Vec<[i32; PANEL]>,
+    /// Factor that each input channel is multiplied by before it is quantised, (k), where the weights are divided by it.
+    input_factors: Option<Box<[f32]>>,
 }
 
 /// Steps of k: four input channels each, of which the last may have fewer.
@@ -36,6 +38,7 @@ impl Int8Panels {
             memory: arena.zeros(panels * Self::panel(k) / size_of::<f32>()),
             scales: vec![[0.0; PANEL]; panels],
             sums: vec![[0; PANEL]; panels],
+            input_factors: None,
         }
     }
 
@@ -47,7 +50,19 @@ impl Int8Panels {
             memory,
             scales: scales.to_vec(),
             sums: sums.to_vec(),
+            input_factors: None,
         })
+    }
+
+    /// Sets the factor that each input channel is multiplied by before it is quantised.
+    pub(in crate::kernels::gemm) fn set_input_factors(&mut self, factors: Vec<f32>) {
+        self.input_factors = Some(factors.into_boxed_slice());
+    }
+
+    /// Factor that each input channel is multiplied by before it is quantised, (k); `None` where inputs are taken as they
+    /// are.
+    pub(crate) fn input_factors(&self) -> Option<&[f32]> {
+        self.input_factors.as_deref()
     }
 
     /// Whether these are the panels of a matrix of (n, k).

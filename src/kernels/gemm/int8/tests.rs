@@ -167,7 +167,7 @@ fn bytes_are_the_same_on_every_level() {
     let x = numbers(rows * k, 7);
     for cpu in Cpu::supported() {
         let mut quantized = QuantizedRows::default();
-        quantized.fill(&Compute::new(cpu, &Threads::new(1).unwrap()), &x, k);
+        quantized.fill(&Compute::new(cpu, &Threads::new(1).unwrap()), &x, k, None);
         let (memory, stride) = quantized.quads();
         for (index, row) in x.chunks(k).enumerate() {
             let (found, offset) = cpu.run_int8(Numbers {
@@ -238,5 +238,31 @@ fn sums_that_are_not_those_of_the_weights_are_seen() {
             let wrong = Int8Panels::new(memory, panels.scales(), &sums).unwrap();
             assert!(!wrong.sums_hold(), "{n} {k} {at}");
         }
+    }
+}
+
+#[test]
+fn factors_of_the_input_are_applied_as_rows_are_quantised() {
+    let n = 20;
+    for (rows, k) in [(1, 1), (2, 15), (7, 16), (3, 64), (30, 101)] {
+        let (x, w) = (numbers(rows * k, 22), numbers(n * k, 23));
+        let factors: Vec<f32> = numbers(k, 24).iter().map(|f| f.abs() + 0.1).collect();
+        let channels = factors.iter().cycle();
+        let smoothed: Vec<f32> = x.iter().zip(channels).map(|(x, f)| x * f).collect();
+        let expected = oracle(&smoothed, &w, k);
+        let packed = PackedWeights::of(Dtype::Int8, &w, n, k);
+        let packed = packed.with_input_factors(factors).unwrap();
+        for cpu in Cpu::supported() {
+            for threads in [1, 3] {
+                let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
+                let mut out = vec![f32::NAN; expected.len()];
+                gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
+                assert_eq!(out, expected, "{cpu:?}, {threads} threads, {rows} x {k}");
+            }
+        }
+        let packed = PackedWeights::of(Dtype::Int8, &w, n, k);
+        assert!(packed.with_input_factors(vec![1.0; k + 1]).is_none());
+        let floats = PackedWeights::new(&w, n, k);
+        assert!(floats.with_input_factors(vec![1.0; k]).is_none());
     }
 }

@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 
 use bertless::{Encoding, Model, ModelOptions};
 use bytemuck::Zeroable;
-use kernels::aligned::AlignedFloats;
 use kernels::gemm::{Dtype, Epilogue, Packer, gemm};
+use kernels::memory::AlignedFloats;
 use kernels::simd::{Kernel, Simd};
 use kernels::{Cpu, Engine, Threads};
 

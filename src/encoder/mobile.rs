@@ -3,8 +3,8 @@
 use crate::config::{EncoderConfig, MobileConfig};
 use crate::error::Result;
 use crate::kernels::Compute;
-use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::attention::{Attention, Projection, attention};
+use crate::kernels::memory::AlignedFloats;
 use crate::layers::{FeedForward, Linear, Norm, Scratch, by_rows};
 use crate::weights::Weights;
 

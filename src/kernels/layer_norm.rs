@@ -1,7 +1,7 @@
 //! Normalisation of rows.
 
 use super::Compute;
-use super::pieces::{Pieces, each};
+use super::output::{Pieces, each};
 use super::simd::{Kernel, LANES, Simd};
 
 /// Rows that one task normalises: enough work to be worth handing to a thread.

@@ -14,34 +14,28 @@
 //! - NaN and infinity pass through, so that a caller who looks at the end sees them.
 
 pub(crate) mod activation;
-pub(crate) mod aligned;
-pub(crate) mod arena;
 pub(crate) mod attention;
 pub(crate) mod cpu;
-mod disjoint;
 pub(crate) mod finite;
 pub(crate) mod gemm;
 pub(crate) mod layer_norm;
 pub(crate) mod math;
-mod passes;
-pub(crate) mod pieces;
-mod pool;
+pub(crate) mod memory;
+pub(crate) mod output;
 pub(crate) mod simd;
 pub(crate) mod softmax;
-mod sync;
-mod team;
 pub(crate) mod threads;
 
 pub(crate) use activation::Activation;
 pub(crate) use cpu::Cpu;
-pub(crate) use pool::Pool;
+pub(crate) use memory::Pool;
 pub(crate) use threads::Threads;
 
 use std::sync::Arc;
 
-use aligned::AlignedFloats;
 use gemm::{QuantizedRows, RoundedRows};
-use team::Team;
+use memory::AlignedFloats;
+use threads::Team;
 
 /// What a model computes with: an instruction set, threads, and the memory that its kernels need.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use super::{Linear, Norm, Texts, by_rows};
 use crate::error::Result;
 use crate::kernels::Compute;
-use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::attention::{Attention, Projection, RelativeBias, attention};
+use crate::kernels::memory::AlignedFloats;
 use crate::weights::Weights;
 
 /// `norm(x + W concat(heads(x)))` (Vaswani et al. 2017, section 3.2.2).

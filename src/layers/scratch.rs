@@ -1,6 +1,6 @@
 //! Memory that one pass through an encoder computes in.
 
-use crate::kernels::aligned::AlignedFloats;
+use crate::kernels::memory::AlignedFloats;
 
 /// Buffers that grow to the largest batch they have seen and are used again.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Access;
 use super::recent::Recent;
 use crate::error::{Error, Result};
-use crate::kernels::aligned::AlignedFloats;
+use crate::kernels::memory::AlignedFloats;
 
 /// Bytes of a cache line, which the first of numbers that are used in place starts.
 const LINE: usize = 64;

@@ -6,8 +6,8 @@ use super::f32::F32Head;
 use super::i16::I16Head;
 use super::input::{Attention, Projection};
 use super::kernel::{Buffers, HeadInput, HeadKernel, MAX_QUERIES, Scores, Workspace};
-use crate::kernels::disjoint::Disjoint;
 use crate::kernels::gemm::{Dot, Dtype, GemmTask, OutputColumns, PANEL, RowsView};
+use crate::kernels::output::Disjoint;
 use crate::kernels::simd::{Kernel, LANES, Simd};
 use crate::kernels::{Compute, Cpu};
 

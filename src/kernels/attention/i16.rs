@@ -6,10 +6,10 @@
 //! keys most fall below a half and are gone (cosine of all-MiniLM-L6-v2 0.994, and 0.99999 with words).
 
 use super::kernel::{Buffers, HeadInput, HeadKernel, MAX_QUERIES, Scores};
-use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::gemm::{
     GemmTask, I16, LEAST_SPAN, Operands, OutputColumns, PAIR_STEP, PANEL, ROUND, RhsIn, RowsView,
 };
+use crate::kernels::memory::AlignedFloats;
 use crate::kernels::simd::{LANES, Simd};
 use crate::kernels::{math, softmax};
 

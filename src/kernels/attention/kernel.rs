@@ -1,7 +1,7 @@
 //! What the number types have in common: a head is packed once, then goes through its queries in blocks.
 
-use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::gemm::{Dot, Operands, OutputColumns, RowsView};
+use crate::kernels::memory::AlignedFloats;
 use crate::kernels::simd::Simd;
 
 /// Greatest number of queries in a block, however few keys there are.

@@ -7,7 +7,7 @@ use super::product::Block;
 use super::task::{Epilogue, GemmTask, OutputColumns};
 use super::weights::{PackedWeights, Panels};
 use crate::kernels::Compute;
-use crate::kernels::disjoint::Disjoint;
+use crate::kernels::output::Disjoint;
 
 /// `out = activation(x W^T + bias) + residual` for `x` of (rows, k) and `out` of (rows, n).
 pub(crate) fn gemm(

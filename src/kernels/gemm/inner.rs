@@ -3,7 +3,7 @@
 use super::operands::{Operands, RhsIn, RowsView};
 use super::panels::{self, PANEL};
 use super::task::{GemmTask, OutputColumns};
-use crate::kernels::disjoint::Disjoint;
+use crate::kernels::output::Disjoint;
 use crate::kernels::simd::Simd;
 
 /// A product inside a kernel, on one thread.

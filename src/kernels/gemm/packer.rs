@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use super::dtype::Dtype;
 use super::panels::PANEL;
 use super::weights::PackedWeights;
-use crate::kernels::arena::{Arena, Floats};
-use crate::kernels::{Team, Threads};
+use crate::kernels::Threads;
+use crate::kernels::memory::{Arena, Floats};
+use crate::kernels::threads::{Team, lock};
 
 /// Floats that are read at once: 256 KB, which with the panels that they go to stay in a core's second-level cache.
 const PIECE: usize = 64 * 1024;
@@ -153,10 +154,6 @@ impl<E> FirstError<E> {
             None => Ok(()),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -165,9 +165,9 @@ fn row_tiles(rows: Range<usize>, mr: usize) -> impl Iterator<Item = Range<usize>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::disjoint::Disjoint;
     use crate::kernels::gemm::operands::{Operands, RowsView};
     use crate::kernels::gemm::task::OutputColumns;
+    use crate::kernels::output::Disjoint;
     use crate::kernels::simd::portable::Portable;
 
     /// Multiplies rows of 3 by two panels, and writes to rows of 20 of an output that has room for two of them.

@@ -2,7 +2,7 @@
 
 use super::operands::{Dot, Operands};
 use crate::kernels::Activation;
-use crate::kernels::disjoint::Disjoint;
+use crate::kernels::output::Disjoint;
 
 /// What happens to a product before it is stored.
 #[derive(Debug, Clone, Copy)]

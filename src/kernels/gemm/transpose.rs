@@ -3,7 +3,7 @@
 use super::bf16::{Round, RoundedRows};
 use super::panels::PANEL;
 use crate::kernels::Compute;
-use crate::kernels::pieces::{Pieces, each};
+use crate::kernels::output::{Pieces, each};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
 /// `out`, (width, rows), is `x`, (rows, width), the other way round; `sums`, (width), gets each column's sum added.

@@ -8,8 +8,8 @@ use super::panels::{self, PANEL};
 use super::product::Block;
 use super::task::{Epilogue, GemmTask, OutputColumns};
 use super::transpose;
-use crate::kernels::aligned::AlignedFloats;
-use crate::kernels::disjoint::Disjoint;
+use crate::kernels::memory::AlignedFloats;
+use crate::kernels::output::Disjoint;
 use crate::kernels::simd::{Cache, Kernel, LANES, Simd};
 use crate::kernels::{Activation, Compute, Cpu};
 

@@ -5,7 +5,7 @@ use super::dtype::Dtype;
 use super::int8::{Int8Group, Int8Panels, MAX_K};
 use super::panels::{PANEL, pack};
 use crate::kernels::Cpu;
-use crate::kernels::arena::{Arena, Floats, Held};
+use crate::kernels::memory::{Arena, Floats, Held};
 
 /// Weights of a dense layer, (n, k), in panels of 16 output channels.
 #[derive(Debug)]

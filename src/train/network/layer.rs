@@ -3,8 +3,8 @@
 use super::parts::{Dense, NormIds, Pass};
 use super::tape::Scratch;
 use crate::kernels::Activation;
-use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::gemm::Sum;
+use crate::kernels::memory::AlignedFloats;
 use crate::train::ops::attention::{self, Attention};
 use crate::train::ops::dropout::{Dropout, Mask};
 use crate::train::ops::layer_norm::NormGradient;

@@ -1,8 +1,8 @@
 //! What layers and heads are put together from: names of parameters, with the operations that they go into.
 
 use crate::kernels::Compute;
-use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::gemm::{Rounding, Sum};
+use crate::kernels::memory::AlignedFloats;
 use crate::train::ops::dropout::Dropout;
 use crate::train::ops::layer_norm::Norm;
 use crate::train::ops::linear::{self, How};

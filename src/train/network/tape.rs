@@ -3,7 +3,7 @@
 use super::layer::LayerTape;
 use crate::batch::Batch;
 use crate::config::EncoderConfig;
-use crate::kernels::aligned::AlignedFloats;
+use crate::kernels::memory::AlignedFloats;
 use crate::train::ops::dropout::Dropout;
 
 /// What of a pass is asked for.

@@ -1,6 +1,6 @@
 //! The function between two dense layers, element by element.
 
-use crate::kernels::pieces::{Pieces, each};
+use crate::kernels::output::{Pieces, each};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 use crate::kernels::{Activation, Compute, math};
 

@@ -4,9 +4,9 @@
 //! The backward pass computes the shares once more: to keep them would take memory with the square of a text's length.
 
 use super::dropout::{Mask, MaskRow};
-use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::gemm::Small;
-use crate::kernels::pieces::{Pieces, each};
+use crate::kernels::memory::AlignedFloats;
+use crate::kernels::output::{Pieces, each};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 use crate::kernels::{Compute, softmax};
 

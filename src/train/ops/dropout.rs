@@ -5,7 +5,7 @@
 
 use super::ROWS_PER_TASK;
 use crate::kernels::Compute;
-use crate::kernels::pieces::{Pieces, each};
+use crate::kernels::output::{Pieces, each};
 use crate::kernels::simd::{Kernel, Simd};
 use crate::train::random::mix;
 

@@ -3,7 +3,7 @@
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::kernels::Compute;
-use crate::kernels::pieces::{Pieces, each};
+use crate::kernels::output::{Pieces, each};
 
 /// The tables, each (rows, width), or their gradients.
 #[derive(Clone, Copy, Debug)]

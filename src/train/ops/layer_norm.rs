@@ -2,9 +2,9 @@
 
 use super::ROWS_PER_TASK;
 use crate::kernels::Compute;
-use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::layer_norm::layer_norm;
-use crate::kernels::pieces::{Pieces, each};
+use crate::kernels::memory::AlignedFloats;
+use crate::kernels::output::{Pieces, each};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
 /// What a layer norm has.

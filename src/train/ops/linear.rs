@@ -1,8 +1,8 @@
 //! Dense layers: `y = x W^T + b` with W of (outputs, inputs).
 
 use crate::kernels::Compute;
-use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::gemm::{Rounding, Sum, Transposed, Unpacked, gemm_transposed, gemm_unpacked};
+use crate::kernels::memory::AlignedFloats;
 
 /// Rows whose gradients are summed up at once: panels of so many rows stay in a core's second-level cache.
 const ROWS_AT_ONCE: usize = 1024;

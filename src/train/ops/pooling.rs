@@ -1,7 +1,7 @@
 //! The rows of a text become one vector: its first row, or the mean of all; and vectors of length one.
 
 use crate::kernels::Compute;
-use crate::kernels::pieces::{Pieces, each};
+use crate::kernels::output::{Pieces, each};
 
 /// The least length that a vector is divided by, as torch's `normalize` has it.
 const MIN_LENGTH: f64 = 1e-12;

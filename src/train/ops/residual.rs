@@ -4,8 +4,8 @@ use super::ROWS_PER_TASK;
 use super::dropout::{self, Mask};
 use super::layer_norm::{self, Norm, NormGradient};
 use crate::kernels::Compute;
-use crate::kernels::aligned::AlignedFloats;
-use crate::kernels::pieces::{Pieces, each};
+use crate::kernels::memory::AlignedFloats;
+use crate::kernels::output::{Pieces, each};
 use crate::kernels::simd::{Kernel, Simd};
 
 /// `sum = x + dropout(y)` and `out = norm(sum)`; `y` comes in `sum`. All are (rows, width).

@@ -10,9 +10,9 @@
 //!   Babai's walk to a near point of a lattice, from the last channel to the first, which needs no inverse.
 
 use super::quantize::relative_error;
-use crate::kernels::aligned::AlignedFloats;
-use crate::kernels::arena::Floats;
 use crate::kernels::gemm::{Epilogue, Int8Panels, PANEL, PackedWeights, gemm};
+use crate::kernels::memory::AlignedFloats;
+use crate::kernels::memory::Floats;
 use crate::kernels::{Compute, Cpu, Engine, Threads};
 
 /// How much of the unevenness is taken from activations and put into weights. All-MiniLM-L6-v2 is nearest at 0.6 to 0.7.

@@ -15,8 +15,8 @@ use safetensors::Dtype;
 
 use super::{PackedFile, Part, Precision};
 use crate::error::{Error, Result};
-use crate::kernels::arena::Floats;
 use crate::kernels::gemm::{self, Int8Panels, PANEL, PackedWeights, Packer, Panels};
+use crate::kernels::memory::Floats;
 use crate::weights::tensor::Tensor;
 
 /// Numbers of one channel that stand side by side in BF16,

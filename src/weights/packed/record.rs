@@ -1,7 +1,7 @@
 //! Watching a model being loaded, to write down what it gets.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use safetensors::Dtype;
 
@@ -9,6 +9,7 @@ use super::quantize::{self, PackOptions, PackedMatrix};
 use super::{Part, Samples, matrix, table};
 use crate::error::Result;
 use crate::kernels::gemm::{self, PackedWeights};
+use crate::kernels::threads::lock;
 
 /// Keeps a copy of every answer, under the name that was asked for.
 #[derive(Debug)]
@@ -117,8 +118,4 @@ impl Recorder {
         }
         Ok(())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,9 @@
 //! What goes into the encoder's matrices when real texts are computed: what calibration goes by.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::kernels::threads::lock;
 
 /// The rows that are kept of each matrix's input, one a token. All-MiniLM-L6-v2 has six matrices of 1,536 input channels
 /// and eighteen of 384: 131 MB.
@@ -74,10 +76,6 @@ impl Inputs {
     fn is_full(&self, len: usize) -> bool {
         len == MOST_ROWS * self.width
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

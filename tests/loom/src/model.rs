@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
 
-use super::passes::Passes;
+use super::budget::Passes;
 use super::team::Team;
 
 /// A float of an output that tasks write without a lock. Loom fails the model if two threads use it in no certain order.

@@ -1,7 +1,7 @@
 //! Rows of numbers in bf16.
 
 use crate::kernels::Compute;
-use crate::kernels::aligned::AlignedFloats;
+use crate::kernels::memory::AlignedFloats;
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
 /// Numbers between rows' starts are a multiple of this, a cache line.

@@ -6,7 +6,7 @@
 //! are used, so a row becomes the same bytes on every processor.
 
 use crate::kernels::Compute;
-use crate::kernels::aligned::AlignedFloats;
+use crate::kernels::memory::AlignedFloats;
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
 /// 1.5 * 2^23: added to a small float, it leaves its nearest integer, half to even, in the lowest bits of the sum.

@@ -2,8 +2,8 @@
 
 use super::activations::{LEAST_SPAN, ROUND};
 use crate::kernels::Cpu;
-use crate::kernels::arena::{Arena, Floats};
 use crate::kernels::gemm::panels::PANEL;
+use crate::kernels::memory::{Arena, Floats};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
 /// Bytes of one step of a panel: four for each of its channels.

@@ -2,9 +2,9 @@
 
 use super::activations::{LEAST_SPAN, QuantizedRows};
 use super::layout::{Int8Panels, MAX_K, steps};
-use crate::kernels::arena::Arena;
 use crate::kernels::gemm::tests::numbers;
 use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, Panels, gemm};
+use crate::kernels::memory::Arena;
 use crate::kernels::simd::{Kernel, LANES, Simd};
 use crate::kernels::{Activation, Compute, Cpu, Threads};
 

@@ -1,11 +1,16 @@
 //! How many threads a model has, and which of them help a pass.
 
+mod budget;
+mod sync;
+mod team;
+
 use std::sync::Arc;
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-use super::passes::Passes;
-use super::team::Team;
+use budget::Passes;
+pub(crate) use sync::lock;
+pub(in crate::kernels) use team::Team;
 
 /// Memory for which AWS Lambda grants one CPU, in MB.
 const LAMBDA_MEMORY_PER_CPU: usize = 1769;

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
+
+use crate::kernels::threads::lock;
 
 /// Buffers that nobody is using: fresh memory costs more than most of what is done in it, since the system clears each
 /// page at its first touch.
@@ -24,7 +26,7 @@ impl<T: Default> Pool<T> {
 
     /// The one that this thread had last, or another's, or a new one; the pool has it back when it is dropped.
     pub(crate) fn lend(&self) -> Lent<'_, T> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = lock(&self.free);
         let own = free
             .iter()
             .rposition(|(thread, _)| *thread == this_thread());
@@ -64,11 +66,7 @@ impl<T: Default> DerefMut for Lent<'_, T> {
 
 impl<T: Default> Drop for Lent<'_, T> {
     fn drop(&mut self) {
-        let mut free = self
-            .pool
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut free = lock(&self.pool.free);
         if free.len() < self.pool.most {
             free.push((this_thread(), std::mem::take(&mut self.value)));
         }

@@ -7,10 +7,10 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
-use super::passes::Pass;
-use super::sync::{Arc, AtomicBool, AtomicU64, Ordering, UnsafeCell, pause};
+use super::budget::Pass;
+use super::sync::{Arc, AtomicBool, AtomicU64, Ordering, UnsafeCell, lock, pause};
 
 /// The caller's thread and its helpers.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl std::fmt::Debug for Shared {
 
 impl Team {
     /// The caller alone.
-    pub(super) fn alone() -> Self {
+    pub(in crate::kernels) fn alone() -> Self {
         Self::of(None, None)
     }
 
@@ -169,7 +169,7 @@ impl Team {
             tasks,
             || (),
             |(), _| {
-                let next = parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let next = lock(&parts).next();
                 if let Some((index, part)) = next {
                     work(index, part);
                 }

@@ -15,11 +15,12 @@
 
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use memmap2::MmapMut;
 
 use super::aligned::AlignedFloats;
+use crate::kernels::threads::lock;
 
 /// A huge page of x86-64, and of AArch64 with pages of 4 KB.
 const HUGE_PAGE: usize = 2 << 20;
@@ -68,7 +69,7 @@ impl Arena {
     /// `len` zeros at the start of a cache line.
     pub(crate) fn zeros(&self, len: usize) -> Floats {
         let shared = self.region.as_ref().and_then(|region| {
-            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut used = lock(&self.used);
             let start = *used;
             let end = start.checked_add(len)?.checked_next_multiple_of(LINE)?;
             if end > region.len {

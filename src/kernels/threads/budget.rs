@@ -1,6 +1,8 @@
 //! How the helpers of a pool are shared out among passes that run at the same time.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use super::sync::lock;
 
 /// The passes of one pool.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ impl Passes {
     /// of callers as many as threads each works alone, which is what keeps every thread busy with the least waiting. A
     /// pass keeps what it has to its end, so a change in the number of callers shows with the passes that follow.
     pub(super) fn begin(passes: &Arc<Self>) -> Pass {
-        let mut now = passes.now();
+        let mut now = lock(&passes.now);
         now.running += 1;
         let left = passes.threads.saturating_sub(now.running);
         let free = passes.threads.saturating_sub(now.running + now.lent);
@@ -43,10 +45,6 @@ impl Passes {
             passes: Arc::clone(passes),
             helpers,
         }
-    }
-
-    fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -66,7 +64,7 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let mut now = self.passes.now();
+        let mut now = lock(&self.passes.now);
         now.running -= 1;
         now.lent -= self.helpers;
     }

@@ -1,5 +1,7 @@
 //! What the threads of a team share: the standard library's, and loom's where `tests/loom` checks the protocol.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 #[cfg(loom)]
 pub(super) use loom::{
     cell::UnsafeCell,
@@ -11,6 +13,12 @@ pub(super) use std::{
     sync::Arc,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
+
+/// Locks a mutex. What it guards is used even after a panic of another thread: nothing in this crate leaves it half
+/// changed.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Looks at a number that is about to change before the processor is offered to others: some 20 microseconds.
 #[cfg(not(loom))]

@@ -1,0 +1,9 @@
+//! Memory that is aligned, shared and used again.
+
+mod aligned;
+mod arena;
+mod pool;
+
+pub(crate) use aligned::AlignedFloats;
+pub(crate) use arena::{Arena, Floats, Held};
+pub(crate) use pool::Pool;

@@ -170,7 +170,7 @@ fn dense(cpu: Cpu, dtype: Dtype) {
     let floats: usize = DENSE.iter().map(|(n, k)| LAYERS * n * k).sum();
     let packer = Packer::new(&engine.threads, floats);
     let pack = |(n, k)| {
-        let packed = packer.rows(dtype, (n, k), |_, out| {
+        let packed = packer.rows(dtype, n, k, |_, out| {
             out.fill(0.01);
             Ok::<(), ()>(())
         });

@@ -75,10 +75,9 @@ impl Bottleneck {
         }
         Ok(Self {
             input: Narrowing::load(&weights.at("bottleneck.input"), width, hidden, eps)?,
-            shared: match shared {
-                true => Some(Narrowing::load(&attention, width, hidden, eps)?),
-                false => None,
-            },
+            shared: shared
+                .then(|| Narrowing::load(&attention, width, hidden, eps))
+                .transpose()?,
             output: Linear::load(weights, "output.bottleneck.dense", hidden, width)?,
             output_norm: Norm::load(weights, "output.bottleneck.LayerNorm", hidden, eps)?,
         })
@@ -104,10 +103,10 @@ impl MobileLayer {
             hidden
         };
         Ok(Self {
-            bottleneck: match mobile.bottleneck {
-                true => Some(Bottleneck::load(weights, mobile, hidden, eps)?),
-                false => None,
-            },
+            bottleneck: mobile
+                .bottleneck
+                .then(|| Bottleneck::load(weights, mobile, hidden, eps))
+                .transpose()?,
             query_key: Linear::load_joined(&attention, &["self.query", "self.key"], width, width)?,
             value: Linear::load(&attention, "self.value", width, value_inputs)?,
             narrow_value: mobile.bottleneck_attention,

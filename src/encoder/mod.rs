@@ -103,9 +103,10 @@ impl Encoder {
             Layers::Standard(layers) => {
                 let bias = self.relative.as_ref().map(RelativePositions::bias);
                 for (index, layer) in layers.iter().enumerate() {
-                    let out_starts = match index + 1 == layers.len() {
-                        true => &asked,
-                        false => starts,
+                    let out_starts = if index + 1 == layers.len() {
+                        &asked
+                    } else {
+                        starts
                     };
                     let texts = Texts { starts, out_starts };
                     layer.forward(compute, texts, bias, scratch, len(starts));

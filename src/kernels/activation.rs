@@ -83,25 +83,12 @@ fn gelu_tanh<S: Simd>(s: S, x: S::Floats) -> S::Floats {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
+    use crate::kernels::math::tests::gelu_oracle;
 
     fn sweep() -> Vec<f32> {
         (-30_000..=30_000).map(|i| i as f32 / 3_000.0).collect()
-    }
-
-    /// GELU in f64 by the error function's series and, beyond it, by the fact that nothing is left of the tail.
-    pub(crate) fn gelu_oracle(x: f64) -> f64 {
-        if x.abs() > 6.0 {
-            return x.max(0.0);
-        }
-        let (mut term, mut sum, mut n) = (x, x, 0.0);
-        while term.abs() > 1e-18 {
-            n += 1.0;
-            term *= -x * x * (2.0 * n - 1.0) / ((2.0 * n) * (2.0 * n + 1.0));
-            sum += term;
-        }
-        x * (0.5 + sum / (2.0 * std::f64::consts::PI).sqrt())
     }
 
     fn gelu_tanh_oracle(x: f64) -> f64 {

@@ -74,7 +74,7 @@ impl Kernel for LayerNorm<'_> {
             let mean = sum::<S, false>(s, row, 0.0) / width as f32;
             let variance = sum::<S, true>(s, row, mean) / width as f32;
             let scale = 1.0 / (variance + self.eps).sqrt();
-            shift_and_scale(s, row, (mean, scale), self.weight, self.bias);
+            shift_and_scale(s, row, mean, scale, self.weight, self.bias);
         }
     }
 }
@@ -91,7 +91,7 @@ impl Kernel for NoNorm<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         for row in self.rows.chunks_exact_mut(self.weight.len()) {
-            shift_and_scale(s, row, (0.0, 1.0), self.weight, self.bias);
+            shift_and_scale(s, row, 0.0, 1.0, self.weight, self.bias);
         }
     }
 }
@@ -132,7 +132,8 @@ fn term<S: Simd, const SQUARES: bool>(s: S, x: S::Floats, mean: S::Floats) -> S:
 fn shift_and_scale<S: Simd>(
     s: S,
     row: &mut [f32],
-    (mean, scale): (f32, f32),
+    mean: f32,
+    scale: f32,
     weight: &[f32],
     bias: &[f32],
 ) {

@@ -49,10 +49,9 @@ impl Engine {
     /// With nothing in memory yet.
     pub(crate) fn new(cpu: Cpu, threads: Threads) -> Self {
         // Callers compute, too, as many at once as there are processors.
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             cpu,
-            memory: Arc::new(Memory::new(threads.count().max(processors))),
+            memory: Arc::new(Memory::new(threads.count().max(threads::processors()))),
             threads,
         }
     }

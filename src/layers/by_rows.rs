@@ -70,9 +70,10 @@ fn rows_of_block<'l>(
         bytes += layer.inputs() * layer.outputs() * layer.dtype().bytes_of_weight();
         numbers += layer.inputs() + layer.outputs();
     }
-    match bytes <= BYTES_PER_NUMBER * numbers * (rows / threads) {
-        true => divided(rows, threads),
-        false => rows,
+    if bytes <= BYTES_PER_NUMBER * numbers * (rows / threads) {
+        divided(rows, threads)
+    } else {
+        rows
     }
 }
 

@@ -65,13 +65,14 @@ impl Table {
     }
 
     fn check(&self, id: usize) -> Result<()> {
-        match id < self.count {
-            true => Ok(()),
-            false => Err(Error::EmbeddingOutOfRange {
+        if id < self.count {
+            Ok(())
+        } else {
+            Err(Error::EmbeddingOutOfRange {
                 table: self.name,
                 id,
                 rows: self.count,
-            }),
+            })
         }
     }
 }

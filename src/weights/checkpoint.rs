@@ -133,7 +133,7 @@ impl Checkpoint {
         let find = |name: &String| self.find(name, &[outputs, inputs]);
         let matrices: Vec<Tensor> = names.iter().map(find).collect::<Result<_>>()?;
         let shape = (matrices.len() * outputs, inputs);
-        packer.rows(dtype, shape, |mut rows, mut out| {
+        packer.rows(dtype, shape.0, shape.1, |mut rows, mut out| {
             // Some rows may be the end of one matrix and the start of the next.
             while !rows.is_empty() {
                 let (matrix, row) = (rows.start / outputs, rows.start % outputs);

@@ -18,7 +18,7 @@ impl<'a> HeadKernel<'a> for F32Head<'a> {
     type Scores = F32;
 
     #[inline(always)]
-    fn pack<S: Simd>(s: S, input: HeadInput<'a>, buffers: Buffers<'a>) -> Self {
+    fn pack<S: Simd>(s: S, input: HeadInput<'a>, buffers: &'a mut Buffers) -> Self {
         let HeadInput { len, head_dim, .. } = input;
         let padded = len.next_multiple_of(PANEL);
         let keys = buffers.keys.at_least(padded * head_dim);

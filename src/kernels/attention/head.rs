@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::f32::F32Head;
 use super::i16::I16Head;
 use super::input::{Attention, Projection};
-use super::kernel::{Buffers, HeadInput, HeadKernel, MAX_QUERIES, Scores, Workspace};
+use super::kernel::{HeadInput, HeadKernel, MAX_QUERIES, Scores, Workspace};
 use crate::kernels::gemm::{Dot, Dtype, GemmTask, OutputColumns, PANEL, RowsView};
 use crate::kernels::output::Disjoint;
 use crate::kernels::simd::{Kernel, LANES, Simd};
@@ -46,12 +46,12 @@ pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32
     compute.team.run(
         sequences * input.heads,
         || heads.lend(),
-        |scratch, task| {
+        |workspace, task| {
             let (sequence, head) = (task / input.heads, task % input.heads);
             #[allow(unsafe_code, reason = "heads write columns of rows they share")]
             // SAFETY: `Team::run` runs each task once, so each sequence and head is made once, and `out` is known to these
             // alone. Sequences have rows of their own, since `out_starts` ascend, and heads have columns of their own.
-            let one = unsafe { HeadTask::new(input, sequence, head, scratch, &out) };
+            let one = unsafe { HeadTask::new(input, sequence, head, workspace, &out) };
             one.run_on(cpu, input.dtype);
         },
     );
@@ -62,7 +62,7 @@ pub(super) struct HeadTask<'a> {
     input: &'a Attention<'a>,
     sequence: usize,
     head: usize,
-    scratch: &'a mut Workspace,
+    workspace: &'a mut Workspace,
     out: &'a Disjoint<'a>,
 }
 
@@ -78,14 +78,14 @@ impl<'a> HeadTask<'a> {
         input: &'a Attention<'a>,
         sequence: usize,
         head: usize,
-        scratch: &'a mut Workspace,
+        workspace: &'a mut Workspace,
         out: &'a Disjoint<'a>,
     ) -> Self {
         Self {
             input,
             sequence,
             head,
-            scratch,
+            workspace,
             out,
         }
     }
@@ -142,25 +142,13 @@ impl<'a, F: HeadKernel<'a>> Kernel for WithKernel<'a, F> {
             head_dim,
             block: per_block,
         };
-        let Workspace {
-            queries,
-            keys,
-            values,
-            scores: memory,
-            probs,
-        } = one.scratch;
-        let buffers = Buffers {
-            queries,
-            keys,
-            values,
-            probs,
-        };
-        let mut kernel = F::pack(s, head, buffers);
+        let Workspace { packed, scores } = one.workspace;
+        let mut kernel = F::pack(s, head, packed);
 
         let width = heads * head_dim;
         for block in (0..query_rows).step_by(per_block) {
             let count = per_block.min(query_rows - block);
-            let scores = memory.at_least(count * padded);
+            let scores = scores.at_least(count * padded);
             let (operands, scale) = kernel.scores(block);
             let to = OutputColumns {
                 out: &Disjoint::new(scores),

@@ -7,10 +7,10 @@
 
 use super::kernel::{Buffers, HeadInput, HeadKernel, MAX_QUERIES, Scores};
 use crate::kernels::gemm::{
-    GemmTask, I16, LEAST_SPAN, Operands, OutputColumns, PAIR_STEP, PANEL, ROUND, RhsIn, RowsView,
+    GemmTask, I16, LEAST_SPAN, Operands, OutputColumns, PAIR_STEP, PANEL, RhsIn, RowsView,
 };
 use crate::kernels::memory::AlignedFloats;
-use crate::kernels::simd::{LANES, Simd};
+use crate::kernels::simd::{LANES, ROUND, Simd};
 use crate::kernels::{math, softmax};
 
 /// Numbers whose words are stored together, at most. They are paired as it costs least: where one vector holds a block,
@@ -44,18 +44,18 @@ impl<'a> HeadKernel<'a> for I16Head<'a> {
     type Scores = I16<'a, false>;
 
     #[inline(always)]
-    fn pack<S: Simd>(s: S, input: HeadInput<'a>, buffers: Buffers<'a>) -> Self {
+    fn pack<S: Simd>(s: S, input: HeadInput<'a>, buffers: &'a mut Buffers) -> Self {
         let (len, head_dim) = (input.len, input.head_dim);
         let most = bound(head_dim);
         // Of all queries, so that those that ask have the same words as beside the others.
         let query = Scale::of(s, input.queries, input, most);
         let wide = head_dim.next_multiple_of(BLOCK);
-        let queries = words(buffers.queries, input.query_rows * wide);
+        let queries = words(&mut buffers.queries, input.query_rows * wide);
         fill_rows(s, input.queries, input, query, queries);
 
         let key = Scale::of(s, input.keys, input, most);
         let steps = head_dim.div_ceil(2);
-        let keys = words(buffers.keys, len.div_ceil(PANEL) * steps * PAIR_STEP);
+        let keys = words(&mut buffers.keys, len.div_ceil(PANEL) * steps * PAIR_STEP);
         let keys = keys.as_chunks_mut().0;
         fill_keys(s, input.keys, input, key, keys);
 
@@ -63,11 +63,17 @@ impl<'a> HeadKernel<'a> for I16Head<'a> {
         let most = bound(len);
         let value = Scale::of(s, input.values, input, most / 2);
         let steps = len.div_ceil(2);
-        let values = words(buffers.values, head_dim.div_ceil(PANEL) * steps * PAIR_STEP);
+        let values = words(
+            &mut buffers.values,
+            head_dim.div_ceil(PANEL) * steps * PAIR_STEP,
+        );
         let values = values.as_chunks_mut().0;
         fill_values(s, input.values, input, value, values);
 
-        let exponentials = words(buffers.probs, input.block * len.next_multiple_of(BLOCK));
+        let exponentials = words(
+            &mut buffers.probs,
+            input.block * len.next_multiple_of(BLOCK),
+        );
         Self {
             input,
             queries: bytemuck::cast_slice(queries),
@@ -151,9 +157,10 @@ impl I16Head<'_> {
             // Rounding may lift the greatest score's exponential above 1, and what is more than `one` may be no word. Up to
             // 2,048 it adds less than what `exp2_roughly` stays below 1, 7e-5.
             let greatest = *of_row * to_exp2;
-            let room = match greatest.abs() < 2048.0 {
-                true => 0.0,
-                false => greatest.abs() * f32::EPSILON,
+            let room = if greatest.abs() < 2048.0 {
+                0.0
+            } else {
+                greatest.abs() * f32::EPSILON
             };
             let mut row = RowOfExponentials {
                 factor: s.splat(to_exp2),
@@ -260,15 +267,16 @@ impl Scale {
         let lowest = s.min(even.lowest, odd.lowest);
         let greatest = s.largest(s.sub(s.splat(0.0), lowest));
         let poison = s.sum(s.add(even.poison, odd.poison));
-        match greatest < LEAST_SPAN {
-            true => Self {
+        if greatest < LEAST_SPAN {
+            Self {
                 factor: 0.0,
                 step: poison,
-            },
-            false => Self {
+            }
+        } else {
+            Self {
                 factor: most as f32 / greatest,
                 step: greatest / most as f32 + poison,
-            },
+            }
         }
     }
 
@@ -388,15 +396,17 @@ fn fill_values<S: Simd>(
         let row = |row: usize| &rows.data[row * rows.stride + column..][..width];
         for (block, steps) in panel.chunks_mut(LANES).enumerate() {
             let (first, end) = (block * BLOCK, len.min((block + 1) * BLOCK));
-            let (stride, second) = match end - first <= LANES {
-                true => (2, first + 1),
-                false => (1, first + steps.len()),
+            let (stride, second) = if end - first <= LANES {
+                (2, first + 1)
+            } else {
+                (1, first + steps.len())
             };
             for (step, words) in steps.iter_mut().enumerate() {
                 let even = scale.apply(s, row(first + stride * step));
-                let odd = match second + stride * step < end {
-                    true => scale.apply(s, row(second + stride * step)),
-                    false => s.splat(ROUND),
+                let odd = if second + stride * step < end {
+                    scale.apply(s, row(second + stride * step))
+                } else {
+                    s.splat(ROUND)
                 };
                 s.store_pairs(s.low_pairs(even, odd), words);
             }

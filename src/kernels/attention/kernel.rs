@@ -16,7 +16,7 @@ pub(super) trait HeadKernel<'a>: Sized {
     type Scores: Dot;
 
     /// Packs a head. Its numbers are kept in `buffers`.
-    fn pack<S: Simd>(s: S, input: HeadInput<'a>, buffers: Buffers<'a>) -> Self;
+    fn pack<S: Simd>(s: S, input: HeadInput<'a>, buffers: &'a mut Buffers) -> Self;
 
     /// Returns the product of all keys and the queries from query `first` on, and what it must be multiplied by to be the
     /// scores, beside `1 / sqrt(head_dim)`.
@@ -67,17 +67,15 @@ pub(super) struct Scores<'a> {
 /// Buffers that a thread keeps from one head to the next.
 #[derive(Default)]
 pub(in crate::kernels) struct Workspace {
-    pub(super) queries: AlignedFloats,
-    pub(super) keys: AlignedFloats,
-    pub(super) values: AlignedFloats,
+    pub(super) packed: Buffers,
     pub(super) scores: AlignedFloats,
-    pub(super) probs: AlignedFloats,
 }
 
 /// Where a packed head is kept.
-pub(super) struct Buffers<'a> {
-    pub(super) queries: &'a mut AlignedFloats,
-    pub(super) keys: &'a mut AlignedFloats,
-    pub(super) values: &'a mut AlignedFloats,
-    pub(super) probs: &'a mut AlignedFloats,
+#[derive(Default)]
+pub(super) struct Buffers {
+    pub(super) queries: AlignedFloats,
+    pub(super) keys: AlignedFloats,
+    pub(super) values: AlignedFloats,
+    pub(super) probs: AlignedFloats,
 }

@@ -22,7 +22,8 @@ impl Small<'_> {
     pub(crate) fn multiply<S: Simd>(
         self,
         s: S,
-        (rows, width): (usize, usize),
+        rows: usize,
+        width: usize,
         out: &mut [f32],
         stride: usize,
     ) {
@@ -55,12 +56,7 @@ impl Small<'_> {
 
     /// Packs `n` rows of `k` numbers, `stride` apart, as output channels.
     #[inline(always)]
-    pub(crate) fn pack_rows(
-        rows: &[f32],
-        (n, k): (usize, usize),
-        stride: usize,
-        panels: &mut [f32],
-    ) {
+    pub(crate) fn pack_rows(rows: &[f32], n: usize, k: usize, stride: usize, panels: &mut [f32]) {
         panels[n / PANEL * PANEL * k..].fill(0.0);
         let numbers = (n * stride).min(rows.len());
         panels::pack(&rows[..numbers], k, stride, panels);
@@ -71,7 +67,8 @@ impl Small<'_> {
     pub(crate) fn pack_columns<S: Simd>(
         s: S,
         rows: &[f32],
-        (n, k): (usize, usize),
+        n: usize,
+        k: usize,
         stride: usize,
         panels: &mut [f32],
     ) {

@@ -39,8 +39,8 @@ pub(super) use f32::F32;
 pub(super) use i16::I16;
 #[cfg(feature = "train")]
 pub(crate) use inner::Small;
+pub(super) use int8::LEAST_SPAN;
 pub(crate) use int8::{Int8Panels, QuantizedRows};
-pub(super) use int8::{LEAST_SPAN, ROUND};
 pub(super) use operands::{Dot, Operands, RhsIn, RowsView};
 pub(crate) use packer::Packer;
 pub(crate) use panels::PANEL;

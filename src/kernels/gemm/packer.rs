@@ -29,9 +29,10 @@ impl Packer {
     pub(crate) fn new(threads: &Threads, floats: usize) -> Self {
         Self {
             // If nothing is packed, as with a file that is used in place, helpers would spin through the whole load.
-            team: match floats {
-                0 => Team::alone(),
-                _ => threads.team(),
+            team: if floats == 0 {
+                Team::alone()
+            } else {
+                threads.team()
             },
             arena: Arena::new(floats),
             buffers: Mutex::default(),
@@ -46,7 +47,8 @@ impl Packer {
     pub(crate) fn rows<E: Send>(
         &self,
         dtype: Dtype,
-        (n, k): (usize, usize),
+        n: usize,
+        k: usize,
         read: impl Fn(Range<usize>, &mut [f32]) -> Result<(), E> + Sync,
     ) -> Result<PackedWeights, E> {
         let mut packed = PackedWeights::zeros(&self.arena, dtype, n, k);
@@ -178,7 +180,7 @@ mod tests {
             for dtype in DTYPES {
                 let expected = PackedWeights::of(dtype, &matrix, n, k);
                 for packer in packers() {
-                    let packed = packer.rows(dtype, (n, k), |rows, out| {
+                    let packed = packer.rows(dtype, n, k, |rows, out| {
                         out.copy_from_slice(&matrix[rows.start * k..rows.end * k]);
                         Ok::<(), ()>(())
                     });
@@ -218,7 +220,7 @@ mod tests {
             let threads = Threads::new(threads).unwrap();
             let packer = Packer::new(&threads, 1);
             let error = packer
-                .rows(Dtype::F32, (10_000, 100), |rows, _| {
+                .rows(Dtype::F32, 10_000, 100, |rows, _| {
                     match rows.contains(&7000) {
                         true => Err("first"),
                         false if rows.start > 7000 => Err("later"),

@@ -91,9 +91,10 @@ mod tests {
                 pack(&rows, k, stride, &mut panels);
                 for row in 0..n.next_multiple_of(PANEL) {
                     for column in 0..k {
-                        let expected = match row < n {
-                            true => rows[row * stride + column],
-                            false => -1.0,
+                        let expected = if row < n {
+                            rows[row * stride + column]
+                        } else {
+                            -1.0
                         };
                         assert_eq!(panels[place(row, column, k)], expected);
                     }

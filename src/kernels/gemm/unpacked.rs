@@ -158,12 +158,12 @@ fn multiply(compute: &Compute, x: Left<'_>, weights: Unpacked<'_>, sum: Sum<'_>,
                     weights.pack(cpu, columns, packed);
                     let x = RowsView { data: x, stride: k };
                     let operands = Operands::f32(x, k, packed, RhsIn::L1);
-                    part.multiply(cpu, operands, (rows, block));
+                    part.multiply(cpu, operands, rows, block);
                 }
                 Left::Rounded(x) => {
                     weights.pack_rounded(cpu, columns, packed);
                     let operands = Operands::bf16(x, k, packed, RhsIn::L1);
-                    part.multiply(cpu, operands, (rows, block));
+                    part.multiply(cpu, operands, rows, block);
                 }
             }
         },
@@ -207,7 +207,7 @@ impl<'a> Part<'a> {
     }
 
     /// All `rows` by these columns, so many rows at once.
-    fn multiply<D: Dot>(&self, cpu: Cpu, operands: Operands<'_, D>, (rows, block): (usize, usize)) {
+    fn multiply<D: Dot>(&self, cpu: Cpu, operands: Operands<'_, D>, rows: usize, block: usize) {
         let Columns { first, width } = self.columns;
         let epilogue = Epilogue {
             bias: match self.sum {
@@ -330,9 +330,10 @@ impl<const ROUNDED: bool> Kernel for PackColumns<'_, ROUNDED> {
             k,
             packed,
         } = self;
-        match ROUNDED {
-            true => bf16::pack_rounded_columns(s, columns, width, k, packed),
-            false => panels::pack_columns(s, columns, width, k, packed),
+        if ROUNDED {
+            bf16::pack_rounded_columns(s, columns, width, k, packed)
+        } else {
+            panels::pack_columns(s, columns, width, k, packed)
         }
     }
 }

@@ -87,12 +87,7 @@ impl PackedWeights {
 
     /// Weights of (n, k) as floats whose panels are elsewhere; `None` if there are too few or too many.
     pub(crate) fn held(n: usize, k: usize, panels: impl Held + 'static) -> Option<Self> {
-        let fits = Self::floats(n, k) == Some(panels.len());
-        fits.then(|| Self {
-            n,
-            k,
-            panels: Panels::F32(Floats::Held(Box::new(panels))),
-        })
+        Self::of_floats(n, k, Floats::Held(Box::new(panels)))
     }
 
     /// Weights of (n, k) as floats whose panels these are; `None` as for [`held`](Self::held).

@@ -17,7 +17,7 @@ use std::arch::x86_64::{
     _mm256_setzero_si256, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_sub_ps,
 };
 
-use super::{Cache, Kernel, LANES, Simd};
+use super::{Cache, Kernel, LANES, ROUND, Simd};
 
 /// Evaluates intrinsics of the level that work on registers. They are unsafe only because a processor may lack them; the
 /// first argument, a token, proves that this one does not.
@@ -105,9 +105,10 @@ where
 
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
-        match VNNI {
-            true => intrinsics!(self, enter_vnni(self, kernel)),
-            false => intrinsics!(self, enter(self, kernel)),
+        if VNNI {
+            intrinsics!(self, enter_vnni(self, kernel))
+        } else {
+            intrinsics!(self, enter(self, kernel))
         }
     }
 
@@ -207,7 +208,7 @@ where
     fn floor_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
         let x = self.max(self.splat(-126.0), x);
         let whole = intrinsics!(self, [_mm256_floor_ps(x[0]), _mm256_floor_ps(x[1])]);
-        let shift = self.splat(12_582_912.0); // as in `whole_and_rest`
+        let shift = self.splat(ROUND); // as in `whole_and_rest`
         (self.add(whole, shift), self.sub(x, whole))
     }
 
@@ -356,15 +357,16 @@ where
 
     #[inline(always)]
     fn dot_pairs(self, sum: Self::Ints, a: Self::Pairs, b: Self::Pairs) -> Self::Ints {
-        match VNNI {
-            true => intrinsics!(
+        if VNNI {
+            intrinsics!(
                 self,
                 [
                     _mm256_dpwssd_avx_epi32(sum[0], a[0], b[0]),
                     _mm256_dpwssd_avx_epi32(sum[1], a[1], b[1])
                 ]
-            ),
-            false => intrinsics!(self, dot_words(sum, a, b)),
+            )
+        } else {
+            intrinsics!(self, dot_words(sum, a, b))
         }
     }
 

@@ -362,12 +362,13 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
 
     #[inline(always)]
     fn dot_pairs(self, sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
-        match VNNI {
-            true => intrinsics!(self, dot_words(sum, a, b)),
-            false => intrinsics!(
+        if VNNI {
+            intrinsics!(self, dot_words(sum, a, b))
+        } else {
+            intrinsics!(
                 self,
                 ints_in_order(_mm512_add_epi32(sum, _mm512_madd_epi16(a, b)))
-            ),
+            )
         }
     }
 
@@ -392,12 +393,13 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
 
     #[inline(always)]
     fn dot_bf16(self, sum: __m512, a: __m512i, b: __m512i) -> __m512 {
-        match BF16 {
-            true => intrinsics!(self, dot_bf16(sum, a, b)),
-            false => intrinsics!(self, {
+        if BF16 {
+            intrinsics!(self, dot_bf16(sum, a, b))
+        } else {
+            intrinsics!(self, {
                 let sum = _mm512_fmadd_ps(second_of(a), second_of(b), sum);
                 in_order(_mm512_fmadd_ps(first_of(a), first_of(b), sum))
-            }),
+            })
         }
     }
 

@@ -21,6 +21,9 @@ pub(super) mod portable;
 /// Lanes of a vector, output channels of a panel, and the grain in which every reduction is ordered.
 pub(crate) const LANES: usize = 16;
 
+/// 1.5 * 2^23: added to a small float, it leaves its nearest integer, half to even, in the lowest bits of the sum.
+pub(crate) const ROUND: f32 = 12_582_912.0;
+
 /// How near something is to be brought.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Cache {
@@ -103,8 +106,7 @@ pub(crate) trait Simd: Copy {
     /// The whole number nearest to `x`, in the form that `times_power_of_two` takes, and what is left of `x`.
     #[inline(always)]
     fn whole_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
-        // Adding this leaves the nearest whole number in the low bits of the sum.
-        let shift = self.splat(12_582_912.0); // 1.5 * 2^23
+        let shift = self.splat(ROUND);
         let shifted = self.add(x, shift);
         (shifted, self.sub(x, self.sub(shifted, shift)))
     }
@@ -323,9 +325,10 @@ mod tests {
             let [second, first, least] = cpu.run(NotNumbers);
             assert!(second.iter().all(|x| x.is_nan()), "{cpu:?}");
             assert!(least.iter().all(|x| x.is_nan()), "{cpu:?}");
-            match cpu.name().starts_with("neon") {
-                true => assert!(first.iter().all(|x| x.is_nan()), "{cpu:?}"),
-                false => assert_eq!(first, [1.0; LANES], "{cpu:?}"),
+            if cpu.name().starts_with("neon") {
+                assert!(first.iter().all(|x| x.is_nan()), "{cpu:?}")
+            } else {
+                assert_eq!(first, [1.0; LANES], "{cpu:?}")
             }
         }
     }
@@ -368,8 +371,7 @@ mod tests {
 
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> Self::Output {
-            // The bits of 1.5 * 2^23 + n end in those of n.
-            let low = |of: [f32; LANES]| s.add(s.load(&of), s.splat(12_582_912.0));
+            let low = |of: [f32; LANES]| s.add(s.load(&of), s.splat(ROUND));
             let (even, odd) = (low(EVEN), low(ODD));
             let (mut words, mut pairs, mut sums) = ([0; LANES], [0; 2 * LANES], [0.0; LANES]);
             s.store_low_words(even, &mut words);
@@ -449,15 +451,17 @@ mod tests {
         let widened = |word: i16| f32::from_bits(u32::from(word as u16) << 16);
         for cpu in Cpu::supported() {
             for by_bf16 in [true, false] {
-                let (rounded, sums) = match by_bf16 {
-                    true => cpu.run_bf16(Halves(&blocks)),
-                    false => cpu.run(Halves(&blocks)),
+                let (rounded, sums) = if by_bf16 {
+                    cpu.run_bf16(Halves(&blocks))
+                } else {
+                    cpu.run(Halves(&blocks))
                 };
                 for (x, word) in blocks.iter().flatten().zip(rounded.iter().flatten()) {
                     let expected = half::bf16::from_f32(*x);
-                    match x.is_nan() {
-                        true => assert!(widened(*word).is_nan(), "{cpu:?} {:x}", x.to_bits()),
-                        false => assert_eq!(*word as u16, expected.to_bits(), "{cpu:?} {x:e}"),
+                    if x.is_nan() {
+                        assert!(widened(*word).is_nan(), "{cpu:?} {:x}", x.to_bits())
+                    } else {
+                        assert_eq!(*word as u16, expected.to_bits(), "{cpu:?} {x:e}")
                     }
                 }
                 for (lane, sum) in sums.iter().enumerate() {

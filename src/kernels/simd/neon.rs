@@ -18,7 +18,7 @@ use std::arch::aarch64::{
 };
 use std::arch::asm;
 
-use super::{Cache, Kernel, LANES, Simd};
+use super::{Cache, Kernel, LANES, ROUND, Simd};
 
 #[inline(never)]
 #[target_feature(enable = "neon")]
@@ -120,9 +120,10 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
 
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
-        match DOTPROD {
-            true => intrinsics!(self, enter_dotprod(self, kernel)),
-            false => intrinsics!(self, enter(self, kernel)),
+        if DOTPROD {
+            intrinsics!(self, enter_dotprod(self, kernel))
+        } else {
+            intrinsics!(self, enter(self, kernel))
         }
     }
 
@@ -194,7 +195,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     fn floor_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
         let x = self.max(self.splat(-126.0), x);
         let whole = each!(self, i => vrndmq_f32(x[i]));
-        let shift = self.splat(12_582_912.0); // as in `whole_and_rest`
+        let shift = self.splat(ROUND); // as in `whole_and_rest`
         (self.add(whole, shift), self.sub(x, whole))
     }
 
@@ -274,9 +275,10 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     fn splat_four(self, x: [u8; 4], _: usize) -> Self::Fours {
         let x = i32::from_le_bytes(x);
         // `sdot` takes the first four bytes for all lanes, and one lane is loaded more cheaply than four.
-        let x = match DOTPROD {
-            true => intrinsics!(self, vsetq_lane_s32::<0>(x, vdupq_n_s32(0))),
-            false => intrinsics!(self, vdupq_n_s32(x)),
+        let x = if DOTPROD {
+            intrinsics!(self, vsetq_lane_s32::<0>(x, vdupq_n_s32(0)))
+        } else {
+            intrinsics!(self, vdupq_n_s32(x))
         };
         [intrinsics!(self, vreinterpretq_s8_s32(x)); 4]
     }

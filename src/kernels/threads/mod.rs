@@ -4,7 +4,7 @@ mod budget;
 mod sync;
 mod team;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
@@ -64,11 +64,18 @@ impl Threads {
 /// shows two CPUs at every memory size and no quota, one for each 1,769 MB of memory, rounded to the nearest: at 3,008 MB
 /// there are two, which are granted 1.7 CPUs.
 pub(crate) fn granted() -> usize {
-    let visible = std::thread::available_parallelism().map_or(1, usize::from);
+    let visible = processors();
     match std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") {
         Ok(memory) => lambda_grant(&memory).unwrap_or(visible),
         Err(_) => visible,
     }
+}
+
+/// Returns the number of processors that the CPU quota of the container grants. It is read once: on Linux that takes several
+/// files.
+pub(super) fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 fn lambda_grant(memory: &str) -> Option<usize> {

@@ -5,7 +5,7 @@ use super::parts::{Dense, NormIds};
 use super::{EMBEDDINGS, Network, Wanted};
 use crate::batch::Batch;
 use crate::kernels::Activation;
-use crate::kernels::activation::tests::gelu_oracle;
+use crate::kernels::math::tests::gelu_oracle;
 use crate::train::ops::dropout::{Dropout, Mask};
 use crate::train::ops::oracle;
 use crate::train::ops::pooling::Pool;

@@ -155,7 +155,7 @@ impl Backward<'_> {
 mod tests {
     use super::super::oracle::{Check, random};
     use super::*;
-    use crate::kernels::activation::tests::gelu_oracle;
+    use crate::kernels::math::tests::gelu_oracle;
     use crate::kernels::{Cpu, Threads};
 
     #[test]

@@ -123,7 +123,7 @@ impl<'a> Text<'a> {
     #[inline(always)]
     fn products<S: Simd>(&self, s: S, [a, b]: [&[f32]; 2], panels: &mut [f32], out: &mut [f32]) {
         let panels = &mut panels[..Small::panels(self.keys, self.head_dim)];
-        Small::pack_rows(b, (self.keys, self.head_dim), self.hidden, panels);
+        Small::pack_rows(b, self.keys, self.head_dim, self.hidden, panels);
         let product = Small {
             x: a,
             stride: self.hidden,
@@ -131,7 +131,7 @@ impl<'a> Text<'a> {
             panels,
         };
         let padded = padded(self.keys);
-        product.multiply(s, (self.queries, padded), out, padded);
+        product.multiply(s, self.queries, padded, out, padded);
     }
 
     /// A head's columns of `out = weights rows`: `weights` is (n, padded k), `rows` has k rows and `out` n; both begin with
@@ -146,14 +146,14 @@ impl<'a> Text<'a> {
         out: &mut [f32],
     ) {
         let panels = &mut panels[..Small::panels(self.head_dim, k)];
-        Small::pack_columns(s, rows, (self.head_dim, k), self.hidden, panels);
+        Small::pack_columns(s, rows, self.head_dim, k, self.hidden, panels);
         let product = Small {
             x: weights,
             stride: padded(k),
             k,
             panels,
         };
-        product.multiply(s, (n, self.head_dim), out, self.hidden);
+        product.multiply(s, n, self.head_dim, out, self.hidden);
     }
 
     /// P of a head, (queries, padded keys); the columns past the keys are zero.

@@ -7,10 +7,8 @@
 
 use crate::kernels::Compute;
 use crate::kernels::memory::AlignedFloats;
-use crate::kernels::simd::{Kernel, LANES, Simd};
+use crate::kernels::simd::{Kernel, LANES, ROUND, Simd};
 
-/// 1.5 * 2^23: added to a small float, it leaves its nearest integer, half to even, in the lowest bits of the sum.
-pub(in crate::kernels) const ROUND: f32 = 12_582_912.0;
 /// A row, or a channel's weights, whose numbers span less than this are taken for zeros: one divided by it is finite.
 pub(in crate::kernels) const LEAST_SPAN: f32 = 1e-30;
 /// Steps from a row's least number to its greatest: one fewer than there are from -127 to 127, so that wherever the

@@ -1,10 +1,10 @@
 //! Weights as bytes, in panels of `[n / 16][k / 4][16][4]`.
 
-use super::activations::{LEAST_SPAN, ROUND};
+use super::activations::LEAST_SPAN;
 use crate::kernels::Cpu;
 use crate::kernels::gemm::panels::PANEL;
 use crate::kernels::memory::{Arena, Floats};
-use crate::kernels::simd::{Kernel, LANES, Simd};
+use crate::kernels::simd::{Kernel, LANES, ROUND, Simd};
 
 /// Bytes of one step of a panel: four for each of its channels.
 pub(super) const STEP: usize = 4 * PANEL;

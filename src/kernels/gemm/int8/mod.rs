@@ -12,8 +12,8 @@ mod activations;
 mod dot;
 mod layout;
 
+pub(in crate::kernels) use activations::LEAST_SPAN;
 pub(crate) use activations::QuantizedRows;
-pub(in crate::kernels) use activations::{LEAST_SPAN, ROUND};
 pub(crate) use layout::Int8Panels;
 pub(super) use layout::{Int8Group, MAX_K};
 

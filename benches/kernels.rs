@@ -78,7 +78,7 @@ fn products(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("gemm/{dtype}/{rows}x{n}x{k}"));
         group.throughput(Throughput::Elements((2 * rows * n * k) as u64));
         let (x, w) = (numbers(rows * k), numbers(n * k));
-        let packed = PackedWeights::of(dtype, &w, n, k);
+        let packed = PackedWeights::pack(dtype, &w, n, k);
         let mut out = vec![0.0; rows * n];
         let expected = output(&x, &w, k, rows - 1, n - 1);
         for (name, compute) in computes(dtype) {
@@ -108,7 +108,7 @@ fn products_of_bytes(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("gemm/int8/{rows}x{n}x{k}"));
         group.throughput(Throughput::Elements((2 * rows * n * k) as u64));
         let (x, w) = (numbers(rows * k), numbers(n * k));
-        let packed = PackedWeights::of(Dtype::Int8, &w, n, k);
+        let packed = PackedWeights::pack(Dtype::Int8, &w, n, k);
         let mut out = vec![0.0; rows * n];
         let expected = output(&x, &w, k, rows - 1, n - 1);
         // Numbers up to 1 are rounded by at most 1/254 of one, and add up like a walk of k steps.

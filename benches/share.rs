@@ -49,7 +49,7 @@ impl<const N: usize> Kernel for Chains<N> {
                 *chain = s.mul_add(*chain, factor, term);
             }
         }
-        chains.iter().map(|&chain| s.sum(chain)).sum()
+        chains.iter().map(|&chain| s.reduce_add(chain)).sum()
     }
 }
 
@@ -61,26 +61,26 @@ impl<const R: usize, const P: usize> Kernel for ByteChains<R, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> f32 {
-        let mut chains = [[s.splat_int(0); P]; R];
-        let mut rows = [<[S::Four; 4]>::zeroed(); R];
+        let mut chains = [[s.splat_i32(0); P]; R];
+        let mut rows = [<[S::QuadI8; 4]>::zeroed(); R];
         for row in &mut rows {
-            s.store_fours(s.splat(f32::from_bits(3)), row);
+            s.store_quads(s.splat(f32::from_bits(3)), row);
         }
         let panels = black_box([[2; 64]; P]);
         for _ in 0..self.0 {
             let rows = black_box(&rows);
-            for part in 0..S::INT8_PARTS {
-                let weights = panels.each_ref().map(|panel| s.load_fours(panel, part));
+            for part in 0..S::INT8_SUBSTEPS {
+                let weights = panels.each_ref().map(|panel| s.load_quads(panel, part));
                 for (row, chains) in rows.iter().zip(&mut chains) {
-                    let activations = s.splat_four(row[0], part);
+                    let activations = s.splat_quad(row[0], part);
                     for (chain, &weights) in chains.iter_mut().zip(&weights) {
-                        *chain = s.dot(*chain, weights, activations);
+                        *chain = s.dot_i8x4(*chain, weights, activations);
                     }
                 }
             }
         }
         let chains = chains.as_flattened().iter();
-        chains.map(|&chain| s.sum(s.to_floats(chain))).sum()
+        chains.map(|&chain| s.reduce_add(s.to_floats(chain))).sum()
     }
 }
 
@@ -106,7 +106,7 @@ impl<const R: usize, const P: usize> Kernel for HalfChains<R, P> {
             }
         }
         let chains = chains.as_flattened().iter();
-        chains.map(|&chain| s.sum(chain)).sum()
+        chains.map(|&chain| s.reduce_add(chain)).sum()
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) enum Activation {
 impl Activation {
     /// The function of each lane, inside a kernel.
     #[inline(always)]
-    pub(crate) fn of<S: Simd>(self, s: S, x: S::Floats) -> S::Floats {
+    pub(crate) fn apply<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
         match self {
             Self::Identity => x,
             Self::Gelu => gelu(s, x),
@@ -37,10 +37,10 @@ impl Activation {
 
     /// The function of each lane, to 1.4e-4: where what it is applied to is not exact to more.
     #[inline(always)]
-    pub(crate) fn roughly_of<S: Simd>(self, s: S, x: S::Floats) -> S::Floats {
+    pub(crate) fn apply_approx<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
         match self {
-            Self::Gelu => math::gelu_roughly(s, x),
-            _ => self.of(s, x),
+            Self::Gelu => math::gelu_approx(s, x),
+            _ => self.apply(s, x),
         }
     }
 
@@ -61,21 +61,21 @@ impl Kernel for Apply<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         for some in self.1.chunks_mut(LANES) {
-            let x = s.load_some(some, 0.0);
-            s.store_some(self.0.of(s, x), some);
+            let x = s.load_partial(some, 0.0);
+            s.store_partial(self.0.apply(s, x), some);
         }
     }
 }
 
 /// To 1.5e-7 of max(|x|, 1e-6), against f64.
 #[inline(always)]
-fn gelu<S: Simd>(s: S, x: S::Floats) -> S::Floats {
+fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.mul(x, math::normal_cdf(s, x))
 }
 
 /// x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), to 1.5e-7 of max(|x|, 1e-6), against f64.
 #[inline(always)]
-fn gelu_tanh<S: Simd>(s: S, x: S::Floats) -> S::Floats {
+fn gelu_tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
     const SQRT_2_OVER_PI: f32 = 0.797_884_6;
     let cubic = s.mul_add(s.mul(s.mul(s.splat(0.044715), x), x), x, x);
     let tanh = math::tanh(s, s.mul(s.splat(SQRT_2_OVER_PI), cubic));

@@ -103,21 +103,21 @@ impl Cpu {
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.level {
-            Level::Portable(token) => token.enter(kernel),
+            Level::Portable(token) => token.vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2(token) => token.enter(kernel),
+            Level::Avx2(token) => token.vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2Vnni(token) => token.floats().enter(kernel),
+            Level::Avx2Vnni(token) => token.floats().vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512(token) => token.enter(kernel),
+            Level::Avx512(token) => token.vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni(token) => token.floats().enter(kernel),
+            Level::Avx512Vnni(token) => token.floats().vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Bf16(token) => token.floats().enter(kernel),
+            Level::Avx512Bf16(token) => token.floats().vectorize(kernel),
             #[cfg(target_arch = "aarch64")]
-            Level::Neon(token) => token.enter(kernel),
+            Level::Neon(token) => token.vectorize(kernel),
             #[cfg(target_arch = "aarch64")]
-            Level::NeonDotprod(token) => token.floats().enter(kernel),
+            Level::NeonDotprod(token) => token.floats().vectorize(kernel),
         }
     }
 
@@ -126,13 +126,13 @@ impl Cpu {
     pub(crate) fn run_int8<K: Kernel>(self, kernel: K) -> K::Output {
         match self.level {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2Vnni(token) => token.enter(kernel),
+            Level::Avx2Vnni(token) => token.vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni(token) => token.enter(kernel),
+            Level::Avx512Vnni(token) => token.vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Bf16(token) => token.bytes().enter(kernel),
+            Level::Avx512Bf16(token) => token.bytes().vectorize(kernel),
             #[cfg(target_arch = "aarch64")]
-            Level::NeonDotprod(token) => token.enter(kernel),
+            Level::NeonDotprod(token) => token.vectorize(kernel),
             _ => self.run(kernel),
         }
     }
@@ -142,7 +142,7 @@ impl Cpu {
     pub(crate) fn run_bf16<K: Kernel>(self, kernel: K) -> K::Output {
         match self.level {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Bf16(token) => token.enter(kernel),
+            Level::Avx512Bf16(token) => token.vectorize(kernel),
             _ => self.run(kernel),
         }
     }

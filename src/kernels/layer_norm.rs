@@ -1,7 +1,7 @@
 //! Normalisation of rows.
 
 use super::Compute;
-use super::output::{Pieces, each};
+use super::output::{OutputChunks, for_each_chunk};
 use super::simd::{Kernel, LANES, Simd};
 
 /// Rows that one task normalises: enough work to be worth handing to a thread.
@@ -52,9 +52,9 @@ fn each_rows(
 ) {
     let count = rows.len() / width;
     assert_eq!(rows.len(), count * width, "rows of width {width}");
-    let blocks = Pieces::every(ROWS_PER_TASK * width, rows);
+    let blocks = OutputChunks::uniform(ROWS_PER_TASK * width, rows);
     let tasks = count.div_ceil(ROWS_PER_TASK);
-    each(compute, tasks, [blocks], |_, _, [block]| work(block));
+    for_each_chunk(compute, tasks, [blocks], |_, _, [block]| work(block));
 }
 
 struct LayerNorm<'a> {
@@ -98,7 +98,7 @@ impl Kernel for NoNorm<'_> {
 
 /// The sum of a row's numbers, or of the squares of their distances from `mean`.
 ///
-/// Four chains, since one would wait for each addition; which number goes to which depends on the width alone.
+/// QuadI8 chains, since one would wait for each addition; which number goes to which depends on the width alone.
 #[inline(always)]
 fn sum<S: Simd, const SQUARES: bool>(s: S, row: &[f32], mean: f32) -> f32 {
     let mean_lanes = s.splat(mean);
@@ -111,14 +111,14 @@ fn sum<S: Simd, const SQUARES: bool>(s: S, row: &[f32], mean: f32) -> f32 {
     }
     for (sum, some) in sums.iter_mut().zip(rest.chunks(LANES)) {
         // Lanes past the end hold the mean, whose distance from itself adds nothing; for a plain sum it is given as 0.
-        let x = s.load_some(some, mean);
+        let x = s.load_partial(some, mean);
         *sum = s.add(*sum, term::<S, SQUARES>(s, x, mean_lanes));
     }
-    s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
+    s.reduce_add(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
 }
 
 #[inline(always)]
-fn term<S: Simd, const SQUARES: bool>(s: S, x: S::Floats, mean: S::Floats) -> S::Floats {
+fn term<S: Simd, const SQUARES: bool>(s: S, x: S::F32, mean: S::F32) -> S::F32 {
     if SQUARES {
         let distance = s.sub(x, mean);
         s.mul(distance, distance)
@@ -146,9 +146,12 @@ fn shift_and_scale<S: Simd>(
         s.store(s.mul_add(x, s.load(weight), s.load(bias)), block);
     }
     if !rest.is_empty() {
-        let x = s.mul(s.sub(s.load_some(rest, 0.0), mean), scale);
-        let (weight, bias) = (s.load_some(rest_weight, 0.0), s.load_some(rest_bias, 0.0));
-        s.store_some(s.mul_add(x, weight, bias), rest);
+        let x = s.mul(s.sub(s.load_partial(rest, 0.0), mean), scale);
+        let (weight, bias) = (
+            s.load_partial(rest_weight, 0.0),
+            s.load_partial(rest_bias, 0.0),
+        );
+        s.store_partial(s.mul_add(x, weight, bias), rest);
     }
 }
 

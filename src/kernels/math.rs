@@ -7,8 +7,8 @@ use super::simd::Simd;
 /// x = k + r with |r| <= 1/2, and 2^r by a polynomial of degree 5 whose own error is 7.5e-8 (fitted to the relative
 /// error). NaN stays NaN.
 #[inline(always)]
-pub(crate) fn exp2<S: Simd>(s: S, x: S::Floats) -> S::Floats {
-    let (k, r) = s.whole_and_rest(x);
+pub(crate) fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let (k, r) = s.round_and_frac(x);
     let p = polynomial(
         s,
         r,
@@ -21,12 +21,12 @@ pub(crate) fn exp2<S: Simd>(s: S, x: S::Floats) -> S::Floats {
             1.000_000_1,
         ],
     );
-    s.times_power_of_two(p, k)
+    s.ldexp(p, k)
 }
 
 /// 2^x for x up to 127, as [`exp2`]; from -126 down it stays at 1.2e-38.
 #[inline(always)]
-pub(crate) fn exp2_or_least<S: Simd>(s: S, x: S::Floats) -> S::Floats {
+pub(crate) fn exp2_clamped<S: Simd>(s: S, x: S::F32) -> S::F32 {
     exp2(s, s.max(s.splat(-126.0), x)) // in this order NaN stays NaN
 }
 
@@ -36,10 +36,10 @@ pub(crate) fn exp2_or_least<S: Simd>(s: S, x: S::Floats) -> S::Floats {
 /// 7.5e-9): it keeps its sign and its scale where 1 + erf would cancel, and needs no division. Beyond 6 nothing is left
 /// of it.
 #[inline(always)]
-pub(crate) fn normal_cdf<S: Simd>(s: S, x: S::Floats) -> S::Floats {
+pub(crate) fn normal_cdf<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let p = polynomial(
         s,
-        s.max(s.splat(-6.0), s.minus_abs(x)),
+        s.max(s.splat(-6.0), s.neg_abs(x)),
         [
             -2.772_003_2e-6,
             -3.862_026_6e-5,
@@ -53,20 +53,20 @@ pub(crate) fn normal_cdf<S: Simd>(s: S, x: S::Floats) -> S::Floats {
         ],
     );
     let tail = exp2(s, p);
-    s.by_sign(x, tail, s.sub(s.splat(1.0), tail))
+    s.select_by_sign(x, tail, s.sub(s.splat(1.0), tail))
 }
 
-/// 2^x as [`exp2_or_least`], to 8e-5 of its value, by a polynomial of degree 3 on what x is above a whole number; never
+/// 2^x as [`exp2_clamped`], to 8e-5 of its value, by a polynomial of degree 3 on what x is above a whole number; never
 /// above 1 for x up to 0.
 #[inline(always)]
-pub(super) fn exp2_roughly<S: Simd>(s: S, x: S::Floats) -> S::Floats {
-    let (k, r) = s.floor_and_rest(x);
+pub(super) fn exp2_approx<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let (k, r) = s.floor_and_frac(x);
     let p = polynomial(
         s,
         r,
         [7.802_452e-2, 2.260_671_6e-1, 6.958_335_4e-1, 9.999_252e-1],
     );
-    s.times_power_of_two(p, k)
+    s.ldexp(p, k)
 }
 
 /// x times the share of a standard normal distribution that lies below it, to 1.4e-4 (against f64).
@@ -74,8 +74,8 @@ pub(super) fn exp2_roughly<S: Simd>(s: S, x: S::Floats) -> S::Floats {
 /// What is missing to max(x, 0) is a function of |x| that is as good as nothing from 3.8 on: a polynomial of degree 7
 /// (fitted to the absolute error).
 #[inline(always)]
-pub(super) fn gelu_roughly<S: Simd>(s: S, x: S::Floats) -> S::Floats {
-    let below = s.max(s.splat(-3.8), s.minus_abs(x));
+pub(super) fn gelu_approx<S: Simd>(s: S, x: S::F32) -> S::F32 {
+    let below = s.max(s.splat(-3.8), s.neg_abs(x));
     let p = polynomial(
         s,
         below,
@@ -96,19 +96,19 @@ pub(super) fn gelu_roughly<S: Simd>(s: S, x: S::Floats) -> S::Floats {
 ///
 /// (1 - e) / (1 + e) with e = exp(-2|x|), so that nothing overflows.
 #[inline(always)]
-pub(crate) fn tanh<S: Simd>(s: S, x: S::Floats) -> S::Floats {
+pub(crate) fn tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let one = s.splat(1.0);
-    let e = exp2_or_least(
+    let e = exp2_clamped(
         s,
-        s.mul(s.splat(2.0 * std::f32::consts::LOG2_E), s.minus_abs(x)),
+        s.mul(s.splat(2.0 * std::f32::consts::LOG2_E), s.neg_abs(x)),
     );
     let tanh = s.div(s.sub(one, e), s.add(one, e));
-    s.by_sign(x, s.sub(s.splat(0.0), tanh), tanh)
+    s.select_by_sign(x, s.sub(s.splat(0.0), tanh), tanh)
 }
 
 /// Coefficients from the highest power down (Horner's rule).
 #[inline(always)]
-fn polynomial<S: Simd, const N: usize>(s: S, x: S::Floats, coefficients: [f32; N]) -> S::Floats {
+fn polynomial<S: Simd, const N: usize>(s: S, x: S::F32, coefficients: [f32; N]) -> S::F32 {
     let mut sum = s.splat(coefficients[0]);
     for &coefficient in &coefficients[1..] {
         sum = s.mul_add(sum, x, s.splat(coefficient));
@@ -139,15 +139,15 @@ pub(crate) mod tests {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
             for some in self.0.chunks_mut(LANES) {
-                let x = s.load_some(some, 0.0);
+                let x = s.load_partial(some, 0.0);
                 let y = match self.1 {
-                    Function::Exp2 => exp2_or_least(s, x),
-                    Function::Exp2Roughly => exp2_roughly(s, x),
-                    Function::GeluRoughly => gelu_roughly(s, x),
+                    Function::Exp2 => exp2_clamped(s, x),
+                    Function::Exp2Roughly => exp2_approx(s, x),
+                    Function::GeluRoughly => gelu_approx(s, x),
                     Function::NormalCdf => normal_cdf(s, x),
                     Function::Tanh => tanh(s, x),
                 };
-                s.store_some(y, some);
+                s.store_partial(y, some);
             }
         }
     }

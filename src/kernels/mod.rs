@@ -28,7 +28,7 @@ pub(crate) mod threads;
 
 pub(crate) use activation::Activation;
 pub(crate) use cpu::Cpu;
-pub(crate) use memory::Pool;
+pub(crate) use memory::BufferPool;
 pub(crate) use threads::Threads;
 
 use std::sync::Arc;
@@ -105,23 +105,23 @@ impl Compute {
 #[derive(Debug)]
 pub(crate) struct Memory {
     /// Where attention computes a head,
-    heads: Pool<attention::Workspace>,
+    heads: BufferPool<attention::Workspace>,
     /// a product of numbers in bf16 has its rows,
-    rounded: Pool<RoundedRows>,
+    rounded: BufferPool<RoundedRows>,
     /// one of bytes has them,
-    quantized: Pool<QuantizedRows>,
+    quantized: BufferPool<QuantizedRows>,
     /// and a task has what it needs beside its output.
-    pub(crate) buffers: Pool<AlignedFloats>,
+    pub(crate) buffers: BufferPool<AlignedFloats>,
 }
 
 impl Memory {
     /// None yet; as much is kept as so many threads need.
     fn new(threads: usize) -> Self {
         Self {
-            heads: Pool::new(threads),
-            rounded: Pool::new(threads),
-            quantized: Pool::new(threads),
-            buffers: Pool::new(threads),
+            heads: BufferPool::new(threads),
+            rounded: BufferPool::new(threads),
+            quantized: BufferPool::new(threads),
+            buffers: BufferPool::new(threads),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::memory::AlignedFloats;
 /// A slice that is handed out in pieces to tasks that run at the same time.
 ///
 /// The pieces of one task are strided (some columns of every row), which `split_at_mut` cannot say.
-pub(crate) struct Disjoint<'a> {
+pub(crate) struct DisjointMut<'a> {
     start: *mut f32,
     len: usize,
     borrowed: PhantomData<&'a mut [f32]>,
@@ -18,11 +18,11 @@ pub(crate) struct Disjoint<'a> {
     unsafe_code,
     reason = "a raw pointer is neither Send nor Sync by itself"
 )]
-// SAFETY: a `Disjoint` is a `&mut [f32]` whose pieces are handed out by `piece` and `pieces` alone, and their contract says that no
+// SAFETY: a `DisjointMut` is a `&mut [f32]` whose pieces are handed out by `slice_mut` and `tile_mut` alone, and their contract says that no
 // two living pieces overlap; so no float is reached by two threads at once. `f32` itself may be sent between threads.
-unsafe impl Sync for Disjoint<'_> {}
+unsafe impl Sync for DisjointMut<'_> {}
 
-impl<'a> Disjoint<'a> {
+impl<'a> DisjointMut<'a> {
     /// All of `out`, to be handed out.
     pub(crate) fn new(out: &'a mut [f32]) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl<'a> Disjoint<'a> {
         reason = "handing out exclusive pieces of a shared whole is what this type is for"
     )]
     #[inline(always)]
-    pub(crate) unsafe fn piece(&self, start: usize, len: usize) -> &mut [f32] {
+    pub(crate) unsafe fn slice_mut(&self, start: usize, len: usize) -> &mut [f32] {
         assert!(
             start <= self.len && len <= self.len - start,
             "piece {start} + {len} of {}",
@@ -62,14 +62,14 @@ impl<'a> Disjoint<'a> {
     /// `R` pieces of `P` x `L` floats, `stride` apart, the first of which begins at `start`; checked once for all.
     ///
     /// # Safety
-    /// As of [`piece`](Self::piece), for each of them.
+    /// As of [`slice_mut`](Self::slice_mut), for each of them.
     #[allow(
         unsafe_code,
         clippy::mut_from_ref,
         reason = "handing out exclusive pieces of a shared whole is what this type is for"
     )]
     #[inline(always)]
-    pub(crate) unsafe fn pieces<const L: usize, const P: usize, const R: usize>(
+    pub(crate) unsafe fn tile_mut<const L: usize, const P: usize, const R: usize>(
         &self,
         start: usize,
         stride: usize,
@@ -81,35 +81,35 @@ impl<'a> Disjoint<'a> {
             "{R} pieces of {P} x {L}, {stride} apart, from {start} on, of {}",
             self.len
         );
-        // SAFETY: the assertion keeps all of them inside the borrowed slice, as in `piece`, and apart from each other; the
+        // SAFETY: the assertion keeps all of them inside the borrowed slice, as in `slice_mut`, and apart from each other; the
         // caller promises that nobody else holds a part of them.
         std::array::from_fn(|row| unsafe { &mut *self.start.add(start + row * stride).cast() })
     }
 }
 
 /// An output, and which piece of it each task writes.
-pub(crate) struct Pieces<'a> {
-    out: Disjoint<'a>,
+pub(crate) struct OutputChunks<'a> {
+    out: DisjointMut<'a>,
     len: usize,
-    cut: Cut<'a>,
+    split: Split<'a>,
 }
 
 #[derive(Clone, Copy)]
-enum Cut<'a> {
+enum Split<'a> {
     /// Task i writes so many floats from i times as many on, the last maybe fewer.
-    Every(usize),
+    Uniform(usize),
     /// Task i writes the rows of text i, which are so wide.
     #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "for learning"))]
-    Texts(&'a [usize], usize),
+    BySequence(&'a [usize], usize),
 }
 
-impl<'a> Pieces<'a> {
+impl<'a> OutputChunks<'a> {
     /// So many floats for each task.
-    pub(crate) fn every(len: usize, out: &'a mut [f32]) -> Self {
+    pub(crate) fn uniform(len: usize, out: &'a mut [f32]) -> Self {
         Self {
             len: out.len(),
-            out: Disjoint::new(out),
-            cut: Cut::Every(len),
+            out: DisjointMut::new(out),
+            split: Split::Uniform(len),
         }
     }
 
@@ -118,26 +118,26 @@ impl<'a> Pieces<'a> {
     /// # Panics
     /// If texts overlap, or there are no texts.
     #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "for learning"))]
-    pub(crate) fn texts(starts: &'a [usize], out: &'a mut [f32]) -> Self {
+    pub(crate) fn by_sequence(starts: &'a [usize], out: &'a mut [f32]) -> Self {
         assert!(starts.windows(2).all(|text| text[0] <= text[1]));
         let rows = starts[starts.len() - 1];
         let width = out.len() / rows.max(1);
         assert_eq!(out.len(), rows * width, "{rows} rows of {width}");
         Self {
             len: out.len(),
-            out: Disjoint::new(out),
-            cut: Cut::Texts(starts, width),
+            out: DisjointMut::new(out),
+            split: Split::BySequence(starts, width),
         }
     }
 
-    /// Where a task's piece starts and how long it is. Pieces of different tasks never overlap.
+    /// Where a task's piece starts and how long it is. OutputChunks of different tasks never overlap.
     fn bounds(&self, task: usize) -> (usize, usize) {
-        match self.cut {
-            Cut::Every(len) => {
+        match self.split {
+            Split::Uniform(len) => {
                 let start = task.saturating_mul(len).min(self.len);
                 (start, len.min(self.len - start))
             }
-            Cut::Texts(starts, width) => (
+            Split::BySequence(starts, width) => (
                 starts[task] * width,
                 (starts[task + 1] - starts[task]) * width,
             ),
@@ -147,27 +147,27 @@ impl<'a> Pieces<'a> {
 
 /// Calls `work` with each number below `tasks` and the pieces that are its own; with a buffer, too, that a thread keeps
 /// from one task to the next.
-pub(crate) fn each<const N: usize>(
+pub(crate) fn for_each_chunk<const N: usize>(
     compute: &Compute,
     tasks: usize,
-    outs: [Pieces<'_>; N],
+    outs: [OutputChunks<'_>; N],
     work: impl Fn(&mut AlignedFloats, usize, [&mut [f32]; N]) + Sync,
 ) {
     let buffers = &compute.memory.buffers;
     compute.team.run(
         tasks,
-        || buffers.lend(),
+        || buffers.take(),
         |buffer, task| {
             let pieces = std::array::from_fn(|at| {
-                let pieces: &Pieces<'_> = &outs[at];
+                let pieces: &OutputChunks<'_> = &outs[at];
                 let (start, len) = pieces.bounds(task);
                 // SAFETY: `Team::run` runs each task once, and pieces of different tasks do not overlap. Even cuts begin at
                 // multiples of their length, or, past the last, at the end, where they are empty; those of texts begin and
-                // end at neighbouring starts, which `texts` has found to be in order. `outs` belongs to this call, so there
+                // end at neighbouring starts, which `by_sequence` has found to be in order. `outs` belongs to this call, so there
                 // are no other pieces, and `work` cannot keep what it was lent.
                 #[allow(unsafe_code, reason = "tasks write pieces of their own")]
                 unsafe {
-                    pieces.out.piece(start, len)
+                    pieces.out.slice_mut(start, len)
                 }
             });
             work(buffer, task, pieces);
@@ -188,10 +188,10 @@ mod tests {
             let starts = [0, 3, 3, 7, 8];
             let (mut texts, mut even) = (vec![0.0; 16], vec![0.0; 11]);
             let outs = [
-                Pieces::texts(&starts, &mut texts),
-                Pieces::every(3, &mut even),
+                OutputChunks::by_sequence(&starts, &mut texts),
+                OutputChunks::uniform(3, &mut even),
             ];
-            each(&compute, 4, outs, |_, task, [text, some]| {
+            for_each_chunk(&compute, 4, outs, |_, task, [text, some]| {
                 text.iter_mut().for_each(|x| *x += 1.0 + task as f32);
                 some.iter_mut().for_each(|x| *x += 1.0 + task as f32);
             });
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn pieces_so_long_that_their_starts_overflow_are_empty() {
         let mut out = [0.0; 4];
-        let pieces = Pieces::every(1 << (usize::BITS - 1), &mut out);
+        let pieces = OutputChunks::uniform(1 << (usize::BITS - 1), &mut out);
         let bounds = [0, 1, 2, 3].map(|task| pieces.bounds(task));
         assert_eq!(bounds, [(0, 4), (4, 0), (4, 0), (4, 0)]);
     }
@@ -216,6 +216,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "text[0] <= text[1]")]
     fn texts_that_overlap_are_refused() {
-        Pieces::texts(&[0, 3, 2, 4], &mut [0.0; 4]);
+        OutputChunks::by_sequence(&[0, 3, 2, 4], &mut [0.0; 4]);
     }
 }

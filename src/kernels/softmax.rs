@@ -19,17 +19,17 @@ impl Kernel for Softmax<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let sum = exponentials(s, self.0, 1.0);
+        let sum = exp_and_sum(s, self.0, 1.0);
         scale(s, self.0, 1.0 / sum);
     }
 }
 
 /// The greatest number of a row; minus infinity of none.
 #[inline(always)]
-pub(super) fn largest<S: Simd>(s: S, row: &[f32]) -> f32 {
+pub(super) fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
     let (blocks, rest) = row.as_chunks::<LANES>();
-    let mut max = s.load_some(rest, f32::NEG_INFINITY);
-    // Four chains: one would wait for each comparison to end.
+    let mut max = s.load_partial(rest, f32::NEG_INFINITY);
+    // QuadI8 chains: one would wait for each comparison to end.
     let (fours, blocks) = blocks.as_chunks::<4>();
     let mut chains = [max; 4];
     for four in fours {
@@ -43,34 +43,34 @@ pub(super) fn largest<S: Simd>(s: S, row: &[f32]) -> f32 {
     for chain in chains {
         max = s.max(max, chain);
     }
-    s.largest(max)
+    s.reduce_max(max)
 }
 
 /// The first half of [`softmax`] inside another kernel: exp(factor (x - max)) in place of each score x. Gives their sum,
 /// by which they are still to be divided; `factor` is not negative.
 #[inline(always)]
-pub(crate) fn exponentials<S: Simd>(s: S, row: &mut [f32], factor: f32) -> f32 {
-    let max = s.splat(largest(s, row));
+pub(crate) fn exp_and_sum<S: Simd>(s: S, row: &mut [f32], factor: f32) -> f32 {
+    let max = s.splat(row_max(s, row));
 
     // e^x is 2 to the power of x log2(e).
     let factor = s.splat(factor * std::f32::consts::LOG2_E);
     let mut sum = s.splat(0.0);
     let (blocks, rest) = row.as_chunks_mut::<LANES>();
     for block in blocks {
-        let e = math::exp2_or_least(s, s.mul(s.sub(s.load(block), max), factor));
+        let e = math::exp2_clamped(s, s.mul(s.sub(s.load(block), max), factor));
         s.store(e, block);
         sum = s.add(sum, e);
     }
     if !rest.is_empty() {
-        let e = math::exp2_or_least(
+        let e = math::exp2_clamped(
             s,
-            s.mul(s.sub(s.load_some(rest, f32::NEG_INFINITY), max), factor),
+            s.mul(s.sub(s.load_partial(rest, f32::NEG_INFINITY), max), factor),
         );
-        s.store_some(e, rest);
+        s.store_partial(e, rest);
         // The lanes past the end count for nothing, not for the little that exp leaves of minus infinity.
-        sum = s.add(sum, s.load_some(rest, 0.0));
+        sum = s.add(sum, s.load_partial(rest, 0.0));
     }
-    s.sum(sum)
+    s.reduce_add(sum)
 }
 
 /// Multiplies each number of a row.
@@ -81,8 +81,8 @@ pub(crate) fn scale<S: Simd>(s: S, row: &mut [f32], factor: f32) {
     for block in blocks {
         s.store(s.mul(s.load(block), factor), block);
     }
-    let x = s.load_some(rest, 0.0);
-    s.store_some(s.mul(x, factor), rest);
+    let x = s.load_partial(rest, 0.0);
+    s.store_partial(s.mul(x, factor), rest);
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::Linear;
 use crate::kernels::Compute;
 use crate::kernels::memory::AlignedFloats;
-use crate::kernels::output::{Pieces, each};
+use crate::kernels::output::{OutputChunks, for_each_chunk};
 
 /// Bytes of weights that a thread may read for each number that goes into or comes out of a layer in its rows. Of two
 /// threads on a Xeon of 2023 the two ways were level at 44 to 52 in int8 (MiniLM: 6 or 7 rows each) and at 70 to 82 in f32
@@ -43,12 +43,12 @@ pub(crate) fn by_rows<'l, const N: usize>(
         threads => rows_of_block(rows, threads, layers),
     };
     if per_block == rows {
-        work(compute, &mut memory.buffers.lend(), 0..rows, outs);
+        work(compute, &mut memory.buffers.take(), 0..rows, outs);
         return;
     }
-    let pieces = outs.map(|out| Pieces::every(out.len() / rows * per_block, out));
+    let pieces = outs.map(|out| OutputChunks::uniform(out.len() / rows * per_block, out));
     let blocks = rows.div_ceil(per_block);
-    each(compute, blocks, pieces, |buffer, block, outs| {
+    for_each_chunk(compute, blocks, pieces, |buffer, block, outs| {
         let first = block * per_block;
         let rows = first..(first + per_block).min(rows);
         work(&Compute::alone(cpu, memory), buffer, rows, outs);

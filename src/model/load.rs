@@ -6,7 +6,7 @@ use super::{Model, ModelOptions, Summary};
 use crate::config::{Config, READING_FILES, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
-use crate::kernels::{Cpu, Engine, Pool, Threads, cpu, threads};
+use crate::kernels::{BufferPool, Cpu, Engine, Threads, cpu, threads};
 use crate::tasks::Similarity;
 use crate::tasks::embedding::EmbeddingHead;
 use crate::tasks::heads::Head;
@@ -129,7 +129,7 @@ impl Model {
             options,
             max_length,
             dtype: store.computes_in(),
-            scratch: Pool::new(engine.threads.count()),
+            scratch: BufferPool::new(engine.threads.count()),
             engine,
             summary,
         })
@@ -149,7 +149,7 @@ pub(crate) fn engine(threads: Option<usize>) -> Result<Engine> {
             });
         }
         Some(count) => count,
-        None => threads::granted(),
+        None => threads::default_thread_count(),
     };
     let cpu = match std::env::var_os(FORCED_CPU) {
         None => Cpu::detect(),

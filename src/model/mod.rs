@@ -28,7 +28,7 @@ use crate::config::{Config, Family, Pooling, ScoreFunction, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::Dtype;
-use crate::kernels::{Engine, Pool};
+use crate::kernels::{BufferPool, Engine};
 use crate::layers::Scratch;
 use crate::tasks::embedding::EmbeddingHead;
 use crate::tasks::entities::Decoding;
@@ -69,7 +69,7 @@ pub struct Model {
     dtype: Dtype,
     engine: Engine,
     /// Memory to compute in, one for each caller.
-    scratch: Pool<Scratch>,
+    scratch: BufferPool<Scratch>,
     summary: Summary,
 }
 

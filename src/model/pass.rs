@@ -223,7 +223,7 @@ impl Model {
         head: impl FnOnce(&Compute, &Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
         let batch = batch(encodings)?;
-        let mut scratch = self.scratch.lend();
+        let mut scratch = self.scratch.take();
         let compute = self.engine.compute();
         let rows = self
             .encoder

@@ -175,7 +175,7 @@ impl Checkpoint {
         let matrices = self.tensors.iter().filter_map(|(name, tensor)| {
             let table = name.starts_with("embeddings.") && name.ends_with("_embeddings.weight");
             match tensor.shape[..] {
-                [n, k] if !table => PackedWeights::floats(n, k),
+                [n, k] if !table => PackedWeights::packed_len(n, k),
                 _ => None,
             }
         });

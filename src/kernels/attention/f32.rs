@@ -68,7 +68,7 @@ impl<'a> HeadKernel<'a> for F32Head<'a> {
         let mut inv_sums = [0.0; MAX_QUERIES];
         let inv_sums = &mut inv_sums[..count];
         for (row, inv_sum) in data.chunks_exact_mut(stride).zip(&mut *inv_sums) {
-            *inv_sum = 1.0 / softmax::exponentials(s, &mut row[..self.input.len], factor);
+            *inv_sum = 1.0 / softmax::exp_and_sum(s, &mut row[..self.input.len], factor);
         }
         let rows = RowsView { data, stride };
         let operands = Operands::f32(rows, self.input.len, self.values, RhsIn::L1);
@@ -84,7 +84,7 @@ impl<'a> HeadKernel<'a> for F32Head<'a> {
             let context = unsafe {
                 context
                     .out
-                    .piece(context.first + row * context.stride, context.width)
+                    .slice_mut(context.first + row * context.stride, context.width)
             };
             softmax::scale(s, context, inv_sum);
         }

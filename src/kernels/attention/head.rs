@@ -7,7 +7,7 @@ use super::i16::I16Head;
 use super::input::{Attention, Projection};
 use super::kernel::{HeadInput, HeadKernel, MAX_QUERIES, Scores, Workspace};
 use crate::kernels::gemm::{Dot, Dtype, GemmTask, OutputColumns, PANEL, RowsView};
-use crate::kernels::output::Disjoint;
+use crate::kernels::output::DisjointMut;
 use crate::kernels::simd::{Kernel, LANES, Simd};
 use crate::kernels::{Compute, Cpu};
 
@@ -41,11 +41,11 @@ pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32
         let longest = input.starts.windows(2).map(|w| w[1] - w[0]).max();
         assert!(longest.is_none_or(|longest| longest <= bias.reach));
     }
-    let out = Disjoint::new(out);
+    let out = DisjointMut::new(out);
     let (cpu, heads) = (compute.cpu, &compute.memory.heads);
     compute.team.run(
         sequences * input.heads,
-        || heads.lend(),
+        || heads.take(),
         |workspace, task| {
             let (sequence, head) = (task / input.heads, task % input.heads);
             #[allow(unsafe_code, reason = "heads write columns of rows they share")]
@@ -63,7 +63,7 @@ pub(super) struct HeadTask<'a> {
     sequence: usize,
     head: usize,
     workspace: &'a mut Workspace,
-    out: &'a Disjoint<'a>,
+    out: &'a DisjointMut<'a>,
 }
 
 impl<'a> HeadTask<'a> {
@@ -79,7 +79,7 @@ impl<'a> HeadTask<'a> {
         sequence: usize,
         head: usize,
         workspace: &'a mut Workspace,
-        out: &'a Disjoint<'a>,
+        out: &'a DisjointMut<'a>,
     ) -> Self {
         Self {
             input,
@@ -151,7 +151,7 @@ impl<'a, F: HeadKernel<'a>> Kernel for WithKernel<'a, F> {
             let scores = scores.at_least(count * padded);
             let (operands, scale) = kernel.scores(block);
             let to = OutputColumns {
-                out: &Disjoint::new(scores),
+                out: &DisjointMut::new(scores),
                 first: 0,
                 stride: padded,
                 width: padded,
@@ -199,7 +199,11 @@ impl<'a, F: HeadKernel<'a>> Kernel for WithKernel<'a, F> {
 fn add_bias<S: Simd>(s: S, scores: &mut [f32], scale: f32, bias: &[f32]) {
     let (scale, bias) = (s.splat(scale), &bias[..scores.len()]);
     for (scores, bias) in scores.chunks_mut(LANES).zip(bias.chunks(LANES)) {
-        let sum = s.mul_add(s.load_some(scores, 0.0), scale, s.load_some(bias, 0.0));
-        s.store_some(sum, scores);
+        let sum = s.mul_add(
+            s.load_partial(scores, 0.0),
+            scale,
+            s.load_partial(bias, 0.0),
+        );
+        s.store_partial(sum, scores);
     }
 }

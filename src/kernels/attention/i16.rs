@@ -7,7 +7,7 @@
 
 use super::kernel::{Buffers, HeadInput, HeadKernel, MAX_QUERIES, Scores};
 use crate::kernels::gemm::{
-    GemmTask, I16, LEAST_SPAN, Operands, OutputColumns, PAIR_STEP, PANEL, RhsIn, RowsView,
+    GemmTask, I16, MIN_RANGE, Operands, OutputColumns, PAIR_STEP, PANEL, RhsIn, RowsView,
 };
 use crate::kernels::memory::AlignedFloats;
 use crate::kernels::simd::{LANES, ROUND, Simd};
@@ -19,7 +19,7 @@ use crate::kernels::{math, softmax};
 const BLOCK: usize = 2 * LANES;
 
 /// The greatest word. The least is minus as much, so that two products of words always fit 32 bits.
-const GREATEST: usize = i16::MAX as usize;
+const I16_MAX: usize = i16::MAX as usize;
 
 /// Queries in rows, keys and values in panels, all words, and room for exponentials.
 pub(super) struct I16Head<'a> {
@@ -35,7 +35,7 @@ pub(super) struct I16Head<'a> {
     /// Rows of some queries, each of `len`, in pairs of each block, up to a whole one.
     exponentials: &'a mut [[i16; BLOCK]],
     /// What 1 becomes among them.
-    one: f32,
+    unit: f32,
     scores_scale: f32,
     values_scale: f32,
 }
@@ -81,9 +81,9 @@ impl<'a> HeadKernel<'a> for I16Head<'a> {
             keys,
             values,
             exponentials: exponentials.as_chunks_mut().0,
-            one: (2 * most).min(GREATEST) as f32,
-            scores_scale: query.step * key.step,
-            values_scale: value.step,
+            unit: (2 * most).min(I16_MAX) as f32,
+            scores_scale: query.dequant * key.dequant,
+            values_scale: value.dequant,
         }
     }
 
@@ -148,14 +148,14 @@ impl I16Head<'_> {
         let len = self.input.len;
         // The greatest of all rows first: what is found across lanes is late, and later rows need not wait for it.
         for (scores, greatest) in scores.chunks_exact(stride).zip(&mut *factors) {
-            *greatest = softmax::largest(s, &scores[..len]);
+            *greatest = softmax::row_max(s, &scores[..len]);
         }
         // e^x is 2 to the power of x log2(e).
         let to_exp2 = factor * std::f32::consts::LOG2_E;
         let rows = self.exponentials.chunks_exact_mut(len.div_ceil(BLOCK));
         for ((scores, blocks), of_row) in scores.chunks_exact(stride).zip(rows).zip(factors) {
             // Rounding may lift the greatest score's exponential above 1, and what is more than `one` may be no word. Up to
-            // 2,048 it adds less than what `exp2_roughly` stays below 1, 7e-5.
+            // 2,048 it adds less than what `exp2_approx` stays below 1, 7e-5.
             let greatest = *of_row * to_exp2;
             let room = if greatest.abs() < 2048.0 {
                 0.0
@@ -165,8 +165,8 @@ impl I16Head<'_> {
             let mut row = RowOfExponentials {
                 factor: s.splat(to_exp2),
                 shift: s.splat(-(greatest + room)),
-                one: s.splat(self.one),
-                sum: s.splat_int(0),
+                unit: s.splat(self.unit),
+                sum: s.splat_i32(0),
             };
             let (whole, rest) = scores[..len].as_chunks::<BLOCK>();
             for (scores, words) in whole.iter().zip(&mut *blocks) {
@@ -177,7 +177,7 @@ impl I16Head<'_> {
             }
             // What is no number, or infinite, among queries or keys has left words like any others.
             let poison = self.scores_scale * 0.0;
-            *of_row = self.values_scale / s.sum(s.to_floats(row.sum)) + poison;
+            *of_row = self.values_scale / s.reduce_add(s.to_floats(row.sum)) + poison;
         }
     }
 }
@@ -185,12 +185,12 @@ impl I16Head<'_> {
 /// What the scores of one query become.
 struct RowOfExponentials<S: Simd> {
     /// A score times this and plus that is the power of two that is its exponential, of the greatest score 1,
-    factor: S::Floats,
-    shift: S::Floats,
+    factor: S::F32,
+    shift: S::F32,
     /// which becomes this.
-    one: S::Floats,
+    unit: S::F32,
     /// Of all words so far, in each lane of its pairs.
-    sum: S::Ints,
+    sum: S::I32,
 }
 
 impl<S: Simd> RowOfExponentials<S> {
@@ -199,7 +199,7 @@ impl<S: Simd> RowOfExponentials<S> {
     fn add(&mut self, s: S, scores: &[f32], words: &mut [i16; BLOCK]) {
         let pairs = if scores.len() <= LANES {
             let e = self.of(s, scores);
-            s.store_low_words(e, words.first_chunk_mut().expect("a block"));
+            s.store_i16_truncating(e, words.first_chunk_mut().expect("a block"));
             s.low_pairs(e, s.splat(ROUND))
         } else {
             let [even, odd] = halves(scores);
@@ -207,16 +207,16 @@ impl<S: Simd> RowOfExponentials<S> {
             s.store_pairs(pairs, words);
             pairs
         };
-        self.sum = s.dot_pairs(self.sum, pairs, s.splat_pair([1, 1]));
+        self.sum = s.dot_i16x2(self.sum, pairs, s.splat_pair([1, 1]));
     }
 
     /// Sixteen exponentials with their words in the low bits. Lanes past the end become 0, as what is left of exp there is
     /// far below a half.
     #[inline(always)]
-    fn of(&self, s: S, scores: &[f32]) -> S::Floats {
-        let x = s.load_some(scores, f32::NEG_INFINITY);
-        let e = math::exp2_roughly(s, s.mul_add(x, self.factor, self.shift));
-        s.mul_add(e, self.one, s.splat(ROUND))
+    fn of(&self, s: S, scores: &[f32]) -> S::F32 {
+        let x = s.load_partial(scores, f32::NEG_INFINITY);
+        let e = math::exp2_approx(s, s.mul_add(x, self.factor, self.shift));
+        s.mul_add(e, self.unit, s.splat(ROUND))
     }
 }
 
@@ -228,7 +228,7 @@ fn halves<T>(block: &[T]) -> [&[T]; 2] {
 
 /// The greatest number two of which may be multiplied and `times` such products summed up in 32 bits.
 fn bound(times: usize) -> usize {
-    (i32::MAX as usize / times).isqrt().min(GREATEST)
+    (i32::MAX as usize / times).isqrt().min(I16_MAX)
 }
 
 /// So many words of a buffer of floats.
@@ -243,39 +243,39 @@ struct Scale {
     /// Words of 1,
     factor: f32,
     /// and what one word is: NaN where a number is not finite.
-    step: f32,
+    dequant: f32,
 }
 
 impl Scale {
     /// By which the greatest of a head's numbers becomes `most`.
     #[inline(always)]
     fn of<S: Simd>(s: S, rows: RowsView<'_>, input: HeadInput<'_>, most: usize) -> Self {
-        let nothing = Seen::nothing(s);
+        let nothing = RangeStats::nothing(s);
         let (mut even, mut odd) = (nothing, nothing);
         for row in 0..input.len {
             let row = &rows.data[row * rows.stride..][..input.head_dim];
             let (twos, rest) = row.as_chunks::<{ 2 * LANES }>();
             for two in twos {
                 let (first, second) = two.split_at(LANES);
-                even = even.and(s, s.load_some(first, 0.0));
-                odd = odd.and(s, s.load_some(second, 0.0));
+                even = even.and(s, s.load_partial(first, 0.0));
+                odd = odd.and(s, s.load_partial(second, 0.0));
             }
             for some in rest.chunks(LANES) {
-                even = even.and(s, s.load_some(some, 0.0));
+                even = even.and(s, s.load_partial(some, 0.0));
             }
         }
         let lowest = s.min(even.lowest, odd.lowest);
-        let greatest = s.largest(s.sub(s.splat(0.0), lowest));
-        let poison = s.sum(s.add(even.poison, odd.poison));
-        if greatest < LEAST_SPAN {
+        let greatest = s.reduce_max(s.sub(s.splat(0.0), lowest));
+        let poison = s.reduce_add(s.add(even.poison, odd.poison));
+        if greatest < MIN_RANGE {
             Self {
                 factor: 0.0,
-                step: poison,
+                dequant: poison,
             }
         } else {
             Self {
                 factor: most as f32 / greatest,
-                step: greatest / most as f32 + poison,
+                dequant: greatest / most as f32 + poison,
             }
         }
     }
@@ -284,7 +284,7 @@ impl Scale {
     #[inline(always)]
     fn fill<S: Simd>(self, s: S, block: &[f32], words: &mut [i16; BLOCK]) {
         if block.len() <= LANES {
-            s.store_low_words(
+            s.store_i16_truncating(
                 self.apply(s, block),
                 words.first_chunk_mut().expect("a block"),
             );
@@ -296,22 +296,22 @@ impl Scale {
 
     /// Sixteen numbers with their words in the low bits; what a row does not have is 0.
     #[inline(always)]
-    fn apply<S: Simd>(self, s: S, some: &[f32]) -> S::Floats {
+    fn apply<S: Simd>(self, s: S, some: &[f32]) -> S::F32 {
         let (factor, round) = (s.splat(self.factor), s.splat(ROUND));
-        s.add(s.mul(s.load_some(some, 0.0), factor), round)
+        s.add(s.mul(s.load_partial(some, 0.0), factor), round)
     }
 }
 
 /// What is known of a head's numbers.
 #[derive(Clone, Copy)]
-struct Seen<S: Simd> {
+struct RangeStats<S: Simd> {
     /// Minus the greatest magnitude.
-    lowest: S::Floats,
+    lowest: S::F32,
     /// 0, or NaN if one was not finite.
-    poison: S::Floats,
+    poison: S::F32,
 }
 
-impl<S: Simd> Seen<S> {
+impl<S: Simd> RangeStats<S> {
     #[inline(always)]
     fn nothing(s: S) -> Self {
         Self {
@@ -322,9 +322,9 @@ impl<S: Simd> Seen<S> {
 
     /// After sixteen more of them.
     #[inline(always)]
-    fn and(self, s: S, x: S::Floats) -> Self {
+    fn and(self, s: S, x: S::F32) -> Self {
         Self {
-            lowest: s.min(self.lowest, s.minus_abs(x)),
+            lowest: s.min(self.lowest, s.neg_abs(x)),
             poison: s.mul_add(x, s.splat(0.0), self.poison),
         }
     }

@@ -7,7 +7,7 @@ use super::product::Block;
 use super::task::{Epilogue, GemmTask, OutputColumns};
 use super::weights::{PackedWeights, Panels};
 use crate::kernels::Compute;
-use crate::kernels::output::Disjoint;
+use crate::kernels::output::DisjointMut;
 
 /// `out = activation(x W^T + bias) + residual` for `x` of (rows, k) and `out` of (rows, n).
 pub(crate) fn gemm(
@@ -38,13 +38,13 @@ pub(crate) fn gemm(
             multiply(compute, operands, epilogue, n, 4 * k, out);
         }
         Panels::Bf16(panels) => {
-            let mut rounded = compute.memory.rounded.lend();
+            let mut rounded = compute.memory.rounded.take();
             rounded.fill(compute, x, k);
             let operands = Operands::bf16(&rounded, k, panels, RhsIn::Memory);
             multiply(compute, operands, epilogue, n, 2 * k, out);
         }
         Panels::Int8(panels) => {
-            let mut quantized = compute.memory.quantized.lend();
+            let mut quantized = compute.memory.quantized.take();
             quantized.fill(compute, x, k, panels.input_factors());
             let operands = Operands::int8(&quantized, k, panels);
             multiply(compute, operands, epilogue, n, k, out);
@@ -71,7 +71,7 @@ fn multiply<D: Dot + Sync>(
         operands,
         epilogue,
         to: OutputColumns {
-            out: &Disjoint::new(out),
+            out: &DisjointMut::new(out),
             first: 0,
             stride: n,
             width: n,

@@ -8,7 +8,7 @@ pub(super) const BYTES_PER_ROW_BLOCK: usize = 256 * 1024;
 /// Rows that are worth a pass over the weights, however long they are.
 pub(super) const ROWS_PER_BLOCK: usize = 48;
 
-/// Pieces that each of several threads' work is cut into, so that one that is late can leave some to the others.
+/// OutputChunks that each of several threads' work is cut into, so that one that is late can leave some to the others.
 pub(super) const TASKS_PER_THREAD: usize = 8;
 
 /// A product's tasks: blocks of rows by groups of panels. Each row and panel is in one task.

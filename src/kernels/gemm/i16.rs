@@ -19,13 +19,13 @@ pub(in crate::kernels) struct I16<'a, const SCALED: bool> {
 impl<'a, const SCALED: bool> Dot for I16<'a, SCALED> {
     // All is in the first-level cache.
     const SINGLE_PANEL_ROWS: usize = 0;
-    const PREFETCH_TO: Cache = Cache::First;
+    const PREFETCH_TO: Cache = Cache::L1;
     const APPROX_ACTIVATION: bool = true;
 
     type Lhs<S: Simd> = [i16; 2];
     type Rhs = [i16; PAIR_STEP];
-    type Vector<S: Simd> = S::Pairs;
-    type Acc<S: Simd> = S::Ints;
+    type Vector<S: Simd> = S::PairVec;
+    type Acc<S: Simd> = S::I32;
     type Dequant<S: Simd, const R: usize, const P: usize> = &'a [f32; R];
 
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
@@ -34,7 +34,7 @@ impl<'a, const SCALED: bool> Dot for I16<'a, SCALED> {
 
     #[inline(always)]
     fn mr<S: Simd>() -> usize {
-        S::WORD_TILE_ROWS
+        S::I16_TILE_ROWS
     }
 
     #[inline(always)]
@@ -42,24 +42,24 @@ impl<'a, const SCALED: bool> Dot for I16<'a, SCALED> {
         self,
         s: S,
         _: TileCoords,
-        _: [S::Floats; P],
-    ) -> [[S::Ints; P]; R] {
-        [[s.splat_int(0); P]; R]
+        _: [S::F32; P],
+    ) -> [[S::I32; P]; R] {
+        [[s.splat_i32(0); P]; R]
     }
 
     #[inline(always)]
-    fn load<S: Simd>(s: S, rhs: &[i16; PAIR_STEP], _: usize) -> S::Pairs {
+    fn load<S: Simd>(s: S, rhs: &[i16; PAIR_STEP], _: usize) -> S::PairVec {
         s.load_pairs(rhs)
     }
 
     #[inline(always)]
-    fn broadcast<S: Simd>(s: S, lhs: [i16; 2], _: usize) -> S::Pairs {
+    fn broadcast<S: Simd>(s: S, lhs: [i16; 2], _: usize) -> S::PairVec {
         s.splat_pair(lhs)
     }
 
     #[inline(always)]
-    fn mul_acc<S: Simd>(s: S, acc: S::Ints, rhs: S::Pairs, lhs: S::Pairs) -> S::Ints {
-        s.dot_pairs(acc, rhs, lhs)
+    fn mul_acc<S: Simd>(s: S, acc: S::I32, rhs: S::PairVec, lhs: S::PairVec) -> S::I32 {
+        s.dot_i16x2(acc, rhs, lhs)
     }
 
     #[inline(always)]
@@ -81,9 +81,9 @@ impl<'a, const SCALED: bool> Dot for I16<'a, SCALED> {
         scales: &'a [f32; R],
         row: usize,
         _: usize,
-        acc: S::Ints,
-        _: S::Floats,
-    ) -> S::Floats {
+        acc: S::I32,
+        _: S::F32,
+    ) -> S::F32 {
         let sum = s.to_floats(acc);
         if SCALED {
             s.mul(sum, s.splat(scales[row]))

@@ -3,7 +3,7 @@
 use super::operands::{Operands, RhsIn, RowsView};
 use super::panels::{self, PANEL};
 use super::task::{GemmTask, OutputColumns};
-use crate::kernels::output::Disjoint;
+use crate::kernels::output::DisjointMut;
 use crate::kernels::simd::Simd;
 
 /// A product inside a kernel, on one thread.
@@ -33,7 +33,7 @@ impl Small<'_> {
         };
         let operands = Operands::f32(x, self.k, self.panels, RhsIn::L1);
         let to = OutputColumns {
-            out: &Disjoint::new(out),
+            out: &DisjointMut::new(out),
             first: 0,
             stride,
             width,

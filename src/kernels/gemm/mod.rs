@@ -39,7 +39,7 @@ pub(super) use f32::F32;
 pub(super) use i16::I16;
 #[cfg(feature = "train")]
 pub(crate) use inner::Small;
-pub(super) use int8::LEAST_SPAN;
+pub(super) use int8::MIN_RANGE;
 pub(crate) use int8::{Int8Panels, QuantizedRows};
 pub(super) use operands::{Dot, Operands, RhsIn, RowsView};
 pub(crate) use packer::Packer;
@@ -48,7 +48,9 @@ pub(super) use panels::{PAIR_STEP, pack, pack_columns};
 pub(crate) use task::Epilogue;
 pub(super) use task::{GemmTask, OutputColumns};
 #[cfg(feature = "train")]
-pub(crate) use unpacked::{Rounding, Sum, Transposed, Unpacked, gemm_transposed, gemm_unpacked};
+pub(crate) use unpacked::{
+    Rounding, StoreMode, Transposed, Unpacked, gemm_transposed, gemm_unpacked,
+};
 pub(crate) use weights::{PackedWeights, Panels};
 
 #[cfg(test)]

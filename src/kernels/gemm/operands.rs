@@ -50,7 +50,7 @@ pub(in crate::kernels) trait Dot: Copy {
         self,
         s: S,
         tile: TileCoords,
-        bias: [S::Floats; P],
+        bias: [S::F32; P],
     ) -> [[Self::Acc<S>; P]; R];
 
     /// Parts into which a k-step is divided, multiplied one after the other.
@@ -88,8 +88,8 @@ pub(in crate::kernels) trait Dot: Copy {
         row: usize,
         panel: usize,
         acc: Self::Acc<S>,
-        bias: S::Floats,
-    ) -> S::Floats;
+        bias: S::F32,
+    ) -> S::F32;
 }
 
 /// Both sides of a product.

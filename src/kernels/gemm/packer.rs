@@ -7,7 +7,7 @@ use super::dtype::Dtype;
 use super::panels::PANEL;
 use super::weights::PackedWeights;
 use crate::kernels::Threads;
-use crate::kernels::memory::{Arena, Floats};
+use crate::kernels::memory::{Arena, WeightBuf};
 use crate::kernels::threads::{Team, lock};
 
 /// Floats that are read at once: 256 KB, which with the panels that they go to stay in a core's second-level cache.
@@ -91,7 +91,7 @@ impl Packer {
         panels: usize,
         floats: usize,
         read: impl Fn(usize, &mut [f32]) -> Result<(), E> + Sync,
-    ) -> Result<Floats, E> {
+    ) -> Result<WeightBuf, E> {
         let mut memory = self.arena.zeros(panels * floats);
         if memory.is_empty() {
             return Ok(memory);
@@ -128,7 +128,7 @@ impl Packer {
                 panel[step * PANEL..][..part.len()].copy_from_slice(part);
             }
         }
-        Ok(PackedWeights::of_floats(n, k, panels).expect("panels of (n, k)"))
+        Ok(PackedWeights::from_f32_panels(n, k, panels).expect("panels of (n, k)"))
     }
 }
 
@@ -178,7 +178,7 @@ mod tests {
         for (n, k) in SIZES {
             let matrix = numbers(n * k, 16);
             for dtype in DTYPES {
-                let expected = PackedWeights::of(dtype, &matrix, n, k);
+                let expected = PackedWeights::pack(dtype, &matrix, n, k);
                 for packer in packers() {
                     let packed = packer.rows(dtype, n, k, |rows, out| {
                         out.copy_from_slice(&matrix[rows.start * k..rows.end * k]);
@@ -208,7 +208,7 @@ mod tests {
                     bytes.copy_from_slice(&expected[first * PANEL * k * 4..][..bytes.len()]);
                     Ok::<(), ()>(())
                 });
-                let taken = PackedWeights::of_floats(n, k, taken.unwrap()).unwrap();
+                let taken = PackedWeights::from_f32_panels(n, k, taken.unwrap()).unwrap();
                 assert!(bits(&taken) == expected, "{n} {k}");
             }
         }

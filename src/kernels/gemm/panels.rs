@@ -35,7 +35,7 @@ pub(in crate::kernels) fn pack<T: Copy>(rows: &[T], k: usize, stride: usize, pan
     }
 }
 
-/// Four rows as lanes `lane` to `lane + 3` of a panel.
+/// QuadI8 rows as lanes `lane` to `lane + 3` of a panel.
 ///
 /// Blocks of 4 x 4 are what a compiler turns into shuffles on every processor, without its wider instructions too: 23
 /// GB/s in the first-level cache, where number by number has 14, and blocks of 8 and 16 have 13 and 8 to 12.
@@ -67,7 +67,7 @@ pub(in crate::kernels) fn pack_columns<S: Simd>(
         let width = PANEL.min(columns - column);
         for (row, lanes) in panel.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
             let from = &rows.data[row * rows.stride + column..][..width];
-            s.store(s.load_some(from, 0.0), lanes);
+            s.store(s.load_partial(from, 0.0), lanes);
         }
     }
 }

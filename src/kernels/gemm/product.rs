@@ -71,7 +71,7 @@ impl<D: Dot> GemmTask<'_, D> {
                 unsafe { self.tile(s, rows.len(), n_panels, tile) };
                 if self.epilogue.activation != Activation::Identity {
                     // SAFETY: these are the rows and columns of the tile, which has been computed and is gone.
-                    s.enter(unsafe { ActivationPass::new(self, tile, rows.len()) });
+                    s.vectorize(unsafe { ActivationPass::new(self, tile, rows.len()) });
                 }
             }
             panel += n_panels;
@@ -91,11 +91,11 @@ impl<D: Dot> GemmTask<'_, D> {
                 match (rows, n_panels) {
                     $(($rows, 1) if $rows <= D::mr::<S>() => {
                         // SAFETY: the promise to this function is the one that a tile wants, and it has `$rows` rows.
-                        s.enter(unsafe { Tile::<D, $rows, 1>::new(self, tile) });
+                        s.vectorize(unsafe { Tile::<D, $rows, 1>::new(self, tile) });
                     })*
                     $(($rows, 2) if $rows <= D::mr::<S>() && S::TILE_PANELS == 2 => {
                         // SAFETY: as for one panel.
-                        s.enter(unsafe { Tile::<D, $rows, 2>::new(self, tile) });
+                        s.vectorize(unsafe { Tile::<D, $rows, 2>::new(self, tile) });
                     })*
                     _ => unreachable!("a tile of {rows} rows by {n_panels} panels"),
                 }
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::kernels::gemm::operands::{Operands, RowsView};
     use crate::kernels::gemm::task::OutputColumns;
-    use crate::kernels::output::Disjoint;
+    use crate::kernels::output::DisjointMut;
     use crate::kernels::simd::portable::Portable;
 
     /// Multiplies rows of 3 by two panels, and writes to rows of 20 of an output that has room for two of them.
@@ -180,7 +180,7 @@ mod tests {
         };
         let operands = Operands::f32(x, 3, &weights, RhsIn::L1);
         let to = OutputColumns {
-            out: &Disjoint::new(&mut out),
+            out: &DisjointMut::new(&mut out),
             first,
             stride: 20,
             width: 20,

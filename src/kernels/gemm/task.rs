@@ -2,7 +2,7 @@
 
 use super::operands::{Dot, Operands};
 use crate::kernels::Activation;
-use crate::kernels::output::Disjoint;
+use crate::kernels::output::DisjointMut;
 
 /// What happens to a product before it is stored.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ impl Epilogue<'_> {
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct OutputColumns<'a> {
     /// The output that they are a part of.
-    pub(in crate::kernels) out: &'a Disjoint<'a>,
+    pub(in crate::kernels) out: &'a DisjointMut<'a>,
     /// Index of the first row's first column in `out`.
     pub(in crate::kernels) first: usize,
     /// Floats of `out` from one row's start to the next.

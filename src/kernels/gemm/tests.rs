@@ -32,7 +32,7 @@ pub(super) fn bits(packed: &PackedWeights) -> Vec<u8> {
             let bytes: [&[u8]; 3] = [
                 bytemuck::cast_slice(panels.bytes()),
                 bytemuck::cast_slice(panels.scales()),
-                bytemuck::cast_slice(panels.sums()),
+                bytemuck::cast_slice(panels.channel_sums()),
             ];
             bytes.concat()
         }
@@ -142,7 +142,7 @@ fn a_row_is_the_same_bits_alone_in_any_company_and_on_any_number_of_threads() {
         ..Epilogue::NONE
     };
     for (cpu, dtype) in levels_and_types() {
-        let packed = PackedWeights::of(dtype, &w, n, k);
+        let packed = PackedWeights::pack(dtype, &w, n, k);
         let mut alone = Vec::new();
         let serial = Compute::new(cpu, &Threads::new(1).unwrap());
         for row in x.chunks(k) {
@@ -171,7 +171,7 @@ fn what_is_not_finite_reaches_all_of_its_own_row_and_no_other() {
     let (n, k) = (17, 40);
     let w = numbers(n * k, 14);
     for (cpu, dtype) in levels_and_types() {
-        let packed = PackedWeights::of(dtype, &w, n, k);
+        let packed = PackedWeights::pack(dtype, &w, n, k);
         let compute = Compute::new(cpu, &Threads::new(1).unwrap());
         for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for place in [0, 15, 16, 39] {

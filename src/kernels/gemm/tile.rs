@@ -47,7 +47,7 @@ impl<D: Dot, const R: usize, const P: usize> Kernel for Tile<'_, D, R, P> {
                     floats[row][at] = D::finish(s, dequant, row, at, accs[row][at], bias[at]);
                 }
             }
-            self.store_some(s, &floats, residual);
+            self.store_partial(s, &floats, residual);
             return;
         }
         // Nearly always all columns are stored: arrays of known length, so that nothing is left to look at, and the loops are
@@ -56,7 +56,7 @@ impl<D: Dot, const R: usize, const P: usize> Kernel for Tile<'_, D, R, P> {
         // SAFETY: these rows and columns are this tile's by the promise to `new`.
         #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
         let rows: [&mut [[f32; LANES]; P]; R] =
-            unsafe { task.to.out.pieces(start, task.to.stride) };
+            unsafe { task.to.out.tile_mut(start, task.to.stride) };
         match residual {
             None if D::ACCUMULATES && task.accumulate => {
                 for row in 0..R {
@@ -97,12 +97,12 @@ fn bias<S: Simd, D: Dot, const P: usize>(
     s: S,
     task: &GemmTask<'_, D>,
     tile: TileCoords,
-) -> [S::Floats; P] {
+) -> [S::F32; P] {
     let mut bias = [s.splat(0.0); P];
     if let Some(all) = task.epilogue.bias {
         let of_tile = &all[tile.panel * PANEL..][..tile.width];
         for (bias, of_panel) in bias.iter_mut().zip(of_tile.chunks(LANES)) {
-            *bias = s.load_some(of_panel, 0.0);
+            *bias = s.load_partial(of_panel, 0.0);
         }
     }
     bias
@@ -111,23 +111,23 @@ fn bias<S: Simd, D: Dot, const P: usize>(
 impl<D: Dot, const R: usize, const P: usize> Tile<'_, D, R, P> {
     /// Stores fewer columns than the tile has.
     #[inline(always)]
-    fn store_some<S: Simd>(self, s: S, floats: &[[S::Floats; P]; R], residual: Option<&[f32]>) {
+    fn store_partial<S: Simd>(self, s: S, floats: &[[S::F32; P]; R], residual: Option<&[f32]>) {
         let Self { task, tile } = self;
         for (row, floats) in floats.iter().enumerate() {
             let start = first_index(task, tile, row);
             // SAFETY: as in `run`; the piece is dropped at once.
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-            let out = unsafe { task.to.out.piece(start, tile.width) };
+            let out = unsafe { task.to.out.slice_mut(start, tile.width) };
             for (at, out) in out.chunks_mut(LANES).enumerate().take(P) {
                 let mut sum = floats[at];
                 if let Some(all) = residual {
                     let residual = &all[start + at * LANES..][..out.len()];
-                    sum = s.add(sum, s.load_some(residual, 0.0));
+                    sum = s.add(sum, s.load_partial(residual, 0.0));
                 }
                 if D::ACCUMULATES && task.accumulate {
-                    sum = s.add(s.load_some(out, 0.0), sum);
+                    sum = s.add(s.load_partial(out, 0.0), sum);
                 }
-                s.store_some(sum, out);
+                s.store_partial(sum, out);
             }
         }
     }
@@ -147,7 +147,7 @@ fn microkernel<S: Simd, D: Dot, const R: usize, const P: usize>(
     s: S,
     operands: &Operands<'_, D>,
     tile: TileCoords,
-    bias: [S::Floats; P],
+    bias: [S::F32; P],
 ) -> [[D::Acc<S>; P]; R] {
     let rows = operands.rows::<S, R>(tile);
     let panels = operands.panels::<P>(tile);
@@ -228,11 +228,11 @@ impl<'a, D: Dot> ActivationPass<'a, D> {
     }
 
     #[inline(always)]
-    fn activated<S: Simd>(s: S, activation: Activation, x: S::Floats) -> S::Floats {
+    fn activated<S: Simd>(s: S, activation: Activation, x: S::F32) -> S::F32 {
         if D::APPROX_ACTIVATION {
-            activation.roughly_of(s, x)
+            activation.apply_approx(s, x)
         } else {
-            activation.of(s, x)
+            activation.apply(s, x)
         }
     }
 
@@ -245,7 +245,7 @@ impl<'a, D: Dot> ActivationPass<'a, D> {
             let start = first_index(task, tile, row);
             // SAFETY: the rows and columns are this tile's by the promise to `new`; one row is held at a time.
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-            let out = unsafe { task.to.out.piece(start, tile.width) };
+            let out = unsafe { task.to.out.slice_mut(start, tile.width) };
             let residual = task
                 .epilogue
                 .residual
@@ -260,11 +260,11 @@ impl<'a, D: Dot> ActivationPass<'a, D> {
                 s.store(x, block);
             }
             if !rest.is_empty() {
-                let mut x = Self::activated(s, activation, s.load_some(rest, 0.0));
+                let mut x = Self::activated(s, activation, s.load_partial(rest, 0.0));
                 if let Some(residual) = residual {
-                    x = s.add(x, s.load_some(&residual[whole..], 0.0));
+                    x = s.add(x, s.load_partial(&residual[whole..], 0.0));
                 }
-                s.store_some(x, rest);
+                s.store_partial(x, rest);
             }
         }
     }

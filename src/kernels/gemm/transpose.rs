@@ -3,7 +3,7 @@
 use super::bf16::{Round, RoundedRows};
 use super::panels::PANEL;
 use crate::kernels::Compute;
-use crate::kernels::output::{Pieces, each};
+use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
 /// `out`, (width, rows), is `x`, (rows, width), the other way round; `sums`, (width), gets each column's sum added.
@@ -18,10 +18,10 @@ pub(super) fn transpose(compute: &Compute, x: &[f32], sums: &mut [f32], out: &mu
     let cpu = compute.cpu;
     let tasks = width.div_ceil(PANEL);
     let outs = [
-        Pieces::every(PANEL * rows, out),
-        Pieces::every(PANEL, &mut *sums),
+        OutputChunks::uniform(PANEL * rows, out),
+        OutputChunks::uniform(PANEL, &mut *sums),
     ];
-    each(compute, tasks, outs, |_, task, [out, sums]| {
+    for_each_chunk(compute, tasks, outs, |_, task, [out, sums]| {
         transpose_columns(&x[task * PANEL..], width, rows, out);
         cpu.run(AddRows { rows: out, sums });
     });
@@ -41,12 +41,12 @@ pub(super) fn round_transposed(
         return;
     }
     let cpu = compute.cpu;
-    let (stride, pairs) = out.start(width, rows);
+    let (stride, pairs) = out.resize(width, rows);
     let outs = [
-        Pieces::every(PANEL * stride / 2, pairs),
-        Pieces::every(PANEL, &mut *sums),
+        OutputChunks::uniform(PANEL * stride / 2, pairs),
+        OutputChunks::uniform(PANEL, &mut *sums),
     ];
-    each(
+    for_each_chunk(
         compute,
         width.div_ceil(PANEL),
         outs,
@@ -115,10 +115,10 @@ impl Kernel for AddRows<'_> {
             let mut chains = [s.splat(0.0); 2];
             for pair in row.chunks(2 * LANES) {
                 for (chain, some) in chains.iter_mut().zip(pair.chunks(LANES)) {
-                    *chain = s.add(*chain, s.load_some(some, 0.0));
+                    *chain = s.add(*chain, s.load_partial(some, 0.0));
                 }
             }
-            *sum += s.sum(s.add(chains[0], chains[1]));
+            *sum += s.reduce_add(s.add(chains[0], chains[1]));
         }
     }
 }

@@ -9,12 +9,12 @@ use super::product::Block;
 use super::task::{Epilogue, GemmTask, OutputColumns};
 use super::transpose;
 use crate::kernels::memory::AlignedFloats;
-use crate::kernels::output::Disjoint;
+use crate::kernels::output::DisjointMut;
 use crate::kernels::simd::{Cache, Kernel, LANES, Simd};
 use crate::kernels::{Activation, Compute, Cpu};
 
 /// Floats of panels that one task packs: 256 KB, a quarter of a core's second-level cache.
-const PACKED: usize = 64 * 1024;
+const MAX_PACKED_FLOATS: usize = 64 * 1024;
 
 /// What both sides of a product are rounded to ahead of it; sums are in single precision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,13 +37,13 @@ pub(crate) enum Unpacked<'a> {
 
 /// What becomes of a product.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Sum<'a> {
+pub(crate) enum StoreMode<'a> {
     /// It is stored.
-    Alone,
+    Overwrite,
     /// It is added to what is there.
-    Accumulated,
+    Accumulate,
     /// It is stored after this, (n), was added to each row.
-    Biased(&'a [f32]),
+    WithBias(&'a [f32]),
 }
 
 /// `out = x W^T` or `x W` and what `sum` says, for `x` of (rows, k) and `out` of (rows, n).
@@ -52,7 +52,7 @@ pub(crate) fn gemm_unpacked(
     rounding: Rounding,
     x: &[f32],
     weights: Unpacked<'_>,
-    sum: Sum<'_>,
+    sum: StoreMode<'_>,
     out: &mut [f32],
 ) {
     let (n, k) = weights.sizes();
@@ -61,11 +61,11 @@ pub(crate) fn gemm_unpacked(
         return;
     }
     match rounding {
-        Rounding::None => multiply(compute, Left::Floats(x), weights, sum, out),
+        Rounding::None => multiply(compute, Lhs::Floats(x), weights, sum, out),
         Rounding::Bf16 => {
-            let mut rounded = compute.memory.rounded.lend();
+            let mut rounded = compute.memory.rounded.take();
             rounded.fill(compute, x, k);
-            multiply(compute, Left::Rounded(&rounded), weights, sum, out);
+            multiply(compute, Lhs::Rounded(&rounded), weights, sum, out);
         }
     }
 }
@@ -86,7 +86,7 @@ pub(crate) fn gemm_transposed(
     rounding: Rounding,
     Transposed { x, sums, scratch }: Transposed<'_>,
     weights: Unpacked<'_>,
-    sum: Sum<'_>,
+    sum: StoreMode<'_>,
     out: &mut [f32],
 ) {
     let (n, k) = weights.sizes();
@@ -100,48 +100,54 @@ pub(crate) fn gemm_transposed(
         Rounding::None => {
             let transposed = scratch.at_least(x.len());
             transpose::transpose(compute, x, sums, transposed);
-            multiply(compute, Left::Floats(transposed), weights, sum, out);
+            multiply(compute, Lhs::Floats(transposed), weights, sum, out);
         }
         Rounding::Bf16 => {
-            let mut rounded = compute.memory.rounded.lend();
+            let mut rounded = compute.memory.rounded.take();
             transpose::round_transposed(compute, x, sums, &mut rounded);
-            multiply(compute, Left::Rounded(&rounded), weights, sum, out);
+            multiply(compute, Lhs::Rounded(&rounded), weights, sum, out);
         }
     }
 }
 
 /// The left side of a product: rows of k numbers.
 #[derive(Clone, Copy)]
-enum Left<'a> {
+enum Lhs<'a> {
     Floats(&'a [f32]),
     Rounded(&'a RoundedRows),
 }
 
 /// The product, of both sides as the left one is; it has as many rows as `out`, which is not empty.
-fn multiply(compute: &Compute, x: Left<'_>, weights: Unpacked<'_>, sum: Sum<'_>, out: &mut [f32]) {
+fn multiply(
+    compute: &Compute,
+    x: Lhs<'_>,
+    weights: Unpacked<'_>,
+    sum: StoreMode<'_>,
+    out: &mut [f32],
+) {
     let (n, k) = weights.sizes();
     assert!(k > 0, "products of nothing");
     let rows = out.len() / n;
     assert_eq!(out.len(), rows * n, "output rows of {n}");
-    if let Sum::Biased(bias) = sum {
+    if let StoreMode::WithBias(bias) = sum {
         assert_eq!(bias.len(), n, "a bias");
     }
     let (floats_per_panel, bytes_per_row) = match x {
-        Left::Floats(_) => (PANEL * k, 4 * k),
-        Left::Rounded(_) => (PANEL * bf16::steps(k), 2 * k),
+        Lhs::Floats(_) => (PANEL * k, 4 * k),
+        Lhs::Rounded(_) => (PANEL * bf16::steps(k), 2 * k),
     };
     let panels = n.div_ceil(PANEL);
     // In whole pairs, since tiles are up to two panels wide.
-    let most = (PACKED / floats_per_panel.max(1)).max(2);
+    let most = (MAX_PACKED_FLOATS / floats_per_panel.max(1)).max(2);
     let share = panels / (TASKS_PER_THREAD * compute.team.count());
     let per_task = share.clamp(2, most).next_multiple_of(2);
     let block = (BYTES_PER_ROW_BLOCK / bytes_per_row.max(1)).max(ROWS_PER_BLOCK);
     let cpu = compute.cpu;
-    let all = Disjoint::new(out);
+    let all = DisjointMut::new(out);
     let buffers = &compute.memory.buffers;
     compute.team.run(
         panels.div_ceil(per_task),
-        || buffers.lend(),
+        || buffers.take(),
         |buffer, task| {
             let first = task * per_task * PANEL;
             let columns = Columns {
@@ -151,16 +157,16 @@ fn multiply(compute: &Compute, x: Left<'_>, weights: Unpacked<'_>, sum: Sum<'_>,
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
             // SAFETY: `Team::run` runs each task once, each begins where the one before it ends, and the last ends with the
             // row. `all` is known to these parts alone.
-            let part = unsafe { Part::new(&all, n, columns, sum) };
+            let part = unsafe { ColumnBlock::new(&all, n, columns, sum) };
             let packed = buffer.at_least(part.panels() * floats_per_panel);
             match x {
-                Left::Floats(x) => {
+                Lhs::Floats(x) => {
                     weights.pack(cpu, columns, packed);
                     let x = RowsView { data: x, stride: k };
                     let operands = Operands::f32(x, k, packed, RhsIn::L1);
                     part.multiply(cpu, operands, rows, block);
                 }
-                Left::Rounded(x) => {
+                Lhs::Rounded(x) => {
                     weights.pack_rounded(cpu, columns, packed);
                     let operands = Operands::bf16(x, k, packed, RhsIn::L1);
                     part.multiply(cpu, operands, rows, block);
@@ -178,22 +184,27 @@ struct Columns {
 }
 
 /// The columns of a product that one task computes.
-struct Part<'a> {
-    out: &'a Disjoint<'a>,
+struct ColumnBlock<'a> {
+    out: &'a DisjointMut<'a>,
     /// Columns of the whole output.
     n: usize,
     columns: Columns,
-    sum: Sum<'a>,
+    sum: StoreMode<'a>,
 }
 
-impl<'a> Part<'a> {
+impl<'a> ColumnBlock<'a> {
     /// Columns of an output of rows of `n` floats.
     ///
     /// # Safety
     /// As long as the part lives, no other piece of `out` may exist or be made that has a float of these columns, which are
     /// in the first `n`.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-    unsafe fn new(out: &'a Disjoint<'a>, n: usize, columns: Columns, sum: Sum<'a>) -> Self {
+    unsafe fn new(
+        out: &'a DisjointMut<'a>,
+        n: usize,
+        columns: Columns,
+        sum: StoreMode<'a>,
+    ) -> Self {
         Self {
             out,
             n,
@@ -211,7 +222,7 @@ impl<'a> Part<'a> {
         let Columns { first, width } = self.columns;
         let epilogue = Epilogue {
             bias: match self.sum {
-                Sum::Biased(bias) => Some(&bias[first..]),
+                StoreMode::WithBias(bias) => Some(&bias[first..]),
                 _ => None,
             },
             activation: Activation::Identity,
@@ -226,7 +237,7 @@ impl<'a> Part<'a> {
                 stride: self.n,
                 width,
             },
-            accumulate: matches!(self.sum, Sum::Accumulated),
+            accumulate: matches!(self.sum, StoreMode::Accumulate),
         };
         for row in (0..rows).step_by(block) {
             let rows = row..rows.min(row + block);
@@ -255,11 +266,11 @@ impl Unpacked<'_> {
                 packed[width / PANEL * PANEL * k..].fill(0.0); // channels past n
                 let rows = &data[first * k..][..width * k];
                 let panels = packed.chunks_mut((PANEL * k).max(1));
-                cpu.run(Near(&rows[..rows.len().min(PANEL * k)]));
+                cpu.run(PrefetchRows(&rows[..rows.len().min(PANEL * k)]));
                 for (index, panel) in panels.enumerate() {
                     let (_, rows) = rows.split_at(index * PANEL * k);
                     let (own, next) = rows.split_at(rows.len().min(PANEL * k));
-                    cpu.run(Near(&next[..next.len().min(PANEL * k)]));
+                    cpu.run(PrefetchRows(&next[..next.len().min(PANEL * k)]));
                     panels::pack(own, k, k, panel);
                 }
             }
@@ -299,15 +310,15 @@ fn columns(data: &[f32], first: usize, n: usize) -> RowsView<'_> {
 
 /// Asks for all lines of what is read next: rows of a panel are too short for the processor to see that one follows the
 /// other.
-struct Near<'a>(&'a [f32]);
+struct PrefetchRows<'a>(&'a [f32]);
 
-impl Kernel for Near<'_> {
+impl Kernel for PrefetchRows<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         for line in self.0.chunks(LANES) {
-            s.prefetch(line.as_ptr(), Cache::First);
+            s.prefetch(line.as_ptr(), Cache::L1);
         }
     }
 }
@@ -399,9 +410,9 @@ mod tests {
                         (by_columns, Unpacked::Columns { data: &weights, n }),
                     ] {
                         for (sum, added) in [
-                            (Sum::Alone, vec![0.0; rows * n]),
-                            (Sum::Accumulated, other.clone()),
-                            (Sum::Biased(&bias), bias.repeat(rows)),
+                            (StoreMode::Overwrite, vec![0.0; rows * n]),
+                            (StoreMode::Accumulate, other.clone()),
+                            (StoreMode::WithBias(&bias), bias.repeat(rows)),
                         ] {
                             let mut out = other.clone();
                             gemm_unpacked(&compute, rounding, &x, weights, sum, &mut out);

@@ -5,7 +5,7 @@ use super::dtype::Dtype;
 use super::int8::{Int8Group, Int8Panels, MAX_K};
 use super::panels::{PANEL, pack};
 use crate::kernels::Cpu;
-use crate::kernels::memory::{Arena, Floats, Held};
+use crate::kernels::memory::{Arena, ExternalFloats, WeightBuf};
 
 /// Weights of a dense layer, (n, k), in panels of 16 output channels.
 #[derive(Debug)]
@@ -19,21 +19,21 @@ pub(crate) struct PackedWeights {
 #[derive(Debug)]
 pub(crate) enum Panels {
     /// `[n / 16][k][16]`; channels past n are zero.
-    F32(Floats),
+    F32(WeightBuf),
     /// `[n / 16][k / 2][16][2]` numbers in bf16, two in the place of a float; channels past n and the step past k are
     /// zero.
-    Bf16(Floats),
+    Bf16(WeightBuf),
     Int8(Box<Int8Panels>),
 }
 
 impl PackedWeights {
     /// Packs row-major weights, (n, k), that are in memory, as floats.
     pub(crate) fn new(weights: &[f32], n: usize, k: usize) -> Self {
-        Self::of(Dtype::F32, weights, n, k)
+        Self::pack(Dtype::F32, weights, n, k)
     }
 
     /// Packs row-major weights, (n, k), that are in memory.
-    pub(crate) fn of(dtype: Dtype, weights: &[f32], n: usize, k: usize) -> Self {
+    pub(crate) fn pack(dtype: Dtype, weights: &[f32], n: usize, k: usize) -> Self {
         assert_eq!(weights.len(), n * k, "weights of {n} x {k}");
         let mut packed = Self::zeros(&Arena::default(), dtype, n, k);
         for group in packed.groups(n.div_ceil(PANEL).max(1)) {
@@ -71,7 +71,7 @@ impl PackedWeights {
     }
 
     /// How many floats weights of (n, k) take; `None` for more than can be counted.
-    pub(crate) fn floats(n: usize, k: usize) -> Option<usize> {
+    pub(crate) fn packed_len(n: usize, k: usize) -> Option<usize> {
         n.checked_next_multiple_of(PANEL)?.checked_mul(k)
     }
 
@@ -86,13 +86,17 @@ impl PackedWeights {
     }
 
     /// Weights of (n, k) as floats whose panels are elsewhere; `None` if there are too few or too many.
-    pub(crate) fn held(n: usize, k: usize, panels: impl Held + 'static) -> Option<Self> {
-        Self::of_floats(n, k, Floats::Held(Box::new(panels)))
+    pub(crate) fn from_external(
+        n: usize,
+        k: usize,
+        panels: impl ExternalFloats + 'static,
+    ) -> Option<Self> {
+        Self::from_f32_panels(n, k, WeightBuf::External(Box::new(panels)))
     }
 
-    /// Weights of (n, k) as floats whose panels these are; `None` as for [`held`](Self::held).
-    pub(crate) fn of_floats(n: usize, k: usize, panels: Floats) -> Option<Self> {
-        let fits = Self::floats(n, k) == Some(panels.len());
+    /// Weights of (n, k) as floats whose panels these are; `None` as for [`from_external`](Self::from_external).
+    pub(crate) fn from_f32_panels(n: usize, k: usize, panels: WeightBuf) -> Option<Self> {
+        let fits = Self::packed_len(n, k) == Some(panels.len());
         fits.then(|| Self {
             n,
             k,
@@ -101,9 +105,9 @@ impl PackedWeights {
     }
 
     /// Weights of (n, k) in bf16, two in the place of a float, whose panels these are; `None` as for
-    /// [`held`](Self::held).
-    pub(crate) fn of_bf16(n: usize, k: usize, panels: Floats) -> Option<Self> {
-        let fits = Self::floats(n, bf16::steps(k)) == Some(panels.len());
+    /// [`from_external`](Self::from_external).
+    pub(crate) fn from_bf16_panels(n: usize, k: usize, panels: WeightBuf) -> Option<Self> {
+        let fits = Self::packed_len(n, bf16::steps(k)) == Some(panels.len());
         fits.then(|| Self {
             n,
             k,
@@ -112,8 +116,8 @@ impl PackedWeights {
     }
 
     /// Weights of (n, k) as bytes, with the scales and sums of their channels.
-    pub(crate) fn bytes(n: usize, k: usize, panels: Int8Panels) -> Option<Self> {
-        panels.fit(n, k).then(|| Self {
+    pub(crate) fn from_int8(n: usize, k: usize, panels: Int8Panels) -> Option<Self> {
+        panels.matches_shape(n, k).then(|| Self {
             n,
             k,
             panels: Panels::Int8(Box::new(panels)),
@@ -131,7 +135,7 @@ impl PackedWeights {
     }
 
     /// Returns the row-major weights, (n, k), that products are computed with.
-    pub(crate) fn rows(&self) -> Vec<f32> {
+    pub(crate) fn unpack(&self) -> Vec<f32> {
         let k = self.k;
         let mut rows = Vec::with_capacity(self.n * k);
         for channel in 0..self.n {
@@ -149,7 +153,7 @@ impl PackedWeights {
                 }
                 Panels::Int8(int8) => {
                     let scale = int8.scales()[channel];
-                    let len = Int8Panels::panel(k);
+                    let len = Int8Panels::panel_bytes(k);
                     let panel = &int8.bytes()[panel * len..][..len];
                     let weight = |at: usize| panel[(at / 4 * PANEL + lane) * 4 + at % 4];
                     let factor = |at: usize| int8.input_factors().map_or(1.0, |all| all[at]);
@@ -210,8 +214,8 @@ mod tests {
             };
             let matrix: Vec<f32> = (0..n * k).map(number).collect();
             for dtype in [Dtype::F32, Dtype::Bf16, Dtype::Int8] {
-                let packed = PackedWeights::of(dtype, &matrix, n, k);
-                assert_eq!(packed.rows(), matrix, "{n} {k} {dtype}");
+                let packed = PackedWeights::pack(dtype, &matrix, n, k);
+                assert_eq!(packed.unpack(), matrix, "{n} {k} {dtype}");
             }
         }
     }

@@ -46,7 +46,7 @@ struct Region {
     _map: MmapMut,
 }
 
-// SAFETY: a region only keeps memory: all that reads or writes it is `Floats`, each through a `Piece` of its own.
+// SAFETY: a region only keeps memory: all that reads or writes it is `WeightBuf`, each through a `ArenaSlice` of its own.
 #[allow(unsafe_code, reason = "a raw pointer is neither by itself")]
 unsafe impl Send for Region {}
 // SAFETY: a shared region can only be kept, too.
@@ -67,7 +67,7 @@ impl Arena {
     }
 
     /// `len` zeros at the start of a cache line.
-    pub(crate) fn zeros(&self, len: usize) -> Floats {
+    pub(crate) fn zeros(&self, len: usize) -> WeightBuf {
         let shared = self.region.as_ref().and_then(|region| {
             let mut used = lock(&self.used);
             let start = *used;
@@ -76,15 +76,15 @@ impl Arena {
                 return None;
             }
             *used = end;
-            Some(Piece {
+            Some(ArenaSlice {
                 region: Arc::clone(region),
                 start,
                 len,
             })
         });
         match shared {
-            Some(piece) => Floats::Shared(piece),
-            None => Floats::Own(AlignedFloats::zeros(len)),
+            Some(piece) => WeightBuf::Arena(piece),
+            None => WeightBuf::Owned(AlignedFloats::zeros(len)),
         }
     }
 }
@@ -111,70 +111,73 @@ impl Region {
 
 /// Floats of an arena.
 #[derive(Debug)]
-pub(crate) enum Floats {
+pub(crate) enum WeightBuf {
     /// A part of the common range.
-    Shared(Piece),
+    Arena(ArenaSlice),
     /// In memory of their own.
-    Own(AlignedFloats),
+    Owned(AlignedFloats),
     /// Wherever their owner has them.
-    Held(Box<dyn Held>),
+    External(Box<dyn ExternalFloats>),
 }
 
 /// An owner of floats that stay as they are.
-pub(crate) trait Held: Deref<Target = [f32]> + Send + Sync + std::fmt::Debug {}
+pub(crate) trait ExternalFloats:
+    Deref<Target = [f32]> + Send + Sync + std::fmt::Debug
+{
+}
 
-impl<T: Deref<Target = [f32]> + Send + Sync + std::fmt::Debug> Held for T {}
+impl<T: Deref<Target = [f32]> + Send + Sync + std::fmt::Debug> ExternalFloats for T {}
 
 /// A part of a region that is nobody else's.
-pub(crate) struct Piece {
+pub(crate) struct ArenaSlice {
     region: Arc<Region>,
     start: usize,
     len: usize,
 }
 
-impl Deref for Floats {
+impl Deref for WeightBuf {
     type Target = [f32];
 
     #[inline]
     fn deref(&self) -> &[f32] {
         match self {
-            Self::Own(floats) => floats,
-            Self::Held(owner) => owner,
+            Self::Owned(floats) => floats,
+            Self::External(owner) => owner,
             #[allow(unsafe_code, reason = "a region is memory without a slice")]
             // SAFETY: `zeros` has checked that start + len is inside the region, whose memory is initialised (anonymous
             // maps are zeros), aligned for f32 and kept by the piece's `Arc`. It has handed out these floats once, and
-            // `Piece` is neither `Clone` nor made elsewhere: so `&self` rules out writers.
-            Self::Shared(Piece { region, start, len }) => unsafe {
+            // `ArenaSlice` is neither `Clone` nor made elsewhere: so `&self` rules out writers.
+            Self::Arena(ArenaSlice { region, start, len }) => unsafe {
                 std::slice::from_raw_parts(region.start.as_ptr().add(*start), *len)
             },
         }
     }
 }
 
-impl DerefMut for Floats {
+impl DerefMut for WeightBuf {
     fn deref_mut(&mut self) -> &mut [f32] {
-        if let Self::Held(owner) = self {
+        if let Self::External(owner) = self {
             // What is held stays as it is: what is written to is a copy.
             let mut copy = AlignedFloats::zeros(owner.len());
             copy.copy_from_slice(owner);
-            *self = Self::Own(copy);
+            *self = Self::Owned(copy);
         }
         match self {
-            Self::Own(floats) => floats,
-            Self::Held(_) => unreachable!("it has become a copy of its own"),
+            Self::Owned(floats) => floats,
+            Self::External(_) => unreachable!("it has become a copy of its own"),
             #[allow(unsafe_code, reason = "a region is memory without a slice")]
             // SAFETY: the piece is inside the region, initialised, aligned and kept, as in `deref`. `&mut self` is the only way
             // to this piece, whose floats no other piece has.
-            Self::Shared(Piece { region, start, len }) => unsafe {
+            Self::Arena(ArenaSlice { region, start, len }) => unsafe {
                 std::slice::from_raw_parts_mut(region.start.as_ptr().add(*start), *len)
             },
         }
     }
 }
 
-impl std::fmt::Debug for Piece {
+impl std::fmt::Debug for ArenaSlice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Piece({} + {})", self.start, self.len)
+        write!(f, "ArenaSlice({} + {})", self.start, self.len)
     }
 }
 
@@ -186,9 +189,9 @@ mod tests {
     fn pieces_are_zeros_at_cache_lines_and_do_not_overlap() {
         let arena = Arena::new(1 << 20);
         let lens = [0, 1, 16, 17, 1000, 100_000];
-        let mut pieces: Vec<Floats> = lens.iter().map(|&len| arena.zeros(len)).collect();
+        let mut pieces: Vec<WeightBuf> = lens.iter().map(|&len| arena.zeros(len)).collect();
         for (piece, (index, len)) in pieces.iter_mut().zip(lens.into_iter().enumerate()) {
-            assert!(matches!(piece, Floats::Shared(_)));
+            assert!(matches!(piece, WeightBuf::Arena(_)));
             assert_eq!((piece.len(), piece.as_ptr() as usize % 64), (len, 0));
             assert!(piece.iter().all(|&x| x == 0.0));
             piece.fill(index as f32);
@@ -202,12 +205,15 @@ mod tests {
     #[test]
     fn what_does_not_fit_has_memory_of_its_own() {
         let arena = Arena::new(HUGE_PAGE / 4);
-        assert!(matches!(arena.zeros(HUGE_PAGE / 4 + 1), Floats::Own(_)));
-        assert!(matches!(arena.zeros(HUGE_PAGE / 4), Floats::Shared(_)));
-        assert!(matches!(arena.zeros(1), Floats::Own(_)));
+        assert!(matches!(
+            arena.zeros(HUGE_PAGE / 4 + 1),
+            WeightBuf::Owned(_)
+        ));
+        assert!(matches!(arena.zeros(HUGE_PAGE / 4), WeightBuf::Arena(_)));
+        assert!(matches!(arena.zeros(1), WeightBuf::Owned(_)));
         for small in [Arena::new(0), Arena::new(1000), Arena::new(usize::MAX)] {
             let floats = small.zeros(20);
-            assert!(matches!(floats, Floats::Own(_)));
+            assert!(matches!(floats, WeightBuf::Owned(_)));
             assert_eq!(floats.len(), 20);
         }
     }

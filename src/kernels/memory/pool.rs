@@ -8,24 +8,24 @@ use crate::kernels::threads::lock;
 
 /// Buffers that nobody is using: fresh memory costs more than most of what is done in it, since the system clears each
 /// page at its first touch.
-pub(crate) struct Pool<T> {
+pub(crate) struct BufferPool<T> {
     /// Each beside the thread that had it, in whose core's cache it may still be.
     free: Mutex<Vec<(usize, T)>>,
     /// How many are kept: what more users at once leave behind is given back to the system.
-    most: usize,
+    max_idle: usize,
 }
 
-impl<T: Default> Pool<T> {
+impl<T: Default> BufferPool<T> {
     /// An empty pool that will keep so many.
-    pub(crate) fn new(most: usize) -> Self {
+    pub(crate) fn new(max_idle: usize) -> Self {
         Self {
             free: Mutex::default(),
-            most,
+            max_idle,
         }
     }
 
     /// The one that this thread had last, or another's, or a new one; the pool has it back when it is dropped.
-    pub(crate) fn lend(&self) -> Lent<'_, T> {
+    pub(crate) fn take(&self) -> PoolGuard<'_, T> {
         let mut free = lock(&self.free);
         let own = free
             .iter()
@@ -34,23 +34,23 @@ impl<T: Default> Pool<T> {
             Some(index) => free.swap_remove(index).1,
             None => free.pop().map(|(_, value)| value).unwrap_or_default(),
         };
-        Lent { value, pool: self }
+        PoolGuard { value, pool: self }
     }
 }
 
-impl<T> fmt::Debug for Pool<T> {
+impl<T> fmt::Debug for BufferPool<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pool(of {})", self.most)
+        write!(f, "BufferPool(of {})", self.max_idle)
     }
 }
 
-/// A value of a [`Pool`], for as long as it is needed.
-pub(crate) struct Lent<'a, T: Default> {
+/// A value of a [`BufferPool`], for as long as it is needed.
+pub(crate) struct PoolGuard<'a, T: Default> {
     value: T,
-    pool: &'a Pool<T>,
+    pool: &'a BufferPool<T>,
 }
 
-impl<T: Default> Deref for Lent<'_, T> {
+impl<T: Default> Deref for PoolGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -58,16 +58,16 @@ impl<T: Default> Deref for Lent<'_, T> {
     }
 }
 
-impl<T: Default> DerefMut for Lent<'_, T> {
+impl<T: Default> DerefMut for PoolGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         &mut self.value
     }
 }
 
-impl<T: Default> Drop for Lent<'_, T> {
+impl<T: Default> Drop for PoolGuard<'_, T> {
     fn drop(&mut self) {
         let mut free = lock(&self.pool.free);
-        if free.len() < self.pool.most {
+        if free.len() < self.pool.max_idle {
             free.push((this_thread(), std::mem::take(&mut self.value)));
         }
     }
@@ -88,26 +88,26 @@ mod tests {
 
     #[test]
     fn what_is_given_back_is_lent_again_and_no_more_is_kept_than_was_said() {
-        let pool = Pool::<Vec<u8>>::new(2);
-        let mut lent: Vec<_> = (0..3).map(|_| pool.lend()).collect();
+        let pool = BufferPool::<Vec<u8>>::new(2);
+        let mut lent: Vec<_> = (0..3).map(|_| pool.take()).collect();
         for (number, value) in (1u8..).zip(&mut lent) {
             assert!(value.is_empty());
             value.push(number);
         }
         drop(lent);
-        let again: Vec<_> = (0..3).map(|_| pool.lend()).collect();
+        let again: Vec<_> = (0..3).map(|_| pool.take()).collect();
         assert_eq!(again.iter().filter(|value| value.is_empty()).count(), 1);
     }
 
     #[test]
     fn each_thread_gets_what_it_had() {
-        let pool = Pool::<Vec<u8>>::new(2);
-        let mut own = pool.lend();
+        let pool = BufferPool::<Vec<u8>>::new(2);
+        let mut own = pool.take();
         own.push(1);
         let turn = Barrier::new(2);
         std::thread::scope(|scope| {
             let other = scope.spawn(|| {
-                let mut value = pool.lend();
+                let mut value = pool.take();
                 value.push(2);
                 turn.wait(); // it has its own,
                 turn.wait(); // and the first has been given back
@@ -118,6 +118,6 @@ mod tests {
             other.join().unwrap();
         });
         // The other's was given back last.
-        assert_eq!(*pool.lend(), [1]);
+        assert_eq!(*pool.take(), [1]);
     }
 }

@@ -31,24 +31,24 @@ macro_rules! intrinsics {
     }};
 }
 
-mod bytes;
+mod asm;
+mod int8;
 mod memory;
-mod ordered;
 mod token;
 
-use bytes::Bytes;
-use ordered::dot_words;
+use asm::dot_words;
+use int8::Bytes;
 pub(crate) use token::Avx2;
 
 #[inline(never)]
 #[target_feature(enable = "avx2,fma")]
-fn enter<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
+fn vectorize<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
 #[inline(never)]
 #[target_feature(enable = "avx2,fma,avxvnni")]
-fn enter_vnni<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
+fn vectorize_vnni<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
@@ -85,46 +85,46 @@ impl<const VNNI: bool> Simd for Avx2<VNNI>
 where
     Self: Bytes,
 {
-    type Floats = [__m256; 2];
-    type Ints = [__m256i; 2];
-    type Four = <Self as Bytes>::Four;
-    type Fours = [__m256i; 2];
-    type Pairs = [__m256i; 2];
+    type F32 = [__m256; 2];
+    type I32 = [__m256i; 2];
+    type QuadI8 = <Self as Bytes>::QuadI8;
+    type QuadVec = [__m256i; 2];
+    type PairVec = [__m256i; 2];
 
     // 6 x 2 accumulators, two registers of weights and one for an activation: 15 of 16.
     const TILE_ROWS: usize = 6;
     const TILE_PANELS: usize = 1;
     // As many; of words one for what becomes of the activation is all that is left.
     const INT8_TILE_ROWS: usize = 6;
-    const WORD_TILE_ROWS: usize = 6;
+    const I16_TILE_ROWS: usize = 6;
     // 4 x 2 accumulators, four registers of weights and two for an activation: 14. With a fifth all are taken, and
     // sums go to memory and back: half as fast again.
     const BF16_TILE_ROWS: usize = 4;
     const INT8_OFFSET: i32 = <Self as Bytes>::OFFSET;
-    const INT8_PARTS: usize = <Self as Bytes>::PARTS;
+    const INT8_SUBSTEPS: usize = <Self as Bytes>::PARTS;
 
     #[inline(always)]
-    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         if VNNI {
-            intrinsics!(self, enter_vnni(self, kernel))
+            intrinsics!(self, vectorize_vnni(self, kernel))
         } else {
-            intrinsics!(self, enter(self, kernel))
+            intrinsics!(self, vectorize(self, kernel))
         }
     }
 
     #[inline(always)]
-    fn splat(self, x: f32) -> Self::Floats {
+    fn splat(self, x: f32) -> Self::F32 {
         [intrinsics!(self, _mm256_set1_ps(x)); 2]
     }
 
     #[inline(always)]
-    fn load(self, from: &[f32; LANES]) -> Self::Floats {
+    fn load(self, from: &[f32; LANES]) -> Self::F32 {
         let [first, second] = bytemuck::cast_ref(from);
         [self.load_floats(first), self.load_floats(second)]
     }
 
     #[inline(always)]
-    fn load_some(self, from: &[f32], fill: f32) -> Self::Floats {
+    fn load_partial(self, from: &[f32], fill: f32) -> Self::F32 {
         if let Some(whole) = from.first_chunk() {
             return self.load(whole);
         }
@@ -137,34 +137,34 @@ where
     }
 
     #[inline(always)]
-    fn store(self, x: Self::Floats, to: &mut [f32; LANES]) {
+    fn store(self, x: Self::F32, to: &mut [f32; LANES]) {
         let [first, second] = bytemuck::cast_mut(to);
         self.store_floats(x[0], first);
         self.store_floats(x[1], second);
     }
 
     #[inline(always)]
-    fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         intrinsics!(self, [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])])
     }
 
     #[inline(always)]
-    fn sub(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         intrinsics!(self, [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])])
     }
 
     #[inline(always)]
-    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         intrinsics!(self, [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])])
     }
 
     #[inline(always)]
-    fn div(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         intrinsics!(self, [_mm256_div_ps(a[0], b[0]), _mm256_div_ps(a[1], b[1])])
     }
 
     #[inline(always)]
-    fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats {
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
         intrinsics!(
             self,
             [
@@ -175,17 +175,17 @@ where
     }
 
     #[inline(always)]
-    fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         intrinsics!(self, [_mm256_max_ps(a[0], b[0]), _mm256_max_ps(a[1], b[1])])
     }
 
     #[inline(always)]
-    fn min(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         intrinsics!(self, [_mm256_min_ps(a[0], b[0]), _mm256_min_ps(a[1], b[1])])
     }
 
     #[inline(always)]
-    fn minus_abs(self, x: Self::Floats) -> Self::Floats {
+    fn neg_abs(self, x: Self::F32) -> Self::F32 {
         let sign = self.splat(-0.0);
         intrinsics!(
             self,
@@ -194,7 +194,7 @@ where
     }
 
     #[inline(always)]
-    fn by_sign(self, of: Self::Floats, minus: Self::Floats, plus: Self::Floats) -> Self::Floats {
+    fn select_by_sign(self, of: Self::F32, minus: Self::F32, plus: Self::F32) -> Self::F32 {
         intrinsics!(
             self,
             [
@@ -205,15 +205,15 @@ where
     }
 
     #[inline(always)]
-    fn floor_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
+    fn floor_and_frac(self, x: Self::F32) -> (Self::F32, Self::F32) {
         let x = self.max(self.splat(-126.0), x);
         let whole = intrinsics!(self, [_mm256_floor_ps(x[0]), _mm256_floor_ps(x[1])]);
-        let shift = self.splat(ROUND); // as in `whole_and_rest`
+        let shift = self.splat(ROUND); // as in `round_and_frac`
         (self.add(whole, shift), self.sub(x, whole))
     }
 
     #[inline(always)]
-    fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats {
+    fn ldexp(self, x: Self::F32, k: Self::F32) -> Self::F32 {
         let mut out = x;
         for half in 0..2 {
             out[half] = intrinsics!(
@@ -229,7 +229,7 @@ where
     }
 
     #[inline(always)]
-    fn sum(self, x: Self::Floats) -> f32 {
+    fn reduce_add(self, x: Self::F32) -> f32 {
         intrinsics!(self, {
             let eight = _mm256_add_ps(x[0], x[1]);
             let four = _mm_add_ps(
@@ -242,7 +242,7 @@ where
     }
 
     #[inline(always)]
-    fn largest(self, x: Self::Floats) -> f32 {
+    fn reduce_max(self, x: Self::F32) -> f32 {
         intrinsics!(self, {
             let eight = _mm256_max_ps(x[0], x[1]);
             let four = _mm_max_ps(
@@ -255,7 +255,7 @@ where
     }
 
     #[inline(always)]
-    fn store_low_bytes(self, x: Self::Floats, to: &mut [u8; LANES]) {
+    fn store_u8_truncating(self, x: Self::F32, to: &mut [u8; LANES]) {
         let bytes = intrinsics!(self, {
             let low = _mm256_set1_epi32(0xff);
             let a = _mm256_and_si256(_mm256_castps_si256(x[0]), low);
@@ -271,18 +271,18 @@ where
     }
 
     #[inline(always)]
-    fn splat_int(self, x: i32) -> Self::Ints {
+    fn splat_i32(self, x: i32) -> Self::I32 {
         [intrinsics!(self, _mm256_set1_epi32(x)); 2]
     }
 
     #[inline(always)]
-    fn load_ints(self, from: &[i32; LANES]) -> Self::Ints {
+    fn load_i32(self, from: &[i32; LANES]) -> Self::I32 {
         let [first, second]: &[[i32; LANES / 2]; 2] = bytemuck::cast_ref(from);
         [self.load_bits(first), self.load_bits(second)]
     }
 
     #[inline(always)]
-    fn mul_ints(self, a: Self::Ints, b: Self::Ints) -> Self::Ints {
+    fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
         intrinsics!(
             self,
             [
@@ -293,39 +293,44 @@ where
     }
 
     #[inline(always)]
-    fn to_floats(self, x: Self::Ints) -> Self::Floats {
+    fn to_floats(self, x: Self::I32) -> Self::F32 {
         intrinsics!(self, [_mm256_cvtepi32_ps(x[0]), _mm256_cvtepi32_ps(x[1])])
     }
 
     #[inline(always)]
-    fn store_fours(self, x: Self::Floats, to: &mut [Self::Four; LANES / 4]) {
-        Bytes::store_fours(self, x, to);
+    fn store_quads(self, x: Self::F32, to: &mut [Self::QuadI8; LANES / 4]) {
+        Bytes::store_quads(self, x, to);
     }
 
     #[inline(always)]
-    fn load_fours(self, from: &[i8; 4 * LANES], part: usize) -> Self::Fours {
+    fn load_quads(self, from: &[i8; 4 * LANES], part: usize) -> Self::QuadVec {
         let [first, second]: &[[i8; 2 * LANES]; 2] = bytemuck::cast_ref(from);
         let bytes = [self.load_bits(first), self.load_bits(second)];
         bytes.map(|bytes| Bytes::part(self, bytes, part))
     }
 
     #[inline(always)]
-    fn splat_four(self, x: Self::Four, part: usize) -> Self::Fours {
-        self.splat_int(<Self as Bytes>::bits(x, part))
+    fn splat_quad(self, x: Self::QuadI8, part: usize) -> Self::QuadVec {
+        self.splat_i32(<Self as Bytes>::bits(x, part))
     }
 
     #[inline(always)]
-    fn dot(self, sum: Self::Ints, weights: Self::Fours, activations: Self::Fours) -> Self::Ints {
-        Bytes::dot(self, sum, weights, activations)
+    fn dot_i8x4(
+        self,
+        sum: Self::I32,
+        weights: Self::QuadVec,
+        activations: Self::QuadVec,
+    ) -> Self::I32 {
+        Bytes::dot_i8x4(self, sum, weights, activations)
     }
 
     #[inline(always)]
-    fn store_low_words(self, x: Self::Floats, to: &mut [i16; LANES]) {
+    fn store_i16_truncating(self, x: Self::F32, to: &mut [i16; LANES]) {
         self.store_bits(self.low_words(x), to);
     }
 
     #[inline(always)]
-    fn low_pairs(self, even: Self::Floats, odd: Self::Floats) -> Self::Pairs {
+    fn low_pairs(self, even: Self::F32, odd: Self::F32) -> Self::PairVec {
         intrinsics!(self, {
             let mut pairs = [_mm256_setzero_si256(); 2];
             for half in 0..2 {
@@ -338,25 +343,25 @@ where
     }
 
     #[inline(always)]
-    fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
+    fn store_pairs(self, pairs: Self::PairVec, to: &mut [i16; 2 * LANES]) {
         let [first, second]: &mut [[i16; LANES]; 2] = bytemuck::cast_mut(to);
         self.store_bits(pairs[0], first);
         self.store_bits(pairs[1], second);
     }
 
     #[inline(always)]
-    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
+    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::PairVec {
         let [first, second]: &[[i16; LANES]; 2] = bytemuck::cast_ref(from);
         [self.load_bits(first), self.load_bits(second)]
     }
 
     #[inline(always)]
-    fn splat_pair(self, x: [i16; 2]) -> Self::Pairs {
-        self.splat_int(bytemuck::cast(x))
+    fn splat_pair(self, x: [i16; 2]) -> Self::PairVec {
+        self.splat_i32(bytemuck::cast(x))
     }
 
     #[inline(always)]
-    fn dot_pairs(self, sum: Self::Ints, a: Self::Pairs, b: Self::Pairs) -> Self::Ints {
+    fn dot_i16x2(self, sum: Self::I32, a: Self::PairVec, b: Self::PairVec) -> Self::I32 {
         if VNNI {
             intrinsics!(
                 self,
@@ -371,7 +376,7 @@ where
     }
 
     #[inline(always)]
-    fn store_bf16(self, x: Self::Floats, to: &mut [i16; LANES]) {
+    fn store_bf16(self, x: Self::F32, to: &mut [i16; LANES]) {
         let mut rounded = [intrinsics!(self, _mm256_setzero_si256()); 2];
         for (x, rounded) in x.into_iter().zip(&mut rounded) {
             intrinsics!(self, {
@@ -397,7 +402,7 @@ where
     }
 
     #[inline(always)]
-    fn dot_bf16(self, sum: Self::Floats, a: Self::Pairs, b: Self::Pairs) -> Self::Floats {
+    fn dot_bf16(self, sum: Self::F32, a: Self::PairVec, b: Self::PairVec) -> Self::F32 {
         let mut out = sum;
         for half in 0..2 {
             let (a, b) = (a[half], b[half]);
@@ -414,8 +419,8 @@ where
         // SAFETY: a prefetch is a hint: it reads nothing, and an address that is not there does no harm.
         unsafe {
             match into {
-                Cache::First => _mm_prefetch::<_MM_HINT_T0>(at.cast()),
-                Cache::Second => _mm_prefetch::<_MM_HINT_T1>(at.cast()),
+                Cache::L1 => _mm_prefetch::<_MM_HINT_T0>(at.cast()),
+                Cache::L2 => _mm_prefetch::<_MM_HINT_T1>(at.cast()),
             }
         }
     }

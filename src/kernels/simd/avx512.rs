@@ -37,28 +37,28 @@ macro_rules! intrinsics {
     }};
 }
 
+mod asm;
 mod memory;
-mod ordered;
 mod token;
 
-use ordered::{dot_bf16, dot_words, in_order, ints_in_order};
+use asm::{dot_bf16, dot_words, pin, pin_i32};
 pub(crate) use token::Avx512;
 
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-fn enter<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
+fn vectorize<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
-fn enter_vnni<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
+fn vectorize_vnni<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
 #[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
-fn enter_bf16<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
+fn vectorize_bf16<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
@@ -77,11 +77,11 @@ fn second_of(pairs: __m512i) -> __m512 {
 }
 
 impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
-    type Floats = __m512;
-    type Ints = __m512i;
-    type Four = [u8; 4];
-    type Fours = __m512i;
-    type Pairs = __m512i;
+    type F32 = __m512;
+    type I32 = __m512i;
+    type QuadI8 = [u8; 4];
+    type QuadVec = __m512i;
+    type PairVec = __m512i;
 
     // 13 x 2 accumulators, two registers of weights and one for an activation: 29 of 32.
     const TILE_ROWS: usize = 13;
@@ -89,17 +89,17 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     // Thirteen rows would fit too, but the compiler then moves sums to memory and back around the loop: a tenth slower.
     // Without VNNI absolute values, ones and what becomes of an activation take registers as well.
     const INT8_TILE_ROWS: usize = if VNNI { 12 } else { 11 };
-    const WORD_TILE_ROWS: usize = 12;
+    const I16_TILE_ROWS: usize = 12;
     // Without BF16 12 x 2 accumulators, four registers of weights and two for an activation: 30.
     const BF16_TILE_ROWS: usize = if BF16 { 13 } else { 12 };
     const INT8_OFFSET: i32 = if VNNI { 128 } else { 0 };
 
     #[inline(always)]
-    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         match (VNNI, BF16) {
-            (_, true) => intrinsics!(self, enter_bf16(self, kernel)),
-            (true, false) => intrinsics!(self, enter_vnni(self, kernel)),
-            (false, false) => intrinsics!(self, enter(self, kernel)),
+            (_, true) => intrinsics!(self, vectorize_bf16(self, kernel)),
+            (true, false) => intrinsics!(self, vectorize_vnni(self, kernel)),
+            (false, false) => intrinsics!(self, vectorize(self, kernel)),
         }
     }
 
@@ -120,7 +120,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
 
     // Lanes past the slice are not touched.
     #[inline(always)]
-    fn load_some(self, from: &[f32], fill: f32) -> __m512 {
+    fn load_partial(self, from: &[f32], fill: f32) -> __m512 {
         match from.first_chunk() {
             Some(whole) => self.load(whole),
             None => self.load_first_floats(from, self.splat(fill)),
@@ -128,7 +128,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 
     #[inline(always)]
-    fn store_some(self, x: __m512, to: &mut [f32]) {
+    fn store_partial(self, x: __m512, to: &mut [f32]) {
         match to.first_chunk_mut() {
             Some(whole) => self.store(x, whole),
             None => self.store_first_floats(x, to),
@@ -171,12 +171,12 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 
     #[inline(always)]
-    fn minus_abs(self, x: __m512) -> __m512 {
+    fn neg_abs(self, x: __m512) -> __m512 {
         intrinsics!(self, _mm512_or_ps(self.splat(-0.0), x))
     }
 
     #[inline(always)]
-    fn by_sign(self, of: __m512, minus: __m512, plus: __m512) -> __m512 {
+    fn select_by_sign(self, of: __m512, minus: __m512, plus: __m512) -> __m512 {
         intrinsics!(
             self,
             _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(of)), plus, minus)
@@ -185,26 +185,26 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
 
     // Two instructions instead of three: the rest comes at once.
     #[inline(always)]
-    fn whole_and_rest(self, x: __m512) -> (__m512, __m512) {
+    fn round_and_frac(self, x: __m512) -> (__m512, __m512) {
         // To nearest, no binary place kept, no exception raised.
         let rest = intrinsics!(self, _mm512_reduce_ps::<0b0000_1000>(x));
         (self.sub(x, rest), rest)
     }
 
-    // One instruction: `times_power_of_two` finds the whole number by itself, and knows no least one.
+    // One instruction: `ldexp` finds the whole number by itself, and knows no least one.
     #[inline(always)]
-    fn floor_and_rest(self, x: __m512) -> (__m512, __m512) {
+    fn floor_and_frac(self, x: __m512) -> (__m512, __m512) {
         // Downwards, no binary place kept, no exception raised.
         (x, intrinsics!(self, _mm512_reduce_ps::<0b0000_1001>(x)))
     }
 
     #[inline(always)]
-    fn times_power_of_two(self, x: __m512, k: __m512) -> __m512 {
+    fn ldexp(self, x: __m512, k: __m512) -> __m512 {
         intrinsics!(self, _mm512_scalef_ps(x, k))
     }
 
     #[inline(always)]
-    fn sum(self, x: __m512) -> f32 {
+    fn reduce_add(self, x: __m512) -> f32 {
         intrinsics!(self, {
             let eight = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
             let four = _mm_add_ps(
@@ -217,7 +217,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 
     #[inline(always)]
-    fn largest(self, x: __m512) -> f32 {
+    fn reduce_max(self, x: __m512) -> f32 {
         intrinsics!(self, {
             let eight = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
             let four = _mm_max_ps(
@@ -230,38 +230,38 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 
     #[inline(always)]
-    fn in_order(self, x: __m512) -> __m512 {
-        intrinsics!(self, in_order(x))
+    fn pin(self, x: __m512) -> __m512 {
+        intrinsics!(self, pin(x))
     }
 
     #[inline(always)]
-    fn ints_in_order(self, x: __m512i) -> __m512i {
-        intrinsics!(self, ints_in_order(x))
+    fn pin_i32(self, x: __m512i) -> __m512i {
+        intrinsics!(self, pin_i32(x))
     }
 
     #[inline(always)]
-    fn store_low_bytes(self, x: __m512, to: &mut [u8; LANES]) {
+    fn store_u8_truncating(self, x: __m512, to: &mut [u8; LANES]) {
         let bytes = intrinsics!(self, _mm512_cvtepi32_epi8(_mm512_castps_si512(x)));
         self.store_quarter(bytes, to);
     }
 
     #[inline(always)]
-    fn store_fours(self, x: __m512, to: &mut [[u8; 4]; LANES / 4]) {
-        self.store_low_bytes(x, bytemuck::cast_mut(to));
+    fn store_quads(self, x: __m512, to: &mut [[u8; 4]; LANES / 4]) {
+        self.store_u8_truncating(x, bytemuck::cast_mut(to));
     }
 
     #[inline(always)]
-    fn splat_int(self, x: i32) -> __m512i {
+    fn splat_i32(self, x: i32) -> __m512i {
         intrinsics!(self, _mm512_set1_epi32(x))
     }
 
     #[inline(always)]
-    fn load_ints(self, from: &[i32; LANES]) -> __m512i {
+    fn load_i32(self, from: &[i32; LANES]) -> __m512i {
         self.load_bits(from)
     }
 
     #[inline(always)]
-    fn mul_ints(self, a: __m512i, b: __m512i) -> __m512i {
+    fn mul_i32(self, a: __m512i, b: __m512i) -> __m512i {
         intrinsics!(self, _mm512_mullo_epi32(a, b))
     }
 
@@ -271,17 +271,17 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 
     #[inline(always)]
-    fn load_fours(self, from: &[i8; 4 * LANES], _: usize) -> __m512i {
+    fn load_quads(self, from: &[i8; 4 * LANES], _: usize) -> __m512i {
         self.load_bits(from)
     }
 
     #[inline(always)]
-    fn splat_four(self, x: [u8; 4], _: usize) -> __m512i {
-        self.splat_int(i32::from_le_bytes(x))
+    fn splat_quad(self, x: [u8; 4], _: usize) -> __m512i {
+        self.splat_i32(i32::from_le_bytes(x))
     }
 
     #[inline(always)]
-    fn dot(self, sum: __m512i, weights: __m512i, activations: __m512i) -> __m512i {
+    fn dot_i8x4(self, sum: __m512i, weights: __m512i, activations: __m512i) -> __m512i {
         if VNNI {
             return intrinsics!(self, _mm512_dpbusd_epi32(sum, activations, weights));
         }
@@ -296,7 +296,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 
     #[inline(always)]
-    fn store_low_words(self, x: __m512, to: &mut [i16; LANES]) {
+    fn store_i16_truncating(self, x: __m512, to: &mut [i16; LANES]) {
         let words = intrinsics!(self, _mm512_cvtepi32_epi16(_mm512_castps_si512(x)));
         self.store_half(words, to);
     }
@@ -357,17 +357,17 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
 
     #[inline(always)]
     fn splat_pair(self, x: [i16; 2]) -> __m512i {
-        self.splat_int(bytemuck::cast(x))
+        self.splat_i32(bytemuck::cast(x))
     }
 
     #[inline(always)]
-    fn dot_pairs(self, sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    fn dot_i16x2(self, sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
         if VNNI {
             intrinsics!(self, dot_words(sum, a, b))
         } else {
             intrinsics!(
                 self,
-                ints_in_order(_mm512_add_epi32(sum, _mm512_madd_epi16(a, b)))
+                pin_i32(_mm512_add_epi32(sum, _mm512_madd_epi16(a, b)))
             )
         }
     }
@@ -398,7 +398,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
         } else {
             intrinsics!(self, {
                 let sum = _mm512_fmadd_ps(second_of(a), second_of(b), sum);
-                in_order(_mm512_fmadd_ps(first_of(a), first_of(b), sum))
+                pin(_mm512_fmadd_ps(first_of(a), first_of(b), sum))
             })
         }
     }
@@ -408,8 +408,8 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
         // SAFETY: a prefetch is a hint: it reads nothing, and an address that is not there does no harm.
         unsafe {
             match into {
-                Cache::First => _mm_prefetch::<_MM_HINT_T0>(at.cast()),
-                Cache::Second => _mm_prefetch::<_MM_HINT_T1>(at.cast()),
+                Cache::L1 => _mm_prefetch::<_MM_HINT_T0>(at.cast()),
+                Cache::L2 => _mm_prefetch::<_MM_HINT_T1>(at.cast()),
             }
         }
     }

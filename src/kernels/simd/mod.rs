@@ -5,7 +5,7 @@
 //! a value of its type is proof that this processor has the level's instructions, since only the constructors that
 //! [`Cpu`](super::Cpu) calls after asking the processor make one.
 //!
-//! Nothing here knows what the numbers are. Lanes never meet but in [`sum`](Simd::sum) and [`largest`](Simd::largest),
+//! Nothing here knows what the numbers are. Lanes never meet but in [`reduce_add`](Simd::reduce_add) and [`reduce_max`](Simd::reduce_max),
 //! whose order is the same on every level.
 
 use bytemuck::Pod;
@@ -27,8 +27,8 @@ pub(crate) const ROUND: f32 = 12_582_912.0;
 /// How near something is to be brought.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Cache {
-    First,
-    Second,
+    L1,
+    L2,
 }
 
 /// A loop nest that is compiled once for each instruction set.
@@ -46,18 +46,18 @@ pub(crate) trait Kernel {
 /// The operations of a level on vectors of [`LANES`] floats.
 ///
 /// Products and sums are IEEE 754 single precision, rounded to nearest; NaN passes through all but `max`, whose second
-/// argument alone is sure to let it pass, and `largest`.
+/// argument alone is sure to let it pass, and `reduce_max`.
 pub(crate) trait Simd: Copy {
     /// Sixteen floats.
-    type Floats: Copy;
+    type F32: Copy;
     /// Sixteen 32-bit integers: sums of products of bytes.
-    type Ints: Copy;
-    /// Four activations of a row in memory, as [`dot`](Self::dot) multiplies them: bytes, or words of 16 bits.
-    type Four: Pod;
-    /// Four bytes for each lane of [`Ints`](Self::Ints), or the part of them that is multiplied at a time.
-    type Fours: Copy;
+    type I32: Copy;
+    /// QuadI8 activations of a row in memory, as [`dot_i8x4`](Self::dot_i8x4) multiplies them: bytes, or words of 16 bits.
+    type QuadI8: Pod;
+    /// QuadI8 bytes for each lane of [`I32`](Self::I32), or the part of them that is multiplied at a time.
+    type QuadVec: Copy;
     /// Sixteen times two words of 16 bits, integers or numbers in bf16, each two of them for one lane.
-    type Pairs: Copy;
+    type PairVec: Copy;
 
     /// Rows of the highest tile of a matrix product whose accumulators stay in registers,
     const TILE_ROWS: usize;
@@ -66,104 +66,109 @@ pub(crate) trait Simd: Copy {
     /// Rows of the highest tile of a product of bytes.
     const INT8_TILE_ROWS: usize;
     /// Rows of the highest tile of a product of words.
-    const WORD_TILE_ROWS: usize;
+    const I16_TILE_ROWS: usize;
     /// Rows of the highest tile of a product of numbers in bf16.
     const BF16_TILE_ROWS: usize;
-    /// What [`dot`](Self::dot) counts activations from: the number q, from -127 to 127, is the byte q + 128 where the
+    /// What [`dot_i8x4`](Self::dot_i8x4) counts activations from: the number q, from -127 to 127, is the byte q + 128 where the
     /// level's instruction multiplies bytes without a sign by bytes with one, and q itself elsewhere.
     const INT8_OFFSET: i32;
     /// In how many parts four bytes are multiplied: 1, or 2 where a level multiplies them as words.
-    const INT8_PARTS: usize = 1;
+    const INT8_SUBSTEPS: usize = 1;
 
     /// Runs a kernel in a function of its own that is compiled for this level.
-    fn enter<K: Kernel>(self, kernel: K) -> K::Output;
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// The same number in all lanes.
-    fn splat(self, x: f32) -> Self::Floats;
+    fn splat(self, x: f32) -> Self::F32;
     /// Sixteen floats from memory.
-    fn load(self, from: &[f32; LANES]) -> Self::Floats;
+    fn load(self, from: &[f32; LANES]) -> Self::F32;
     /// Sixteen floats to memory.
-    fn store(self, x: Self::Floats, to: &mut [f32; LANES]);
+    fn store(self, x: Self::F32, to: &mut [f32; LANES]);
     /// `a + b`.
-    fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a - b`.
-    fn sub(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b`.
-    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a / b`.
-    fn div(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b + c`, rounded once where the level has an instruction for it, else twice.
-    fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
     /// The greater of both, of two zeros either. NaN where `b` is NaN; where `a` alone is NaN, that is `b` on x86 and in
     /// portable code, and NaN on NEON: what may be NaN comes second.
-    fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// The lesser of both; NaN where `b` is NaN.
-    fn min(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `-|x|`.
-    fn minus_abs(self, x: Self::Floats) -> Self::Floats;
+    fn neg_abs(self, x: Self::F32) -> Self::F32;
     /// `minus` in the lanes where `of` has a minus sign, `plus` in the others.
-    fn by_sign(self, of: Self::Floats, minus: Self::Floats, plus: Self::Floats) -> Self::Floats;
-    /// The whole number nearest to `x`, in the form that `times_power_of_two` takes, and what is left of `x`.
+    fn select_by_sign(self, of: Self::F32, minus: Self::F32, plus: Self::F32) -> Self::F32;
+    /// The whole number nearest to `x`, in the form that `ldexp` takes, and what is left of `x`.
     #[inline(always)]
-    fn whole_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
+    fn round_and_frac(self, x: Self::F32) -> (Self::F32, Self::F32) {
         let shift = self.splat(ROUND);
         let shifted = self.add(x, shift);
         (shifted, self.sub(x, self.sub(shifted, shift)))
     }
     /// The whole number at or below `x`, or -126 if that is more, and what is left of `x`, from 0 to 1.
     #[inline(always)]
-    fn floor_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
+    fn floor_and_frac(self, x: Self::F32) -> (Self::F32, Self::F32) {
         let x = self.max(self.splat(-126.0), x); // in this order NaN stays NaN
         let half = self.splat(0.5);
-        let (k, rest) = self.whole_and_rest(self.sub(x, half));
+        let (k, rest) = self.round_and_frac(self.sub(x, half));
         (k, self.add(rest, half))
     }
-    /// `x * 2^k` for a whole number k of `whole_and_rest` or `floor_and_rest`, as long as x and the result are normal numbers; NaN where k is.
-    fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats;
+    /// `x * 2^k` for a whole number k of `round_and_frac` or `floor_and_frac`, as long as x and the result are normal numbers; NaN where k is.
+    fn ldexp(self, x: Self::F32, k: Self::F32) -> Self::F32;
     /// The sum of all lanes: lane i and lane i + 8, then i + 4, i + 2, i + 1.
-    fn sum(self, x: Self::Floats) -> f32;
+    fn reduce_add(self, x: Self::F32) -> f32;
     /// The greatest lane; which, if one is NaN, is not said.
-    fn largest(self, x: Self::Floats) -> f32;
+    fn reduce_max(self, x: Self::F32) -> f32;
     /// `x`, computed before anything that stands behind in the program is begun.
     ///
     /// A compiler fetches what a loop's body needs as early as it can; where nearly all registers are taken, that
     /// throws the others out. This costs no instruction; levels whose compiler does well without it do nothing.
     #[inline(always)]
-    fn in_order(self, x: Self::Floats) -> Self::Floats {
+    fn pin(self, x: Self::F32) -> Self::F32 {
         x
     }
-    /// As [`in_order`](Self::in_order), for integers.
+    /// As [`pin`](Self::pin), for integers.
     #[inline(always)]
-    fn ints_in_order(self, x: Self::Ints) -> Self::Ints {
+    fn pin_i32(self, x: Self::I32) -> Self::I32 {
         x
     }
     /// The lowest eight of each lane's bits.
-    fn store_low_bytes(self, x: Self::Floats, to: &mut [u8; LANES]);
-    /// The lowest bits of each lane, as activations for [`dot`](Self::dot).
-    fn store_fours(self, x: Self::Floats, to: &mut [Self::Four; LANES / 4]);
+    fn store_u8_truncating(self, x: Self::F32, to: &mut [u8; LANES]);
+    /// The lowest bits of each lane, as activations for [`dot_i8x4`](Self::dot_i8x4).
+    fn store_quads(self, x: Self::F32, to: &mut [Self::QuadI8; LANES / 4]);
 
     /// The same integer in all lanes.
-    fn splat_int(self, x: i32) -> Self::Ints;
+    fn splat_i32(self, x: i32) -> Self::I32;
     /// Sixteen integers from memory.
-    fn load_ints(self, from: &[i32; LANES]) -> Self::Ints;
+    fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
     /// `a * b`, of which the low 32 bits are kept.
-    fn mul_ints(self, a: Self::Ints, b: Self::Ints) -> Self::Ints;
+    fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// The nearest floats.
-    fn to_floats(self, x: Self::Ints) -> Self::Floats;
+    fn to_floats(self, x: Self::I32) -> Self::F32;
     /// A part of four bytes for each lane, from memory.
-    fn load_fours(self, from: &[i8; 4 * LANES], part: usize) -> Self::Fours;
+    fn load_quads(self, from: &[i8; 4 * LANES], part: usize) -> Self::QuadVec;
     /// A part of the same four activations for all lanes.
-    fn splat_four(self, x: Self::Four, part: usize) -> Self::Fours;
+    fn splat_quad(self, x: Self::QuadI8, part: usize) -> Self::QuadVec;
     /// In each lane `sum + a0 w0 + a1 w1 + a2 w2 + a3 w3`, exactly, when it is done for each part, for weights from -127
-    /// to 127 and activations, the same for all lanes, of [`splat_four`](Self::splat_four), which stand for numbers q
+    /// to 127 and activations, the same for all lanes, of [`splat_quad`](Self::splat_quad), which stand for numbers q
     /// from -127 to 127 as q + [`INT8_OFFSET`](Self::INT8_OFFSET).
-    fn dot(self, sum: Self::Ints, weights: Self::Fours, activations: Self::Fours) -> Self::Ints;
+    fn dot_i8x4(
+        self,
+        sum: Self::I32,
+        weights: Self::QuadVec,
+        activations: Self::QuadVec,
+    ) -> Self::I32;
 
     /// The lowest sixteen of each lane's bits.
-    fn store_low_words(self, x: Self::Floats, to: &mut [i16; LANES]);
+    fn store_i16_truncating(self, x: Self::F32, to: &mut [i16; LANES]);
     /// The lowest sixteen of each lane's bits, of `even` as the first word of a pair and of `odd` as the second.
-    fn low_pairs(self, even: Self::Floats, odd: Self::Floats) -> Self::Pairs;
-    fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]);
+    fn low_pairs(self, even: Self::F32, odd: Self::F32) -> Self::PairVec;
+    fn store_pairs(self, pairs: Self::PairVec, to: &mut [i16; 2 * LANES]);
     /// The lanes of sixteen vectors turned round, bits as they are: number i of vector j becomes number j of vector i.
     #[inline(always)]
     fn transpose(self, from: &[[f32; LANES]; LANES], to: &mut [[f32; LANES]; LANES]) {
@@ -174,25 +179,25 @@ pub(crate) trait Simd: Copy {
         }
     }
     /// Two words for each lane, from memory.
-    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs;
+    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::PairVec;
     /// The same two words for all lanes.
-    fn splat_pair(self, x: [i16; 2]) -> Self::Pairs;
+    fn splat_pair(self, x: [i16; 2]) -> Self::PairVec;
     /// In each lane `sum + a0 b0 + a1 b1`, of which the low 32 bits are kept; no word may be -32768.
-    fn dot_pairs(self, sum: Self::Ints, a: Self::Pairs, b: Self::Pairs) -> Self::Ints;
+    fn dot_i16x2(self, sum: Self::I32, a: Self::PairVec, b: Self::PairVec) -> Self::I32;
 
     /// The nearest numbers in bf16, of two that are equally near the even one; NaN stays NaN. Whether numbers below 2^-126
     /// become 0 is not said.
-    fn store_bf16(self, x: Self::Floats, to: &mut [i16; LANES]);
+    fn store_bf16(self, x: Self::F32, to: &mut [i16; LANES]);
     /// In each lane `(sum + a1 b1) + a0 b0` of numbers in bf16: products are exact, each sum is rounded to nearest, so it
     /// is the same bits on every level, but for numbers below 2^-126, which may be taken for 0.
-    fn dot_bf16(self, sum: Self::Floats, a: Self::Pairs, b: Self::Pairs) -> Self::Floats;
+    fn dot_bf16(self, sum: Self::F32, a: Self::PairVec, b: Self::PairVec) -> Self::F32;
 
     /// Asks for the cache line at an address to be brought near. Any address will do.
     fn prefetch(self, at: *const f32, into: Cache);
 
     /// The floats of a slice of at most sixteen, and `fill` in the lanes that it does not have.
     #[inline(always)]
-    fn load_some(self, from: &[f32], fill: f32) -> Self::Floats {
+    fn load_partial(self, from: &[f32], fill: f32) -> Self::F32 {
         match from.first_chunk() {
             Some(whole) => self.load(whole),
             None => {
@@ -205,7 +210,7 @@ pub(crate) trait Simd: Copy {
 
     /// As many lanes as a slice of at most sixteen has room for.
     #[inline(always)]
-    fn store_some(self, x: Self::Floats, to: &mut [f32]) {
+    fn store_partial(self, x: Self::F32, to: &mut [f32]) {
         match to.first_chunk_mut() {
             Some(whole) => self.store(x, whole),
             None => {
@@ -246,26 +251,26 @@ mod tests {
                 s.mul_add(a, b, s.splat(0.5)),
                 s.max(a, b),
                 s.min(a, b),
-                s.minus_abs(a),
-                s.by_sign(a, b, s.splat(2.0)),
-                s.times_power_of_two(b, s.whole_and_rest(s.splat(-3.25)).0),
-                s.whole_and_rest(s.splat(-3.25)).1,
-                s.times_power_of_two(b, s.floor_and_rest(s.splat(-3.25)).0),
-                s.floor_and_rest(s.splat(-3.25)).1,
-                s.splat(s.sum(a)),
-                s.splat(s.largest(a)),
-                s.load_some(&A[..5], 7.0),
-                s.load_some(&A, 7.0),
+                s.neg_abs(a),
+                s.select_by_sign(a, b, s.splat(2.0)),
+                s.ldexp(b, s.round_and_frac(s.splat(-3.25)).0),
+                s.round_and_frac(s.splat(-3.25)).1,
+                s.ldexp(b, s.floor_and_frac(s.splat(-3.25)).0),
+                s.floor_and_frac(s.splat(-3.25)).1,
+                s.splat(s.reduce_add(a)),
+                s.splat(s.reduce_max(a)),
+                s.load_partial(&A[..5], 7.0),
+                s.load_partial(&A, 7.0),
             ] {
                 let mut lanes = [f32::NAN; LANES];
-                s.store_some(x, &mut lanes);
+                s.store_partial(x, &mut lanes);
                 out.push(lanes);
             }
             let mut lanes = [9.0; LANES];
-            s.store_some(a, &mut lanes[..3]);
+            s.store_partial(a, &mut lanes[..3]);
             out.push(lanes);
-            s.prefetch(std::ptr::null(), Cache::First);
-            s.prefetch(std::ptr::null(), Cache::Second);
+            s.prefetch(std::ptr::null(), Cache::L1);
+            s.prefetch(std::ptr::null(), Cache::L2);
             out
         }
     }
@@ -374,10 +379,10 @@ mod tests {
             let low = |of: [f32; LANES]| s.add(s.load(&of), s.splat(ROUND));
             let (even, odd) = (low(EVEN), low(ODD));
             let (mut words, mut pairs, mut sums) = ([0; LANES], [0; 2 * LANES], [0.0; LANES]);
-            s.store_low_words(even, &mut words);
+            s.store_i16_truncating(even, &mut words);
             s.store_pairs(s.low_pairs(even, odd), &mut pairs);
-            let sum = s.dot_pairs(
-                s.splat_int(5),
+            let sum = s.dot_i16x2(
+                s.splat_i32(5),
                 s.load_pairs(&pairs),
                 s.splat_pair([i16::MAX, -3]),
             );

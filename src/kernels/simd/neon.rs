@@ -22,13 +22,13 @@ use super::{Cache, Kernel, LANES, ROUND, Simd};
 
 #[inline(never)]
 #[target_feature(enable = "neon")]
-fn enter<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
+fn vectorize<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
 #[inline(never)]
 #[target_feature(enable = "neon,dotprod")]
-fn enter_dotprod<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
+fn vectorize_dotprod<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
@@ -102,44 +102,44 @@ impl<const DOTPROD: bool> Neon<DOTPROD> {
 }
 
 impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
-    type Floats = [float32x4_t; 4];
-    type Ints = [int32x4_t; 4];
-    type Four = [u8; 4];
-    type Fours = [int8x16_t; 4];
+    type F32 = [float32x4_t; 4];
+    type I32 = [int32x4_t; 4];
+    type QuadI8 = [u8; 4];
+    type QuadVec = [int8x16_t; 4];
     // The first word of each of eight lanes, and the second.
-    type Pairs = [int16x8x2_t; 2];
+    type PairVec = [int16x8x2_t; 2];
 
     // 6 x 4 accumulators, four registers of weights and one for an activation: 29 of 32.
     const TILE_ROWS: usize = 6;
     const TILE_PANELS: usize = 1;
     const INT8_TILE_ROWS: usize = if DOTPROD { 6 } else { 5 };
-    const WORD_TILE_ROWS: usize = 6;
+    const I16_TILE_ROWS: usize = 6;
     // 4 x 4 accumulators, eight registers of weights and two for an activation: 26 of 32.
     const BF16_TILE_ROWS: usize = 4;
     const INT8_OFFSET: i32 = 0;
 
     #[inline(always)]
-    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         if DOTPROD {
-            intrinsics!(self, enter_dotprod(self, kernel))
+            intrinsics!(self, vectorize_dotprod(self, kernel))
         } else {
-            intrinsics!(self, enter(self, kernel))
+            intrinsics!(self, vectorize(self, kernel))
         }
     }
 
     #[inline(always)]
-    fn splat(self, x: f32) -> Self::Floats {
+    fn splat(self, x: f32) -> Self::F32 {
         [intrinsics!(self, vdupq_n_f32(x)); 4]
     }
 
     #[inline(always)]
-    fn load(self, from: &[f32; LANES]) -> Self::Floats {
+    fn load(self, from: &[f32; LANES]) -> Self::F32 {
         let quarters: &[[f32; 4]; 4] = bytemuck::cast_ref(from);
         quarters.each_ref().map(|quarter| self.load_floats(quarter))
     }
 
     #[inline(always)]
-    fn store(self, x: Self::Floats, to: &mut [f32; LANES]) {
+    fn store(self, x: Self::F32, to: &mut [f32; LANES]) {
         let quarters: &mut [[f32; 4]; 4] = bytemuck::cast_mut(to);
         for (x, to) in x.into_iter().zip(quarters) {
             self.store_floats(x, to);
@@ -147,60 +147,60 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         each!(self, i => vaddq_f32(a[i], b[i]))
     }
 
     #[inline(always)]
-    fn sub(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         each!(self, i => vsubq_f32(a[i], b[i]))
     }
 
     #[inline(always)]
-    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         each!(self, i => vmulq_f32(a[i], b[i]))
     }
 
     #[inline(always)]
-    fn div(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         each!(self, i => vdivq_f32(a[i], b[i]))
     }
 
     #[inline(always)]
-    fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats {
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
         each!(self, i => vfmaq_f32(c[i], a[i], b[i]))
     }
 
     #[inline(always)]
-    fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         each!(self, i => vmaxq_f32(a[i], b[i]))
     }
 
     #[inline(always)]
-    fn min(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         each!(self, i => vminq_f32(a[i], b[i]))
     }
 
     #[inline(always)]
-    fn minus_abs(self, x: Self::Floats) -> Self::Floats {
+    fn neg_abs(self, x: Self::F32) -> Self::F32 {
         each!(self, i => vnegq_f32(vabsq_f32(x[i])))
     }
 
     #[inline(always)]
-    fn by_sign(self, of: Self::Floats, minus: Self::Floats, plus: Self::Floats) -> Self::Floats {
+    fn select_by_sign(self, of: Self::F32, minus: Self::F32, plus: Self::F32) -> Self::F32 {
         each!(self, i => vbslq_f32(vcltzq_s32(vreinterpretq_s32_f32(of[i])), minus[i], plus[i]))
     }
 
     #[inline(always)]
-    fn floor_and_rest(self, x: Self::Floats) -> (Self::Floats, Self::Floats) {
+    fn floor_and_frac(self, x: Self::F32) -> (Self::F32, Self::F32) {
         let x = self.max(self.splat(-126.0), x);
         let whole = each!(self, i => vrndmq_f32(x[i]));
-        let shift = self.splat(ROUND); // as in `whole_and_rest`
+        let shift = self.splat(ROUND); // as in `round_and_frac`
         (self.add(whole, shift), self.sub(x, whole))
     }
 
     #[inline(always)]
-    fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats {
+    fn ldexp(self, x: Self::F32, k: Self::F32) -> Self::F32 {
         let out = each!(self, i => vreinterpretq_f32_s32(vaddq_s32(
             vreinterpretq_s32_f32(x[i]),
             vshlq_n_s32::<23>(vreinterpretq_s32_f32(k[i])),
@@ -210,7 +210,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn sum(self, x: Self::Floats) -> f32 {
+    fn reduce_add(self, x: Self::F32) -> f32 {
         intrinsics!(self, {
             let four = vaddq_f32(vaddq_f32(x[0], x[2]), vaddq_f32(x[1], x[3]));
             let two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
@@ -219,7 +219,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn largest(self, x: Self::Floats) -> f32 {
+    fn reduce_max(self, x: Self::F32) -> f32 {
         intrinsics!(
             self,
             vmaxvq_f32(vmaxq_f32(vmaxq_f32(x[0], x[2]), vmaxq_f32(x[1], x[3])))
@@ -227,7 +227,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn store_low_bytes(self, x: Self::Floats, to: &mut [u8; LANES]) {
+    fn store_u8_truncating(self, x: Self::F32, to: &mut [u8; LANES]) {
         let x = each!(self, i => vmovn_u32(vreinterpretq_u32_f32(x[i])));
         let bytes = intrinsics!(self, {
             let low = vmovn_u16(vcombine_u16(x[0], x[1]));
@@ -238,17 +238,17 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn store_fours(self, x: Self::Floats, to: &mut [[u8; 4]; LANES / 4]) {
-        self.store_low_bytes(x, bytemuck::cast_mut(to));
+    fn store_quads(self, x: Self::F32, to: &mut [[u8; 4]; LANES / 4]) {
+        self.store_u8_truncating(x, bytemuck::cast_mut(to));
     }
 
     #[inline(always)]
-    fn splat_int(self, x: i32) -> Self::Ints {
+    fn splat_i32(self, x: i32) -> Self::I32 {
         [intrinsics!(self, vdupq_n_s32(x)); 4]
     }
 
     #[inline(always)]
-    fn load_ints(self, from: &[i32; LANES]) -> Self::Ints {
+    fn load_i32(self, from: &[i32; LANES]) -> Self::I32 {
         let quarters: &[[i32; 4]; 4] = bytemuck::cast_ref(from);
         quarters
             .each_ref()
@@ -256,23 +256,23 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn mul_ints(self, a: Self::Ints, b: Self::Ints) -> Self::Ints {
+    fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
         each!(self, i => vmulq_s32(a[i], b[i]))
     }
 
     #[inline(always)]
-    fn to_floats(self, x: Self::Ints) -> Self::Floats {
+    fn to_floats(self, x: Self::I32) -> Self::F32 {
         each!(self, i => vcvtq_f32_s32(x[i]))
     }
 
     #[inline(always)]
-    fn load_fours(self, from: &[i8; 4 * LANES], _: usize) -> Self::Fours {
+    fn load_quads(self, from: &[i8; 4 * LANES], _: usize) -> Self::QuadVec {
         let quarters: &[[i8; 16]; 4] = bytemuck::cast_ref(from);
         quarters.each_ref().map(|quarter| self.load_bytes(quarter))
     }
 
     #[inline(always)]
-    fn splat_four(self, x: [u8; 4], _: usize) -> Self::Fours {
+    fn splat_quad(self, x: [u8; 4], _: usize) -> Self::QuadVec {
         let x = i32::from_le_bytes(x);
         // `sdot` takes the first four bytes for all lanes, and one lane is loaded more cheaply than four.
         let x = if DOTPROD {
@@ -284,7 +284,12 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn dot(self, sum: Self::Ints, weights: Self::Fours, activations: Self::Fours) -> Self::Ints {
+    fn dot_i8x4(
+        self,
+        sum: Self::I32,
+        weights: Self::QuadVec,
+        activations: Self::QuadVec,
+    ) -> Self::I32 {
         match DOTPROD {
             true => each!(self, i => sdot(sum[i], weights[i], activations[i])),
             // Two products are at most 2 * 127 * 127, which 16 bits hold.
@@ -297,13 +302,13 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn store_low_words(self, x: Self::Floats, to: &mut [i16; LANES]) {
+    fn store_i16_truncating(self, x: Self::F32, to: &mut [i16; LANES]) {
         let x = each!(self, i => vmovn_u32(vreinterpretq_u32_f32(x[i])));
         self.store_words(x, to);
     }
 
     #[inline(always)]
-    fn low_pairs(self, even: Self::Floats, odd: Self::Floats) -> Self::Pairs {
+    fn low_pairs(self, even: Self::F32, odd: Self::F32) -> Self::PairVec {
         /// The low words of eight lanes, which are every other one.
         macro_rules! low {
             ($x:ident, $at:literal) => {
@@ -323,25 +328,25 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
+    fn store_pairs(self, pairs: Self::PairVec, to: &mut [i16; 2 * LANES]) {
         let [first, second]: &mut [[i16; LANES]; 2] = bytemuck::cast_mut(to);
         self.store_half_pairs(pairs[0], first);
         self.store_half_pairs(pairs[1], second);
     }
 
     #[inline(always)]
-    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
+    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::PairVec {
         let [first, second]: &[[i16; LANES]; 2] = bytemuck::cast_ref(from);
         [self.load_half_pairs(first), self.load_half_pairs(second)]
     }
 
     #[inline(always)]
-    fn splat_pair(self, x: [i16; 2]) -> Self::Pairs {
+    fn splat_pair(self, x: [i16; 2]) -> Self::PairVec {
         [intrinsics!(self, int16x8x2_t(vdupq_n_s16(x[0]), vdupq_n_s16(x[1]))); 2]
     }
 
     #[inline(always)]
-    fn dot_pairs(self, sum: Self::Ints, a: Self::Pairs, b: Self::Pairs) -> Self::Ints {
+    fn dot_i16x2(self, sum: Self::I32, a: Self::PairVec, b: Self::PairVec) -> Self::I32 {
         let mut out = sum;
         for half in 0..2 {
             let (a, b) = (a[half], b[half]);
@@ -356,7 +361,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn store_bf16(self, x: Self::Floats, to: &mut [i16; LANES]) {
+    fn store_bf16(self, x: Self::F32, to: &mut [i16; LANES]) {
         let words = each!(self, i => {
             let bits = vreinterpretq_u32_f32(x[i]);
             let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
@@ -369,7 +374,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn dot_bf16(self, sum: Self::Floats, a: Self::Pairs, b: Self::Pairs) -> Self::Floats {
+    fn dot_bf16(self, sum: Self::F32, a: Self::PairVec, b: Self::PairVec) -> Self::F32 {
         let mut out = sum;
         for half in 0..2 {
             let (a, b) = (a[half], b[half]);
@@ -391,10 +396,10 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
         // instruction is written out because its intrinsic is not stable.
         unsafe {
             match into {
-                Cache::First => {
+                Cache::L1 => {
                     asm!("prfm pldl1keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags));
                 }
-                Cache::Second => {
+                Cache::L2 => {
                     asm!("prfm pldl2keep, [{}]", in(reg) at, options(nostack, readonly, preserves_flags));
                 }
             }

@@ -34,84 +34,84 @@ fn second_of(pair: u32) -> f32 {
 }
 
 impl Simd for Portable {
-    type Floats = [f32; LANES];
-    type Ints = [i32; LANES];
-    type Four = [u8; 4];
-    type Fours = [[i8; 4]; LANES];
-    type Pairs = [[i16; 2]; LANES];
+    type F32 = [f32; LANES];
+    type I32 = [i32; LANES];
+    type QuadI8 = [u8; 4];
+    type QuadVec = [[i8; 4]; LANES];
+    type PairVec = [[i16; 2]; LANES];
 
     // 2 x 16 accumulators are 8 of SSE2's 16 registers; a third row would leave none for the weights.
     const TILE_ROWS: usize = 2;
     const TILE_PANELS: usize = 1;
     const INT8_TILE_ROWS: usize = 2;
-    const WORD_TILE_ROWS: usize = 2;
+    const I16_TILE_ROWS: usize = 2;
     const BF16_TILE_ROWS: usize = 2;
     const INT8_OFFSET: i32 = 0;
 
     #[inline(always)]
-    fn enter<K: Kernel>(self, kernel: K) -> K::Output {
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }
 
     #[inline(always)]
-    fn splat(self, x: f32) -> Self::Floats {
+    fn splat(self, x: f32) -> Self::F32 {
         [x; LANES]
     }
 
     #[inline(always)]
-    fn load(self, from: &[f32; LANES]) -> Self::Floats {
+    fn load(self, from: &[f32; LANES]) -> Self::F32 {
         *from
     }
 
     #[inline(always)]
-    fn store(self, x: Self::Floats, to: &mut [f32; LANES]) {
+    fn store(self, x: Self::F32, to: &mut [f32; LANES]) {
         *to = x;
     }
 
     #[inline(always)]
-    fn add(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         map(a, b, |a, b| a + b)
     }
 
     #[inline(always)]
-    fn sub(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         map(a, b, |a, b| a - b)
     }
 
     #[inline(always)]
-    fn mul(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         map(a, b, |a, b| a * b)
     }
 
     #[inline(always)]
-    fn div(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         map(a, b, |a, b| a / b)
     }
 
     // Rounded twice: without an instruction of its own a fused product is a library call, and slow.
     #[inline(always)]
-    fn mul_add(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats {
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
         self.add(self.mul(a, b), c)
     }
 
     // Not `f32::max`, which gives the number where one of both is NaN.
     #[inline(always)]
-    fn max(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         map(a, b, |a, b| if a > b { a } else { b })
     }
 
     #[inline(always)]
-    fn min(self, a: Self::Floats, b: Self::Floats) -> Self::Floats {
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         map(a, b, |a, b| if a < b { a } else { b })
     }
 
     #[inline(always)]
-    fn minus_abs(self, x: Self::Floats) -> Self::Floats {
+    fn neg_abs(self, x: Self::F32) -> Self::F32 {
         map(x, x, |x, _| -x.abs())
     }
 
     #[inline(always)]
-    fn by_sign(self, of: Self::Floats, minus: Self::Floats, plus: Self::Floats) -> Self::Floats {
+    fn select_by_sign(self, of: Self::F32, minus: Self::F32, plus: Self::F32) -> Self::F32 {
         let mut out = plus;
         for lane in 0..LANES {
             out[lane] = if of[lane].is_sign_negative() {
@@ -124,7 +124,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn times_power_of_two(self, x: Self::Floats, k: Self::Floats) -> Self::Floats {
+    fn ldexp(self, x: Self::F32, k: Self::F32) -> Self::F32 {
         let out = map(x, k, |x, k| {
             f32::from_bits(x.to_bits().wrapping_add(k.to_bits() << 23))
         });
@@ -133,7 +133,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn sum(self, mut x: Self::Floats) -> f32 {
+    fn reduce_add(self, mut x: Self::F32) -> f32 {
         for half in [8, 4, 2, 1] {
             for lane in 0..half {
                 x[lane] += x[lane + half];
@@ -143,7 +143,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn largest(self, mut x: Self::Floats) -> f32 {
+    fn reduce_max(self, mut x: Self::F32) -> f32 {
         for half in [8, 4, 2, 1] {
             for lane in 0..half {
                 x[lane] = if x[lane] > x[lane + half] {
@@ -157,49 +157,54 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn store_low_bytes(self, x: Self::Floats, to: &mut [u8; LANES]) {
+    fn store_u8_truncating(self, x: Self::F32, to: &mut [u8; LANES]) {
         for lane in 0..LANES {
             to[lane] = x[lane].to_bits() as u8;
         }
     }
 
     #[inline(always)]
-    fn store_fours(self, x: Self::Floats, to: &mut [[u8; 4]; LANES / 4]) {
-        self.store_low_bytes(x, bytemuck::cast_mut(to));
+    fn store_quads(self, x: Self::F32, to: &mut [[u8; 4]; LANES / 4]) {
+        self.store_u8_truncating(x, bytemuck::cast_mut(to));
     }
 
     #[inline(always)]
-    fn splat_int(self, x: i32) -> Self::Ints {
+    fn splat_i32(self, x: i32) -> Self::I32 {
         [x; LANES]
     }
 
     #[inline(always)]
-    fn load_ints(self, from: &[i32; LANES]) -> Self::Ints {
+    fn load_i32(self, from: &[i32; LANES]) -> Self::I32 {
         *from
     }
 
     #[inline(always)]
-    fn mul_ints(self, a: Self::Ints, b: Self::Ints) -> Self::Ints {
+    fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
         std::array::from_fn(|lane| a[lane].wrapping_mul(b[lane]))
     }
 
     #[inline(always)]
-    fn to_floats(self, x: Self::Ints) -> Self::Floats {
+    fn to_floats(self, x: Self::I32) -> Self::F32 {
         x.map(|x| x as f32)
     }
 
     #[inline(always)]
-    fn load_fours(self, from: &[i8; 4 * LANES], _: usize) -> Self::Fours {
+    fn load_quads(self, from: &[i8; 4 * LANES], _: usize) -> Self::QuadVec {
         std::array::from_fn(|lane| std::array::from_fn(|at| from[4 * lane + at]))
     }
 
     #[inline(always)]
-    fn splat_four(self, x: [u8; 4], _: usize) -> Self::Fours {
+    fn splat_quad(self, x: [u8; 4], _: usize) -> Self::QuadVec {
         [x.map(|byte| byte as i8); LANES]
     }
 
     #[inline(always)]
-    fn dot(self, sum: Self::Ints, weights: Self::Fours, activations: Self::Fours) -> Self::Ints {
+    fn dot_i8x4(
+        self,
+        sum: Self::I32,
+        weights: Self::QuadVec,
+        activations: Self::QuadVec,
+    ) -> Self::I32 {
         let mut out = sum;
         for lane in 0..LANES {
             for at in 0..4 {
@@ -211,32 +216,32 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn store_low_words(self, x: Self::Floats, to: &mut [i16; LANES]) {
+    fn store_i16_truncating(self, x: Self::F32, to: &mut [i16; LANES]) {
         *to = x.map(|x| x.to_bits() as i16);
     }
 
     #[inline(always)]
-    fn low_pairs(self, even: Self::Floats, odd: Self::Floats) -> Self::Pairs {
+    fn low_pairs(self, even: Self::F32, odd: Self::F32) -> Self::PairVec {
         std::array::from_fn(|lane| [even[lane], odd[lane]].map(|x| x.to_bits() as i16))
     }
 
     #[inline(always)]
-    fn store_pairs(self, pairs: Self::Pairs, to: &mut [i16; 2 * LANES]) {
+    fn store_pairs(self, pairs: Self::PairVec, to: &mut [i16; 2 * LANES]) {
         to.copy_from_slice(pairs.as_flattened());
     }
 
     #[inline(always)]
-    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::Pairs {
+    fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::PairVec {
         std::array::from_fn(|lane| [from[2 * lane], from[2 * lane + 1]])
     }
 
     #[inline(always)]
-    fn splat_pair(self, x: [i16; 2]) -> Self::Pairs {
+    fn splat_pair(self, x: [i16; 2]) -> Self::PairVec {
         [x; LANES]
     }
 
     #[inline(always)]
-    fn dot_pairs(self, sum: Self::Ints, a: Self::Pairs, b: Self::Pairs) -> Self::Ints {
+    fn dot_i16x2(self, sum: Self::I32, a: Self::PairVec, b: Self::PairVec) -> Self::I32 {
         let mut out = sum;
         for lane in 0..LANES {
             for at in 0..2 {
@@ -248,7 +253,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn store_bf16(self, x: Self::Floats, to: &mut [i16; LANES]) {
+    fn store_bf16(self, x: Self::F32, to: &mut [i16; LANES]) {
         for lane in 0..LANES {
             let bits = x[lane].to_bits();
             let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
@@ -259,7 +264,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn dot_bf16(self, sum: Self::Floats, a: Self::Pairs, b: Self::Pairs) -> Self::Floats {
+    fn dot_bf16(self, sum: Self::F32, a: Self::PairVec, b: Self::PairVec) -> Self::F32 {
         // Both words of a lane at once, as a compiler has instructions for.
         let (a, b) = (a.map(both), b.map(both));
         let mut out = sum;

@@ -6,25 +6,25 @@ use super::sync::lock;
 
 /// The passes of one pool.
 #[derive(Debug)]
-pub(super) struct Passes {
+pub(super) struct HelperBudget {
     /// Threads that the machine is to be kept busy with, a caller's counted.
     threads: usize,
-    now: Mutex<Now>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct Now {
-    /// Passes that run, each on its caller's thread,
+struct State {
+    /// HelperBudget that run, each on its caller's thread,
     running: usize,
     /// and how many helpers they have together.
-    lent: usize,
+    leased: usize,
 }
 
-impl Passes {
+impl HelperBudget {
     pub(super) fn new(threads: usize) -> Self {
         Self {
             threads,
-            now: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
@@ -33,16 +33,16 @@ impl Passes {
     /// Every caller brings a thread. What is left of `threads` is shared out evenly: a single caller has all helpers, and
     /// of callers as many as threads each works alone, which is what keeps every thread busy with the least waiting. A
     /// pass keeps what it has to its end, so a change in the number of callers shows with the passes that follow.
-    pub(super) fn begin(passes: &Arc<Self>) -> Pass {
-        let mut now = lock(&passes.now);
-        now.running += 1;
-        let left = passes.threads.saturating_sub(now.running);
-        let free = passes.threads.saturating_sub(now.running + now.lent);
-        let helpers = left.div_ceil(now.running).min(free);
-        now.lent += helpers;
-        drop(now);
-        Pass {
-            passes: Arc::clone(passes),
+    pub(super) fn lease(budget: &Arc<Self>) -> HelperLease {
+        let mut state = lock(&budget.state);
+        state.running += 1;
+        let spare = budget.threads.saturating_sub(state.running);
+        let free = budget.threads.saturating_sub(state.running + state.leased);
+        let helpers = spare.div_ceil(state.running).min(free);
+        state.leased += helpers;
+        drop(state);
+        HelperLease {
+            budget: Arc::clone(budget),
             helpers,
         }
     }
@@ -50,23 +50,23 @@ impl Passes {
 
 /// A pass that runs; dropped, its helpers are free for the next.
 #[derive(Debug)]
-pub(super) struct Pass {
-    passes: Arc<Passes>,
+pub(super) struct HelperLease {
+    budget: Arc<HelperBudget>,
     helpers: usize,
 }
 
-impl Pass {
+impl HelperLease {
     /// How many helpers it has.
     pub(super) fn helpers(&self) -> usize {
         self.helpers
     }
 }
 
-impl Drop for Pass {
+impl Drop for HelperLease {
     fn drop(&mut self) {
-        let mut now = lock(&self.passes.now);
-        now.running -= 1;
-        now.lent -= self.helpers;
+        let mut state = lock(&self.budget.state);
+        state.running -= 1;
+        state.leased -= self.helpers;
     }
 }
 
@@ -76,20 +76,20 @@ mod tests {
 
     #[test]
     fn callers_at_once_share_the_helpers() {
-        let passes = Arc::new(Passes::new(4));
-        let first = Passes::begin(&passes);
-        let second = Passes::begin(&passes);
+        let budget = Arc::new(HelperBudget::new(4));
+        let first = HelperBudget::lease(&budget);
+        let second = HelperBudget::lease(&budget);
         assert_eq!((first.helpers(), second.helpers()), (3, 0));
         // The first caller's next pass finds another one running: each has a helper from then on.
         drop(first);
-        let first = Passes::begin(&passes);
+        let first = HelperBudget::lease(&budget);
         drop(second);
-        let second = Passes::begin(&passes);
+        let second = HelperBudget::lease(&budget);
         assert_eq!((first.helpers(), second.helpers()), (1, 1));
-        let third = Passes::begin(&passes);
+        let third = HelperBudget::lease(&budget);
         assert_eq!(third.helpers(), 0);
         drop((first, second, third));
-        assert_eq!(Passes::begin(&passes).helpers(), 3);
+        assert_eq!(HelperBudget::lease(&budget).helpers(), 3);
     }
 
     #[test]
@@ -97,17 +97,18 @@ mod tests {
         // From the second round on callers come and go as equals, and all threads have work.
         for threads in 1..=9 {
             for callers in 1..=9 {
-                let passes = Arc::new(Passes::new(threads));
-                let mut running: Vec<Pass> = (0..callers).map(|_| Passes::begin(&passes)).collect();
+                let budget = Arc::new(HelperBudget::new(threads));
+                let mut running: Vec<HelperLease> =
+                    (0..callers).map(|_| HelperBudget::lease(&budget)).collect();
                 for round in 0..3 {
                     for at in 0..callers {
                         drop(running.remove(0));
-                        running.push(Passes::begin(&passes));
-                        let helpers: usize = running.iter().map(Pass::helpers).sum();
+                        running.push(HelperBudget::lease(&budget));
+                        let helpers: usize = running.iter().map(HelperLease::helpers).sum();
                         assert!(helpers <= threads.saturating_sub(callers), "{round} {at}");
                     }
                 }
-                let helpers: usize = running.iter().map(Pass::helpers).sum();
+                let helpers: usize = running.iter().map(HelperLease::helpers).sum();
                 assert_eq!(
                     helpers,
                     threads.saturating_sub(callers),
@@ -119,10 +120,10 @@ mod tests {
 
     #[test]
     fn two_callers_of_two_threads_work_alone() {
-        let passes = Arc::new(Passes::new(2));
-        let first = Passes::begin(&passes);
+        let budget = Arc::new(HelperBudget::new(2));
+        let first = HelperBudget::lease(&budget);
         for _ in 0..3 {
-            assert_eq!(Passes::begin(&passes).helpers(), 0);
+            assert_eq!(HelperBudget::lease(&budget).helpers(), 0);
         }
         drop(first);
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-use budget::Passes;
+use budget::HelperBudget;
 pub(crate) use sync::lock;
 pub(in crate::kernels) use team::Team;
 
@@ -24,7 +24,7 @@ pub(crate) struct Threads {
 #[derive(Debug)]
 struct Pool {
     threads: ThreadPool,
-    passes: Arc<Passes>,
+    budget: Arc<HelperBudget>,
 }
 
 impl Threads {
@@ -38,7 +38,7 @@ impl Threads {
                     .num_threads(helpers)
                     .thread_name(|index| format!("bertless-{index}"))
                     .build()?,
-                passes: Arc::new(Passes::new(count)),
+                budget: Arc::new(HelperBudget::new(count)),
             }),
         };
         Ok(Self { pool })
@@ -55,18 +55,18 @@ impl Threads {
         let Some(pool) = &self.pool else {
             return Team::alone();
         };
-        let pass = Passes::begin(&pool.passes);
-        Team::gather(pass, |help| pool.threads.spawn(help))
+        let lease = HelperBudget::lease(&pool.budget);
+        Team::spawn(lease, |help| pool.threads.spawn(help))
     }
 }
 
 /// The number of threads that the bill pays for: what the CPU quota of the container grants, and on AWS Lambda, which
 /// shows two CPUs at every memory size and no quota, one for each 1,769 MB of memory, rounded to the nearest: at 3,008 MB
-/// there are two, which are granted 1.7 CPUs.
-pub(crate) fn granted() -> usize {
+/// there are two, which are default_thread_count 1.7 CPUs.
+pub(crate) fn default_thread_count() -> usize {
     let visible = processors();
     match std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") {
-        Ok(memory) => lambda_grant(&memory).unwrap_or(visible),
+        Ok(memory) => lambda_vcpus(&memory).unwrap_or(visible),
         Err(_) => visible,
     }
 }
@@ -78,7 +78,7 @@ pub(super) fn processors() -> usize {
     *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-fn lambda_grant(memory: &str) -> Option<usize> {
+fn lambda_vcpus(memory: &str) -> Option<usize> {
     let megabytes: usize = memory.trim().parse().ok()?;
     let nearest = megabytes.saturating_add(LAMBDA_MEMORY_PER_CPU / 2) / LAMBDA_MEMORY_PER_CPU;
     Some(nearest.max(1))
@@ -114,7 +114,7 @@ mod tests {
     fn helpers_do_help() {
         let threads = Threads::new(3).unwrap();
         let team = threads.team();
-        // Passes only if three threads are in a task at the same time.
+        // HelperBudget only if three threads are in a task at the same time.
         let together = Barrier::new(3);
         team.run(
             3,
@@ -176,17 +176,17 @@ mod tests {
 
     #[test]
     fn lambda_grants_by_memory() {
-        assert_eq!(lambda_grant("128"), Some(1));
-        assert_eq!(lambda_grant("1769"), Some(1));
-        assert_eq!(lambda_grant("2653"), Some(1));
-        assert_eq!(lambda_grant("2654"), Some(2));
-        assert_eq!(lambda_grant("3008"), Some(2));
-        assert_eq!(lambda_grant("3538"), Some(2));
-        assert_eq!(lambda_grant("10240"), Some(6));
+        assert_eq!(lambda_vcpus("128"), Some(1));
+        assert_eq!(lambda_vcpus("1769"), Some(1));
+        assert_eq!(lambda_vcpus("2653"), Some(1));
+        assert_eq!(lambda_vcpus("2654"), Some(2));
+        assert_eq!(lambda_vcpus("3008"), Some(2));
+        assert_eq!(lambda_vcpus("3538"), Some(2));
+        assert_eq!(lambda_vcpus("10240"), Some(6));
         assert_eq!(
-            lambda_grant(&usize::MAX.to_string()),
+            lambda_vcpus(&usize::MAX.to_string()),
             Some(usize::MAX / 1769)
         );
-        assert_eq!(lambda_grant("many"), None);
+        assert_eq!(lambda_vcpus("many"), None);
     }
 }

@@ -22,12 +22,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Looks at a number that is about to change before the processor is offered to others: some 20 microseconds.
 #[cfg(not(loom))]
-const LOOKS: u32 = 2_000;
+const SPIN_LIMIT: u32 = 2_000;
 
 /// Lets some time pass after a wait's look number `looks`, counted from 1, has found nothing.
 #[cfg(not(loom))]
 pub(super) fn pause(looks: u32) {
-    if looks < LOOKS {
+    if looks < SPIN_LIMIT {
         std::hint::spin_loop();
     } else {
         std::thread::yield_now();

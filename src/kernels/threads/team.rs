@@ -9,27 +9,27 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use super::budget::Pass;
+use super::budget::HelperLease;
 use super::sync::{Arc, AtomicBool, AtomicU64, Ordering, UnsafeCell, lock, pause};
 
 /// The caller's thread and its helpers.
 #[derive(Debug)]
 pub(crate) struct Team {
     /// `None` where the caller is alone.
-    shared: Option<Arc<Shared>>,
+    shared: Option<Arc<TeamState>>,
     /// Dropped after the helpers are told that the pass is over.
-    _pass: Option<Pass>,
+    _lease: Option<HelperLease>,
     /// Makes a team `Send` and not `Sync`: only one thread at a time can begin a step.
     callers: PhantomData<Cell<()>>,
 }
 
 /// What the threads of a team have in common.
-struct Shared {
+struct TeamState {
     /// The number of the step in the high half; below it whether helpers may still begin it ([`OPEN`]), and how many
     /// are at work on it.
     state: AtomicU64,
-    /// What a step calls. Written by [`Shared::each`] while no helper is at work, read by [`Shared::begin`].
-    step: UnsafeCell<Option<Step>>,
+    /// What a step calls. Written by [`TeamState::each`] while no helper is at work, read by [`TeamState::begin`].
+    step: UnsafeCell<Option<Job>>,
     /// The tasks left to each member: the first in the low half, the end in the high half.
     left: Vec<AtomicU64>,
     /// Whether the pass is over.
@@ -38,14 +38,14 @@ struct Shared {
     panicked: AtomicBool,
 }
 
-/// Set in [`Shared::state`] as long as helpers may begin the step.
+/// Set in [`TeamState::state`] as long as helpers may begin the step.
 const OPEN: u64 = 1 << 31;
-/// The part of [`Shared::state`] that counts helpers at work.
+/// The part of [`TeamState::state`] that counts helpers at work.
 const AT_WORK: u64 = OPEN - 1;
 
 /// A closure on the caller's stack, without its type and lifetime.
 #[derive(Clone, Copy)]
-struct Step {
+struct Job {
     closure: *const (),
     /// Calls the closure with the number of a member.
     ///
@@ -55,17 +55,17 @@ struct Step {
 }
 
 #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
-// SAFETY: `step` is the one part that is neither `Send` nor `Sync`. `Shared::each` alone writes it, while `state` says that no
-// helper is at work and none may begin; `Shared::begin` alone reads it, after it has counted its helper as at work. The closure
-// behind it is `Sync`, as `Shared::each` demands. `tests/loom` checks this in every order of events.
-unsafe impl Sync for Shared {}
+// SAFETY: `step` is the one part that is neither `Send` nor `Sync`. `TeamState::each` alone writes it, while `state` says that no
+// helper is at work and none may begin; `TeamState::begin` alone reads it, after it has counted its helper as at work. The closure
+// behind it is `Sync`, as `TeamState::each` demands. `tests/loom` checks this in every order of events.
+unsafe impl Sync for TeamState {}
 #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
 // SAFETY: what `step` points to is used only as said above, whichever thread owns the rest.
-unsafe impl Send for Shared {}
+unsafe impl Send for TeamState {}
 
-impl std::fmt::Debug for Shared {
+impl std::fmt::Debug for TeamState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Shared({} members)", self.left.len())
+        write!(f, "TeamState({} members)", self.left.len())
     }
 }
 
@@ -75,21 +75,24 @@ impl Team {
         Self::of(None, None)
     }
 
-    fn of(shared: Option<Arc<Shared>>, pass: Option<Pass>) -> Self {
+    fn of(shared: Option<Arc<TeamState>>, pass: Option<HelperLease>) -> Self {
         Self {
             shared,
-            _pass: pass,
+            _lease: pass,
             callers: PhantomData,
         }
     }
 
     /// The caller and the helpers of a pass, each of which `start` is to have run on a thread of its own, soon.
-    pub(super) fn gather(pass: Pass, mut start: impl FnMut(Box<dyn FnOnce() + Send>)) -> Self {
-        let helpers = pass.helpers();
+    pub(super) fn spawn(
+        lease: HelperLease,
+        mut start: impl FnMut(Box<dyn FnOnce() + Send>),
+    ) -> Self {
+        let helpers = lease.helpers();
         if helpers == 0 {
-            return Self::of(None, Some(pass));
+            return Self::of(None, Some(lease));
         }
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(TeamState {
             state: AtomicU64::new(0),
             step: UnsafeCell::new(None),
             left: (0..=helpers).map(|_| AtomicU64::new(0)).collect(),
@@ -100,7 +103,7 @@ impl Team {
             let shared = Arc::clone(&shared);
             start(Box::new(move || shared.help(helper)));
         }
-        Self::of(Some(shared), Some(pass))
+        Self::of(Some(shared), Some(lease))
     }
 
     /// How many members there are.
@@ -186,7 +189,7 @@ impl Drop for Team {
     }
 }
 
-impl Shared {
+impl TeamState {
     /// Calls `closure` on the caller's thread as member 0, and on those of helpers that come in time.
     ///
     /// # Safety
@@ -194,14 +197,14 @@ impl Shared {
     #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
     unsafe fn each<F: Fn(usize) + Sync>(&self, closure: &F) {
         /// Closes the step and waits for its helpers, even if the caller's part panics: the closure is on its stack.
-        struct Closing<'a>(&'a Shared);
-        impl Drop for Closing<'_> {
+        struct WaitForHelpers<'a>(&'a TeamState);
+        impl Drop for WaitForHelpers<'_> {
             fn drop(&mut self) {
                 self.0.state.fetch_and(!OPEN, Ordering::Relaxed);
                 wait_until(|| self.0.state.load(Ordering::Acquire) & AT_WORK == 0);
             }
         }
-        let step = Step {
+        let step = Job {
             closure: std::ptr::from_ref(closure).cast(),
             call: |closure, member| {
                 // SAFETY: the caller promises that `closure` is the reference above without its type, for which this function
@@ -217,7 +220,7 @@ impl Shared {
         });
         let number = (self.state.load(Ordering::Relaxed) >> 32) + 1;
         self.state.store(number << 32 | OPEN, Ordering::Release);
-        let closing = Closing(self);
+        let closing = WaitForHelpers(self);
         closure(0);
         drop(closing);
         assert!(
@@ -253,7 +256,7 @@ impl Shared {
     }
 
     /// Begins the step that is open, if it is not the one `done` already.
-    fn begin(&self, done: u64) -> Option<(u64, Step)> {
+    fn begin(&self, done: u64) -> Option<(u64, Job)> {
         let state = self.state.load(Ordering::Relaxed);
         let number = state >> 32;
         if state & OPEN == 0 || number == done {

@@ -3,7 +3,7 @@
 use super::parts::{Dense, Pass};
 use super::tape::{HeadTape, Scratch};
 use crate::kernels::Activation;
-use crate::kernels::gemm::Sum;
+use crate::kernels::gemm::StoreMode;
 use crate::train::ops::activation;
 use crate::train::ops::dropout;
 use crate::train::ops::pooling::{self, Pool};
@@ -143,21 +143,21 @@ impl Head {
                 let last = &tape.last[..len];
                 classifier.backward_parameters(pass, last, d_out, gradients, transposed);
                 let d = d_branch.at_least(len);
-                classifier.backward_input(pass, d_out, Sum::Alone, d);
+                classifier.backward_input(pass, d_out, StoreMode::Overwrite, d);
                 dropout::apply(compute, dropout.mask(SITE, dropout.head), hidden, d);
                 let again = d_context.at_least(len);
                 activation::backward(compute, *function, &tape.inner[..len], d, again);
                 // inner = W input, the first rows
                 dense.backward_parameters(pass, &tape.input[..len], d, gradients, transposed);
                 let d_input = again;
-                dense.backward_input(pass, d, Sum::Alone, d_input);
+                dense.backward_input(pass, d, StoreMode::Overwrite, d_input);
                 pooling::backward(compute, Pool::First, d_input, starts, hidden, d_rows);
             }
             Self::Tokens { classifier, drops } => {
                 let last = &tape.last[..rows.len()];
                 classifier.backward_parameters(pass, last, d_out, gradients, transposed);
                 let d = d_branch.at_least(rows.len());
-                classifier.backward_input(pass, d_out, Sum::Alone, d);
+                classifier.backward_input(pass, d_out, StoreMode::Overwrite, d);
                 if *drops {
                     dropout::apply(compute, dropout.mask(SITE, dropout.head), hidden, d);
                 }

@@ -3,7 +3,7 @@
 use super::parts::{Dense, NormIds, Pass};
 use super::tape::Scratch;
 use crate::kernels::Activation;
-use crate::kernels::gemm::Sum;
+use crate::kernels::gemm::StoreMode;
 use crate::kernels::memory::AlignedFloats;
 use crate::train::ops::attention::{self, Attention};
 use crate::train::ops::dropout::{Dropout, Mask};
@@ -159,7 +159,7 @@ impl Layer {
         // down = W_2 activation(inner)
         let d_inner = scratch.d_inner.at_least(wide);
         self.down
-            .backward_input(pass, d_branch, Sum::Alone, d_inner);
+            .backward_input(pass, d_branch, StoreMode::Overwrite, d_inner);
         let activated = scratch.inner.at_least(wide);
         let inner = &tape.inner[..wide];
         activation::backward(compute, self.activation, inner, d_inner, activated);
@@ -169,7 +169,8 @@ impl Layer {
         let attended = &tape.attended[..len];
         self.up
             .backward_parameters(pass, attended, d_inner, gradients, transposed);
-        self.up.backward_input(pass, d_inner, Sum::Accumulated, d);
+        self.up
+            .backward_input(pass, d_inner, StoreMode::Accumulate, d);
 
         // attended = norm(asking + dropout(output))
         let norm = self.attention_norm.of(parameters);
@@ -188,7 +189,7 @@ impl Layer {
             .backward_parameters(pass, context, d_branch, gradients, transposed);
         let d_context = scratch.d_context.at_least(len);
         self.output
-            .backward_input(pass, d_branch, Sum::Alone, d_context);
+            .backward_input(pass, d_branch, StoreMode::Overwrite, d_context);
         // context = attention(query, key, value)
         let input = Attention {
             query: &tape.query[..len],
@@ -220,17 +221,17 @@ impl Layer {
         let (d_query, d_key) = (&d_query[..len], &d_key[..x.len()]);
         let d_value = &d_value[..x.len()];
         query.backward_parameters(pass, asking, d_query, gradients, transposed);
-        query.backward_input(pass, d_query, Sum::Accumulated, d);
+        query.backward_input(pass, d_query, StoreMode::Accumulate, d);
         key.backward_parameters(pass, x, d_key, gradients, transposed);
         value.backward_parameters(pass, x, d_value, gradients, transposed);
         match pass.firsts {
-            None => key.backward_input(pass, d_key, Sum::Accumulated, d_rows),
+            None => key.backward_input(pass, d_key, StoreMode::Accumulate, d_rows),
             Some(_) => {
                 d_branch.copy_from_slice(d);
-                key.backward_input(pass, d_key, Sum::Alone, d_rows);
+                key.backward_input(pass, d_key, StoreMode::Overwrite, d_rows);
                 pooling::backward(compute, Pool::First, d_branch, starts, hidden, d_rows);
             }
         }
-        value.backward_input(pass, d_value, Sum::Accumulated, d_rows);
+        value.backward_input(pass, d_value, StoreMode::Accumulate, d_rows);
     }
 }

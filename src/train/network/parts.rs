@@ -1,7 +1,7 @@
 //! What layers and heads are put together from: names of parameters, with the operations that they go into.
 
 use crate::kernels::Compute;
-use crate::kernels::gemm::{Rounding, Sum};
+use crate::kernels::gemm::{Rounding, StoreMode};
 use crate::kernels::memory::AlignedFloats;
 use crate::train::ops::dropout::Dropout;
 use crate::train::ops::layer_norm::Norm;
@@ -79,7 +79,7 @@ impl Dense {
         &self,
         pass: &Pass<'_>,
         d_out: &[f32],
-        sum: Sum<'_>,
+        sum: StoreMode<'_>,
         d_x: &mut [f32],
     ) {
         let weight = pass.parameters.values(self.weight);

@@ -1,6 +1,6 @@
 //! The function between two dense layers, element by element.
 
-use crate::kernels::output::{Pieces, each};
+use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 use crate::kernels::{Activation, Compute, math};
 
@@ -12,10 +12,10 @@ pub(crate) fn forward(compute: &Compute, activation: Activation, x: &[f32], out:
     assert_eq!(x.len(), out.len());
     let cpu = compute.cpu;
     let tasks = out.len().div_ceil(PER_TASK);
-    each(
+    for_each_chunk(
         compute,
         tasks,
-        [Pieces::every(PER_TASK, out)],
+        [OutputChunks::uniform(PER_TASK, out)],
         |_, task, [out]| {
             let x = &x[task * PER_TASK..][..out.len()];
             cpu.run(Forward { activation, x, out });
@@ -35,8 +35,11 @@ pub(crate) fn backward(
     assert_eq!((x.len(), x.len()), (d.len(), out.len()));
     let cpu = compute.cpu;
     let tasks = out.len().div_ceil(PER_TASK);
-    let outs = [Pieces::every(PER_TASK, d), Pieces::every(PER_TASK, out)];
-    each(compute, tasks, outs, |_, task, [d, out]| {
+    let outs = [
+        OutputChunks::uniform(PER_TASK, d),
+        OutputChunks::uniform(PER_TASK, out),
+    ];
+    for_each_chunk(compute, tasks, outs, |_, task, [d, out]| {
         let x = &x[task * PER_TASK..][..out.len()];
         cpu.run(Backward {
             activation,
@@ -49,7 +52,7 @@ pub(crate) fn backward(
 
 /// The function and its derivative at x.
 #[inline(always)]
-fn both<S: Simd>(s: S, activation: Activation, x: S::Floats) -> (S::Floats, S::Floats) {
+fn both<S: Simd>(s: S, activation: Activation, x: S::F32) -> (S::F32, S::F32) {
     let (zero, one) = (s.splat(0.0), s.splat(1.0));
     match activation {
         Activation::Identity => (x, one),
@@ -59,10 +62,7 @@ fn both<S: Simd>(s: S, activation: Activation, x: S::Floats) -> (S::Floats, S::F
             const ONE_OVER_SQRT_2_PI: f32 = 0.398_942_3;
             let cdf = math::normal_cdf(s, x);
             let exponent = s.mul(s.mul(x, x), s.splat(-HALF_LOG2_E));
-            let density = s.mul(
-                math::exp2_or_least(s, exponent),
-                s.splat(ONE_OVER_SQRT_2_PI),
-            );
+            let density = s.mul(math::exp2_clamped(s, exponent), s.splat(ONE_OVER_SQRT_2_PI));
             (s.mul(x, cdf), s.mul_add(x, density, cdf))
         }
         Activation::GeluTanh => {
@@ -78,7 +78,7 @@ fn both<S: Simd>(s: S, activation: Activation, x: S::Floats) -> (S::Floats, S::F
             (s.mul(x, half), s.mul_add(x, slope, half))
         }
         // Zero, as torch has it, at zero.
-        Activation::Relu => (s.max(zero, x), s.by_sign(s.sub(zero, x), one, zero)),
+        Activation::Relu => (s.max(zero, x), s.select_by_sign(s.sub(zero, x), one, zero)),
         Activation::Tanh => {
             let tanh = math::tanh(s, x);
             (tanh, s.sub(one, s.mul(tanh, tanh)))
@@ -112,7 +112,7 @@ impl Forward<'_> {
     #[inline(always)]
     fn apply<S: Simd>(&mut self, s: S, activation: Activation) {
         for (x, out) in self.x.chunks(LANES).zip(self.out.chunks_mut(LANES)) {
-            s.store_some(activation.of(s, s.load_some(x, 0.0)), out);
+            s.store_partial(activation.apply(s, s.load_partial(x, 0.0)), out);
         }
     }
 }
@@ -144,9 +144,9 @@ impl Backward<'_> {
     fn apply<S: Simd>(&mut self, s: S, activation: Activation) {
         let outs = self.d.chunks_mut(LANES).zip(self.out.chunks_mut(LANES));
         for (x, (d, out)) in self.x.chunks(LANES).zip(outs) {
-            let (value, derivative) = both(s, activation, s.load_some(x, 0.0));
-            s.store_some(value, out);
-            s.store_some(s.mul(s.load_some(d, 0.0), derivative), d);
+            let (value, derivative) = both(s, activation, s.load_partial(x, 0.0));
+            s.store_partial(value, out);
+            s.store_partial(s.mul(s.load_partial(d, 0.0), derivative), d);
         }
     }
 }

@@ -6,7 +6,7 @@
 use super::dropout::{Mask, MaskRow};
 use crate::kernels::gemm::Small;
 use crate::kernels::memory::AlignedFloats;
-use crate::kernels::output::{Pieces, each};
+use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 use crate::kernels::{Compute, softmax};
 
@@ -28,8 +28,8 @@ pub(crate) struct Attention<'a> {
 /// What comes out, (queries, heads * head_dim).
 pub(crate) fn forward(compute: &Compute, input: &Attention<'_>, out: &mut [f32]) {
     let cpu = compute.cpu;
-    let outs = [Pieces::texts(input.query_starts, out)];
-    each(
+    let outs = [OutputChunks::by_sequence(input.query_starts, out)];
+    for_each_chunk(
         compute,
         input.starts.len() - 1,
         outs,
@@ -49,11 +49,11 @@ pub(crate) fn backward(
 ) {
     let cpu = compute.cpu;
     let outs = [
-        Pieces::texts(input.query_starts, d_query),
-        Pieces::texts(input.starts, d_key),
-        Pieces::texts(input.starts, d_value),
+        OutputChunks::by_sequence(input.query_starts, d_query),
+        OutputChunks::by_sequence(input.starts, d_key),
+        OutputChunks::by_sequence(input.starts, d_value),
     ];
-    each(
+    for_each_chunk(
         compute,
         input.starts.len() - 1,
         outs,
@@ -165,7 +165,7 @@ impl<'a> Text<'a> {
         self.products(s, [query, key], panels, shares);
         for row in shares.chunks_exact_mut(padded(self.keys)) {
             let row = &mut row[..self.keys];
-            let sum = softmax::exponentials(s, row, self.scale());
+            let sum = softmax::exp_and_sum(s, row, self.scale());
             softmax::scale(s, row, 1.0 / sum);
         }
     }
@@ -287,7 +287,7 @@ impl Kernel for Backward<'_> {
                 for (p, d) in p.iter().zip(&mut *d) {
                     sum = s.mul_add(s.load(p), s.load(d), sum);
                 }
-                let (sum, scale) = (s.splat(s.sum(sum)), s.splat(text.scale()));
+                let (sum, scale) = (s.splat(s.reduce_add(sum)), s.splat(text.scale()));
                 for (p, d) in p.iter().zip(d) {
                     let change = s.sub(s.load(d), sum);
                     s.store(s.mul(s.mul(s.load(p), change), scale), d);

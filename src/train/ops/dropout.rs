@@ -5,7 +5,7 @@
 
 use super::ROWS_PER_TASK;
 use crate::kernels::Compute;
-use crate::kernels::output::{Pieces, each};
+use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, Simd};
 use crate::train::random::mix;
 
@@ -97,9 +97,9 @@ pub(crate) fn apply(compute: &Compute, mask: Mask, width: usize, rows: &mut [f32
         return;
     }
     let tasks = rows.len().div_ceil(ROWS_PER_TASK * width);
-    let outs = [Pieces::every(ROWS_PER_TASK * width, rows)];
+    let outs = [OutputChunks::uniform(ROWS_PER_TASK * width, rows)];
     let cpu = compute.cpu;
-    each(compute, tasks, outs, |_, task, [rows]| {
+    for_each_chunk(compute, tasks, outs, |_, task, [rows]| {
         cpu.run(Apply {
             mask,
             first: task * ROWS_PER_TASK,
@@ -114,10 +114,10 @@ pub(crate) fn copy(compute: &Compute, mask: Mask, width: usize, rows: &[f32], ou
     let block = ROWS_PER_TASK * width;
     let tasks = rows.len().div_ceil(block);
     let cpu = compute.cpu;
-    each(
+    for_each_chunk(
         compute,
         tasks,
-        [Pieces::every(block, out)],
+        [OutputChunks::uniform(block, out)],
         |_, task, [out]| {
             out.copy_from_slice(&rows[task * block..][..out.len()]);
             cpu.run(Apply {

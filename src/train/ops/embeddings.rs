@@ -3,7 +3,7 @@
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::kernels::Compute;
-use crate::kernels::output::{Pieces, each};
+use crate::kernels::output::{OutputChunks, for_each_chunk};
 
 /// The tables, each (rows, width), or their gradients.
 #[derive(Clone, Copy, Debug)]
@@ -50,8 +50,8 @@ pub(crate) fn forward(
     width: usize,
     out: &mut [f32],
 ) {
-    let outs = [Pieces::texts(&batch.starts, out)];
-    each(compute, batch.starts.len() - 1, outs, |_, text, [out]| {
+    let outs = [OutputChunks::by_sequence(&batch.starts, out)];
+    for_each_chunk(compute, batch.starts.len() - 1, outs, |_, text, [out]| {
         let first = batch.starts[text];
         for (position, out) in out.chunks_exact_mut(width).enumerate() {
             let token = first + position;

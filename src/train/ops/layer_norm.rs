@@ -4,7 +4,7 @@ use super::ROWS_PER_TASK;
 use crate::kernels::Compute;
 use crate::kernels::layer_norm::layer_norm;
 use crate::kernels::memory::AlignedFloats;
-use crate::kernels::output::{Pieces, each};
+use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
 /// What a layer norm has.
@@ -49,11 +49,11 @@ pub(crate) fn backward(
     let padded = width.next_multiple_of(LANES);
     let sums = sums.at_least(tasks * 2 * padded);
     let outs = [
-        Pieces::every(ROWS_PER_TASK * width, d),
-        Pieces::every(2 * padded, &mut *sums),
+        OutputChunks::uniform(ROWS_PER_TASK * width, d),
+        OutputChunks::uniform(2 * padded, &mut *sums),
     ];
     let cpu = compute.cpu;
-    each(compute, tasks, outs, |_, task, [d, sums]| {
+    for_each_chunk(compute, tasks, outs, |_, task, [d, sums]| {
         let (d_weight, d_bias) = sums.split_at_mut(padded);
         cpu.run(Backward {
             x: &x[task * ROWS_PER_TASK * width..][..d.len()],
@@ -104,16 +104,16 @@ impl Kernel for Backward<'_> {
         for (x, d) in rows {
             let mut sum = s.splat(0.0);
             for x in x.chunks(LANES) {
-                sum = s.add(sum, s.load_some(x, 0.0));
+                sum = s.add(sum, s.load_partial(x, 0.0));
             }
-            let mean = s.sum(sum) / width as f32;
+            let mean = s.reduce_add(sum) / width as f32;
             let mut squares = s.splat(0.0);
             for x in x.chunks(LANES) {
                 // Lanes past the end hold the mean, whose distance from itself adds nothing.
-                let distance = s.sub(s.load_some(x, mean), s.splat(mean));
+                let distance = s.sub(s.load_partial(x, mean), s.splat(mean));
                 squares = s.mul_add(distance, distance, squares);
             }
-            let scale = 1.0 / (s.sum(squares) / width as f32 + self.eps).sqrt();
+            let scale = 1.0 / (s.reduce_add(squares) / width as f32 + self.eps).sqrt();
             let (mean, scale) = (s.splat(mean), s.splat(scale));
 
             let (mut sum_g, mut sum_gh) = (s.splat(0.0), s.splat(0.0));
@@ -124,25 +124,25 @@ impl Kernel for Backward<'_> {
                 .zip(d.chunks(LANES))
                 .zip(self.weight.chunks(LANES));
             for (((x, d), weight), (d_weight, d_bias)) in numbers.zip(parameters) {
-                let h = s.mul(s.sub(s.load_some(x, 0.0), mean), scale);
-                let d = s.load_some(d, 0.0);
-                let g = s.mul(d, s.load_some(weight, 0.0));
+                let h = s.mul(s.sub(s.load_partial(x, 0.0), mean), scale);
+                let d = s.load_partial(d, 0.0);
+                let g = s.mul(d, s.load_partial(weight, 0.0));
                 sum_g = s.add(sum_g, g);
                 sum_gh = s.mul_add(g, h, sum_gh);
                 s.store(s.mul_add(d, h, s.load(d_weight)), d_weight);
                 s.store(s.add(d, s.load(d_bias)), d_bias);
             }
-            let mean_g = s.splat(s.sum(sum_g) / width as f32);
-            let mean_gh = s.splat(s.sum(sum_gh) / width as f32);
+            let mean_g = s.splat(s.reduce_add(sum_g) / width as f32);
+            let mean_gh = s.splat(s.reduce_add(sum_gh) / width as f32);
             let numbers = x
                 .chunks(LANES)
                 .zip(d.chunks_mut(LANES))
                 .zip(self.weight.chunks(LANES));
             for ((x, d), weight) in numbers {
-                let h = s.mul(s.sub(s.load_some(x, 0.0), mean), scale);
-                let g = s.mul(s.load_some(d, 0.0), s.load_some(weight, 0.0));
+                let h = s.mul(s.sub(s.load_partial(x, 0.0), mean), scale);
+                let g = s.mul(s.load_partial(d, 0.0), s.load_partial(weight, 0.0));
                 let rest = s.sub(s.sub(g, mean_g), s.mul(h, mean_gh));
-                s.store_some(s.mul(scale, rest), d);
+                s.store_partial(s.mul(scale, rest), d);
             }
         }
     }

@@ -1,7 +1,9 @@
 //! Dense layers: `y = x W^T + b` with W of (outputs, inputs).
 
 use crate::kernels::Compute;
-use crate::kernels::gemm::{Rounding, Sum, Transposed, Unpacked, gemm_transposed, gemm_unpacked};
+use crate::kernels::gemm::{
+    Rounding, StoreMode, Transposed, Unpacked, gemm_transposed, gemm_unpacked,
+};
 use crate::kernels::memory::AlignedFloats;
 
 /// Rows whose gradients are summed up at once: panels of so many rows stay in a core's second-level cache.
@@ -22,7 +24,14 @@ pub(crate) fn forward(
         data: weight,
         k: weight.len() / bias.len().max(1),
     };
-    gemm_unpacked(compute, rounding, x, weights, Sum::Biased(bias), out);
+    gemm_unpacked(
+        compute,
+        rounding,
+        x,
+        weights,
+        StoreMode::WithBias(bias),
+        out,
+    );
 }
 
 /// `d_x = d_out weight`, and what `sum` says: a bias makes no sense here.
@@ -31,7 +40,7 @@ pub(crate) fn backward_input(
     d_out: &[f32],
     weight: &[f32],
     inputs: usize,
-    sum: Sum<'_>,
+    sum: StoreMode<'_>,
     d_x: &mut [f32],
 ) {
     let weights = Unpacked::Columns {
@@ -72,8 +81,8 @@ pub(crate) fn backward_parameters(
     let blocks = x.chunks(ROWS_AT_ONCE * inputs.max(1));
     for (x, d_out) in blocks.zip(d_out.chunks(ROWS_AT_ONCE * outputs.max(1))) {
         let sum = match accumulate {
-            true => Sum::Accumulated,
-            false => Sum::Alone,
+            true => StoreMode::Accumulate,
+            false => StoreMode::Overwrite,
         };
         let x = Unpacked::Columns { data: x, n: inputs };
         let d_out = Transposed {
@@ -112,7 +121,7 @@ mod tests {
                 check.forward(parts, &out);
 
                 let mut d_x = vec![0.0; x.len()];
-                backward_input(how, &d_out, &weight, inputs, Sum::Alone, &mut d_x);
+                backward_input(how, &d_out, &weight, inputs, StoreMode::Overwrite, &mut d_x);
                 let (mut d_weight, mut d_bias) = (vec![9.0; weight.len()], vec![0.0; outputs]);
                 for accumulate in [false, true] {
                     let gradient = Gradient {

@@ -1,7 +1,7 @@
 //! The rows of a text become one vector: its first row, or the mean of all; and vectors of length one.
 
 use crate::kernels::Compute;
-use crate::kernels::output::{Pieces, each};
+use crate::kernels::output::{OutputChunks, for_each_chunk};
 
 /// The least length that a vector is divided by, as torch's `normalize` has it.
 const MIN_LENGTH: f64 = 1e-12;
@@ -22,8 +22,8 @@ pub(crate) fn forward(
     width: usize,
     out: &mut [f32],
 ) {
-    let outs = [Pieces::every(width, out)];
-    each(compute, starts.len() - 1, outs, |_, text, [out]| {
+    let outs = [OutputChunks::uniform(width, out)];
+    for_each_chunk(compute, starts.len() - 1, outs, |_, text, [out]| {
         let rows = &rows[starts[text] * width..starts[text + 1] * width];
         match pool {
             _ if rows.is_empty() => out.fill(0.0),
@@ -49,8 +49,8 @@ pub(crate) fn backward(
     width: usize,
     d_rows: &mut [f32],
 ) {
-    let outs = [Pieces::texts(starts, d_rows)];
-    each(compute, starts.len() - 1, outs, |_, text, [rows]| {
+    let outs = [OutputChunks::by_sequence(starts, d_rows)];
+    for_each_chunk(compute, starts.len() - 1, outs, |_, text, [rows]| {
         let d = &d[text * width..][..width];
         let (taken, factor) = match pool {
             Pool::First => (1, 1.0),

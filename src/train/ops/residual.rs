@@ -5,7 +5,7 @@ use super::dropout::{self, Mask};
 use super::layer_norm::{self, Norm, NormGradient};
 use crate::kernels::Compute;
 use crate::kernels::memory::AlignedFloats;
-use crate::kernels::output::{Pieces, each};
+use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, Simd};
 
 /// `sum = x + dropout(y)` and `out = norm(sum)`; `y` comes in `sum`. All are (rows, width).
@@ -22,10 +22,10 @@ pub(crate) fn forward(
     let tasks = sum.len().div_ceil(block);
     let cpu = compute.cpu;
     let outs = [
-        Pieces::every(block, &mut *sum),
-        Pieces::every(block, &mut *out),
+        OutputChunks::uniform(block, &mut *sum),
+        OutputChunks::uniform(block, &mut *out),
     ];
-    each(compute, tasks, outs, |_, task, [sum, out]| {
+    for_each_chunk(compute, tasks, outs, |_, task, [sum, out]| {
         cpu.run(AddDropped {
             x: &x[task * block..][..sum.len()],
             mask,

@@ -12,7 +12,7 @@
 use super::quantize::relative_error;
 use crate::kernels::gemm::{Epilogue, Int8Panels, PANEL, PackedWeights, gemm};
 use crate::kernels::memory::AlignedFloats;
-use crate::kernels::memory::Floats;
+use crate::kernels::memory::WeightBuf;
 use crate::kernels::{Compute, Cpu, Engine, Threads};
 
 /// How much of the unevenness is taken from activations and put into weights. All-MiniLM-L6-v2 is nearest at 0.6 to 0.7.
@@ -149,7 +149,8 @@ impl Lattice {
     /// Rounds a matrix of (n, k), row-major, channel by channel of its output.
     fn round(&self, weights: &[f32], (n, k): (usize, usize)) -> Option<PackedWeights> {
         let panels = n.div_ceil(PANEL);
-        let mut memory = AlignedFloats::zeros(panels * Int8Panels::panel(k) / size_of::<f32>());
+        let mut memory =
+            AlignedFloats::zeros(panels * Int8Panels::panel_bytes(k) / size_of::<f32>());
         let bytes: &mut [i8] = bytemuck::cast_slice_mut(&mut memory);
         let mut scales = vec![0.0; panels * PANEL];
         let mut sums = vec![0; panels * PANEL];
@@ -158,7 +159,7 @@ impl Lattice {
             if !scale.is_normal() {
                 continue; // zeros
             }
-            let panel = &mut bytes[channel / PANEL * Int8Panels::panel(k)..];
+            let panel = &mut bytes[channel / PANEL * Int8Panels::panel_bytes(k)..];
             let numbers = self.nearest(row, scale.into());
             for (at, &number) in numbers.iter().enumerate() {
                 panel[(at / 4 * PANEL + channel % PANEL) * 4 + at % 4] = number;
@@ -166,8 +167,8 @@ impl Lattice {
             scales[channel] = scale;
             sums[channel] = numbers.iter().map(|&number| i32::from(number)).sum();
         }
-        let int8 = Int8Panels::new(Floats::Own(memory), &scales, &sums)?;
-        PackedWeights::bytes(n, k, int8)
+        let int8 = Int8Panels::new(WeightBuf::Owned(memory), &scales, &sums)?;
+        PackedWeights::from_int8(n, k, int8)
     }
 
     /// The bytes of one channel's weights.
@@ -230,7 +231,7 @@ mod tests {
 
     fn error_of(matrix: &PackedWeights, rows: &[f32], weights: &[f32], n: usize) -> f64 {
         let exact = PackedWeights::new(weights, n, weights.len() / n);
-        let rounded = PackedWeights::new(&matrix.rows(), n, weights.len() / n);
+        let rounded = PackedWeights::new(&matrix.unpack(), n, weights.len() / n);
         let compute = Compute::serial();
         relative_error(
             &product(&compute, rows, &rounded),
@@ -246,7 +247,7 @@ mod tests {
         let matrix = Lattice::new(&gram, k)
             .and_then(|lattice| lattice.round(&weights, (n, k)))
             .unwrap();
-        let plain = PackedWeights::of(Dtype::Int8, &weights, n, k);
+        let plain = PackedWeights::pack(Dtype::Int8, &weights, n, k);
         let (found, nearest) = (
             error_of(&matrix, &rows, &weights, n),
             error_of(&plain, &rows, &weights, n),
@@ -263,13 +264,13 @@ mod tests {
         (0..k).for_each(|at| gram[at * k + at] = (at + 1) as f32);
         let lattice = Lattice::new(&gram, k).unwrap();
         let matrix = lattice.round(&weights, (n, k)).unwrap();
-        let plain = PackedWeights::of(Dtype::Int8, &weights, n, k);
+        let plain = PackedWeights::pack(Dtype::Int8, &weights, n, k);
         let largest = weights.iter().fold(0f32, |most, x| most.max(x.abs()));
-        let pairs = matrix.rows().into_iter().zip(plain.rows());
+        let pairs = matrix.unpack().into_iter().zip(plain.unpack());
         let most = pairs.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
         assert!(most <= 1e-6 * largest, "{most}");
         let zeros = lattice.round(&vec![0.0; n * k], (n, k)).unwrap();
-        assert!(zeros.rows().iter().all(|&x| x == 0.0));
+        assert!(zeros.unpack().iter().all(|&x| x == 0.0));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use safetensors::Dtype;
 use super::{PackedFile, Part, Precision};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, Int8Panels, PANEL, PackedWeights, Packer, Panels};
-use crate::kernels::memory::Floats;
+use crate::kernels::memory::WeightBuf;
 use crate::weights::tensor::Tensor;
 
 /// Numbers of one channel that stand side by side in BF16,
@@ -38,7 +38,7 @@ pub(super) fn encode(
         (Panels::Int8(int8), _) => return encode_int8(name, int8, panels, k),
         (Panels::Bf16(pairs), _) => encode_bf16(name, pairs, panels, k)?,
         (Panels::F32(_), Dtype::BF16) => {
-            let rounded = PackedWeights::of(gemm::Dtype::Bf16, &matrix.rows(), matrix.n(), k);
+            let rounded = PackedWeights::pack(gemm::Dtype::Bf16, &matrix.unpack(), matrix.n(), k);
             return encode(name, &rounded, precision);
         }
         (Panels::F32(floats), dtype) => Part::numbers(name, dtype, vec![panels, k, PANEL], floats)?,
@@ -81,7 +81,7 @@ fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Result
             &sum_of(name),
             Dtype::I32,
             channels,
-            little(bytemuck::cast_slice(int8.sums())),
+            little(bytemuck::cast_slice(int8.channel_sums())),
         ),
     ];
     if let Some(factors) = int8.input_factors() {
@@ -145,7 +145,7 @@ fn open_weights(
             let tensor = file.tensor(name, &[panels, k, PANEL])?;
             let held = tensor
                 .in_place()
-                .and_then(|panels| PackedWeights::held(n, k, panels));
+                .and_then(|panels| PackedWeights::from_external(n, k, panels));
             match held {
                 Some(matrix) => Ok(matrix),
                 None => read(packer, &tensor, n, k),
@@ -167,7 +167,7 @@ fn open_weights(
                 }
                 Ok(())
             })?;
-            fitting(name, PackedWeights::of_floats(n, k, memory))
+            fitting(name, PackedWeights::from_f32_panels(n, k, memory))
         }
         Dtype::I8 => open_int8(file, packer, name, n, k),
         other => Err(Error::WeightType {
@@ -182,7 +182,7 @@ fn read(packer: &Packer, tensor: &Tensor, n: usize, k: usize) -> Result<PackedWe
     let memory = packer.panels(n.div_ceil(PANEL), PANEL * k, |first, out| {
         tensor.read_unchecked(first * PANEL * k, out)
     })?;
-    fitting(&tensor.name, PackedWeights::of_floats(n, k, memory))
+    fitting(&tensor.name, PackedWeights::from_f32_panels(n, k, memory))
 }
 
 fn open_bf16(
@@ -196,7 +196,7 @@ fn open_bf16(
     let tensor = file.tensor(name, &[panels, k.div_ceil(PAIR), PANEL, PAIR])?;
     let little = cfg!(target_endian = "little");
     let memory = match tensor.bytes_in_place().filter(|_| little) {
-        Some(pairs) => Floats::Held(Box::new(pairs)),
+        Some(pairs) => WeightBuf::External(Box::new(pairs)),
         None => {
             // A pair is as long as a float.
             let pairs = k.div_ceil(PAIR) * PANEL;
@@ -210,7 +210,7 @@ fn open_bf16(
             })?
         }
     };
-    fitting(name, PackedWeights::of_bf16(n, k, memory))
+    fitting(name, PackedWeights::from_bf16_panels(n, k, memory))
 }
 
 fn open_int8(
@@ -223,9 +223,9 @@ fn open_int8(
     let panels = n.div_ceil(PANEL);
     let tensor = file.tensor(name, &[panels, k.div_ceil(FOUR), PANEL, FOUR])?;
     let memory = match tensor.bytes_in_place() {
-        Some(bytes) => Floats::Held(Box::new(bytes)),
+        Some(bytes) => WeightBuf::External(Box::new(bytes)),
         None => {
-            let panel = Int8Panels::panel(k);
+            let panel = Int8Panels::panel_bytes(k);
             packer.panels(panels, panel / size_of::<f32>(), |first, out| {
                 tensor.read_bytes(first * panel, bytemuck::cast_slice_mut(out))
             })?
@@ -245,11 +245,14 @@ fn open_int8(
     sums.read_bytes(0, channels.as_flattened_mut())?;
     let sums: Vec<i32> = channels.into_iter().map(i32::from_le_bytes).collect();
     let int8 = Int8Panels::new(memory, &scales.to_vec()?, &sums);
-    let weights = fitting(name, int8.and_then(|int8| PackedWeights::bytes(n, k, int8)))?;
+    let weights = fitting(
+        name,
+        int8.and_then(|int8| PackedWeights::from_int8(n, k, int8)),
+    )?;
     // In other builds the digest of the weights alone would tell, which is checked when it is asked for.
     if cfg!(debug_assertions)
         && let Panels::Int8(panels) = weights.panels()
-        && !panels.sums_hold()
+        && !panels.channel_sums_hold()
     {
         return Err(Error::WeightUnexpected {
             name: sum_of(name),

@@ -233,10 +233,10 @@ pub(super) fn choose(
     floats: PackedWeights,
     rows: Option<&[f32]>,
 ) -> (PackedWeights, PackedMatrix) {
-    let weights = floats.rows();
+    let weights = floats.unpack();
     let (n, k) = (floats.n(), floats.k());
-    let mut bytes = PackedWeights::of(Dtype::Int8, &weights, n, k);
-    let error = relative_error(&bytes.rows(), &weights);
+    let mut bytes = PackedWeights::pack(Dtype::Int8, &weights, n, k);
+    let error = relative_error(&bytes.unpack(), &weights);
     let smooth = SMOOTHED.iter().any(|end| name.ends_with(end));
     let mut output_error = None;
     if let (Panels::Int8(_), Some(rows)) = (bytes.panels(), rows)
@@ -347,10 +347,10 @@ mod tests {
         let (bytes, matrix) = chosen(&all, &weights, 300);
         assert!((0.065..0.066).contains(&matrix.error), "{}", matrix.error);
         assert_eq!(matrix.stored, Stored::F32ForError);
-        assert_eq!(bytes.rows(), weights);
+        assert_eq!(bytes.unpack(), weights);
         let (bytes, matrix) = chosen(&all.clone().max_error(0.07), &weights, 300);
         assert_eq!(matrix.stored, Stored::Int8);
-        assert_eq!(bytes.rows()[..2], [100.0, 0.0]);
+        assert_eq!(bytes.unpack()[..2], [100.0, 0.0]);
         // The error at the bound is not above it.
         let (_, same) = chosen(&all.clone().max_error(matrix.error), &weights, 300);
         assert_eq!(same.stored, Stored::Int8);
@@ -359,7 +359,7 @@ mod tests {
             (kept.error, kept.stored),
             (matrix.error, Stored::F32AsAsked)
         );
-        assert_eq!(bytes.rows(), weights);
+        assert_eq!(bytes.unpack(), weights);
         let (_, wide) = chosen(&all, &vec![1.0; 65_537], 65_537);
         assert_eq!((wide.error, wide.stored), (0.0, Stored::F32ForWidth));
     }

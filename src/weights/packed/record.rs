@@ -53,7 +53,9 @@ impl Recorder {
     ) -> Result<PackedWeights> {
         let answer = match dtype {
             gemm::Dtype::F32 => floats,
-            gemm::Dtype::Bf16 => PackedWeights::of(dtype, &floats.rows(), floats.n(), floats.k()),
+            gemm::Dtype::Bf16 => {
+                PackedWeights::pack(dtype, &floats.unpack(), floats.n(), floats.k())
+            }
             gemm::Dtype::Int8 => {
                 let rows = self.samples.as_ref().and_then(|samples| samples.take(name));
                 let (answer, report) =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
 
-use super::budget::Passes;
+use super::budget::HelperBudget;
 use super::team::Team;
 
 /// A float of an output that tasks write without a lock. Loom fails the model if two threads use it in no certain order.
@@ -31,8 +31,8 @@ fn outputs(count: usize) -> Vec<Output> {
 }
 
 fn team(threads: usize) -> Team {
-    let pass = Passes::begin(&Arc::new(Passes::new(threads)));
-    Team::gather(pass, |help| {
+    let pass = HelperBudget::lease(&Arc::new(HelperBudget::new(threads)));
+    Team::spawn(pass, |help| {
         loom::thread::spawn(help);
     })
 }

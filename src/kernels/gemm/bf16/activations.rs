@@ -21,7 +21,7 @@ impl RoundedRows {
     /// Rounds `x`, rows of `k` numbers.
     pub(in crate::kernels::gemm) fn fill(&mut self, compute: &Compute, x: &[f32], k: usize) {
         let rows = x.len() / k;
-        let (stride, pairs) = self.start(rows, k);
+        let (stride, pairs) = self.resize(rows, k);
         let words: &mut [i16] = bytemuck::cast_slice_mut(pairs);
         let tasks = match compute.team.count() {
             1 => 1,
@@ -44,7 +44,11 @@ impl RoundedRows {
 
     /// How many words it is from one row of `k` numbers to the next, and the memory for so many rows: two words in the place
     /// of a float.
-    pub(in crate::kernels::gemm) fn start(&mut self, rows: usize, k: usize) -> (usize, &mut [f32]) {
+    pub(in crate::kernels::gemm) fn resize(
+        &mut self,
+        rows: usize,
+        k: usize,
+    ) -> (usize, &mut [f32]) {
         self.stride = k.next_multiple_of(ROW_GRAIN);
         (self.stride, self.memory.at_least(rows * self.stride / 2))
     }
@@ -88,6 +92,6 @@ pub(super) fn round<S: Simd>(s: S, row: &[f32], words: &mut [i16]) {
         s.store_bf16(s.load(block), words);
     }
     let mut lanes = [0; LANES];
-    s.store_bf16(s.load_some(rest, 0.0), &mut lanes);
+    s.store_bf16(s.load_partial(rest, 0.0), &mut lanes);
     last.copy_from_slice(&lanes[..last.len()]);
 }

@@ -34,14 +34,14 @@ impl<'a> Operands<'a, Bf16> {
 impl Dot for Bf16 {
     // As in the product of int8.
     const SINGLE_PANEL_ROWS: usize = 0;
-    const PREFETCH_TO: Cache = Cache::Second;
+    const PREFETCH_TO: Cache = Cache::L2;
     const APPROX_ACTIVATION: bool = true;
     const ACCUMULATES: bool = cfg!(feature = "train");
 
     type Lhs<S: Simd> = [i16; 2];
     type Rhs = [i16; PAIR_STEP];
-    type Vector<S: Simd> = S::Pairs;
-    type Acc<S: Simd> = S::Floats;
+    type Vector<S: Simd> = S::PairVec;
+    type Acc<S: Simd> = S::F32;
     type Dequant<S: Simd, const R: usize, const P: usize> = ();
 
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
@@ -58,23 +58,23 @@ impl Dot for Bf16 {
         self,
         _: S,
         _: TileCoords,
-        bias: [S::Floats; P],
-    ) -> [[S::Floats; P]; R] {
+        bias: [S::F32; P],
+    ) -> [[S::F32; P]; R] {
         [bias; R]
     }
 
     #[inline(always)]
-    fn load<S: Simd>(s: S, rhs: &[i16; PAIR_STEP], _: usize) -> S::Pairs {
+    fn load<S: Simd>(s: S, rhs: &[i16; PAIR_STEP], _: usize) -> S::PairVec {
         s.load_pairs(rhs)
     }
 
     #[inline(always)]
-    fn broadcast<S: Simd>(s: S, lhs: [i16; 2], _: usize) -> S::Pairs {
+    fn broadcast<S: Simd>(s: S, lhs: [i16; 2], _: usize) -> S::PairVec {
         s.splat_pair(lhs)
     }
 
     #[inline(always)]
-    fn mul_acc<S: Simd>(s: S, acc: S::Floats, rhs: S::Pairs, lhs: S::Pairs) -> S::Floats {
+    fn mul_acc<S: Simd>(s: S, acc: S::F32, rhs: S::PairVec, lhs: S::PairVec) -> S::F32 {
         s.dot_bf16(acc, rhs, lhs)
     }
 
@@ -87,9 +87,9 @@ impl Dot for Bf16 {
         (): (),
         _: usize,
         _: usize,
-        acc: S::Floats,
-        _: S::Floats,
-    ) -> S::Floats {
+        acc: S::F32,
+        _: S::F32,
+    ) -> S::F32 {
         acc
     }
 }

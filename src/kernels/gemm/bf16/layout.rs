@@ -56,7 +56,7 @@ pub(in crate::kernels::gemm) fn pack_rounded_columns<S: Simd>(
             let mut words = [[0; PANEL]; 2];
             for (row, words) in (2 * step..len).zip(&mut words) {
                 let from = &rows.data[row * rows.stride + column..][..width];
-                s.store_bf16(s.load_some(from, 0.0), words);
+                s.store_bf16(s.load_partial(from, 0.0), words);
             }
             for (lane, pair) in line.as_chunks_mut().0.iter_mut().enumerate() {
                 *pair = [words[0][lane], words[1][lane]];

@@ -44,8 +44,8 @@ fn in_f64(x: &[f32], weights: &[f32], k: usize) -> Vec<(f64, f64)> {
 }
 
 fn agrees(x: &[f32], w: &[f32], n: usize, k: usize, what: &str) {
-    let packed = PackedWeights::of(Dtype::Bf16, w, n, k);
-    assert_eq!(packed.rows(), rounded(w), "{what}");
+    let packed = PackedWeights::pack(Dtype::Bf16, w, n, k);
+    assert_eq!(packed.unpack(), rounded(w), "{what}");
     let expected = in_order(x, w, k, &vec![0.0; n]);
     for (sum, (exact, magnitude)) in expected.iter().zip(in_f64(x, w, k)) {
         // Half a unit in the last place, at most of the sum of all magnitudes, for each of k sums.
@@ -104,7 +104,7 @@ fn epilogue_begins_with_bias_applies_activation_then_adds_residual() {
     let (x, w) = (numbers(rows * k, 8), numbers(n * k, 9));
     let (bias, residual) = (numbers(n, 10), numbers(rows * n, 11));
     let sums = in_order(&x, &w, k, &bias);
-    let packed = PackedWeights::of(Dtype::Bf16, &w, n, k);
+    let packed = PackedWeights::pack(Dtype::Bf16, &w, n, k);
     for cpu in Cpu::supported() {
         let compute = Compute::new(cpu, &Threads::new(1).unwrap());
         for (activation, least) in [(Activation::Relu, 0.0), (Activation::Identity, f32::MIN)] {
@@ -132,7 +132,7 @@ fn what_an_earlier_product_left_behind_does_not_matter() {
     for cpu in Cpu::supported() {
         let compute = Compute::new(cpu, &Threads::new(1).unwrap());
         let mut out = vec![0.0; 3 * n];
-        let wide = PackedWeights::of(Dtype::Bf16, &w, n, 64);
+        let wide = PackedWeights::pack(Dtype::Bf16, &w, n, 64);
         gemm(
             &compute,
             &[f32::NAN; 3 * 64],
@@ -140,7 +140,7 @@ fn what_an_earlier_product_left_behind_does_not_matter() {
             Epilogue::NONE,
             &mut out,
         );
-        let narrow = PackedWeights::of(Dtype::Bf16, &w[..n * k], n, k);
+        let narrow = PackedWeights::pack(Dtype::Bf16, &w[..n * k], n, k);
         gemm(&compute, &x, &narrow, Epilogue::NONE, &mut out);
         assert_eq!(out, in_order(&x, &w[..n * k], k, &[0.0; 17]), "{cpu:?}");
     }

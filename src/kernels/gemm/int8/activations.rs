@@ -10,11 +10,11 @@ use crate::kernels::memory::AlignedFloats;
 use crate::kernels::simd::{Kernel, LANES, ROUND, Simd};
 
 /// A row, or a channel's weights, whose numbers span less than this are taken for zeros: one divided by it is finite.
-pub(in crate::kernels) const LEAST_SPAN: f32 = 1e-30;
+pub(in crate::kernels) const MIN_RANGE: f32 = 1e-30;
 /// Steps from a row's least number to its greatest: one fewer than there are from -127 to 127, so that wherever the
 /// rounded zero falls nothing is ever clipped.
-const STEPS: f32 = 253.0;
-/// Fours between rows' starts are a multiple of this: a cache line of bytes, two of words.
+const LEVELS: f32 = 253.0;
+/// QuadVec between rows' starts are a multiple of this: a cache line of bytes, two of words.
 const ROW_GRAIN: usize = 16;
 /// Numbers that are worth another thread's while.
 const NUMBERS_PER_TASK: usize = 16 * 1024;
@@ -31,7 +31,7 @@ pub(super) struct DequantParams<'a, const R: usize> {
 /// Rows of bytes or words, in memory that is used again.
 #[derive(Debug, Default)]
 pub(crate) struct QuantizedRows {
-    /// (rows, stride) of a level's [`Four`](Simd::Four).
+    /// (rows, stride) of a level's [`QuadI8`](Simd::QuadI8).
     memory: AlignedFloats,
     /// Scale of each row, as in [`DequantParams`].
     scales: Vec<f32>,
@@ -85,7 +85,7 @@ impl QuantizedRows {
         );
     }
 
-    /// Returns the memory of all rows in quads, [`Simd::Four`] of the level that they were filled for, and the number of
+    /// Returns the memory of all rows in quads, [`Simd::QuadI8`] of the level that they were filled for, and the number of
     /// quads from one row to the next.
     pub(super) fn quads(&self) -> (&[f32], usize) {
         (&self.memory, self.stride)
@@ -116,7 +116,7 @@ impl Kernel for SizeOfFour {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> usize {
-        size_of::<S::Four>()
+        size_of::<S::QuadI8>()
     }
 }
 
@@ -166,7 +166,7 @@ fn quantize<S: Simd, const SMOOTHED: bool>(
     s: S,
     row: &[f32],
     factors: &[f32],
-    fours: &mut [S::Four],
+    fours: &mut [S::QuadI8],
 ) -> (f32, i32) {
     let (blocks, rest) = row.as_chunks::<LANES>();
     let (factors, rest_factors) = factors.as_chunks::<LANES>();
@@ -179,9 +179,9 @@ fn quantize<S: Simd, const SMOOTHED: bool>(
         }
     };
     let rest = if SMOOTHED {
-        s.mul(s.load_some(rest, 0.0), s.load_some(rest_factors, 0.0))
+        s.mul(s.load_partial(rest, 0.0), s.load_partial(rest_factors, 0.0))
     } else {
-        s.load_some(rest, 0.0)
+        s.load_partial(rest, 0.0)
     };
     let nothing = s.splat(0.0);
     // Several of each, since one would have to wait for itself.
@@ -210,22 +210,22 @@ fn quantize<S: Simd, const SMOOTHED: bool>(
         poison_of = s.add(poison_of, poison[at]);
     }
 
-    let least = -s.largest(s.sub(nothing, least_of));
-    let span = s.largest(greatest_of) - least;
-    let factor = if span < LEAST_SPAN { 0.0 } else { STEPS / span };
+    let least = -s.reduce_max(s.sub(nothing, least_of));
+    let span = s.reduce_max(greatest_of) - least;
+    let factor = if span < MIN_RANGE { 0.0 } else { LEVELS / span };
     // The middle of the row is between -1 and 0, so both ends are within 127.
-    let zero = (-0.5 * STEPS - least * factor + ROUND) - ROUND + S::INT8_OFFSET as f32;
+    let zero = (-0.5 * LEVELS - least * factor + ROUND) - ROUND + S::INT8_OFFSET as f32;
 
     let (factor, shift) = (s.splat(factor), s.splat(ROUND + zero));
     let (whole, padding) = fours.as_chunks_mut::<{ LANES / 4 }>();
     for (index, (block, fours)) in blocks.iter().zip(whole.iter_mut()).enumerate() {
-        s.store_fours(s.add(s.mul(load(index, block), factor), shift), fours);
+        s.store_quads(s.add(s.mul(load(index, block), factor), shift), fours);
     }
     // Zeros stand behind the row's end, where weights are zero as well.
     for (index, fours) in (blocks.len()..).zip(&mut whole[blocks.len()..]) {
         let x = if index == blocks.len() { rest } else { nothing };
-        s.store_fours(s.add(s.mul(x, factor), shift), fours);
+        s.store_quads(s.add(s.mul(x, factor), shift), fours);
     }
     debug_assert!(padding.is_empty());
-    (span / STEPS + s.sum(poison_of), -(zero as i32))
+    (span / LEVELS + s.reduce_add(poison_of), -(zero as i32))
 }

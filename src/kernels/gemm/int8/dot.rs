@@ -38,13 +38,13 @@ impl<'a> Dot for Int8<'a> {
     // 0.16, 8 rows 0.20 and not 0.24 (MiniLM's layers, AVX-512, Zen 5, 2026).
     const SINGLE_PANEL_ROWS: usize = 0;
     // The first level is full of rows and of the panels that are read: with all prefetched into it 128 rows take 3 % longer.
-    const PREFETCH_TO: Cache = Cache::Second;
+    const PREFETCH_TO: Cache = Cache::L2;
     const APPROX_ACTIVATION: bool = true;
 
-    type Lhs<S: Simd> = S::Four;
+    type Lhs<S: Simd> = S::QuadI8;
     type Rhs = [i8; STEP];
-    type Vector<S: Simd> = S::Fours;
-    type Acc<S: Simd> = S::Ints;
+    type Vector<S: Simd> = S::QuadVec;
+    type Acc<S: Simd> = S::I32;
     type Dequant<S: Simd, const R: usize, const P: usize> = Scales<'a, S, R, P>;
 
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
@@ -61,14 +61,14 @@ impl<'a> Dot for Int8<'a> {
         self,
         s: S,
         tile: TileCoords,
-        _: [S::Floats; P],
-    ) -> [[S::Ints; P]; R] {
+        _: [S::F32; P],
+    ) -> [[S::I32; P]; R] {
         let neg_zero_points = self.rows.dequant_params::<R>(tile.row).neg_zero_points;
-        let mut accs = [[s.splat_int(0); P]; R];
+        let mut accs = [[s.splat_i32(0); P]; R];
         for panel in 0..P {
-            let channel_sums = s.load_ints(&self.panels.sums[tile.panel + panel]);
+            let channel_sums = s.load_i32(&self.panels.sums[tile.panel + panel]);
             for (&zero_point, accs) in neg_zero_points.iter().zip(&mut accs) {
-                accs[panel] = s.mul_ints(channel_sums, s.splat_int(zero_point));
+                accs[panel] = s.mul_i32(channel_sums, s.splat_i32(zero_point));
             }
         }
         accs
@@ -76,22 +76,22 @@ impl<'a> Dot for Int8<'a> {
 
     #[inline(always)]
     fn substeps<S: Simd>() -> usize {
-        S::INT8_PARTS
+        S::INT8_SUBSTEPS
     }
 
     #[inline(always)]
-    fn load<S: Simd>(s: S, rhs: &[i8; STEP], substep: usize) -> S::Fours {
-        s.load_fours(rhs, substep)
+    fn load<S: Simd>(s: S, rhs: &[i8; STEP], substep: usize) -> S::QuadVec {
+        s.load_quads(rhs, substep)
     }
 
     #[inline(always)]
-    fn broadcast<S: Simd>(s: S, lhs: S::Four, substep: usize) -> S::Fours {
-        s.splat_four(lhs, substep)
+    fn broadcast<S: Simd>(s: S, lhs: S::QuadI8, substep: usize) -> S::QuadVec {
+        s.splat_quad(lhs, substep)
     }
 
     #[inline(always)]
-    fn mul_acc<S: Simd>(s: S, acc: S::Ints, rhs: S::Fours, lhs: S::Fours) -> S::Ints {
-        s.ints_in_order(s.dot(acc, rhs, lhs))
+    fn mul_acc<S: Simd>(s: S, acc: S::I32, rhs: S::QuadVec, lhs: S::QuadVec) -> S::I32 {
+        s.pin_i32(s.dot_i8x4(acc, rhs, lhs))
     }
 
     #[inline(always)]
@@ -116,9 +116,9 @@ impl<'a> Dot for Int8<'a> {
         scales: Scales<'a, S, R, P>,
         row: usize,
         panel: usize,
-        acc: S::Ints,
-        bias: S::Floats,
-    ) -> S::Floats {
+        acc: S::I32,
+        bias: S::F32,
+    ) -> S::F32 {
         // Multiplied and added in two steps, since not every level can fuse them.
         let scale = s.mul(scales.channels[panel], s.splat(scales.rows[row]));
         s.add(s.mul(s.to_floats(acc), scale), bias)
@@ -129,5 +129,5 @@ impl<'a> Dot for Int8<'a> {
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Scales<'a, S: Simd, const R: usize, const P: usize> {
     rows: &'a [f32; R],
-    channels: [S::Floats; P],
+    channels: [S::F32; P],
 }

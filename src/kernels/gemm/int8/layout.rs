@@ -1,9 +1,9 @@
 //! Weights as bytes, in panels of `[n / 16][k / 4][16][4]`.
 
-use super::activations::LEAST_SPAN;
+use super::activations::MIN_RANGE;
 use crate::kernels::Cpu;
 use crate::kernels::gemm::panels::PANEL;
-use crate::kernels::memory::{Arena, Floats};
+use crate::kernels::memory::{Arena, WeightBuf};
 use crate::kernels::simd::{Kernel, LANES, ROUND, Simd};
 
 /// Bytes of one step of a panel: four for each of its channels.
@@ -11,13 +11,13 @@ pub(super) const STEP: usize = 4 * PANEL;
 /// The most input channels whose sums an i32 holds, whatever weights and activations are: 254 * 127 for each.
 pub(crate) const MAX_K: usize = 1 << 16;
 /// Steps from a channel's zero to its greatest weight.
-const MOST: f32 = 127.0;
+const I8_MAX: f32 = 127.0;
 
 /// Weights as bytes, in panels of 16 output channels.
 #[derive(Debug)]
 pub(crate) struct Int8Panels {
     /// `[n / 16][k / 4][16][4]` bytes, zero past n and past k.
-    memory: Floats,
+    memory: WeightBuf,
     /// The scale of each channel, and the sum of its weights.
     pub(super) scales: Vec<[f32; PANEL]>,
     pub(super) sums: Vec<[i32; PANEL]>,
@@ -35,7 +35,7 @@ impl Int8Panels {
         assert!(k <= MAX_K, "{k} input channels");
         let panels = n.div_ceil(PANEL);
         Self {
-            memory: arena.zeros(panels * Self::panel(k) / size_of::<f32>()),
+            memory: arena.zeros(panels * Self::panel_bytes(k) / size_of::<f32>()),
             scales: vec![[0.0; PANEL]; panels],
             sums: vec![[0; PANEL]; panels],
             input_factors: None,
@@ -43,7 +43,7 @@ impl Int8Panels {
     }
 
     /// Panels that are packed already, and the scales and sums of their channels; `None` if these are not of one length.
-    pub(crate) fn new(memory: Floats, scales: &[f32], sums: &[i32]) -> Option<Self> {
+    pub(crate) fn new(memory: WeightBuf, scales: &[f32], sums: &[i32]) -> Option<Self> {
         let ((scales, more_scales), (sums, more_sums)) = (scales.as_chunks(), sums.as_chunks());
         let even = more_scales.is_empty() && more_sums.is_empty() && scales.len() == sums.len();
         even.then(|| Self {
@@ -66,14 +66,14 @@ impl Int8Panels {
     }
 
     /// Whether these are the panels of a matrix of (n, k).
-    pub(in crate::kernels::gemm) fn fit(&self, n: usize, k: usize) -> bool {
+    pub(in crate::kernels::gemm) fn matches_shape(&self, n: usize, k: usize) -> bool {
         let panels = n.div_ceil(PANEL);
-        let bytes = panels.checked_mul(Self::panel(k));
+        let bytes = panels.checked_mul(Self::panel_bytes(k));
         k <= MAX_K && self.scales.len() == panels && bytes == Some(self.bytes().len())
     }
 
     /// The bytes of a panel of `k` input channels.
-    pub(crate) fn panel(k: usize) -> usize {
+    pub(crate) fn panel_bytes(k: usize) -> usize {
         steps(k) * STEP
     }
 
@@ -83,12 +83,12 @@ impl Int8Panels {
     }
 
     /// and the sum of its weights.
-    pub(crate) fn sums(&self) -> &[i32] {
+    pub(crate) fn channel_sums(&self) -> &[i32] {
         self.sums.as_flattened()
     }
 
     /// Returns whether the stored sum of each channel equals the sum of its weights. Reads all weights.
-    pub(crate) fn sums_hold(&self) -> bool {
+    pub(crate) fn channel_sums_hold(&self) -> bool {
         let of_panel = self.bytes().len() / self.sums.len().max(1);
         let mut panels = self.bytes().chunks_exact(of_panel.max(1));
         self.sums.iter().all(|sums| {
@@ -114,7 +114,7 @@ impl Int8Panels {
         k: usize,
     ) -> impl Iterator<Item = Int8Group<'_>> {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.memory);
-        let bytes = bytes.chunks_mut(panels * Self::panel(k));
+        let bytes = bytes.chunks_mut(panels * Self::panel_bytes(k));
         let scales = self.scales.chunks_mut(panels);
         let groups = bytes.zip(scales.zip(self.sums.chunks_mut(panels)));
         groups.map(|(bytes, (scales, sums))| Int8Group {
@@ -137,7 +137,7 @@ impl Int8Group<'_> {
     /// Quantises rows of `k` weights, at most as many as the panels have channels.
     pub(in crate::kernels::gemm) fn fill(self, rows: &[f32], k: usize) {
         // The same bytes on every level, so it may be any.
-        Cpu::detect().run(Fill {
+        Cpu::detect().run(QuantizeRows {
             rows,
             k,
             group: self,
@@ -145,13 +145,13 @@ impl Int8Group<'_> {
     }
 }
 
-struct Fill<'a> {
+struct QuantizeRows<'a> {
     rows: &'a [f32],
     k: usize,
     group: Int8Group<'a>,
 }
 
-impl Kernel for Fill<'_> {
+impl Kernel for QuantizeRows<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -162,7 +162,7 @@ impl Kernel for Fill<'_> {
         for ((rows, panel), (scales, sums)) in rows.chunks(PANEL * k).zip(panels).zip(channels) {
             let panel = panel.as_chunks_mut::<STEP>().0;
             for (channel, row) in rows.chunks_exact(k).enumerate() {
-                (scales[channel], sums[channel]) = channel_of(s, row, channel, panel);
+                (scales[channel], sums[channel]) = quantize_channel(s, row, channel, panel);
             }
         }
     }
@@ -170,28 +170,33 @@ impl Kernel for Fill<'_> {
 
 /// Quantises one channel; gives its scale and the sum of its weights.
 #[inline(always)]
-fn channel_of<S: Simd>(s: S, row: &[f32], channel: usize, panel: &mut [[u8; STEP]]) -> (f32, i32) {
+fn quantize_channel<S: Simd>(
+    s: S,
+    row: &[f32],
+    channel: usize,
+    panel: &mut [[u8; STEP]],
+) -> (f32, i32) {
     let mut lowest = s.splat(0.0);
     for some in row.chunks(LANES) {
-        lowest = s.min(lowest, s.minus_abs(s.load_some(some, 0.0)));
+        lowest = s.min(lowest, s.neg_abs(s.load_partial(some, 0.0)));
     }
-    let greatest = s.largest(s.sub(s.splat(0.0), lowest));
-    if greatest < LEAST_SPAN {
+    let greatest = s.reduce_max(s.sub(s.splat(0.0), lowest));
+    if greatest < MIN_RANGE {
         return (0.0, 0);
     }
-    let (factor, round) = (s.splat(MOST / greatest), s.splat(ROUND));
+    let (factor, round) = (s.splat(I8_MAX / greatest), s.splat(ROUND));
     // Integers in floats, exact: 127 times the most steps is below 2^24.
     let mut sum = s.splat(0.0);
     for (some, steps) in row.chunks(LANES).zip(panel.chunks_mut(LANES / 4)) {
-        let shifted = s.add(s.mul(s.load_some(some, 0.0), factor), round);
+        let shifted = s.add(s.mul(s.load_partial(some, 0.0), factor), round);
         sum = s.add(sum, s.sub(shifted, round));
         let mut bytes = [0; LANES];
-        s.store_low_bytes(shifted, &mut bytes);
+        s.store_u8_truncating(shifted, &mut bytes);
         for (step, four) in steps.iter_mut().zip(bytes.as_chunks::<4>().0) {
             step[4 * channel..4 * channel + 4].copy_from_slice(four);
         }
     }
     // A weight that is no number makes the scale none: all that comes of the channel is NaN.
-    let poison = s.sum(s.sub(sum, sum));
-    (greatest / MOST + poison, s.sum(sum) as i32)
+    let poison = s.reduce_add(s.sub(sum, sum));
+    (greatest / I8_MAX + poison, s.reduce_add(sum) as i32)
 }

@@ -12,7 +12,7 @@ mod activations;
 mod dot;
 mod layout;
 
-pub(in crate::kernels) use activations::LEAST_SPAN;
+pub(in crate::kernels) use activations::MIN_RANGE;
 pub(crate) use activations::QuantizedRows;
 pub(crate) use layout::Int8Panels;
 pub(super) use layout::{Int8Group, MAX_K};

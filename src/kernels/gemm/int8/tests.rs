@@ -1,6 +1,6 @@
 //! Every instruction set against the formula in scalars and 64-bit integers: the same bytes, the same sums, the same bits.
 
-use super::activations::{LEAST_SPAN, QuantizedRows};
+use super::activations::{MIN_RANGE, QuantizedRows};
 use super::layout::{Int8Panels, MAX_K, steps};
 use crate::kernels::gemm::tests::numbers;
 use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, Panels, gemm};
@@ -11,7 +11,7 @@ use crate::kernels::{Activation, Compute, Cpu, Threads};
 /// A channel's weights, and their scale.
 fn quantized_weights(row: &[f32]) -> (Vec<i64>, f32) {
     let most = row.iter().fold(0.0, |most: f32, w| most.max(w.abs()));
-    if most < LEAST_SPAN {
+    if most < MIN_RANGE {
         return (vec![0; row.len()], 0.0);
     }
     let factor = 127.0 / most;
@@ -23,7 +23,7 @@ fn quantized_weights(row: &[f32]) -> (Vec<i64>, f32) {
 fn quantized_row(row: &[f32]) -> (Vec<i64>, f32, i64) {
     let least = row.iter().fold(0.0, |a: f32, &b| a.min(b));
     let span = row.iter().fold(0.0, |a: f32, &b| a.max(b)) - least;
-    let factor = if span < LEAST_SPAN { 0.0 } else { 253.0 / span };
+    let factor = if span < MIN_RANGE { 0.0 } else { 253.0 / span };
     let zero = (-126.5 - least * factor).round_ties_even();
     // What is rounded is the sum with an odd number just as with an even one.
     let quantized = |x: &f32| {
@@ -48,7 +48,7 @@ fn oracle(x: &[f32], weights: &[f32], k: usize) -> Vec<f32> {
 }
 
 fn agrees(x: &[f32], w: &[f32], n: usize, k: usize, what: &str) {
-    let packed = PackedWeights::of(Dtype::Int8, w, n, k);
+    let packed = PackedWeights::pack(Dtype::Int8, w, n, k);
     let expected = oracle(x, w, k);
     for cpu in Cpu::supported() {
         for threads in [1, 3] {
@@ -140,7 +140,7 @@ impl Kernel for Numbers<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> Self::Output {
-        let quads: &[S::Four] = bytemuck::cast_slice(self.memory);
+        let quads: &[S::QuadI8] = bytemuck::cast_slice(self.memory);
         let row = &quads[self.first..][..self.steps];
         let mut numbers = Vec::new();
         let mut ones = [0; 4 * LANES];
@@ -148,9 +148,9 @@ impl Kernel for Numbers<'_> {
             ones[4 * place + place] = 1;
         }
         for &four in row {
-            let mut sum = s.splat_int(0);
-            for part in 0..S::INT8_PARTS {
-                sum = s.dot(sum, s.load_fours(&ones, part), s.splat_four(four, part));
+            let mut sum = s.splat_i32(0);
+            for part in 0..S::INT8_SUBSTEPS {
+                sum = s.dot_i8x4(sum, s.load_quads(&ones, part), s.splat_quad(four, part));
             }
             let mut lanes = [0.0; LANES];
             s.store(s.to_floats(sum), &mut lanes);
@@ -199,7 +199,7 @@ fn epilogue_adds_bias_applies_activation_then_adds_residual() {
             activation: Activation::Relu,
             residual: Some(&residual),
         };
-        let packed = PackedWeights::of(Dtype::Int8, &w, n, k);
+        let packed = PackedWeights::pack(Dtype::Int8, &w, n, k);
         gemm(&compute, &x, &packed, epilogue, &mut out);
         for (index, value) in out.iter().enumerate() {
             let expected = (product[index] + bias[index % n]).max(0.0) + residual[index];
@@ -212,7 +212,7 @@ fn epilogue_adds_bias_applies_activation_then_adds_residual() {
 fn what_sums_have_no_room_for_stays_floats() {
     // Nor is there anything to multiply where k is 0.
     for k in [0, MAX_K + 1] {
-        let packed = PackedWeights::of(Dtype::Int8, &vec![1.0; k], 1, k);
+        let packed = PackedWeights::pack(Dtype::Int8, &vec![1.0; k], 1, k);
         assert!(matches!(packed.panels(), Panels::F32(_)));
     }
     // At the bound the worst sum is still exact.
@@ -225,18 +225,18 @@ fn what_sums_have_no_room_for_stays_floats() {
 #[test]
 fn sums_that_are_not_those_of_the_weights_are_seen() {
     for (n, k) in [(1, 1), (20, 37), (48, 64)] {
-        let packed = PackedWeights::of(Dtype::Int8, &numbers(n * k, 21), n, k);
+        let packed = PackedWeights::pack(Dtype::Int8, &numbers(n * k, 21), n, k);
         let Panels::Int8(panels) = packed.panels() else {
             panic!("{n} {k}");
         };
-        assert!(panels.sums_hold(), "{n} {k}");
+        assert!(panels.channel_sums_hold(), "{n} {k}");
         for at in [0, n - 1] {
-            let mut sums = panels.sums().to_vec();
+            let mut sums = panels.channel_sums().to_vec();
             sums[at] += 1;
             let mut memory = Arena::default().zeros(panels.bytes().len() / 4);
             bytemuck::cast_slice_mut(&mut memory).copy_from_slice(panels.bytes());
             let wrong = Int8Panels::new(memory, panels.scales(), &sums).unwrap();
-            assert!(!wrong.sums_hold(), "{n} {k} {at}");
+            assert!(!wrong.channel_sums_hold(), "{n} {k} {at}");
         }
     }
 }
@@ -250,7 +250,7 @@ fn factors_of_the_input_are_applied_as_rows_are_quantised() {
         let channels = factors.iter().cycle();
         let smoothed: Vec<f32> = x.iter().zip(channels).map(|(x, f)| x * f).collect();
         let expected = oracle(&smoothed, &w, k);
-        let packed = PackedWeights::of(Dtype::Int8, &w, n, k);
+        let packed = PackedWeights::pack(Dtype::Int8, &w, n, k);
         let packed = packed.with_input_factors(factors).unwrap();
         for cpu in Cpu::supported() {
             for threads in [1, 3] {
@@ -260,7 +260,7 @@ fn factors_of_the_input_are_applied_as_rows_are_quantised() {
                 assert_eq!(out, expected, "{cpu:?}, {threads} threads, {rows} x {k}");
             }
         }
-        let packed = PackedWeights::of(Dtype::Int8, &w, n, k);
+        let packed = PackedWeights::pack(Dtype::Int8, &w, n, k);
         assert!(packed.with_input_factors(vec![1.0; k + 1]).is_none());
         let floats = PackedWeights::new(&w, n, k);
         assert!(floats.with_input_factors(vec![1.0; k]).is_none());

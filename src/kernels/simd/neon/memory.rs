@@ -10,21 +10,21 @@ use std::arch::aarch64::{
 use super::Neon;
 
 impl<const DOTPROD: bool> Neon<DOTPROD> {
-    /// Four floats from memory.
+    /// QuadI8 floats from memory.
     #[inline(always)]
     pub(super) fn load_floats(self, from: &[f32; 4]) -> float32x4_t {
         // SAFETY: the load asks for no more than a float's alignment and reads the four floats of `from`.
         unsafe { vld1q_f32(from.as_ptr()) }
     }
 
-    /// Four floats to memory.
+    /// QuadI8 floats to memory.
     #[inline(always)]
     pub(super) fn store_floats(self, x: float32x4_t, to: &mut [f32; 4]) {
         // SAFETY: the store asks for no more than a float's alignment and writes the four floats of `to`.
         unsafe { vst1q_f32(to.as_mut_ptr(), x) }
     }
 
-    /// Four integers from memory.
+    /// QuadI8 integers from memory.
     #[inline(always)]
     pub(super) fn load_four_ints(self, from: &[i32; 4]) -> int32x4_t {
         // SAFETY: the load asks for no more than an integer's alignment and reads the four integers of `from`.

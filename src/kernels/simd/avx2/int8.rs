@@ -12,38 +12,38 @@ use std::arch::x86_64::{
 
 use super::super::LANES;
 use super::Avx2;
-use super::ordered::dot_words;
+use super::asm::dot_words;
 
-type Ints = [__m256i; 2];
+type I32 = [__m256i; 2];
 
 /// What differs between the two kinds of products.
 pub(crate) trait Bytes {
     /// As in [`Simd`](super::Simd), and so are those that follow.
-    type Four: bytemuck::Pod;
+    type QuadI8: bytemuck::Pod;
 
     const OFFSET: i32;
     const PARTS: usize;
 
-    fn store_fours(self, x: [__m256; 2], to: &mut [Self::Four; LANES / 4]);
+    fn store_quads(self, x: [__m256; 2], to: &mut [Self::QuadI8; LANES / 4]);
 
     /// The part of weights that is multiplied,
     fn part(self, weights: __m256i, part: usize) -> __m256i;
 
     /// and of activations.
-    fn bits(x: Self::Four, part: usize) -> i32;
+    fn bits(x: Self::QuadI8, part: usize) -> i32;
 
-    fn dot(self, sum: Ints, weights: Ints, activations: Ints) -> Ints;
+    fn dot_i8x4(self, sum: I32, weights: I32, activations: I32) -> I32;
 }
 
 impl Bytes for Avx2<true> {
-    type Four = [u8; 4];
+    type QuadI8 = [u8; 4];
 
     const OFFSET: i32 = 128;
     const PARTS: usize = 1;
 
     #[inline(always)]
-    fn store_fours(self, x: [__m256; 2], to: &mut [[u8; 4]; LANES / 4]) {
-        super::Simd::store_low_bytes(self, x, bytemuck::cast_mut(to));
+    fn store_quads(self, x: [__m256; 2], to: &mut [[u8; 4]; LANES / 4]) {
+        super::Simd::store_u8_truncating(self, x, bytemuck::cast_mut(to));
     }
 
     #[inline(always)]
@@ -57,7 +57,7 @@ impl Bytes for Avx2<true> {
     }
 
     #[inline(always)]
-    fn dot(self, sum: Ints, weights: Ints, activations: Ints) -> Ints {
+    fn dot_i8x4(self, sum: I32, weights: I32, activations: I32) -> I32 {
         intrinsics!(
             self,
             [
@@ -70,13 +70,13 @@ impl Bytes for Avx2<true> {
 
 impl Bytes for Avx2<false> {
     /// The first and the third, then the second and the fourth.
-    type Four = [[i16; 2]; 2];
+    type QuadI8 = [[i16; 2]; 2];
 
     const OFFSET: i32 = 0;
     const PARTS: usize = 2;
 
     #[inline(always)]
-    fn store_fours(self, x: [__m256; 2], to: &mut [[[i16; 2]; 2]; LANES / 4]) {
+    fn store_quads(self, x: [__m256; 2], to: &mut [[[i16; 2]; 2]; LANES / 4]) {
         let words = self.low_words(x);
         let words = intrinsics!(self, {
             // The middle two of each four change places.
@@ -104,7 +104,7 @@ impl Bytes for Avx2<false> {
     }
 
     #[inline(always)]
-    fn dot(self, sum: Ints, weights: Ints, activations: Ints) -> Ints {
+    fn dot_i8x4(self, sum: I32, weights: I32, activations: I32) -> I32 {
         intrinsics!(self, dot_words(sum, weights, activations))
     }
 }

@@ -3,10 +3,10 @@
 use std::arch::asm;
 use std::arch::x86_64::{__m512, __m512i};
 
-/// As [`Simd::in_order`](super::Simd::in_order),
+/// As [`Simd::pin`](super::Simd::pin),
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn in_order(mut x: __m512) -> __m512 {
+pub(super) fn pin(mut x: __m512) -> __m512 {
     // SAFETY: no instruction, only a comment, which takes a register and gives it back as it is. That it might also
     // touch memory, for all the compiler knows, is what keeps later loads behind it.
     unsafe { asm!("/* {} */", inout(zmm_reg) x, options(nostack, preserves_flags)) };
@@ -16,13 +16,13 @@ pub(super) fn in_order(mut x: __m512) -> __m512 {
 /// and for integers.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn ints_in_order(mut x: __m512i) -> __m512i {
-    // SAFETY: no instruction, as in `in_order`.
+pub(super) fn pin_i32(mut x: __m512i) -> __m512i {
+    // SAFETY: no instruction, as in `pin`.
     unsafe { asm!("/* {} */", inout(zmm_reg) x, options(nostack, preserves_flags)) };
     x
 }
 
-/// `vpdpwssd`, in the order of the program, as `in_order`. Its intrinsic will not do: the compiler takes it apart into a
+/// `vpdpwssd`, in the order of the program, as `pin`. Its intrinsic will not do: the compiler takes it apart into a
 /// product and a sum.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
@@ -40,7 +40,7 @@ pub(super) fn dot_words(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
     sum
 }
 
-/// `vdpbf16ps`, in the order of the program, as `in_order`. Its intrinsic takes vectors of a type of their own, which
+/// `vdpbf16ps`, in the order of the program, as `pin`. Its intrinsic takes vectors of a type of their own, which
 /// nothing but memory becomes.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]

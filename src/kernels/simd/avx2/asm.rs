@@ -3,10 +3,10 @@
 use std::arch::asm;
 use std::arch::x86_64::{__m256i, _mm256_add_epi32, _mm256_madd_epi16};
 
-/// As [`Simd::ints_in_order`](super::Simd::ints_in_order).
+/// As [`Simd::pin_i32`](super::Simd::pin_i32).
 #[inline]
 #[target_feature(enable = "avx2")]
-fn ints_in_order(x: [__m256i; 2]) -> [__m256i; 2] {
+fn pin_i32(x: [__m256i; 2]) -> [__m256i; 2] {
     let [mut a, mut b] = x;
     // SAFETY: no instruction, only a comment, which takes registers and gives them back as they are. That it might also
     // touch memory, for all the compiler knows, is what keeps later loads behind it.
@@ -21,8 +21,8 @@ fn ints_in_order(x: [__m256i; 2]) -> [__m256i; 2] {
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn dot_words(sum: [__m256i; 2], a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
-    let products = ints_in_order([_mm256_madd_epi16(a[0], b[0]), _mm256_madd_epi16(a[1], b[1])]);
-    ints_in_order([
+    let products = pin_i32([_mm256_madd_epi16(a[0], b[0]), _mm256_madd_epi16(a[1], b[1])]);
+    pin_i32([
         _mm256_add_epi32(sum[0], products[0]),
         _mm256_add_epi32(sum[1], products[1]),
     ])

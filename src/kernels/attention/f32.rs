@@ -1,6 +1,6 @@
 //! A head in single precision.
 
-use super::kernel::{Buffers, HeadInput, HeadKernel, MAX_QUERIES, Scores};
+use super::kernel::{Buffers, HeadInput, HeadKernel, MAX_QUERIES};
 use crate::kernels::gemm::{self, F32, GemmTask, Operands, OutputColumns, PANEL, RhsIn, RowsView};
 use crate::kernels::simd::Simd;
 use crate::kernels::softmax;
@@ -59,18 +59,21 @@ impl<'a> HeadKernel<'a> for F32Head<'a> {
     unsafe fn weighted_sum<S: Simd>(
         &mut self,
         s: S,
-        scores: Scores<'_>,
+        scores: &mut [f32],
+        stride: usize,
         factor: f32,
         context: OutputColumns<'_>,
     ) {
-        let Scores { data, stride } = scores;
-        let count = data.len() / stride;
+        let count = scores.len() / stride;
         let mut inv_sums = [0.0; MAX_QUERIES];
         let inv_sums = &mut inv_sums[..count];
-        for (row, inv_sum) in data.chunks_exact_mut(stride).zip(&mut *inv_sums) {
+        for (row, inv_sum) in scores.chunks_exact_mut(stride).zip(&mut *inv_sums) {
             *inv_sum = 1.0 / softmax::exp_and_sum(s, &mut row[..self.input.len], factor);
         }
-        let rows = RowsView { data, stride };
+        let rows = RowsView {
+            data: scores,
+            stride,
+        };
         let operands = Operands::f32(rows, self.input.len, self.values, RhsIn::L1);
         let task = GemmTask::without_epilogue(operands, context);
         // SAFETY: the promise to this function is the one that the product wants.

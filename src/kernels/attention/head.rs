@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::f32::F32Head;
 use super::i16::I16Head;
 use super::input::{Attention, Projection};
-use super::kernel::{HeadInput, HeadKernel, MAX_QUERIES, Scores, Workspace};
+use super::kernel::{HeadInput, HeadKernel, MAX_QUERIES, Workspace};
 use crate::kernels::gemm::{Dot, Dtype, GemmTask, OutputColumns, PANEL, RowsView};
 use crate::kernels::output::DisjointMut;
 use crate::kernels::simd::{Kernel, LANES, Simd};
@@ -173,10 +173,6 @@ impl<'a, F: HeadKernel<'a>> Kernel for WithKernel<'a, F> {
                 }
                 factor = 1.0;
             }
-            let scores = Scores {
-                data: scores,
-                stride: padded,
-            };
             let first = one.input.out_starts[one.sequence] + block;
             let context = OutputColumns {
                 out: one.out,
@@ -188,7 +184,7 @@ impl<'a, F: HeadKernel<'a>> Kernel for WithKernel<'a, F> {
             // SAFETY: `count` rows from `block` on are among those that come out of this sequence, in the columns of this
             // head: they are this head's by the promise to `HeadTask::new`.
             unsafe {
-                kernel.weighted_sum(s, scores, factor, context);
+                kernel.weighted_sum(s, scores, padded, factor, context);
             }
         }
     }

@@ -5,7 +5,7 @@
 //! whatever comes, and the same on every processor for the same words. One byte would not do for the exponentials: of 200
 //! keys most fall below a half and are gone (cosine of all-MiniLM-L6-v2 0.994, and 0.99999 with words).
 
-use super::kernel::{Buffers, HeadInput, HeadKernel, MAX_QUERIES, Scores};
+use super::kernel::{Buffers, HeadInput, HeadKernel, MAX_QUERIES};
 use crate::kernels::gemm::{
     GemmTask, I16, MIN_RANGE, Operands, OutputColumns, PAIR_STEP, PANEL, RhsIn, RowsView,
 };
@@ -105,14 +105,15 @@ impl<'a> HeadKernel<'a> for I16Head<'a> {
     unsafe fn weighted_sum<S: Simd>(
         &mut self,
         s: S,
-        scores: Scores<'_>,
+        scores: &mut [f32],
+        stride: usize,
         factor: f32,
         context: OutputColumns<'_>,
     ) {
-        let count = scores.data.len() / scores.stride;
+        let count = scores.len() / stride;
         let mut factors = [0.0; MAX_QUERIES];
         let factors = &mut factors[..count];
-        self.exponentials(s, scores, factor, factors);
+        self.exponentials(s, scores, stride, factor, factors);
         let len = self.input.len;
         let operands = Operands {
             lhs: bytemuck::cast_slice(self.exponentials),
@@ -137,14 +138,11 @@ impl I16Head<'_> {
     fn exponentials<S: Simd>(
         &mut self,
         s: S,
-        scores: Scores<'_>,
+        scores: &mut [f32],
+        stride: usize,
         factor: f32,
         factors: &mut [f32],
     ) {
-        let Scores {
-            data: scores,
-            stride,
-        } = scores;
         let len = self.input.len;
         // The greatest of all rows first: what is found across lanes is late, and later rows need not wait for it.
         for (scores, greatest) in scores.chunks_exact(stride).zip(&mut *factors) {

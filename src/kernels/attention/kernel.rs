@@ -23,7 +23,8 @@ pub(super) trait HeadKernel<'a>: Sized {
     fn scores(&self, first: usize) -> (Operands<'_, Self::Scores>, f32);
 
     /// Writes `softmax(factor * scores) V` of a block of queries to `context`: a row for each row of `scores`, in the columns
-    /// of this head. Clobbers `scores`.
+    /// of this head. Rows of scores are `stride` floats apart, and the sequence's first `len` of them count. Clobbers
+    /// `scores`.
     ///
     /// # Safety
     /// While it runs, no other slice of the output may exist or be made that has a float of these rows and columns.
@@ -31,7 +32,8 @@ pub(super) trait HeadKernel<'a>: Sized {
     unsafe fn weighted_sum<S: Simd>(
         &mut self,
         s: S,
-        scores: Scores<'_>,
+        scores: &mut [f32],
+        stride: usize,
         factor: f32,
         context: OutputColumns<'_>,
     );
@@ -54,14 +56,6 @@ pub(super) struct HeadInput<'a> {
     pub(super) head_dim: usize,
     /// Greatest number of queries in a block.
     pub(super) block: usize,
-}
-
-/// Scores of a block of queries.
-pub(super) struct Scores<'a> {
-    /// Rows of `stride` floats, of which the first `len` of the sequence count.
-    pub(super) data: &'a mut [f32],
-    /// Floats from one row's start to the next.
-    pub(super) stride: usize,
 }
 
 /// Buffers that a thread keeps from one head to the next.

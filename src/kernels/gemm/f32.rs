@@ -1,6 +1,6 @@
 //! Products of f32.
 
-use super::operands::{Dot, Operands, RhsIn, RowsView, TileCoords};
+use super::operands::{Dot, Operands, RhsIn, RowsView, TileCoords, f32_accumulators};
 use super::panels::PANEL;
 use crate::kernels::Cpu;
 use crate::kernels::simd::{Cache, Kernel, Simd};
@@ -39,8 +39,8 @@ impl Dot for F32 {
     type Lhs<S: Simd> = f32;
     type Rhs = [f32; PANEL];
     type Vector<S: Simd> = S::F32;
-    type Acc<S: Simd> = S::F32;
-    type Dequant<S: Simd, const R: usize, const P: usize> = ();
+
+    f32_accumulators!();
 
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
         cpu.run(kernel)
@@ -49,16 +49,6 @@ impl Dot for F32 {
     #[inline(always)]
     fn mr<S: Simd>() -> usize {
         S::TILE_ROWS
-    }
-
-    #[inline(always)]
-    fn init<S: Simd, const R: usize, const P: usize>(
-        self,
-        _: S,
-        _: TileCoords,
-        bias: [S::F32; P],
-    ) -> [[S::F32; P]; R] {
-        [bias; R]
     }
 
     #[inline(always)]
@@ -74,20 +64,5 @@ impl Dot for F32 {
     #[inline(always)]
     fn mul_acc<S: Simd>(s: S, acc: S::F32, rhs: S::F32, lhs: S::F32) -> S::F32 {
         s.pin(s.mul_add(lhs, rhs, acc))
-    }
-
-    #[inline(always)]
-    fn dequant<S: Simd, const R: usize, const P: usize>(self, _: S, _: TileCoords) {}
-
-    #[inline(always)]
-    fn finish<S: Simd, const R: usize, const P: usize>(
-        _: S,
-        (): (),
-        _: usize,
-        _: usize,
-        acc: S::F32,
-        _: S::F32,
-    ) -> S::F32 {
-        acc
     }
 }

@@ -92,6 +92,40 @@ pub(in crate::kernels) trait Dot: Copy {
     ) -> S::F32;
 }
 
+/// Items of [`Dot`] for types whose accumulators are f32 and start from the bias.
+macro_rules! f32_accumulators {
+    () => {
+        type Acc<S: Simd> = S::F32;
+        type Dequant<S: Simd, const R: usize, const P: usize> = ();
+
+        #[inline(always)]
+        fn init<S: Simd, const R: usize, const P: usize>(
+            self,
+            _: S,
+            _: TileCoords,
+            bias: [S::F32; P],
+        ) -> [[S::F32; P]; R] {
+            [bias; R]
+        }
+
+        #[inline(always)]
+        fn dequant<S: Simd, const R: usize, const P: usize>(self, _: S, _: TileCoords) {}
+
+        #[inline(always)]
+        fn finish<S: Simd, const R: usize, const P: usize>(
+            _: S,
+            (): (),
+            _: usize,
+            _: usize,
+            acc: S::F32,
+            _: S::F32,
+        ) -> S::F32 {
+            acc
+        }
+    };
+}
+pub(super) use f32_accumulators;
+
 /// Both sides of a product.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Operands<'a, D: Dot> {

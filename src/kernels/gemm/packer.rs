@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::dtype::Dtype;
 use super::panels::PANEL;
-use super::weights::PackedWeights;
+use super::weights::{PackedWeights, Panels};
 use crate::kernels::Threads;
 use crate::kernels::memory::{Arena, WeightBuf};
 use crate::kernels::threads::{Team, lock};
@@ -128,7 +128,7 @@ impl Packer {
                 panel[step * PANEL..][..part.len()].copy_from_slice(part);
             }
         }
-        Ok(PackedWeights::from_f32_panels(n, k, panels).expect("panels of (n, k)"))
+        Ok(PackedWeights::from_panels(n, k, Panels::F32(panels)).expect("panels of (n, k)"))
     }
 }
 
@@ -208,7 +208,7 @@ mod tests {
                     bytes.copy_from_slice(&expected[first * PANEL * k * 4..][..bytes.len()]);
                     Ok::<(), ()>(())
                 });
-                let taken = PackedWeights::from_f32_panels(n, k, taken.unwrap()).unwrap();
+                let taken = PackedWeights::from_panels(n, k, Panels::F32(taken.unwrap())).unwrap();
                 assert!(bits(&taken) == expected, "{n} {k}");
             }
         }

@@ -154,10 +154,16 @@ fn multiply(
                 first,
                 width: (per_task * PANEL).min(n - first),
             };
+            let to = OutputColumns {
+                out: &all,
+                first: columns.first,
+                stride: n,
+                width: columns.width,
+            };
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
             // SAFETY: `Team::run` runs each task once, each begins where the one before it ends, and the last ends with the
             // row. `all` is known to these parts alone.
-            let part = unsafe { ColumnBlock::new(&all, n, columns, sum) };
+            let part = unsafe { ColumnBlock::new(to, sum) };
             let packed = buffer.at_least(part.panels() * floats_per_panel);
             match x {
                 Lhs::Floats(x) => {
@@ -185,44 +191,30 @@ struct Columns {
 
 /// The columns of a product that one task computes.
 struct ColumnBlock<'a> {
-    out: &'a DisjointMut<'a>,
-    /// Columns of the whole output.
-    n: usize,
-    columns: Columns,
-    sum: StoreMode<'a>,
+    to: OutputColumns<'a>,
+    store: StoreMode<'a>,
 }
 
 impl<'a> ColumnBlock<'a> {
-    /// Columns of an output of rows of `n` floats.
+    /// Columns that are still to be computed.
     ///
     /// # Safety
-    /// As long as the part lives, no other piece of `out` may exist or be made that has a float of these columns, which are
-    /// in the first `n`.
+    /// As long as the block lives, no other slice of the output may exist or be made that has a float of these columns, which
+    /// are in each row's first `to.stride`.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-    unsafe fn new(
-        out: &'a DisjointMut<'a>,
-        n: usize,
-        columns: Columns,
-        sum: StoreMode<'a>,
-    ) -> Self {
-        Self {
-            out,
-            n,
-            columns,
-            sum,
-        }
+    unsafe fn new(to: OutputColumns<'a>, store: StoreMode<'a>) -> Self {
+        Self { to, store }
     }
 
     fn panels(&self) -> usize {
-        self.columns.width.div_ceil(PANEL)
+        self.to.width.div_ceil(PANEL)
     }
 
     /// All `rows` by these columns, so many rows at once.
     fn multiply<D: Dot>(&self, cpu: Cpu, operands: Operands<'_, D>, rows: usize, block: usize) {
-        let Columns { first, width } = self.columns;
         let epilogue = Epilogue {
-            bias: match self.sum {
-                StoreMode::WithBias(bias) => Some(&bias[first..]),
+            bias: match self.store {
+                StoreMode::WithBias(bias) => Some(&bias[self.to.first..]),
                 _ => None,
             },
             activation: Activation::Identity,
@@ -231,18 +223,13 @@ impl<'a> ColumnBlock<'a> {
         let task = GemmTask {
             operands,
             epilogue,
-            to: OutputColumns {
-                out: self.out,
-                first,
-                stride: self.n,
-                width,
-            },
-            accumulate: matches!(self.sum, StoreMode::Accumulate),
+            to: self.to,
+            accumulate: matches!(self.store, StoreMode::Accumulate),
         };
         for row in (0..rows).step_by(block) {
             let rows = row..rows.min(row + block);
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-            // SAFETY: the columns are this part's by the promise to `new`, each is in one row since rows are `n` apart, and
+            // SAFETY: the columns are this block's by the promise to `new`, each is in one row since rows are `n` apart, and
             // one block has run before the next is made.
             let block = unsafe { Block::new(&task, rows, 0..self.panels()) };
             D::run(cpu, block);
@@ -354,13 +341,8 @@ const _: () = assert!(PANEL == LANES);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::gemm::tests::numbers;
     use crate::kernels::{Cpu, Threads};
-
-    fn numbers(len: usize, seed: usize) -> Vec<f32> {
-        (0..len)
-            .map(|at| ((at * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0)
-            .collect()
-    }
 
     fn oracle(x: &[f32], weight: impl Fn(usize, usize) -> f32, n: usize, k: usize) -> Vec<f64> {
         x.chunks_exact(k)

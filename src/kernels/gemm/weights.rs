@@ -5,7 +5,7 @@ use super::dtype::Dtype;
 use super::int8::{Int8Group, Int8Panels, MAX_K};
 use super::panels::{PANEL, pack};
 use crate::kernels::Cpu;
-use crate::kernels::memory::{Arena, ExternalFloats, WeightBuf};
+use crate::kernels::memory::{Arena, WeightBuf};
 
 /// Weights of a dense layer, (n, k), in panels of 16 output channels.
 #[derive(Debug)]
@@ -53,21 +53,18 @@ impl PackedWeights {
         Self { n, k, panels }
     }
 
-    /// Groups of so many panels, the last maybe fewer, to be filled; none where nothing is to be packed.
-    pub(super) fn groups(&mut self, panels: usize) -> impl Iterator<Item = Group<'_>> {
-        let (mut floats, mut halves, mut bytes) = (None, None, None);
+    /// Returns groups of `panels` panels, the last maybe fewer, that are to be filled; none where nothing is to be packed.
+    pub(super) fn groups(
+        &mut self,
+        panels: usize,
+    ) -> Box<dyn Iterator<Item = Group<'_>> + Send + '_> {
+        let (k, steps) = (self.k, bf16::steps(self.k));
         match &mut self.panels {
-            _ if self.n * self.k == 0 => {}
-            Panels::F32(all) => floats = Some(all.chunks_mut(panels * PANEL * self.k)),
-            Panels::Bf16(all) => {
-                halves = Some(all.chunks_mut(panels * PANEL * bf16::steps(self.k)));
-            }
-            Panels::Int8(all) => bytes = Some(all.groups(panels, self.k)),
+            _ if self.n * k == 0 => Box::new(std::iter::empty()),
+            Panels::F32(all) => Box::new(all.chunks_mut(panels * PANEL * k).map(Group::F32)),
+            Panels::Bf16(all) => Box::new(all.chunks_mut(panels * PANEL * steps).map(Group::Bf16)),
+            Panels::Int8(all) => Box::new(all.groups(panels, k).map(Group::Int8)),
         }
-        let floats = floats.into_iter().flatten().map(Group::F32);
-        let halves = halves.into_iter().flatten().map(Group::Bf16);
-        let bytes = bytes.into_iter().flatten().map(Group::Int8);
-        floats.chain(halves).chain(bytes)
     }
 
     /// How many floats weights of (n, k) take; `None` for more than can be counted.
@@ -85,43 +82,14 @@ impl PackedWeights {
         self.k
     }
 
-    /// Weights of (n, k) as floats whose panels are elsewhere; `None` if there are too few or too many.
-    pub(crate) fn from_external(
-        n: usize,
-        k: usize,
-        panels: impl ExternalFloats + 'static,
-    ) -> Option<Self> {
-        Self::from_f32_panels(n, k, WeightBuf::External(Box::new(panels)))
-    }
-
-    /// Weights of (n, k) as floats whose panels these are; `None` as for [`from_external`](Self::from_external).
-    pub(crate) fn from_f32_panels(n: usize, k: usize, panels: WeightBuf) -> Option<Self> {
-        let fits = Self::packed_len(n, k) == Some(panels.len());
-        fits.then(|| Self {
-            n,
-            k,
-            panels: Panels::F32(panels),
-        })
-    }
-
-    /// Weights of (n, k) in bf16, two in the place of a float, whose panels these are; `None` as for
-    /// [`from_external`](Self::from_external).
-    pub(crate) fn from_bf16_panels(n: usize, k: usize, panels: WeightBuf) -> Option<Self> {
-        let fits = Self::packed_len(n, bf16::steps(k)) == Some(panels.len());
-        fits.then(|| Self {
-            n,
-            k,
-            panels: Panels::Bf16(panels),
-        })
-    }
-
-    /// Weights of (n, k) as bytes, with the scales and sums of their channels.
-    pub(crate) fn from_int8(n: usize, k: usize, panels: Int8Panels) -> Option<Self> {
-        panels.matches_shape(n, k).then(|| Self {
-            n,
-            k,
-            panels: Panels::Int8(Box::new(panels)),
-        })
+    /// Returns weights of (n, k) that are packed already; `None` if the panels are not those of such a matrix.
+    pub(crate) fn from_panels(n: usize, k: usize, panels: Panels) -> Option<Self> {
+        let fits = match &panels {
+            Panels::F32(panels) => Self::packed_len(n, k) == Some(panels.len()),
+            Panels::Bf16(panels) => Self::packed_len(n, bf16::steps(k)) == Some(panels.len()),
+            Panels::Int8(panels) => panels.matches_shape(n, k),
+        };
+        fits.then_some(Self { n, k, panels })
     }
 
     /// Multiplies each input channel by its factor before it is quantised. The weights must have been divided by the factors.

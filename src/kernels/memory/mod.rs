@@ -5,5 +5,5 @@ mod arena;
 mod pool;
 
 pub(crate) use aligned::AlignedFloats;
-pub(crate) use arena::{Arena, ExternalFloats, WeightBuf};
+pub(crate) use arena::{Arena, WeightBuf};
 pub(crate) use pool::BufferPool;

@@ -10,7 +10,7 @@
 //!   Babai's walk to a near point of a lattice, from the last channel to the first, which needs no inverse.
 
 use super::quantize::relative_error;
-use crate::kernels::gemm::{Epilogue, Int8Panels, PANEL, PackedWeights, gemm};
+use crate::kernels::gemm::{Epilogue, Int8Panels, PANEL, PackedWeights, Panels, gemm};
 use crate::kernels::memory::AlignedFloats;
 use crate::kernels::memory::WeightBuf;
 use crate::kernels::{Compute, Cpu, Engine, Threads};
@@ -168,7 +168,7 @@ impl Lattice {
             sums[channel] = numbers.iter().map(|&number| i32::from(number)).sum();
         }
         let int8 = Int8Panels::new(WeightBuf::Owned(memory), &scales, &sums)?;
-        PackedWeights::from_int8(n, k, int8)
+        PackedWeights::from_panels(n, k, Panels::Int8(Box::new(int8)))
     }
 
     /// The bytes of one channel's weights.
@@ -206,7 +206,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gemm::{Dtype, Panels};
+    use crate::kernels::gemm::Dtype;
 
     /// Numbers around 0, the same each time.
     fn random(count: usize, seed: u32) -> Vec<f32> {

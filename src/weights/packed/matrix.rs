@@ -143,11 +143,11 @@ fn open_weights(
     match file.dtype_of(name)? {
         Dtype::F32 => {
             let tensor = file.tensor(name, &[panels, k, PANEL])?;
-            let held = tensor
-                .in_place()
-                .and_then(|panels| PackedWeights::from_external(n, k, panels));
-            match held {
-                Some(matrix) => Ok(matrix),
+            match tensor.in_place() {
+                Some(panels) => {
+                    let panels = Panels::F32(WeightBuf::External(Box::new(panels)));
+                    fitting(name, PackedWeights::from_panels(n, k, panels))
+                }
                 None => read(packer, &tensor, n, k),
             }
         }
@@ -167,7 +167,7 @@ fn open_weights(
                 }
                 Ok(())
             })?;
-            fitting(name, PackedWeights::from_f32_panels(n, k, memory))
+            fitting(name, PackedWeights::from_panels(n, k, Panels::F32(memory)))
         }
         Dtype::I8 => open_int8(file, packer, name, n, k),
         other => Err(Error::WeightType {
@@ -182,7 +182,10 @@ fn read(packer: &Packer, tensor: &Tensor, n: usize, k: usize) -> Result<PackedWe
     let memory = packer.panels(n.div_ceil(PANEL), PANEL * k, |first, out| {
         tensor.read_unchecked(first * PANEL * k, out)
     })?;
-    fitting(&tensor.name, PackedWeights::from_f32_panels(n, k, memory))
+    fitting(
+        &tensor.name,
+        PackedWeights::from_panels(n, k, Panels::F32(memory)),
+    )
 }
 
 fn open_bf16(
@@ -210,7 +213,7 @@ fn open_bf16(
             })?
         }
     };
-    fitting(name, PackedWeights::from_bf16_panels(n, k, memory))
+    fitting(name, PackedWeights::from_panels(n, k, Panels::Bf16(memory)))
 }
 
 fn open_int8(
@@ -247,7 +250,7 @@ fn open_int8(
     let int8 = Int8Panels::new(memory, &scales.to_vec()?, &sums);
     let weights = fitting(
         name,
-        int8.and_then(|int8| PackedWeights::from_int8(n, k, int8)),
+        int8.and_then(|int8| PackedWeights::from_panels(n, k, Panels::Int8(Box::new(int8)))),
     )?;
     // In other builds the digest of the weights alone would tell, which is checked when it is asked for.
     if cfg!(debug_assertions)

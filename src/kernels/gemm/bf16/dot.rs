@@ -3,7 +3,7 @@
 use super::activations::RoundedRows;
 use super::layout::steps;
 use crate::kernels::Cpu;
-use crate::kernels::gemm::operands::{Dot, Operands, RhsIn, TileCoords};
+use crate::kernels::gemm::operands::{Dot, Operands, RhsIn, TileCoords, f32_accumulators};
 use crate::kernels::gemm::panels::PAIR_STEP;
 use crate::kernels::simd::{Cache, Kernel, Simd};
 
@@ -41,8 +41,8 @@ impl Dot for Bf16 {
     type Lhs<S: Simd> = [i16; 2];
     type Rhs = [i16; PAIR_STEP];
     type Vector<S: Simd> = S::PairVec;
-    type Acc<S: Simd> = S::F32;
-    type Dequant<S: Simd, const R: usize, const P: usize> = ();
+
+    f32_accumulators!();
 
     fn run<K: Kernel>(cpu: Cpu, kernel: K) -> K::Output {
         cpu.run_bf16(kernel)
@@ -51,16 +51,6 @@ impl Dot for Bf16 {
     #[inline(always)]
     fn mr<S: Simd>() -> usize {
         S::BF16_TILE_ROWS
-    }
-
-    #[inline(always)]
-    fn init<S: Simd, const R: usize, const P: usize>(
-        self,
-        _: S,
-        _: TileCoords,
-        bias: [S::F32; P],
-    ) -> [[S::F32; P]; R] {
-        [bias; R]
     }
 
     #[inline(always)]
@@ -76,20 +66,5 @@ impl Dot for Bf16 {
     #[inline(always)]
     fn mul_acc<S: Simd>(s: S, acc: S::F32, rhs: S::PairVec, lhs: S::PairVec) -> S::F32 {
         s.dot_bf16(acc, rhs, lhs)
-    }
-
-    #[inline(always)]
-    fn dequant<S: Simd, const R: usize, const P: usize>(self, _: S, _: TileCoords) {}
-
-    #[inline(always)]
-    fn finish<S: Simd, const R: usize, const P: usize>(
-        _: S,
-        (): (),
-        _: usize,
-        _: usize,
-        acc: S::F32,
-        _: S::F32,
-    ) -> S::F32 {
-        acc
     }
 }

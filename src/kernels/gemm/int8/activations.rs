@@ -19,23 +19,15 @@ const ROW_GRAIN: usize = 16;
 /// Numbers that are worth another thread's while.
 const NUMBERS_PER_TASK: usize = 16 * 1024;
 
-/// Parameters that convert rows to f32: number q of row r stands for `(q + neg_zero_points[r]) * scales[r]`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct DequantParams<'a, const R: usize> {
-    /// NaN where a number of the row is not finite, so that all its products are NaN.
-    pub(super) scales: &'a [f32; R],
-    /// Negated zero points, in the level's encoding (see [`Simd::INT8_OFFSET`]).
-    pub(super) neg_zero_points: &'a [i32; R],
-}
-
 /// Rows of bytes or words, in memory that is used again.
 #[derive(Debug, Default)]
 pub(crate) struct QuantizedRows {
     /// (rows, stride) of a level's [`QuadI8`](Simd::QuadI8).
     memory: AlignedFloats,
-    /// Scale of each row, as in [`DequantParams`].
+    /// Scale of each row: a quantised number q stands for `(q + neg_zero_point) * scale`. NaN where a number of the row is
+    /// not finite, so that all its products are NaN.
     scales: Vec<f32>,
-    /// Negated zero point of each row, as in [`DequantParams`].
+    /// Negated zero point of each row, in the level's encoding (see [`Simd::INT8_OFFSET`]).
     neg_zero_points: Vec<i32>,
     stride: usize,
 }
@@ -91,20 +83,18 @@ impl QuantizedRows {
         (&self.memory, self.stride)
     }
 
-    /// Returns how `R` rows from row `first` on are converted to f32.
+    /// Scales of `R` rows from row `first` on.
     #[inline(always)]
-    pub(super) fn dequant_params<const R: usize>(&self, first: usize) -> DequantParams<'_, R> {
-        let both = (
-            self.scales[first..].first_chunk(),
-            self.neg_zero_points[first..].first_chunk(),
-        );
-        let (Some(scales), Some(neg_zero_points)) = both else {
-            unreachable!("as many scales and zero points as rows");
-        };
-        DequantParams {
-            scales,
-            neg_zero_points,
-        }
+    pub(super) fn scales<const R: usize>(&self, first: usize) -> &[f32; R] {
+        let scales = self.scales[first..].first_chunk();
+        scales.expect("a scale for each row")
+    }
+
+    /// Negated zero points of `R` rows from row `first` on.
+    #[inline(always)]
+    pub(super) fn neg_zero_points<const R: usize>(&self, first: usize) -> &[i32; R] {
+        let zero_points = self.neg_zero_points[first..].first_chunk();
+        zero_points.expect("a zero point for each row")
     }
 }
 

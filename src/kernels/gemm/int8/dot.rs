@@ -63,7 +63,7 @@ impl<'a> Dot for Int8<'a> {
         tile: TileCoords,
         _: [S::F32; P],
     ) -> [[S::I32; P]; R] {
-        let neg_zero_points = self.rows.dequant_params::<R>(tile.row).neg_zero_points;
+        let neg_zero_points = self.rows.neg_zero_points::<R>(tile.row);
         let mut accs = [[s.splat_i32(0); P]; R];
         for panel in 0..P {
             let channel_sums = s.load_i32(&self.panels.sums[tile.panel + panel]);
@@ -105,7 +105,7 @@ impl<'a> Dot for Int8<'a> {
             *channels = s.load(&self.panels.scales[tile.panel + panel]);
         }
         Scales {
-            rows: self.rows.dequant_params(tile.row).scales,
+            rows: self.rows.scales(tile.row),
             channels,
         }
     }

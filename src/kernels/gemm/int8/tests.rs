@@ -175,11 +175,11 @@ fn bytes_are_the_same_on_every_level() {
                 first: index * stride,
                 steps: steps(k),
             });
-            let params = quantized.dequant_params(index);
             let (expected, scale, zero) = quantized_row(row);
             assert_eq!(found[..k], expected, "{cpu:?}");
             assert!(found[k..].iter().all(|&number| number == zero), "{cpu:?}");
-            let ([of_row], [zero_point]) = (params.scales, params.neg_zero_points);
+            let ([of_row], [zero_point]) =
+                (quantized.scales(index), quantized.neg_zero_points(index));
             assert_eq!((*of_row, -i64::from(*zero_point) - offset), (scale, zero));
         }
     }

@@ -151,6 +151,7 @@ fn microkernel<S: Simd, D: Dot, const R: usize, const P: usize>(
 ) -> [[D::Acc<S>; P]; R] {
     let rows = operands.rows::<S, R>(tile);
     let panels = operands.panels::<P>(tile);
+    let steps = panels[0].len();
     let mut accs = operands.dot.init::<S, R, P>(s, tile, bias);
     let TileCoords {
         row_tile,
@@ -163,10 +164,10 @@ fn microkernel<S: Simd, D: Dot, const R: usize, const P: usize>(
     };
     let next = next
         .cast::<u8>()
-        .wrapping_add(row_tile * P * operands.k_steps * prefetch_bytes);
+        .wrapping_add(row_tile * P * steps * prefetch_bytes);
     let mut ahead: [_; P] =
-        std::array::from_fn(|at| next.wrapping_add(at * operands.k_steps * prefetch_bytes));
-    for step in 0..operands.k_steps {
+        std::array::from_fn(|at| next.wrapping_add(at * steps * prefetch_bytes));
+    for step in 0..steps {
         for ahead in &mut ahead {
             s.prefetch(ahead.cast(), D::PREFETCH_TO);
             *ahead = ahead.wrapping_add(prefetch_bytes);

@@ -22,7 +22,7 @@ pub(crate) use transformer::READING_FILES;
 
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
-use crate::weights::{Files, inside};
+use crate::weights::{Files, join_within};
 use head::Declared;
 use keys::Keys;
 use transformer::Reading;
@@ -113,7 +113,7 @@ impl Config {
         let folder = modules
             .as_ref()
             .map_or_else(String::new, |modules| modules.transformer.clone());
-        let file = inside(&folder, CONFIG, CONFIG)?;
+        let file = join_within(&folder, CONFIG, CONFIG)?;
         let keys = Keys::read(&file, &files.require(&file, CONFIG)?)?;
         let encoder = EncoderConfig::read(&keys)?;
         // As in the reference, none of sentence-transformers' files counts unless modules.json is there.

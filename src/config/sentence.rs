@@ -6,7 +6,7 @@ use super::transformer::Reading;
 use super::{Keys, activation};
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
-use crate::weights::{Files, inside};
+use crate::weights::{Files, join_within};
 
 const MODULES: &str = "modules.json";
 const MODEL: &str = "config_sentence_transformers.json";
@@ -131,7 +131,7 @@ pub(super) fn modules(files: &Files) -> Result<Option<Modules>> {
     }
     let mut folders = Vec::with_capacity(entries.len());
     for entry in entries {
-        let folder = inside("", &entry.path, MODULES)?;
+        let folder = join_within("", &entry.path, MODULES)?;
         let class = entry
             .r#type
             .rsplit('.')
@@ -225,7 +225,7 @@ impl SentenceConfig {
                     self.modules.push(Module::Dense(dense));
                 }
                 "Normalize" if pooled => {
-                    let file = inside(&folder, "config.json", MODULES)?;
+                    let file = join_within(&folder, "config.json", MODULES)?;
                     if let Some(bytes) = files.read(&file)? {
                         of_sentences(&Keys::read(&file, &bytes)?)?;
                     }
@@ -250,7 +250,7 @@ impl SentenceConfig {
     }
 
     fn read_pooling(&mut self, files: &Files, folder: &str, hidden: usize) -> Result<()> {
-        let file = inside(folder, "config.json", MODULES)?;
+        let file = join_within(folder, "config.json", MODULES)?;
         let keys = Keys::read(
             &file,
             &files.require(&file, "config.json, which a Pooling module needs")?,
@@ -329,7 +329,7 @@ fn pooling(keys: &Keys, mode: &serde_json::Value) -> Result<Pooling> {
 
 impl DenseConfig {
     fn read(files: &Files, folder: String, width: usize) -> Result<Self> {
-        let file = inside(&folder, "config.json", MODULES)?;
+        let file = join_within(&folder, "config.json", MODULES)?;
         let keys = Keys::read(
             &file,
             &files.require(&file, "config.json, which a Dense module needs")?,

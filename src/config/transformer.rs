@@ -2,7 +2,7 @@
 
 use super::Keys;
 use crate::error::Result;
-use crate::weights::{Files, inside};
+use crate::weights::{Files, join_within};
 
 /// The names that the file has had, in the order in which sentence-transformers looks for it.
 pub(crate) const READING_FILES: [&str; 7] = [
@@ -31,7 +31,7 @@ impl Reading {
     /// `Json` for a file that is none, `Config` for a limit that is no number of tokens.
     pub(super) fn read(files: &Files, folder: &str) -> Result<Self> {
         for name in READING_FILES {
-            let file = inside(folder, name, name)?;
+            let file = join_within(folder, name, name)?;
             let Some(bytes) = files.read(&file)? else {
                 continue;
             };

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::document::{Document, Json, TOKENIZER, cut};
 use crate::error::{Error, Result};
-use crate::weights::{Files, inside};
+use crate::weights::{Files, join_within};
 
 /// What the files of a tokenizer mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,11 +81,11 @@ impl Class {
     /// `UnsupportedTokenizer` for a class that does not cut texts as BERT does, and for one that needs a `tokenizer.json`
     /// where there is none; `Config`, `Json`, `Io`.
     pub(super) fn of(files: &Files, folder: &str, config: &Document) -> Result<Self> {
-        let is_listed = files.has(&inside(folder, TOKENIZER, TOKENIZER)?);
+        let is_listed = files.has(&join_within(folder, TOKENIZER, TOKENIZER)?);
         if let Some(name) = config.text("tokenizer_class")? {
             return Self::named(config.file(), "tokenizer_class", name, is_listed);
         }
-        let file = inside(folder, "config.json", "config.json")?;
+        let file = join_within(folder, "config.json", "config.json")?;
         let model: Model = match files.read(&file)? {
             None => Model::default(),
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|source| Error::Json {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{Error, Result};
-use crate::weights::{Files, inside};
+use crate::weights::{Files, join_within};
 
 /// The file that may say everything of a tokenizer.
 pub(super) const TOKENIZER: &str = "tokenizer.json";
@@ -51,7 +51,7 @@ impl Document {
     /// # Errors
     /// `Json` for a file that is no JSON object, `Io`.
     pub(super) fn read(files: &Files, folder: &str, name: &str) -> Result<Option<Self>> {
-        let file = inside(folder, name, name)?;
+        let file = join_within(folder, name, name)?;
         let Some(bytes) = files.read(&file)? else {
             return Ok(None);
         };

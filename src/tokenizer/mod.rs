@@ -44,7 +44,7 @@ pub use warning::TokenizerWarning;
 
 use crate::batch::{Encoding, Input};
 use crate::error::{Error, Result};
-use crate::weights::{Access, Files, Part};
+use crate::weights::{Access, Files, TensorEntry};
 use added::{AddedToken, AddedTokens};
 use characters::Characters;
 use normalize::{Unit, normalize};
@@ -130,7 +130,7 @@ impl Tokenizer {
     }
 
     /// What a packed file holds of it beside the files that it was read from.
-    pub(crate) fn parts(&self) -> Vec<Part> {
+    pub(crate) fn parts(&self) -> Vec<TensorEntry> {
         self.settings.vocab.parts()
     }
 

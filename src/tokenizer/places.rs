@@ -1,7 +1,7 @@
 //! Where each id's token stands in a text that holds the tokens one behind the other, in the order of their ids.
 
 use super::listed::Span;
-use crate::weights::Numbers;
+use crate::weights::PodBuf;
 
 /// The most ids, as a power of two, that share a whole number: 256 tokens of BERT take 3 KB.
 const MOST_SHARED: u32 = 8;
@@ -22,9 +22,9 @@ pub(super) struct Place {
 #[derive(Debug, Clone)]
 pub(super) struct Places {
     /// The lower half of each start; one more is that of where the last token ends.
-    pub(super) starts: Numbers<TwoBytes>,
+    pub(super) starts: PodBuf<TwoBytes>,
     /// Where the first token of each run of ids starts.
-    pub(super) runs: Numbers<u32>,
+    pub(super) runs: PodBuf<u32>,
     /// How many ids make a run, as a power of two.
     shared: u32,
 }
@@ -63,11 +63,7 @@ impl Places {
     }
 
     /// Of what a file holds, of a text of `len` bytes; `None` if a token would be outside of it, or there are none.
-    pub(super) fn stored(
-        starts: Numbers<TwoBytes>,
-        runs: Numbers<u32>,
-        len: usize,
-    ) -> Option<Self> {
+    pub(super) fn stored(starts: PodBuf<TwoBytes>, runs: PodBuf<u32>, len: usize) -> Option<Self> {
         let count = u32::try_from(starts.len()).ok()?.checked_sub(1)?;
         let len = u32::try_from(len).ok()?;
         let shared = |shared: &u32| starts.len().div_ceil(1 << shared) == runs.len();

@@ -15,7 +15,7 @@ use super::template::Template;
 use super::vocab::Vocab;
 use super::warning::TokenizerWarning;
 use crate::error::{Error, Result};
-use crate::weights::{Files, inside};
+use crate::weights::{Files, join_within};
 
 const CONFIG: &str = "tokenizer_config.json";
 /// The least limit that means no limit.
@@ -91,7 +91,7 @@ impl Settings {
     pub(super) fn read(files: &Files, folder: &str, lower_first: bool) -> Result<Self> {
         let config = Document::read(files, folder, CONFIG)?.unwrap_or_default();
         let class = Class::of(files, folder, &config)?;
-        let file = inside(folder, TOKENIZER, TOKENIZER)?;
+        let file = join_within(folder, TOKENIZER, TOKENIZER)?;
         let mut json = match files.read(&file)? {
             Some(bytes) => Some(Json::read(&file, &bytes)?),
             None => None,
@@ -106,7 +106,7 @@ impl Settings {
             None => from_lines(files, folder)?,
         };
 
-        let config_file = inside(folder, CONFIG, CONFIG)?;
+        let config_file = join_within(folder, CONFIG, CONFIG)?;
         let file_of = |key: &str| declared.file_of(key).unwrap_or(&config_file).to_owned();
         let (unknown, named_by) = match (&json, class.scheme) {
             (Some(json), Scheme::File) => (
@@ -347,7 +347,7 @@ fn from_lines(files: &Files, folder: &str) -> Result<Vocab> {
     if let Some(vocab) = Vocab::stored(files, PREFIX) {
         return vocab;
     }
-    let file = inside(folder, VOCAB, VOCAB)?;
+    let file = join_within(folder, VOCAB, VOCAB)?;
     let bytes = files.require(&file, "tokenizer.json and no vocab.txt")?;
     let text = listed::text(bytes).map_err(|error| Error::Vocabulary {
         file: file.clone(),

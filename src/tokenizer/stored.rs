@@ -6,7 +6,7 @@ use super::places::{Places, TwoBytes};
 use super::table::Table;
 use super::vocab::{Prefix, Vocab, wrong};
 use crate::error::{Error, Result};
-use crate::weights::{Bytes, Files, Numbers, Part, VOCABULARY};
+use crate::weights::{Bytes, Files, PodBuf, TensorEntry, VOCABULARY};
 
 const TEXT: &str = "text";
 const STARTS: &str = "starts";
@@ -33,14 +33,18 @@ impl Vocab {
     }
 
     fn of_arrays(read: impl Fn(&str) -> Option<Bytes>, prefix: &str) -> Option<Self> {
-        let text: Numbers<u8> = Numbers::stored(read(&named(TEXT))?)?;
-        let starts: Numbers<TwoBytes> = Numbers::stored(read(&named(STARTS))?)?;
-        let places = Places::stored(starts, Numbers::stored(read(&named(RUNS))?)?, text.len())?;
+        let text: PodBuf<u8> = PodBuf::from_le_bytes(read(&named(TEXT))?)?;
+        let starts: PodBuf<TwoBytes> = PodBuf::from_le_bytes(read(&named(STARTS))?)?;
+        let places = Places::stored(
+            starts,
+            PodBuf::from_le_bytes(read(&named(RUNS))?)?,
+            text.len(),
+        )?;
         let table = |name: &str| {
             let high = read(&named(&format!("{name}{HIGH}")));
             Some(Table {
-                buckets: Numbers::stored(read(&named(name))?)?,
-                high: high.map_or(Some(Vec::new().into()), Numbers::stored)?,
+                buckets: PodBuf::from_le_bytes(read(&named(name))?)?,
+                high: high.map_or(Some(Vec::new().into()), PodBuf::from_le_bytes)?,
             })
         };
         Some(Self {
@@ -48,7 +52,7 @@ impl Vocab {
             places,
             whole: table(WHOLE)?,
             continuing: table(CONTINUING)?,
-            longest: Numbers::stored(read(&named(LONGEST))?)?,
+            longest: PodBuf::from_le_bytes(read(&named(LONGEST))?)?,
             prefix: Prefix::new(prefix),
         })
     }
@@ -61,11 +65,11 @@ impl Vocab {
     }
 
     /// What a packed file holds of it.
-    pub(super) fn parts(&self) -> Vec<Part> {
-        let bytes = |name: &str, bytes: &[u8]| Part::bytes(&named(name), bytes.to_vec());
-        let starts = Part::short(&named(STARTS), &self.places.starts);
+    pub(super) fn parts(&self) -> Vec<TensorEntry> {
+        let bytes = |name: &str, bytes: &[u8]| TensorEntry::bytes(&named(name), bytes.to_vec());
+        let starts = TensorEntry::short(&named(STARTS), &self.places.starts);
         let runs = &self.places.runs;
-        let runs = Part::whole(&named(RUNS), vec![runs.len()], runs);
+        let runs = TensorEntry::whole(&named(RUNS), vec![runs.len()], runs);
         let mut parts = vec![bytes(TEXT, &self.text), starts, runs];
         for (name, table) in [(WHOLE, &self.whole), (CONTINUING, &self.continuing)] {
             parts.push(bytes(name, table.buckets.as_flattened()));

@@ -1,7 +1,7 @@
 //! Ids by the hashes of their tokens: a table with open addressing, in three bytes a slot.
 
 use super::blocks::Marked;
-use crate::weights::Numbers;
+use crate::weights::PodBuf;
 
 /// The slots that are looked at together.
 const SLOTS: usize = 8;
@@ -17,9 +17,9 @@ pub(super) type High = [u8; SLOTS];
 /// Ids in buckets. A full bucket goes on in the next.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
-    pub(super) buckets: Numbers<Bucket>,
+    pub(super) buckets: PodBuf<Bucket>,
     /// None where they are all zero, as in vocabularies of up to 65,536 tokens.
-    pub(super) high: Numbers<High>,
+    pub(super) high: PodBuf<High>,
 }
 
 /// A table that is being filled.

@@ -12,7 +12,7 @@ use super::places::{MOST_BYTES, Place, Places, PlacesRef};
 use super::table::{Builder, Slots, Table};
 use super::unicode;
 use crate::error::{Error, Result};
-use crate::weights::Numbers;
+use crate::weights::PodBuf;
 
 /// The largest id that is believed: the tables keep ids in 24 bits.
 const MAX_ID: u32 = (1 << 24) - 2;
@@ -23,7 +23,7 @@ const ABSENT: Span = [u32::MAX; 2];
 #[derive(Debug, Clone)]
 pub(super) struct Vocab {
     /// The tokens, and nothing between them.
-    pub(super) text: Numbers<u8>,
+    pub(super) text: PodBuf<u8>,
     /// Where each id's token is in `text`; empty where there is none.
     pub(super) places: Places,
     /// Ids by token; without those of `continuing` where no word can start with the prefix.
@@ -31,7 +31,7 @@ pub(super) struct Vocab {
     /// Ids of tokens that continue a word, by what follows their prefix.
     pub(super) continuing: Table,
     /// The longest tokens of each table, as [`Longest`] has them.
-    pub(super) longest: Numbers<Lens>,
+    pub(super) longest: PodBuf<Lens>,
     pub(super) prefix: Prefix,
 }
 
@@ -306,12 +306,12 @@ fn len(span: &Span) -> u32 {
 }
 
 /// Tokens one behind the other, in the order of their ids.
-fn in_a_row(text: Cow<'static, str>, spans: &[Span]) -> Numbers<u8> {
+fn in_a_row(text: Cow<'static, str>, spans: &[Span]) -> PodBuf<u8> {
     let mut end = 0;
     let mut follows = |span: &Span| span[0] == std::mem::replace(&mut end, span[1]);
     if spans.iter().all(&mut follows) && end as usize == text.len() {
         return match text {
-            Cow::Borrowed(text) => Numbers::Static(text.as_bytes()),
+            Cow::Borrowed(text) => PodBuf::Static(text.as_bytes()),
             Cow::Owned(text) => text.into_bytes().into(),
         };
     }

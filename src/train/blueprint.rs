@@ -63,7 +63,7 @@ impl Blueprint {
         for module in modules.as_array().into_iter().flatten() {
             // The encoder's own module is the folder itself, or has its files where this does not look.
             if let Some(path) = module["path"].as_str().filter(|path| !path.is_empty()) {
-                crate::weights::inside("", path, MODULES)?;
+                crate::weights::join_within("", path, MODULES)?;
                 blueprint.take(folder, &format!("{path}/config.json"))?;
             }
         }

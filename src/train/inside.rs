@@ -8,14 +8,14 @@ use super::ops::dropout::Dropout;
 use super::parameters::{Gradients, Id, Parameter, Parameters};
 use super::random::Random;
 use super::recipe::Distillation;
-use crate::batch::{Asked, Batch};
+use crate::batch::{Batch, OutputRows};
 use crate::config::{Config, EncoderConfig};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::Dtype;
 use crate::kernels::{Compute, Threads};
 use crate::layers::Scratch;
-use crate::weights::{Access, Files, Residence, Store};
+use crate::weights::{Access, Files, Residency, Store};
 
 /// What names of projections start with: they learn with the student and are no part of it.
 pub(crate) const PROJECTION: &str = "projection.";
@@ -136,11 +136,11 @@ impl States {
         let family = config.encoder.family;
         let store = Store::open(&files, &config.folder, family, Access::Read, threads)?;
         let store = match dtype {
-            Some(dtype) => store.computing_in(dtype)?,
+            Some(dtype) => store.with_compute_dtype(dtype)?,
             None => store,
         };
         // Every row of the table is read sooner or later.
-        let encoder = Encoder::load(&store.weights(), &config.encoder, Residence::Loaded)?;
+        let encoder = Encoder::load(&store.weights(), &config.encoder, Residency::InMemory)?;
         Ok(Self {
             hidden: vec![Vec::new(); config.encoder.layers + 1],
             encoder,
@@ -156,7 +156,7 @@ impl States {
             hidden[layer].extend_from_slice(rows);
         };
         self.encoder
-            .forward(compute, (batch, Asked::All), &mut self.scratch, observe)?;
+            .forward(compute, batch, OutputRows::All, &mut self.scratch, observe)?;
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use crate::train::ops::embeddings::Tables;
 use crate::train::ops::pooling::Pool;
 use crate::train::parameters::{Id, Parameter, Parameters};
 use crate::train::random::mix;
-use crate::weights::{Access, Files, Store, Weights, in_checkpoint};
+use crate::weights::{Access, Files, Store, Weights, checkpoint_name};
 
 /// The standard deviation of fresh weights (Devlin et al. 2019).
 const DEVIATION: f32 = 0.02;
@@ -222,7 +222,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// A parameter of the encoder, by BERT's name: the checkpoint, if there is one, must have it.
     fn encoder(&mut self, name: &str, shape: &[usize]) -> Result<Id> {
-        let own = in_checkpoint(self.config.family, name);
+        let own = checkpoint_name(self.config.family, name);
         self.take(name, format!("{}{own}", self.prefix), shape, true)
     }
 

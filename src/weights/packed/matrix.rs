@@ -1,5 +1,5 @@
 //! Matrices in a packed file: how each type of number is written and how it is opened. A further type has its place in
-//! [`encode`] and [`open`], and nowhere else.
+//! [`encode`] and [`PackedFile::matrix`], and nowhere else.
 //!
 //! | type | shape | opened |
 //! |---|---|---|
@@ -13,16 +13,18 @@
 
 use safetensors::Dtype;
 
-use super::{PackedFile, Part, Precision};
+use super::entry::TensorEntry;
+use super::open::PackedFile;
+use super::precision::Precision;
 use crate::error::{Error, Result};
 use crate::kernels::arena::Floats;
 use crate::kernels::gemm::{self, Int8Panels, PANEL, PackedWeights, Packer, Panels};
 use crate::weights::tensor::Tensor;
 
-/// Numbers of one channel that stand side by side in BF16,
+/// Weights of one channel that stand side by side in BF16.
 const PAIR: usize = 2;
-/// and in I8.
-const FOUR: usize = 4;
+/// Weights of one channel that stand side by side in I8.
+const QUAD: usize = 4;
 
 /// What a matrix becomes.
 ///
@@ -32,7 +34,7 @@ pub(super) fn encode(
     name: &str,
     matrix: &PackedWeights,
     precision: Precision,
-) -> Result<Vec<Part>> {
+) -> Result<Vec<TensorEntry>> {
     let (panels, k) = (matrix.n().div_ceil(PANEL), matrix.k());
     let part = match (matrix.panels(), precision.of_matrix()) {
         (Panels::Int8(int8), _) => return Ok(encode_int8(name, int8, panels, k)),
@@ -41,12 +43,14 @@ pub(super) fn encode(
             let rounded = PackedWeights::of(gemm::Dtype::Bf16, &matrix.rows(), matrix.n(), k);
             return encode(name, &rounded, precision);
         }
-        (Panels::F32(floats), dtype) => Part::numbers(name, dtype, vec![panels, k, PANEL], floats)?,
+        (Panels::F32(floats), dtype) => {
+            TensorEntry::numbers(name, dtype, vec![panels, k, PANEL], floats)?
+        }
     };
     Ok(vec![part])
 }
 
-fn encode_bf16(name: &str, pairs: &[f32], panels: usize, k: usize) -> Result<Part> {
+fn encode_bf16(name: &str, pairs: &[f32], panels: usize, k: usize) -> Result<TensorEntry> {
     const NOT_FINITE: u16 = 0x7f80;
     let words: &[u16] = bytemuck::cast_slice(pairs);
     if words.iter().any(|word| word & NOT_FINITE == NOT_FINITE) {
@@ -56,28 +60,28 @@ fn encode_bf16(name: &str, pairs: &[f32], panels: usize, k: usize) -> Result<Par
     }
     let bytes = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let shape = vec![panels, k.div_ceil(PAIR), PANEL, PAIR];
-    Ok(Part::new(name, Dtype::BF16, shape, bytes))
+    Ok(TensorEntry::new(name, Dtype::BF16, shape, bytes))
 }
 
-fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Vec<Part> {
+fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Vec<TensorEntry> {
     let bytes = |numbers: &[u8]| numbers.to_vec();
-    let shape = vec![panels, k.div_ceil(FOUR), PANEL, FOUR];
+    let shape = vec![panels, k.div_ceil(QUAD), PANEL, QUAD];
     let channels = vec![panels * PANEL];
     let little = |numbers: &[u32]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
     vec![
-        Part::new(
+        TensorEntry::new(
             name,
             Dtype::I8,
             shape,
             bytes(bytemuck::cast_slice(int8.bytes())),
         ),
-        Part::new(
+        TensorEntry::new(
             &scale_of(name),
             Dtype::F32,
             channels.clone(),
             little(bytemuck::cast_slice(int8.scales())),
         ),
-        Part::new(
+        TensorEntry::new(
             &sum_of(name),
             Dtype::I32,
             channels,
@@ -86,12 +90,12 @@ fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Vec<Pa
     ]
 }
 
-/// What each channel of a matrix's input is multiplied by.
+/// Makes an entry of the factors that each channel of a matrix's input is multiplied by.
 ///
 /// # Errors
-/// `NonFinite` if it is no number.
-pub(super) fn encode_smoothing(name: &str, factors: &[f32]) -> Result<Part> {
-    Part::numbers(
+/// `NonFinite` if a factor is NaN or infinite.
+pub(super) fn encode_smoothing(name: &str, factors: &[f32]) -> Result<TensorEntry> {
+    TensorEntry::numbers(
         &smoothing_of(name),
         Dtype::F32,
         vec![factors.len()],
@@ -99,80 +103,98 @@ pub(super) fn encode_smoothing(name: &str, factors: &[f32]) -> Result<Part> {
     )
 }
 
-/// The same out of a file; `None` where the input is taken as it is.
-///
-/// # Errors
-/// `WeightShape`, `WeightType`, `NonFinite`, and `Io` where it is read from disk.
-pub(super) fn smoothing(file: &PackedFile, name: &str, k: usize) -> Result<Option<Vec<f32>>> {
-    let name = smoothing_of(name);
-    if !file.has(&name) {
-        return Ok(None);
-    }
-    let factors = file.tensor(&name, &[k])?;
-    factors.check_type()?;
-    factors.to_vec().map(Some)
-}
-
 fn smoothing_of(name: &str) -> String {
     format!("{name}.smoothing")
 }
 
-/// The name of the scales of a matrix's channels,
+/// Name of the scales of a matrix's channels.
 fn scale_of(name: &str) -> String {
     format!("{name}.scale")
 }
 
-/// and of the sums of their weights.
+/// Name of the sums of each channel's weights.
 fn sum_of(name: &str) -> String {
     format!("{name}.sum")
 }
 
-/// A matrix of (n, k), of which one in BF16 is to compute in this type.
-///
-/// # Errors
-/// `WeightMissing`, `WeightShape`, `WeightType`, `WeightUnexpected`, and `Io` where it is read from disk.
-pub(super) fn open(
-    file: &PackedFile,
-    packer: &Packer,
-    name: &str,
-    (n, k): (usize, usize),
-    dtype: gemm::Dtype,
-) -> Result<PackedWeights> {
-    let panels = n.div_ceil(PANEL);
-    match file.dtype_of(name)? {
-        Dtype::F32 => {
-            let tensor = file.tensor(name, &[panels, k, PANEL])?;
-            let held = tensor
-                .in_place()
-                .and_then(|panels| PackedWeights::held(n, k, panels));
-            match held {
-                Some(matrix) => Ok(matrix),
-                None => read(packer, &tensor, n, k),
-            }
-        }
-        Dtype::F16 => {
-            let tensor = file.tensor(name, &[panels, k, PANEL])?;
-            read(packer, &tensor, n, k)
-        }
-        Dtype::BF16 if dtype == gemm::Dtype::Bf16 => open_bf16(file, packer, name, n, k),
-        Dtype::BF16 => {
-            let tensor = file.tensor(name, &[panels, k.div_ceil(PAIR), PANEL, PAIR])?;
-            let line = PANEL * k.next_multiple_of(PAIR);
-            let memory = packer.panels(panels, PANEL * k, |first, out| {
-                let mut pairs = vec![0.0; line];
-                for (panel, out) in (first..).zip(out.chunks_exact_mut(PANEL * k)) {
-                    tensor.read_unchecked(panel * line, &mut pairs)?;
-                    part(&pairs, out);
+/// A matrix that a layer asks for.
+#[derive(Debug)]
+pub(in crate::weights) struct MatrixRequest<'a> {
+    /// Name in a packed file.
+    pub(in crate::weights) name: &'a str,
+    /// Output channels.
+    pub(in crate::weights) n: usize,
+    /// Input channels.
+    pub(in crate::weights) k: usize,
+    /// Type to compute in, where the stored type leaves a choice.
+    pub(in crate::weights) dtype: gemm::Dtype,
+    /// Whether the layer can smooth its input.
+    pub(in crate::weights) smooth: bool,
+}
+
+impl PackedFile {
+    /// Opens a matrix.
+    ///
+    /// # Errors
+    /// `WeightMissing`, `WeightShape`, `WeightType`, `WeightUnexpected`, and `Io` where it is read from disk.
+    pub(in crate::weights) fn matrix(
+        &self,
+        packer: &Packer,
+        request: &MatrixRequest<'_>,
+    ) -> Result<PackedWeights> {
+        let &MatrixRequest {
+            name, n, k, dtype, ..
+        } = request;
+        let panels = n.div_ceil(PANEL);
+        match self.dtype_of(name)? {
+            Dtype::F32 => {
+                let tensor = self.tensor(name, &[panels, k, PANEL])?;
+                let held = tensor
+                    .in_place()
+                    .and_then(|panels| PackedWeights::held(n, k, panels));
+                match held {
+                    Some(matrix) => Ok(matrix),
+                    None => read(packer, &tensor, n, k),
                 }
-                Ok(())
-            })?;
-            fitting(name, PackedWeights::of_floats(n, k, memory))
+            }
+            Dtype::F16 => {
+                let tensor = self.tensor(name, &[panels, k, PANEL])?;
+                read(packer, &tensor, n, k)
+            }
+            Dtype::BF16 if dtype == gemm::Dtype::Bf16 => open_bf16(self, packer, request),
+            Dtype::BF16 => {
+                let tensor = self.tensor(name, &[panels, k.div_ceil(PAIR), PANEL, PAIR])?;
+                let line = PANEL * k.next_multiple_of(PAIR);
+                let memory = packer.panels(panels, PANEL * k, |first, out| {
+                    let mut pairs = vec![0.0; line];
+                    for (panel, out) in (first..).zip(out.chunks_exact_mut(PANEL * k)) {
+                        tensor.read_unchecked(panel * line, &mut pairs)?;
+                        deinterleave(&pairs, out);
+                    }
+                    Ok(())
+                })?;
+                fitting(name, PackedWeights::of_floats(n, k, memory))
+            }
+            Dtype::I8 => open_int8(self, packer, request),
+            other => Err(Error::WeightType {
+                name: name.to_owned(),
+                found: format!("{other:?}"),
+            }),
         }
-        Dtype::I8 => open_int8(file, packer, name, n, k),
-        other => Err(Error::WeightType {
-            name: name.to_owned(),
-            found: format!("{other:?}"),
-        }),
+    }
+
+    /// Reads the factors that a matrix's input is multiplied by, one for each of its `k` channels; `None` if there are none.
+    ///
+    /// # Errors
+    /// `WeightShape`, `WeightType`, `NonFinite`, and `Io` where they are read from disk.
+    pub(in crate::weights) fn smoothing(&self, name: &str, k: usize) -> Result<Option<Vec<f32>>> {
+        let name = smoothing_of(name);
+        if !self.has(&name) {
+            return Ok(None);
+        }
+        let factors = self.tensor(&name, &[k])?;
+        factors.check_type()?;
+        factors.to_vec().map(Some)
     }
 }
 
@@ -187,9 +209,7 @@ fn read(packer: &Packer, tensor: &Tensor, n: usize, k: usize) -> Result<PackedWe
 fn open_bf16(
     file: &PackedFile,
     packer: &Packer,
-    name: &str,
-    n: usize,
-    k: usize,
+    &MatrixRequest { name, n, k, .. }: &MatrixRequest<'_>,
 ) -> Result<PackedWeights> {
     let panels = n.div_ceil(PANEL);
     let tensor = file.tensor(name, &[panels, k.div_ceil(PAIR), PANEL, PAIR])?;
@@ -215,12 +235,10 @@ fn open_bf16(
 fn open_int8(
     file: &PackedFile,
     packer: &Packer,
-    name: &str,
-    n: usize,
-    k: usize,
+    &MatrixRequest { name, n, k, .. }: &MatrixRequest<'_>,
 ) -> Result<PackedWeights> {
     let panels = n.div_ceil(PANEL);
-    let tensor = file.tensor(name, &[panels, k.div_ceil(FOUR), PANEL, FOUR])?;
+    let tensor = file.tensor(name, &[panels, k.div_ceil(QUAD), PANEL, QUAD])?;
     let memory = match tensor.bytes_in_place() {
         Some(bytes) => Floats::Held(Box::new(bytes)),
         None => {
@@ -258,7 +276,7 @@ fn open_int8(
     Ok(weights)
 }
 
-/// Weights whose shape the header has, but which cannot be: in a whole file there are none.
+/// Turns `None` (panels of the wrong size for the matrix) into an error. Only a damaged or forged file gets here.
 fn fitting(name: &str, weights: Option<PackedWeights>) -> Result<PackedWeights> {
     weights.ok_or_else(|| Error::WeightUnexpected {
         name: name.to_owned(),
@@ -266,8 +284,8 @@ fn fitting(name: &str, weights: Option<PackedWeights>) -> Result<PackedWeights> 
     })
 }
 
-/// One panel `[k / 2][16][2]` as `[k][16]`.
-fn part(pairs: &[f32], panel: &mut [f32]) {
+/// Rearranges one panel `[k / 2][16][2]` to `[k][16]`.
+fn deinterleave(pairs: &[f32], panel: &mut [f32]) {
     let lines = panel.chunks_mut(PAIR * PANEL);
     for (lines, pairs) in lines.zip(pairs.chunks_exact(PAIR * PANEL)) {
         let (first, second) = lines.split_at_mut(PANEL);
@@ -288,18 +306,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs_are_parted_again() {
+    fn pairs_are_deinterleaved_again() {
         for k in 1..6 {
             let panel: Vec<f32> = (0..PANEL * k).map(|x| x as f32 + 1.0).collect();
-            let number = |step: usize, channel: usize| match step < k {
-                true => panel[step * PANEL + channel],
-                false => 0.0,
+            let number = |step: usize, channel: usize| {
+                if step < k {
+                    panel[step * PANEL + channel]
+                } else {
+                    0.0
+                }
             };
             let pairs: Vec<f32> = (0..PANEL * k.next_multiple_of(2))
                 .map(|at| number(at / (2 * PANEL) * 2 + at % 2, at / 2 % PANEL))
                 .collect();
             let mut back = vec![0.0; panel.len()];
-            part(&pairs, &mut back);
+            deinterleave(&pairs, &mut back);
             assert_eq!(back, panel);
         }
     }

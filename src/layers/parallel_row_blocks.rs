@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::Linear;
+use super::linear::Linear;
 use crate::kernels::Compute;
 use crate::kernels::aligned::AlignedFloats;
 use crate::kernels::pieces::{Pieces, each};
@@ -17,18 +17,18 @@ use crate::kernels::pieces::{Pieces, each};
 const BYTES_PER_NUMBER: usize = 64;
 
 /// Rows that are worth reading all weights.
-const LEAST_ROWS: usize = 4;
+const MIN_ROWS: usize = 4;
 
 /// Rows of a block at most, so that what it leaves from layer to layer stays in a core's second-level cache, and of many
 /// rows a thread that is late leaves some to the others.
-const MOST_ROWS: usize = 64;
+const MAX_ROWS: usize = 64;
 
-/// Takes `rows` rows through `layers` and whatever lies between them: `work` gets some rows, what computes them, a buffer,
-/// and the parts of `outs`, (rows, any width) each, that belong to these rows.
+/// Takes `rows` rows through `layers` and whatever lies between them. `work` gets what to compute with, a buffer, a range of
+/// rows, and the same rows of each of `outs`, which are (rows, any width).
 ///
-/// Either it is called for several blocks of rows, each on one thread, or once for all rows on all threads, whichever
+/// `work` is called either for several blocks of rows, each on one thread, or once for all rows on all threads, whichever
 /// takes less time.
-pub(crate) fn by_rows<'l, const N: usize>(
+pub(crate) fn parallel_row_blocks<'l, const N: usize>(
     compute: &Compute,
     rows: usize,
     layers: impl IntoIterator<Item = &'l Linear>,
@@ -55,7 +55,7 @@ pub(crate) fn by_rows<'l, const N: usize>(
     });
 }
 
-/// How many rows a block has; all of them if they had better not be divided.
+/// Rows of a block; all rows if one block is faster.
 fn rows_of_block<'l>(
     rows: usize,
     threads: usize,
@@ -63,25 +63,22 @@ fn rows_of_block<'l>(
 ) -> usize {
     let (mut bytes, mut numbers) = (0, 0);
     for layer in layers {
-        if layer.is_watched() {
-            // Who looks at what goes in is to see it in the order of rows.
-            return rows;
-        }
         bytes += layer.inputs() * layer.outputs() * layer.dtype().bytes_of_weight();
         numbers += layer.inputs() + layer.outputs();
     }
-    match bytes <= BYTES_PER_NUMBER * numbers * (rows / threads) {
-        true => divided(rows, threads),
-        false => rows,
+    if bytes <= BYTES_PER_NUMBER * numbers * (rows / threads) {
+        divided(rows, threads)
+    } else {
+        rows
     }
 }
 
-/// Rows in so many blocks for each thread that they are not too large; all of them where threads would go without.
+/// Rows of even blocks of at most [`MAX_ROWS`], as many for each thread; all rows if there are too few for each thread.
 fn divided(rows: usize, threads: usize) -> usize {
-    if rows / threads < LEAST_ROWS {
+    if rows / threads < MIN_ROWS {
         return rows;
     }
-    rows.div_ceil(threads * rows.div_ceil(threads * MOST_ROWS))
+    rows.div_ceil(threads * rows.div_ceil(threads * MAX_ROWS))
 }
 
 #[cfg(test)]
@@ -95,7 +92,7 @@ mod tests {
             let compute = Compute::new(Cpu::detect(), &Threads::new(threads).unwrap());
             for rows in (0..70).chain([200, 513]) {
                 let (mut one, mut three) = (vec![0.0; rows], vec![0.0; 3 * rows]);
-                by_rows(
+                parallel_row_blocks(
                     &compute,
                     rows,
                     [],

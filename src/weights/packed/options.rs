@@ -1,13 +1,10 @@
-//! Which of the encoder's matrices become bytes, and how far that moves their weights.
+//! Options of packing, and the report on each matrix that could become int8.
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::Precision;
-use super::calibrate::calibrate;
+use super::precision::Precision;
 use crate::error::{Error, Result};
-use crate::kernels::gemm::{Dtype, PackedWeights, Panels};
-use crate::weights::Smoothed;
 
 /// Names that an error shows where none was matched.
 const EXAMPLES: usize = 4;
@@ -26,16 +23,16 @@ pub struct PackOptions {
     max_error: Option<f64>,
     /// What to calibrate by, if that is asked for: texts and pairs.
     texts: Option<Vec<(String, Option<String>)>>,
-    watch: Option<Watch>,
+    on_progress: Option<Progress>,
 }
 
-/// Somebody who is told how many matrices have been calibrated, and of how many.
+/// A callback that gets the number of matrices that have been calibrated, and of all.
 #[derive(Clone)]
-struct Watch(Arc<dyn Fn(usize, usize) + Send + Sync>);
+struct Progress(Arc<dyn Fn(usize, usize) + Send + Sync>);
 
-impl fmt::Debug for Watch {
+impl fmt::Debug for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watch")
+        f.write_str("Progress")
     }
 }
 
@@ -52,7 +49,7 @@ impl PackOptions {
             keep_f32: Vec::new(),
             max_error: None,
             texts: None,
-            watch: None,
+            on_progress: None,
         }
     }
 
@@ -109,7 +106,7 @@ impl PackOptions {
     /// Calls this whenever a matrix has been calibrated, which may take seconds, with how many have been and of how many.
     #[must_use]
     pub fn watch(mut self, watch: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
-        self.watch = Some(Watch(Arc::new(watch)));
+        self.on_progress = Some(Progress(Arc::new(watch)));
         self
     }
 
@@ -118,11 +115,21 @@ impl PackOptions {
         self.texts.as_deref()
     }
 
-    /// Says that so many matrices of so many have been calibrated.
-    pub(super) fn tell(&self, done: usize, of: usize) {
-        if let Some(Watch(watch)) = &self.watch {
-            watch(done, of);
+    /// Reports that `done` of `total` matrices have been calibrated.
+    pub(super) fn report(&self, done: usize, total: usize) {
+        if let Some(Progress(report)) = &self.on_progress {
+            report(done, total);
         }
+    }
+
+    /// Whether a pattern of [`keep_f32`](Self::keep_f32) matches this name.
+    pub(super) fn keeps_f32(&self, name: &str) -> bool {
+        self.keep_f32.iter().any(|pattern| matches(pattern, name))
+    }
+
+    /// The error above which a matrix stays in f32.
+    pub(super) fn error_bound(&self) -> f64 {
+        self.max_error.unwrap_or(Self::MAX_ERROR)
     }
 
     /// In what large weights are stored.
@@ -160,13 +167,13 @@ impl PackOptions {
                 });
             }
         }
-        match self.keep_f32.iter().any(String::is_empty) {
-            true => Err(Error::Option {
+        if self.keep_f32.iter().any(String::is_empty) {
+            return Err(Error::Option {
                 name: "keep_f32",
                 reason: "a pattern is empty".to_owned(),
-            }),
-            false => Ok(()),
+            });
         }
+        Ok(())
     }
 
     /// # Errors
@@ -221,67 +228,6 @@ pub enum Stored {
     F32ForWidth,
 }
 
-/// What a matrix of the encoder, loaded as floats, is stored as; `rows` are some that went into it.
-pub(super) fn choose(
-    options: &PackOptions,
-    name: &str,
-    floats: PackedWeights,
-    rows: Option<&[f32]>,
-    smooth: bool,
-) -> (Smoothed, PackedMatrix) {
-    let weights = floats.rows();
-    let (n, k) = (floats.n(), floats.k());
-    let mut bytes = PackedWeights::of(Dtype::Int8, &weights, n, k);
-    let error = relative_error(&bytes.rows(), &weights);
-    let mut factors = None;
-    let mut output_error = None;
-    if let (Panels::Int8(_), Some(rows)) = (bytes.panels(), rows)
-        && let Some(calibrated) = calibrate(rows, &weights, (n, k), smooth)
-    {
-        bytes = calibrated.matrix;
-        factors = calibrated.smoothing;
-        output_error = Some(calibrated.error);
-    }
-    let asked = |pattern: &String| matches(pattern, name);
-    let bound = options.max_error.unwrap_or(PackOptions::MAX_ERROR);
-    let stored = match bytes.panels() {
-        _ if options.keep_f32.iter().any(asked) => Stored::F32AsAsked,
-        Panels::F32(_) | Panels::Bf16(_) => Stored::F32ForWidth,
-        Panels::Int8(_) if output_error.unwrap_or(error) > bound => Stored::F32ForError,
-        Panels::Int8(_) => Stored::Int8,
-    };
-    let answer = match stored {
-        Stored::Int8 => Smoothed {
-            matrix: bytes,
-            factors,
-        },
-        _ => Smoothed {
-            matrix: floats,
-            factors: None,
-        },
-    };
-    let report = PackedMatrix {
-        name: name.to_owned(),
-        error,
-        output_error,
-        stored,
-    };
-    (answer, report)
-}
-
-/// `|found - exact| / |exact|`, in the Euclidean norm; 0 if both are zeros.
-pub(super) fn relative_error(found: &[f32], exact: &[f32]) -> f64 {
-    let pairs = found.iter().zip(exact);
-    let (off, all) = pairs.fold((0.0, 0.0), |(off, all), (&found, &exact)| {
-        let (found, exact) = (f64::from(found), f64::from(exact));
-        (off + (found - exact).powi(2), all + exact.powi(2))
-    });
-    match off {
-        0.0 => 0.0,
-        off => (off / all).sqrt(),
-    }
-}
-
 /// Whether the name contains the pattern's parts between its stars, one behind the other.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut rest = Some(name);
@@ -298,12 +244,6 @@ mod tests {
     use super::*;
 
     const NAME: &str = "encoder.layer.1.attention.output.dense.weight";
-
-    fn chosen(options: &PackOptions, weights: &[f32], k: usize) -> (PackedWeights, PackedMatrix) {
-        let floats = PackedWeights::new(weights, weights.len() / k, k);
-        let (answer, matrix) = choose(options, NAME, floats, None, false);
-        (answer.matrix, matrix)
-    }
 
     #[test]
     fn a_pattern_is_a_part_of_a_name_or_parts_in_order() {
@@ -326,45 +266,5 @@ mod tests {
         ] {
             assert!(!matches(pattern, NAME), "{pattern}");
         }
-    }
-
-    #[test]
-    fn the_error_is_that_of_the_weights() {
-        // Scales of 1 and of 2: the first row is exact, of the second 1 is on the way from 0 to 2, and becomes 0.
-        let (_, matrix) = chosen(
-            &PackOptions::new(Precision::Int8),
-            &[127.0, -3.0, 254.0, 1.0],
-            2,
-        );
-        let all: f64 = 127.0 * 127.0 + 9.0 + 254.0 * 254.0 + 1.0;
-        assert!((matrix.error - (1.0 / all).sqrt()).abs() < 1e-12);
-        let (_, zeros) = chosen(&PackOptions::new(Precision::Int8), &[0.0; 6], 3);
-        assert_eq!((zeros.error, zeros.stored), (0.0, Stored::Int8));
-    }
-
-    #[test]
-    fn what_is_not_to_be_bytes_stays_as_it_is() {
-        // One large weight makes zeros of all others.
-        let mut weights = vec![0.38; 300];
-        weights[0] = 100.0;
-        let all = PackOptions::new(Precision::Int8);
-        let (bytes, matrix) = chosen(&all, &weights, 300);
-        assert!((0.065..0.066).contains(&matrix.error), "{}", matrix.error);
-        assert_eq!(matrix.stored, Stored::F32ForError);
-        assert_eq!(bytes.rows(), weights);
-        let (bytes, matrix) = chosen(&all.clone().max_error(0.07), &weights, 300);
-        assert_eq!(matrix.stored, Stored::Int8);
-        assert_eq!(bytes.rows()[..2], [100.0, 0.0]);
-        // The error at the bound is not above it.
-        let (_, same) = chosen(&all.clone().max_error(matrix.error), &weights, 300);
-        assert_eq!(same.stored, Stored::Int8);
-        let (bytes, kept) = chosen(&all.clone().keep_f32("output"), &weights, 300);
-        assert_eq!(
-            (kept.error, kept.stored),
-            (matrix.error, Stored::F32AsAsked)
-        );
-        assert_eq!(bytes.rows(), weights);
-        let (_, wide) = chosen(&all, &vec![1.0; 65_537], 65_537);
-        assert_eq!((wide.error, wide.stored), (0.0, Stored::F32ForWidth));
     }
 }

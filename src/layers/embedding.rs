@@ -3,37 +3,37 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, Result};
-use crate::weights::{Residence, Rows, Weights};
+use crate::weights::{EmbeddingRows, Residency, TableShape, Weights};
 
-/// A vector for each id.
+/// An embedding table: a vector for each id.
 #[derive(Debug)]
-pub(crate) struct Table {
-    /// What it is, for errors.
+pub(crate) struct Embedding {
+    /// What it holds, for errors.
     name: &'static str,
     count: usize,
-    rows: Rows,
+    rows: EmbeddingRows,
 }
 
-impl Table {
+impl Embedding {
     /// `tensor` of (rows, width).
     pub(crate) fn load(
         weights: &Weights<'_>,
         tensor: &str,
         name: &'static str,
-        shape: (usize, usize),
-        residence: Residence,
+        shape: TableShape,
+        residency: Residency,
     ) -> Result<Self> {
         Ok(Self {
             name,
-            count: shape.0,
-            rows: weights.table(tensor, shape, residence)?,
+            count: shape.rows,
+            rows: weights.table(tensor, shape, residency)?,
         })
     }
 
     /// The whole table, (rows, width).
     ///
     /// # Errors
-    /// Of a table that was left in place, those of reading it now: `NonFinite`, `Io`.
+    /// `NonFinite` and `Io` if rows are read on demand.
     pub(crate) fn whole(&self) -> Result<Cow<'_, [f32]>> {
         self.rows.whole()
     }
@@ -41,8 +41,7 @@ impl Table {
     /// Copies the vector of an id.
     ///
     /// # Errors
-    /// `EmbeddingOutOfRange`; of a table that was left in place `NonFinite`, which is not looked for ahead of use, and
-    /// `Io`.
+    /// `EmbeddingOutOfRange`; `NonFinite` and `Io` if rows are read on demand.
     pub(crate) fn copy(&self, id: usize, row: &mut [f32]) -> Result<()> {
         self.check(id)?;
         self.rows.copy(id, row)
@@ -51,7 +50,7 @@ impl Table {
     /// Adds the vector of an id.
     ///
     /// # Errors
-    /// As [`copy`](Self::copy).
+    /// Those of [`copy`](Self::copy).
     pub(crate) fn add(&self, id: usize, row: &mut [f32]) -> Result<()> {
         self.check(id)?;
         let vector = self.rows.row(id)?;
@@ -59,19 +58,20 @@ impl Table {
         Ok(())
     }
 
-    /// Once all is loaded: gives back what memory holds beside a table that was left in place there.
-    pub(crate) fn keep_alone(&mut self) {
-        self.rows.keep_alone();
+    /// Frees the rest of the checkpoint in memory that a table on demand keeps alive, if nothing else holds it. To be called
+    /// when everything is loaded.
+    pub(crate) fn release_other_bytes(&mut self) {
+        self.rows.release_other_bytes();
     }
 
     fn check(&self, id: usize) -> Result<()> {
-        match id < self.count {
-            true => Ok(()),
-            false => Err(Error::EmbeddingOutOfRange {
+        if id >= self.count {
+            return Err(Error::EmbeddingOutOfRange {
                 table: self.name,
                 id,
                 rows: self.count,
-            }),
+            });
         }
+        Ok(())
     }
 }

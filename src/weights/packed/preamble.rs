@@ -9,10 +9,10 @@
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{ALIGNMENT, VERSION};
+use super::format::{ALIGNMENT, VERSION};
 use crate::error::{Error, Result};
 
-const FORMAT: &[u8] = br#"{"__metadata__":{"format":"bertless","version":""#;
+const OPENING: &[u8] = br#"{"__metadata__":{"format":"bertless","version":""#;
 const DIGEST: &[u8] = br#"","digest":""#;
 const CHECKED: &[u8] = br#"","checked":""#;
 const END: &[u8] = br#"","#;
@@ -20,14 +20,14 @@ const VERSION_LEN: usize = 4;
 const DIGEST_LEN: usize = 16;
 const CHECKED_LEN: usize = 12;
 /// Where the digest stands.
-const DIGEST_AT: usize = 8 + FORMAT.len() + VERSION_LEN + DIGEST.len();
+const DIGEST_AT: usize = 8 + OPENING.len() + VERSION_LEN + DIGEST.len();
 const CHECKED_AT: usize = DIGEST_AT + DIGEST_LEN + CHECKED.len();
 /// All of it.
 pub(super) const LEN: usize = CHECKED_AT + CHECKED_LEN + END.len();
 
 /// What the beginning says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct Preamble {
     /// Where the data start.
     pub(super) data: usize,
     /// Up to where the digest reaches, from the file's start.
@@ -36,7 +36,7 @@ pub(super) struct Stamp {
     pub(super) digest: String,
 }
 
-impl Stamp {
+impl Preamble {
     /// Reads the first [`LEN`] bytes, or all that there are, of a file.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ impl Stamp {
         let Some((length, header)) = bytes.split_first_chunk::<8>() else {
             return Err(foreign(file));
         };
-        let Some(rest) = header.strip_prefix(FORMAT) else {
+        let Some(rest) = header.strip_prefix(OPENING) else {
             return Err(foreign(file));
         };
         let version = rest.get(..VERSION_LEN).and_then(number);
@@ -80,17 +80,17 @@ impl Stamp {
     /// # Errors
     /// `PackedDamaged`.
     pub(super) fn check(&self, file: &str, bytes: &[u8]) -> Result<()> {
-        match digest(bytes) == self.digest {
-            true => Ok(()),
-            false => Err(damaged(file, "header, settings or vocabulary")),
+        if digest(bytes) != self.digest {
+            return Err(damaged(file, "header, settings or vocabulary"));
         }
+        Ok(())
     }
 
     /// The text that a header starts with; the digest comes later.
     pub(super) fn text(checked: usize) -> Vec<u8> {
         let digits = |number: usize, len: usize| format!("{number:0len$}").into_bytes();
         [
-            FORMAT,
+            OPENING,
             &digits(VERSION as usize, VERSION_LEN),
             DIGEST,
             &[b'0'; DIGEST_LEN],

@@ -6,14 +6,14 @@ use crate::error::Result;
 
 /// Bytes of rows that are kept, at most: of all-MiniLM-L6-v2 in bytes 2,048 rows, and vocabularies have their commonest
 /// words side by side.
-const MEMORY: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// The rows of one table that were read last, each in the one slot that its number leads to.
 #[derive(Debug)]
-pub(super) struct Recent {
-    /// Where the table starts in its file,
+pub(super) struct RowCache {
+    /// Offset of the table in its file.
     start: usize,
-    /// and how many bytes a row has.
+    /// Bytes of a row.
     row: usize,
     slots: Mutex<Slots>,
 }
@@ -25,8 +25,8 @@ struct Slots {
     bytes: Vec<u8>,
 }
 
-impl Recent {
-    /// Rows of `row` bytes from `start` on.
+impl RowCache {
+    /// An empty cache of rows of `row` bytes, the first of which begins at `start`.
     pub(super) fn new(start: usize, row: usize) -> Self {
         Self {
             start,
@@ -46,14 +46,14 @@ impl Recent {
         read: impl FnOnce(&mut [u8]) -> Result<()>,
     ) -> Result<()> {
         let within = start.wrapping_sub(self.start);
-        // Whoever would have to wait for another thread reads by himself.
+        // A thread that would have to wait for another reads the file itself.
         let (Ok(mut slots), true) = (
             self.slots.try_lock(),
             out.len() == self.row && start >= self.start && within.is_multiple_of(self.row),
         ) else {
             return read(out);
         };
-        let count = 1 << (MEMORY / self.row).max(1).ilog2();
+        let count = 1 << (MAX_BYTES / self.row).max(1).ilog2();
         if slots.rows.is_empty() {
             // Zeros take no memory before they are written.
             *slots = Slots {
@@ -83,7 +83,7 @@ mod tests {
     use crate::error::Error;
 
     /// A file whose byte at each place is the place's number, and how often it is read.
-    fn read(recent: &Recent, reads: &Cell<usize>, start: usize, len: usize) -> Vec<u8> {
+    fn read(cache: &RowCache, reads: &Cell<usize>, start: usize, len: usize) -> Vec<u8> {
         let mut out = vec![0; len];
         let from_file = |out: &mut [u8]| {
             reads.set(reads.get() + 1);
@@ -92,7 +92,7 @@ mod tests {
             }
             Ok(())
         };
-        recent.read(start, &mut out, from_file).unwrap();
+        cache.read(start, &mut out, from_file).unwrap();
         out
     }
 
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_row_is_read_once_and_stays_itself() {
         let (row, slots) = (48, 1 << 14);
-        let (recent, reads) = (Recent::new(5, row), Cell::new(0));
+        let (cache, reads) = (RowCache::new(5, row), Cell::new(0));
         let start = |index: usize| 5 + index * row;
         // The second and the third share a slot, and so do the first and the last.
         for (index, in_all) in [
@@ -117,7 +117,7 @@ mod tests {
             (slots, 5),
             (0, 6),
         ] {
-            let out = read(&recent, &reads, start(index), row);
+            let out = read(&cache, &reads, start(index), row);
             assert_eq!(out, expected(start(index), row), "{index}");
             assert_eq!(reads.get(), in_all, "{index}");
         }
@@ -125,10 +125,10 @@ mod tests {
 
     #[test]
     fn what_is_not_a_row_is_read_as_it_is() {
-        let (recent, reads) = (Recent::new(64, 8), Cell::new(0));
+        let (cache, reads) = (RowCache::new(64, 8), Cell::new(0));
         for (start, len) in [(64, 8), (64, 16), (65, 8), (56, 8), (64, 7)] {
             for _ in 0..2 {
-                assert_eq!(read(&recent, &reads, start, len), expected(start, len));
+                assert_eq!(read(&cache, &reads, start, len), expected(start, len));
             }
         }
         assert_eq!(reads.get(), 1 + 4 * 2);
@@ -136,24 +136,24 @@ mod tests {
 
     #[test]
     fn a_row_that_could_not_be_read_is_read_again() {
-        let (recent, reads) = (Recent::new(0, 8), Cell::new(0));
+        let (cache, reads) = (RowCache::new(0, 8), Cell::new(0));
         let gone = |_: &mut [u8]| {
             Err(Error::FileMissing {
                 dir: "models".into(),
                 what: "a row",
             })
         };
-        assert!(recent.read(8, &mut [0; 8], gone).is_err());
-        assert_eq!(read(&recent, &reads, 8, 8), expected(8, 8));
+        assert!(cache.read(8, &mut [0; 8], gone).is_err());
+        assert_eq!(read(&cache, &reads, 8, 8), expected(8, 8));
         assert_eq!(reads.get(), 1);
     }
 
     #[test]
     fn nobody_waits_for_another() {
-        let (recent, reads) = (Recent::new(0, 8), Cell::new(0));
-        read(&recent, &reads, 8, 8);
-        let held = recent.slots.lock().unwrap();
-        assert_eq!(read(&recent, &reads, 8, 8), expected(8, 8));
+        let (cache, reads) = (RowCache::new(0, 8), Cell::new(0));
+        read(&cache, &reads, 8, 8);
+        let held = cache.slots.lock().unwrap();
+        assert_eq!(read(&cache, &reads, 8, 8), expected(8, 8));
         assert_eq!(reads.get(), 2);
         drop(held);
     }

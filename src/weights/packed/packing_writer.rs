@@ -1,0 +1,152 @@
+//! Collecting what a packed file will hold, while a model is loaded.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use safetensors::Dtype;
+
+use super::calibrate::Calibration;
+use super::choose::{self, Smoothed};
+use super::entry::TensorEntry;
+use super::matrix::{self, MatrixRequest};
+use super::options::{PackOptions, PackedMatrix};
+use super::table;
+use crate::error::Result;
+use crate::kernels::gemm::{self, PackedWeights};
+use crate::weights::embedding_rows::TableShape;
+
+/// Encodes each file and tensor that a model asks for, under the name that it asks by.
+#[derive(Debug)]
+pub(crate) struct PackingWriter {
+    options: PackOptions,
+    calibration: Option<Calibration>,
+    /// Small files by name.
+    files: Mutex<BTreeMap<String, Vec<u8>>>,
+    weights: Mutex<Vec<TensorEntry>>,
+    /// Reports on the matrices that could become int8, in the order in which they were asked for.
+    matrices: Mutex<Vec<PackedMatrix>>,
+}
+
+impl PackingWriter {
+    /// A writer that has nothing yet.
+    pub(crate) fn new(options: PackOptions, calibration: Option<Calibration>) -> Self {
+        Self {
+            options,
+            calibration,
+            files: Mutex::default(),
+            weights: Mutex::default(),
+            matrices: Mutex::default(),
+        }
+    }
+
+    /// Keeps a small file.
+    pub(in crate::weights) fn file(&self, name: &str, bytes: &[u8]) {
+        lock(&self.files).insert(name.to_owned(), bytes.to_vec());
+    }
+
+    /// Encodes a matrix and returns what the model computes with: the matrix as it is stored.
+    ///
+    /// # Errors
+    /// `NonFinite` if a weight is too large for the precision.
+    pub(in crate::weights) fn matrix(
+        &self,
+        request: &MatrixRequest<'_>,
+        floats: PackedWeights,
+    ) -> Result<Smoothed> {
+        let name = request.name;
+        let plain = |matrix| Smoothed {
+            matrix,
+            factors: None,
+        };
+        let answer = match request.dtype {
+            gemm::Dtype::F32 => plain(floats),
+            dtype @ gemm::Dtype::Bf16 => plain(PackedWeights::of(
+                dtype,
+                &floats.rows(),
+                floats.n(),
+                floats.k(),
+            )),
+            gemm::Dtype::Int8 => {
+                let calibration = self.calibration.as_ref();
+                let (answer, report) = choose::choose(&self.options, calibration, request, floats);
+                let mut matrices = lock(&self.matrices);
+                if matrices.iter().all(|known| known.name != name) {
+                    matrices.push(report);
+                }
+                if let Some(Calibration { samples, .. }) = calibration {
+                    self.options.report(matrices.len(), samples.matrices());
+                }
+                answer
+            }
+        };
+        let precision = self.options.precision();
+        self.add(name, || {
+            let mut entries = matrix::encode(name, &answer.matrix, precision)?;
+            if let Some(factors) = &answer.factors {
+                entries.push(matrix::encode_smoothing(name, factors)?);
+            }
+            Ok(entries)
+        })?;
+        Ok(answer)
+    }
+
+    /// Encodes an embedding table.
+    ///
+    /// # Errors
+    /// `NonFinite` if a parameter is too large for the precision.
+    pub(in crate::weights) fn table(
+        &self,
+        name: &str,
+        table: &[f32],
+        shape: TableShape,
+    ) -> Result<()> {
+        let precision = self.options.precision();
+        self.add(name, || table::encode(name, table, shape, precision))
+    }
+
+    /// Keeps a small tensor in f32: a bias, or the parameters of a norm.
+    ///
+    /// # Errors
+    /// `NonFinite` if a parameter is NaN or infinite.
+    pub(in crate::weights) fn tensor(
+        &self,
+        name: &str,
+        parameters: &[f32],
+        shape: &[usize],
+    ) -> Result<()> {
+        self.add(name, || {
+            let entry = TensorEntry::numbers(name, Dtype::F32, shape.to_vec(), parameters)?;
+            Ok(vec![entry])
+        })
+    }
+
+    /// Gives away the small files, and the weights in the order in which they were asked for.
+    pub(crate) fn take(&self) -> (BTreeMap<String, Vec<u8>>, Vec<TensorEntry>) {
+        let files = std::mem::take(&mut *lock(&self.files));
+        (files, std::mem::take(&mut *lock(&self.weights)))
+    }
+
+    /// Gives away the reports on matrices that could become int8, in the order in which they were asked for.
+    ///
+    /// # Errors
+    /// `Option` for a pattern of [`PackOptions::keep_f32`] that matches none of them.
+    pub(crate) fn matrices(&self) -> Result<Vec<PackedMatrix>> {
+        let matrices = std::mem::take(&mut *lock(&self.matrices));
+        self.options.check_matched(&matrices)?;
+        Ok(matrices)
+    }
+
+    /// Adds each name once, however often it is asked for.
+    fn add(&self, name: &str, entries: impl FnOnce() -> Result<Vec<TensorEntry>>) -> Result<()> {
+        let known = |weights: &[TensorEntry]| weights.iter().any(|entry| entry.name == name);
+        if !known(&lock(&self.weights)) {
+            let entries = entries()?;
+            lock(&self.weights).extend(entries);
+        }
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -5,17 +5,15 @@ use crate::config::{EncoderConfig, Family};
 use crate::error::Result;
 use crate::kernels::Compute;
 use crate::layers::{Embedding, Linear, Norm, Scratch};
-use crate::weights::{Residency, TableShape, Weights};
+use crate::weights::{Residency, Weights};
 
 /// MPNet's padding id, which its positions skip; fixed in the reference implementation, whatever config.json says.
 const MPNET_PAD: u32 = 1;
-/// What a norm of torch adds to the variance if it is not told.
-const TORCH_EPS: f32 = 1e-5;
 
 /// The embedding tables and what follows them.
 #[derive(Debug)]
 pub(super) struct Embeddings {
-    word_embeddings: Embedding,
+    pub(super) word_embeddings: Embedding,
     position_embeddings: Embedding,
     token_type_embeddings: Option<Embedding>,
     norm: Norm,
@@ -50,14 +48,10 @@ impl Embeddings {
         let mut projection = EmbeddingProjection::None;
         let mut width = embedding_size;
         if let Some(mobile) = &config.mobile {
-            eps = (!mobile.no_norm).then_some(TORCH_EPS);
+            eps = (!mobile.no_norm).then_some(Norm::TORCH_EPS);
             width = hidden_size;
             if mobile.trigram || embedding_size != hidden_size {
-                let inputs = if mobile.trigram {
-                    3 * embedding_size
-                } else {
-                    embedding_size
-                };
+                let inputs = embedding_size * if mobile.trigram { 3 } else { 1 };
                 let name = "embedding_transformation";
                 projection = EmbeddingProjection::Before {
                     linear: Linear::load(weights, name, hidden_size, inputs)?,
@@ -65,40 +59,31 @@ impl Embeddings {
                 };
             }
         } else if embedding_size != hidden_size {
-            let name = "embeddings_project";
-            projection =
-                EmbeddingProjection::After(Linear::load(top, name, hidden_size, embedding_size)?);
+            let linear = Linear::load(top, "embeddings_project", hidden_size, embedding_size)?;
+            projection = EmbeddingProjection::After(linear);
         }
+        let table = |tensor, name, rows| {
+            Embedding::load(weights, tensor, name, [rows, width], Residency::InMemory)
+        };
         let token_type_embeddings = match config.token_types {
             0 => None,
-            rows => Some(Embedding::load(
-                weights,
-                "token_type_embeddings.weight",
-                "the table of token types",
-                TableShape { rows, width },
-                Residency::InMemory,
-            )?),
+            rows => {
+                let name = "the table of token types";
+                Some(table("token_type_embeddings.weight", name, rows)?)
+            }
         };
         Ok(Self {
             word_embeddings: Embedding::load(
                 weights,
                 "word_embeddings.weight",
                 "the table of words",
-                TableShape {
-                    rows: config.vocab_size,
-                    width: embedding_size,
-                },
+                [config.vocab_size, embedding_size],
                 residency,
             )?,
-            position_embeddings: Embedding::load(
-                weights,
+            position_embeddings: table(
                 "position_embeddings.weight",
                 "the table of positions",
-                TableShape {
-                    rows: config.positions,
-                    width,
-                },
-                Residency::InMemory,
+                config.positions,
             )?,
             token_type_embeddings,
             norm: Norm::load(weights, "LayerNorm", width, eps)?,
@@ -106,14 +91,6 @@ impl Embeddings {
             width,
             positions_by_id: config.family == Family::MpNet,
         })
-    }
-
-    pub(super) fn word_embeddings(&self) -> &Embedding {
-        &self.word_embeddings
-    }
-
-    pub(super) fn word_embeddings_mut(&mut self) -> &mut Embedding {
-        &mut self.word_embeddings
     }
 
     /// The first rows of a batch, in `scratch.rows`.

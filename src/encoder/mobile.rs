@@ -8,9 +8,6 @@ use crate::kernels::attention::{Attention, Projection, attention};
 use crate::layers::{FeedForward, Linear, Norm, Scratch, parallel_row_blocks};
 use crate::weights::Weights;
 
-/// What a norm of torch adds to the variance if it is not told.
-const TORCH_EPS: f32 = 1e-5;
-
 /// A layer of width `hidden_size` outside and `width` inside.
 #[derive(Debug)]
 pub(super) struct MobileLayer {
@@ -110,25 +107,21 @@ impl MobileLayer {
     ) -> Result<Self> {
         let (hidden_size, width) = (config.hidden, mobile.inner);
         let eps = (!mobile.no_norm).then_some(config.eps);
-        let torch_eps = (!mobile.no_norm).then_some(TORCH_EPS);
+        let torch_eps = (!mobile.no_norm).then_some(Norm::TORCH_EPS);
         let feed_forward = |weights: &Weights<'_>, eps| {
             FeedForward::load(weights, width, config.intermediate, config.activation, eps)
         };
         let attention = weights.scope("attention");
-        let value_inputs = if mobile.bottleneck_attention {
-            width
-        } else {
-            hidden_size
-        };
+        let from_bottleneck = mobile.bottleneck_attention;
+        let value_inputs = if from_bottleneck { width } else { hidden_size };
         Ok(Self {
-            bottleneck: if mobile.bottleneck {
-                Some(Bottleneck::load(weights, mobile, hidden_size, eps)?)
-            } else {
-                None
-            },
+            bottleneck: mobile
+                .bottleneck
+                .then(|| Bottleneck::load(weights, mobile, hidden_size, eps))
+                .transpose()?,
             query_key: Linear::load_joined(&attention, &["self.query", "self.key"], width, width)?,
             value: Linear::load(&attention, "self.value", width, value_inputs)?,
-            value_from_bottleneck: mobile.bottleneck_attention,
+            value_from_bottleneck: from_bottleneck,
             attention_output: Linear::load(&attention, "output.dense", width, width)?,
             attention_norm: Norm::load(&attention, "output.LayerNorm", width, eps)?,
             ffns: (1..mobile.feed_forwards)
@@ -140,7 +133,7 @@ impl MobileLayer {
         })
     }
 
-    /// From `scratch.rows` to `scratch.rows`, whose first `len` numbers are the rows.
+    /// Computes in place: the first `len` floats of `scratch.rows` are the rows.
     pub(super) fn forward(
         &self,
         compute: &Compute,
@@ -193,13 +186,8 @@ impl MobileLayer {
             [rows],
             |compute, buffer, block, [rows]| {
                 let block = block.start * width..block.end * width;
-                self.finish(
-                    compute,
-                    &context[block.clone()],
-                    &narrowed[block],
-                    buffer,
-                    rows,
-                );
+                let (context, narrowed) = (&context[block.clone()], &narrowed[block]);
+                self.finish(compute, context, narrowed, buffer, rows);
             },
         );
     }
@@ -241,20 +229,19 @@ impl MobileLayer {
         value: &mut [f32],
     ) {
         let mut query_input = rows;
-        match &self.bottleneck {
-            Some(bottleneck) => {
-                bottleneck.input.forward(compute, rows, narrowed);
-                match &bottleneck.query_input {
-                    QueryInput::Own(narrowing) => {
-                        let own = buffer.at_least(narrowed.len());
-                        narrowing.forward(compute, rows, own);
-                        query_input = own;
-                    }
-                    QueryInput::Bottleneck => query_input = narrowed,
-                    QueryInput::Hidden => {}
+        if let Some(bottleneck) = &self.bottleneck {
+            bottleneck.input.forward(compute, rows, narrowed);
+            query_input = match &bottleneck.query_input {
+                QueryInput::Own(narrowing) => {
+                    let own = buffer.at_least(narrowed.len());
+                    narrowing.forward(compute, rows, own);
+                    own
                 }
-            }
-            None => narrowed.copy_from_slice(rows),
+                QueryInput::Bottleneck => narrowed,
+                QueryInput::Hidden => rows,
+            };
+        } else {
+            narrowed.copy_from_slice(rows);
         }
         self.query_key.forward(compute, query_input, query_key);
         let value_input = if self.value_from_bottleneck {

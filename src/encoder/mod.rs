@@ -70,13 +70,13 @@ impl Encoder {
 
     /// The word-embedding table, which a tied decoder uses again.
     pub(crate) fn word_embeddings(&self) -> &Embedding {
-        self.embeddings.word_embeddings()
+        &self.embeddings.word_embeddings
     }
 
     /// Frees the memory of a checkpoint but for the word embeddings that are read on demand, if nothing else holds it. To be
     /// called when everything is loaded.
     pub(crate) fn release_checkpoint(&mut self) {
-        self.embeddings.word_embeddings_mut().release_other_bytes();
+        self.embeddings.word_embeddings.release_other_bytes();
     }
 
     /// Runs the encoder and returns the requested rows, (tokens, hidden_size) or (texts, hidden_size), in `scratch.rows`. Calls

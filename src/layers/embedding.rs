@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, Result};
-use crate::weights::{EmbeddingRows, Residency, TableShape, Weights};
+use crate::weights::{EmbeddingRows, Residency, Weights};
 
 /// An embedding table: a vector for each id.
 #[derive(Debug)]
@@ -20,12 +20,12 @@ impl Embedding {
         weights: &Weights<'_>,
         tensor: &str,
         name: &'static str,
-        shape: TableShape,
+        shape: [usize; 2],
         residency: Residency,
     ) -> Result<Self> {
         Ok(Self {
             name,
-            count: shape.rows,
+            count: shape[0],
             rows: weights.table(tensor, shape, residency)?,
         })
     }

@@ -32,13 +32,9 @@ impl FeedForward {
         hidden_act: Activation,
         eps: Option<f32>,
     ) -> Result<Self> {
+        let names = &["intermediate.dense"];
         Ok(Self {
-            intermediate: Linear::load_smoothed(
-                weights,
-                &["intermediate.dense"],
-                intermediate_size,
-                hidden_size,
-            )?,
+            intermediate: Linear::load_smoothed(weights, names, intermediate_size, hidden_size)?,
             output: Linear::load(weights, "output.dense", hidden_size, intermediate_size)?,
             output_norm: Norm::load(weights, "output.LayerNorm", hidden_size, eps)?,
             hidden_act,

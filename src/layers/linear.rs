@@ -9,7 +9,7 @@ use crate::weights::{Smoothed, Weights};
 #[derive(Debug)]
 pub(crate) struct Linear {
     /// Name of the matrix in a packed file.
-    name: String,
+    name: Box<str>,
     weight: PackedWeights,
     bias: Option<Vec<f32>>,
     /// What each channel of the input is multiplied by ahead of the product, where the weights are divided by it.
@@ -58,7 +58,7 @@ impl Linear {
 
     fn of(name: String, weight: PackedWeights) -> Self {
         Self {
-            name,
+            name: name.into(),
             weight,
             bias: None,
             smoothing: None,

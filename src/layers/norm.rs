@@ -15,6 +15,9 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
+    /// What torch's layer norm adds to the variance by default.
+    pub(crate) const TORCH_EPS: f32 = 1e-5;
+
     /// `name.weight` and `name.bias`, (width).
     pub(crate) fn load(
         weights: &Weights<'_>,

@@ -79,12 +79,12 @@ impl Model {
         let files = Files::packed_by(&writer, dir.as_ref());
         let options = ModelOptions::new().dtype(precision.computed_in());
         let model = Self::open(&files, options)?;
-        let matrices = writer.matrices()?;
-        let (files, weights) = writer.take();
-        let names = files.keys().chain(weights.iter().map(|entry| &entry.name));
+        let collected = writer.take()?;
+        let weights = collected.weights.iter().map(|entry| &entry.name);
+        let names = collected.files.keys().chain(weights);
         names.map(String::as_str).try_for_each(check_name)?;
         let mut prefix = Vec::new();
-        for (name, bytes) in files {
+        for (name, bytes) in collected.files {
             if let Some(bytes) = without_vocabulary(&name, bytes)? {
                 prefix.push(TensorEntry::bytes(&name, bytes));
             }
@@ -95,8 +95,8 @@ impl Model {
             ("parameters", model.summary.parameters.to_string()),
         ];
         Ok(Packed {
-            container: Container::new(prefix, weights, &metadata),
-            matrices,
+            container: Container::new(prefix, collected.weights, &metadata),
+            matrices: collected.matrices,
             warnings: model.tokenizer.warnings(),
         })
     }
@@ -113,18 +113,17 @@ fn sample(
     let compute = model.engine.observed(samples.clone());
     let mut scratch = Scratch::default();
     for (index, (first, second)) in texts.iter().enumerate() {
-        let mut pass = || {
-            let encoding = model.read(match second {
-                Some(second) => Input::Pair(first, second),
-                None => Input::Text(first),
-            })?;
-            let (batch, outputs) = (batch([&encoding])?, OutputRows::All);
-            let rows = model
-                .encoder
-                .forward(&compute, &batch, outputs, &mut scratch, |_, _| {});
-            rows.map(|_| ())
-        };
-        pass().map_err(|error| about(error, index))?;
+        let encoding = model.read(match second {
+            Some(second) => Input::Pair(first, second),
+            None => Input::Text(first),
+        });
+        let batch = encoding.and_then(|encoding| batch([&encoding]));
+        let passed = batch.and_then(|batch| {
+            let (encoder, outputs) = (&model.encoder, OutputRows::All);
+            let rows = encoder.forward(&compute, &batch, outputs, &mut scratch, |_, _| {});
+            rows.map(drop)
+        });
+        passed.map_err(|error| about(error, index))?;
         if samples.are_full() {
             break;
         }

@@ -6,13 +6,6 @@ use super::bytes::PodBuf;
 use super::tensor::Tensor;
 use crate::error::Result;
 
-/// Rows and width of a table.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct TableShape {
-    pub(crate) rows: usize,
-    pub(crate) width: usize,
-}
-
 /// When a table's rows are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Residency {

@@ -21,7 +21,7 @@ mod store;
 mod tensor;
 
 pub(crate) use bytes::{Bytes, PodBuf};
-pub(crate) use embedding_rows::{EmbeddingRows, Residency, TableShape};
+pub(crate) use embedding_rows::{EmbeddingRows, Residency};
 pub use files::Files;
 pub(crate) use files::{join_within, packed_file};
 #[cfg(feature = "mmap")]

@@ -48,17 +48,13 @@ pub(crate) fn checkpoint_name(family: Family, name: &str) -> String {
         return name.to_owned();
     };
     let (layer, piece) = inside.split_once('.').unwrap_or((inside, ""));
-    let stem = |table: Renames| {
-        table
-            .iter()
-            .find_map(|(bert, own)| Some((own, piece.strip_prefix(bert)?)))
-            .map_or_else(|| piece.to_owned(), |(own, rest)| format!("{own}{rest}"))
+    let renamed = |name: &str| {
+        let mut names = table.iter();
+        names.find_map(|(bert, own)| Some(format!("{own}{}", name.strip_prefix(bert)?)))
     };
-    let layers = table
-        .iter()
-        .find(|(bert, _)| *bert == ENCODER_LAYERS)
-        .map_or(ENCODER_LAYERS, |(_, own)| own);
-    format!("{layers}{layer}.{}", stem(table))
+    let layers = renamed(ENCODER_LAYERS).unwrap_or_else(|| ENCODER_LAYERS.to_owned());
+    let stem = renamed(piece).unwrap_or_else(|| piece.to_owned());
+    format!("{layers}{layer}.{stem}")
 }
 
 /// A checkpoint's name without the family's prefix and with today's words for a layer norm's parameters.
@@ -77,8 +73,7 @@ mod tests {
 
     #[test]
     fn families_have_their_own_words() {
-        let name =
-            |family, piece: &str| checkpoint_name(family, &format!("encoder.layer.3.{piece}"));
+        let name = |family, end: &str| checkpoint_name(family, &format!("encoder.layer.3.{end}"));
         assert_eq!(
             name(Family::DistilBert, "attention.self.key.bias"),
             "transformer.layer.3.attention.k_lin.bias"

@@ -106,17 +106,8 @@ mod tests {
         let (cache, reads) = (RowCache::new(5, row), Cell::new(0));
         let start = |index: usize| 5 + index * row;
         // The second and the third share a slot, and so do the first and the last.
-        for (index, in_all) in [
-            (0, 1),
-            (7, 2),
-            (7, 2),
-            (7 + slots, 3),
-            (7 + slots, 3),
-            (7, 4),
-            (0, 4),
-            (slots, 5),
-            (0, 6),
-        ] {
+        let indices = [0, 7, 7, 7 + slots, 7 + slots, 7, 0, slots, 0];
+        for (index, in_all) in indices.into_iter().zip([1, 2, 2, 3, 3, 4, 4, 5, 6]) {
             let out = read(&cache, &reads, start(index), row);
             assert_eq!(out, expected(start(index), row), "{index}");
             assert_eq!(reads.get(), in_all, "{index}");

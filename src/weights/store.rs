@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
-use super::embedding_rows::{EmbeddingRows, Residency, TableShape};
+use super::embedding_rows::{EmbeddingRows, Residency};
 use super::files::Files;
 use super::names;
 use super::packed::{MatrixRequest, PackedFile, PackingWriter, Smoothed};
@@ -118,9 +118,7 @@ impl Store {
     /// `WeightUnexpected`.
     pub(crate) fn reject_unexpected(&self, layers: usize) -> Result<()> {
         match &self.backend {
-            Backend::Checkpoint(checkpoint) | Backend::Packing(checkpoint, _) => {
-                checkpoint.reject_unexpected(layers)
-            }
+            Backend::Checkpoint(own) | Backend::Packing(own, _) => own.reject_unexpected(layers),
             Backend::Packed(_) => Ok(()), // it was done when the file was packed
         }
     }
@@ -128,9 +126,7 @@ impl Store {
     /// Number of parameters of all tensors of the checkpoint together.
     pub(crate) fn parameters(&self) -> usize {
         match &self.backend {
-            Backend::Checkpoint(checkpoint) | Backend::Packing(checkpoint, _) => {
-                checkpoint.parameters()
-            }
+            Backend::Checkpoint(own) | Backend::Packing(own, _) => own.parameters(),
             Backend::Packed(file) => file.parameters(),
         }
     }
@@ -138,9 +134,7 @@ impl Store {
     /// The type that most parameters are stored in, as safetensors writes it.
     pub(crate) fn storage_dtype(&self) -> String {
         match &self.backend {
-            Backend::Checkpoint(checkpoint) | Backend::Packing(checkpoint, _) => {
-                checkpoint.storage_dtype()
-            }
+            Backend::Checkpoint(own) | Backend::Packing(own, _) => own.storage_dtype(),
             Backend::Packed(file) => file.precision().name().to_owned(),
         }
     }
@@ -148,9 +142,7 @@ impl Store {
     /// The length of all files in bytes.
     pub(crate) fn byte_len(&self) -> usize {
         match &self.backend {
-            Backend::Checkpoint(checkpoint) | Backend::Packing(checkpoint, _) => {
-                checkpoint.byte_len()
-            }
+            Backend::Checkpoint(own) | Backend::Packing(own, _) => own.byte_len(),
             Backend::Packed(file) => file.len(),
         }
     }
@@ -212,9 +204,7 @@ impl Weights<'_> {
     pub(crate) fn has(&self, name: &str) -> bool {
         let name = self.full(name);
         match &self.store.backend {
-            Backend::Checkpoint(checkpoint) | Backend::Packing(checkpoint, _) => {
-                checkpoint.has(&name)
-            }
+            Backend::Checkpoint(own) | Backend::Packing(own, _) => own.has(&name),
             Backend::Packed(file) => file.has(&self.store.packed_name(&name)),
         }
     }
@@ -317,10 +307,7 @@ impl Weights<'_> {
                 },
                 matrix: file.matrix(&self.store.packer, request)?,
             }),
-            Backend::Checkpoint(checkpoint) => Ok(Smoothed {
-                matrix: load(checkpoint, request.dtype)?,
-                factors: None,
-            }),
+            Backend::Checkpoint(checkpoint) => Ok(load(checkpoint, request.dtype)?.into()),
             // The writer quantises, since it reports what that changes.
             Backend::Packing(checkpoint, writer) => {
                 writer.matrix(request, load(checkpoint, Dtype::F32)?)
@@ -328,20 +315,20 @@ impl Weights<'_> {
         }
     }
 
-    /// The embedding table of this name.
+    /// The embedding table of this name, (rows, width).
     ///
     /// # Errors
     /// Those of [`matrix`](Self::matrix); `NonFinite` of a table on demand comes when a row is used.
     pub(crate) fn table(
         &self,
         name: &str,
-        shape: TableShape,
+        shape: [usize; 2],
         residency: Residency,
     ) -> Result<EmbeddingRows> {
         let name = self.full(name);
         let load = |checkpoint: &Checkpoint| {
-            let tensor = checkpoint.find(&name, &[shape.rows, shape.width])?;
-            EmbeddingRows::of(tensor, shape.width, residency)
+            let tensor = checkpoint.find(&name, &shape)?;
+            EmbeddingRows::of(tensor, shape[1], residency)
         };
         match &self.store.backend {
             Backend::Packed(file) => file.table(&self.store.packed_name(&name), shape, residency),
@@ -394,10 +381,9 @@ impl Weights<'_> {
 
     /// Marks whatever is in the module of this name as known and not used.
     pub(crate) fn ignore(&self, name: &str) {
-        if let Backend::Checkpoint(checkpoint) | Backend::Packing(checkpoint, _) =
-            &self.store.backend
-        {
-            checkpoint.ignore(&self.full(name));
+        match &self.store.backend {
+            Backend::Checkpoint(own) | Backend::Packing(own, _) => own.ignore(&self.full(name)),
+            Backend::Packed(_) => {}
         }
     }
 

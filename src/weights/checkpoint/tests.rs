@@ -31,28 +31,15 @@ fn every_type_is_read() {
     let numbers = [1.5f32, -2.0, 0.25];
     let half = |x: &f32| half::f16::from_f32(*x).to_le_bytes();
     let brain = |x: &f32| half::bf16::from_f32(*x).to_le_bytes();
-    let double = |x: &f32| f64::from(*x).to_le_bytes();
+    let halves = numbers.iter().flat_map(half).collect();
+    let brains = numbers.iter().flat_map(brain).collect();
+    let doubles = numbers.map(|x| f64::from(x).to_le_bytes());
     let whole: Vec<u8> = [3i64, -4, 5].iter().flat_map(|x| x.to_le_bytes()).collect();
     let checkpoint = open(safetensors(&[
         ("f32", Dtype::F32, &[3], floats(&numbers)),
-        (
-            "f16",
-            Dtype::F16,
-            &[3],
-            numbers.iter().flat_map(half).collect(),
-        ),
-        (
-            "bf16",
-            Dtype::BF16,
-            &[3],
-            numbers.iter().flat_map(brain).collect(),
-        ),
-        (
-            "f64",
-            Dtype::F64,
-            &[3],
-            numbers.iter().flat_map(double).collect(),
-        ),
+        ("f16", Dtype::F16, &[3], halves),
+        ("bf16", Dtype::BF16, &[3], brains),
+        ("f64", Dtype::F64, &[3], doubles.concat()),
         ("i64", Dtype::I64, &[3], whole),
         ("u8", Dtype::U8, &[3], vec![1, 2, 3]),
     ]))

@@ -13,6 +13,13 @@ pub(crate) struct Smoothed {
     pub(crate) factors: Option<Vec<f32>>,
 }
 
+impl From<PackedWeights> for Smoothed {
+    fn from(matrix: PackedWeights) -> Self {
+        let factors = None;
+        Self { matrix, factors }
+    }
+}
+
 /// Decides what a matrix of the encoder, loaded as floats, is stored as.
 pub(super) fn choose(
     options: &PackOptions,
@@ -47,10 +54,7 @@ pub(super) fn choose(
             matrix: bytes,
             factors,
         },
-        _ => Smoothed {
-            matrix: floats,
-            factors: None,
-        },
+        _ => floats.into(),
     };
     let report = PackedMatrix {
         name: request.name.to_owned(),

@@ -64,29 +64,16 @@ fn encode_bf16(name: &str, pairs: &[f32], panels: usize, k: usize) -> Result<Ten
 }
 
 fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Vec<TensorEntry> {
-    let bytes = |numbers: &[u8]| numbers.to_vec();
     let shape = vec![panels, k.div_ceil(QUAD), PANEL, QUAD];
     let channels = vec![panels * PANEL];
-    let little = |numbers: &[u32]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let bytes = bytemuck::cast_slice(int8.bytes()).to_vec();
+    let little = |values: &[u32]| values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let scales = little(bytemuck::cast_slice(int8.scales()));
+    let sums = little(bytemuck::cast_slice(int8.sums()));
     vec![
-        TensorEntry::new(
-            name,
-            Dtype::I8,
-            shape,
-            bytes(bytemuck::cast_slice(int8.bytes())),
-        ),
-        TensorEntry::new(
-            &scale_of(name),
-            Dtype::F32,
-            channels.clone(),
-            little(bytemuck::cast_slice(int8.scales())),
-        ),
-        TensorEntry::new(
-            &sum_of(name),
-            Dtype::I32,
-            channels,
-            little(bytemuck::cast_slice(int8.sums())),
-        ),
+        TensorEntry::new(name, Dtype::I8, shape, bytes),
+        TensorEntry::new(&scale_of(name), Dtype::F32, channels.clone(), scales),
+        TensorEntry::new(&sum_of(name), Dtype::I32, channels, sums),
     ]
 }
 
@@ -95,12 +82,8 @@ fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Vec<Te
 /// # Errors
 /// `NonFinite` if a factor is NaN or infinite.
 pub(super) fn encode_smoothing(name: &str, factors: &[f32]) -> Result<TensorEntry> {
-    TensorEntry::numbers(
-        &smoothing_of(name),
-        Dtype::F32,
-        vec![factors.len()],
-        factors,
-    )
+    let shape = vec![factors.len()];
+    TensorEntry::numbers(&smoothing_of(name), Dtype::F32, shape, factors)
 }
 
 fn smoothing_of(name: &str) -> String {
@@ -147,19 +130,13 @@ impl PackedFile {
         } = request;
         let panels = n.div_ceil(PANEL);
         match self.dtype_of(name)? {
-            Dtype::F32 => {
+            Dtype::F32 | Dtype::F16 => {
                 let tensor = self.tensor(name, &[panels, k, PANEL])?;
-                let held = tensor
-                    .in_place()
-                    .and_then(|panels| PackedWeights::held(n, k, panels));
-                match held {
+                let panels = tensor.in_place();
+                match panels.and_then(|panels| PackedWeights::held(n, k, panels)) {
                     Some(matrix) => Ok(matrix),
                     None => read(packer, &tensor, n, k),
                 }
-            }
-            Dtype::F16 => {
-                let tensor = self.tensor(name, &[panels, k, PANEL])?;
-                read(packer, &tensor, n, k)
             }
             Dtype::BF16 if dtype == gemm::Dtype::Bf16 => open_bf16(self, packer, request),
             Dtype::BF16 => {

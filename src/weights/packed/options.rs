@@ -141,37 +141,25 @@ impl PackOptions {
     /// `Option` for an error that is no number from 0 on, for no texts to calibrate by, for either in another precision
     /// than int8, and for an empty pattern, which would match everything.
     pub(crate) fn check(&self) -> Result<()> {
-        if let Some(error) = self.max_error {
-            let reason = match self.precision {
-                _ if error.is_nan() || error < 0.0 => format!("{error} is no number from 0 on"),
-                Precision::Int8 => String::new(),
-                other => format!("in {other} no matrix is quantised"),
-            };
-            if !reason.is_empty() {
-                return Err(Error::Option {
-                    name: "max_error",
-                    reason,
-                });
+        let wrong = |name, reason: String| Err(Error::Option { name, reason });
+        let unused = || format!("in {} no matrix is quantised", self.precision);
+        let is_int8 = self.precision == Precision::Int8;
+        match self.max_error {
+            Some(error) if error.is_nan() || error < 0.0 => {
+                return wrong("max_error", format!("{error} is no number from 0 on"));
             }
+            Some(_) if !is_int8 => return wrong("max_error", unused()),
+            _ => {}
         }
-        if let Some(texts) = &self.texts {
-            let reason = match self.precision {
-                Precision::Int8 if !texts.is_empty() => String::new(),
-                Precision::Int8 => "there is no text to calibrate by".to_owned(),
-                other => format!("in {other} no matrix is quantised"),
-            };
-            if !reason.is_empty() {
-                return Err(Error::Option {
-                    name: "calibrate",
-                    reason,
-                });
+        match &self.texts {
+            Some(_) if !is_int8 => return wrong("calibrate", unused()),
+            Some(texts) if texts.is_empty() => {
+                return wrong("calibrate", "there is no text to calibrate by".to_owned());
             }
+            _ => {}
         }
         if self.keep_f32.iter().any(String::is_empty) {
-            return Err(Error::Option {
-                name: "keep_f32",
-                reason: "a pattern is empty".to_owned(),
-            });
+            return wrong("keep_f32", "a pattern is empty".to_owned());
         }
         Ok(())
     }
@@ -247,23 +235,11 @@ mod tests {
 
     #[test]
     fn a_pattern_is_a_part_of_a_name_or_parts_in_order() {
-        for pattern in [
-            "layer.1.",
-            "*",
-            "1*output",
-            "encoder*.weight",
-            "*dense*",
-            NAME,
-        ] {
+        let matching = "layer.1. * 1*output encoder*.weight *dense*".split(' ');
+        for pattern in matching.chain([NAME]) {
             assert!(matches(pattern, NAME), "{pattern}");
         }
-        for pattern in [
-            "layer.11",
-            "output*attention",
-            "dense*dense",
-            "Dense",
-            "weight*t",
-        ] {
+        for pattern in "layer.11 output*attention dense*dense Dense weight*t".split(' ') {
             assert!(!matches(pattern, NAME), "{pattern}");
         }
     }

@@ -13,18 +13,24 @@ use super::options::{PackOptions, PackedMatrix};
 use super::table;
 use crate::error::Result;
 use crate::kernels::gemm::{self, PackedWeights};
-use crate::weights::embedding_rows::TableShape;
 
 /// Encodes each file and tensor that a model asks for, under the name that it asks by.
 #[derive(Debug)]
 pub(crate) struct PackingWriter {
     options: PackOptions,
     calibration: Option<Calibration>,
+    collected: Mutex<Collected>,
+}
+
+/// What a packed file is made of.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
     /// Small files by name.
-    files: Mutex<BTreeMap<String, Vec<u8>>>,
-    weights: Mutex<Vec<TensorEntry>>,
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    /// Weights in the order in which they were asked for.
+    pub(crate) weights: Vec<TensorEntry>,
     /// Reports on the matrices that could become int8, in the order in which they were asked for.
-    matrices: Mutex<Vec<PackedMatrix>>,
+    pub(crate) matrices: Vec<PackedMatrix>,
 }
 
 impl PackingWriter {
@@ -33,15 +39,14 @@ impl PackingWriter {
         Self {
             options,
             calibration,
-            files: Mutex::default(),
-            weights: Mutex::default(),
-            matrices: Mutex::default(),
+            collected: Mutex::default(),
         }
     }
 
     /// Keeps a small file.
     pub(in crate::weights) fn file(&self, name: &str, bytes: &[u8]) {
-        lock(&self.files).insert(name.to_owned(), bytes.to_vec());
+        let mut collected = self.lock();
+        collected.files.insert(name.to_owned(), bytes.to_vec());
     }
 
     /// Encodes a matrix and returns what the model computes with: the matrix as it is stored.
@@ -54,22 +59,15 @@ impl PackingWriter {
         floats: PackedWeights,
     ) -> Result<Smoothed> {
         let name = request.name;
-        let plain = |matrix| Smoothed {
-            matrix,
-            factors: None,
-        };
         let answer = match request.dtype {
-            gemm::Dtype::F32 => plain(floats),
-            dtype @ gemm::Dtype::Bf16 => plain(PackedWeights::of(
-                dtype,
-                &floats.rows(),
-                floats.n(),
-                floats.k(),
-            )),
+            gemm::Dtype::F32 => floats.into(),
+            dtype @ gemm::Dtype::Bf16 => {
+                PackedWeights::of(dtype, &floats.rows(), floats.n(), floats.k()).into()
+            }
             gemm::Dtype::Int8 => {
                 let calibration = self.calibration.as_ref();
                 let (answer, report) = choose::choose(&self.options, calibration, request, floats);
-                let mut matrices = lock(&self.matrices);
+                let matrices = &mut self.lock().matrices;
                 if matrices.iter().all(|known| known.name != name) {
                     matrices.push(report);
                 }
@@ -98,7 +96,7 @@ impl PackingWriter {
         &self,
         name: &str,
         table: &[f32],
-        shape: TableShape,
+        shape: [usize; 2],
     ) -> Result<()> {
         let precision = self.options.precision();
         self.add(name, || table::encode(name, table, shape, precision))
@@ -120,33 +118,27 @@ impl PackingWriter {
         })
     }
 
-    /// Gives away the small files, and the weights in the order in which they were asked for.
-    pub(crate) fn take(&self) -> (BTreeMap<String, Vec<u8>>, Vec<TensorEntry>) {
-        let files = std::mem::take(&mut *lock(&self.files));
-        (files, std::mem::take(&mut *lock(&self.weights)))
-    }
-
-    /// Gives away the reports on matrices that could become int8, in the order in which they were asked for.
+    /// Gives away what was collected.
     ///
     /// # Errors
-    /// `Option` for a pattern of [`PackOptions::keep_f32`] that matches none of them.
-    pub(crate) fn matrices(&self) -> Result<Vec<PackedMatrix>> {
-        let matrices = std::mem::take(&mut *lock(&self.matrices));
-        self.options.check_matched(&matrices)?;
-        Ok(matrices)
+    /// `Option` for a pattern of [`PackOptions::keep_f32`] that matches no matrix.
+    pub(crate) fn take(&self) -> Result<Collected> {
+        let collected = std::mem::take(&mut *self.lock());
+        self.options.check_matched(&collected.matrices)?;
+        Ok(collected)
     }
 
     /// Adds each name once, however often it is asked for.
     fn add(&self, name: &str, entries: impl FnOnce() -> Result<Vec<TensorEntry>>) -> Result<()> {
-        let known = |weights: &[TensorEntry]| weights.iter().any(|entry| entry.name == name);
-        if !known(&lock(&self.weights)) {
-            let entries = entries()?;
-            lock(&self.weights).extend(entries);
+        let weights = &mut self.lock().weights;
+        if weights.iter().all(|entry| entry.name != name) {
+            weights.extend(entries()?);
         }
         Ok(())
     }
-}
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Collected> {
+        let collected = self.collected.lock();
+        collected.unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -51,9 +51,8 @@ impl Precision {
     pub(super) fn of_matrix(self) -> Dtype {
         match self {
             // Those that become int8 are bytes when they are loaded already.
-            Self::F32 | Self::Int8 => Dtype::F32,
-            Self::F16 => Dtype::F16,
-            Self::Bf16 => Dtype::BF16,
+            Self::Int8 => Dtype::F32,
+            other => other.of_table(),
         }
     }
 

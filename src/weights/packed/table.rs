@@ -6,7 +6,7 @@ use super::entry::TensorEntry;
 use super::open::PackedFile;
 use super::precision::Precision;
 use crate::error::{Error, Result};
-use crate::weights::embedding_rows::{EmbeddingRows, Residency, TableShape};
+use crate::weights::embedding_rows::{EmbeddingRows, Residency};
 
 /// A table of fewer rows stays in f32: there is nothing to win.
 const SMALL: usize = 64;
@@ -20,20 +20,17 @@ const I8_MAX: f32 = 127.0;
 pub(super) fn encode(
     name: &str,
     table: &[f32],
-    TableShape { rows, width }: TableShape,
+    shape: [usize; 2],
     precision: Precision,
 ) -> Result<Vec<TensorEntry>> {
-    let shape = vec![rows, width];
+    let [rows, width] = shape;
+    let shape = shape.to_vec();
     match precision.of_table() {
         Dtype::I8 if rows >= SMALL => {
             let (numbers, scales) = quantize(table, width);
+            let bytes = bytemuck::cast_slice(&numbers).to_vec();
             Ok(vec![
-                TensorEntry::new(
-                    name,
-                    Dtype::I8,
-                    shape,
-                    bytemuck::cast_slice(&numbers).to_vec(),
-                ),
+                TensorEntry::new(name, Dtype::I8, shape, bytes),
                 TensorEntry::numbers(&scale_of(name), Dtype::F32, vec![rows], &scales)?,
             ])
         }
@@ -43,17 +40,18 @@ pub(super) fn encode(
 }
 
 impl PackedFile {
-    /// Opens an embedding table.
+    /// Opens an embedding table, (rows, width).
     ///
     /// # Errors
     /// `WeightMissing`, `WeightShape`, `WeightType`, `NonFinite`, and `Io` where it is read from disk.
     pub(in crate::weights) fn table(
         &self,
         name: &str,
-        TableShape { rows, width }: TableShape,
+        shape: [usize; 2],
         residency: Residency,
     ) -> Result<EmbeddingRows> {
-        let tensor = self.tensor(name, &[rows, width])?;
+        let [rows, width] = shape;
+        let tensor = self.tensor(name, &shape)?;
         if tensor.dtype == Dtype::I8 {
             let scales = self.tensor(&scale_of(name), &[rows])?;
             scales.check_type()?;

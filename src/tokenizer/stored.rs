@@ -67,9 +67,9 @@ impl Vocab {
     /// What a packed file holds of it.
     pub(super) fn parts(&self) -> Vec<TensorEntry> {
         let bytes = |name: &str, bytes: &[u8]| TensorEntry::bytes(&named(name), bytes.to_vec());
-        let starts = TensorEntry::short(&named(STARTS), &self.places.starts);
+        let starts = TensorEntry::u16s(&named(STARTS), &self.places.starts);
         let runs = &self.places.runs;
-        let runs = TensorEntry::whole(&named(RUNS), vec![runs.len()], runs);
+        let runs = TensorEntry::u32s(&named(RUNS), vec![runs.len()], runs);
         let mut parts = vec![bytes(TEXT, &self.text), starts, runs];
         for (name, table) in [(WHOLE, &self.whole), (CONTINUING, &self.continuing)] {
             parts.push(bytes(name, table.buckets.as_flattened()));

@@ -36,7 +36,7 @@ impl Deref for Bytes {
     }
 }
 
-/// PodBuf in memory of their own, or in a file's.
+/// Plain values in memory of their own, in the program, or in a file's memory.
 #[derive(Debug, Clone)]
 pub(crate) enum PodBuf<T: 'static> {
     Owned(Vec<T>),

@@ -25,7 +25,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// What PyTorch writes instead: pickles, which can run code when they are read.
 const PICKLED: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 
-/// All tensors of a model: their places are known and checked, their numbers are read when asked for.
+/// All tensors of a model. Their offsets are known and checked; parameters are read when they are asked for.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     family: Family,
@@ -121,7 +121,7 @@ impl Checkpoint {
         tensors.contains_key(&names::checkpoint_name(self.family, name))
     }
 
-    /// The tensor of this name, which must have this shape; its numbers are still to be read.
+    /// The tensor of this name, which must have this shape. Its parameters are read later.
     ///
     /// # Errors
     /// `WeightMissing`, `WeightShape`, `WeightType`.

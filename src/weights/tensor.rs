@@ -1,4 +1,4 @@
-//! One tensor of a checkpoint: numbers that are read when they are needed, as `f32`.
+//! One tensor of a checkpoint: parameters that are read when they are needed, as `f32`.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::kernels::finite::all_finite;
 
 /// Bytes that are converted at once, on the stack.
 const CONVERT_CHUNK: usize = 8 * 1024;
-/// PodBuf of two tensors that are compared at once.
-const COMPARED: usize = 64 * 1024;
+/// Parameters of two tensors that are compared at once.
+const COMPARE_CHUNK: usize = 64 * 1024;
 
-/// Where a tensor's numbers are and how they are stored; keeps its file open.
+/// Where a tensor's parameters are and how they are stored; keeps its file open.
 #[derive(Debug, Clone)]
 pub(crate) struct Tensor {
     /// The name in the file.
@@ -38,7 +38,7 @@ impl Tensor {
         }
     }
 
-    /// How many numbers it has. The header's check has multiplied the same.
+    /// Number of parameters. The product cannot overflow: reading the header has computed it.
     pub(super) fn len(&self) -> usize {
         self.shape.iter().product()
     }
@@ -49,7 +49,7 @@ impl Tensor {
     }
 
     /// # Errors
-    /// `WeightType` for a type whose numbers cannot be read.
+    /// `WeightType` for a type that cannot be read as floats.
     pub(super) fn check_type(&self) -> Result<()> {
         match self.dtype {
             Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64 | Dtype::I64 => Ok(()),
@@ -57,7 +57,7 @@ impl Tensor {
         }
     }
 
-    /// Its numbers where they lie, if they are floats as they are computed with, and in memory.
+    /// The parameters in place, if they are f32 and in memory.
     pub(super) fn in_place(&self) -> Option<PodBuf<f32>> {
         match self.dtype {
             Dtype::F32 => {
@@ -68,13 +68,13 @@ impl Tensor {
         }
     }
 
-    /// Its bytes where they lie, four of them as each number, if they are in memory at such an address.
+    /// The bytes in place as a slice of `T`, if they are in memory and aligned for it.
     pub(super) fn bytes_in_place<T: Pod>(&self) -> Option<PodBuf<T>> {
         let range = self.start..self.start + self.byte_len();
         PodBuf::from_ne_bytes(Bytes::slice_of(&self.source, range)?)
     }
 
-    /// Its bytes from `first` on, as many as fit.
+    /// Fills `out` with the bytes from `first` on.
     ///
     /// # Errors
     /// `Io` if the file cannot be read.
@@ -82,7 +82,7 @@ impl Tensor {
         self.source.read(self.start + first, out)
     }
 
-    /// All of its numbers.
+    /// All parameters.
     ///
     /// # Errors
     /// Those of [`read`](Self::read).
@@ -92,10 +92,10 @@ impl Tensor {
         Ok(numbers)
     }
 
-    /// The numbers from `first` on, as many as fit.
+    /// Fills `out` with the parameters from `first` on.
     ///
     /// # Errors
-    /// `NonFinite` if one of them is no number, `Io` if the file cannot be read.
+    /// `NonFinite` if one of them is NaN or infinite, `Io` if the file cannot be read.
     pub(crate) fn read(&self, first: usize, out: &mut [f32]) -> Result<()> {
         self.read_unchecked(first, out)?;
         if !all_finite(out) {
@@ -124,14 +124,14 @@ impl Tensor {
         Ok(())
     }
 
-    /// Whether another tensor of the same length has the same numbers. Reads both a piece at a time.
+    /// Whether another tensor of the same length has the same parameters. Reads both a chunk at a time.
     ///
     /// # Errors
     /// Those of [`read`](Self::read).
     pub(crate) fn equals(&self, other: &Self) -> Result<bool> {
-        let piece = self.len().min(COMPARED);
+        let piece = self.len().min(COMPARE_CHUNK);
         let (mut own, mut theirs) = (vec![0.0; piece], vec![0.0; piece]);
-        for first in (0..self.len()).step_by(COMPARED) {
+        for first in (0..self.len()).step_by(COMPARE_CHUNK) {
             let count = piece.min(self.len() - first);
             self.read(first, &mut own[..count])?;
             other.read(first, &mut theirs[..count])?;
@@ -142,7 +142,7 @@ impl Tensor {
         Ok(true)
     }
 
-    /// Gives back what its file holds beside it, if that is memory that nothing else refers to.
+    /// Frees the rest of a file in memory, if nothing else holds it.
     pub(crate) fn release_other_bytes(&mut self) {
         let bytes = self.start..self.start + self.byte_len();
         if Arc::get_mut(&mut self.source).is_some_and(|source| source.keep(bytes)) {
@@ -160,7 +160,7 @@ impl Tensor {
         Ok(())
     }
 
-    /// PodBuf in F16, by the processor's own instruction where it has one.
+    /// Reads F16, with the processor's own instruction where it has one.
     fn widen(&self, first: usize, out: &mut [f32]) -> Result<()> {
         let mut buffer = [0u16; CONVERT_CHUNK / size_of::<u16>()];
         let mut start = self.start + first * size_of::<u16>();
@@ -177,7 +177,7 @@ impl Tensor {
         Ok(())
     }
 
-    /// PodBuf of N bytes each.
+    /// Reads parameters of `N` bytes each.
     fn convert<const N: usize>(
         &self,
         first: usize,
@@ -230,11 +230,11 @@ mod tests {
 
     #[test]
     fn a_difference_is_found_in_any_piece() {
-        let mut numbers = vec![1.0; 2 * COMPARED + 3];
+        let mut numbers = vec![1.0; 2 * COMPARE_CHUNK + 3];
         let of = |numbers: &[f32]| tensor(numbers, &Arc::new(Cow::Owned(memory(numbers))));
         let first = of(&numbers);
         assert!(first.equals(&of(&numbers)).unwrap());
-        for at in [0, COMPARED - 1, COMPARED, 2 * COMPARED + 2] {
+        for at in [0, COMPARE_CHUNK - 1, COMPARE_CHUNK, 2 * COMPARE_CHUNK + 2] {
             numbers[at] = 2.0;
             assert!(!first.equals(&of(&numbers)).unwrap(), "{at}");
             numbers[at] = 1.0;

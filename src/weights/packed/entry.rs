@@ -16,8 +16,8 @@ pub(crate) struct TensorEntry {
 
 impl TensorEntry {
     pub(super) fn new(name: &str, dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> Self {
-        let numbers: usize = shape.iter().product();
-        assert_eq!(bytes.len(), numbers * dtype.bitsize() / 8, "{name}");
+        let len: usize = shape.iter().product();
+        assert_eq!(bytes.len(), len * dtype.bitsize() / 8, "{name}");
         Self {
             name: name.to_owned(),
             dtype,
@@ -26,40 +26,40 @@ impl TensorEntry {
         }
     }
 
-    /// Numbers in some type of float.
+    /// Floats, converted to `dtype`.
     ///
     /// # Errors
     /// `NonFinite` if one of them is too large for it.
-    pub(super) fn numbers(
+    pub(super) fn floats(
         name: &str,
         dtype: Dtype,
         shape: Vec<usize>,
-        numbers: &[f32],
+        floats: &[f32],
     ) -> Result<Self> {
-        let bytes = encode(numbers, dtype).ok_or_else(|| Error::NonFinite {
+        let bytes = encode(floats, dtype).ok_or_else(|| Error::NonFinite {
             what: format!("weight {name} in {dtype:?}"),
         })?;
         Ok(Self::new(name, dtype, shape, bytes))
     }
 
-    /// Bytes.
+    /// A tensor of bytes.
     pub(crate) fn bytes(name: &str, bytes: Vec<u8>) -> Self {
         Self::new(name, Dtype::U8, vec![bytes.len()], bytes)
     }
 
-    /// Whole numbers, of any shape.
-    pub(crate) fn whole(name: &str, shape: Vec<usize>, numbers: &[u32]) -> Self {
-        let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+    /// Unsigned integers of four bytes, of any shape.
+    pub(crate) fn u32s(name: &str, shape: Vec<usize>, values: &[u32]) -> Self {
+        let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
         Self::new(name, Dtype::U32, shape, bytes)
     }
 
-    /// Numbers of two bytes, the lower first.
-    pub(crate) fn short(name: &str, numbers: &[[u8; 2]]) -> Self {
-        let bytes = numbers.as_flattened().to_vec();
-        Self::new(name, Dtype::U16, vec![numbers.len()], bytes)
+    /// Unsigned integers of two bytes, the lower first.
+    pub(crate) fn u16s(name: &str, values: &[[u8; 2]]) -> Self {
+        let bytes = values.as_flattened().to_vec();
+        Self::new(name, Dtype::U16, vec![values.len()], bytes)
     }
 
-    /// Which part of a file a tensor belongs to.
+    /// Which section of a file a tensor belongs to; `prefix` tells whether it comes before the weights.
     pub(super) fn kind_of(name: &str, dimensions: usize, prefix: bool) -> &'static str {
         match dimensions {
             _ if name.starts_with(PADDING) => "padding",
@@ -72,22 +72,22 @@ impl TensorEntry {
     }
 }
 
-/// Numbers as little-endian bytes of a type; `None` if one of them has no finite value in it.
-fn encode(numbers: &[f32], dtype: Dtype) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(numbers.len() * dtype.bitsize() / 8);
+/// Converts floats to little-endian bytes of a type; `None` if one of them has no finite value in it.
+fn encode(floats: &[f32], dtype: Dtype) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(floats.len() * dtype.bitsize() / 8);
     let mut finite = true;
     match dtype {
-        Dtype::F16 => numbers.iter().for_each(|&x| {
+        Dtype::F16 => floats.iter().for_each(|&x| {
             let x = half::f16::from_f32(x);
             finite &= x.is_finite();
             bytes.extend(x.to_le_bytes());
         }),
-        Dtype::BF16 => numbers.iter().for_each(|&x| {
+        Dtype::BF16 => floats.iter().for_each(|&x| {
             let x = half::bf16::from_f32(x);
             finite &= x.is_finite();
             bytes.extend(x.to_le_bytes());
         }),
-        _ => numbers.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
+        _ => floats.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
     }
     finite.then_some(bytes)
 }

@@ -44,7 +44,7 @@ pub(super) fn encode(
             return encode(name, &rounded, precision);
         }
         (Panels::F32(floats), dtype) => {
-            TensorEntry::numbers(name, dtype, vec![panels, k, PANEL], floats)?
+            TensorEntry::floats(name, dtype, vec![panels, k, PANEL], floats)?
         }
     };
     Ok(vec![part])
@@ -83,7 +83,7 @@ fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Vec<Te
 /// `NonFinite` if a factor is NaN or infinite.
 pub(super) fn encode_smoothing(name: &str, factors: &[f32]) -> Result<TensorEntry> {
     let shape = vec![factors.len()];
-    TensorEntry::numbers(&smoothing_of(name), Dtype::F32, shape, factors)
+    TensorEntry::floats(&smoothing_of(name), Dtype::F32, shape, factors)
 }
 
 fn smoothing_of(name: &str) -> String {

@@ -125,7 +125,7 @@ impl PackedFile {
         widened || dtype == self.computes_in()
     }
 
-    /// How many numbers the unpacked checkpoint holds.
+    /// Number of parameters of the unpacked checkpoint.
     pub(crate) fn parameters(&self) -> usize {
         let parameters = self.metadata("parameters");
         parameters

@@ -91,7 +91,7 @@ impl PackOptions {
         self
     }
 
-    /// The same of pairs, for a model that reads pairs: a cross-encoder, a question answerer.
+    /// Calibrates by pairs, for a model that reads pairs: a cross-encoder, a question answerer.
     #[must_use]
     pub fn calibrate_pairs(
         mut self,

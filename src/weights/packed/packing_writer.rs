@@ -113,7 +113,7 @@ impl PackingWriter {
         shape: &[usize],
     ) -> Result<()> {
         self.add(name, || {
-            let entry = TensorEntry::numbers(name, Dtype::F32, shape.to_vec(), parameters)?;
+            let entry = TensorEntry::floats(name, Dtype::F32, shape.to_vec(), parameters)?;
             Ok(vec![entry])
         })
     }

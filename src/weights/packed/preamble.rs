@@ -5,7 +5,7 @@
 //! 8   {"__metadata__":{"format":"bertless","version":"0001","digest":"0123456789abcdef","checked":"000000123456",
 //! ```
 //!
-//! So that damage is told from another format before anything is parsed.
+//! The reader can tell damage from another format before it parses anything.
 
 use xxhash_rust::xxh3::Xxh3;
 

@@ -38,7 +38,7 @@ impl Precision {
         }
     }
 
-    /// What a model is loaded as to be packed.
+    /// The type that a model computes in while it is packed.
     pub(crate) fn computed_in(self) -> gemm::Dtype {
         match self {
             Self::F32 | Self::F16 => gemm::Dtype::F32,
@@ -47,7 +47,7 @@ impl Precision {
         }
     }
 
-    /// The type of the numbers of a matrix that is loaded as floats.
+    /// The type in which a matrix that is loaded as floats is stored.
     pub(super) fn of_matrix(self) -> Dtype {
         match self {
             // Those that become int8 are bytes when they are loaded already.
@@ -56,7 +56,7 @@ impl Precision {
         }
     }
 
-    /// The type of a table's numbers.
+    /// The type in which an embedding table is stored.
     pub(super) fn of_table(self) -> Dtype {
         match self {
             Self::F32 => Dtype::F32,

@@ -1,4 +1,4 @@
-//! Tables in a packed file, row by row: in int8, a row is whole numbers from -127 to 127 and a scale.
+//! Embedding tables in a packed file, row by row: in int8, a row is integers from -127 to 127 and a scale.
 
 use safetensors::Dtype;
 
@@ -31,11 +31,11 @@ pub(super) fn encode(
             let bytes = bytemuck::cast_slice(&numbers).to_vec();
             Ok(vec![
                 TensorEntry::new(name, Dtype::I8, shape, bytes),
-                TensorEntry::numbers(&scale_of(name), Dtype::F32, vec![rows], &scales)?,
+                TensorEntry::floats(&scale_of(name), Dtype::F32, vec![rows], &scales)?,
             ])
         }
-        Dtype::I8 => Ok(vec![TensorEntry::numbers(name, Dtype::F32, shape, table)?]),
-        dtype => Ok(vec![TensorEntry::numbers(name, dtype, shape, table)?]),
+        Dtype::I8 => Ok(vec![TensorEntry::floats(name, Dtype::F32, shape, table)?]),
+        dtype => Ok(vec![TensorEntry::floats(name, dtype, shape, table)?]),
     }
 }
 

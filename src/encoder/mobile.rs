@@ -35,6 +35,14 @@ struct Bottleneck {
     output_norm: Norm,
 }
 
+/// What [`MobileLayer::project`] computes.
+struct ProjectedRows<'a> {
+    /// The narrowed input.
+    narrowed: &'a mut [f32],
+    query_key: &'a mut [f32],
+    value: &'a mut [f32],
+}
+
 /// What queries and keys are computed from.
 #[derive(Debug)]
 enum QueryInput {
@@ -158,7 +166,12 @@ impl MobileLayer {
             outs,
             |compute, buffer, block, [narrowed, query_key, value]| {
                 let rows = &rows[block.start * hidden_size..block.end * hidden_size];
-                self.project(compute, rows, buffer, narrowed, query_key, value);
+                let out = ProjectedRows {
+                    narrowed,
+                    query_key,
+                    value,
+                };
+                self.project(compute, rows, buffer, out);
             },
         );
         let projection = |data, stride, offset| Projection {
@@ -224,10 +237,9 @@ impl MobileLayer {
         compute: &Compute,
         rows: &[f32],
         buffer: &mut AlignedFloats,
-        narrowed: &mut [f32],
-        query_key: &mut [f32],
-        value: &mut [f32],
+        out: ProjectedRows<'_>,
     ) {
+        let narrowed = out.narrowed;
         let mut query_input = rows;
         if let Some(bottleneck) = &self.bottleneck {
             bottleneck.input.forward(compute, rows, narrowed);
@@ -243,13 +255,13 @@ impl MobileLayer {
         } else {
             narrowed.copy_from_slice(rows);
         }
-        self.query_key.forward(compute, query_input, query_key);
+        self.query_key.forward(compute, query_input, out.query_key);
         let value_input = if self.value_from_bottleneck {
             narrowed
         } else {
             rows
         };
-        self.value.forward(compute, value_input, value);
+        self.value.forward(compute, value_input, out.value);
     }
 
     /// From what attention puts out to the layer's output, in the place of its input.

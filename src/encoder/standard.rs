@@ -39,14 +39,12 @@ impl StandardLayer {
         len: usize,
     ) {
         let rows = &mut scratch.rows[..len];
-        let attention_output = scratch.attention_output.at_least(len);
         let buffers = AttentionBuffers {
             query_key_value: &mut scratch.query_key_value,
             context: &mut scratch.context,
+            output: &mut scratch.attention_output,
         };
-        let attention_output =
-            self.attention
-                .forward(compute, rows, texts, bias, buffers, attention_output);
+        let attention_output = self.attention.forward(compute, rows, texts, bias, buffers);
         let out = &mut rows[..attention_output.len()];
         self.feed_forward.forward(compute, attention_output, out);
     }

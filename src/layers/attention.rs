@@ -25,6 +25,7 @@ pub(crate) struct SelfAttention {
 pub(crate) struct AttentionBuffers<'a> {
     pub(crate) query_key_value: &'a mut AlignedFloats,
     pub(crate) context: &'a mut AlignedFloats,
+    pub(crate) output: &'a mut AlignedFloats,
 }
 
 impl SelfAttention {
@@ -44,23 +45,23 @@ impl SelfAttention {
         })
     }
 
-    /// Writes `norm(x + attention(x))` for the output rows of `texts` and returns them; `x` and `out` are (rows, hidden_size).
-    /// Clobbers `x`: afterwards its first rows are the output rows.
+    /// Computes `norm(x + attention(x))` and returns the output rows of `texts`; `x` is (rows, hidden_size). Clobbers `x`:
+    /// afterwards its first rows are the output rows.
     pub(crate) fn forward<'o>(
         &self,
         compute: &Compute,
         x: &mut [f32],
         texts: Texts<'_>,
         bias: Option<RelativeBias<'_>>,
-        buffers: AttentionBuffers<'_>,
-        out: &'o mut [f32],
+        buffers: AttentionBuffers<'o>,
     ) -> &'o [f32] {
         let hidden_size = self.output.inputs();
         let stride = self.query_key_value.outputs();
         let rows = x.len() / hidden_size;
         let projected = buffers.query_key_value.at_least(rows * stride);
-        // The output's place is free until the end.
-        let outs = [&mut *projected, &mut out[..x.len()]];
+        // The output is free until the end.
+        let out = buffers.output.at_least(x.len());
+        let outs = [&mut *projected, &mut *out];
         parallel_row_blocks(
             compute,
             rows,

@@ -35,14 +35,6 @@ struct Bottleneck {
     output_norm: Norm,
 }
 
-/// What [`MobileLayer::project`] computes.
-struct ProjectedRows<'a> {
-    /// The narrowed input.
-    narrowed: &'a mut [f32],
-    query_key: &'a mut [f32],
-    value: &'a mut [f32],
-}
-
 /// What queries and keys are computed from.
 #[derive(Debug)]
 enum QueryInput {
@@ -164,14 +156,9 @@ impl MobileLayer {
             count,
             self.input_linears(),
             outs,
-            |compute, buffer, block, [narrowed, query_key, value]| {
+            |compute, buffer, block, outs| {
                 let rows = &rows[block.start * hidden_size..block.end * hidden_size];
-                let out = ProjectedRows {
-                    narrowed,
-                    query_key,
-                    value,
-                };
-                self.project(compute, rows, buffer, out);
+                self.project(compute, rows, buffer, outs);
             },
         );
         let projection = |data, stride, offset| Projection {
@@ -231,15 +218,14 @@ impl MobileLayer {
             .chain(output)
     }
 
-    /// Computes from `rows`, (rows, hidden_size), what attention reads and the narrowed input.
+    /// Computes from `rows`, (rows, hidden_size), the narrowed input and what attention reads.
     fn project(
         &self,
         compute: &Compute,
         rows: &[f32],
         buffer: &mut AlignedFloats,
-        out: ProjectedRows<'_>,
+        [narrowed, query_key, value]: [&mut [f32]; 3],
     ) {
-        let narrowed = out.narrowed;
         let mut query_input = rows;
         if let Some(bottleneck) = &self.bottleneck {
             bottleneck.input.forward(compute, rows, narrowed);
@@ -255,13 +241,13 @@ impl MobileLayer {
         } else {
             narrowed.copy_from_slice(rows);
         }
-        self.query_key.forward(compute, query_input, out.query_key);
+        self.query_key.forward(compute, query_input, query_key);
         let value_input = if self.value_from_bottleneck {
             narrowed
         } else {
             rows
         };
-        self.value.forward(compute, value_input, out.value);
+        self.value.forward(compute, value_input, value);
     }
 
     /// From what attention puts out to the layer's output, in the place of its input.

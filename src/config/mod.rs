@@ -17,7 +17,6 @@ pub(crate) use head::HeadConfig;
 pub use head::{ScoreFunction, Task};
 pub use sentence::Pooling;
 pub(crate) use sentence::{DenseConfig, Module, SentenceConfig};
-#[cfg(feature = "train")]
 pub(crate) use transformer::READING_FILES;
 
 use crate::error::{Error, Result};

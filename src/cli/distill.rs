@@ -1,12 +1,15 @@
 //! `bertless distill`: a small model learns from a large one.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
-use clap::builder::StringValueParser;
+use clap::builder::PathBufValueParser;
+use serde::Serialize;
 
 use super::Common;
-use super::options::to_read_again;
+use super::options::{at_least_one, to_read_again};
 use super::output::Output;
-use super::train::RecipeFlags;
+use super::train::{RecipeFlags, above_zero};
 use super::usage;
 
 /// Train a small student by what a teacher says
@@ -37,40 +40,36 @@ use super::usage;
 ///
 /// A table is its path, or { file = "all.tsv", where = "split = train", text = "sentence", sentences = true }: the last cuts
 /// each text into its sentences.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, clap::Args, Serialize)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
     #[command(flatten)]
+    #[serde(skip)]
     recipe: RecipeFlags,
-    /// The teacher
+    /// Teacher: a model's folder, or a packed file if only its outputs are learned
     #[arg(long, value_name = "MODEL")]
-    teacher: Option<String>,
-    /// Texts without labels
-    #[arg(long, value_name = "FILE", value_parser = to_read_again(StringValueParser::new()))]
-    unlabelled: Option<String>,
-    /// How many of the model's layers the student has
-    #[arg(long, value_name = "N")]
-    layers: Option<String>,
-    /// How many tokens the student has
-    #[arg(long, value_name = "N")]
-    tokens: Option<String>,
-    /// The temperature of the teacher's distributions
-    #[arg(long, value_name = "T", allow_hyphen_values = true)]
-    temperature: Option<String>,
+    #[serde(rename = "distillation.teacher")]
+    teacher: Option<PathBuf>,
+    /// Table or text file of examples without labels
+    #[arg(long, value_name = "FILE", value_parser = to_read_again(PathBufValueParser::new()))]
+    #[serde(rename = "data.unlabelled")]
+    unlabelled: Option<PathBuf>,
+    /// Number of the student's layers [default: all of the model's]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    #[serde(rename = "student.layers")]
+    layers: Option<usize>,
+    /// Size of the student's vocabulary: only the most frequent tokens are kept [default: all]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    #[serde(rename = "student.tokens")]
+    tokens: Option<usize>,
+    /// Temperature that softens the teacher's distribution over labels [default: 2]
+    #[arg(long, value_name = "T", allow_hyphen_values = true, value_parser = above_zero())]
+    #[serde(rename = "distillation.temperature")]
+    temperature: Option<f64>,
 }
 
 pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
-    let recipe = arguments.recipe.read(&[
-        ("--teacher", "distillation.teacher", &arguments.teacher),
-        ("--unlabelled", "data.unlabelled", &arguments.unlabelled),
-        ("--layers", "student.layers", &arguments.layers),
-        ("--tokens", "student.tokens", &arguments.tokens),
-        (
-            "--temperature",
-            "distillation.temperature",
-            &arguments.temperature,
-        ),
-    ])?;
+    let recipe = arguments.recipe.read(&arguments)?;
     if !recipe.distils() {
         return Err(usage(
             "there is no teacher: name one with --teacher, or in the recipe's [distillation]",

@@ -8,7 +8,9 @@ use clap::builder::PathBufValueParser;
 use serde::Serialize;
 
 use super::Common;
-use super::options::{EmbeddingFlags, ModelFlags, at_least_one, required, to_read_again, to_write};
+use super::options::{
+    EmbeddingFlags, ModelFlags, at_least_one, number, required, to_read_again, to_write,
+};
 use super::output::{Output, note};
 use super::train::bar;
 
@@ -56,7 +58,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     keep: bool,
     /// Leave out rows with a lower score; of probabilities and cosines 1 at most
-    #[arg(long, value_name = "SCORE", allow_hyphen_values = true, value_parser = score)]
+    #[arg(long, value_name = "SCORE", allow_hyphen_values = true)]
+    #[arg(value_parser = number(f32::MIN..=f32::MAX, "expected a number"))]
     least_score: Option<f32>,
     /// Make pairs of all texts
     #[arg(long, value_name = "HOW", conflicts_with = "keep")]
@@ -66,13 +69,6 @@ pub(crate) struct Arguments {
     candidates: usize,
     #[command(flatten)]
     embedding: EmbeddingFlags,
-}
-
-fn score(argument: &str) -> Result<f32, String> {
-    match argument.parse::<f32>() {
-        Ok(score) if !score.is_nan() => Ok(score),
-        _ => Err("expected a number".to_owned()),
-    }
 }
 
 /// How pairs are found.

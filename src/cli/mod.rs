@@ -2,7 +2,7 @@
 //!
 //! Answers go to standard output, a line at a time and never half; everything else goes to standard error. Texts are
 //! read and answered in chunks, so that memory does not grow with their number. An error is one line, `error: ...`, with
-//! its causes after colons, and ends the command with code 1, or with 2 if the command itself was not understood.
+//! its causes after colons, and exit code 1. A usage error is printed as clap prints it, with exit code 2.
 
 mod bench;
 mod closed;
@@ -34,7 +34,7 @@ use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use output::{Output, WriteError, note, printable};
 
-/// The exit code of a command that was not understood.
+/// Exit code of a usage error.
 const USAGE: u8 = 2;
 const MAX_THREADS: usize = 1024;
 
@@ -81,9 +81,9 @@ enum Command {
 
 /// Runs the command that this process was started with.
 pub(crate) fn main() -> ExitCode {
-    let cli = match parse() {
-        Ok(cli) => cli,
-        Err(error) => return misunderstood(&error),
+    let (cli, name) = match parse() {
+        Ok(parsed) => parsed,
+        Err(error) => return exit_usage(&error),
     };
     let mut output = Output::new(cli.common.json);
     let done = cli
@@ -91,21 +91,28 @@ pub(crate) fn main() -> ExitCode {
         .and_then(|()| output.flush().map_err(Into::into));
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+        Err(error) => match error.downcast_ref::<UsageError>() {
+            Some(UsageError(message)) => exit_usage(&usage_of(&name, message)),
+            None => exit_error(&error),
+        },
     }
 }
 
-/// Reads the arguments. A negative number behind an option is its value, whose own words say what it may be.
-fn parse() -> Result<Cli, clap::Error> {
-    let option = |arg: Arg| match arg.is_positional() || !arg.get_action().takes_values() {
-        true => arg,
-        false => arg.allow_negative_numbers(true),
+/// Parses the arguments. Returns them with the name of the sub-command.
+///
+/// A negative number after an option is the option's value, so the error about it says which values the option takes.
+fn parse() -> Result<(Cli, String), clap::Error> {
+    let option = |arg: Arg| {
+        let takes_value = !arg.is_positional() && arg.get_action().takes_values();
+        arg.allow_negative_numbers(takes_value)
     };
     let command = Cli::command()
         .mut_args(option)
         .mut_subcommands(|command| command.mut_args(option));
     let matches = command.try_get_matches()?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))
+    let name = matches.subcommand_name().unwrap_or_default().to_owned();
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))?;
+    Ok((cli, name))
 }
 
 impl Cli {
@@ -128,48 +135,49 @@ impl Cli {
     }
 }
 
-fn failed(error: &anyhow::Error) -> ExitCode {
-    if let Some(usage) = error.downcast_ref::<clap::Error>() {
-        return misunderstood(usage);
-    }
-    // Whoever reads has read enough.
+/// Prints an error of a command that ran. A reader that closed the pipe has read enough: that is no error.
+fn exit_error(error: &anyhow::Error) -> ExitCode {
     if error.downcast_ref().is_some_and(WriteError::is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    complain(&format!("{error:#}"));
+    note(format_args!("error: {}", printable(&format!("{error:#}"))));
     ExitCode::FAILURE
 }
 
-/// Help and version as clap prints them; its errors in one line.
-fn misunderstood(error: &clap::Error) -> ExitCode {
-    let help = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    if !error.use_stderr() {
-        return match output::printed(|| error.print()) {
-            Err(error) if !error.is_broken_pipe() => failed(&error.into()),
-            _ => ExitCode::SUCCESS,
-        };
-    }
-    if error.kind() == help {
-        let _ = error.print(); // nobody is there to be told
+/// Prints what clap has to say: help and version on standard output, errors on standard error.
+fn exit_usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        let _ = error.print(); // standard error may be closed
         return ExitCode::from(USAGE);
     }
-    let text = error.render().to_string();
-    let said = text.split("\n\n").take_while(|part| {
-        !part.starts_with("Usage:") && !part.starts_with("For more information")
-    });
-    let words: Vec<&str> = said.flat_map(str::split_whitespace).collect();
-    let message = words.join(" ");
-    complain(message.strip_prefix("error: ").unwrap_or(&message));
-    ExitCode::from(USAGE)
+    match output::printed(|| error.print()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit_error(&error.into()),
+    }
 }
 
-fn complain(message: &str) {
-    note(format_args!("error: {}", printable(message)));
+/// Arguments that clap accepted and that still contradict each other.
+#[derive(Debug)]
+struct UsageError(String);
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
-/// A command that clap understood and that still makes no sense.
+impl std::error::Error for UsageError {}
+
+/// An error about the arguments. It is printed with the usage of the sub-command, and the exit code is 2.
 fn usage(message: impl std::fmt::Display) -> anyhow::Error {
-    Cli::command()
-        .error(ErrorKind::ArgumentConflict, message)
-        .into()
+    UsageError(message.to_string()).into()
+}
+
+/// A usage error of a sub-command, as clap prints its own.
+fn usage_of(name: &str, message: &str) -> clap::Error {
+    let mut command = Cli::command();
+    command.build(); // else the usage would lack the program's name
+    let subcommand = command.find_subcommand(name).cloned();
+    let mut command = subcommand.unwrap_or(command);
+    command.error(ErrorKind::ArgumentConflict, message)
 }

@@ -1,12 +1,15 @@
 //! Options that shape a model, as flags.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::Result;
 use bertless::{Aggregation, Dtype, Model, ModelOptions, Pooling, Thresholds};
 use clap::Arg;
-use clap::builder::TypedValueParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::Common;
 use super::output::warn;
@@ -29,7 +32,7 @@ pub(crate) struct ModelFlags {
 pub(crate) struct DtypeFlag {
     /// What the encoder's dense layers compute in: f32; bf16, which is smaller, faster on processors with AVX512-BF16, and
     /// less exact; or int8, which is the fastest and smallest [default: f32, or what the file was packed for]
-    #[arg(long, value_name = "TYPE", value_parser = dtype)]
+    #[arg(long, value_name = "TYPE", value_parser = dtype())]
     pub(crate) dtype: Option<Dtype>,
 }
 
@@ -83,7 +86,7 @@ pub(crate) fn required(model: Arg) -> Arg {
 pub(crate) struct EmbeddingFlags {
     /// How tokens become one vector: cls, mean, max, mean-sqrt-len, weighted-mean, last-token [default: as the model
     /// was trained]
-    #[arg(long, value_name = "NAME", value_parser = pooling)]
+    #[arg(long, value_name = "NAME", value_parser = one_of(POOLINGS))]
     pooling: Option<Pooling>,
     /// Bring embeddings to length one, after a truncation that the model's files ask for
     #[arg(long, conflicts_with = "no_normalize")]
@@ -143,29 +146,43 @@ pub(crate) fn threshold(argument: &str) -> Result<Threshold, String> {
     }
 }
 
-pub(crate) fn aggregation(name: &str) -> Result<Aggregation, String> {
-    name.parse()
-        .map_err(|_| "expected none, simple, first, average or max".to_owned())
+/// Parses `--aggregation`.
+pub(crate) fn aggregation() -> impl TypedValueParser<Value = Aggregation> {
+    use Aggregation::{Average, First, Max, None, Simple};
+    one_of([
+        ("none", None),
+        ("simple", Simple),
+        ("first", First),
+        ("average", Average),
+        ("max", Max),
+    ])
 }
 
-pub(crate) fn dtype(name: &str) -> Result<Dtype, String> {
-    name.parse()
-        .map_err(|_| "expected f32, bf16 or int8".to_owned())
+/// Parses a type to compute in.
+pub(crate) fn dtype() -> impl TypedValueParser<Value = Dtype> {
+    one_of([
+        ("f32", Dtype::F32),
+        ("bf16", Dtype::Bf16),
+        ("int8", Dtype::Int8),
+    ])
 }
 
-fn pooling(name: &str) -> Result<Pooling, String> {
-    Ok(match name {
-        "cls" => Pooling::Cls,
-        "mean" => Pooling::Mean,
-        "max" => Pooling::Max,
-        "mean-sqrt-len" => Pooling::MeanSqrtLen,
-        "weighted-mean" => Pooling::WeightedMean,
-        "last-token" => Pooling::LastToken,
-        _ => {
-            return Err(
-                "expected cls, mean, max, mean-sqrt-len, weighted-mean or last-token".to_owned(),
-            );
-        }
+const POOLINGS: [(&str, Pooling); 6] = [
+    ("cls", Pooling::Cls),
+    ("mean", Pooling::Mean),
+    ("max", Pooling::Max),
+    ("mean-sqrt-len", Pooling::MeanSqrtLen),
+    ("weighted-mean", Pooling::WeightedMean),
+    ("last-token", Pooling::LastToken),
+];
+
+/// Parses one of several names into its value. Help and errors list the names.
+pub(crate) fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
+    choices: [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(choices.map(|(name, _)| name)).try_map(move |name| {
+        let chosen = choices.iter().find(|choice| choice.0 == name);
+        chosen.map(|choice| choice.1).ok_or("unknown name")
     })
 }
 
@@ -174,11 +191,13 @@ pub(crate) fn to_write<P: TypedValueParser>(paths: P) -> impl TypedValueParser<V
 where
     P::Value: AsRef<OsStr>,
 {
-    paths.try_map(|path| match path.as_ref() == "-" {
-        true => {
-            Err("standard output is no place for it: name a file (./- for one that is called -)")
+    paths.try_map(|path| {
+        if path.as_ref() == "-" {
+            return Err(
+                "it cannot be written to standard output: name a file (./- for one called -)",
+            );
         }
-        false => Ok(path),
+        Ok(path)
     })
 }
 
@@ -189,24 +208,51 @@ pub(crate) fn to_read_again<P: TypedValueParser>(
 where
     P::Value: AsRef<OsStr>,
 {
-    paths.try_map(|path| match path.as_ref() == "-" {
-        true => Err("a table is read more than once, and standard input cannot be: name a file"),
-        false => Ok(path),
+    paths.try_map(|path| {
+        if path.as_ref() == "-" {
+            return Err(
+                "a table is read more than once, and standard input cannot be: name a file",
+            );
+        }
+        Ok(path)
     })
 }
 
-/// Numbers that count something.
+/// Parses a count, which is at least 1.
 pub(crate) fn at_least_one() -> impl TypedValueParser<Value = usize> {
     whole(1, u32::MAX as usize)
 }
 
-/// Whole numbers from `least` to `most`.
-pub(crate) fn whole(least: usize, most: usize) -> impl TypedValueParser<Value = usize> {
-    move |argument: &str| match argument.parse::<usize>() {
-        Ok(number) if (least..=most).contains(&number) => Ok(number),
-        _ => Err(format!("expected a whole number from {least} to {most}")),
+/// Parses a seed. TOML has no larger integers.
+pub(crate) fn seed() -> impl TypedValueParser<Value = u64> {
+    whole(0, i64::MAX as u64)
+}
+
+/// Parses a whole number from `least` to `most`.
+pub(crate) fn whole<T: Bounded>(least: T, most: T) -> impl TypedValueParser<Value = T> {
+    let expected = format!("expected a whole number from {least} to {most}");
+    number(least..=most, expected)
+}
+
+/// Parses a number within `range`. Any other argument is refused with the message `expected`.
+pub(crate) fn number<T: Bounded>(
+    range: RangeInclusive<T>,
+    expected: impl Into<String>,
+) -> impl TypedValueParser<Value = T> {
+    let expected = expected.into();
+    move |argument: &str| match argument.parse::<T>() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(expected.clone()),
     }
 }
+
+/// A type of numbers that flags take.
+pub(crate) trait Bounded:
+    FromStr + Display + PartialOrd + Clone + Send + Sync + 'static
+{
+}
+
+impl<T: FromStr + Display + PartialOrd + Clone + Send + Sync + 'static> Bounded for T {}
 
 #[cfg(test)]
 mod tests {
@@ -227,15 +273,7 @@ mod tests {
 
     #[test]
     fn poolings_have_the_names_that_they_are_printed_with() {
-        for name in [
-            "cls",
-            "mean",
-            "max",
-            "mean-sqrt-len",
-            "weighted-mean",
-            "last-token",
-        ] {
-            let pooling = pooling(name).unwrap();
+        for (name, pooling) in POOLINGS {
             assert_eq!(serde_json::to_value(pooling).unwrap(), name);
         }
     }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use bertless::{Error, Model, PackOptions, Packed, PackedKind, PackedMatrix, Precision, Stored};
-use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::PathBufValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::input::{Form, Inputs, Item};
-use super::options::to_write;
+use super::options::{number, one_of, to_write};
 use super::output::{Output, printable, warn};
 
 /// The progress of what is counted.
@@ -44,13 +44,13 @@ pub(crate) struct Arguments {
     /// How large weights are stored. f32: as they are computed with, same answers to the bit; f16: half the size, computed
     /// in f32; bf16: half the size, the encoder's matrices computed in bf16; int8: the encoder's matrices, computed in int8, and tables of words and positions in a quarter of
     /// the size, all else in f32
-    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = one_of(Precision::ALL.map(|precision| (precision.name(), precision))))]
     dtype: Precision,
     /// Of int8, leave matrices in f32 whose names contain this, where * is any text; may be given several times
     #[arg(long, value_name = "PATTERN")]
     keep_f32: Vec<String>,
     /// Of int8, leave matrices in f32 whose error would be above this [default: 0.03]
-    #[arg(long, value_name = "ERROR", value_parser = largest_error)]
+    #[arg(long, value_name = "ERROR", value_parser = number(0.0..=f64::MAX, "expected a number, 0 or more"))]
     max_error: Option<f64>,
     /// Of int8, quantise by what these texts, one a line or objects of .jsonl, make of the model's inside, so that its outputs
     /// stay near; some 500 sentences of all kinds that it is for. A table (.csv, or .tsv without --pairs) is refused
@@ -258,20 +258,4 @@ fn calibrating(path: &Path, form: Form) -> Result<Vec<Item>> {
         true => bail!("{} has no line of text", path.display()),
         false => Ok(items),
     }
-}
-
-fn largest_error(argument: &str) -> Result<f64, String> {
-    match argument.parse() {
-        Ok(error) if (0.0..=f64::MAX).contains(&error) => Ok(error),
-        _ => Err("expected a number, 0 or more".to_owned()),
-    }
-}
-
-fn precision() -> impl TypedValueParser<Value = Precision> {
-    let names = Precision::ALL.map(Precision::name);
-    PossibleValuesParser::new(names).try_map(|name| {
-        let mut all = Precision::ALL.into_iter();
-        all.find(|precision| precision.name() == name)
-            .ok_or("is no type")
-    })
 }

@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     #[arg(long = "threshold", value_name = "[LABEL=]SCORE", value_parser = threshold)]
     thresholds: Vec<Threshold>,
     /// How labels of tokens become entities: none, simple, first, average, max
-    #[arg(long, value_name = "NAME", default_value = "simple", value_parser = aggregation)]
+    #[arg(long, value_name = "NAME", default_value = "simple", value_parser = aggregation())]
     aggregation: Aggregation,
     #[command(flatten)]
     question: QuestionFlags,

@@ -10,15 +10,18 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use clap::ValueEnum;
 use clap::builder::PathBufValueParser;
 
-use super::options::{DtypeFlag, at_least_one, to_write};
+use super::options::{DtypeFlag, at_least_one, number, to_write};
 use super::output::{Output, replace};
 use super::{Common, bench, usage};
 use bill::{Bill, Call, Usage};
 use prices::{Platform, Prices, Rate, Rates};
 use table::Row;
 
+/// The longest time that a flag may give, in milliseconds: eleven days.
+const MOST_MS: f64 = 1e9;
 /// Texts a call that are measured if none are asked for.
 const TEXTS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
@@ -52,15 +55,15 @@ pub(crate) struct Arguments {
     #[arg(conflicts_with_all = ["model", "texts", "dtype", "tokens", "seconds"])]
     latency_ms: Vec<Latency>,
     /// The share of calls that find no warm process
-    #[arg(long, value_name = "0..1", default_value = "0", value_parser = share)]
+    #[arg(long, value_name = "0..1", default_value = "0", value_parser = number(0.0..=1.0, "expected a number from 0 to 1"))]
     cold_share: f64,
     /// What a cold call takes longer, on a whole vCPU [default: what the first answer takes here]
-    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    #[arg(long, value_name = "MS", value_parser = number(0.0..=MOST_MS, "expected a number of milliseconds"))]
     init_ms: Option<f64>,
     /// How many calls a process of Cloud Run answers one after the other without a pause
     #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one())]
     overlap: usize,
-    /// Where the function runs: lambda-x86, lambda-arm64, cloud-run [default: all whose rates are known]
+    /// Where the function runs [default: all whose rates are known]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     platform: Vec<Platform>,
     /// Memory sizes in MB
@@ -134,7 +137,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
 fn platforms(named: &[Platform], prices: &Prices) -> Result<(Vec<Rated>, Vec<String>)> {
     let (mut known, mut left_out) = (Vec::new(), Vec::new());
     let wanted = match named {
-        [] => Platform::ALL.to_vec(),
+        [] => Platform::value_variants().to_vec(),
         named => named.to_vec(),
     };
     for platform in wanted {
@@ -300,23 +303,10 @@ impl FromStr for Latency {
     fn from_str(argument: &str) -> Result<Self, String> {
         let call = argument.split_once('=').and_then(|(texts, latency)| {
             let texts = texts.parse().ok().filter(|&texts| texts > 0)?;
-            let latency_ms = milliseconds(latency).ok().filter(|&ms| ms > 0.0)?;
+            let latency_ms = latency.parse().ok();
+            let latency_ms = latency_ms.filter(|&ms| ms > 0.0 && ms <= MOST_MS)?;
             Some(Self(Call { texts, latency_ms }))
         });
         call.ok_or_else(|| "expected TEXTS=MS, as 1=1.0".to_owned())
-    }
-}
-
-fn milliseconds(argument: &str) -> Result<f64, String> {
-    match argument.parse() {
-        Ok(ms) if (0.0..1e9).contains(&ms) => Ok(ms),
-        _ => Err("expected a number of milliseconds".to_owned()),
-    }
-}
-
-fn share(argument: &str) -> Result<f64, String> {
-    match argument.parse() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("expected a number from 0 to 1".to_owned()),
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail};
+use clap::ValueEnum;
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -25,7 +26,7 @@ pub(crate) struct Prices {
 }
 
 /// Where a function runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Platform {
     LambdaX86,
     LambdaArm64,
@@ -80,8 +81,6 @@ pub(crate) struct Rate {
 }
 
 impl Platform {
-    pub(crate) const ALL: [Self; 3] = [Self::LambdaX86, Self::LambdaArm64, Self::CloudRun];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::LambdaX86 => "lambda-x86",
@@ -96,17 +95,6 @@ impl Platform {
             Self::LambdaX86 | Self::LambdaArm64 => 128..=10_240,
             Self::CloudRun => 128..=32_768,
         }
-    }
-}
-
-impl FromStr for Platform {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let named = Self::ALL
-            .into_iter()
-            .find(|platform| platform.name() == name);
-        named.ok_or_else(|| "expected lambda-x86, lambda-arm64 or cloud-run".to_owned())
     }
 }
 
@@ -220,7 +208,7 @@ impl Prices {
     /// That every number is one that can be reckoned with.
     fn check(&self) -> Result<()> {
         let mut all = vec![("instance", "month", Some(self.instance.month), false)];
-        for platform in Platform::ALL {
+        for &platform in Platform::value_variants() {
             let (tariff, name) = (self.tariff(platform), platform.name());
             all.extend([
                 (name, "gib_second", tariff.gib_second, false),
@@ -251,7 +239,7 @@ mod tests {
         assert_eq!((arm.gib_second, arm.million_requests), (0.0000133334, 0.2));
         let missing = prices.rates(Platform::CloudRun).unwrap_err();
         assert_eq!(missing, "cloud-run.gib_second");
-        for platform in Platform::ALL {
+        for &platform in Platform::value_variants() {
             let (date, source) = prices.origin(platform);
             assert!(date.starts_with("20") && source.contains('.'));
         }

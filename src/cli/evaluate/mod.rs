@@ -67,7 +67,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     embedding: EmbeddingFlags,
     /// Pack the model's folder in each of these types, and show size, speed and figures side by side: f32,bf16,int8
-    #[arg(long, value_name = "TYPE,..", value_delimiter = ',', value_parser = dtype)]
+    #[arg(long, value_name = "TYPE,..", value_delimiter = ',', value_parser = dtype())]
     #[arg(conflicts_with = "dtype")]
     compare: Vec<Dtype>,
 }

@@ -9,7 +9,8 @@ use anyhow::Result;
 
 use super::Common;
 use super::output::Output;
-pub(crate) use flags::RecipeFlags;
+use flags::required_without_recipe;
+pub(crate) use flags::{RecipeFlags, above_zero};
 pub(crate) use watch::bar;
 
 /// Train a model on tables, as a recipe says
@@ -39,12 +40,16 @@ pub(crate) use watch::bar;
 /// OUTPUT has the model and its card, OUTPUT/training the log (JSON lines), a picture of the curves and the state.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
+#[command(
+    mut_arg("model", required_without_recipe),
+    mut_arg("train", required_without_recipe)
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     recipe: RecipeFlags,
 }
 
 pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
-    let recipe = arguments.recipe.read(&[])?;
+    let recipe = arguments.recipe.read(&toml::Table::new())?;
     arguments.recipe.run(&recipe, common, output)
 }

@@ -1,17 +1,16 @@
 //! `bertless bench`: how fast a model is on this machine.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 use bertless::{Encoding, Error, Model, Task};
-use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::Array2;
 use serde::Serialize;
 
 use super::options::{DtypeFlag, at_least_one};
 use super::output::Output;
+use super::progress::{Look, Progress};
 use super::{Common, options, process, usage};
 
 /// Lengths that are measured if none are asked for, as far as the model has positions.
@@ -89,24 +88,26 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         check_size(tokens, arguments.batch)?;
     }
     let specials = specials(&model, &lengths)?;
-    match output.json {
-        true => output.object(&start)?,
-        false => output.line(start.report())?,
+    if output.json {
+        output.object(&start)?;
+    } else {
+        output.line(start.report())?;
     }
     output.flush()?;
 
-    let progress = Progress::new(lengths.len(), arguments.seconds);
+    let progress = progress_of(lengths.len(), arguments.seconds);
     let mut random = Random(1);
     for (index, &tokens) in lengths.iter().enumerate() {
         let texts = random_texts(&model, &specials, tokens, arguments.batch, &mut random);
         let times = measure(&model, &texts, arguments.seconds, |spent| {
-            progress.at(index, tokens, spent);
+            show(&progress, index, tokens, arguments.seconds, spent);
         })?;
         let shape = Shape::new(tokens, arguments.batch, times);
-        progress.aside(|| -> Result<()> {
-            match output.json {
-                true => output.object(&shape)?,
-                false => output.line(shape.row())?,
+        progress.suspend(|| -> Result<()> {
+            if output.json {
+                output.object(&shape)?;
+            } else {
+                output.line(shape.row())?;
             }
             Ok(output.flush()?)
         })?;
@@ -137,11 +138,11 @@ impl OneThread {
             check_size(self.tokens, count)?;
         }
         let specials = specials(&model, &lengths)?;
-        let progress = Progress::new(texts.len(), self.seconds);
+        let progress = progress_of(texts.len(), self.seconds);
         let mut random = Random(1);
         let mut median = |(index, &count): (usize, &usize)| {
             let texts = random_texts(&model, &specials, self.tokens, count, &mut random);
-            let watch = |spent| progress.at(index, self.tokens, spent);
+            let watch = |spent| show(&progress, index, self.tokens, self.seconds, spent);
             let times = measure(&model, &texts, self.seconds, watch)?;
             Ok(percentile(&times, 0.5).as_secs_f64() * 1e3)
         };
@@ -258,6 +259,20 @@ fn pass(model: &Model, texts: &[Encoding]) -> Result<Vec<Array2<f32>>> {
     })
 }
 
+/// A bar whose length is the milliseconds that all shapes take, each of them `time`.
+fn progress_of(shapes: usize, time: Duration) -> Progress {
+    let progress = Progress::new(Look::Share);
+    progress.set_length(shapes as u64 * time.as_millis() as u64);
+    progress
+}
+
+/// Shows how much of the time of shape `index` is spent.
+fn show(progress: &Progress, index: usize, tokens: usize, time: Duration, spent: Duration) {
+    let position = time * index as u32 + spent.min(time);
+    progress.set_message(format!("{tokens} tokens"));
+    progress.set_position(position.as_millis() as u64);
+}
+
 /// How long each run took, in order of length; `watch` hears how much of the time is over.
 fn measure(
     model: &Model,
@@ -370,52 +385,6 @@ impl Random {
         self.0 ^= self.0 >> 17;
         self.0 ^= self.0 << 5;
         ((u64::from(self.0) * bound as u64) >> 32) as u32
-    }
-}
-
-/// A bar on standard error, if that is a terminal.
-struct Progress {
-    bar: Option<ProgressBar>,
-    /// Milliseconds that a length takes.
-    each: u64,
-}
-
-impl Progress {
-    fn new(lengths: usize, time: Duration) -> Self {
-        let each = time.as_millis() as u64;
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(each * lengths as u64);
-            match ProgressStyle::with_template("{wide_bar} {msg}") {
-                Ok(style) => bar.with_style(style),
-                Err(_) => bar,
-            }
-        });
-        Self { bar, each }
-    }
-
-    /// Shows how much of the `index`th length's time is over.
-    fn at(&self, index: usize, tokens: usize, spent: Duration) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(format!("{tokens} tokens"));
-            let spent = (spent.as_millis() as u64).min(self.each);
-            bar.set_position(index as u64 * self.each + spent);
-        }
-    }
-
-    /// Writes something to standard output, which may be the same terminal.
-    fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
-        match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::options::{
     EmbeddingFlags, ModelFlags, at_least_one, number, required, to_read_again, to_write,
 };
 use super::output::{Output, note};
-use super::train::bar;
+use super::progress::{Look, Progress};
 
 /// Let a model label texts, as a table to learn from
 ///
@@ -103,12 +103,12 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         least_score: arguments.least_score,
         keep: arguments.keep,
     };
-    let bar = bar();
+    let bar = Progress::new(Look::Count);
     let done = label(&model, &labelling, &mut |done, of| {
         bar.set_length(of as u64);
         bar.set_position(done as u64);
     });
-    bar.finish_and_clear();
+    drop(bar);
     let done = done?;
     let (asked, written) = (done.asked, done.written);
     if let (0, Some(least)) = (written, labelling.least_score) {

@@ -19,6 +19,7 @@ mod output;
 mod pack;
 mod predict;
 mod process;
+mod progress;
 mod rerank;
 mod show;
 mod similarity;

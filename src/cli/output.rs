@@ -1,13 +1,12 @@
-//! Standard output, and the progress bar.
+//! Standard output, notes on standard error, and files that are written whole.
 
 use std::fmt::{self, Display};
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use bertless::TokenizerWarning;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::closed;
@@ -60,10 +59,10 @@ pub(crate) fn printed(print: impl FnOnce() -> io::Result<()>) -> Result<(), Writ
 }
 
 fn check_open() -> Result<(), WriteError> {
-    match closed::stdout() {
-        true => Err(WriteError(io::Error::other("it is closed"))),
-        false => Ok(()),
+    if closed::stdout() {
+        return Err(WriteError(io::Error::other("it is closed")));
     }
+    Ok(())
 }
 
 /// Standard output takes no more.
@@ -89,21 +88,23 @@ impl std::error::Error for WriteError {
     }
 }
 
-/// Writes a file under another name beside it and renames it, so that there is never half of it. What is no regular file,
-/// such as a pipe or a device, is written where it is.
+/// Writes a temporary file beside `path` and renames it to `path`, so the file is never half-written. What is not a regular
+/// file, such as a pipe or a device, is written in place.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let special = std::fs::metadata(path).is_ok_and(|there| !there.is_file());
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let fresh = path.with_file_name(format!(".{name}.new"));
-    let written = match special {
-        true => std::fs::write(path, bytes),
-        false => std::fs::write(&fresh, bytes)
-            .and_then(|()| std::fs::rename(&fresh, path))
-            .inspect_err(|_| {
-                let _ = std::fs::remove_file(&fresh); // it may never have been there
-            }),
+    let write = || {
+        if std::fs::metadata(path).is_ok_and(|existing| !existing.is_file()) {
+            return std::fs::write(path, bytes);
+        }
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // the umask narrows it
+        let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        file.write_all(bytes)?;
+        file.persist(path)?;
+        Ok(())
     };
-    written.with_context(|| path.display().to_string())
+    write().with_context(|| path.display().to_string())
 }
 
 /// A line on standard error, in one piece. Nothing depends on it: where standard error is closed, it is lost.
@@ -137,52 +138,6 @@ pub(crate) fn printable(text: &str) -> String {
     line
 }
 
-/// A bar on standard error for what takes long; none if standard error is no terminal, or standard output is one, where
-/// the answers themselves are to be seen.
-pub(crate) struct Progress {
-    bar: Option<ProgressBar>,
-    wanted: bool,
-}
-
-impl Progress {
-    pub(crate) fn new() -> Self {
-        Self {
-            bar: None,
-            wanted: io::stderr().is_terminal() && !io::stdout().is_terminal(),
-        }
-    }
-
-    /// Shows that so many texts have been answered, and how many bytes of how many have been read for that.
-    pub(crate) fn at(&mut self, texts: u64, (bytes, size): (u64, Option<u64>)) {
-        if !self.wanted {
-            return;
-        }
-        let bar = self.bar.get_or_insert_with(|| {
-            let (bar, style) = match size {
-                Some(size) => (
-                    ProgressBar::new(size),
-                    "{wide_bar} {percent}% {msg} {eta} left",
-                ),
-                None => (ProgressBar::no_length(), "{spinner} {msg} {elapsed}"),
-            };
-            match ProgressStyle::with_template(style) {
-                Ok(style) => bar.with_style(style),
-                Err(_) => bar,
-            }
-        });
-        bar.set_message(format!("{texts} texts"));
-        bar.set_position(bytes);
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +165,14 @@ mod tests {
             (b"new".to_vec(), b"old".to_vec())
         );
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+            let other = dir.path().join("other");
+            std::fs::write(&other, "").unwrap();
+            assert_eq!(mode(&path), mode(&other)); // not the mode of a temporary file
+        }
         let error = replace(&dir.path().join("no/f"), b"").unwrap_err();
         assert!(format!("{error:#}").contains("no/f: "), "{error:#}");
         #[cfg(unix)]

@@ -1,23 +1,16 @@
 //! `bertless pack`: a model in one file.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Result, bail};
 use bertless::{Error, Model, PackOptions, Packed, PackedKind, PackedMatrix, Precision, Stored};
 use clap::builder::PathBufValueParser;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::input::{Form, Inputs, Item};
 use super::options::{number, one_of, to_write};
 use super::output::{Output, printable, warn};
-
-/// The progress of what is counted.
-const BAR: &str = "{wide_bar} {percent}% {msg} {elapsed}";
-/// How often the progress is drawn.
-const TICK: Duration = Duration::from_millis(100);
+use super::progress::{Look, Progress};
 
 /// Make one file of a model, ready to be used where it lies: weights, vocabulary and settings
 ///
@@ -91,30 +84,35 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
         options = options.max_error(error);
     }
     if let Some(path) = &arguments.calibrate {
-        options = match arguments.pairs {
-            true => {
-                let pair = |item: Item| (item.first, item.second.unwrap_or_default());
-                options.calibrate_pairs(calibrating(path, Form::Pair)?.into_iter().map(pair))
-            }
-            false => {
-                let items = calibrating(path, Form::Text)?.into_iter();
-                options.calibrate(items.map(|item| item.first))
-            }
+        options = if arguments.pairs {
+            let pair = |item: Item| (item.first, item.second.unwrap_or_default());
+            options.calibrate_pairs(calibrating(path, Form::Pair)?.into_iter().map(pair))
+        } else {
+            let items = calibrating(path, Form::Text)?.into_iter();
+            options.calibrate(items.map(|item| item.first))
         };
     }
     let patterns = arguments.keep_f32.into_iter();
     let options = patterns.fold(options, PackOptions::keep_f32);
-    let progress = Progress::new();
-    progress.at(match arguments.calibrate {
+    let progress = Progress::new(Look::Spinner);
+    progress.set_message(match arguments.calibrate {
         Some(_) => "calibrating and packing",
         None => "packing",
     });
-    let options = progress.watching(options);
+    let bar = progress.clone();
+    let options = options.watch(move |done, of| {
+        if done == 1 {
+            bar.set_style(Look::Share.style());
+        }
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    });
     let packed = Model::pack_with(&arguments.model, options)?;
-    progress.at("writing");
-    match arguments.force {
-        true => packed.replace(&file)?,
-        false => packed.save(&file)?,
+    progress.set_message("writing");
+    if arguments.force {
+        packed.replace(&file)?;
+    } else {
+        packed.save(&file)?;
     }
     drop(progress);
     warn(packed.warnings());
@@ -122,53 +120,6 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
     match output.json {
         true => output.object(&report),
         false => Ok(output.line(report.table())?),
-    }
-}
-
-/// What is being done and since when, on standard error, if that is a terminal.
-struct Progress(Option<ProgressBar>);
-
-impl Progress {
-    fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::no_length();
-            bar.enable_steady_tick(TICK);
-            match ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-                Ok(style) => bar.with_style(style),
-                Err(_) => bar,
-            }
-        });
-        Self(bar)
-    }
-
-    fn at(&self, step: &'static str) {
-        if let Some(bar) = &self.0 {
-            bar.set_message(step);
-        }
-    }
-
-    /// With a share of the matrices that are to be calibrated, once that begins.
-    fn watching(&self, options: PackOptions) -> PackOptions {
-        let Some(bar) = self.0.clone() else {
-            return options;
-        };
-        options.watch(move |done, of| {
-            if done == 1
-                && let Ok(style) = ProgressStyle::with_template(BAR)
-            {
-                bar.set_style(style);
-            }
-            bar.set_length(of as u64);
-            bar.set_position(done as u64);
-        })
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! Answers in chunks: as many texts at a time as keep the model busy, as few as keep memory small.
 
+use std::io::IsTerminal;
+
 use anyhow::Result;
 use bertless::Input;
+use indicatif::ProgressDrawTarget;
 
 use super::input::{Inputs, Item};
-use super::output::{Output, Progress};
+use super::output::Output;
+use super::progress::{Look, Progress};
 
 /// The most texts of a chunk, and the bytes after which it is full.
 const TEXTS: usize = 256;
@@ -48,7 +52,7 @@ pub(crate) fn answer_all<S: Source, A>(
     mut answer: impl FnMut(&[Input<'_>]) -> Result<Vec<A>>,
     mut take: impl FnMut(&mut Output, S::Item, A) -> Result<()>,
 ) -> Result<()> {
-    let mut progress = Progress::new();
+    let mut progress = None;
     let mut texts = 0;
     loop {
         let (items, end) = chunk(&mut source);
@@ -77,11 +81,26 @@ pub(crate) fn answer_all<S: Source, A>(
         }
         output.flush()?;
         match end {
-            End::Full => progress.at(texts, source.progress()),
+            End::Full => {
+                let progress = progress.get_or_insert_with(|| bar(&source));
+                progress.set_message(format!("{texts} texts"));
+                progress.set_position(source.progress().0);
+            }
             End::Over => return Ok(()),
             End::Failed(error) => return Err(error),
         }
     }
+}
+
+/// A bar of the bytes that have been read. It is hidden where standard output is a terminal: there the answers can be seen.
+fn bar(source: &impl Source) -> Progress {
+    let size = source.progress().1;
+    let progress = Progress::new(size.map_or(Look::Spinner, |_| Look::Share));
+    progress.set_length(size.unwrap_or_default());
+    if std::io::stdout().is_terminal() {
+        progress.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    progress
 }
 
 /// Why a chunk ends.

@@ -1,14 +1,15 @@
 //! One model in several types, side by side: size, speed, figures, and how near answers are to those in the first.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use bertless::{
     Dtype, Input, Model, ModelOptions, Packed, Precision, Prediction, Similarity, Task,
 };
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use tempfile::TempPath;
 
 use super::super::bench::percentile;
 use super::super::output::{Output, warn};
@@ -30,16 +31,7 @@ struct Contender {
     weight_bytes: usize,
     model: Model,
     /// After the model, which reads rows of its tables from it; `None` where it has no name any more.
-    _file: Option<Temporary>,
-}
-
-/// A file that is removed when nobody needs it any more.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+    _file: Option<TempPath>,
 }
 
 /// Packs a folder in each type and opens what came of it.
@@ -60,10 +52,10 @@ impl Contender {
             .ok_or_else(|| anyhow!("there are no packed files in {dtype}"))?;
         let packed = Model::pack(dir, precision)?;
         warn(packed.warnings());
-        let name = format!("bertless-{}-{dtype}.safetensors", std::process::id());
-        let file = Temporary(std::env::temp_dir().join(name));
-        packed.replace(&file.0)?;
-        let mut model = Model::load_with(&file.0, options.clone())?;
+        let file = tempfile::Builder::new().prefix("bertless-").tempfile();
+        let file = file.context("a temporary file")?.into_temp_path();
+        packed.replace(&file)?;
+        let mut model = Model::load_with(&file, options.clone())?;
         if model.dtype() != dtype {
             // What the file holds is computed in another type unless this one is asked for.
             model = Model::load_with(dir, options.dtype(dtype))?;

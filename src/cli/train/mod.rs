@@ -11,7 +11,6 @@ use super::Common;
 use super::output::Output;
 use flags::required_without_recipe;
 pub(crate) use flags::{RecipeFlags, above_zero};
-pub(crate) use watch::bar;
 
 /// Train a model on tables, as a recipe says
 ///

@@ -1,19 +1,17 @@
 //! How a training goes, on standard error.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use bertless::train::{At, Line, Observer, read_log};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::super::output::{note, replace};
+use super::super::progress::{Look, Progress};
 use super::curves;
 
 /// Shows how it goes: a bar on a terminal, and on none the lines of the log that have figures.
 pub(super) struct Watch {
-    bar: ProgressBar,
-    terminal: bool,
+    bar: Progress,
     log: PathBuf,
     loss: Option<f64>,
     tokens: u64,
@@ -23,8 +21,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(log: PathBuf) -> Self {
         Self {
-            bar: bar(),
-            terminal: std::io::stderr().is_terminal(),
+            bar: Progress::new(Look::Count),
             log,
             loss: None,
             tokens: 0,
@@ -34,7 +31,7 @@ impl Watch {
 
     /// The end of the bar, and the last picture.
     pub(super) fn finish(self) -> Result<()> {
-        self.bar.finish_and_clear();
+        drop(self.bar);
         draw(&self.log)
     }
 
@@ -44,19 +41,7 @@ impl Watch {
     }
 
     pub(super) fn say(&self, message: &str) {
-        match self.terminal {
-            true => self.bar.println(message),
-            false => note(message),
-        }
-    }
-}
-
-/// A bar that says where in how many something is, and how long it will take.
-pub(crate) fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    match ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} {eta} left") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
+        self.bar.suspend(|| note(message));
     }
 }
 

@@ -32,7 +32,7 @@ const WARM_UP: f64 = 0.1;
 /// "cpu", "threads", "dtype"}, then one {"tokens", "batch", "median_ms", "p99_ms", "min_ms"} a length; a MB is a million
 /// bytes.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
+pub(crate) struct BenchArgs {
     /// The model's folder, or the file that `bertless pack` made of it [default: the built-in classifier of sentiment]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
@@ -60,7 +60,7 @@ pub(crate) struct OneThread {
 
 /// What comes first.
 #[derive(Debug, Serialize)]
-struct Start {
+struct StartRecord {
     load_ms: f64,
     first_ms: f64,
     peak_rss_mb: Option<f64>,
@@ -71,7 +71,7 @@ struct Start {
 
 /// Some texts of one length.
 #[derive(Debug, Serialize)]
-struct Shape {
+struct ShapeRecord {
     tokens: usize,
     batch: usize,
     median_ms: f64,
@@ -79,7 +79,7 @@ struct Shape {
     min_ms: f64,
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: BenchArgs, common: &Common, output: &mut Output) -> Result<()> {
     let begin = Instant::now();
     let age = process::age().unwrap_or_default();
     let (model, start) = load(&arguments, common, begin, age)?;
@@ -88,27 +88,19 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         check_size(tokens, arguments.batch)?;
     }
     let specials = specials(&model, &lengths)?;
-    if output.json {
-        output.object(&start)?;
-    } else {
-        output.line(start.report())?;
-    }
+    output.answer(&start, || start.report())?;
     output.flush()?;
 
     let progress = progress_of(lengths.len(), arguments.seconds);
-    let mut random = Random(1);
+    let mut random = Xorshift(1);
     for (index, &tokens) in lengths.iter().enumerate() {
         let texts = random_texts(&model, &specials, tokens, arguments.batch, &mut random);
         let times = measure(&model, &texts, arguments.seconds, |spent| {
             show(&progress, index, tokens, arguments.seconds, spent);
         })?;
-        let shape = Shape::new(tokens, arguments.batch, times);
+        let shape = ShapeRecord::new(tokens, arguments.batch, times);
         progress.suspend(|| -> Result<()> {
-            if output.json {
-                output.object(&shape)?;
-            } else {
-                output.line(shape.row())?;
-            }
+            output.answer(&shape, || shape.row())?;
             Ok(output.flush()?)
         })?;
     }
@@ -121,7 +113,7 @@ impl OneThread {
     pub(crate) fn medians(&self, texts: &[usize]) -> Result<(f64, Vec<f64>)> {
         let begin = Instant::now();
         let age = process::age().unwrap_or_default();
-        let arguments = Arguments {
+        let arguments = BenchArgs {
             model: self.model.clone(),
             dtype: self.dtype,
             tokens: vec![self.tokens],
@@ -139,7 +131,7 @@ impl OneThread {
         }
         let specials = specials(&model, &lengths)?;
         let progress = progress_of(texts.len(), self.seconds);
-        let mut random = Random(1);
+        let mut random = Xorshift(1);
         let mut median = |(index, &count): (usize, &usize)| {
             let texts = random_texts(&model, &specials, self.tokens, count, &mut random);
             let watch = |spent| show(&progress, index, self.tokens, self.seconds, spent);
@@ -153,11 +145,11 @@ impl OneThread {
 
 /// Loads the model and answers once. The process was `age` old when `begin` was.
 fn load(
-    arguments: &Arguments,
+    arguments: &BenchArgs,
     common: &Common,
     begin: Instant,
     age: Duration,
-) -> Result<(Model, Start)> {
+) -> Result<(Model, StartRecord)> {
     let mut chosen = arguments.dtype.options();
     if let Some(threads) = common.threads {
         chosen = chosen.threads(threads);
@@ -178,7 +170,7 @@ fn load(
     })?;
     let load = opening.elapsed();
     model.encode(FIRST_TEXT)?;
-    let start = Start {
+    let start = StartRecord {
         load_ms: milliseconds(load),
         first_ms: milliseconds(age + begin.elapsed()),
         peak_rss_mb: process::peak_memory().map(|bytes| rounded(bytes as f64 / 1e6)),
@@ -197,8 +189,8 @@ fn lengths(model: &Model, wanted: &[usize]) -> Result<Vec<usize>> {
     }
     Ok(match wanted {
         [] => {
-            let usual = LENGTHS.into_iter();
-            usual.filter(|&tokens| tokens <= positions).collect()
+            let defaults = LENGTHS.into_iter();
+            defaults.filter(|&tokens| tokens <= positions).collect()
         }
         wanted => wanted.to_vec(),
     })
@@ -230,7 +222,7 @@ fn random_texts(
     specials: &[u32],
     tokens: usize,
     count: usize,
-    random: &mut Random,
+    random: &mut Xorshift,
 ) -> Vec<Encoding> {
     let vocabulary = model.summary().vocabulary;
     let text = |_| random_text(specials, tokens, vocabulary, random);
@@ -242,7 +234,7 @@ fn random_text(
     specials: &[u32],
     tokens: usize,
     vocabulary: usize,
-    random: &mut Random,
+    random: &mut Xorshift,
 ) -> Encoding {
     let (first, last) = specials.split_at(specials.len().min(1));
     let mut ids = first.to_vec();
@@ -297,7 +289,7 @@ fn measure(
     Ok(times)
 }
 
-impl Start {
+impl StartRecord {
     fn report(&self) -> String {
         let Self {
             load_ms,
@@ -323,7 +315,7 @@ impl Start {
     }
 }
 
-impl Shape {
+impl ShapeRecord {
     /// Of times in order of length.
     fn new(tokens: usize, batch: usize, times: Vec<Duration>) -> Self {
         let at = |share| milliseconds(percentile(&times, share));
@@ -376,9 +368,9 @@ pub(crate) fn seconds(argument: &str) -> Result<Duration, String> {
 }
 
 /// A sequence that looks random and is the same every time (Marsaglia 2003, "Xorshift RNGs").
-struct Random(u32);
+struct Xorshift(u32);
 
-impl Random {
+impl Xorshift {
     /// A number below `bound`, which is at least one.
     fn below(&mut self, bound: usize) -> u32 {
         self.0 ^= self.0 << 13;
@@ -403,7 +395,7 @@ mod tests {
 
     #[test]
     fn texts_are_of_the_vocabulary_and_have_their_length() {
-        let mut random = Random(1);
+        let mut random = Xorshift(1);
         for tokens in [2, 3, 100] {
             let text = random_text(&[101, 102], tokens, 7, &mut random);
             assert_eq!((text.len(), text.type_ids.len()), (tokens, tokens));

@@ -39,12 +39,11 @@ extern "C" fn look() {
     // All of them ahead of `fdinfo`, whose own descriptor takes the number of a closed one.
     let open = [0, 1].map(|number| descriptor(number).is_ok());
     for (number, closed) in CLOSED.iter().enumerate() {
-        let usable = match open[number] {
-            false => !has_proc,
-            true => {
-                let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}"));
-                opens_to(&info.unwrap_or_default()).is_none_or(|way| way[number])
-            }
+        let usable = if open[number] {
+            let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}"));
+            opens_to(&info.unwrap_or_default()).is_none_or(|way| way[number])
+        } else {
+            !has_proc
         };
         closed.store(!usable, Ordering::Relaxed);
     }

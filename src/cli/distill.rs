@@ -42,7 +42,7 @@ use super::usage;
 /// each text into its sentences.
 #[derive(Debug, clap::Args, Serialize)]
 #[command(verbatim_doc_comment)]
-pub(crate) struct Arguments {
+pub(crate) struct DistillArgs {
     #[command(flatten)]
     #[serde(skip)]
     recipe: RecipeFlags,
@@ -68,7 +68,7 @@ pub(crate) struct Arguments {
     temperature: Option<f64>,
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: DistillArgs, common: &Common, output: &mut Output) -> Result<()> {
     let recipe = arguments.recipe.read(&arguments)?;
     if !recipe.distils() {
         return Err(usage(

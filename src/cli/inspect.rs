@@ -15,12 +15,12 @@ use super::output::{Output, printable};
 /// "labels", "score", "pooling", "embedding", "parameters", "bytes", "dtype", "packed": {"version", "digest"} or null,
 /// "warnings": what may make its answers worse than its makers meant, such as capital letters that are lost}.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
+pub(crate) struct InspectArgs {
     /// The model's folder, or the file that `bertless pack` made of it [default: the built-in classifier of sentiment]
     #[arg(value_name = "MODEL")]
-    place: Option<PathBuf>,
+    path: Option<PathBuf>,
     /// The same
-    #[arg(short, long, value_name = "MODEL", conflicts_with = "place")]
+    #[arg(short, long, value_name = "MODEL", conflicts_with = "path")]
     model: Option<PathBuf>,
     /// The most tokens of a text, special ones included
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
@@ -30,9 +30,9 @@ pub(crate) struct Arguments {
     verify: bool,
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: InspectArgs, common: &Common, output: &mut Output) -> Result<()> {
     let flags = ModelFlags {
-        model: arguments.place.or(arguments.model),
+        model: arguments.path.or(arguments.model),
         max_length: arguments.max_length,
         dtype: DtypeFlag::default(),
     };
@@ -53,18 +53,21 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
     let warnings = model.tokenizer().warnings();
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let summary = model.summary();
-    match output.json {
-        true => output.object(&Line { summary, warnings }),
-        false => Ok(output.line(report(summary, &warnings))?),
-    }
+    output.answer(
+        &SummaryRecord {
+            summary,
+            warnings: &warnings,
+        },
+        || report(summary, &warnings),
+    )
 }
 
 /// A line of JSON.
 #[derive(serde::Serialize)]
-struct Line<'a> {
+struct SummaryRecord<'a> {
     #[serde(flatten)]
     summary: &'a Summary,
-    warnings: Vec<String>,
+    warnings: &'a [String],
 }
 
 fn report(summary: &Summary, warnings: &[String]) -> String {

@@ -32,7 +32,7 @@ use super::progress::{Look, Progress};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 #[command(mut_arg("model", required))]
-pub(crate) struct Arguments {
+pub(crate) struct LabelArgs {
     #[command(flatten)]
     model: ModelFlags,
     /// A table of texts, or a file of lines; several are read one after the other
@@ -80,14 +80,13 @@ enum Mining {
 
 /// A line of JSON.
 #[derive(Serialize)]
-struct Line {
+struct LabelRecord {
     asked: usize,
     written: usize,
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
-    let options = arguments.embedding.apply(arguments.model.options(common));
-    let model = arguments.model.load(options)?;
+pub(crate) fn run(arguments: LabelArgs, common: &Common, output: &mut Output) -> Result<()> {
+    let model = arguments.embedding.load(&arguments.model, common)?;
     let source = |file: PathBuf| Source {
         file,
         text: arguments.text_column.clone(),
@@ -116,11 +115,10 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
             "warning: no row has a score of {least} or more: there is none in the table"
         ));
     }
-    match output.json {
-        true => output.object(&Line { asked, written }),
-        false => Ok(output.line(format!(
+    output.answer(&LabelRecord { asked, written }, || {
+        format!(
             "{written} of {asked} rows are in {}",
             labelling.output.display()
-        ))?),
-    }
+        )
+    })
 }

@@ -13,7 +13,7 @@ const STDIN: &str = "standard input";
 
 /// Where a text comes from, for errors about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Location {
     /// It is the only one.
     Only,
     /// An argument, counted from 1.
@@ -22,7 +22,7 @@ pub(crate) enum Place {
     Line(Rc<str>, usize),
 }
 
-impl Place {
+impl Location {
     /// An error with its place ahead of it.
     pub(crate) fn blame(&self, error: anyhow::Error) -> anyhow::Error {
         // No text is to blame for the model.

@@ -5,6 +5,7 @@
 //! its causes after colons, and exit code 1. A usage error is printed as clap prints it, with exit code 2.
 
 mod bench;
+mod chart;
 mod closed;
 mod cost;
 mod distill;
@@ -66,18 +67,18 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Predict(predict::Arguments),
-    Embed(embed::Arguments),
-    Similarity(similarity::Arguments),
-    Tokenize(tokenize::Arguments),
-    Inspect(inspect::Arguments),
-    Pack(pack::Arguments),
-    Evaluate(evaluate::Arguments),
-    Bench(bench::Arguments),
-    Cost(cost::Arguments),
-    Train(train::Arguments),
-    Distill(distill::Arguments),
-    Label(label::Arguments),
+    Predict(predict::PredictArgs),
+    Embed(embed::EmbedArgs),
+    Similarity(similarity::SimilarityArgs),
+    Tokenize(tokenize::TokenizeArgs),
+    Inspect(inspect::InspectArgs),
+    Pack(pack::PackArgs),
+    Evaluate(evaluate::EvaluateArgs),
+    Bench(bench::BenchArgs),
+    Cost(cost::CostArgs),
+    Train(train::TrainArgs),
+    Distill(distill::DistillArgs),
+    Label(label::LabelArgs),
 }
 
 /// Runs the command that this process was started with.

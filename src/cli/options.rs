@@ -100,6 +100,11 @@ pub(crate) struct EmbeddingFlags {
 }
 
 impl EmbeddingFlags {
+    /// Loads the model that embeds as these flags say.
+    pub(crate) fn load(&self, model: &ModelFlags, common: &Common) -> Result<Model> {
+        model.load(self.apply(model.options(common)))
+    }
+
     pub(crate) fn apply(&self, mut options: ModelOptions) -> ModelOptions {
         if let Some(pooling) = self.pooling {
             options = options.pooling(pooling);

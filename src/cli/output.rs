@@ -38,6 +38,18 @@ impl Output {
         Ok(self.write(&line)?)
     }
 
+    /// Writes one answer: the record as JSON if that was asked for, else the text.
+    pub(crate) fn answer<T: Display>(
+        &mut self,
+        record: &impl Serialize,
+        text: impl FnOnce() -> T,
+    ) -> anyhow::Result<()> {
+        if self.json {
+            return self.object(record);
+        }
+        Ok(self.line(text())?)
+    }
+
     /// Hands on what was written.
     pub(crate) fn flush(&mut self) -> Result<(), WriteError> {
         self.out.flush().map_err(WriteError)

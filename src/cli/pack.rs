@@ -7,7 +7,7 @@ use bertless::{Error, Model, PackOptions, Packed, PackedKind, PackedMatrix, Prec
 use clap::builder::PathBufValueParser;
 use serde::Serialize;
 
-use super::input::{Form, Inputs, Item};
+use super::input::{InputFormat, Inputs, Item};
 use super::options::{number, one_of, to_write};
 use super::output::{Output, printable, warn};
 use super::progress::{Look, Progress};
@@ -27,7 +27,7 @@ use super::progress::{Look, Progress};
 /// "matrices": [{"name", "error", "output_error", "stored": "int8", "f32_as_asked", "f32_for_error" or
 /// "f32_for_width"}]}.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
+pub(crate) struct PackArgs {
     /// The folder of a Hugging Face or sentence-transformers model
     #[arg(value_name = "MODEL_DIR")]
     model: PathBuf,
@@ -59,7 +59,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct PackReport {
     file: PathBuf,
     dtype: Precision,
     version: u32,
@@ -69,7 +69,7 @@ struct Report {
     matrices: Vec<PackedMatrix>,
 }
 
-pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: PackArgs, output: &mut Output) -> Result<()> {
     let file = arguments.output;
     // Ahead of the work; it is checked again behind it.
     if !arguments.force && file.symlink_metadata().is_ok() {
@@ -86,9 +86,9 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
     if let Some(path) = &arguments.calibrate {
         options = if arguments.pairs {
             let pair = |item: Item| (item.first, item.second.unwrap_or_default());
-            options.calibrate_pairs(calibrating(path, Form::Pair)?.into_iter().map(pair))
+            options.calibrate_pairs(calibrating(path, InputFormat::Pair)?.into_iter().map(pair))
         } else {
-            let items = calibrating(path, Form::Text)?.into_iter();
+            let items = calibrating(path, InputFormat::Text)?.into_iter();
             options.calibrate(items.map(|item| item.first))
         };
     }
@@ -116,14 +116,11 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
     }
     drop(progress);
     warn(packed.warnings());
-    let report = Report::of(&packed, file, arguments.dtype);
-    match output.json {
-        true => output.object(&report),
-        false => Ok(output.line(report.table())?),
-    }
+    let report = PackReport::of(&packed, file, arguments.dtype);
+    output.answer(&report, || report.table())
 }
 
-impl Report {
+impl PackReport {
     fn of(packed: &Packed, file: PathBuf, dtype: Precision) -> Self {
         let summary = packed.summary();
         Self {
@@ -194,9 +191,9 @@ fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
 }
 
 /// Texts, or pairs, to calibrate by: those of lines that are not empty, or of objects in a file of JSON lines.
-fn calibrating(path: &Path, form: Form) -> Result<Vec<Item>> {
+fn calibrating(path: &Path, form: InputFormat) -> Result<Vec<Item>> {
     let mut inputs = Inputs::of_file(path, form)?;
-    if form == Form::Text {
+    if form == InputFormat::Text {
         inputs = inputs.texts_alone("there are two texts: --pairs reads pairs");
     }
     let mut items = Vec::new();
@@ -205,8 +202,9 @@ fn calibrating(path: &Path, form: Form) -> Result<Vec<Item>> {
             items.push(item);
         }
     }
-    match items.is_empty() {
-        true => bail!("{} has no line of text", path.display()),
-        false => Ok(items),
+    if items.is_empty() {
+        bail!("{} has no line of text", path.display())
+    } else {
+        Ok(items)
     }
 }

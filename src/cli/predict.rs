@@ -35,7 +35,7 @@ use super::{Common, rerank, show, usage};
 /// With --labels it is as for a classifier. With --query each line is {"text", "index", "score"}, best first.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-pub(crate) struct Arguments {
+pub(crate) struct PredictArgs {
     #[command(flatten)]
     model: ModelFlags,
     #[command(flatten)]
@@ -94,19 +94,19 @@ struct QuestionFlags {
 
 impl QuestionFlags {
     fn options(&self) -> AnswerOptions {
-        let usual = AnswerOptions::default();
+        let defaults = AnswerOptions::default();
         AnswerOptions {
             allow_no_answer: self.allow_no_answer,
-            max_answer_tokens: self.max_answer_tokens.unwrap_or(usual.max_answer_tokens),
+            max_answer_tokens: self.max_answer_tokens.unwrap_or(defaults.max_answer_tokens),
             stride: self.stride,
-            ..usual
+            ..defaults
         }
     }
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: PredictArgs, common: &Common, output: &mut Output) -> Result<()> {
     let options = arguments.options(common);
-    let Arguments {
+    let PredictArgs {
         model,
         input,
         top_k,
@@ -124,7 +124,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         (Some(question), None) => input.open()?.ask(question)?,
         _ => input.open()?,
     };
-    let labels = labels_asked_for(&labels)?;
+    let labels = trimmed_labels(&labels)?;
     let model = model.load(options)?;
     if asks && model.task() != Task::QuestionAnswering {
         anyhow::bail!(
@@ -142,17 +142,18 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
             inputs,
             output,
             |inputs| predict(&model, inputs),
-            |output, item, prediction| match output.json {
-                true => output.object(&Line::new(task, &item, &prediction)),
-                false => Ok(output.line(show::prediction(&item, &prediction))?),
+            |output, item, prediction| {
+                output.answer(&PredictionRecord::new(task, &item, &prediction), || {
+                    show::prediction(&item, &prediction)
+                })
             },
         );
     }
-    let usual = ZeroShotOptions::default();
+    let defaults = ZeroShotOptions::default();
     let options = ZeroShotOptions {
         multi_label,
-        template: template.unwrap_or(usual.template),
-        entailment_label: entailment_label.or_else(|| last_of_unnamed(&model)),
+        template: template.unwrap_or(defaults.template),
+        entailment_label: entailment_label.or_else(|| last_of_unnamed_labels(&model)),
     };
     let classify = |inputs: &[Input<'_>]| {
         let each = inputs
@@ -160,18 +161,15 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
             .map(|input| zero_shot(&model, *input, &labels, &options, top_k));
         each.collect()
     };
-    answer_all(
-        inputs,
-        output,
-        classify,
-        |output, item, answer| match output.json {
-            true => output.object(&Line::new(Task::Classification, &item, &answer)),
-            false => Ok(output.line(show::classification(&item, &answer))?),
-        },
-    )
+    answer_all(inputs, output, classify, |output, item, answer| {
+        output.answer(
+            &PredictionRecord::new(Task::Classification, &item, &answer),
+            || show::classification(&item, &answer),
+        )
+    })
 }
 
-impl Arguments {
+impl PredictArgs {
     fn options(&self, common: &Common) -> ModelOptions {
         let mut options = self
             .model
@@ -197,7 +195,7 @@ fn predict(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<Prediction>> {
 }
 
 /// The id of the label that transformers takes for entailment where labels have no names: the last one. Says so.
-fn last_of_unnamed(model: &Model) -> Option<String> {
+fn last_of_unnamed_labels(model: &Model) -> Option<String> {
     let mut labels = model.labels().iter().enumerate();
     let last = model.labels().len().checked_sub(1)?;
     let unnamed =
@@ -228,47 +226,48 @@ fn zero_shot(
 }
 
 /// Labels without the spaces around them.
-fn labels_asked_for(labels: &[String]) -> Result<Vec<&str>> {
+fn trimmed_labels(labels: &[String]) -> Result<Vec<&str>> {
     let labels: Vec<&str> = labels.iter().map(|label| label.trim()).collect();
-    match labels.contains(&"") {
-        true => Err(usage("a label of --labels is empty")),
-        false => Ok(labels),
+    if labels.contains(&"") {
+        Err(usage("a label of --labels is empty"))
+    } else {
+        Ok(labels)
     }
 }
 
 /// A line of JSON: what was asked, then the answer.
 #[derive(Serialize)]
-struct Line<'a, A> {
+struct PredictionRecord<'a, A> {
     #[serde(flatten)]
-    asked: Asked<'a>,
+    input: InputFields<'a>,
     #[serde(flatten)]
     answer: &'a A,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Asked<'a> {
+enum InputFields<'a> {
     Text { text: &'a str },
     Pair { text: &'a str, text_pair: &'a str },
     Question { question: &'a str, context: &'a str },
 }
 
-impl<'a, A> Line<'a, A> {
+impl<'a, A> PredictionRecord<'a, A> {
     fn new(task: Task, item: &'a Item, answer: &'a A) -> Self {
-        let asked = match (item.input(), task) {
-            (Input::Text(text), _) => Asked::Text { text },
+        let input = match (item.input(), task) {
+            (Input::Text(text), _) => InputFields::Text { text },
             (Input::Pair(question, context), Task::QuestionAnswering) => {
-                Asked::Question { question, context }
+                InputFields::Question { question, context }
             }
-            (Input::Pair(text, text_pair), _) => Asked::Pair { text, text_pair },
+            (Input::Pair(text, text_pair), _) => InputFields::Pair { text, text_pair },
         };
-        Self { asked, answer }
+        Self { input, answer }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::lines::Place;
+    use super::super::lines::Location;
     use super::*;
 
     #[test]
@@ -276,15 +275,16 @@ mod tests {
         let item = |second: Option<&str>| Item {
             first: "a\tb".to_owned(),
             second: second.map(str::to_owned),
-            place: Place::Only,
+            location: Location::Only,
         };
         let prediction = Prediction::Embedding(bertless::Embedding {
             embedding: vec![0.1, -2.0],
             n_tokens: 3,
             truncated: false,
         });
-        let line =
-            |item: &Item, task| serde_json::to_string(&Line::new(task, item, &prediction)).unwrap();
+        let line = |item: &Item, task| {
+            serde_json::to_string(&PredictionRecord::new(task, item, &prediction)).unwrap()
+        };
         let answer = r#""embedding":[0.1,-2.0],"n_tokens":3,"truncated":false}"#;
         let text = line(&item(None), Task::Embedding);
         assert_eq!(text, format!(r#"{{"text":"a\tb",{answer}"#));

@@ -34,9 +34,10 @@ pub(crate) fn classification(item: &Item, answer: &Classification) -> String {
                 format!("{}{score}", printable(label))
             };
             let labels: Vec<String> = labels.iter().map(score).collect();
-            match labels.is_empty() {
-                true => "(none)".to_owned(),
-                false => labels.join(", "),
+            if labels.is_empty() {
+                "(none)".to_owned()
+            } else {
+                labels.join(", ")
             }
         }
     };
@@ -114,22 +115,23 @@ pub(crate) fn shortened(text: &str, characters: usize) -> String {
 }
 
 fn cut(truncated: bool) -> &'static str {
-    match truncated {
-        true => "  (cut off: longer than the model reads)",
-        false => "",
+    if truncated {
+        "  (cut off: longer than the model reads)"
+    } else {
+        ""
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::lines::Place;
+    use super::super::lines::Location;
     use super::*;
 
     fn item(text: &str) -> Item {
         Item {
             first: text.to_owned(),
             second: None,
-            place: Place::Only,
+            location: Location::Only,
         }
     }
 

@@ -16,7 +16,7 @@ use super::stream::answer_all;
 /// number for each pair; with --json an object {"similarity"}.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("model", required))]
-pub(crate) struct Arguments {
+pub(crate) struct SimilarityArgs {
     #[command(flatten)]
     model: ModelFlags,
     #[command(flatten)]
@@ -27,22 +27,18 @@ pub(crate) struct Arguments {
 
 /// A line of JSON.
 #[derive(Serialize)]
-struct Line {
+struct SimilarityRecord {
     similarity: f32,
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: SimilarityArgs, common: &Common, output: &mut Output) -> Result<()> {
     let inputs = arguments.input.open_pairs()?;
-    let options = arguments.embedding.apply(arguments.model.options(common));
-    let model = arguments.model.load(options)?;
+    let model = arguments.embedding.load(&arguments.model, common)?;
     answer_all(
         inputs,
         output,
         |inputs| similarities(&model, inputs),
-        |output, _, similarity| match output.json {
-            true => output.object(&Line { similarity }),
-            false => Ok(output.line(similarity)?),
-        },
+        |output, _, similarity| output.answer(&SimilarityRecord { similarity }, || similarity),
     )
 }
 

@@ -15,7 +15,7 @@ const TEXTS: usize = 256;
 const BYTES: usize = 1 << 20;
 
 /// Something with a text in it, one after the other.
-pub(crate) trait Source {
+pub(crate) trait ItemSource {
     type Item: AsRef<Item>;
 
     fn next(&mut self) -> Result<Option<Self::Item>>;
@@ -27,7 +27,7 @@ pub(crate) trait Source {
     fn progress(&self) -> (u64, Option<u64>);
 }
 
-impl Source for Inputs {
+impl ItemSource for Inputs {
     type Item = Item;
 
     fn next(&mut self) -> Result<Option<Item>> {
@@ -46,7 +46,7 @@ impl Source for Inputs {
 /// Answers all of a source: `answer` a chunk at a time, `take` one by one in their order.
 ///
 /// An error of `answer` is put down to its text. Texts ahead of it have been answered by then, those behind it have not.
-pub(crate) fn answer_all<S: Source, A>(
+pub(crate) fn answer_all<S: ItemSource, A>(
     mut source: S,
     output: &mut Output,
     mut answer: impl FnMut(&[Input<'_>]) -> Result<Vec<A>>,
@@ -72,7 +72,7 @@ pub(crate) fn answer_all<S: Source, A>(
             Err(_) => {
                 for item in items {
                     let alone = answer(&[item.as_ref().input()]);
-                    let answers = alone.map_err(|error| item.as_ref().place.blame(error))?;
+                    let answers = alone.map_err(|error| item.as_ref().location.blame(error))?;
                     if let Some(answer) = answers.into_iter().next() {
                         take(output, item, answer)?;
                     }
@@ -93,7 +93,7 @@ pub(crate) fn answer_all<S: Source, A>(
 }
 
 /// A bar of the bytes that have been read. It is hidden where standard output is a terminal: there the answers can be seen.
-fn bar(source: &impl Source) -> Progress {
+fn bar(source: &impl ItemSource) -> Progress {
     let size = source.progress().1;
     let progress = Progress::new(size.map_or(Look::Spinner, |_| Look::Share));
     progress.set_length(size.unwrap_or_default());
@@ -110,7 +110,7 @@ enum End {
     Failed(anyhow::Error),
 }
 
-fn chunk<S: Source>(source: &mut S) -> (Vec<S::Item>, End) {
+fn chunk<S: ItemSource>(source: &mut S) -> (Vec<S::Item>, End) {
     let mut items: Vec<S::Item> = Vec::new();
     let mut bytes = 0;
     while items.len() < TEXTS && bytes < BYTES {
@@ -132,7 +132,7 @@ fn chunk<S: Source>(source: &mut S) -> (Vec<S::Item>, End) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lines::Place;
+    use super::super::lines::Location;
     use super::*;
 
     /// Counts up to a number, and then fails or ends.
@@ -142,7 +142,7 @@ mod tests {
         fails: bool,
     }
 
-    impl Source for Numbers {
+    impl ItemSource for Numbers {
         type Item = Item;
 
         fn next(&mut self) -> Result<Option<Item>> {
@@ -153,7 +153,7 @@ mod tests {
                 false => Ok(Some(Item {
                     first: self.next.to_string(),
                     second: None,
-                    place: Place::Argument(self.next),
+                    location: Location::Argument(self.next),
                 })),
             }
         }

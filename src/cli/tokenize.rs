@@ -20,7 +20,7 @@ use super::stream::answer_all;
 /// "offsets": [[start, end]..]}, offsets in characters of the token's own text. Nothing is cut off unless --max-length
 /// says so; with --stride the rest follows in windows, a line each.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
+pub(crate) struct TokenizeArgs {
     /// The model's folder, or the file that `bertless pack` made of it
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
@@ -65,14 +65,14 @@ impl From<Strategy> for TruncationStrategy {
 
 /// A line of JSON.
 #[derive(Serialize)]
-struct Line<'a> {
+struct TokenizationRecord<'a> {
     ids: &'a [u32],
-    tokens: Vec<Cow<'a, str>>,
+    tokens: &'a [Cow<'a, str>],
     type_ids: &'a [u32],
     offsets: Vec<(usize, usize)>,
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: TokenizeArgs, common: &Common, output: &mut Output) -> Result<()> {
     if arguments.model.is_none() && arguments.tokenizer_only.is_none() {
         return Err(super::usage("give --model or --tokenizer-only"));
     }
@@ -125,13 +125,13 @@ fn print(
         None => Cow::Owned(format!("#{id}")),
     };
     let tokens: Vec<Cow<'_, str>> = encoding.ids.iter().map(token).collect();
-    match output.json {
-        true => output.object(&Line {
+    output.answer(
+        &TokenizationRecord {
             ids: &encoding.ids,
-            tokens,
+            tokens: &tokens,
             type_ids: &encoding.type_ids,
             offsets: encoding.char_offsets(item.input()),
-        }),
-        false => Ok(output.line(printable(&tokens.join(" ")))?),
-    }
+        },
+        || printable(&tokens.join(" ")),
+    )
 }

@@ -15,7 +15,7 @@ pub(crate) struct Call {
 
 /// How a function is called.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Usage {
+pub(crate) struct CallPattern {
     /// The share of calls that find no warm process, from 0 to 1.
     pub(crate) cold_share: f64,
     /// What such a call takes longer, on a whole vCPU.
@@ -40,16 +40,16 @@ impl Bill {
     ///
     /// Where memory brings the CPU, less than a whole vCPU takes longer in proportion; more than one is of no use to one
     /// thread.
-    pub(crate) fn new(rates: &Rates, memory_mb: f64, call: Call, usage: Usage) -> Self {
+    pub(crate) fn new(rates: &Rates, memory_mb: f64, call: Call, pattern: CallPattern) -> Self {
         let slower = rates
             .mb_per_vcpu
             .map_or(1.0, |whole| (whole / memory_mb).max(1.0));
         let latency_ms = call.latency_ms * slower;
         // Calls that share a process are computed one after the other; the time in which any is in it is billed.
-        let shared = usage.overlap as f64;
+        let shared = pattern.overlap as f64;
         let warm = stepped(latency_ms * shared, rates.step_ms) / shared;
-        let cold = stepped(latency_ms + usage.init_ms * slower, rates.step_ms);
-        let billed_ms = warm + usage.cold_share * (cold - warm);
+        let cold = stepped(latency_ms + pattern.init_ms * slower, rates.step_ms);
+        let billed_ms = warm + pattern.cold_share * (cold - warm);
         let second = rates.gib_second * memory_mb / 1024.0 + rates.vcpu_second;
         let texts = call.texts as f64;
         Self {
@@ -98,7 +98,7 @@ mod tests {
         step_ms: 100.0,
         mb_per_vcpu: None,
     };
-    const WARM: Usage = Usage {
+    const WARM: CallPattern = CallPattern {
         cold_share: 0.0,
         init_ms: 0.0,
         overlap: 1,
@@ -151,16 +151,16 @@ mod tests {
 
     #[test]
     fn overlapping_calls_share_steps() {
-        let usage = Usage {
+        let pattern = CallPattern {
             overlap: 10,
             ..WARM
         };
         // Ten of 6 ms are 60 ms, billed 100; ten of 16 are 160, billed 200.
         assert_eq!(
-            Bill::new(&CLOUD_RUN, 512.0, call(1, 6.0), usage).billed_ms,
+            Bill::new(&CLOUD_RUN, 512.0, call(1, 6.0), pattern).billed_ms,
             10.0
         );
-        let bill = Bill::new(&CLOUD_RUN, 512.0, call(1, 16.0), usage);
+        let bill = Bill::new(&CLOUD_RUN, 512.0, call(1, 16.0), pattern);
         assert_eq!(bill.billed_ms, 20.0);
         // 0.02 s of half a GiB and a vCPU: 31 millionths a second, a million times.
         near(bill.compute, 0.62);
@@ -168,13 +168,13 @@ mod tests {
 
     #[test]
     fn cold_calls_are_billed_with_their_start() {
-        let usage = Usage {
+        let pattern = CallPattern {
             cold_share: 0.1,
             init_ms: 20.0,
             overlap: 1,
         };
         // Half a vCPU: warm 4 ms, cold 44.
-        let bill = Bill::new(&LAMBDA, 1024.0, call(1, 2.0), usage);
+        let bill = Bill::new(&LAMBDA, 1024.0, call(1, 2.0), pattern);
         near(bill.billed_ms, 8.0);
         assert_eq!(bill.latency_ms, 4.0);
     }

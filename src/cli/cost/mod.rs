@@ -16,9 +16,9 @@ use clap::builder::PathBufValueParser;
 use super::options::{DtypeFlag, at_least_one, number, to_write};
 use super::output::{Output, replace};
 use super::{Common, bench, usage};
-use bill::{Bill, Call, Usage};
+use bill::{Bill, Call, CallPattern};
 use prices::{Platform, Prices, Rate, Rates};
-use table::Row;
+use table::CostRow;
 
 /// The longest time that a flag may give, in milliseconds: eleven days.
 const MOST_MS: f64 = 1e9;
@@ -34,7 +34,7 @@ const TEXTS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 /// free each month: --prices and --rate stand over it. With --json a line {"platform", "memory_mb", "texts",
 /// "latency_ms", "billed_ms", "compute", "requests", "total", "break_even"} for each size and number of texts.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
+pub(crate) struct CostArgs {
     /// Measure this model: its folder, or the file that `bertless pack` made of it [default: the built-in classifier of
     /// sentiment]
     #[arg(short, long, value_name = "MODEL")]
@@ -91,17 +91,17 @@ type Rated = (Platform, Rates);
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Latency(Call);
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: CostArgs, common: &Common, output: &mut Output) -> Result<()> {
     let prices = Prices::read(arguments.prices.as_deref(), &arguments.rate)?;
     let (platforms, left_out) = platforms(&arguments.platform, &prices)?;
     sizes(&platforms, &arguments.memory)?;
     let (calls, init_ms) = calls(&arguments, common)?;
-    let usage = Usage {
+    let pattern = CallPattern {
         cold_share: arguments.cold_share,
         init_ms,
         overlap: arguments.overlap,
     };
-    let rows = rows(&platforms, &arguments.memory, &calls, usage, &prices);
+    let rows = rows(&platforms, &arguments.memory, &calls, pattern, &prices);
     // Beyond all numbers there is nothing to show, and a picture would have no end.
     if let Some(row) = rows.iter().find(|row| !row.total.is_finite()) {
         bail!(
@@ -121,12 +121,12 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
             output.object(row)?;
         }
     } else if arguments.csv {
-        output.line(Row::CSV)?;
+        output.line(CostRow::CSV)?;
         for row in &rows {
             output.line(row.csv())?;
         }
     } else {
-        report(&rows, &platforms, &left_out, &prices, usage, output)?;
+        report(&rows, &platforms, &left_out, &prices, pattern, output)?;
     }
     Ok(())
 }
@@ -145,7 +145,7 @@ fn platforms(named: &[Platform], prices: &Prices) -> Result<(Vec<Rated>, Vec<Str
             Ok(rates) => known.push((platform, rates)),
             Err(missing) if named.is_empty() => left_out.push(missing),
             Err(missing) => {
-                return Err(self::usage(format!(
+                return Err(usage(format!(
                     "no rate {missing} is known: give it as --rate {missing}=DOLLARS, or in a --prices file"
                 )));
             }
@@ -171,7 +171,7 @@ fn sizes(platforms: &[Rated], memory: &[usize]) -> Result<()> {
 }
 
 /// What calls take on a whole vCPU, and what a cold one takes longer.
-fn calls(arguments: &Arguments, common: &Common) -> Result<(Vec<Call>, f64)> {
+fn calls(arguments: &CostArgs, common: &Common) -> Result<(Vec<Call>, f64)> {
     if !arguments.latency_ms.is_empty() {
         let init_ms = match (arguments.init_ms, arguments.cold_share) {
             (Some(init_ms), _) => init_ms,
@@ -210,21 +210,26 @@ fn rows(
     platforms: &[Rated],
     memory: &[usize],
     calls: &[Call],
-    usage: Usage,
+    pattern: CallPattern,
     prices: &Prices,
-) -> Vec<Row> {
+) -> Vec<CostRow> {
     let mut rows = Vec::new();
     for &(platform, rates) in platforms {
         // Only Cloud Run sends a process several calls at once.
         let overlap = match platform {
-            Platform::CloudRun => usage.overlap,
+            Platform::CloudRun => pattern.overlap,
             Platform::LambdaX86 | Platform::LambdaArm64 => 1,
         };
         for &memory_mb in memory {
             for &call in calls {
-                let bill = Bill::new(&rates, memory_mb as f64, call, Usage { overlap, ..usage });
+                let bill = Bill::new(
+                    &rates,
+                    memory_mb as f64,
+                    call,
+                    CallPattern { overlap, ..pattern },
+                );
                 let month = prices.instance.month;
-                rows.push(Row::new(platform, memory_mb, call, &bill, month));
+                rows.push(CostRow::new(platform, memory_mb, call, &bill, month));
             }
         }
     }
@@ -233,11 +238,11 @@ fn rows(
 
 /// The table, where its prices are from, and how many texts a call are worth sending.
 fn report(
-    rows: &[Row],
+    rows: &[CostRow],
     platforms: &[Rated],
     left_out: &[String],
     prices: &Prices,
-    usage: Usage,
+    pattern: CallPattern,
     output: &mut Output,
 ) -> Result<()> {
     output.line(table::HEAD)?;
@@ -268,8 +273,8 @@ fn report(
         instance.month,
         instance.date,
         given(prices, "instance"),
-        usage.cold_share,
-        usage.init_ms
+        pattern.cold_share,
+        pattern.init_ms
     ))?;
     Ok(())
 }
@@ -283,14 +288,14 @@ fn given(prices: &Prices, table: &str) -> String {
 }
 
 /// How many texts a call are worth sending, in a platform's size that is nearest to 512 MB.
-fn worth(rows: &[Row], platform: Platform) -> Option<String> {
+fn worth(rows: &[CostRow], platform: Platform) -> Option<String> {
     let name = platform.name();
     let sizes = rows
         .iter()
         .filter(|row| row.platform == name)
         .map(|row| row.memory_mb);
     let memory_mb = sizes.min_by_key(|memory_mb| memory_mb.abs_diff(512))?;
-    let own = |row: &&Row| (row.platform, row.memory_mb) == (name, memory_mb);
+    let own = |row: &&CostRow| (row.platform, row.memory_mb) == (name, memory_mb);
     let texts = table::worth_sending(rows.iter().filter(own))?.texts;
     Some(format!(
         "{name}, {memory_mb} MB: from {texts} texts a call on, computing costs as much as the call or more"

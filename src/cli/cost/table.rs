@@ -10,7 +10,7 @@ pub(crate) const HEAD: &str = "platform        MB  texts  latency ms   billed ms
 
 /// One size of one platform, called with so many texts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Row {
+pub(crate) struct CostRow {
     pub(crate) platform: &'static str,
     pub(crate) memory_mb: usize,
     pub(crate) texts: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Row {
     break_even: Option<f64>,
 }
 
-impl Row {
+impl CostRow {
     pub(crate) fn new(
         platform: Platform,
         memory_mb: usize,
@@ -89,7 +89,9 @@ impl Row {
 
 /// Of rows of one size of one platform, that with the fewest texts whose computing costs no less than their call: from
 /// there on, more texts a call save less than half of the bill.
-pub(crate) fn worth_sending<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Option<&'a Row> {
+pub(crate) fn worth_sending<'a>(
+    rows: impl IntoIterator<Item = &'a CostRow>,
+) -> Option<&'a CostRow> {
     let rows = rows.into_iter().filter(|row| row.compute >= row.requests);
     rows.min_by_key(|row| row.texts)
 }
@@ -98,8 +100,8 @@ pub(crate) fn worth_sending<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Opti
 mod tests {
     use super::*;
 
-    fn row(texts: usize, total: f64) -> Row {
-        Row {
+    fn row(texts: usize, total: f64) -> CostRow {
+        CostRow {
             platform: "lambda-arm64",
             memory_mb: 512,
             texts,
@@ -120,12 +122,15 @@ mod tests {
         row.break_even = Some(12.34);
         assert!(row.line().ends_with(" 12.3/s"), "{}", row.line());
         assert_eq!(row.csv(), "lambda-arm64,512,1,1.5,2,0.25,0.2,0.45,12.34");
-        assert_eq!(row.csv().split(',').count(), Row::CSV.split(',').count());
+        assert_eq!(
+            row.csv().split(',').count(),
+            CostRow::CSV.split(',').count()
+        );
     }
 
     #[test]
     fn more_texts_are_worth_sending_until_computing_costs_as_much() {
-        let of = |texts, compute, requests| Row {
+        let of = |texts, compute, requests| CostRow {
             compute,
             requests,
             ..row(texts, compute + requests)

@@ -5,12 +5,12 @@ use bertless::train::{label_id, label_ids};
 use bertless::{Model, Prediction, metrics};
 
 use super::super::output::Output;
-use super::super::stream::{Source, answer_all};
-use super::{Report, Row};
+use super::super::stream::{ItemSource, answer_all};
+use super::{Example, Report};
 
 pub(super) fn evaluate(
     model: &Model,
-    rows: impl Source<Item = Row>,
+    rows: impl ItemSource<Item = Example>,
     output: &mut Output,
 ) -> Result<Report> {
     let labels = model.labels();
@@ -24,7 +24,7 @@ pub(super) fn evaluate(
         rows,
         output,
         |inputs| Ok(model.predict_batch(inputs)?),
-        |_, row: Row, prediction| {
+        |_, row: Example, prediction| {
             let Prediction::Classification(answer) = prediction else {
                 return Err(row.blame("this is no answer of a classifier"));
             };

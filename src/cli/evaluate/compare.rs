@@ -13,8 +13,8 @@ use tempfile::TempPath;
 
 use super::super::bench::percentile;
 use super::super::output::{Output, warn};
-use super::super::stream::Source;
-use super::{Report, Row, Table, measure};
+use super::super::stream::ItemSource;
+use super::{Example, Report, Table, measure};
 
 /// Runs that count.
 const RUNS: usize = 3;
@@ -22,10 +22,10 @@ const RUNS: usize = 3;
 const WEIGHTS: [&str; 3] = ["numbers", "matrices", "tables"];
 
 /// A model in some types, the first of which is what the others are compared with.
-pub(super) struct Models(Vec<Contender>);
+pub(super) struct Models(Vec<ComparedModel>);
 
 /// A model in one type.
-struct Contender {
+struct ComparedModel {
     dtype: Dtype,
     file_bytes: usize,
     weight_bytes: usize,
@@ -36,7 +36,7 @@ struct Contender {
 
 /// Packs a folder in each type and opens what came of it.
 pub(super) fn open(dir: &Path, types: &[Dtype], options: &ModelOptions) -> Result<Models> {
-    let contender = |&dtype: &Dtype| Contender::open(dir, dtype, options.clone());
+    let contender = |&dtype: &Dtype| ComparedModel::open(dir, dtype, options.clone());
     types
         .iter()
         .map(contender)
@@ -44,7 +44,7 @@ pub(super) fn open(dir: &Path, types: &[Dtype], options: &ModelOptions) -> Resul
         .map(Models)
 }
 
-impl Contender {
+impl ComparedModel {
     fn open(dir: &Path, dtype: Dtype, options: ModelOptions) -> Result<Self> {
         let mut precisions = Precision::ALL.into_iter();
         let precision = precisions
@@ -86,7 +86,7 @@ impl Models {
 
 /// Evaluates all of them on the same rows, and writes a line for each.
 pub(super) fn run(models: &Models, table: Table, output: &mut Output) -> Result<()> {
-    let rows = Rows::read(table)?;
+    let rows = Examples::read(table)?;
     let mut results = Vec::new();
     for contender in &models.0 {
         // It warms up, too; and a text that cannot be answered is named here.
@@ -108,7 +108,7 @@ pub(super) fn run(models: &Models, table: Table, output: &mut Output) -> Result<
     let mut lines = Vec::new();
     for (index, (contender, (report, times, answers))) in models.0.iter().zip(&results).enumerate()
     {
-        lines.push(Line {
+        lines.push(ComparisonRecord {
             dtype: contender.dtype,
             file_bytes: contender.file_bytes,
             weight_bytes: contender.weight_bytes,
@@ -120,9 +120,10 @@ pub(super) fn run(models: &Models, table: Table, output: &mut Output) -> Result<
             },
         });
     }
-    match output.json {
-        true => lines.iter().try_for_each(|line| output.object(line)),
-        false => Ok(output.line(side_by_side(&lines))?),
+    if output.json {
+        lines.iter().try_for_each(|line| output.object(line))
+    } else {
+        Ok(output.line(side_by_side(&lines))?)
     }
 }
 
@@ -179,10 +180,10 @@ fn nearness(answers: &[Prediction], others: &[Prediction]) -> Vec<(&'static str,
     all
 }
 
-/// Rows that are there for as long as they are needed.
-struct Rows(Vec<Row>);
+/// Examples that are there for as long as they are needed.
+struct Examples(Vec<Example>);
 
-impl Rows {
+impl Examples {
     fn read(mut table: Table) -> Result<Self> {
         let mut rows = Vec::new();
         while let Some(row) = table.next()? {
@@ -191,8 +192,8 @@ impl Rows {
         Ok(Self(rows))
     }
 
-    fn again(&self) -> Again<'_> {
-        Again(self.0.iter())
+    fn again(&self) -> ExampleIter<'_> {
+        ExampleIter(self.0.iter())
     }
 
     /// What a model is asked; of embeddings, both texts of a row by themselves.
@@ -206,13 +207,13 @@ impl Rows {
     }
 }
 
-/// Rows one after the other.
-struct Again<'a>(std::slice::Iter<'a, Row>);
+/// Examples one after the other.
+struct ExampleIter<'a>(std::slice::Iter<'a, Example>);
 
-impl Source for Again<'_> {
-    type Item = Row;
+impl ItemSource for ExampleIter<'_> {
+    type Item = Example;
 
-    fn next(&mut self) -> Result<Option<Row>> {
+    fn next(&mut self) -> Result<Option<Example>> {
         Ok(self.0.next().cloned())
     }
 
@@ -226,7 +227,7 @@ impl Source for Again<'_> {
 }
 
 /// What there is to say about one type.
-struct Line<'a> {
+struct ComparisonRecord<'a> {
     dtype: Dtype,
     file_bytes: usize,
     weight_bytes: usize,
@@ -236,7 +237,7 @@ struct Line<'a> {
 }
 
 /// One object, in the order of the columns.
-impl Serialize for Line<'_> {
+impl Serialize for ComparisonRecord<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut entries: Vec<(&str, Value)> = vec![
             ("dtype", self.dtype.to_string().into()),
@@ -253,7 +254,7 @@ impl Serialize for Line<'_> {
     }
 }
 
-impl Line<'_> {
+impl ComparisonRecord<'_> {
     fn cells(&self) -> Vec<String> {
         let megabytes = |bytes: usize| format!("{:.1}", bytes as f64 / 1e6);
         let mut cells = vec![
@@ -277,7 +278,7 @@ impl Line<'_> {
 }
 
 /// A table with a header, columns as wide as their widest cell.
-fn side_by_side(lines: &[Line<'_>]) -> String {
+fn side_by_side(lines: &[ComparisonRecord<'_>]) -> String {
     let mut header = vec!["dtype", "file MB", "weights MB", "texts/s"];
     header.extend(lines[0].report.figures().iter().map(|(name, _)| *name));
     let longest = lines.iter().max_by_key(|line| line.nearness.len());
@@ -287,7 +288,7 @@ fn side_by_side(lines: &[Line<'_>]) -> String {
             .flat_map(|line| line.nearness.iter().map(|(name, _)| *name)),
     );
     let mut rows = vec![header.iter().map(|&name| name.to_owned()).collect()];
-    rows.extend(lines.iter().map(Line::cells));
+    rows.extend(lines.iter().map(ComparisonRecord::cells));
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row: &Vec<String>| row.get(column));
         cells.map(String::len).max().unwrap_or(0)

@@ -7,8 +7,8 @@ use bertless::{Entity, Input, Model, Prediction, Truncation, metrics};
 
 use super::super::output::Output;
 use super::super::show::shortened;
-use super::super::stream::{Source, answer_all};
-use super::{Report, Row};
+use super::super::stream::{ItemSource, answer_all};
+use super::{Example, Report};
 
 /// The most characters of a tag or of the labels that an error repeats.
 const QUOTED: usize = 200;
@@ -17,7 +17,7 @@ const OUTSIDE: &str = "O";
 
 pub(super) fn evaluate(
     model: &Model,
-    rows: impl Source<Item = Row>,
+    rows: impl ItemSource<Item = Example>,
     output: &mut Output,
 ) -> Result<Report> {
     let mut tagged = Vec::new();
@@ -25,7 +25,7 @@ pub(super) fn evaluate(
         rows,
         output,
         |inputs| tokens(model, inputs),
-        |_, row: Row, (starts, entities)| {
+        |_, row: Example, (starts, entities)| {
             let tags = row.expected.tags().into_iter();
             let expected: Vec<String> = tags
                 .map(|tag| known(model.labels(), tag))

@@ -17,9 +17,9 @@ use super::options::{EmbeddingFlags, ModelFlags, Threshold, dtype, threshold, th
 use super::output::Output;
 use super::show::shortened;
 use super::similarity::similarities;
-use super::stream::{Source, answer_all};
+use super::stream::{ItemSource, answer_all};
 use report::Report;
-use table::{Row, Table};
+use table::{Example, Table};
 
 /// Measure a model's answers against those that a table expects
 ///
@@ -53,7 +53,7 @@ use table::{Row, Table};
 /// "difference_mean" and "difference_worst".
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-pub(crate) struct Arguments {
+pub(crate) struct EvaluateArgs {
     #[command(flatten)]
     model: ModelFlags,
     /// The table; - is standard input, tab-separated
@@ -86,7 +86,7 @@ struct ColumnFlags {
     label_column: Option<String>,
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: EvaluateArgs, common: &Common, output: &mut Output) -> Result<()> {
     let mut options = arguments
         .model
         .options(common)
@@ -108,10 +108,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
     let model = arguments.model.load(options)?;
     let table = arguments.columns.of(table, &model)?;
     let report = measure(&model, table, output)?;
-    match output.json {
-        true => output.object(&report),
-        false => Ok(output.line(report)?),
-    }
+    output.answer(&report, || &report)
 }
 
 impl ColumnFlags {
@@ -169,7 +166,11 @@ fn columns_of_pairs(table: &Table) -> Vec<Vec<String>> {
 }
 
 /// The figures of a model's task.
-fn measure(model: &Model, rows: impl Source<Item = Row>, output: &mut Output) -> Result<Report> {
+fn measure(
+    model: &Model,
+    rows: impl ItemSource<Item = Example>,
+    output: &mut Output,
+) -> Result<Report> {
     match (model.task(), model.summary().score) {
         (Task::Classification, score) if gives_a_number(model, score) => {
             correlation(rows, output, |inputs| numbers(model, inputs))
@@ -209,12 +210,12 @@ const CELL: usize = 200;
 
 /// Scores against expected ones.
 fn correlation(
-    rows: impl Source<Item = Row>,
+    rows: impl ItemSource<Item = Example>,
     output: &mut Output,
     score: impl FnMut(&[Input<'_>]) -> Result<Vec<f32>>,
 ) -> Result<Report> {
     let mut pairs = Vec::new();
-    answer_all(rows, output, score, |_, row: Row, score| {
+    answer_all(rows, output, score, |_, row: Example, score| {
         let expected: f64 = match row.expected.text().trim().parse() {
             Ok(number) if f64::is_finite(number) => number,
             _ => {
@@ -230,13 +231,17 @@ fn correlation(
         .correlation("spearman", metrics::spearman(&pairs)))
 }
 
-fn answers(model: &Model, rows: impl Source<Item = Row>, output: &mut Output) -> Result<Report> {
+fn answers(
+    model: &Model,
+    rows: impl ItemSource<Item = Example>,
+    output: &mut Output,
+) -> Result<Report> {
     let (mut n, mut exact, mut f1) = (0, 0, 0.0);
     answer_all(
         rows,
         output,
         |inputs| Ok(model.predict_batch(inputs)?),
-        |_, row: Row, prediction| {
+        |_, row: Example, prediction| {
             let Prediction::Answer(answer) = prediction else {
                 return Err(row.blame("this is no answer to a question"));
             };

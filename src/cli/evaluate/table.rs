@@ -9,8 +9,8 @@ use bertless::Error;
 use bertless::train::{Cell, TableFormat, TableReader};
 
 use super::super::input::Item;
-use super::super::lines::{Opened, Place};
-use super::super::stream::Source;
+use super::super::lines::{Location, Opened};
+use super::super::stream::ItemSource;
 
 /// A table, of whose rows some columns are read.
 pub(super) struct Table {
@@ -23,23 +23,23 @@ pub(super) struct Table {
 
 /// What is asked, and what is expected.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
+pub(super) struct Example {
     item: Item,
     /// Where the words of the first text are.
     pub(super) words: Vec<Range<usize>>,
     pub(super) expected: Cell,
 }
 
-impl AsRef<Item> for Row {
+impl AsRef<Item> for Example {
     fn as_ref(&self) -> &Item {
         &self.item
     }
 }
 
-impl Row {
+impl Example {
     /// An error about this row.
     pub(super) fn blame(&self, reason: impl std::fmt::Display) -> anyhow::Error {
-        self.item.place.blame(anyhow!("{reason}"))
+        self.item.location.blame(anyhow!("{reason}"))
     }
 }
 
@@ -91,26 +91,27 @@ impl Table {
     }
 }
 
-impl Source for Table {
-    type Item = Row;
+impl ItemSource for Table {
+    type Item = Example;
 
-    fn next(&mut self) -> Result<Option<Row>> {
+    fn next(&mut self) -> Result<Option<Example>> {
         let Some(mut row) = self.reader.next_row()? else {
-            return match self.fresh {
-                true => bail!("{}, line 1: there is nothing below the header", self.file),
-                false => Ok(None),
+            return if self.fresh {
+                bail!("{}, line 1: there is nothing below the header", self.file)
+            } else {
+                Ok(None)
             };
         };
         self.fresh = false;
         let expected = row.cells.pop().unwrap_or_default();
         let words = row.cells.first().map(Cell::words);
         let mut texts = row.cells.iter().map(|cell| cell.text().to_owned());
-        Ok(Some(Row {
+        Ok(Some(Example {
             words: words.unwrap_or_default(),
             item: Item {
                 first: texts.next().unwrap_or_default(),
                 second: texts.next(),
-                place: Place::Line(Rc::clone(&self.file), row.line),
+                location: Location::Line(Rc::clone(&self.file), row.line),
             },
             expected,
         }))

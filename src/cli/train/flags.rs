@@ -145,8 +145,8 @@ impl RecipeFlags {
     /// Trains by a recipe, once or with each seed.
     pub(crate) fn run(&self, recipe: &Recipe, common: &Common, output: &mut Output) -> Result<()> {
         match &self.seeds[..] {
-            [] => session::one(recipe, common, output),
-            seeds => session::several(recipe, seeds, common, output),
+            [] => session::train_once(recipe, common, output),
+            seeds => session::train_with_seeds(recipe, seeds, common, output),
         }
     }
 }

@@ -43,12 +43,12 @@ pub(crate) use flags::{RecipeFlags, above_zero};
     mut_arg("model", required_without_recipe),
     mut_arg("train", required_without_recipe)
 )]
-pub(crate) struct Arguments {
+pub(crate) struct TrainArgs {
     #[command(flatten)]
     recipe: RecipeFlags,
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: TrainArgs, common: &Common, output: &mut Output) -> Result<()> {
     let recipe = arguments.recipe.read(&toml::Table::new())?;
     arguments.recipe.run(&recipe, common, output)
 }

@@ -11,21 +11,21 @@ use super::super::output::{Output, note, printable, warn};
 use super::watch::Watch;
 
 /// Trains, and prints the figures of the model that is kept: with --json {"step", "figures": [[name, figure]], "best"}.
-pub(super) fn one(recipe: &Recipe, common: &Common, output: &mut Output) -> Result<()> {
+pub(super) fn train_once(recipe: &Recipe, common: &Common, output: &mut Output) -> Result<()> {
     let best = train(Job::of(recipe, common.threads)?)?.1;
-    match (&best, output.json) {
-        (Some(best), true) => output.object(best)?,
-        (Some(best), false) => output.line(format!("{} after step {}", said(best), best.step))?,
-        (None, _) => {}
+    if let Some(best) = best {
+        output.answer(&best, || {
+            format!("{} after step {}", format_metrics(&best), best.step)
+        })?;
     }
     output.flush()?;
-    farewell(recipe, recipe.output());
+    print_next_steps(recipe, recipe.output());
     Ok(())
 }
 
 /// Figures of one seed.
 #[derive(Serialize)]
-struct Seed {
+struct SeedRecord {
     seed: u64,
     #[serde(flatten)]
     best: Figures,
@@ -33,13 +33,13 @@ struct Seed {
 
 /// With --json one object: {"seeds": [{"seed", "step", "figures", "best"}], "median": [[name, figure]]}.
 #[derive(Serialize)]
-struct Seeds {
-    seeds: Vec<Seed>,
+struct SeedsRecord {
+    seeds: Vec<SeedRecord>,
     median: Vec<(String, f64)>,
 }
 
 /// Trains with each seed, one after the other, and prints a table of all.
-pub(super) fn several(
+pub(super) fn train_with_seeds(
     recipe: &Recipe,
     seeds: &[u64],
     common: &Common,
@@ -57,12 +57,12 @@ pub(super) fn several(
             job.follow(earlier);
         }
         let (job, best) = train(job)?;
-        all.extend(best.map(|best| Seed { seed, best }));
+        all.extend(best.map(|best| SeedRecord { seed, best }));
         earlier = Some(job);
     }
     let median = medians(&all);
     if output.json {
-        return output.object(&Seeds { seeds: all, median });
+        return output.object(&SeedsRecord { seeds: all, median });
     }
     let names = median.iter().map(|(name, _)| format!("{name:>12}"));
     output.line(format!(
@@ -71,7 +71,7 @@ pub(super) fn several(
         names.collect::<String>(),
         "step"
     ))?;
-    for Seed { seed, best } in &all {
+    for SeedRecord { seed, best } in &all {
         output.line(format!(
             "{seed:<8}{}{:>10}",
             columns(&best.figures),
@@ -80,7 +80,7 @@ pub(super) fn several(
     }
     output.line(format!("{:<8}{}", "median", columns(&median)))?;
     output.flush()?;
-    farewell(recipe, &recipe.output().join("seed-N"));
+    print_next_steps(recipe, &recipe.output().join("seed-N"));
     Ok(())
 }
 
@@ -90,10 +90,10 @@ fn columns(figures: &[(String, f64)]) -> String {
 }
 
 /// The median of each figure.
-fn medians(seeds: &[Seed]) -> Vec<(String, f64)> {
+fn medians(seeds: &[SeedRecord]) -> Vec<(String, f64)> {
     let first = seeds.first().map(|seed| seed.best.figures.as_slice());
     let median = |at: usize| {
-        let figure = |seed: &Seed| seed.best.figures.get(at).map(|(_, figure)| *figure);
+        let figure = |seed: &SeedRecord| seed.best.figures.get(at).map(|(_, figure)| *figure);
         let mut figures: Vec<f64> = seeds.iter().filter_map(figure).collect();
         figures.sort_by(f64::total_cmp);
         let middle = figures.len() / 2;
@@ -159,14 +159,14 @@ fn labels(job: &Job) -> Option<String> {
     Some(format!("labels: {}{rest}", listed.join(", ")))
 }
 
-fn said(best: &Figures) -> String {
+fn format_metrics(best: &Figures) -> String {
     let figures = best.figures.iter();
     let figures: Vec<String> = figures.map(|(name, x)| format!("{name} {x:.4}")).collect();
     figures.join(", ")
 }
 
 /// Where the model is, and what can be done with it.
-fn farewell(recipe: &Recipe, folder: &Path) {
+fn print_next_steps(recipe: &Recipe, folder: &Path) {
     let there = folder.display();
     note(format_args!("the model and its card are in {there}; next:"));
     note(format_args!("  {}", recipe.usage(folder)));

@@ -1,4 +1,4 @@
-//! `bertless bench`: how fast a model is on this machine.
+//! `bertless bench`: speed and memory of a model on this machine.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,43 +13,43 @@ use super::output::Output;
 use super::progress::{Look, Progress};
 use super::{Common, options, process, usage};
 
-/// Lengths that are measured if none are asked for, as far as the model has positions.
+/// Default lengths; those beyond the model's positions are left out.
 const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
-/// What is embedded first.
+/// Text of the first answer.
 const FIRST_TEXT: &str = "A man is eating.";
-/// The fewest runs that a figure is made of, however little time there is.
+/// Smallest number of timed runs, however short the time.
 const LEAST_RUNS: usize = 5;
-/// The most tokens of texts that are computed at once. Rows of 768 numbers for so many are 3.2 GB.
+/// Largest number of tokens computed at once. Their hidden states, 768 floats each, take 3.2 GB.
 const MOST_TOKENS: usize = 1 << 20;
-/// The part of a shape's time in which it runs without being counted.
+/// Fraction of a shape's time spent on warm-up runs, which are not timed.
 const WARM_UP: f64 = 0.1;
 
-/// Measure a model: load time, first answer, peak memory, and how long texts take by their length
+/// Measure load time, time to first answer, peak memory, and latency by text length
 ///
-/// Each length is measured on random ids of the vocabulary between the model's special tokens, as many texts at once as
-/// --batch says: a classifier up to its logits, another model up to its rows. The first answer counts from the start of the
-/// process. Peak memory is that of loading and the first answer. With --json a line {"load_ms", "first_ms", "peak_rss_mb",
-/// "cpu", "threads", "dtype"}, then one {"tokens", "batch", "median_ms", "p99_ms", "min_ms"} a length; a MB is a million
-/// bytes.
+/// Texts are random token ids between the model's special tokens; --batch texts are computed at once. A classifier computes
+/// logits, any other model the vectors of all tokens. Time to first answer counts from the start of the process. Peak memory
+/// covers loading and the first answer; 1 MB is a million bytes. With --json the first line is {"load_ms", "first_ms",
+/// "peak_rss_mb", "cpu", "threads", "dtype"}; then each length has a line {"tokens", "batch", "median_ms", "p99_ms",
+/// "min_ms"}.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchArgs {
-    /// The model's folder, or the file that `bertless pack` made of it [default: the built-in classifier of sentiment]
+    /// Folder of the model, or a file written by `bertless pack` [default: the built-in sentiment classifier]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
     #[command(flatten)]
     dtype: DtypeFlag,
-    /// Lengths of texts, special tokens included [default: 8,16,32,64,128,256,512, as far as the model has positions]
+    /// Text lengths in tokens, special tokens included [default: 8,16,32,64,128,256,512, up to the model's limit]
     #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = at_least_one())]
     tokens: Vec<usize>,
-    /// How many texts are computed at once
+    /// Number of texts computed at once
     #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one())]
     batch: usize,
-    /// How long each length is measured
+    /// Time to measure each length for
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     seconds: Duration,
 }
 
-/// What `bertless cost` measures: texts of one length on one thread.
+/// A measurement of texts of one length on one thread, for `bertless cost`.
 #[derive(Debug)]
 pub(crate) struct OneThread {
     pub(crate) model: Option<PathBuf>,
@@ -58,7 +58,7 @@ pub(crate) struct OneThread {
     pub(crate) seconds: Duration,
 }
 
-/// What comes first.
+/// Measurements of the start.
 #[derive(Debug, Serialize)]
 struct StartRecord {
     load_ms: f64,
@@ -69,7 +69,7 @@ struct StartRecord {
     dtype: String,
 }
 
-/// Some texts of one length.
+/// Measurements of texts of one length.
 #[derive(Debug, Serialize)]
 struct ShapeRecord {
     tokens: usize,
@@ -108,8 +108,7 @@ pub(crate) fn run(arguments: BenchArgs, common: &Common, output: &mut Output) ->
 }
 
 impl OneThread {
-    /// How long a process takes to its first answer, and then, for each number of texts that are computed at once, what
-    /// the median run takes; in milliseconds.
+    /// Time to first answer, and the median time of a run for each number of texts computed at once; in milliseconds.
     pub(crate) fn medians(&self, texts: &[usize]) -> Result<(f64, Vec<f64>)> {
         let begin = Instant::now();
         let age = process::age().unwrap_or_default();
@@ -143,7 +142,7 @@ impl OneThread {
     }
 }
 
-/// Loads the model and answers once. The process was `age` old when `begin` was.
+/// Loads the model and answers once. `age` is the age of the process at `begin`.
 fn load(
     arguments: &BenchArgs,
     common: &Common,
@@ -181,7 +180,7 @@ fn load(
     Ok((model, start))
 }
 
-/// The lengths to measure: those that are asked for, else all usual ones that the model has positions for.
+/// Lengths to measure: `wanted`, else the default lengths that the model has positions for.
 fn lengths(model: &Model, wanted: &[usize]) -> Result<Vec<usize>> {
     let positions = model.max_positions();
     if let Some(long) = wanted.iter().find(|&&tokens| tokens > positions) {
@@ -196,7 +195,7 @@ fn lengths(model: &Model, wanted: &[usize]) -> Result<Vec<usize>> {
     })
 }
 
-/// The tokens around a text, which has to have more than them.
+/// Special tokens around a text. Refuses lengths shorter than them.
 fn specials(model: &Model, lengths: &[usize]) -> Result<Vec<u32>> {
     let specials = model.tokenizer().encode("", None)?.ids;
     if let Some(short) = lengths.iter().find(|&&tokens| tokens < specials.len()) {
@@ -206,7 +205,7 @@ fn specials(model: &Model, lengths: &[usize]) -> Result<Vec<u32>> {
     Ok(specials)
 }
 
-/// Refuses more texts at once than memory is likely to hold.
+/// Refuses batches that memory is unlikely to hold.
 fn check_size(tokens: usize, texts: usize) -> Result<()> {
     match tokens.saturating_mul(texts) {
         0..=MOST_TOKENS => Ok(()),
@@ -216,7 +215,7 @@ fn check_size(tokens: usize, texts: usize) -> Result<()> {
     }
 }
 
-/// So many texts of one length.
+/// Makes `count` random texts of `tokens` tokens.
 fn random_texts(
     model: &Model,
     specials: &[u32],
@@ -229,7 +228,7 @@ fn random_texts(
     (0..count).map(text).collect()
 }
 
-/// Random ids behind the first of the special tokens and ahead of the others, so many in all.
+/// Makes a text of `tokens` tokens: the first special token, random ids, the other special tokens.
 fn random_text(
     specials: &[u32],
     tokens: usize,
@@ -243,7 +242,7 @@ fn random_text(
     Encoding::from_ids(ids)
 }
 
-/// What a model makes of tokens: a classifier logits, others rows, of which embeddings and labels of tokens are quickly made.
+/// Runs the model up to a classifier's logits, or up to the hidden states of any other model: what follows takes little time.
 fn pass(model: &Model, texts: &[Encoding]) -> Result<Vec<Array2<f32>>> {
     Ok(match model.task() {
         Task::Classification => vec![model.logits_of_encodings(texts)?],
@@ -265,7 +264,7 @@ fn show(progress: &Progress, index: usize, tokens: usize, time: Duration, spent:
     progress.set_position(position.as_millis() as u64);
 }
 
-/// How long each run took, in order of length; `watch` hears how much of the time is over.
+/// Times runs for `time`. Returns the times in ascending order. Calls `watch` with the time spent.
 fn measure(
     model: &Model,
     texts: &[Encoding],
@@ -316,7 +315,7 @@ impl StartRecord {
 }
 
 impl ShapeRecord {
-    /// Of times in order of length.
+    /// Summarizes times in ascending order.
     fn new(tokens: usize, batch: usize, times: Vec<Duration>) -> Self {
         let at = |share| milliseconds(percentile(&times, share));
         Self {
@@ -340,7 +339,7 @@ impl ShapeRecord {
     }
 }
 
-/// The least of some ordered times that this share of them does not exceed.
+/// Percentile of times in ascending order, by nearest rank.
 pub(crate) fn percentile(times: &[Duration], share: f64) -> Duration {
     let rank = (share * times.len() as f64).ceil() as usize;
     let index = rank.saturating_sub(1);
@@ -351,7 +350,7 @@ fn milliseconds(time: Duration) -> f64 {
     rounded(time.as_secs_f64() * 1e3)
 }
 
-/// To three decimals.
+/// Rounds to three decimals.
 fn rounded(x: f64) -> f64 {
     (x * 1e3).round() / 1e3
 }
@@ -367,11 +366,11 @@ pub(crate) fn seconds(argument: &str) -> Result<Duration, String> {
     }
 }
 
-/// A sequence that looks random and is the same every time (Marsaglia 2003, "Xorshift RNGs").
+/// Pseudorandom numbers with a fixed seed (Marsaglia 2003, "Xorshift RNGs").
 struct Xorshift(u32);
 
 impl Xorshift {
-    /// A number below `bound`, which is at least one.
+    /// Draws a number below `bound`, which is at least 1.
     fn below(&mut self, bound: usize) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;

@@ -1,8 +1,8 @@
 //! Whether standard input and standard output were closed when this process was started.
 //!
-//! Rust's runtime opens `/dev/null` in place of a standard stream that is closed, before `main`: what is written to it is lost
-//! without an error. So the streams are looked at before the runtime does that. Linux tells; elsewhere, and where `/proc` is not
-//! there, streams are taken to be open.
+//! Before `main`, Rust's runtime opens `/dev/null` in place of a closed standard stream, so that output is lost without an
+//! error. This module looks at the streams before the runtime does that. Elsewhere than on Linux, and without `/proc`, streams
+//! count as open.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,4 +1,4 @@
-//! `bertless embed`: texts as vectors.
+//! `bertless embed`: embeddings of texts.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -10,9 +10,9 @@ use super::output::Output;
 use super::show::numbers;
 use super::stream::answer_all;
 
-/// Turn texts into vectors
+/// Compute the embedding of each text
 ///
-/// Prints a line of numbers for each text; with --json an object {"text", "embedding": [..]}.
+/// Prints one line of numbers per text; with --json an object {"text", "embedding": [..]}.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("model", required))]
 pub(crate) struct EmbedArgs {

@@ -1,4 +1,4 @@
-//! The texts that a command is about.
+//! Reads the texts that a command answers: from arguments, a file or standard input.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -12,27 +12,28 @@ use bertless::{Error, Input};
 use super::lines::{Location, Opened};
 use super::usage;
 
-/// Where texts come from, and how.
+/// Flags that say where texts come from, and in what format.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InputFlags {
-    /// Texts; `-` alone reads them from standard input, a line a text
+    /// Texts; a single `-` reads standard input, one text per line
     #[arg(value_name = "TEXT")]
     texts: Vec<String>,
-    /// Read texts from a file, a line a text; of .jsonl, objects as with --jsonl. A table (.csv, or .tsv without --pairs) is
-    /// refused: write its column of texts to a .txt first
+    /// Read texts from a file, one per line; a .jsonl file is read as with --jsonl. Tables (.csv, and .tsv without --pairs)
+    /// are refused: write the column of texts to a .txt file first
     #[arg(short, long, value_name = "FILE", conflicts_with = "texts")]
     file: Option<PathBuf>,
-    /// Texts belong together two by two: neighbouring arguments, or both columns of a tab-separated line, without a header;
-    /// empty lines are skipped
+    /// Read pairs of texts: two arguments each, or two tab-separated columns per line, without a header; empty lines are
+    /// skipped
     #[arg(long, alias = "pair")]
     pairs: bool,
-    /// Lines are JSON objects with "sentence1" and "sentence2", or "text" and "text_pair", or "premise" and "hypothesis", or
-    /// "question" and "context", or else with "sentence", "text", "sentence1" or "premise"; empty lines are skipped
+    /// Read one JSON object per line: pairs from "sentence1" and "sentence2", "text" and "text_pair", "premise" and
+    /// "hypothesis", or "question" and "context"; single texts from "sentence", "text", "sentence1" or "premise"; empty
+    /// lines are skipped
     #[arg(long, conflicts_with = "pairs")]
     jsonl: bool,
 }
 
-/// A text or a pair.
+/// A text or a pair of texts, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Item {
     pub(crate) first: String,
@@ -55,13 +56,13 @@ impl AsRef<Item> for Item {
     }
 }
 
-/// Texts as they come.
+/// Texts or pairs, read one by one.
 pub(crate) struct Inputs {
     from: Origin,
     format: InputFormat,
-    /// The question that each text is a context to.
+    /// The question asked about each text, if any.
     question: Option<String>,
-    /// What is wrong with a pair, where only texts can be taken.
+    /// The error for a pair, where only single texts are accepted.
     no_pairs: Option<&'static str>,
 }
 
@@ -79,7 +80,7 @@ enum Origin {
     },
 }
 
-/// Lines, by what stands in each.
+/// Readers of lines, one for each format.
 enum Lines {
     Texts(TextLines),
     Pairs(Box<TableReader>),
@@ -87,8 +88,7 @@ enum Lines {
 }
 
 impl Origin {
-    /// The lines of a file, or of standard input if the path is `-`: in the format that was asked for, but objects where the
-    /// name ends in `.jsonl`.
+    /// Opens a file, or standard input if the path is `-`. A name that ends in `.jsonl` overrides `format`.
     fn file(path: &Path, format: InputFormat) -> Result<Self> {
         let opened = Opened::new(path)?;
         let named = match format {
@@ -134,15 +134,15 @@ impl Origin {
     }
 }
 
-/// The names of a question and of the text that answers it.
+/// Keys of a question and its context.
 const QUESTION: [&str; 2] = ["question", "context"];
 /// The columns of lines that are pairs.
 const PAIR: [&str; 2] = ["text", "text_pair"];
 
-/// What an item is made of.
+/// The format of a text or pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum InputFormat {
-    /// A text.
+    /// A text per argument or line.
     Text,
     /// Two arguments, or two columns of a line.
     Pair,
@@ -190,7 +190,7 @@ impl InputFlags {
         })
     }
 
-    /// The same, texts being taken two by two even if nobody says so.
+    /// Opens the source of the texts in pair mode, whether or not `--pairs` was given.
     pub(crate) fn open_pairs(mut self) -> Result<Inputs> {
         if !self.pairs && self.texts.len() % 2 == 1 && self.texts != ["-"] {
             return Err(usage("texts are compared two by two: give an even number"));
@@ -201,7 +201,7 @@ impl InputFlags {
 }
 
 impl Inputs {
-    /// The lines of a file, or of standard input if the path is `-`.
+    /// Opens a file, or standard input if the path is `-`.
     pub(crate) fn of_file(path: &Path, format: InputFormat) -> Result<Self> {
         Ok(Self {
             from: Origin::file(path, format)?,
@@ -211,7 +211,7 @@ impl Inputs {
         })
     }
 
-    /// A single pair.
+    /// One pair, given as arguments.
     pub(crate) fn pair(first: String, second: String) -> Self {
         Self {
             from: Origin::Arguments {
@@ -234,7 +234,7 @@ impl Inputs {
         Ok(self.texts_alone("there are two texts: --question takes one"))
     }
 
-    /// Makes a pair an error, for this reason.
+    /// Refuses pairs with this error.
     pub(crate) fn texts_alone(mut self, reason: &'static str) -> Self {
         self.no_pairs = Some(reason);
         self
@@ -343,7 +343,7 @@ impl Lines {
     }
 }
 
-/// A row of two columns. The usual names of columns are no texts.
+/// Takes a pair from a row of two columns. Refuses a row that is a header.
 fn pair(row: &Row, location: Location) -> Result<Item> {
     let [first, second] = [0, 1].map(|at| row.cells[at].text());
     let names = [first, second];
@@ -359,7 +359,7 @@ fn pair(row: &Row, location: Location) -> Result<Item> {
     })
 }
 
-/// A row that is a JSON object; keys that mean nothing here are left alone.
+/// Takes a text or pair from a JSON object. Ignores other keys.
 fn object(row: &JsonRow, location: Location) -> Result<Item> {
     let get = |name| match row.get(name) {
         Ok(cell) => Ok(cell.map(|cell| cell.text().to_owned())),

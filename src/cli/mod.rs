@@ -40,11 +40,11 @@ use output::{Output, WriteError, note, printable};
 const USAGE: u8 = 2;
 const MAX_THREADS: usize = 1024;
 
-/// BERT models on the CPU: labels, entities, answers, embeddings
+/// Run, pack, train and evaluate BERT models on the CPU
 #[derive(Debug, Parser)]
 #[command(name = "bertless", version, infer_long_args = true)]
 #[command(
-    after_help = "MODEL is the folder of a Hugging Face or sentence-transformers model, or the file that `bertless pack` makes of one."
+    after_help = "MODEL is the folder of a Hugging Face or sentence-transformers model, or a file that `bertless pack` wrote."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -53,14 +53,14 @@ struct Cli {
     common: Common,
 }
 
-/// What every command knows.
+/// Flags of every command.
 #[derive(Debug, Clone, clap::Args)]
 struct Common {
-    /// How many threads compute [default: as many as the CPU quota grants]
+    /// Number of threads that compute [default: what the CPU quota grants]
     #[arg(long, global = true, value_name = "N")]
     #[arg(value_parser = options::whole(1, MAX_THREADS))]
     threads: Option<usize>,
-    /// Print one JSON object a line
+    /// Print answers as JSON, one object per line
     #[arg(long, global = true)]
     json: bool,
 }

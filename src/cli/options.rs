@@ -1,4 +1,4 @@
-//! Options that shape a model, as flags.
+//! Flags that select a model and its options, and parsers of values.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -14,30 +14,30 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use super::Common;
 use super::output::warn;
 
-/// Which model, and how much of a text it reads.
+/// Flags that select the model and how much of a text it reads.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelFlags {
-    /// The model's folder, or the file that `bertless pack` made of it [default: the built-in classifier of sentiment]
+    /// Folder of the model, or a file written by `bertless pack` [default: the built-in sentiment classifier]
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: Option<PathBuf>,
-    /// The most tokens of a text, special ones included; the rest is cut off [default: what the model can read]
+    /// Truncate texts to this many tokens, special tokens included [default: the model's limit]
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
     pub(crate) max_length: Option<usize>,
     #[command(flatten)]
     pub(crate) dtype: DtypeFlag,
 }
 
-/// What is computed in.
+/// The flag for the type to compute in.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct DtypeFlag {
-    /// What the encoder's dense layers compute in: f32; bf16, which is smaller, faster on processors with AVX512-BF16, and
-    /// less exact; or int8, which is the fastest and smallest [default: f32, or what the file was packed for]
+    /// Type that the encoder's dense layers compute in: f32 is exact; bf16 is smaller, less exact, and faster on processors
+    /// with AVX512-BF16; int8 is the smallest and fastest [default: f32, or what the file was packed for]
     #[arg(long, value_name = "TYPE", value_parser = dtype())]
     pub(crate) dtype: Option<Dtype>,
 }
 
 impl DtypeFlag {
-    /// What the flag chooses, if it does.
+    /// Options with the type of the flag, if it was given.
     pub(crate) fn options(self) -> ModelOptions {
         match self.dtype {
             Some(dtype) => ModelOptions::new().dtype(dtype),
@@ -47,7 +47,7 @@ impl DtypeFlag {
 }
 
 impl ModelFlags {
-    /// What these flags choose; a command adds its own.
+    /// Options that these flags set. A command adds its own.
     pub(crate) fn options(&self, common: &Common) -> ModelOptions {
         let mut options = self.dtype.options();
         if let Some(threads) = common.threads {
@@ -64,7 +64,7 @@ impl ModelFlags {
     }
 }
 
-/// The model of this folder or file, or the built-in one; its warnings go to standard error.
+/// Loads the model from a folder or file, or the built-in one. Prints the tokenizer's warnings on standard error.
 pub(crate) fn load(model: Option<&Path>, options: ModelOptions) -> bertless::Result<Model> {
     let model = match model {
         Some(path) => Model::load_with(path, options),
@@ -74,27 +74,26 @@ pub(crate) fn load(model: Option<&Path>, options: ModelOptions) -> bertless::Res
     Ok(model)
 }
 
-/// `--model` of a command that the built-in model is of no use to.
+/// Makes `--model` required, for commands that the built-in model cannot serve.
 pub(crate) fn required(model: Arg) -> Arg {
     model
         .required(true)
-        .help("The model's folder, or the file that `bertless pack` made of it")
+        .help("Folder of the model, or a file written by `bertless pack`")
 }
 
-/// How an embedding is made.
+/// Flags that say how an embedding is computed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct EmbeddingFlags {
-    /// How tokens become one vector: cls, mean, max, mean-sqrt-len, weighted-mean, last-token [default: as the model
-    /// was trained]
+    /// How token vectors are combined into one vector [default: as the model was trained]
     #[arg(long, value_name = "NAME", value_parser = one_of(POOLINGS))]
     pooling: Option<Pooling>,
-    /// Bring embeddings to length one, after a truncation that the model's files ask for
+    /// Scale embeddings to length 1, after any truncation of dimensions that the model's files configure
     #[arg(long, conflicts_with = "no_normalize")]
     normalize: bool,
-    /// Leave embeddings as long as they are
+    /// Do not scale embeddings to length 1
     #[arg(long)]
     no_normalize: bool,
-    /// The model's prompt of this name goes ahead of every text
+    /// Put the model's prompt of this name before every text
     #[arg(long, value_name = "NAME")]
     prompt: Option<String>,
 }
@@ -119,14 +118,14 @@ impl EmbeddingFlags {
     }
 }
 
-/// `0.3` for all labels, or `joy=0.3` for one.
+/// A threshold for all labels, as in `0.3`, or for one, as in `joy=0.3`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Threshold {
     label: Option<String>,
     score: f32,
 }
 
-/// All thresholds that were given, if any were; a later one stands over an earlier.
+/// Merges thresholds; a later one overrides an earlier one. `None` if there are none.
 pub(crate) fn thresholds(given: &[Threshold]) -> Option<Thresholds> {
     let mut thresholds = Thresholds::default();
     for Threshold { label, score } in given {
@@ -191,7 +190,7 @@ pub(crate) fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
     })
 }
 
-/// The path of a file or folder to write, which is not `-`.
+/// Parses the path of a file or folder to write, which cannot be `-`.
 pub(crate) fn to_write<P: TypedValueParser>(paths: P) -> impl TypedValueParser<Value = P::Value>
 where
     P::Value: AsRef<OsStr>,
@@ -206,7 +205,7 @@ where
     })
 }
 
-/// The path of a table that is read more than once, which is not `-`.
+/// Parses the path of a table that is read more than once, which cannot be `-`.
 pub(crate) fn to_read_again<P: TypedValueParser>(
     paths: P,
 ) -> impl TypedValueParser<Value = P::Value>

@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use super::closed;
 
-/// Whole lines on standard output.
+/// Buffered standard output that is written in whole lines.
 pub(crate) struct Output {
     out: BufWriter<StdoutLock<'static>>,
-    /// Whether answers are wanted as JSON.
+    /// Whether answers are printed as JSON.
     pub(crate) json: bool,
 }
 
@@ -50,19 +50,19 @@ impl Output {
         Ok(self.line(text())?)
     }
 
-    /// Hands on what was written.
+    /// Flushes the buffer.
     pub(crate) fn flush(&mut self) -> Result<(), WriteError> {
         self.out.flush().map_err(WriteError)
     }
 
-    /// In one piece: a buffer that is too full for a line is emptied ahead of it.
+    /// Writes bytes in one piece: if the buffer has no room for them, it is flushed first.
     fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         check_open()?;
         self.out.write_all(bytes).map_err(WriteError)
     }
 }
 
-/// What others print on standard output themselves, such as help.
+/// Runs a function that prints on standard output itself, and flushes.
 pub(crate) fn printed(print: impl FnOnce() -> io::Result<()>) -> Result<(), WriteError> {
     check_open()?;
     print()
@@ -77,12 +77,12 @@ fn check_open() -> Result<(), WriteError> {
     Ok(())
 }
 
-/// Standard output takes no more.
+/// An error of writing to standard output.
 #[derive(Debug)]
 pub(crate) struct WriteError(io::Error);
 
 impl WriteError {
-    /// Whether that is because nobody reads on.
+    /// Whether the reader closed the pipe.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }
@@ -119,12 +119,12 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write().with_context(|| path.display().to_string())
 }
 
-/// A line on standard error, in one piece. Nothing depends on it: where standard error is closed, it is lost.
+/// Prints a line on standard error in one piece. If standard error is closed, the line is lost.
 pub(crate) fn note(message: impl Display) {
     let _ = io::stderr().write_all(format!("{message}\n").as_bytes());
 }
 
-/// A line on standard error for each warning, but not for one that is there already.
+/// Prints each warning on standard error, once per process.
 pub(crate) fn warn(warnings: &[TokenizerWarning]) {
     static THERE: Mutex<Vec<TokenizerWarning>> = Mutex::new(Vec::new());
     let mut there = THERE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,7 +136,7 @@ pub(crate) fn warn(warnings: &[TokenizerWarning]) {
     }
 }
 
-/// A text on one line: line breaks and other controls, which could move a terminal's cursor, are written as escapes.
+/// Puts a text on one line: line breaks and other control characters, which could move a terminal's cursor, are escaped.
 pub(crate) fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {

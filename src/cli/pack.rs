@@ -1,4 +1,4 @@
-//! `bertless pack`: a model in one file.
+//! `bertless pack`: writes a model as one file.
 
 use std::path::{Path, PathBuf};
 
@@ -12,48 +12,47 @@ use super::options::{number, one_of, to_write};
 use super::output::{Output, printable, warn};
 use super::progress::{Look, Progress};
 
-/// Make one file of a model, ready to be used where it lies: weights, vocabulary and settings
+/// Convert a model folder into one file that opens without conversion: weights, vocabulary and settings
 ///
-/// Every command takes the file in place of a folder, and opens it without converting anything. It is written under
-/// another name beside it and then renamed, so there is never half of it. A file that is there already is kept, unless
-/// --force is given.
+/// Every command accepts the file in place of a folder. It is written to a temporary file beside FILE, which is then renamed,
+/// so FILE is never half-written. An existing file is kept unless --force is given.
 ///
-/// In int8 there is a line for each matrix of the encoder: how far its weights move (root mean square of the
-/// differences, as a share of that of the weights), and what it is stored as. One that moves too far stays in f32. With
-/// --calibrate the line also says how far its outputs move, for every eighth token of the texts, which it is not calibrated
-/// by; then it is that which may be too far.
+/// With --dtype int8 each matrix of the encoder has a line with its quantization error (the root mean square of the
+/// differences, divided by that of the weights) and the type that it is stored as. A matrix whose error is above --max-error
+/// stays in f32. With --calibrate the line also has the error of the matrix's outputs, measured on every eighth token,
+/// which is held out from calibration; --max-error then applies to that.
 ///
 /// With --json an object {"file", "dtype", "version", "digest", "bytes", "kinds": [{"kind", "tensors", "bytes"}],
 /// "matrices": [{"name", "error", "output_error", "stored": "int8", "f32_as_asked", "f32_for_error" or
 /// "f32_for_width"}]}.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PackArgs {
-    /// The folder of a Hugging Face or sentence-transformers model
+    /// Folder of a Hugging Face or sentence-transformers model
     #[arg(value_name = "MODEL_DIR")]
     model: PathBuf,
-    /// The file to write, such as model.safetensors
+    /// File to write, such as model.safetensors
     #[arg(short, long, value_name = "FILE", value_parser = to_write(PathBufValueParser::new()))]
     output: PathBuf,
-    /// How large weights are stored. f32: as they are computed with, same answers to the bit; f16: half the size, computed
-    /// in f32; bf16: half the size, the encoder's matrices computed in bf16; int8: the encoder's matrices, computed in int8, and tables of words and positions in a quarter of
-    /// the size, all else in f32
+    /// Type that weights are stored in. f32: the same answers to the bit. f16: half the size, computed in f32. bf16: half the
+    /// size, the encoder's matrices are computed in bf16. int8: a quarter of the size for the encoder's matrices, which are
+    /// computed in int8, and for word and position embeddings; all else in f32
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = one_of(Precision::ALL.map(|precision| (precision.name(), precision))))]
     dtype: Precision,
-    /// Of int8, leave matrices in f32 whose names contain this, where * is any text; may be given several times
+    /// With int8, keep matrices in f32 whose names contain this (* matches any text); may be given several times
     #[arg(long, value_name = "PATTERN")]
     keep_f32: Vec<String>,
-    /// Of int8, leave matrices in f32 whose error would be above this [default: 0.03]
+    /// With int8, keep matrices in f32 whose error would be above this [default: 0.03]
     #[arg(long, value_name = "ERROR", value_parser = number(0.0..=f64::MAX, "expected a number, 0 or more"))]
     max_error: Option<f64>,
-    /// Of int8, quantise by what these texts, one a line or objects of .jsonl, make of the model's inside, so that its outputs
-    /// stay near; some 500 sentences of all kinds that it is for. A table (.csv, or .tsv without --pairs) is refused
+    /// With int8, calibrate the quantization on the texts of this file: one per line, or .jsonl; some 500 typical sentences are
+    /// enough. Tables (.csv, and .tsv without --pairs) are refused
     #[arg(long, value_name = "FILE")]
     calibrate: Option<PathBuf>,
-    /// Of --calibrate, each line is a pair, as a cross-encoder or a question answerer reads it: two columns with a tab between
-    /// them, without a header, or an object of .jsonl
+    /// Calibrate on pairs, as for a cross-encoder or a question answerer: two columns separated by a tab, without a header, or
+    /// objects of .jsonl
     #[arg(long, requires = "calibrate")]
     pairs: bool,
-    /// Write over a file that is there already
+    /// Overwrite an existing file
     #[arg(long)]
     force: bool,
 }
@@ -134,7 +133,7 @@ impl PackReport {
         }
     }
 
-    /// A line for each matrix that int8 is for, one for each kind of tensor, and one for all of them.
+    /// Formats a line for each matrix that int8 applies to, one for each kind of tensor, and one for the total.
     fn table(&self) -> String {
         let line = |name: &str, tensors: usize, bytes: usize| {
             let share = 100.0 * bytes as f64 / self.bytes as f64;
@@ -158,7 +157,7 @@ impl PackReport {
     }
 }
 
-/// Name, error and type of each matrix, under a line that says so.
+/// Formats name, error and type of each matrix, with a header.
 fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
     let longest = matrices.iter().map(|matrix| matrix.name.len()).max();
     let Some(width) = longest else {
@@ -190,7 +189,7 @@ fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
     lines
 }
 
-/// Texts, or pairs, to calibrate by: those of lines that are not empty, or of objects in a file of JSON lines.
+/// Reads the texts or pairs to calibrate on: lines that are not empty, or objects of a .jsonl file.
 fn calibrating(path: &Path, form: InputFormat) -> Result<Vec<Item>> {
     let mut inputs = Inputs::of_file(path, form)?;
     if form == InputFormat::Text {

@@ -1,4 +1,4 @@
-//! `bertless predict --query`: texts in the order in which they fit a query.
+//! `bertless predict --query`: texts ranked by relevance to a query.
 
 use anyhow::Result;
 use bertless::Model;

@@ -1,4 +1,4 @@
-//! Answers in chunks: as many texts at a time as keep the model busy, as few as keep memory small.
+//! Answers texts in chunks that are large enough to keep the model busy and small enough to bound memory.
 
 use std::io::IsTerminal;
 
@@ -10,20 +10,21 @@ use super::input::{Inputs, Item};
 use super::output::Output;
 use super::progress::{Look, Progress};
 
-/// The most texts of a chunk, and the bytes after which it is full.
+/// Largest number of texts in a chunk.
 const TEXTS: usize = 256;
+/// Number of bytes of text after which a chunk is full.
 const BYTES: usize = 1 << 20;
 
-/// Something with a text in it, one after the other.
+/// A source of items that hold a text or a pair.
 pub(crate) trait ItemSource {
     type Item: AsRef<Item>;
 
     fn next(&mut self) -> Result<Option<Self::Item>>;
 
-    /// Whether the next one may take its time, so that what is there should be answered first.
+    /// Whether the next item may block, so that the items at hand should be answered first.
     fn would_wait(&self) -> bool;
 
-    /// Bytes read so far, and in all if that is known.
+    /// Number of bytes read so far, and the total if it is known.
     fn progress(&self) -> (u64, Option<u64>);
 }
 
@@ -43,9 +44,9 @@ impl ItemSource for Inputs {
     }
 }
 
-/// Answers all of a source: `answer` a chunk at a time, `take` one by one in their order.
+/// Answers all items of a source: calls `answer` on each chunk, and `take` on each answer, in order.
 ///
-/// An error of `answer` is put down to its text. Texts ahead of it have been answered by then, those behind it have not.
+/// An error of `answer` names its text. Texts before it have been answered by then; texts after it have not.
 pub(crate) fn answer_all<S: ItemSource, A>(
     mut source: S,
     output: &mut Output,
@@ -92,7 +93,7 @@ pub(crate) fn answer_all<S: ItemSource, A>(
     }
 }
 
-/// A bar of the bytes that have been read. It is hidden where standard output is a terminal: there the answers can be seen.
+/// A bar of the bytes read. It is hidden where standard output is a terminal, since answers appear there.
 fn bar(source: &impl ItemSource) -> Progress {
     let size = source.progress().1;
     let progress = Progress::new(size.map_or(Look::Spinner, |_| Look::Share));

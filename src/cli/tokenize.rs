@@ -1,4 +1,4 @@
-//! `bertless tokenize`: texts as the tokens that a model reads.
+//! `bertless tokenize`: the tokens of texts.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -14,29 +14,29 @@ use super::options::{self, at_least_one, whole};
 use super::output::{Output, printable, warn};
 use super::stream::answer_all;
 
-/// Cut texts into tokens
+/// Split texts into the tokens that a model reads
 ///
-/// Prints the tokens of each text with spaces between them; with --json an object {"ids", "tokens", "type_ids",
-/// "offsets": [[start, end]..]}, offsets in characters of the token's own text. Nothing is cut off unless --max-length
-/// says so; with --stride the rest follows in windows, a line each.
+/// Prints the tokens of each text, separated by spaces; with --json an object {"ids", "tokens", "type_ids", "offsets":
+/// [[start, end]..]}. Offsets count characters of the text that the token comes from. Texts are truncated only with
+/// --max-length; with --stride the rest follows in overlapping windows, one per line.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TokenizeArgs {
-    /// The model's folder, or the file that `bertless pack` made of it
+    /// Folder of the model, or a file written by `bertless pack`
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// A folder that has a vocabulary and need not have weights
+    /// Folder with a tokenizer; it needs no weights
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     tokenizer_only: Option<PathBuf>,
     #[command(flatten)]
     input: InputFlags,
-    /// The most tokens of a text, special ones included; the rest is cut off [default: no limit]
+    /// Truncate texts to this many tokens, special tokens included [default: no limit]
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
     max_length: Option<usize>,
-    /// What does not fit follows in windows that share this many tokens with the one before
+    /// Split long texts into windows; each shares this many tokens with the one before
     #[arg(long, value_name = "TOKENS", requires = "max_length")]
     #[arg(value_parser = whole(0, u32::MAX as usize))]
     stride: Option<usize>,
-    /// Which text of a pair is cut off
+    /// Which text of a pair is truncated
     #[arg(
         long,
         value_enum,

@@ -1,44 +1,44 @@
-//! What a million predictions cost: arithmetic alone.
+//! Computes what a million predictions cost.
 
 use super::prices::Rates;
 
-/// Days in a month of equal months, times seconds a day.
+/// Seconds in a twelfth of a year.
 const SECONDS_A_MONTH: f64 = 365.25 / 12.0 * 86_400.0;
 
-/// A call with so many texts.
+/// A call with one or more texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Call {
     pub(crate) texts: usize,
-    /// How long a whole vCPU takes for them.
+    /// Latency on a whole vCPU.
     pub(crate) latency_ms: f64,
 }
 
-/// How a function is called.
+/// Cold starts and overlap of calls.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CallPattern {
-    /// The share of calls that find no warm process, from 0 to 1.
+    /// Fraction of calls that start a cold process, from 0 to 1.
     pub(crate) cold_share: f64,
-    /// What such a call takes longer, on a whole vCPU.
+    /// Extra time of a cold call on a whole vCPU.
     pub(crate) init_ms: f64,
-    /// How many calls share a process's billed time, where they can.
+    /// Number of calls that share a process's billed time, on platforms that allow it.
     pub(crate) overlap: usize,
 }
 
-/// A call's times, and what a million predictions cost in dollars.
+/// Times of a call, and the cost of a million predictions in dollars.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Bill {
-    /// Of a warm call.
+    /// Latency of a warm call.
     pub(crate) latency_ms: f64,
-    /// Of the mean call, cold ones included.
+    /// Billed time of the mean call, cold ones included.
     pub(crate) billed_ms: f64,
     pub(crate) compute: f64,
     pub(crate) requests: f64,
 }
 
 impl Bill {
-    /// The bill of calls to a function of so much memory.
+    /// Computes the bill of calls to a function with `memory_mb` of memory.
     ///
-    /// Where memory brings the CPU, less than a whole vCPU takes longer in proportion; more than one is of no use to one
+    /// Where memory size grants CPU, a fraction of a vCPU takes longer in proportion; more than one vCPU does not speed up one
     /// thread.
     pub(crate) fn new(rates: &Rates, memory_mb: f64, call: Call, pattern: CallPattern) -> Self {
         let slower = rates
@@ -65,8 +65,8 @@ impl Bill {
         self.compute + self.requests
     }
 
-    /// The predictions a second from which on an instance of one whole core for `month` dollars costs less; `None` if it
-    /// cannot compute as many, and so never does.
+    /// Rate of predictions per second above which an instance of one core for `month` dollars a month is cheaper. `None` if the
+    /// instance cannot compute that many.
     pub(crate) fn break_even(&self, call: Call, month: f64) -> Option<f64> {
         let rate = month / SECONDS_A_MONTH / (self.total() / 1e6);
         let most = call.texts as f64 / (call.latency_ms / 1e3);
@@ -74,7 +74,7 @@ impl Bill {
     }
 }
 
-/// Rounded up to whole steps; what is over a step by less than any clock tells is not over it.
+/// Rounds up to whole steps. An excess below 1e-9 of a step is rounding error and ignored.
 fn stepped(ms: f64, step: f64) -> f64 {
     (ms / step - 1e-9).ceil() * step
 }

@@ -1,4 +1,4 @@
-//! `bertless cost`: latency into dollars. prices.rs says what things cost, bill.rs reckons, table.rs and picture.rs show.
+//! `bertless cost`: dollars for a latency. prices.rs has the prices, bill.rs the arithmetic, table.rs and picture.rs the output.
 
 mod bill;
 mod picture;
@@ -20,74 +20,74 @@ use bill::{Bill, Call, CallPattern};
 use prices::{Platform, Prices, Rate, Rates};
 use table::CostRow;
 
-/// The longest time that a flag may give, in milliseconds: eleven days.
+/// Longest time that a flag accepts, in milliseconds.
 const MOST_MS: f64 = 1e9;
-/// Texts a call that are measured if none are asked for.
+/// Default numbers of texts per call.
 const TEXTS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
-/// Say what a million predictions cost in a function, by memory size and texts a call, and when an instance costs less
+/// Estimate what a million predictions cost as a serverless function, and when an always-on instance is cheaper
 ///
-/// Latency is measured here (--model, --tokens) or given (--latency-ms); either is that of one thread on one whole vCPU.
-/// Functions whose memory brings less of a vCPU take longer in proportion, and every platform is taken to have the same core. A million predictions cost "compute" and
-/// "requests"; "pays from" is the rate of predictions from which on an instance of one core, always on, costs less, and
-/// "never" if it cannot compute so many. A cold call is billed with its start. Prices are a dated table, without what is
-/// free each month: --prices and --rate stand over it. With --json a line {"platform", "memory_mb", "texts",
-/// "latency_ms", "billed_ms", "compute", "requests", "total", "break_even"} for each size and number of texts.
+/// Latency is measured here (--model, --tokens) or given (--latency-ms). It is that of one thread on one whole vCPU, and all
+/// platforms are assumed to have the same core. A function whose memory size grants a fraction of a vCPU takes longer in
+/// proportion. "compute" and "requests" are the dollars for a million predictions. "pays from" is the rate of predictions
+/// above which an always-on instance of one core is cheaper; "never" if one core cannot compute that many. A cold call is
+/// billed with its start. Prices are a dated table without free tiers; --prices and --rate override it. With --json each
+/// memory size and number of texts has a line {"platform", "memory_mb", "texts", "latency_ms", "billed_ms", "compute",
+/// "requests", "total", "break_even"}.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CostArgs {
-    /// Measure this model: its folder, or the file that `bertless pack` made of it [default: the built-in classifier of
-    /// sentiment]
+    /// Model to measure: its folder, or a file written by `bertless pack` [default: the built-in sentiment classifier]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
     #[command(flatten)]
     dtype: DtypeFlag,
-    /// The length of the texts that are measured, special tokens included
+    /// Length of the measured texts in tokens, special tokens included
     #[arg(long, value_name = "N", default_value = "32", value_parser = at_least_one())]
     tokens: usize,
-    /// How many texts a call has, of what is measured [default: 1,2,4,8,16,32,64,128]
+    /// Numbers of texts per call to measure [default: 1,2,4,8,16,32,64,128]
     #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = at_least_one())]
     texts: Vec<usize>,
-    /// How long each number of texts is measured
+    /// Time to measure each number of texts for
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = bench::seconds)]
     seconds: Duration,
-    /// Instead of measuring: milliseconds that a call with so many texts takes, as 1=1.0,32=28.5
+    /// Latency of a call by its number of texts, instead of measuring: 1=1.0,32=28.5
     #[arg(long, value_name = "TEXTS=MS,..", value_delimiter = ',')]
     #[arg(conflicts_with_all = ["model", "texts", "dtype", "tokens", "seconds"])]
     latency_ms: Vec<Latency>,
-    /// The share of calls that find no warm process
+    /// Fraction of calls that start a cold process
     #[arg(long, value_name = "0..1", default_value = "0", value_parser = number(0.0..=1.0, "expected a number from 0 to 1"))]
     cold_share: f64,
-    /// What a cold call takes longer, on a whole vCPU [default: what the first answer takes here]
+    /// Extra time of a cold call on a whole vCPU [default: the time to first answer measured here]
     #[arg(long, value_name = "MS", value_parser = number(0.0..=MOST_MS, "expected a number of milliseconds"))]
     init_ms: Option<f64>,
-    /// How many calls a process of Cloud Run answers one after the other without a pause
+    /// Number of calls that a Cloud Run process answers back to back
     #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one())]
     overlap: usize,
-    /// Where the function runs [default: all whose rates are known]
+    /// Platforms to compare [default: all whose rates are known]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     platform: Vec<Platform>,
     /// Memory sizes in MB
     #[arg(long, value_name = "MB,..", value_delimiter = ',', value_parser = at_least_one())]
     #[arg(default_value = "128,256,512,1024,1769")]
     memory: Vec<usize>,
-    /// A TOML file whose rates stand over the command's own
+    /// TOML file of rates that override the built-in table
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
-    /// One rate that stands over all, as cloud-run.vcpu_second=0.00002
+    /// Override one rate, as in cloud-run.vcpu_second=0.00002
     #[arg(long, value_name = "TABLE.KEY=DOLLARS")]
     rate: Vec<Rate>,
     /// Print comma-separated values
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-    /// Draw a picture, too
+    /// Also draw a chart, as SVG
     #[arg(long, value_name = "FILE", value_parser = to_write(PathBufValueParser::new()))]
     svg: Option<PathBuf>,
 }
 
-/// A platform and what it costs.
+/// A platform and its rates.
 type Rated = (Platform, Rates);
 
-/// What a call takes.
+/// A call with its latency, as `--latency-ms` takes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Latency(Call);
 
@@ -131,9 +131,9 @@ pub(crate) fn run(arguments: CostArgs, common: &Common, output: &mut Output) -> 
     Ok(())
 }
 
-/// The platforms that are asked for with their rates, and which rates keep others out.
+/// Selects platforms with their rates. Returns them, and the missing rates of platforms left out.
 ///
-/// A platform that is named must have all its rates: none is guessed.
+/// A platform that was named must have all its rates.
 fn platforms(named: &[Platform], prices: &Prices) -> Result<(Vec<Rated>, Vec<String>)> {
     let (mut known, mut left_out) = (Vec::new(), Vec::new());
     let wanted = match named {
@@ -154,7 +154,7 @@ fn platforms(named: &[Platform], prices: &Prices) -> Result<(Vec<Rated>, Vec<Str
     Ok((known, left_out))
 }
 
-/// Refuses memory that a platform does not sell.
+/// Refuses memory sizes that a platform does not offer.
 fn sizes(platforms: &[Rated], memory: &[usize]) -> Result<()> {
     for (platform, _) in platforms {
         let sold = platform.memory();
@@ -170,7 +170,7 @@ fn sizes(platforms: &[Rated], memory: &[usize]) -> Result<()> {
     Ok(())
 }
 
-/// What calls take on a whole vCPU, and what a cold one takes longer.
+/// Latencies of calls on a whole vCPU, and the extra time of a cold call.
 fn calls(arguments: &CostArgs, common: &Common) -> Result<(Vec<Call>, f64)> {
     if !arguments.latency_ms.is_empty() {
         let init_ms = match (arguments.init_ms, arguments.cold_share) {
@@ -236,7 +236,7 @@ fn rows(
     rows
 }
 
-/// The table, where its prices are from, and how many texts a call are worth sending.
+/// Prints the table, the origin of its prices, and the number of texts per call that is worth sending.
 fn report(
     rows: &[CostRow],
     platforms: &[Rated],
@@ -279,7 +279,7 @@ fn report(
     Ok(())
 }
 
-/// Which prices of a table are not of its date and source.
+/// A note on the prices of a table that are overridden.
 fn given(prices: &Prices, table: &str) -> String {
     match prices.given(table).as_slice() {
         [] => String::new(),
@@ -287,7 +287,7 @@ fn given(prices: &Prices, table: &str) -> String {
     }
 }
 
-/// How many texts a call are worth sending, in a platform's size that is nearest to 512 MB.
+/// A note on the number of texts per call worth sending, for the platform's memory size nearest to 512 MB.
 fn worth(rows: &[CostRow], platform: Platform) -> Option<String> {
     let name = platform.name();
     let sizes = rows

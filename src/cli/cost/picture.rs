@@ -1,4 +1,4 @@
-//! Bills as a picture: dollars for a million predictions by texts a call, both in powers.
+//! Chart of dollars for a million predictions by texts per call, on logarithmic axes.
 
 use std::error::Error;
 
@@ -8,9 +8,9 @@ use plotters::prelude::*;
 use super::super::chart::{self, Area, FONT};
 use super::table::CostRow;
 
-/// Axes of powers have marks for numbers over one alone: dollars are drawn as thousandths.
+/// Logarithmic axes have ticks for numbers above 1 only, so dollars are drawn as thousandths.
 const PARTS: f64 = 1e3;
-/// One a line, again from the front when they are used up; told apart without red beside green.
+/// Colours of the lines, used in turn. None differ only as red and green.
 const COLOURS: [RGBColor; 9] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -23,7 +23,7 @@ const COLOURS: [RGBColor; 9] = [
     RGBColor(230, 159, 0),
 ];
 
-/// Draws rows as SVG, a line for each size of each platform.
+/// Draws rows as SVG, with a line for each memory size of each platform.
 pub(crate) fn svg(rows: &[CostRow]) -> Result<String> {
     chart::svg(|area| draw(rows, area))
 }
@@ -68,7 +68,7 @@ fn draw(rows: &[CostRow], area: &Area<'_>) -> Result<(), Box<dyn Error>> {
     chart::legend(&mut chart, SeriesLabelPosition::UpperRight)
 }
 
-/// Rows of one size of one platform, in order of texts; lines in the order in which they come.
+/// Groups rows into lines, one for each memory size of each platform, and sorts each line by texts.
 fn lines(rows: &[CostRow]) -> Vec<Vec<&CostRow>> {
     let mut lines: Vec<Vec<&CostRow>> = Vec::new();
     for row in rows {
@@ -86,7 +86,7 @@ fn lines(rows: &[CostRow]) -> Vec<Vec<&CostRow>> {
     lines
 }
 
-/// The least and the greatest of numbers that are not negative, as an axis of powers can have them.
+/// Smallest and largest of non-negative numbers, at least 1, as a logarithmic axis needs.
 fn range(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
     numbers
         .map(|number| number.max(1.0))

@@ -1,4 +1,4 @@
-//! What functions and instances cost: a dated table, and what stands over it.
+//! Prices of functions and instances: a dated table, and overrides.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -9,10 +9,10 @@ use clap::ValueEnum;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-/// The table that comes with the command.
+/// The built-in table.
 const DATED: &str = include_str!("prices.toml");
 
-/// All that has a price.
+/// All prices.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Prices {
@@ -20,12 +20,12 @@ pub(crate) struct Prices {
     lambda_arm64: Tariff,
     cloud_run: Tariff,
     pub(crate) instance: Instance,
-    /// Which prices are not the table's own, as `lambda-x86.gib_second`, in the order in which they were given.
+    /// Overridden keys, such as `lambda-x86.gib_second`, in the order in which they were given.
     #[serde(skip)]
     given: Vec<String>,
 }
 
-/// Where a function runs.
+/// Platform that a function runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Platform {
     LambdaX86,
@@ -33,7 +33,7 @@ pub(crate) enum Platform {
     CloudRun,
 }
 
-/// A platform's prices, some of which may not be known.
+/// Prices of a platform; those that are `None` are unknown.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tariff {
@@ -46,11 +46,11 @@ struct Tariff {
     source: String,
 }
 
-/// A machine that is always on, with one core.
+/// An always-on machine with one core.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Instance {
-    /// Dollars a month.
+    /// Dollars per month.
     pub(crate) month: f64,
     pub(crate) date: String,
     #[serde(rename = "source")]
@@ -60,19 +60,19 @@ pub(crate) struct Instance {
 /// A platform's prices, in dollars.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rates {
-    /// A second of 1,024 MB.
+    /// Price of one second of 1,024 MB.
     pub(crate) gib_second: f64,
-    /// A second of a vCPU, where it is billed for itself.
+    /// Price of one second of a vCPU, where it is billed separately.
     pub(crate) vcpu_second: f64,
-    /// A million calls.
+    /// Price of a million calls.
     pub(crate) million_requests: f64,
-    /// What times are rounded up to.
+    /// Billing granularity: times are rounded up to a multiple of this.
     pub(crate) step_ms: f64,
-    /// The memory that comes with a whole vCPU, where less memory is less of one.
+    /// Memory size that grants a whole vCPU, where smaller sizes grant a fraction.
     pub(crate) mb_per_vcpu: Option<f64>,
 }
 
-/// One price of a table: `lambda-x86.gib_second=0.0000166667`.
+/// An override of one price, as in `lambda-x86.gib_second=0.0000166667`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rate {
     table: String,
@@ -89,7 +89,7 @@ impl Platform {
         }
     }
 
-    /// The memory sizes that there are, in MB.
+    /// Memory sizes that the platform offers, in MB.
     pub(crate) fn memory(self) -> RangeInclusive<usize> {
         match self {
             Self::LambdaX86 | Self::LambdaArm64 => 128..=10_240,
@@ -117,10 +117,10 @@ impl FromStr for Rate {
 }
 
 impl Prices {
-    /// The command's own table, under a file's, under single rates.
+    /// Reads the built-in table, overrides it by the file's, and that by single rates.
     ///
     /// # Errors
-    /// For what is no such table: each names its key.
+    /// For an unknown or invalid key; the error names it.
     pub(crate) fn read(file: Option<&Path>, rates: &[Rate]) -> Result<Self> {
         let mut prices: Table = DATED.parse().context("the table of prices")?;
         let mut given = Vec::new();
@@ -161,7 +161,7 @@ impl Prices {
         Ok(prices)
     }
 
-    /// A platform's rates, or the name of the first that nobody has given.
+    /// Rates of a platform, or the name of the first unknown one.
     pub(crate) fn rates(&self, platform: Platform) -> Result<Rates, String> {
         let tariff = self.tariff(platform);
         let known =
@@ -175,14 +175,14 @@ impl Prices {
         })
     }
 
-    /// Of when a platform's prices are, and from where.
+    /// Date and source of a platform's prices.
     pub(crate) fn origin(&self, platform: Platform) -> (&str, &str) {
         let tariff = self.tariff(platform);
         (&tariff.date, &tariff.source)
     }
 
-    /// The keys of a table that a flag has given, or a file without a source of its own, each once: date and source of the
-    /// table are not theirs.
+    /// Keys of a table that a flag, or a file without a `source`, has overridden, each once. The table's date and source do not
+    /// apply to them.
     pub(crate) fn given(&self, table: &str) -> Vec<&str> {
         let mut keys = Vec::new();
         for name in &self.given {
@@ -205,7 +205,7 @@ impl Prices {
         }
     }
 
-    /// That every number is one that can be reckoned with.
+    /// Checks that every price is finite and not negative.
     fn check(&self) -> Result<()> {
         let mut all = vec![("instance", "month", Some(self.instance.month), false)];
         for &platform in Platform::value_variants() {

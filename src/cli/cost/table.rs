@@ -1,14 +1,14 @@
-//! Bills as rows: for readers, as CSV, as JSON.
+//! Rows of the output: as text, CSV and JSON.
 
 use serde::Serialize;
 
 use super::bill::{Bill, Call};
 use super::prices::Platform;
 
-/// The head of the table for readers, with the places of its columns.
+/// Header of the text table, aligned with its rows.
 pub(crate) const HEAD: &str = "platform        MB  texts  latency ms   billed ms    compute   requests  $ a million  pays from";
 
-/// One size of one platform, called with so many texts.
+/// Cost of one memory size of one platform for one number of texts per call.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct CostRow {
     pub(crate) platform: &'static str,
@@ -20,7 +20,7 @@ pub(crate) struct CostRow {
     requests: f64,
     /// Dollars for a million predictions.
     pub(crate) total: f64,
-    /// Predictions a second from which on an instance costs less.
+    /// Predictions per second above which an instance is cheaper.
     break_even: Option<f64>,
 }
 
@@ -45,7 +45,7 @@ impl CostRow {
         }
     }
 
-    /// For readers.
+    /// Formats a row of the text table.
     pub(crate) fn line(&self) -> String {
         let pays = match self.break_even {
             Some(rate) => format!("{rate:.1}/s"),
@@ -65,11 +65,11 @@ impl CostRow {
         )
     }
 
-    /// The columns of [`csv`](Self::csv).
+    /// Header of the CSV output.
     pub(crate) const CSV: &str =
         "platform,memory_mb,texts,latency_ms,billed_ms,compute,requests,total,break_even";
 
-    /// Numbers and names alone: nothing has to be quoted.
+    /// Formats a row of CSV. No cell needs quotes.
     pub(crate) fn csv(&self) -> String {
         let rate = self.break_even.map(|rate| rate.to_string());
         format!(
@@ -87,8 +87,8 @@ impl CostRow {
     }
 }
 
-/// Of rows of one size of one platform, that with the fewest texts whose computing costs no less than their call: from
-/// there on, more texts a call save less than half of the bill.
+/// Finds the row with the fewest texts per call whose compute costs at least as much as its requests: beyond it, more texts per
+/// call save less than half of the bill. All rows are of one memory size of one platform.
 pub(crate) fn worth_sending<'a>(
     rows: impl IntoIterator<Item = &'a CostRow>,
 ) -> Option<&'a CostRow> {

@@ -1,4 +1,4 @@
-//! Labels against expected ones.
+//! Metrics of classifiers.
 
 use anyhow::{Result, bail};
 use bertless::train::{label_id, label_ids};
@@ -64,7 +64,7 @@ pub(super) fn evaluate(
         .figure("mcc", metrics::matthews(&pairs)))
 }
 
-/// A name that two labels have.
+/// A name that two labels share, if any.
 fn repeated(labels: &[String]) -> Option<&String> {
     let again = |(id, label): &(usize, &String)| labels[..*id].contains(label);
     labels

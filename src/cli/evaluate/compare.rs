@@ -1,4 +1,4 @@
-//! One model in several types, side by side: size, speed, figures, and how near answers are to those in the first.
+//! Compares one model in several types: size, speed, metrics, and how close answers are to those of the first type.
 
 use std::path::Path;
 use std::time::Instant;
@@ -16,25 +16,26 @@ use super::super::output::{Output, warn};
 use super::super::stream::ItemSource;
 use super::{Example, Report, Table, measure};
 
-/// Runs that count.
+/// Number of timed runs.
 const RUNS: usize = 3;
-/// What a packed file's inventory calls weights.
+/// Sections of a packed file that hold weights.
 const WEIGHTS: [&str; 3] = ["numbers", "matrices", "tables"];
 
-/// A model in some types, the first of which is what the others are compared with.
+/// A model in several types. The first is the baseline.
 pub(super) struct Models(Vec<ComparedModel>);
 
-/// A model in one type.
+/// The model in one type.
 struct ComparedModel {
     dtype: Dtype,
     file_bytes: usize,
     weight_bytes: usize,
     model: Model,
-    /// After the model, which reads rows of its tables from it; `None` where it has no name any more.
+    /// The packed file. It comes after `model`, which reads embeddings from it and must be dropped first; `None` on Unix, where
+    /// the name is removed at once.
     _file: Option<TempPath>,
 }
 
-/// Packs a folder in each type and opens what came of it.
+/// Packs a folder in each type and opens the packed files.
 pub(super) fn open(dir: &Path, types: &[Dtype], options: &ModelOptions) -> Result<Models> {
     let contender = |&dtype: &Dtype| ComparedModel::open(dir, dtype, options.clone());
     types
@@ -78,13 +79,13 @@ fn weight_bytes(packed: &Packed) -> usize {
 }
 
 impl Models {
-    /// The first, whose task is that of all.
+    /// The model in the first type. All have the same task.
     pub(super) fn first(&self) -> &Model {
         &self.0[0].model
     }
 }
 
-/// Evaluates all of them on the same rows, and writes a line for each.
+/// Evaluates all models on the same examples, and prints a line for each.
 pub(super) fn run(models: &Models, table: Table, output: &mut Output) -> Result<()> {
     let rows = Examples::read(table)?;
     let mut results = Vec::new();
@@ -127,7 +128,7 @@ pub(super) fn run(models: &Models, table: Table, output: &mut Output) -> Result<
     }
 }
 
-/// How near answers are to other ones about the same texts, by what kind of answers they are.
+/// Compares answers with the baseline's answers to the same texts. The metrics depend on the kind of answer.
 fn nearness(answers: &[Prediction], others: &[Prediction]) -> Vec<(&'static str, f64)> {
     let (mut same, mut cosines, mut differences) = (Vec::new(), Vec::new(), Vec::new());
     for pair in answers.iter().zip(others) {
@@ -180,7 +181,7 @@ fn nearness(answers: &[Prediction], others: &[Prediction]) -> Vec<(&'static str,
     all
 }
 
-/// Examples that are there for as long as they are needed.
+/// All examples of a table, in memory.
 struct Examples(Vec<Example>);
 
 impl Examples {
@@ -196,7 +197,7 @@ impl Examples {
         ExampleIter(self.0.iter())
     }
 
-    /// What a model is asked; of embeddings, both texts of a row by themselves.
+    /// Inputs of the model. For embeddings both texts of a pair are separate inputs.
     fn inputs(&self, task: Task) -> Vec<Input<'_>> {
         let inputs = self.0.iter().map(|row| row.as_ref().input());
         let texts = |input| match (task, input) {
@@ -207,7 +208,7 @@ impl Examples {
     }
 }
 
-/// Examples one after the other.
+/// An iterator over examples, as a source.
 struct ExampleIter<'a>(std::slice::Iter<'a, Example>);
 
 impl ItemSource for ExampleIter<'_> {
@@ -226,7 +227,7 @@ impl ItemSource for ExampleIter<'_> {
     }
 }
 
-/// What there is to say about one type.
+/// Results of one type.
 struct ComparisonRecord<'a> {
     dtype: Dtype,
     file_bytes: usize,
@@ -236,7 +237,7 @@ struct ComparisonRecord<'a> {
     nearness: Vec<(&'static str, f64)>,
 }
 
-/// One object, in the order of the columns.
+/// Serializes as one object, in the order of the columns.
 impl Serialize for ComparisonRecord<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut entries: Vec<(&str, Value)> = vec![
@@ -277,7 +278,7 @@ impl ComparisonRecord<'_> {
     }
 }
 
-/// A table with a header, columns as wide as their widest cell.
+/// Formats a table with a header. Each column is as wide as its widest cell.
 fn side_by_side(lines: &[ComparisonRecord<'_>]) -> String {
     let mut header = vec!["dtype", "file MB", "weights MB", "texts/s"];
     header.extend(lines[0].report.figures().iter().map(|(name, _)| *name));

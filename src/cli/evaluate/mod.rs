@@ -1,4 +1,4 @@
-//! `bertless evaluate`: how good a model's answers are.
+//! `bertless evaluate`: metrics of a model on a table of expected answers.
 
 mod classification;
 mod compare;
@@ -21,20 +21,20 @@ use super::stream::{ItemSource, answer_all};
 use report::Report;
 use table::{Example, Table};
 
-/// Measure a model's answers against those that a table expects
+/// Compute metrics of a model on a table of expected answers
 ///
-/// The table is UTF-8 and has a header: tab-separated, where a quote is text like any other, .csv or .jsonl (an object a
-/// line). By the model's task it reads these columns, in any order, and prints these figures; with --json as one object.
-/// Figures are fractions, correlations are from -1 to 1 (null where they are not defined), "n" is the number of rows.
+/// The table is UTF-8 and has a header: tab-separated (quotes are text), .csv, or .jsonl (one object per line). The model's
+/// task decides which columns are read, in any order, and which metrics are printed; with --json as one object. Metrics are
+/// fractions; correlations are from -1 to 1, or null where undefined; "n" is the number of rows.
 ///
 ///   classifier       sentence, or text, or sentence1 and sentence2, or premise and hypothesis; label, by its name, or by its
 ///                    id (digits alone) if no name is a number
 ///                    "n", "accuracy", "macro_f1", "mcc"
 ///
-///   multi-label      the same with labels: a list in .jsonl, else separated by commas
+///   multi-label      texts as above; labels: a list in .jsonl, else separated by commas
 ///                    "n", "micro_f1", "macro_f1"
 ///
-///   one output       the same with score
+///   one output       texts as above; score
 ///                    "n", "pearson", "spearman"
 ///
 ///   embeddings       sentence1, sentence2, score
@@ -46,42 +46,42 @@ use table::{Example, Table};
 ///   questions        question, context, answer
 ///                    "n", "exact_match", "f1"
 ///
-/// With --compare a line for each type: the bytes of the packed file and of the weights in it, texts a second (the median
-/// of three runs that take turns, after one that does not count), the figures, and how near answers are to those in the
-/// first type. With --json an object {"dtype", "file_bytes", "weight_bytes", "texts_per_second", then the figures}, and of
-/// every type but the first: "same_answers", a fraction; of embeddings "cosine_mean" and "cosine_worst"; of one output
-/// "difference_mean" and "difference_worst".
+/// With --compare each type has a line: the size of the packed file and of its weights, texts per second (the median of three
+/// alternating runs after a warm-up), the metrics, and how close answers are to those of the first type. With --json an
+/// object {"dtype", "file_bytes", "weight_bytes", "texts_per_second", then the metrics}; all types but the first also have
+/// "same_answers", a fraction; for embeddings "cosine_mean" and "cosine_worst"; for one output "difference_mean" and
+/// "difference_worst".
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct EvaluateArgs {
     #[command(flatten)]
     model: ModelFlags,
-    /// The table; - is standard input, tab-separated
+    /// Table to evaluate on; - reads a tab-separated table from standard input
     #[arg(short, long, value_name = "FILE")]
     data: PathBuf,
     #[command(flatten)]
     columns: ColumnFlags,
-    /// From which score on labels hold, for all or for one label: 0.3 or joy=0.3 [default: 0.5]
+    /// Lowest score at which a label applies, for all labels (0.3) or for one (joy=0.3) [default: 0.5]
     #[arg(long = "threshold", value_name = "[LABEL=]SCORE", value_parser = threshold)]
     thresholds: Vec<Threshold>,
     #[command(flatten)]
     embedding: EmbeddingFlags,
-    /// Pack the model's folder in each of these types, and show size, speed and figures side by side: f32,bf16,int8
+    /// Pack the model's folder in each of these types, and print size, speed and metrics side by side, as in f32,bf16,int8
     #[arg(long, value_name = "TYPE,..", value_delimiter = ',', value_parser = dtype())]
     #[arg(conflicts_with = "dtype")]
     compare: Vec<Dtype>,
 }
 
-/// Names of columns that are not the usual ones.
+/// Flags that name columns.
 #[derive(Debug, clap::Args)]
 struct ColumnFlags {
-    /// The column of the text, the first text, the question or the tokens
+    /// Column of the text, the first text, the question or the tokens
     #[arg(long, value_name = "COLUMN")]
     text_column: Option<String>,
-    /// The column of the second text or the context
+    /// Column of the second text or the context
     #[arg(long, value_name = "COLUMN", requires = "text_column")]
     pair_column: Option<String>,
-    /// The column of what is expected: label, labels, score, tags or answer
+    /// Column of the expected label, labels, score, tags or answer
     #[arg(long, value_name = "COLUMN")]
     label_column: Option<String>,
 }
@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: EvaluateArgs, common: &Common, output: &mut Output)
     let mut options = arguments
         .model
         .options(common)
-        // Each token's own label: what a word's first token says is what counts.
+        // Labels of single tokens: a word's tag is the label of its first token.
         .aggregation(Aggregation::None);
     if let Some(thresholds) = thresholds(&arguments.thresholds) {
         options = options.thresholds(thresholds);
@@ -148,7 +148,7 @@ impl ColumnFlags {
     }
 }
 
-/// The columns of a pair if the table has both under usual names, else that of a text.
+/// Columns of a pair if the table has both under standard names, else the column of a text.
 fn columns_of_texts(table: &Table) -> Vec<Vec<String>> {
     match usual_pair(|name| table.has(name)) {
         Some(pair) => pair.map(|name| vec![name.to_owned()]).to_vec(),
@@ -156,7 +156,7 @@ fn columns_of_texts(table: &Table) -> Vec<Vec<String>> {
     }
 }
 
-/// The columns of a pair.
+/// Columns of a pair.
 fn columns_of_pairs(table: &Table) -> Vec<Vec<String>> {
     let mut columns = columns_of_texts(table);
     if columns.len() == 1 {
@@ -165,7 +165,7 @@ fn columns_of_pairs(table: &Table) -> Vec<Vec<String>> {
     columns
 }
 
-/// The figures of a model's task.
+/// Computes the metrics of the model's task.
 fn measure(
     model: &Model,
     rows: impl ItemSource<Item = Example>,
@@ -187,7 +187,7 @@ fn no_measure(task: Task) -> anyhow::Error {
     anyhow!("there is no measure for a model for {task}")
 }
 
-/// Whether a classifier's answer is a value, not a label.
+/// Whether the model is a regression: its answer is a value, not a label.
 fn gives_a_number(model: &Model, score: Option<ScoreFunction>) -> bool {
     model.labels().len() == 1 || score == Some(ScoreFunction::Identity)
 }
@@ -205,10 +205,10 @@ fn numbers(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<f32>> {
         .collect())
 }
 
-/// The most characters of a cell that an error repeats.
+/// Number of characters of a cell that an error quotes.
 const CELL: usize = 200;
 
-/// Scores against expected ones.
+/// Computes correlations of scores with expected scores.
 fn correlation(
     rows: impl ItemSource<Item = Example>,
     output: &mut Output,

@@ -1,4 +1,4 @@
-//! What a table asks and what it expects, row by row.
+//! Reads the examples of an evaluation from a table.
 
 use std::ops::Range;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::super::input::Item;
 use super::super::lines::{Location, Opened};
 use super::super::stream::ItemSource;
 
-/// A table, of whose rows some columns are read.
+/// A table and the columns that are read from it.
 pub(super) struct Table {
     reader: TableReader,
     file: Rc<str>,
@@ -21,11 +21,11 @@ pub(super) struct Table {
     fresh: bool,
 }
 
-/// What is asked, and what is expected.
+/// A text or pair, and its expected answer.
 #[derive(Debug, Clone)]
 pub(super) struct Example {
     item: Item,
-    /// Where the words of the first text are.
+    /// Byte ranges of the words of the first text.
     pub(super) words: Vec<Range<usize>>,
     pub(super) expected: Cell,
 }
@@ -37,7 +37,7 @@ impl AsRef<Item> for Example {
 }
 
 impl Example {
-    /// An error about this row.
+    /// An error about this example, which names its line.
     pub(super) fn blame(&self, reason: impl std::fmt::Display) -> anyhow::Error {
         self.item.location.blame(anyhow!("{reason}"))
     }
@@ -56,12 +56,12 @@ pub(super) fn open(path: &Path) -> Result<Table> {
 }
 
 impl Table {
-    /// Whether there is a column of this name; of JSON lines, in the first object.
+    /// Whether there is a column of this name. For JSON lines the first object decides.
     pub(super) fn has(&self, name: &str) -> bool {
         self.reader.names().iter().any(|own| own == name)
     }
 
-    /// Selects the columns of the texts and of what is expected, each by the first of its names that is there.
+    /// Selects the columns of the texts and of the expected answers, each by the first of its names that the table has.
     pub(super) fn with(mut self, texts: &[Vec<String>], expected: &[String]) -> Result<Self> {
         fn borrowed(column: &[String]) -> Vec<&str> {
             column.iter().map(String::as_str).collect()

@@ -1,4 +1,4 @@
-//! A log as a picture: loss and figures by steps.
+//! Chart of a training log: loss and metrics by step.
 
 use std::error::Error;
 
@@ -9,7 +9,7 @@ use plotters::prelude::*;
 use super::super::chart::{self, Area, FONT};
 
 const LOSS: RGBColor = RGBColor(0, 114, 178);
-/// One a figure, again from the front when they are used up.
+/// Colours of the metrics, used in turn.
 const FIGURES: [RGBColor; 4] = [
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -17,7 +17,7 @@ const FIGURES: [RGBColor; 4] = [
     RGBColor(90, 90, 90),
 ];
 
-/// A curve: its name and its points.
+/// A curve: its name and points.
 type Curve = (String, Vec<(f64, f64)>);
 
 /// Draws a log as SVG: the loss on the left axis, metrics, which are at most 1, on the right.
@@ -76,7 +76,7 @@ fn draw(lines: &[Line], area: &Area<'_>) -> Result<(), Box<dyn Error>> {
     chart::legend(&mut chart, SeriesLabelPosition::MiddleRight)
 }
 
-/// Losses by steps, and of each figure its numbers.
+/// Collects the losses by step, and a curve for each metric.
 fn curves(lines: &[Line]) -> (Vec<(f64, f64)>, Vec<Curve>) {
     let (mut losses, mut figures) = (Vec::new(), Vec::<Curve>::new());
     for line in lines {

@@ -15,10 +15,10 @@ use super::super::options::{at_least_one, number, seed, to_read_again, to_write,
 use super::super::output::Output;
 use super::session;
 
-/// A recipe file, and flags that override its keys. Each flag that has a key is serialized under it.
+/// A recipe file, and flags that override its keys. A flag is serialized under its key.
 #[derive(Debug, clap::Args, Serialize)]
 pub(crate) struct RecipeFlags {
-    /// A recipe: a TOML file with any of the keys below
+    /// TOML file with the settings of the training
     #[arg(value_name = "RECIPE.toml")]
     #[serde(skip)]
     recipe: Option<PathBuf>,
@@ -40,23 +40,23 @@ pub(crate) struct RecipeFlags {
     #[arg(long, value_name = "FILE", value_parser = to_read_again(PathBufValueParser::new()))]
     #[serde(rename = "data.dev")]
     dev: Option<PathBuf>,
-    /// Passes over the training examples [default: 3]
+    /// Passes over the training examples [default: the recipe's, or 3]
     #[arg(long, value_name = "N", value_parser = whole(1, i64::MAX as u64))]
     #[serde(rename = "training.epochs")]
     epochs: Option<u64>,
-    /// Examples in each training step [default: 32]
+    /// Examples in each training step [default: the recipe's, or 32]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     #[serde(rename = "training.batch")]
     batch: Option<usize>,
-    /// Peak learning rate [default: 5e-5]
+    /// Peak learning rate [default: the recipe's, or 5e-5]
     #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = above_zero())]
     #[serde(rename = "training.rate")]
     rate: Option<f64>,
-    /// Type that both operands of each matrix product are rounded to in training; f32 rounds nothing [default: f32]
+    /// Type that both operands of each matrix product are rounded to in training; f32 rounds nothing [default: the recipe's, or f32]
     #[arg(long, value_name = "TYPE")]
     #[serde(rename = "training.precision")]
     precision: Option<TrainingPrecision>,
-    /// Seed of the random numbers [default: 1]
+    /// Seed of the random numbers [default: the recipe's, or 1]
     #[arg(long, value_name = "N", value_parser = seed())]
     #[serde(rename = "training.seed")]
     seed: Option<u64>,

@@ -1,4 +1,4 @@
-//! One run of a recipe, or one with each of several seeds, and what is said at its end.
+//! Runs a recipe once, or with each of several seeds, and prints the results.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::super::Common;
 use super::super::output::{Output, note, printable, warn};
 use super::watch::Watch;
 
-/// Trains, and prints the figures of the model that is kept: with --json {"step", "figures": [[name, figure]], "best"}.
+/// Trains, and prints the metrics of the kept model; with --json {"step", "figures": [[name, value]], "best"}.
 pub(super) fn train_once(recipe: &Recipe, common: &Common, output: &mut Output) -> Result<()> {
     let best = train(Job::of(recipe, common.threads)?)?.1;
     if let Some(best) = best {
@@ -23,7 +23,7 @@ pub(super) fn train_once(recipe: &Recipe, common: &Common, output: &mut Output) 
     Ok(())
 }
 
-/// Figures of one seed.
+/// Metrics of one seed.
 #[derive(Serialize)]
 struct SeedRecord {
     seed: u64,
@@ -31,14 +31,14 @@ struct SeedRecord {
     best: Figures,
 }
 
-/// With --json one object: {"seeds": [{"seed", "step", "figures", "best"}], "median": [[name, figure]]}.
+/// Output with --json: {"seeds": [{"seed", "step", "figures", "best"}], "median": [[name, value]]}.
 #[derive(Serialize)]
 struct SeedsRecord {
     seeds: Vec<SeedRecord>,
     median: Vec<(String, f64)>,
 }
 
-/// Trains with each seed, one after the other, and prints a table of all.
+/// Trains with each seed in turn, and prints a table of the results.
 pub(super) fn train_with_seeds(
     recipe: &Recipe,
     seeds: &[u64],
@@ -89,7 +89,7 @@ fn columns(figures: &[(String, f64)]) -> String {
     figures.iter().map(column).collect()
 }
 
-/// The median of each figure.
+/// Median of each metric over the seeds.
 fn medians(seeds: &[SeedRecord]) -> Vec<(String, f64)> {
     let first = seeds.first().map(|seed| seed.best.figures.as_slice());
     let median = |at: usize| {
@@ -108,7 +108,7 @@ fn medians(seeds: &[SeedRecord]) -> Vec<(String, f64)> {
         .collect()
 }
 
-/// Trains, or goes on with it, and gives the job back, with the figures of the model that is kept.
+/// Starts or resumes a training. Returns the job, and the metrics of the kept model.
 fn train(mut job: Job) -> Result<(Job, Option<Figures>)> {
     warn(job.warnings());
     let (examples, dev) = job.examples();
@@ -135,10 +135,10 @@ fn train(mut job: Job) -> Result<(Job, Option<Figures>)> {
     Ok((job, best))
 }
 
-/// The most labels that are listed, and the most characters of each.
+/// Largest number of labels listed, and of characters of each.
 const LISTED: (usize, usize) = (20, 40);
 
-/// The labels of a model that tells some apart, each with how often it is there if tables say so.
+/// Lists the labels of a classifier, with their counts in the tables if known.
 fn labels(job: &Job) -> Option<String> {
     let (names, counts) = (job.labels(), job.label_counts());
     if names.len() < 2 {
@@ -165,7 +165,7 @@ fn format_metrics(best: &Figures) -> String {
     figures.join(", ")
 }
 
-/// Where the model is, and what can be done with it.
+/// Prints where the model is, and commands to try on it.
 fn print_next_steps(recipe: &Recipe, folder: &Path) {
     let there = folder.display();
     note(format_args!("the model and its card are in {there}; next:"));

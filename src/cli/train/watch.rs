@@ -1,4 +1,4 @@
-//! How a training goes, on standard error.
+//! Progress of a training, on standard error.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::super::output::{note, replace};
 use super::super::progress::{Look, Progress};
 use super::curves;
 
-/// Shows how it goes: a bar on a terminal, and on none the lines of the log that have figures.
+/// Prints evaluations, with a progress bar if standard error is a terminal.
 pub(super) struct Watch {
     bar: Progress,
     log: PathBuf,
@@ -29,13 +29,13 @@ impl Watch {
         }
     }
 
-    /// The end of the bar, and the last picture.
+    /// Removes the bar, and draws the final chart.
     pub(super) fn finish(self) -> Result<()> {
         drop(self.bar);
         draw(&self.log)
     }
 
-    /// Whether any step was taken.
+    /// Whether any training step was run.
     pub(super) fn has_seen_steps(&self) -> bool {
         self.begun.is_some()
     }
@@ -62,7 +62,7 @@ impl Observer for Watch {
             self.bar.reset_eta();
             std::time::Instant::now()
         });
-        // Of about the last 20 steps.
+        // An average over about the last 20 steps.
         let loss = self
             .loss
             .map_or(at.loss, |mean| mean + (at.loss - mean) / 20.0);
@@ -89,13 +89,13 @@ impl Observer for Watch {
                 ""
             };
             self.say(&format!("step {}: {}{best}", figures.step, all.join(", ")));
-            // A picture that cannot be drawn now is no reason to end; at the end it is.
+            // A chart that cannot be drawn is an error only at the end.
             let _ = draw(&self.log);
         }
     }
 }
 
-/// Draws the curves of a log, beside it.
+/// Draws the curves of a log into `curves.svg` beside it.
 fn draw(log: &Path) -> Result<()> {
     let svg = curves::svg(&read_log(log)?)?;
     replace(&log.with_file_name("curves.svg"), svg.as_bytes())

@@ -8,6 +8,7 @@ use bertless::{Encoding, Error, Model, Task};
 use ndarray::Array2;
 use serde::Serialize;
 
+use super::columns::{self, Column};
 use super::options::{DtypeFlag, at_least_one};
 use super::output::Output;
 use super::progress::{Look, Progress};
@@ -15,6 +16,11 @@ use super::{Common, options, process, usage};
 
 /// Default lengths; those beyond the model's positions are left out.
 const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
+/// Columns of the table for people.
+const COLUMNS: [Column; 5] = {
+    use Column::Right;
+    [Right(6), Right(6), Right(11), Right(11), Right(11)]
+};
 /// Text of the first answer.
 const FIRST_TEXT: &str = "A man is eating.";
 /// Smallest number of timed runs, however short the time.
@@ -290,24 +296,23 @@ fn measure(
 
 impl StartRecord {
     fn report(&self) -> String {
-        let Self {
-            load_ms,
-            first_ms,
-            cpu,
-            threads,
-            dtype,
-            ..
-        } = self;
         let memory = self.peak_rss_mb.map(|mb| format!("{mb:.1} MB"));
         [
-            format!("load          {load_ms:.2} ms"),
-            format!("first answer  {first_ms:.2} ms after the process was started"),
-            format!("peak memory   {}", memory.as_deref().unwrap_or("not known")),
-            format!("computed on   {cpu}, threads: {threads}, in {dtype}"),
-            String::new(),
+            format!("load          {:.2} ms", self.load_ms),
             format!(
-                "{:>6} {:>6} {:>11} {:>11} {:>11}",
-                "tokens", "batch", "median ms", "p99 ms", "min ms"
+                "first answer  {:.2} ms after the process was started",
+                self.first_ms
+            ),
+            format!("peak memory   {}", memory.as_deref().unwrap_or("not known")),
+            format!(
+                "computed on   {}, threads: {}, in {}",
+                self.cpu, self.threads, self.dtype
+            ),
+            String::new(),
+            columns::row(
+                &COLUMNS,
+                " ",
+                &["tokens", "batch", "median ms", "p99 ms", "min ms"],
             ),
         ]
         .join("\n")
@@ -328,14 +333,9 @@ impl ShapeRecord {
     }
 
     fn row(&self) -> String {
-        let Self {
-            tokens,
-            batch,
-            median_ms,
-            p99_ms,
-            min_ms,
-        } = self;
-        format!("{tokens:>6} {batch:>6} {median_ms:>11.3} {p99_ms:>11.3} {min_ms:>11.3}")
+        let counts = [self.tokens, self.batch].map(|count| count.to_string());
+        let times = [self.median_ms, self.p99_ms, self.min_ms].map(|ms| format!("{ms:.3}"));
+        columns::row(&COLUMNS, " ", &[&counts[..], &times].concat())
     }
 }
 

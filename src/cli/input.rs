@@ -56,6 +56,23 @@ impl AsRef<Item> for Item {
     }
 }
 
+/// A source of items that hold a text or a pair.
+pub(crate) trait ItemSource {
+    type Item: AsRef<Item>;
+
+    fn next(&mut self) -> Result<Option<Self::Item>>;
+
+    /// Whether the next item may block, so that the items at hand should be answered first.
+    fn would_wait(&self) -> bool {
+        false
+    }
+
+    /// Number of bytes read so far, and the total if it is known.
+    fn progress(&self) -> (u64, Option<u64>) {
+        (0, None)
+    }
+}
+
 /// Texts or pairs, read one by one.
 pub(crate) struct Inputs {
     from: Origin,
@@ -182,12 +199,7 @@ impl InputFlags {
                 }
             }
         };
-        Ok(Inputs {
-            from,
-            format,
-            question: None,
-            no_pairs: None,
-        })
+        Ok(Inputs::new(from, format))
     }
 
     /// Opens the source of the texts in pair mode, whether or not `--pairs` was given.
@@ -201,28 +213,28 @@ impl InputFlags {
 }
 
 impl Inputs {
-    /// Opens a file, or standard input if the path is `-`.
-    pub(crate) fn of_file(path: &Path, format: InputFormat) -> Result<Self> {
-        Ok(Self {
-            from: Origin::file(path, format)?,
+    fn new(from: Origin, format: InputFormat) -> Self {
+        Self {
+            from,
             format,
             question: None,
             no_pairs: None,
-        })
+        }
+    }
+
+    /// Opens a file, or standard input if the path is `-`.
+    pub(crate) fn of_file(path: &Path, format: InputFormat) -> Result<Self> {
+        Ok(Self::new(Origin::file(path, format)?, format))
     }
 
     /// One pair, given as arguments.
     pub(crate) fn pair(first: String, second: String) -> Self {
-        Self {
-            from: Origin::Arguments {
-                texts: vec![first, second].into_iter(),
-                taken: 0,
-                alone: true,
-            },
-            format: InputFormat::Pair,
-            question: None,
-            no_pairs: None,
-        }
+        let from = Origin::Arguments {
+            texts: vec![first, second].into_iter(),
+            taken: 0,
+            alone: true,
+        };
+        Self::new(from, InputFormat::Pair)
     }
 
     /// Makes each text the context of a question.
@@ -239,9 +251,12 @@ impl Inputs {
         self.no_pairs = Some(reason);
         self
     }
+}
 
-    /// The next text or pair.
-    pub(crate) fn next(&mut self) -> Result<Option<Item>> {
+impl ItemSource for Inputs {
+    type Item = Item;
+
+    fn next(&mut self) -> Result<Option<Item>> {
         let item = match &mut self.from {
             Origin::Arguments {
                 texts,
@@ -290,14 +305,14 @@ impl Inputs {
         }))
     }
 
-    pub(crate) fn would_wait(&self) -> bool {
+    fn would_wait(&self) -> bool {
         match &self.from {
             Origin::Arguments { .. } => false,
             Origin::Lines { lines, waits, .. } => *waits && !lines.is_ready(),
         }
     }
 
-    pub(crate) fn progress(&self) -> (u64, Option<u64>) {
+    fn progress(&self) -> (u64, Option<u64>) {
         match &self.from {
             Origin::Arguments { taken, .. } => (*taken as u64, None),
             Origin::Lines { lines, size, .. } => (lines.bytes(), *size),

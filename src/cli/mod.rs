@@ -7,6 +7,7 @@
 mod bench;
 mod chart;
 mod closed;
+mod columns;
 mod cost;
 mod distill;
 mod embed;
@@ -159,16 +160,9 @@ fn exit_usage(error: &clap::Error) -> ExitCode {
 }
 
 /// Arguments that clap accepted and that still contradict each other.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 struct UsageError(String);
-
-impl std::fmt::Display for UsageError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for UsageError {}
 
 /// An error about the arguments. It is printed with the usage of the sub-command, and the exit code is 2.
 fn usage(message: impl std::fmt::Display) -> anyhow::Error {

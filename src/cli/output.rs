@@ -1,6 +1,6 @@
 //! Standard output, notes on standard error, and files that are written whole.
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -78,25 +78,14 @@ fn check_open() -> Result<(), WriteError> {
 }
 
 /// An error of writing to standard output.
-#[derive(Debug)]
-pub(crate) struct WriteError(io::Error);
+#[derive(Debug, thiserror::Error)]
+#[error("standard output")]
+pub(crate) struct WriteError(#[source] io::Error);
 
 impl WriteError {
     /// Whether the reader closed the pipe.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
-    }
-}
-
-impl Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("standard output")
-    }
-}
-
-impl std::error::Error for WriteError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
     }
 }
 

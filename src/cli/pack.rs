@@ -7,7 +7,11 @@ use bertless::{Error, Model, PackOptions, Packed, PackedKind, PackedMatrix, Prec
 use clap::builder::PathBufValueParser;
 use serde::Serialize;
 
-use super::input::{InputFormat, Inputs, Item};
+use super::columns::{
+    self,
+    Column::{Left, Right},
+};
+use super::input::{InputFormat, Inputs, Item, ItemSource};
 use super::options::{number, one_of, to_write};
 use super::output::{Output, printable, warn};
 use super::progress::{Look, Progress};
@@ -136,15 +140,15 @@ impl PackReport {
     /// Formats a line for each matrix that int8 applies to, one for each kind of tensor, and one for the total.
     fn table(&self) -> String {
         let line = |name: &str, tensors: usize, bytes: usize| {
-            let share = 100.0 * bytes as f64 / self.bytes as f64;
-            let size = bytes as f64 / 1e6;
-            format!("{name:12} {tensors:5} {size:10.2} MB {share:5.1}%")
+            let share = format!("{:.1}%", 100.0 * bytes as f64 / self.bytes as f64);
+            let size = format!("{:.2} MB", bytes as f64 / 1e6);
+            let columns = [Left(12), Right(5), Right(13), Right(6)];
+            columns::row(&columns, " ", &[name, &tensors.to_string(), &size, &share])
         };
-        let kinds = self.kinds.iter();
         let mut lines = table_of(&self.matrices);
-        let kind = |kind: &PackedKind| line(kind.kind, kind.tensors, kind.bytes);
-        lines.extend(kinds.clone().map(kind));
-        let tensors = kinds.map(|kind| kind.tensors).sum();
+        let kinds = self.kinds.iter();
+        lines.extend(kinds.map(|kind| line(kind.kind, kind.tensors, kind.bytes)));
+        let tensors = self.kinds.iter().map(|kind| kind.tensors).sum();
         lines.push(line("all", tensors, self.bytes));
         lines.push(format!(
             "{} ({}, format {}, digest {})",
@@ -157,18 +161,15 @@ impl PackReport {
     }
 }
 
-/// Formats name, error and type of each matrix, with a header.
+/// Formats name, errors and type of each matrix, with a header and an empty line behind it.
 fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
-    let longest = matrices.iter().map(|matrix| matrix.name.len()).max();
-    let Some(width) = longest else {
+    let Some(first) = matrices.first() else {
         return Vec::new();
     };
-    let outputs = match matrices[0].output_error {
-        Some(_) => " outputs ",
-        None => "",
-    };
-    let mut lines = vec![format!("{:width$}    error {outputs}stored", "matrix")];
-    lines.extend(matrices.iter().map(|matrix| {
+    let number = |error: f64| format!("{error:.5}");
+    let outputs = first.output_error.map(|_| "outputs".to_owned());
+    let header = ("matrix", "error".to_owned(), outputs, "stored");
+    let lines = matrices.iter().map(|matrix| {
         let stored = match matrix.stored {
             Stored::Int8 => "int8",
             Stored::F32AsAsked => "f32, as asked",
@@ -176,17 +177,23 @@ fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
             Stored::F32ForWidth => "f32, for its width",
             _ => "f32",
         };
-        let outputs = match matrix.output_error {
-            Some(error) => format!("{error:8.5} "),
-            None => String::new(),
-        };
-        format!(
-            "{:width$} {:8.5} {outputs}{stored}",
-            matrix.name, matrix.error
-        )
-    }));
-    lines.push(String::new());
-    lines
+        let outputs = matrix.output_error.map(number);
+        (&*matrix.name, number(matrix.error), outputs, stored)
+    });
+    let cells = |(name, error, outputs, stored): (&str, _, Option<_>, &str)| {
+        let cells = [
+            Some(name.to_owned()),
+            Some(error),
+            outputs,
+            Some(stored.to_owned()),
+        ];
+        cells.into_iter().flatten().collect()
+    };
+    let rows: Vec<Vec<String>> = std::iter::once(header).chain(lines).map(cells).collect();
+    let mut columns = vec![Right(8); rows[0].len()];
+    columns[0] = Left(0);
+    columns[rows[0].len() - 1] = Left(0);
+    vec![columns::table(&columns, " ", &rows), String::new()]
 }
 
 /// Reads the texts or pairs to calibrate on: lines that are not empty, or objects of a .jsonl file.

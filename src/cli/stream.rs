@@ -6,7 +6,7 @@ use anyhow::Result;
 use bertless::Input;
 use indicatif::ProgressDrawTarget;
 
-use super::input::{Inputs, Item};
+use super::input::{Item, ItemSource};
 use super::output::Output;
 use super::progress::{Look, Progress};
 
@@ -14,35 +14,6 @@ use super::progress::{Look, Progress};
 const TEXTS: usize = 256;
 /// Number of bytes of text after which a chunk is full.
 const BYTES: usize = 1 << 20;
-
-/// A source of items that hold a text or a pair.
-pub(crate) trait ItemSource {
-    type Item: AsRef<Item>;
-
-    fn next(&mut self) -> Result<Option<Self::Item>>;
-
-    /// Whether the next item may block, so that the items at hand should be answered first.
-    fn would_wait(&self) -> bool;
-
-    /// Number of bytes read so far, and the total if it is known.
-    fn progress(&self) -> (u64, Option<u64>);
-}
-
-impl ItemSource for Inputs {
-    type Item = Item;
-
-    fn next(&mut self) -> Result<Option<Item>> {
-        self.next()
-    }
-
-    fn would_wait(&self) -> bool {
-        self.would_wait()
-    }
-
-    fn progress(&self) -> (u64, Option<u64>) {
-        self.progress()
-    }
-}
 
 /// Answers all items of a source: calls `answer` on each chunk, and `take` on each answer, in order.
 ///
@@ -148,23 +119,15 @@ mod tests {
 
         fn next(&mut self) -> Result<Option<Item>> {
             self.next += 1;
-            match self.next > self.last {
-                true if self.fails => Err(anyhow::anyhow!("no more")),
-                true => Ok(None),
-                false => Ok(Some(Item {
-                    first: self.next.to_string(),
-                    second: None,
-                    location: Location::Argument(self.next),
-                })),
+            if self.next > self.last {
+                anyhow::ensure!(!self.fails, "no more");
+                return Ok(None);
             }
-        }
-
-        fn would_wait(&self) -> bool {
-            false
-        }
-
-        fn progress(&self) -> (u64, Option<u64>) {
-            (0, None)
+            Ok(Some(Item {
+                first: self.next.to_string(),
+                second: None,
+                location: Location::Argument(self.next),
+            }))
         }
     }
 

@@ -6,7 +6,6 @@ mod prices;
 mod table;
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -51,9 +50,9 @@ pub(crate) struct CostArgs {
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = bench::seconds)]
     seconds: Duration,
     /// Latency of a call by its number of texts, instead of measuring: 1=1.0,32=28.5
-    #[arg(long, value_name = "TEXTS=MS,..", value_delimiter = ',')]
+    #[arg(long, value_name = "TEXTS=MS,..", value_delimiter = ',', value_parser = call)]
     #[arg(conflicts_with_all = ["model", "texts", "dtype", "tokens", "seconds"])]
-    latency_ms: Vec<Latency>,
+    latency_ms: Vec<Call>,
     /// Fraction of calls that start a cold process
     #[arg(long, value_name = "0..1", default_value = "0", value_parser = number(0.0..=1.0, "expected a number from 0 to 1"))]
     cold_share: f64,
@@ -86,10 +85,6 @@ pub(crate) struct CostArgs {
 
 /// A platform and its rates.
 type Rated = (Platform, Rates);
-
-/// A call with its latency, as `--latency-ms` takes it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Latency(Call);
 
 pub(crate) fn run(arguments: CostArgs, common: &Common, output: &mut Output) -> Result<()> {
     let prices = Prices::read(arguments.prices.as_deref(), &arguments.rate)?;
@@ -182,8 +177,7 @@ fn calls(arguments: &CostArgs, common: &Common) -> Result<(Vec<Call>, f64)> {
                 ));
             }
         };
-        let calls = arguments.latency_ms.iter().map(|&Latency(call)| call);
-        return Ok((calls.collect(), init_ms));
+        return Ok((arguments.latency_ms.clone(), init_ms));
     }
     if common.threads.is_some_and(|threads| threads > 1) {
         return Err(usage(
@@ -302,16 +296,13 @@ fn worth(rows: &[CostRow], platform: Platform) -> Option<String> {
     ))
 }
 
-impl FromStr for Latency {
-    type Err = String;
-
-    fn from_str(argument: &str) -> Result<Self, String> {
-        let call = argument.split_once('=').and_then(|(texts, latency)| {
-            let texts = texts.parse().ok().filter(|&texts| texts > 0)?;
-            let latency_ms = latency.parse().ok();
-            let latency_ms = latency_ms.filter(|&ms| ms > 0.0 && ms <= MOST_MS)?;
-            Some(Self(Call { texts, latency_ms }))
-        });
-        call.ok_or_else(|| "expected TEXTS=MS, as 1=1.0".to_owned())
-    }
+/// Parses a call with its latency, as `--latency-ms` takes it.
+fn call(argument: &str) -> Result<Call, String> {
+    let call = argument.split_once('=').and_then(|(texts, latency)| {
+        let texts = texts.parse().ok().filter(|&texts| texts > 0)?;
+        let latency_ms = latency.parse().ok();
+        let latency_ms = latency_ms.filter(|&ms| ms > 0.0 && ms <= MOST_MS)?;
+        Some(Call { texts, latency_ms })
+    });
+    call.ok_or_else(|| "expected TEXTS=MS, as 1=1.0".to_owned())
 }

@@ -4,8 +4,9 @@ use anyhow::{Result, bail};
 use bertless::train::{label_id, label_ids};
 use bertless::{Model, Prediction, metrics};
 
+use super::super::input::ItemSource;
 use super::super::output::Output;
-use super::super::stream::{ItemSource, answer_all};
+use super::super::stream::answer_all;
 use super::{Example, Report};
 
 pub(super) fn evaluate(

@@ -12,8 +12,9 @@ use serde_json::Value;
 use tempfile::TempPath;
 
 use super::super::bench::percentile;
+use super::super::columns::{self, Column};
+use super::super::input::ItemSource;
 use super::super::output::{Output, warn};
-use super::super::stream::ItemSource;
 use super::{Example, Report, Table, measure};
 
 /// Number of timed runs.
@@ -217,14 +218,6 @@ impl ItemSource for ExampleIter<'_> {
     fn next(&mut self) -> Result<Option<Example>> {
         Ok(self.0.next().cloned())
     }
-
-    fn would_wait(&self) -> bool {
-        false
-    }
-
-    fn progress(&self) -> (u64, Option<u64>) {
-        (0, None)
-    }
 }
 
 /// Results of one type.
@@ -278,29 +271,14 @@ impl ComparisonRecord<'_> {
     }
 }
 
-/// Formats a table with a header. Each column is as wide as its widest cell.
-fn side_by_side(lines: &[ComparisonRecord<'_>]) -> String {
-    let mut header = vec!["dtype", "file MB", "weights MB", "texts/s"];
-    header.extend(lines[0].report.figures().iter().map(|(name, _)| *name));
-    let longest = lines.iter().max_by_key(|line| line.nearness.len());
-    header.extend(
-        longest
-            .into_iter()
-            .flat_map(|line| line.nearness.iter().map(|(name, _)| *name)),
-    );
-    let mut rows = vec![header.iter().map(|&name| name.to_owned()).collect()];
-    rows.extend(lines.iter().map(ComparisonRecord::cells));
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row: &Vec<String>| row.get(column));
-        cells.map(String::len).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths);
-        let cells: Vec<String> = cells
-            .map(|(cell, &width)| format!("{cell:>width$}"))
-            .collect();
-        cells.join("  ")
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+/// Formats a table with a header.
+fn side_by_side(records: &[ComparisonRecord<'_>]) -> String {
+    let metrics = records[0].report.figures().iter().map(|(name, _)| *name);
+    let longest = records.iter().max_by_key(|record| record.nearness.len());
+    let nearness = longest.into_iter().flat_map(|record| &record.nearness);
+    let header = ["dtype", "file MB", "weights MB", "texts/s"].into_iter();
+    let header = header.chain(metrics).chain(nearness.map(|(name, _)| *name));
+    let mut rows: Vec<Vec<String>> = vec![header.map(str::to_owned).collect()];
+    rows.extend(records.iter().map(ComparisonRecord::cells));
+    columns::table(&vec![Column::Right(0); rows[0].len()], "  ", &rows)
 }

@@ -5,9 +5,10 @@ use std::ops::Range;
 use anyhow::Result;
 use bertless::{Entity, Input, Model, Prediction, Truncation, metrics};
 
+use super::super::input::ItemSource;
 use super::super::output::Output;
 use super::super::show::shortened;
-use super::super::stream::{ItemSource, answer_all};
+use super::super::stream::answer_all;
 use super::{Example, Report};
 
 /// Number of characters of a tag or of the labels that an error quotes.

@@ -13,11 +13,12 @@ use bertless::train::{SECOND_COLUMNS, TEXT_COLUMNS, usual_pair};
 use bertless::{Aggregation, Dtype, Input, Model, Prediction, ScoreFunction, Task, metrics};
 
 use super::Common;
+use super::input::ItemSource;
 use super::options::{EmbeddingFlags, ModelFlags, Threshold, dtype, threshold, thresholds};
 use super::output::Output;
 use super::show::shortened;
 use super::similarity::similarities;
-use super::stream::{ItemSource, answer_all};
+use super::stream::answer_all;
 use report::Report;
 use table::{Example, Table};
 

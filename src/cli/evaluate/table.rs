@@ -8,9 +8,8 @@ use anyhow::{Result, anyhow, bail};
 use bertless::Error;
 use bertless::train::{Cell, TableFormat, TableReader};
 
-use super::super::input::Item;
+use super::super::input::{Item, ItemSource};
 use super::super::lines::{Location, Opened};
-use super::super::stream::ItemSource;
 
 /// A table and the columns that are read from it.
 pub(super) struct Table {
@@ -115,10 +114,6 @@ impl ItemSource for Table {
             },
             expected,
         }))
-    }
-
-    fn would_wait(&self) -> bool {
-        false // nothing is printed before the end
     }
 
     fn progress(&self) -> (u64, Option<u64>) {

@@ -8,7 +8,7 @@ use bertless::train::Recipe;
 use clap::builder::PathBufValueParser;
 use clap::{Arg, ValueEnum};
 use serde::Serialize;
-use toml::{Table, Value};
+use toml::Table;
 
 use super::super::Common;
 use super::super::options::{at_least_one, number, seed, to_read_again, to_write, whole};
@@ -135,7 +135,7 @@ impl RecipeFlags {
             match flags.get(key) {
                 Some(value) if self.set.iter().all(|(set, _)| set != key) => {
                     let flag = key.rsplit('.').next().unwrap_or(key);
-                    anyhow!("--{flag}: {} {reason}", shown(value))
+                    anyhow!("--{flag}: {value} {reason}")
                 }
                 _ => error.into(),
             }
@@ -154,11 +154,4 @@ impl RecipeFlags {
 /// The flags that were given, by the keys of a recipe that they set.
 fn table_of(flags: &impl Serialize) -> Result<Table> {
     Table::try_from(flags).context("a recipe holds paths as UTF-8")
-}
-
-/// A value without the quotes of TOML.
-fn shown(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
 }

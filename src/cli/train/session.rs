@@ -7,8 +7,9 @@ use bertless::train::{Figures, Job, Recipe};
 use serde::Serialize;
 
 use super::super::Common;
+use super::super::columns::{self, Column};
 use super::super::output::{Output, note, printable, warn};
-use super::watch::Watch;
+use super::watch::{Watch, format_metrics};
 
 /// Trains, and prints the metrics of the kept model; with --json {"step", "figures": [[name, value]], "best"}.
 pub(super) fn train_once(recipe: &Recipe, common: &Common, output: &mut Output) -> Result<()> {
@@ -64,29 +65,27 @@ pub(super) fn train_with_seeds(
     if output.json {
         return output.object(&SeedsRecord { seeds: all, median });
     }
-    let names = median.iter().map(|(name, _)| format!("{name:>12}"));
-    output.line(format!(
-        "{:<8}{}{:>10}",
-        "seed",
-        names.collect::<String>(),
-        "step"
-    ))?;
+    let row = |first: &str, metrics: Vec<String>, step: &str| {
+        [vec![first.to_owned()], metrics, vec![step.to_owned()]].concat()
+    };
+    let names = median.iter().map(|(name, _)| name.clone()).collect();
+    let values = |metrics: &[(String, f64)]| {
+        let values = metrics.iter().map(|(_, value)| format!("{value:.4}"));
+        values.collect()
+    };
+    let mut rows = vec![row("seed", names, "step")];
     for SeedRecord { seed, best } in &all {
-        output.line(format!(
-            "{seed:<8}{}{:>10}",
-            columns(&best.figures),
-            best.step
-        ))?;
+        let (seed, step) = (seed.to_string(), best.step.to_string());
+        rows.push(row(&seed, values(&best.figures), &step));
     }
-    output.line(format!("{:<8}{}", "median", columns(&median)))?;
+    rows.push(row("median", values(&median), ""));
+    let mut widths = vec![Column::Right(11); median.len()];
+    widths.insert(0, Column::Left(7));
+    widths.push(Column::Right(9));
+    output.line(columns::table(&widths, " ", &rows))?;
     output.flush()?;
     print_next_steps(recipe, &recipe.output().join("seed-N"));
     Ok(())
-}
-
-fn columns(figures: &[(String, f64)]) -> String {
-    let column = |(name, figure): &(String, f64)| format!("{figure:>0$.4}", name.len().max(12));
-    figures.iter().map(column).collect()
 }
 
 /// Median of each metric over the seeds.
@@ -157,12 +156,6 @@ fn labels(job: &Job) -> Option<String> {
         more => format!(", and {more} more"),
     };
     Some(format!("labels: {}{rest}", listed.join(", ")))
-}
-
-fn format_metrics(best: &Figures) -> String {
-    let figures = best.figures.iter();
-    let figures: Vec<String> = figures.map(|(name, x)| format!("{name} {x:.4}")).collect();
-    figures.join(", ")
 }
 
 /// Prints where the model is, and commands to try on it.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use bertless::train::{At, Line, Observer, read_log};
+use bertless::train::{At, Figures, Line, Observer, read_log};
 
 use super::super::output::{note, replace};
 use super::super::progress::{Look, Progress};
@@ -78,21 +78,27 @@ impl Observer for Watch {
 
     fn line(&mut self, line: &Line) {
         if let Line::Figures(figures) = line {
-            let all = figures
-                .figures
-                .iter()
-                .map(|(name, figure)| format!("{name} {figure:.4}"));
-            let all: Vec<String> = all.collect();
             let best = if figures.best {
                 ", the best so far"
             } else {
                 ""
             };
-            self.say(&format!("step {}: {}{best}", figures.step, all.join(", ")));
+            self.say(&format!(
+                "step {}: {}{best}",
+                figures.step,
+                format_metrics(figures)
+            ));
             // A chart that cannot be drawn is an error only at the end.
             let _ = draw(&self.log);
         }
     }
+}
+
+/// Formats metrics as `name value`, separated by commas.
+pub(super) fn format_metrics(figures: &Figures) -> String {
+    let figures = figures.figures.iter();
+    let figures: Vec<String> = figures.map(|(name, x)| format!("{name} {x:.4}")).collect();
+    figures.join(", ")
 }
 
 /// Draws the curves of a log into `curves.svg` beside it.

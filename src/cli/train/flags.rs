@@ -79,9 +79,12 @@ pub(crate) struct RecipeFlags {
 /// Without either of these, the flags alone must say what to train.
 const WITHOUT_RECIPE: [&str; 2] = ["recipe", "set"];
 
-/// Makes a flag required where there is no recipe.
+/// Makes `--model` and `--train` required where there is no recipe: only `train` needs both.
 pub(crate) fn required_without_recipe(flag: Arg) -> Arg {
-    flag.required_unless_present_any(WITHOUT_RECIPE)
+    if ["model", "train"].contains(&flag.get_id().as_str()) {
+        return flag.required_unless_present_any(WITHOUT_RECIPE);
+    }
+    flag
 }
 
 /// What a model is trained for.

@@ -40,10 +40,7 @@ pub(crate) use flags::{RecipeFlags, above_zero};
 /// model and its card, FOLDER/training the log (JSON lines), a chart of the curves and the state.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-#[command(
-    mut_arg("model", required_without_recipe),
-    mut_arg("train", required_without_recipe)
-)]
+#[command(mut_args(required_without_recipe))]
 pub(crate) struct TrainArgs {
     #[command(flatten)]
     recipe: RecipeFlags,

@@ -1,7 +1,9 @@
 //! Where each id's token stands in a text that holds the tokens one behind the other, in the order of their ids.
 
-use super::listed::Span;
 use crate::weights::PodBuf;
+
+/// Where a token starts and ends.
+pub(in crate::tokenizer) type Span = [u32; 2];
 
 /// The most ids, as a power of two, that share a whole number: 256 tokens of BERT take 3 KB.
 const MOST_SHARED: u32 = 8;

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::added::AddedToken;
 use super::entry::Entry;
-use super::vocab::Vocab;
+use crate::tokenizer::added::AddedToken;
+use crate::tokenizer::vocab::Vocab;
 
 /// Added tokens with their ids.
 #[derive(Debug)]

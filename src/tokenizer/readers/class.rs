@@ -5,8 +5,10 @@
 
 use serde::Deserialize;
 
-use super::document::{Document, Json, TOKENIZER, cut};
+use super::document::{Document, Json};
+use super::tokenizer_json::TOKENIZER;
 use crate::error::{Error, Result};
+use crate::tokenizer::quote::cut;
 use crate::weights::{Files, join_within};
 
 /// What the files of a tokenizer mean.

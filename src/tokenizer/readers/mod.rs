@@ -3,79 +3,34 @@
 //! The tokenizer's class (`class`) decides what counts: tokenizer.json alone, or its vocabulary or vocab.txt with the keys
 //! of tokenizer_config.json. Tokens beside the vocabulary come from all files (`declared`).
 
-use super::added::AddedToken;
-use super::class::{Class, Scheme};
-use super::declared::Declared;
-use super::document::{Document, TOKENIZER, cut};
-use super::json::{Json, MAX_CHARACTERS, PREFIX};
-use super::listed::{self, VOCAB};
-use super::normalize::Normalizer;
-use super::numbered::Numbered;
+mod class;
+mod declared;
+mod document;
+mod entry;
+mod numbered;
+mod roles;
+mod tokenizer_json;
+pub(super) mod vocab_txt;
+
+use super::model::wordpiece::{MAX_CHARACTERS, PREFIX};
+use super::normalizer::Normalizer;
+use super::quote::cut;
+use super::spec::{Named, Names, Settings};
 use super::template::Template;
 use super::vocab::Vocab;
 use super::warning::TokenizerWarning;
 use crate::error::{Error, Result};
 use crate::weights::{Files, join_within};
+use class::{Class, Scheme};
+use declared::Declared;
+use document::Document;
+use numbered::Numbered;
+use tokenizer_json::{Json, TOKENIZER};
+use vocab_txt::VOCAB;
 
 const CONFIG: &str = "tokenizer_config.json";
 /// The least limit that means no limit.
 const NO_LIMIT: f64 = 1e9;
-
-/// All that the files say.
-#[derive(Debug, Clone)]
-pub(super) struct Settings {
-    pub(super) vocab: Vocab,
-    pub(super) unknown: u32,
-    pub(super) max_characters: usize,
-    pub(super) normalizer: Normalizer,
-    pub(super) added: Vec<AddedToken>,
-    pub(super) template: Template,
-    pub(super) names: Names,
-    pub(super) max_length: Option<usize>,
-    /// The tokens that stand in every text.
-    pub(super) ends: Vec<Named>,
-    /// The token that stands for a word to be guessed, if it has an id.
-    pub(super) mask: Option<Named>,
-    /// What lower-cases texts, for a warning; empty if nothing does.
-    pub(super) lowered_by: String,
-    /// Parts of tokenizer.json that do not count.
-    pub(super) ignored: Vec<TokenizerWarning>,
-}
-
-/// The contents of the special tokens that the crate asks for.
-#[derive(Debug, Clone)]
-pub(super) struct Names {
-    pub(super) pad: String,
-    pub(super) mask: String,
-}
-
-/// A token with the file and the key that name it.
-#[derive(Debug, Clone)]
-pub(super) struct Named {
-    pub(super) file: String,
-    pub(super) key: String,
-    pub(super) token: String,
-    pub(super) id: u32,
-}
-
-impl Named {
-    /// Refuses a token for which an embedding table of so many rows has none.
-    ///
-    /// # Errors
-    /// `TokenWithoutRow`.
-    pub(super) fn check(&self, rows: usize) -> Result<()> {
-        match (self.id as usize) < rows {
-            true => Ok(()),
-            false => Err(Error::TokenWithoutRow {
-                file: self.file.clone(),
-                key: self.key.clone(),
-                token: cut(&self.token),
-                id: self.id,
-                rows,
-            }),
-        }
-    }
-}
 
 /// The steps that a text takes, by tokenizer.json or by a class.
 struct Pipeline {
@@ -103,7 +58,7 @@ impl Settings {
                 let prefix = prefix(json, class.scheme).to_owned();
                 json.vocab(files, &prefix)?
             }
-            None => from_lines(files, folder)?,
+            None => vocab_txt::read(files, folder)?,
         };
 
         let config_file = join_within(folder, CONFIG, CONFIG)?;
@@ -342,17 +297,27 @@ fn prefix(json: &Json, scheme: Scheme) -> &str {
     }
 }
 
-/// The vocabulary of `vocab.txt`, or that of the packed file.
-fn from_lines(files: &Files, folder: &str) -> Result<Vocab> {
-    if let Some(vocab) = Vocab::stored(files, PREFIX) {
-        return vocab;
+/// What a packed file holds of a model's file: all of it, or what is left without the vocabulary; `None` for nothing.
+///
+/// # Errors
+/// `Json` for a tokenizer.json that is read only as far as its unknown parts are not looked at.
+pub(crate) fn without_vocabulary(name: &str, bytes: Vec<u8>) -> Result<Option<Vec<u8>>> {
+    let json = |source| Error::Json {
+        file: name.to_owned(),
+        source,
+    };
+    match name.rsplit('/').next() {
+        Some(VOCAB) => Ok(None),
+        Some(TOKENIZER) => {
+            let mut tokenizer: serde_json::Value = serde_json::from_slice(&bytes).map_err(json)?;
+            if let Some(model) = tokenizer
+                .get_mut("model")
+                .and_then(|model| model.as_object_mut())
+            {
+                model.remove("vocab");
+            }
+            serde_json::to_vec(&tokenizer).map(Some).map_err(json)
+        }
+        _ => Ok(Some(bytes)),
     }
-    let file = join_within(folder, VOCAB, VOCAB)?;
-    let bytes = files.require(&file, "tokenizer.json and no vocab.txt")?;
-    let text = listed::text(bytes).map_err(|error| Error::Vocabulary {
-        file: file.clone(),
-        reason: format!("it is not UTF-8 at byte {}", error.valid_up_to()),
-    })?;
-    let spans = listed::lines(&text);
-    Vocab::new(&file, PREFIX, text, spans)
 }

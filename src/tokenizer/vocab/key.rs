@@ -1,7 +1,7 @@
 //! Pieces of text as what is looked up: their hashes, and whether they are what stands elsewhere.
 
-use super::blocks::{low_bytes, read};
-use super::places::Place;
+use super::token_spans::Place;
+use crate::tokenizer::swar::{low_bytes, read};
 
 /// Keep products of blocks from being zero.
 const SEEDS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93];
@@ -15,18 +15,18 @@ fn mix(first: u64, second: u64) -> u64 {
 
 /// A piece of at most sixteen bytes, which most tokens and words are: in two numbers, with zeros above.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Short {
+pub(in crate::tokenizer) struct Short {
     blocks: [u64; 2],
     len: usize,
 }
 
 impl Short {
     /// The most bytes.
-    pub(super) const MAX: usize = 16;
+    pub(in crate::tokenizer) const MAX: usize = 16;
 
     /// The first `len` bytes of two blocks.
     #[inline]
-    pub(super) fn new(blocks: [u64; 2], len: usize) -> Self {
+    pub(in crate::tokenizer) fn new(blocks: [u64; 2], len: usize) -> Self {
         let [first, second] = blocks;
         let blocks = [
             first & low_bytes(len),
@@ -35,12 +35,12 @@ impl Short {
         Self { blocks, len }
     }
 
-    pub(super) fn len(self) -> usize {
+    pub(in crate::tokenizer) fn len(self) -> usize {
         self.len
     }
 
     /// Its bytes, and as many zeros: what starts at any of them can be read in whole blocks.
-    pub(super) fn bytes(self) -> [u8; 32] {
+    pub(in crate::tokenizer) fn bytes(self) -> [u8; 32] {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&self.blocks[0].to_le_bytes());
         bytes[8..16].copy_from_slice(&self.blocks[1].to_le_bytes());
@@ -57,7 +57,7 @@ impl Short {
     }
 
     #[inline]
-    pub(super) fn hash(self) -> u64 {
+    pub(in crate::tokenizer) fn hash(self) -> u64 {
         mix(self.blocks[0], self.blocks[1])
     }
 }
@@ -66,7 +66,7 @@ impl Short {
 ///
 /// The text may go on where the piece ends: it is read in blocks, and what is past the end is masked out.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Key<'a> {
+pub(in crate::tokenizer) struct Key<'a> {
     text: &'a [u8],
     start: usize,
     end: usize,
@@ -75,38 +75,38 @@ pub(super) struct Key<'a> {
 impl<'a> Key<'a> {
     /// The piece of `text` from `start` up to `end`.
     #[inline]
-    pub(super) fn new(text: &'a [u8], start: usize, end: usize) -> Self {
+    pub(in crate::tokenizer) fn new(text: &'a [u8], start: usize, end: usize) -> Self {
         Self { text, start, end }
     }
 
     /// The number of its bytes.
     #[inline]
-    pub(super) fn len(self) -> usize {
+    pub(in crate::tokenizer) fn len(self) -> usize {
         self.end - self.start
     }
 
     /// Its first two bytes; zeros where it has none.
     #[inline]
-    pub(super) fn first_two(self) -> [u8; 2] {
+    pub(in crate::tokenizer) fn first_two(self) -> [u8; 2] {
         let [first, second, ..] = self.block(0).to_le_bytes();
         [first, second]
     }
 
     /// Its first bytes, and what follows them in the text.
     #[inline]
-    pub(super) fn blocks(self) -> [u64; 2] {
+    pub(in crate::tokenizer) fn blocks(self) -> [u64; 2] {
         [read(self.text, self.start), read(self.text, self.start + 8)]
     }
 
     /// Whether its first `len` bytes end between two characters of UTF-8.
     #[inline]
-    pub(super) fn is_boundary(self, len: usize) -> bool {
+    pub(in crate::tokenizer) fn is_boundary(self, len: usize) -> bool {
         let at = self.start + len;
         at >= self.end || self.text[at] & 0xC0 != 0x80
     }
 
     /// Its first `len` bytes.
-    pub(super) fn cut(self, len: usize) -> Self {
+    pub(in crate::tokenizer) fn cut(self, len: usize) -> Self {
         Self {
             end: self.start + len,
             ..self
@@ -115,7 +115,7 @@ impl<'a> Key<'a> {
 
     /// What follows its first `len` bytes.
     #[inline]
-    pub(super) fn skip(self, len: usize) -> Self {
+    pub(in crate::tokenizer) fn skip(self, len: usize) -> Self {
         Self {
             start: self.start + len,
             ..self
@@ -134,7 +134,7 @@ impl<'a> Key<'a> {
 
     /// Sixteen bytes at a time, so that most tokens take no branch; that of [`Short`] for what is short.
     #[inline]
-    pub(super) fn hash(self) -> u64 {
+    pub(in crate::tokenizer) fn hash(self) -> u64 {
         let mut hash = mix(self.block(0), self.block(8));
         let mut at = 16;
         while at < self.len() {

@@ -5,10 +5,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{Error, Result};
+use crate::tokenizer::quote::cut;
 use crate::weights::{Files, join_within};
-
-/// The file that may say everything of a tokenizer.
-pub(super) const TOKENIZER: &str = "tokenizer.json";
 
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,18 +120,6 @@ impl Document {
     }
 }
 
-/// The most bytes of a file's own words that an error quotes.
-const QUOTED: usize = 200;
-
-/// Cuts what an error quotes to [`QUOTED`] bytes.
-pub(super) fn cut(text: &str) -> String {
-    if text.len() <= QUOTED {
-        return text.to_owned();
-    }
-    let end = (0..=QUOTED).rev().find(|&end| text.is_char_boundary(end));
-    format!("{}…", &text[..end.unwrap_or(0)])
-}
-
 /// As an error quotes it: lists and objects are not spelt out.
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -239,12 +225,5 @@ mod tests {
         for wrong in ["3", "[]", "null", r#"{"a": }"#] {
             assert!(serde_json::from_str::<Object>(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn what_is_quoted_is_cut_between_characters() {
-        assert_eq!(cut("é"), "é");
-        let long = cut(&format!("a{}", "é".repeat(500)));
-        assert!(long.len() <= QUOTED + '…'.len_utf8() && long.ends_with('…'));
     }
 }

@@ -1,18 +1,26 @@
 //! `tokenizer.json`, the format of Hugging Face's `tokenizers`.
 
-use std::collections::BTreeMap;
+mod post_processor;
+mod step;
+mod vocab;
 
 use serde::Deserialize;
 use serde::de::Error as _;
 
-use super::document::cut;
 use super::entry::Entry;
-use super::listed::Listed;
-use super::normalize::Normalizer;
-use super::template::{Part, Template};
-use super::vocab::Vocab;
 use crate::error::{Error, Result};
+use crate::tokenizer::model::wordpiece::{MAX_CHARACTERS, PREFIX};
+use crate::tokenizer::normalizer::Normalizer;
+use crate::tokenizer::quote::cut;
+use crate::tokenizer::template::Template;
+use crate::tokenizer::vocab::Vocab;
 use crate::weights::Files;
+use post_processor::PostProcessor;
+use step::{BERT_NORMALIZER, BERT_PRE_TOKENIZER, Step};
+use vocab::VocabJson;
+
+/// The file that may say everything of a tokenizer.
+pub(super) const TOKENIZER: &str = "tokenizer.json";
 
 /// The content of a tokenizer.json whose model is WordPiece.
 pub(super) struct Json {
@@ -31,7 +39,7 @@ pub(super) struct Model {
     pub(super) unknown: Option<String>,
     pub(super) prefix: Option<String>,
     pub(super) max_characters: Option<usize>,
-    vocab: Option<Listed>,
+    vocab: Option<VocabJson>,
 }
 
 #[derive(Deserialize)]
@@ -65,53 +73,8 @@ struct ModelEntry {
     unk_token: Option<String>,
     continuing_subword_prefix: Option<String>,
     max_input_chars_per_word: Option<usize>,
-    vocab: Option<Listed>,
+    vocab: Option<VocabJson>,
 }
-
-/// A normalizer or a pre-tokenizer of any type, with the settings of the supported types.
-#[derive(Debug, Deserialize)]
-struct Step {
-    r#type: String,
-    clean_text: Option<bool>,
-    handle_chinese_chars: Option<bool>,
-    strip_accents: Option<bool>,
-    lowercase: Option<bool>,
-    /// The steps, if this is a sequence of normalizers.
-    #[serde(default)]
-    normalizers: Vec<Step>,
-    /// The steps, if this is a sequence of pre-tokenizers.
-    #[serde(default)]
-    pretokenizers: Vec<Step>,
-}
-
-#[derive(Deserialize)]
-struct PostProcessor {
-    r#type: String,
-    #[serde(default)]
-    single: Vec<PartEntry>,
-    #[serde(default)]
-    pair: Vec<PartEntry>,
-    #[serde(default)]
-    special_tokens: BTreeMap<String, SpecialEntry>,
-    sep: Option<(String, u32)>,
-    cls: Option<(String, u32)>,
-}
-
-#[derive(Deserialize)]
-enum PartEntry {
-    SpecialToken { id: String, type_id: u32 },
-    Sequence { id: String, type_id: u32 },
-}
-
-#[derive(Deserialize)]
-struct SpecialEntry {
-    ids: Vec<u32>,
-}
-
-const BERT_NORMALIZER: &str = "BertNormalizer";
-const LOWERCASE: &str = "Lowercase";
-const BERT_PRE_TOKENIZER: &str = "BertPreTokenizer";
-const SEQUENCE: &str = "Sequence";
 
 impl Json {
     /// Reads the file's bytes.
@@ -167,7 +130,7 @@ impl Json {
     pub(super) fn vocab(&mut self, files: &Files, prefix: &str) -> Result<Vocab> {
         match (Vocab::stored(files, prefix), self.model.vocab.take()) {
             (Some(vocab), _) => vocab,
-            (None, Some(Listed::Map { text, spans, ids })) => {
+            (None, Some(VocabJson::Map { text, spans, ids })) => {
                 Vocab::of_map(&self.file, prefix, text, spans, &ids)
             }
             (None, _) => Err(Error::Json {
@@ -267,140 +230,6 @@ impl Json {
         Error::UnsupportedTokenizer {
             file: self.file.clone(),
             reason,
-        }
-    }
-}
-
-/// Prefix of the tokens that continue a word in BERT's pipeline.
-pub(super) const PREFIX: &str = "##";
-/// Length, in characters, of the longest word that BERT's pipeline cuts into pieces.
-pub(super) const MAX_CHARACTERS: usize = 100;
-
-impl Step {
-    /// Adds this step to `normalizer`.
-    ///
-    /// # Errors
-    /// Says why the step cannot be followed exactly.
-    fn add_to(&self, normalizer: &mut Normalizer) -> Result<(), String> {
-        match self.r#type.as_str() {
-            BERT_NORMALIZER => {
-                let lower_first = normalizer.lower_first;
-                let before = Normalizer {
-                    lower_first,
-                    ..Normalizer::NONE
-                };
-                if *normalizer != before {
-                    return Err(format!(
-                        "{BERT_NORMALIZER} is supported once, and after {LOWERCASE} alone"
-                    ));
-                }
-                *normalizer = Normalizer {
-                    lower_first,
-                    clean: self.clean_text.unwrap_or(true),
-                    chinese: self.handle_chinese_chars.unwrap_or(true),
-                    strip_accents: self.strip_accents,
-                    lower: self.lowercase.unwrap_or(true),
-                };
-                Ok(())
-            }
-            LOWERCASE if *normalizer == Normalizer::NONE => {
-                normalizer.lower_first = true;
-                Ok(())
-            }
-            // A second time changes nothing but the final form of a dotted capital I, which is spelt out by then.
-            LOWERCASE => {
-                normalizer.strip_accents = Some(normalizer.strips());
-                normalizer.lower = true;
-                Ok(())
-            }
-            SEQUENCE => self
-                .normalizers
-                .iter()
-                .try_for_each(|step| step.add_to(normalizer)),
-            other => Err(format!(
-                "{} is not supported, only {BERT_NORMALIZER} and {LOWERCASE} are",
-                cut(other)
-            )),
-        }
-    }
-
-    fn is_sequence(&self) -> bool {
-        self.r#type == SEQUENCE
-    }
-}
-
-/// Shows the type, such as `Whitespace`, and for a sequence also those of its steps: `Sequence [NFD, Lowercase]`.
-impl std::fmt::Display for Step {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if !self.is_sequence() {
-            return f.write_str(&cut(&self.r#type));
-        }
-        let steps = self.normalizers.iter().chain(&self.pretokenizers);
-        let names: Vec<&str> = steps.map(|step| step.r#type.as_str()).collect();
-        write!(f, "{SEQUENCE} [{}]", cut(&names.join(", ")))
-    }
-}
-
-impl PostProcessor {
-    fn template(&self) -> Result<Template, String> {
-        match (self.r#type.as_str(), &self.cls, &self.sep) {
-            ("BertProcessing", Some(cls), Some(sep)) => Ok(Template::bert(cls.1, sep.1)),
-            ("RobertaProcessing", Some(cls), Some(sep)) => Ok(Template::roberta(cls.1, sep.1)),
-            ("TemplateProcessing", ..) => self.parts(),
-            (other, ..) => Err(format!(
-                "its post-processor is {}, only TemplateProcessing, BertProcessing and RobertaProcessing are supported",
-                cut(other)
-            )),
-        }
-    }
-
-    fn parts(&self) -> Result<Template, String> {
-        let parts = |entries: &[PartEntry]| -> Result<Vec<Part>, String> {
-            let mut parts = Vec::new();
-            for entry in entries {
-                match entry {
-                    PartEntry::Sequence { id, type_id } => parts.push(Part::Text {
-                        index: match id.as_str() {
-                            "A" => 0,
-                            "B" => 1,
-                            other => {
-                                return Err(format!("its template names a text {:?}", cut(other)));
-                            }
-                        },
-                        type_id: *type_id,
-                    }),
-                    PartEntry::SpecialToken { id, type_id } => {
-                        let Some(special) = self.special_tokens.get(id) else {
-                            let id = cut(id);
-                            return Err(format!(
-                                "its template names {id:?}, which it does not define"
-                            ));
-                        };
-                        let type_id = *type_id;
-                        let ids = special.ids.iter();
-                        parts.extend(ids.map(|&id| Part::Special { id, type_id }));
-                    }
-                }
-            }
-            Ok(parts)
-        };
-        let template = Template {
-            single: parts(&self.single)?,
-            pair: parts(&self.pair)?,
-        };
-        let times = |parts: &[Part], wanted: u8| {
-            let texts = parts.iter();
-            texts
-                .filter(|part| matches!(part, Part::Text { index, .. } if *index == wanted))
-                .count()
-        };
-        let well = times(&template.single, 0) == 1
-            && times(&template.single, 1) == 0
-            && times(&template.pair, 0) == 1
-            && times(&template.pair, 1) == 1;
-        match well {
-            true => Ok(template),
-            false => Err("its template does not hold each text once".to_owned()),
         }
     }
 }

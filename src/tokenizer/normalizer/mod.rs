@@ -4,6 +4,8 @@
 //! apart, strip accents, lower-case. A place is carried as the reference carries it: where marks are put into canonical
 //! order, places stay in the order of the text.
 
+pub(super) mod char_cache;
+
 use super::unicode;
 
 /// Which steps are taken.

@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::class::Scheme;
-use super::document::{Document, Json, Object, cut};
+use super::document::{Document, Json, Object};
 use super::entry::{Entry, token};
 use super::numbered::Numbered;
 use super::roles::{Fields, Roles};
-use super::warning::TokenizerWarning;
 use crate::error::{Error, Result};
+use crate::tokenizer::quote::cut;
+use crate::tokenizer::warning::TokenizerWarning;
 use crate::weights::Files;
 
 const MAP: &str = "special_tokens_map.json";

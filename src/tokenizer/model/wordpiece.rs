@@ -1,23 +1,18 @@
 //! Words become tokens: the longest piece that the vocabulary has, then the next (Wu et al. 2016; Devlin et al. 2019).
 
-use super::key::{Key, Short};
-use super::normalize::Unit;
-use super::unicode;
-use super::vocab::{Lookup, Position, Vocab};
+use super::Token;
+use crate::tokenizer::normalizer::Unit;
+use crate::tokenizer::unicode;
+use crate::tokenizer::vocab::key::{Key, Short};
+use crate::tokenizer::vocab::{Lookup, Position, Vocab};
 
-/// A token of a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Token {
-    pub(super) id: u32,
-    /// The bytes of the text that it stands for.
-    pub(super) start: u32,
-    pub(super) end: u32,
-    /// The number of its word.
-    pub(super) word: u32,
-}
+/// Prefix of the tokens that continue a word in BERT's pipeline.
+pub(in crate::tokenizer) const PREFIX: &str = "##";
+/// Length, in characters, of the longest word that BERT's pipeline cuts into pieces.
+pub(in crate::tokenizer) const MAX_CHARACTERS: usize = 100;
 
 /// Cuts characters into words, and words into tokens.
-pub(super) struct WordPiece<'a> {
+pub(in crate::tokenizer) struct WordPiece<'a> {
     vocab: Lookup<'a>,
     unknown: u32,
     /// A word of more characters than this is unknown.
@@ -26,7 +21,7 @@ pub(super) struct WordPiece<'a> {
     word: Word,
     /// Its number.
     index: u32,
-    pub(super) tokens: Vec<Token>,
+    pub(in crate::tokenizer) tokens: Vec<Token>,
 }
 
 /// A word that comes character by character.
@@ -44,7 +39,12 @@ struct Word {
 
 impl<'a> WordPiece<'a> {
     /// For a text of `bytes` bytes.
-    pub(super) fn new(vocab: &'a Vocab, unknown: u32, max_characters: usize, bytes: usize) -> Self {
+    pub(in crate::tokenizer) fn new(
+        vocab: &'a Vocab,
+        unknown: u32,
+        max_characters: usize,
+        bytes: usize,
+    ) -> Self {
         Self {
             vocab: vocab.lookup(),
             unknown,
@@ -57,7 +57,7 @@ impl<'a> WordPiece<'a> {
     }
 
     /// The next character: white space and punctuation end a word, and punctuation is one by itself.
-    pub(super) fn push(&mut self, unit: Unit) {
+    pub(in crate::tokenizer) fn push(&mut self, unit: Unit) {
         if unit.c.is_whitespace() {
             self.end_word();
         } else if unicode::is_punctuation(unit.c) {
@@ -70,14 +70,14 @@ impl<'a> WordPiece<'a> {
     }
 
     /// A token that stands in the text as such.
-    pub(super) fn push_added(&mut self, id: u32, start: u32, end: u32) {
+    pub(in crate::tokenizer) fn push_added(&mut self, id: u32, start: u32, end: u32) {
         self.end_word();
         self.push_whole(id, start, end);
     }
 
     /// A whole word of ASCII; `start` is where it is in the text.
     #[inline]
-    pub(super) fn push_short(&mut self, word: Short, start: u32) {
+    pub(in crate::tokenizer) fn push_short(&mut self, word: Short, start: u32) {
         if word.len() <= self.max_characters
             && let Some(id) = self.vocab.find_short(Position::First, word)
         {
@@ -88,7 +88,7 @@ impl<'a> WordPiece<'a> {
     }
 
     /// The same for a word of any length, perhaps of several tokens.
-    pub(super) fn push_ascii(&mut self, word: Key<'_>, start: u32) {
+    pub(in crate::tokenizer) fn push_ascii(&mut self, word: Key<'_>, start: u32) {
         let end = start + word.len() as u32;
         self.push_word(word, word.len(), [start, end], |from, to| {
             [start + from as u32, start + to as u32]
@@ -96,7 +96,7 @@ impl<'a> WordPiece<'a> {
     }
 
     /// A character that is a word of its own.
-    pub(super) fn push_alone(&mut self, unit: Unit) {
+    pub(in crate::tokenizer) fn push_alone(&mut self, unit: Unit) {
         let mut bytes = [0; 8];
         let len = unit.c.encode_utf8(&mut bytes).len();
         let word = Short::new([u64::from_le_bytes(bytes), 0], len);
@@ -118,7 +118,7 @@ impl<'a> WordPiece<'a> {
     }
 
     /// A character of the word so far.
-    pub(super) fn extend_word(&mut self, unit: Unit) {
+    pub(in crate::tokenizer) fn extend_word(&mut self, unit: Unit) {
         let word = &mut self.word;
         if word.len < self.max_characters || word.len == 0 {
             let mut buffer = [0; 4];
@@ -131,7 +131,7 @@ impl<'a> WordPiece<'a> {
     }
 
     /// Makes tokens of the word so far.
-    pub(super) fn end_word(&mut self) {
+    pub(in crate::tokenizer) fn end_word(&mut self) {
         let Some(&[start, _]) = self.word.places.first() else {
             return;
         };
@@ -147,7 +147,7 @@ impl<'a> WordPiece<'a> {
     }
 
     /// Forgets the word so far.
-    pub(super) fn drop_word(&mut self) {
+    pub(in crate::tokenizer) fn drop_word(&mut self) {
         self.word.text.clear();
         self.word.places.clear();
         self.word.len = 0;

@@ -3,16 +3,21 @@
 //! All of it is flat: bytes of text, places in them, slots of hash tables. So it is built in one pass without an
 //! allocation a token, and a packed file holds it as it is (`stored`).
 
+mod hash_table;
+pub(super) mod key;
+mod packed;
+mod token_spans;
+
 use std::borrow::Cow;
 
-use super::blocks::{low_bytes, read};
-use super::key::{Key, Short};
-use super::listed::Span;
-use super::places::{MOST_BYTES, Place, Places, PlacesRef};
-use super::table::{Builder, Slots, Table};
+use super::swar::{low_bytes, read};
 use super::unicode;
 use crate::error::{Error, Result};
 use crate::weights::PodBuf;
+use hash_table::{Builder, Slots, Table};
+use key::{Key, Short};
+pub(super) use token_spans::Span;
+use token_spans::{MOST_BYTES, Place, Places, PlacesRef};
 
 /// The largest id that is believed: the tables keep ids in 24 bits.
 const MAX_ID: u32 = (1 << 24) - 2;
@@ -23,16 +28,16 @@ const ABSENT: Span = [u32::MAX; 2];
 #[derive(Debug, Clone)]
 pub(super) struct Vocab {
     /// The tokens, and nothing between them.
-    pub(super) text: PodBuf<u8>,
+    text: PodBuf<u8>,
     /// Where each id's token is in `text`; empty where there is none.
-    pub(super) places: Places,
+    places: Places,
     /// Ids by token; without those of `continuing` where no word can start with the prefix.
-    pub(super) whole: Table,
+    whole: Table,
     /// Ids of tokens that continue a word, by what follows their prefix.
-    pub(super) continuing: Table,
+    continuing: Table,
     /// The longest tokens of each table, as [`Longest`] has them.
-    pub(super) longest: PodBuf<Lens>,
-    pub(super) prefix: Prefix,
+    longest: PodBuf<Lens>,
+    prefix: Prefix,
 }
 
 /// A vocabulary as it is looked up in, its places found once for many words.
@@ -328,7 +333,7 @@ fn joined(text: &[u8], spans: &[Span]) -> Vec<u8> {
 
 /// What the tokens that continue a word start with.
 #[derive(Debug, Clone)]
-pub(super) struct Prefix {
+struct Prefix {
     bytes: Box<[u8]>,
     /// Its first eight bytes.
     block: u64,
@@ -337,7 +342,7 @@ pub(super) struct Prefix {
 }
 
 impl Prefix {
-    pub(super) fn new(prefix: &str) -> Self {
+    fn new(prefix: &str) -> Self {
         Self {
             bytes: prefix.as_bytes().into(),
             block: read(prefix.as_bytes(), 0),
@@ -361,7 +366,7 @@ impl Prefix {
 struct Longest<'a>(&'a Lens);
 
 /// Lengths by [`Longest::index`].
-pub(super) type Lens = [u8; Longest::LEN];
+type Lens = [u8; Longest::LEN];
 
 impl Longest<'_> {
     const LEN: usize = 1 << 10;
@@ -388,7 +393,7 @@ impl Longest<'_> {
     }
 }
 
-pub(super) fn wrong(file: &str, reason: String) -> Error {
+fn wrong(file: &str, reason: String) -> Error {
     Error::Vocabulary {
         file: file.to_owned(),
         reason,

@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::normalize::{Normalizer, normalize};
-use super::unicode;
+use super::{Normalizer, normalize};
+use crate::tokenizer::unicode;
 
 /// Characters are remembered below this code: all scripts in use, and emoji.
 const END: usize = 0x2_0000;
@@ -13,7 +13,7 @@ const BLOCK: usize = 256;
 
 /// What becomes of a character if no mark follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(in crate::tokenizer) enum Fate {
     /// Marks ahead or behind have a say in it.
     Unsettled,
     /// Part of a word.
@@ -30,7 +30,7 @@ pub(super) enum Fate {
 
 /// A normalizer with what it made of the characters that were seen.
 #[derive(Debug)]
-pub(super) struct Characters {
+pub(in crate::tokenizer) struct Characters {
     normalizer: Normalizer,
     /// Fates as [`Fate::pack`] writes them, 0 where it is not known yet.
     blocks: Box<[OnceLock<Box<[AtomicU32; BLOCK]>>]>,
@@ -43,18 +43,18 @@ impl Clone for Characters {
 }
 
 impl Characters {
-    pub(super) fn new(normalizer: Normalizer) -> Self {
+    pub(in crate::tokenizer) fn new(normalizer: Normalizer) -> Self {
         let blocks = (0..END / BLOCK).map(|_| OnceLock::new()).collect();
         Self { normalizer, blocks }
     }
 
-    pub(super) fn normalizer(&self) -> &Normalizer {
+    pub(in crate::tokenizer) fn normalizer(&self) -> &Normalizer {
         &self.normalizer
     }
 
     /// What becomes of a character.
     #[inline]
-    pub(super) fn fate(&self, c: char) -> Fate {
+    pub(in crate::tokenizer) fn fate(&self, c: char) -> Fate {
         let code = c as usize;
         let Some(block) = self.blocks.get(code / BLOCK) else {
             return self.find_out(c);

@@ -4,11 +4,11 @@
 //! ASCII white space and punctuation end a word whatever the normalizer does, and nothing that follows them depends on
 //! what came ahead. So a text is cut there, and each piece takes the shortest way that is open to it.
 
-use super::blocks::{LOWER, Marked, read};
-use super::characters::{Characters, Fate};
-use super::key::{Key, Short};
-use super::normalize::{Unit, normalize};
-use super::wordpiece::WordPiece;
+use crate::tokenizer::model::wordpiece::WordPiece;
+use crate::tokenizer::normalizer::char_cache::{Characters, Fate};
+use crate::tokenizer::normalizer::{Unit, normalize};
+use crate::tokenizer::swar::{LOWER, Marked, read};
+use crate::tokenizer::vocab::key::{Key, Short};
 
 /// A longer word of ASCII takes the middle way.
 const LONGEST: usize = 128;
@@ -54,7 +54,12 @@ fn cuts(byte: u8) -> bool {
 }
 
 /// Makes tokens of a text without added tokens; `offset` is where it starts in the whole text.
-pub(super) fn scan(text: &str, offset: u32, characters: &Characters, pieces: &mut WordPiece<'_>) {
+pub(in crate::tokenizer) fn scan(
+    text: &str,
+    offset: u32,
+    characters: &Characters,
+    pieces: &mut WordPiece<'_>,
+) {
     let bytes = text.as_bytes();
     let case = match characters.normalizer().lowers() {
         true => LOWER,
@@ -189,10 +194,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::tokenizer::listed::lines;
-    use crate::tokenizer::normalize::Normalizer;
+    use crate::tokenizer::model::Token;
+    use crate::tokenizer::normalizer::Normalizer;
+    use crate::tokenizer::readers::vocab_txt::lines;
     use crate::tokenizer::vocab::Vocab;
-    use crate::tokenizer::wordpiece::Token;
 
     const TOKENS: &str = "[UNK]\na\nb\nab\n##a\n##b\n##ab\n1\n##1\ne\n##e\né\n##é\nи\n##и\n.\n—\n中\n##\u{1161}\n\u{1112}\n##\u{11ab}\n\
         abababab\n##abababab\n##ababababababababab\n\u{301}\n##\u{301}\n##\u{302e}\nA\n##A\n\0\n##\0";

@@ -1,8 +1,8 @@
 //! One token as a file declares it: a string, or an object with flags.
 
-use super::added::AddedToken;
 use super::document::{Document, Json};
 use crate::error::Result;
+use crate::tokenizer::added::AddedToken;
 
 /// A token as a file declares it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

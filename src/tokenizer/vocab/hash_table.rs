@@ -1,6 +1,6 @@
 //! Ids by the hashes of their tokens: a table with open addressing, in three bytes a slot.
 
-use super::blocks::Marked;
+use crate::tokenizer::swar::Marked;
 use crate::weights::PodBuf;
 
 /// The slots that are looked at together.

@@ -1,11 +1,9 @@
-//! A tokenizer in a packed file: the vocabulary's arrays as they are after building, and the files without it.
+//! A vocabulary in a packed file: its arrays as they are after building.
 
-use super::document::TOKENIZER;
-use super::listed::VOCAB;
-use super::places::{Places, TwoBytes};
-use super::table::Table;
-use super::vocab::{Prefix, Vocab, wrong};
-use crate::error::{Error, Result};
+use super::hash_table::Table;
+use super::token_spans::{Places, TwoBytes};
+use super::{Prefix, Vocab, wrong};
+use crate::error::Result;
 use crate::weights::{Bytes, Files, PodBuf, TensorEntry, VOCABULARY};
 
 const TEXT: &str = "text";
@@ -26,7 +24,7 @@ impl Vocab {
     ///
     /// # Errors
     /// `Vocabulary` if it is not one that this crate has built.
-    pub(super) fn stored(files: &Files, prefix: &str) -> Option<Result<Self>> {
+    pub(in crate::tokenizer) fn stored(files: &Files, prefix: &str) -> Option<Result<Self>> {
         let packed = files.packed()?;
         let vocab = Self::of_arrays(|name| packed.stored(name), prefix).filter(Self::is_sound);
         Some(vocab.ok_or_else(|| wrong(packed.name(), "its vocabulary is not in order".to_owned())))
@@ -65,7 +63,7 @@ impl Vocab {
     }
 
     /// What a packed file holds of it.
-    pub(super) fn parts(&self) -> Vec<TensorEntry> {
+    pub(in crate::tokenizer) fn parts(&self) -> Vec<TensorEntry> {
         let bytes = |name: &str, bytes: &[u8]| TensorEntry::bytes(&named(name), bytes.to_vec());
         let starts = TensorEntry::u16s(&named(STARTS), &self.places.starts);
         let runs = &self.places.runs;
@@ -79,30 +77,5 @@ impl Vocab {
         }
         parts.push(bytes(LONGEST, self.longest.as_flattened()));
         parts
-    }
-}
-
-/// What a packed file holds of a model's file: all of it, or what is left without the vocabulary; `None` for nothing.
-///
-/// # Errors
-/// `Json` for a tokenizer.json that is read only as far as its unknown parts are not looked at.
-pub(crate) fn without_vocabulary(name: &str, bytes: Vec<u8>) -> Result<Option<Vec<u8>>> {
-    let json = |source| Error::Json {
-        file: name.to_owned(),
-        source,
-    };
-    match name.rsplit('/').next() {
-        Some(VOCAB) => Ok(None),
-        Some(TOKENIZER) => {
-            let mut tokenizer: serde_json::Value = serde_json::from_slice(&bytes).map_err(json)?;
-            if let Some(model) = tokenizer
-                .get_mut("model")
-                .and_then(|model| model.as_object_mut())
-            {
-                model.remove("vocab");
-            }
-            serde_json::to_vec(&tokenizer).map(Some).map_err(json)
-        }
-        _ => Ok(Some(bytes)),
     }
 }

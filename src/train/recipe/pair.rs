@@ -1,8 +1,7 @@
 //! Whether the texts of a recipe's tables are pairs, where it does not say so.
 
 use super::{Recipe, TaskKind};
-use crate::train::data::Table;
-use crate::train::names::usual_pair;
+use crate::train::data::{Table, usual_pair};
 
 impl Recipe {
     /// Takes the second texts of tables that have them under their usual names: nothing is passed over in silence. Who names

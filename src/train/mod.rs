@@ -1,7 +1,7 @@
 //! Learning: fine-tuning and distillation, by backward passes written by hand. Nothing below knows that it exists.
 //!
-//! Floors, lowest first: `random` and `atomic` (files that are never half-written); `data` (tables as examples); `recipe`;
-//! `model` (network, parameters, checkpoint); `losses`; `distill` (what a teacher gives); `run` (the loop and its folder); beside
+//! Floors, lowest first: `random` and `atomic` (files that are never half-written); `data` (tables as examples); `task` (one
+//! table of tasks); `recipe`; `model` (network, parameters, checkpoint); `losses`; `distill` (what a teacher gives); `run` (the loop and its folder); beside
 //! `run`, `label` (a teacher's tables).
 
 mod atomic;
@@ -13,6 +13,7 @@ mod model;
 mod random;
 mod recipe;
 mod run;
+mod task;
 
 pub use data::{
     Cell, Condition, JsonLines, JsonRow, Row, SECOND_COLUMNS, Source, TEXT_COLUMNS, TableFormat,

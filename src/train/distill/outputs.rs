@@ -7,7 +7,8 @@ use crate::config::{Config, Task};
 use crate::error::{Error, Result};
 use crate::model::{Model, ModelOptions};
 use crate::train::data::{Labels, Table};
-use crate::train::recipe::{Recipe, TaskKind};
+use crate::train::recipe::Recipe;
+use crate::train::task::TaskKind;
 use crate::weights::{Access, Files};
 
 /// Texts that a teacher is asked about at a time.
@@ -65,12 +66,6 @@ struct Unasked {
 }
 
 impl Targets {
-    /// Whether a teacher of this task says something of a text as a whole, however it reads it. What is said of tokens is
-    /// said of the student's tokens, and computed with them.
-    pub(crate) fn are_of_texts(task: TaskKind) -> bool {
-        !matches!(task, TaskKind::Tokens | TaskKind::Questions)
-    }
-
     /// Outputs that a table has, (examples, width).
     pub(crate) fn known(numbers: Vec<f32>, width: usize) -> Self {
         Self {
@@ -197,12 +192,7 @@ impl Targets {
 /// Whatever is wrong with its files; `Option` for one of another task.
 pub(crate) fn teacher_of(path: &Path, task: TaskKind) -> Result<Config> {
     let config = Config::read(&Files::open(path, Access::Read)?)?;
-    let wanted = match task {
-        TaskKind::Tokens => Task::TokenClassification,
-        TaskKind::Questions => Task::QuestionAnswering,
-        task if task.is_of_embeddings() => Task::Embedding,
-        _ => Task::Classification,
-    };
+    let wanted = task.spec().model_task;
     match config.head.task {
         own if own == wanted => Ok(config),
         own => Err(Error::Option {

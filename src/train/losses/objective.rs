@@ -6,7 +6,8 @@ use super::{
 };
 use crate::tasks::argmax;
 use crate::train::data::{Example, Target};
-use crate::train::recipe::{TaskKind, Training};
+use crate::train::recipe::Training;
+use crate::train::task::{Criterion, TaskKind, TaskSpec};
 
 /// What sentence-transformers scales cosines by.
 const RANKING_SCALE: f64 = 20.0;
@@ -14,7 +15,7 @@ const RANKING_SCALE: f64 = 20.0;
 /// The loss of a task's own targets, and of a teacher's outputs in their place.
 #[derive(Clone, Debug)]
 pub(crate) struct Objective {
-    pub(crate) task: TaskKind,
+    pub(crate) task: &'static TaskSpec,
     cross_entropy: CrossEntropy,
     binary: BinaryCrossEntropy,
     /// Numbers of a row of the network's output.
@@ -24,7 +25,7 @@ pub(crate) struct Objective {
 impl Objective {
     pub(crate) fn new(task: TaskKind, training: &Training, width: usize) -> Self {
         Self {
-            task,
+            task: task.spec(),
             cross_entropy: CrossEntropy {
                 smoothing: training.smoothing,
                 weights: training.weights.clone(),
@@ -46,11 +47,16 @@ impl Objective {
     ) -> Loss {
         let is_known = |example: &&Example| example.target != Target::None;
         let known = examples.iter().filter(|example| is_known(example)).count();
-        if known == examples.len() || matches!(self.task, TaskKind::Ranking | TaskKind::Embedding) {
+        if known == examples.len()
+            || matches!(
+                self.task.criterion,
+                Criterion::MultipleNegatives | Criterion::None
+            )
+        {
             return self.of_known(output, starts, examples);
         }
         let share = known as f64 / examples.len() as f64;
-        if matches!(self.task, TaskKind::Tokens | TaskKind::Questions) {
+        if self.task.is_per_token() {
             return self.of_known(output, starts, examples).times(share);
         }
         // A row a text: those that are known make a batch of their own.
@@ -76,8 +82,8 @@ impl Objective {
     }
 
     fn of_known(&self, output: &[f32], starts: &[usize], examples: &[&Example]) -> Loss {
-        match self.task {
-            TaskKind::Classification => {
+        match self.task.criterion {
+            Criterion::CrossEntropy => {
                 let class = |example: &&Example| match example.target {
                     Target::Class(class) => Some(class),
                     _ => None,
@@ -85,7 +91,7 @@ impl Objective {
                 let targets: Vec<Option<usize>> = examples.iter().map(class).collect();
                 self.cross_entropy.loss(output, &targets)
             }
-            TaskKind::MultiLabel => {
+            Criterion::BinaryCrossEntropy => {
                 let mut targets = Vec::with_capacity(output.len());
                 for example in examples {
                     match &example.target {
@@ -95,8 +101,8 @@ impl Objective {
                 }
                 self.binary.loss(output, &targets, self.width)
             }
-            TaskKind::Regression => mean_squared_error(output, &scores(examples)),
-            TaskKind::Tokens => {
+            Criterion::MeanSquaredError => mean_squared_error(output, &scores(examples)),
+            Criterion::TokenCrossEntropy => {
                 let mut targets = Vec::with_capacity(starts[starts.len() - 1]);
                 for example in examples {
                     match &example.target {
@@ -106,7 +112,7 @@ impl Objective {
                 }
                 self.cross_entropy.loss(output, &targets)
             }
-            TaskKind::Questions => {
+            Criterion::AnswerSpans => {
                 let span = |example: &&Example| match example.target {
                     Target::Span(span) => span,
                     _ => None,
@@ -114,7 +120,7 @@ impl Objective {
                 let spans: Vec<_> = examples.iter().map(span).collect();
                 answer_spans(output, starts, &spans)
             }
-            TaskKind::Similarity => {
+            Criterion::CosineSimilarity => {
                 let (first, second) = output.split_at(output.len() / 2);
                 joined(cosine_similarity(
                     first,
@@ -123,7 +129,7 @@ impl Objective {
                     &scores(examples),
                 ))
             }
-            TaskKind::Ranking => {
+            Criterion::MultipleNegatives => {
                 let (first, second) = output.split_at(output.len() / 2);
                 joined(multiple_negatives_ranking(
                     first,
@@ -132,7 +138,7 @@ impl Objective {
                     RANKING_SCALE,
                 ))
             }
-            TaskKind::Embedding => Loss {
+            Criterion::None => Loss {
                 value: 0.0,
                 gradient: vec![0.0; output.len()],
             },
@@ -141,11 +147,11 @@ impl Objective {
 
     /// Of a teacher's output for the same rows: its distribution where there are labels, else its numbers.
     pub(crate) fn of_teacher(&self, output: &[f32], teacher: &[f32], temperature: f64) -> Loss {
-        match self.task {
-            TaskKind::Classification | TaskKind::Tokens => {
+        match self.task.criterion {
+            Criterion::CrossEntropy | Criterion::TokenCrossEntropy => {
                 soft_targets(output, teacher, self.width, temperature)
             }
-            TaskKind::MultiLabel => {
+            Criterion::BinaryCrossEntropy => {
                 let sigmoid = |&logit: &f32| 1.0 / (1.0 + (-logit).exp());
                 let targets: Vec<f32> = teacher.iter().map(sigmoid).collect();
                 self.binary.loss(output, &targets, self.width)
@@ -156,13 +162,13 @@ impl Objective {
 
     /// Of what a teacher holds for the likeliest, as if somebody had said so; its numbers where there are no labels.
     pub(crate) fn of_likeliest(&self, output: &[f32], teacher: &[f32]) -> Loss {
-        match self.task {
-            TaskKind::Classification | TaskKind::Tokens => {
+        match self.task.criterion {
+            Criterion::CrossEntropy | Criterion::TokenCrossEntropy => {
                 let rows = teacher.chunks_exact(self.width);
                 let targets: Vec<Option<usize>> = rows.map(|row| Some(argmax(row))).collect();
                 self.cross_entropy.loss(output, &targets)
             }
-            TaskKind::MultiLabel => {
+            Criterion::BinaryCrossEntropy => {
                 let holds = |&logit: &f32| if logit > 0.0 { 1.0 } else { 0.0 };
                 let targets: Vec<f32> = teacher.iter().map(holds).collect();
                 self.binary.loss(output, &targets, self.width)

@@ -11,7 +11,7 @@ use super::parameters::Parameter;
 use crate::config::{Family, READING_FILES};
 use crate::error::{Error, Result};
 use crate::train::atomic::{replace_bytes, replace_tensors, view};
-use crate::train::recipe::TaskKind;
+use crate::train::task::{TaskKind, TaskSpec};
 use crate::weights::Files;
 
 const CONFIG: &str = "config.json";
@@ -159,26 +159,20 @@ impl Blueprint {
         task: TaskKind,
         labels: &[String],
     ) -> Result<()> {
-        let (head, problem) = match task {
-            TaskKind::Classification => (
-                "ForSequenceClassification",
-                Some("single_label_classification"),
-            ),
-            TaskKind::MultiLabel => (
-                "ForSequenceClassification",
-                Some("multi_label_classification"),
-            ),
-            TaskKind::Regression => ("ForSequenceClassification", Some("regression")),
-            TaskKind::Tokens => ("ForTokenClassification", None),
-            TaskKind::Questions => ("ForQuestionAnswering", None),
-            TaskKind::Similarity | TaskKind::Ranking | TaskKind::Embedding => ("Model", None),
-        };
+        let TaskSpec {
+            architecture,
+            problem_type,
+            ..
+        } = task.spec();
         let name = match family {
             Family::DistilBert => "DistilBert",
             _ => "Bert",
         };
         self.configure(|keys| {
-            keys.insert("architectures".to_owned(), json!([format!("{name}{head}")]));
+            keys.insert(
+                "architectures".to_owned(),
+                json!([format!("{name}{architecture}")]),
+            );
             for key in [
                 "id2label",
                 "label2id",
@@ -193,11 +187,11 @@ impl Blueprint {
                 keys.remove(key);
             }
             keys.insert("dtype".to_owned(), json!("float32"));
-            if task == TaskKind::Regression {
+            if *problem_type == Some("regression") {
                 let identity = json!({"activation_fn": "torch.nn.modules.linear.Identity"});
                 keys.insert("sentence_transformers".to_owned(), identity);
             }
-            if let Some(problem) = problem {
+            if let Some(problem) = problem_type {
                 keys.insert("problem_type".to_owned(), json!(problem));
             }
             if !labels.is_empty() {
@@ -210,7 +204,7 @@ impl Blueprint {
                 keys.insert("label2id".to_owned(), Value::Object(by_label.collect()));
             }
         })?;
-        match head {
+        match *architecture {
             "Model" if !self.has(MODULES) => self.pool_by_mean(),
             "Model" => Ok(()),
             _ => {

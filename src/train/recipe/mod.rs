@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::config::Task;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{Dtype, Rounding};
 use crate::train::data::Source;
+use crate::train::task::TaskKind;
 
 /// Everything that a training is told. Each part has its defaults, which are those of the usual fine-tuning of BERT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,28 +32,6 @@ pub struct Recipe {
     /// What the model is made into ahead of the training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) student: Option<Student>,
-}
-
-/// What is learned.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum TaskKind {
-    /// One label a text or a pair.
-    Classification,
-    /// Any number of labels, which commas part.
-    MultiLabel,
-    /// A number a text or a pair.
-    Regression,
-    /// A label a word.
-    Tokens,
-    /// Answers in contexts.
-    Questions,
-    /// Embeddings whose cosine is a pair's score.
-    Similarity,
-    /// Embeddings of pairs that belong together.
-    Ranking,
-    /// Embeddings that are a teacher's.
-    Embedding,
 }
 
 /// Tables and their columns.
@@ -285,13 +265,6 @@ impl Start {
     }
 }
 
-impl TaskKind {
-    /// Whether what is learned is vectors.
-    pub(crate) fn is_of_embeddings(self) -> bool {
-        matches!(self, Self::Similarity | Self::Ranking | Self::Embedding)
-    }
-}
-
 /// A rounding, by the type that it leads to.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Rounding")]
@@ -415,11 +388,11 @@ impl Recipe {
     /// A command that asks the model in a folder what it was trained for.
     pub fn usage(&self, folder: &Path) -> String {
         let folder = folder.display();
-        match self.task {
-            TaskKind::Questions => format!(
+        match self.task.spec().model_task {
+            Task::QuestionAnswering => format!(
                 "bertless predict --model {folder} --question \"Who lives there?\" --context \"Ada lives in London.\""
             ),
-            task if task.is_of_embeddings() => {
+            Task::Embedding => {
                 format!("bertless similarity --model {folder} \"One text.\" \"Another text.\"")
             }
             _ if self.data.pair.is_some() => {

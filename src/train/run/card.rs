@@ -7,7 +7,8 @@ use super::log::Figures;
 use crate::config::EncoderConfig;
 use crate::train::data::Source;
 use crate::train::model::vocabulary::Coverage;
-use crate::train::recipe::{Recipe, TaskKind};
+use crate::train::recipe::Recipe;
+use crate::train::task::{LabelSet, TaskSpec};
 
 /// What a card is about.
 pub(crate) struct Card<'a> {
@@ -34,38 +35,13 @@ impl Card<'_> {
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
         let recipe = self.recipe;
-        let (library, pipeline, does) = match recipe.task {
-            TaskKind::Classification => (
-                "transformers",
-                "text-classification",
-                "gives a text one label",
-            ),
-            TaskKind::MultiLabel => (
-                "transformers",
-                "text-classification",
-                "gives a text any of its labels",
-            ),
-            TaskKind::Regression => (
-                "transformers",
-                "text-classification",
-                "gives a text a number",
-            ),
-            TaskKind::Tokens => (
-                "transformers",
-                "token-classification",
-                "gives each word a label",
-            ),
-            TaskKind::Questions => (
-                "transformers",
-                "question-answering",
-                "finds answers in contexts",
-            ),
-            TaskKind::Similarity | TaskKind::Ranking | TaskKind::Embedding => (
-                "sentence-transformers",
-                "sentence-similarity",
-                "makes vectors of texts, whose cosine says how alike they are",
-            ),
-        };
+        let task = recipe.task.spec();
+        let TaskSpec {
+            library_name,
+            pipeline_tag,
+            does,
+            ..
+        } = task;
         let name = recipe
             .output
             .file_name()
@@ -73,7 +49,7 @@ impl Card<'_> {
             .to_string_lossy();
         writeln!(
             out,
-            "---\nlibrary_name: {library}\npipeline_tag: {pipeline}\n---\n\n# {name}\n"
+            "---\nlibrary_name: {library_name}\npipeline_tag: {pipeline_tag}\n---\n\n# {name}\n"
         )?;
         let EncoderConfig {
             family,
@@ -91,7 +67,7 @@ impl Card<'_> {
             self.parameters as f64 / 1e6,
             env!("CARGO_PKG_VERSION"),
         )?;
-        if recipe.task != TaskKind::Regression && !self.labels.is_empty() {
+        if task.labels == LabelSet::Named && !self.labels.is_empty() {
             writeln!(out, "\nLabels: {}.", self.labels.join(", "))?;
         }
         let usage = recipe.usage(Path::new(&*name));

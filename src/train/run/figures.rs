@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::metrics;
 use crate::train::data::{Example, Labels, Target};
-use crate::train::recipe::TaskKind;
+use crate::train::task::{TargetType, TaskSpec};
 
 /// Names and numbers, the one that decides first.
 pub(crate) type Figures = Vec<(String, f64)>;
@@ -22,15 +22,16 @@ impl Answers {
     /// Takes in the network's output for some examples; `starts` and the order of texts are as for the loss.
     pub(crate) fn take(
         &mut self,
-        task: TaskKind,
+        task: &TaskSpec,
         labels: &Labels,
         output: &[f32],
         starts: &[usize],
         examples: &[&Example],
     ) {
-        let rows = match task {
-            TaskKind::Tokens | TaskKind::Questions => starts[starts.len() - 1],
-            _ => starts.len() - 1,
+        let rows = if task.is_per_token() {
+            starts[starts.len() - 1]
+        } else {
+            starts.len() - 1
         };
         let width = output.len() / rows.max(1);
         let row = |at: usize| &output[at * width..(at + 1) * width];
@@ -44,9 +45,10 @@ impl Answers {
                     self.sets.push((expected, found));
                 }
                 Target::Score(score) => {
-                    let found = match task {
-                        TaskKind::Regression => f64::from(row(at)[0]),
-                        _ => cosine(row(at), row(at + examples.len())),
+                    let found = if task.is_embedding() {
+                        cosine(row(at), row(at + examples.len()))
+                    } else {
+                        f64::from(row(at)[0])
                     };
                     self.numbers.push((f64::from(*score), found));
                 }
@@ -75,18 +77,18 @@ impl Answers {
     }
 
     /// The figures of a task; none if nothing was taken in.
-    pub(crate) fn figures(&self, task: TaskKind) -> Figures {
-        let figures = match task {
-            TaskKind::Classification if !self.classes.is_empty() => vec![
+    pub(crate) fn figures(&self, task: &TaskSpec) -> Figures {
+        let figures = match task.target {
+            TargetType::Class if !self.classes.is_empty() => vec![
                 metrics::accuracy(&self.classes),
                 metrics::macro_f1(&self.classes),
                 metrics::matthews(&self.classes),
             ],
-            TaskKind::MultiLabel if !self.sets.is_empty() => {
+            TargetType::Classes if !self.sets.is_empty() => {
                 let f1 = metrics::multi_label_f1(&self.sets);
                 vec![f1.micro, f1.macro_]
             }
-            TaskKind::Tokens if !self.tags.is_empty() => {
+            TargetType::Tags if !self.tags.is_empty() => {
                 let pairs = |(expected, found): &(Vec<String>, Vec<String>)| {
                     let both = expected.iter().cloned().zip(found.iter().cloned());
                     both.collect::<Vec<_>>()
@@ -94,7 +96,7 @@ impl Answers {
                 let tags: Vec<(String, String)> = self.tags.iter().flat_map(pairs).collect();
                 vec![metrics::span_f1(&self.tags).f1, metrics::accuracy(&tags)]
             }
-            TaskKind::Questions if !self.spans.is_empty() => vec![metrics::accuracy(&self.spans)],
+            TargetType::Span if !self.spans.is_empty() => vec![metrics::accuracy(&self.spans)],
             // Of answers that are all the same there is no correlation.
             _ if !self.numbers.is_empty() => vec![
                 metrics::spearman(&self.numbers).unwrap_or(0.0),
@@ -102,19 +104,8 @@ impl Answers {
             ],
             _ => Vec::new(),
         };
-        let names = names(task).iter().map(|&name| name.to_owned());
+        let names = task.metrics.iter().map(|&name| name.to_owned());
         names.zip(figures).collect()
-    }
-}
-
-/// What the figures of a task are called, the one that decides first.
-fn names(task: TaskKind) -> &'static [&'static str] {
-    match task {
-        TaskKind::Classification => &["accuracy", "macro-f1", "mcc"],
-        TaskKind::MultiLabel => &["micro-f1", "macro-f1"],
-        TaskKind::Tokens => &["entity-f1", "accuracy"],
-        TaskKind::Questions => &["accuracy"],
-        _ => &["spearman", "pearson"],
     }
 }
 
@@ -122,8 +113,8 @@ fn names(task: TaskKind) -> &'static [&'static str] {
 ///
 /// # Errors
 /// `Option` for none of them.
-pub(crate) fn known(task: TaskKind, metric: &str) -> Result<usize> {
-    let names = names(task);
+pub(crate) fn known(task: &TaskSpec, metric: &str) -> Result<usize> {
+    let names = task.metrics;
     let same = |name: &&str| *name == metric.replace('_', "-");
     names.iter().position(same).ok_or_else(|| Error::Option {
         name: "metric",
@@ -156,6 +147,7 @@ fn cosine(first: &[f32], second: &[f32]) -> f64 {
 mod tests {
     use super::*;
     use crate::batch::Encoding;
+    use crate::train::task::TaskKind;
 
     fn figures(task: TaskKind, output: &[f32], starts: &[usize], targets: &[Target]) -> Figures {
         let example = |target: &Target| Example {
@@ -167,13 +159,13 @@ mod tests {
         let labels = Labels::new(["O", "B-X"].map(str::to_owned).to_vec());
         let mut answers = Answers::default();
         answers.take(
-            task,
+            task.spec(),
             &labels,
             output,
             starts,
             &examples.iter().collect::<Vec<_>>(),
         );
-        answers.figures(task)
+        answers.figures(task.spec())
     }
 
     fn first(figures: &Figures) -> (&str, f64) {

@@ -26,7 +26,8 @@ use crate::train::model::network::{HeadKind, Network, Origin, Tape};
 use crate::train::model::parameters::Parameters;
 use crate::train::model::student_init as start;
 use crate::train::model::vocabulary::{self, Coverage};
-use crate::train::recipe::{Recipe, Rule, Start, Student, TaskKind};
+use crate::train::recipe::{Recipe, Rule, Start, Student};
+use crate::train::task::TaskHead;
 use crate::weights::Files;
 
 /// A training that is ready to begin, or to go on.
@@ -60,6 +61,7 @@ impl Job {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn of(recipe: &Recipe, threads: Option<usize>) -> Result<Self> {
+        let task = recipe.task.spec();
         let teacher = recipe.distillation.as_ref();
         let teacher = teacher.and_then(|it| it.teacher.as_deref());
         // A student is often made of its teacher.
@@ -93,7 +95,7 @@ impl Job {
             });
         }
         if let Some(metric) = &recipe.training.metric {
-            figures::known(recipe.task, metric)?;
+            figures::known(task, metric)?;
         }
         let whole = Tokenizer::open(&blueprint.files(), "", false)?;
         let student = recipe.student.clone().unwrap_or_default();
@@ -157,18 +159,15 @@ impl Job {
         examples.extend(bare.examples(&unlabelled, reader())?);
         let dev = measured.examples(&dev, reader())?;
 
-        let kind = match recipe.task {
-            TaskKind::Classification | TaskKind::MultiLabel => HeadKind::Sequence {
+        let kind = match task.head {
+            TaskHead::Sequence => HeadKind::Sequence {
                 labels: labels.len(),
             },
-            TaskKind::Regression => HeadKind::Sequence { labels: 1 },
-            TaskKind::Tokens => HeadKind::Tokens {
+            TaskHead::Tokens => HeadKind::Tokens {
                 labels: labels.len(),
             },
-            TaskKind::Questions => HeadKind::Spans,
-            TaskKind::Similarity | TaskKind::Ranking | TaskKind::Embedding => {
-                HeadKind::of(&config)?
-            }
+            TaskHead::Spans => HeadKind::Spans,
+            TaskHead::Pooling => HeadKind::of(&config)?,
         };
         let seed = recipe.training.seed;
         let kept = pruned.as_ref().map(|pruned| pruned.kept.clone());
@@ -186,7 +185,7 @@ impl Job {
             Some(distillation) => {
                 let targets = match learned.logits(all())? {
                     Some(known) => Some(known),
-                    None if Targets::are_of_texts(recipe.task) && distillation.learns_outputs() => {
+                    None if !task.is_per_token() && distillation.learns_outputs() => {
                         let texts = Texts::of(all(), learned.texts);
                         Some(Targets::asked(recipe, max_length, texts, &labels, threads)?)
                     }

@@ -3,7 +3,8 @@
 
 use crate::error::{Error, Result, excerpt};
 use crate::train::data::{Example, Labels, Table, Target};
-use crate::train::recipe::{Recipe, TaskKind};
+use crate::train::recipe::Recipe;
+use crate::train::task::{LabelSet, TargetType, TaskSpec};
 
 /// How many examples each label has, or of tags how many words; none where tables do not say.
 pub(crate) fn counts(examples: &[Example], labels: &Labels) -> Option<Vec<usize>> {
@@ -36,10 +37,8 @@ pub(crate) fn check(
     tables: &[Table],
     examples: &[Example],
 ) -> Result<()> {
-    let has_labels = matches!(
-        recipe.task,
-        TaskKind::Classification | TaskKind::MultiLabel | TaskKind::Tokens
-    );
+    let task = recipe.task.spec();
+    let has_labels = task.labels == LabelSet::Named;
     let wrong = |reason: String| Error::Table {
         file: match tables {
             [] => String::new(),
@@ -54,7 +53,7 @@ pub(crate) fn check(
     // A teacher tells apart what tables do not.
     let taught = recipe.distillation.is_some();
     if known && !(taught && labels.len() > 1) {
-        if has_labels && let Some(reason) = alike(recipe.task, labels, examples) {
+        if has_labels && let Some(reason) = alike(task, labels, examples) {
             return Err(wrong(reason));
         }
         let cut = |example: &Example| example.target == Target::Span(None);
@@ -80,11 +79,11 @@ pub(crate) fn check(
 }
 
 /// Why labels cannot be learned, if all rows, or all words, have the same.
-fn alike(task: TaskKind, labels: &Labels, examples: &[Example]) -> Option<String> {
+fn alike(task: &TaskSpec, labels: &Labels, examples: &[Example]) -> Option<String> {
     let name = |label: usize| excerpt(&labels.names()[label]);
     let nothing = "there is nothing to tell apart";
-    match task {
-        TaskKind::MultiLabel => {
+    match task.target {
+        TargetType::Classes => {
             let sets = examples.iter().filter_map(|example| match &example.target {
                 Target::Classes(classes) => Some(classes),
                 _ => None,
@@ -114,11 +113,7 @@ fn alike(task: TaskKind, labels: &Labels, examples: &[Example]) -> Option<String
                 Target::Tags(tags) => tags.iter().flatten().copied().collect(),
                 _ => Vec::new(),
             });
-            let rows = if task == TaskKind::Tokens {
-                "words"
-            } else {
-                "rows"
-            };
+            let rows = if task.is_per_token() { "words" } else { "rows" };
             let Some(first) = found.next() else {
                 return Some(format!("no {rows} have a label: {nothing}"));
             };

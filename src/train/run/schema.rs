@@ -7,7 +7,8 @@ use crate::train::data::{
     TargetKind, named,
 };
 use crate::train::distill::outputs::{Targets, teacher_of};
-use crate::train::recipe::{Recipe, TaskKind};
+use crate::train::recipe::Recipe;
+use crate::train::task::{Criterion, LabelSet, RowTexts, TargetType};
 use crate::weights::{Access, Files};
 
 /// What a row of a table has.
@@ -29,21 +30,22 @@ impl Reading {
     /// `Data` for a first table that should have a teacher's logits, and has none.
     pub(crate) fn to_learn(recipe: &Recipe) -> Result<Self> {
         let own = Self::of_task(recipe);
-        let kind = match (recipe.task, &recipe.distillation) {
-            // Where a teacher says what is right, nobody else need.
+        let criterion = recipe.task.spec().criterion;
+        let kind = match (criterion, &recipe.distillation) {
+            // Where a teacher says what is right, tables need not.
             (_, Some(distillation)) if distillation.hard == 0.0 => TargetKind::None,
-            (TaskKind::Ranking, _) => TargetKind::None,
+            (Criterion::MultipleNegatives, _) => TargetKind::None,
             // The loss compares it with a cosine; a measurement compares orders.
-            (TaskKind::Similarity, _) => TargetKind::Score {
+            (Criterion::CosineSimilarity, _) => TargetKind::Score {
                 scale: recipe.data.scale,
                 reach: 1.0,
             },
             _ => own.kind,
         };
         let logits = logit_columns(recipe)?;
-        Ok(match recipe.task {
+        Ok(match criterion {
             // Any text will do.
-            TaskKind::Embedding if recipe.data.pair.is_none() => Self {
+            Criterion::None if recipe.data.pair.is_none() => Self {
                 texts: 1,
                 apart: false,
                 kind: TargetKind::None,
@@ -71,22 +73,21 @@ impl Reading {
     }
 
     fn of_task(recipe: &Recipe) -> Self {
-        let score = TargetKind::Score {
-            scale: recipe.data.scale,
-            reach: f32::INFINITY,
+        let task = recipe.task.spec();
+        let kind = match task.target {
+            TargetType::Class => TargetKind::Class,
+            TargetType::Classes => TargetKind::Classes,
+            TargetType::Tags => TargetKind::Tags,
+            TargetType::Span => TargetKind::Span,
+            TargetType::Score => TargetKind::Score {
+                scale: recipe.data.scale,
+                reach: f32::INFINITY,
+            },
         };
-        let kind = match recipe.task {
-            TaskKind::Classification => TargetKind::Class,
-            TaskKind::MultiLabel => TargetKind::Classes,
-            TaskKind::Tokens => TargetKind::Tags,
-            TaskKind::Questions => TargetKind::Span,
-            TaskKind::Regression => score,
-            TaskKind::Similarity | TaskKind::Ranking | TaskKind::Embedding => score,
-        };
-        let (texts, apart) = match recipe.task {
-            TaskKind::Similarity | TaskKind::Ranking | TaskKind::Embedding => (2, true),
-            TaskKind::Questions => (2, false),
-            _ => (1 + usize::from(recipe.data.pair.is_some()), false),
+        let (texts, apart) = match task.texts {
+            RowTexts::Two => (2, true),
+            RowTexts::Pair => (2, false),
+            RowTexts::TextOrPair => (1 + usize::from(recipe.data.pair.is_some()), false),
         };
         Self {
             texts,
@@ -109,13 +110,12 @@ impl Reading {
 
     fn table(&self, source: &Source, recipe: &Recipe) -> Result<Table> {
         let data = &recipe.data;
-        let first: &[&str] = match recipe.task {
-            TaskKind::Tokens => &["tokens"],
-            TaskKind::Questions => &["question"],
-            _ => &TEXT_COLUMNS,
-        };
+        let task = recipe.task.spec();
+        let first = task
+            .text_columns
+            .as_ref()
+            .map_or(&TEXT_COLUMNS[..], std::slice::from_ref);
         let target = &source.target.clone().or_else(|| data.target.clone());
-        let own = |usual: &[&str]| named(target.as_deref(), usual);
         let mut columns = vec![named(
             source.text.as_deref().or(data.text.as_deref()),
             first,
@@ -124,16 +124,11 @@ impl Reading {
             let pair = source.pair.as_deref().or(data.pair.as_deref());
             columns.push(named(pair, &SECOND_COLUMNS));
         }
-        match self.kind {
-            TargetKind::None => {}
-            TargetKind::Class => columns.push(own(&["label"])),
-            TargetKind::Classes => columns.push(own(&["labels", "label"])),
-            TargetKind::Score { .. } => columns.push(own(&["score", "label"])),
-            TargetKind::Tags => columns.push(own(&["tags"])),
-            TargetKind::Span => {
-                columns.push(own(&["answer"]));
-                columns.push(vec!["answer_start".to_owned()]);
-            }
+        if self.kind != TargetKind::None {
+            columns.push(named(target.as_deref(), task.target_columns));
+        }
+        if self.kind == TargetKind::Span {
+            columns.push(vec!["answer_start".to_owned()]);
         }
         let wrong = |reason: &str| Error::Data {
             file: source.file.display().to_string(),
@@ -214,7 +209,8 @@ fn logit_columns(recipe: &Recipe) -> Result<Vec<String>> {
         Some(distillation) if distillation.teacher.is_none() && distillation.learns_outputs() => {}
         _ => return Ok(Vec::new()),
     }
-    if let (Some(labels), true) = (&recipe.data.labels, recipe.task != TaskKind::Regression) {
+    let named_labels = recipe.task.spec().labels != LabelSet::Single;
+    if let (Some(labels), true) = (&recipe.data.labels, named_labels) {
         return Ok(labels
             .iter()
             .map(|label| format!("{LOGIT}{label}"))
@@ -227,7 +223,7 @@ fn logit_columns(recipe: &Recipe) -> Result<Vec<String>> {
     let mut names = Table::names(&first.file)?;
     names.retain(|name| name.starts_with(LOGIT));
     match names.len() {
-        1.. if recipe.task != TaskKind::Regression || names.len() == 1 => Ok(names),
+        1.. if named_labels || names.len() == 1 => Ok(names),
         count => Err(Error::Data {
             file: first.file.display().to_string(),
             line: 1,
@@ -243,10 +239,10 @@ fn logit_columns(recipe: &Recipe) -> Result<Vec<String>> {
 /// # Errors
 /// Whatever is wrong with the teacher's files; `Option` if nothing says what the labels are.
 pub(crate) fn labels(recipe: &Recipe, reading: &Reading, tables: &[Table]) -> Result<Labels> {
-    match recipe.task {
-        TaskKind::Classification | TaskKind::MultiLabel | TaskKind::Tokens => {}
-        TaskKind::Regression => return Ok(Labels::new(vec!["LABEL_0".to_owned()])),
-        _ => return Ok(Labels::new(Vec::new())),
+    match recipe.task.spec().labels {
+        LabelSet::Named => {}
+        LabelSet::Single => return Ok(Labels::new(vec!["LABEL_0".to_owned()])),
+        LabelSet::None => return Ok(Labels::new(Vec::new())),
     }
     if let Some(names) = &recipe.data.labels {
         let names = names.iter().map(|name| name.trim().to_owned());

@@ -5,6 +5,7 @@
 
 mod batches;
 mod columns;
+mod dataset;
 mod examples;
 mod labels;
 mod source;
@@ -13,7 +14,8 @@ mod table;
 pub(crate) use batches::{Batching, Epoch};
 pub(crate) use columns::{LOGIT, named};
 pub use columns::{SECOND_COLUMNS, TEXT_COLUMNS, usual_pair};
-pub(crate) use examples::{Example, Reader, Target, TargetKind};
+pub(crate) use dataset::{ColumnNames, Dataset, TextRow};
+pub(crate) use examples::{Example, ExampleEncoder, PairMode, Target, TargetKind};
 pub(crate) use labels::Labels;
 pub use labels::{label_id, label_ids};
 pub use source::{Condition, Source};

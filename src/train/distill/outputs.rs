@@ -6,7 +6,7 @@ use crate::batch::Input;
 use crate::config::{Config, Task};
 use crate::error::{Error, Result};
 use crate::model::{Model, ModelOptions};
-use crate::train::data::{Labels, Table};
+use crate::train::data::{Dataset, Labels};
 use crate::train::recipe::Recipe;
 use crate::train::task::TaskKind;
 use crate::weights::{Access, Files};
@@ -23,15 +23,15 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    /// The first cells of each row.
-    pub(crate) fn of<'a>(tables: impl Iterator<Item = &'a Table>, width: usize) -> Self {
-        let rows = tables.flat_map(|table| &table.rows);
-        let texts = rows.flat_map(|row| &row.cells[..width]);
-        let texts = texts.map(|cell| cell.text().to_owned());
-        Self {
-            texts: texts.collect(),
-            width,
+    /// Collects the texts of all rows.
+    pub(crate) fn of<'a>(datasets: impl Iterator<Item = &'a Dataset>) -> Self {
+        let mut found = Self::default();
+        for row in datasets.flat_map(|dataset| &dataset.rows) {
+            found.width = row.texts().count();
+            let texts = row.texts().map(|cell| cell.text().to_owned());
+            found.texts.extend(texts);
         }
+        found
     }
 
     pub(crate) fn join(mut self, other: Self) -> Self {

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::folder::TRAINING;
 use crate::error::{Error, Result};
-use crate::train::data::Table;
+use crate::train::data::Dataset;
 use crate::train::recipe::Recipe;
 
 /// Endings of the files of a model that something depends on.
@@ -20,10 +20,10 @@ pub(crate) struct Identity(Xxh3);
 
 impl Identity {
     /// The rows of a table: what was read of them, and not what else the file has.
-    pub(crate) fn table(&mut self, table: &Table) {
+    pub(crate) fn table(&mut self, table: &Dataset) {
         self.0.update(&table.rows.len().to_le_bytes());
         for row in &table.rows {
-            for cell in &row.cells {
+            for cell in row.cells() {
                 self.bytes(cell.text().as_bytes());
                 // A list is more than its items one behind the other.
                 for item in cell.items().unwrap_or_default() {
@@ -114,7 +114,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::data::{Cell, Row};
+    use crate::train::data::{Cell, TextRow};
 
     fn digest(fill: impl FnOnce(&mut Identity)) -> u128 {
         let mut identity = Identity::default();
@@ -123,13 +123,14 @@ mod tests {
     }
 
     fn table(rows: &[&[&str]]) -> u128 {
-        let row = |cells: &&[&str]| Row {
-            line: 1,
-            cells: cells.iter().map(|&cell| cell.into()).collect(),
+        let row = |cells: &&[&str]| TextRow {
+            text: cells[0].into(),
+            pair: Some(cells[1].into()),
+            ..TextRow::default()
         };
         let rows = rows.iter().map(row).collect();
         let file = String::new();
-        digest(|identity| identity.table(&Table { file, rows }))
+        digest(|identity| identity.table(&Dataset { file, rows }))
     }
 
     #[test]
@@ -141,18 +142,18 @@ mod tests {
         }
         assert_ne!(one, table(&[&["ab", "c"], &["ab", "c"]]));
         let list = |items: &[&str]| {
-            let row = Row {
-                line: 1,
-                cells: vec![Cell::list(items)],
+            let row = TextRow {
+                text: Cell::list(items),
+                ..TextRow::default()
             };
             let (file, rows) = (String::new(), vec![row]);
-            digest(|identity| identity.table(&Table { file, rows }))
+            digest(|identity| identity.table(&Dataset { file, rows }))
         };
         assert_ne!(list(&["ab", "c"]), list(&["ab c"]));
         // A row that has gone from one table to the next is in another place.
-        let row = |cell: &str| Row {
-            line: 1,
-            cells: vec![cell.into()],
+        let row = |cell: &str| TextRow {
+            text: cell.into(),
+            ..TextRow::default()
         };
         let split = |at: usize| {
             let mut rows = ["a", "b", "c"].map(row).to_vec();
@@ -160,7 +161,7 @@ mod tests {
             digest(|identity| {
                 for rows in [rows, rest] {
                     let file = String::new();
-                    identity.table(&Table { file, rows });
+                    identity.table(&Dataset { file, rows });
                 }
             })
         };

@@ -7,7 +7,7 @@ use super::card::Card;
 use super::fingerprint::Identity;
 use super::learner::NetworkLearner;
 use super::log::{Figures, Line, read_log};
-use super::schema::{Reading, labels};
+use super::schema::{TableSchema, labels};
 use super::trainer::{Material, Observer, Outcome, Plan, train};
 use super::{figures, folder, learnable};
 use crate::config::{Config, Family};
@@ -16,7 +16,9 @@ use crate::kernels::{Engine, Threads};
 use crate::model::engine;
 use crate::tokenizer::{Tokenizer, TokenizerWarning};
 use crate::train::atomic::replace_bytes;
-use crate::train::data::{Batching, Reader, Source, TEXT_COLUMNS, Table, TargetKind, named};
+use crate::train::data::{
+    Batching, ColumnNames, Dataset, ExampleEncoder, Source, TEXT_COLUMNS, named,
+};
 use crate::train::distill::intermediate::PROJECTION;
 use crate::train::distill::outputs::{Targets, Texts};
 use crate::train::distill::teacher::Teacher;
@@ -70,11 +72,11 @@ impl Job {
         check_packed(recipe)?;
         folder::check(&recipe.output, &models)?;
         let engine = engine(threads)?;
-        let learned = Reading::to_learn(recipe)?;
+        let learned = TableSchema::to_learn(recipe)?;
         let tables = learned.read(&recipe.data.train, recipe)?;
         let bare = learned.without_target();
         let unlabelled = bare.read(&recipe.data.unlabelled, recipe)?;
-        let measured = Reading::to_measure(recipe);
+        let measured = TableSchema::to_measure(recipe);
         let dev = measured.read(&recipe.data.dev, recipe)?;
         let all = || tables.iter().chain(&unlabelled);
         let mut identity = Identity::default();
@@ -101,7 +103,7 @@ impl Job {
         let student = recipe.student.clone().unwrap_or_default();
         let corpus = match &student.vocabulary[..] {
             [] if student.tokens.is_none() && student.least.is_none() => None,
-            [] => Some(Texts::of(all(), learned.texts)),
+            [] => Some(Texts::of(all())),
             sources => Some(corpus(sources)?),
         };
         let mut pruned = None;
@@ -146,18 +148,15 @@ impl Job {
         let mut resolved = recipe.clone();
         resolved.training.max_length = Some(max_length);
         let recipe = &resolved;
-        let reader = || Reader {
+        let encoder = ExampleEncoder {
             tokenizer: &tokenizer,
             max_length,
-            texts: 1,
-            apart: false,
-            kind: TargetKind::None,
             labels: &labels,
         };
-        let mut examples = learned.examples(&tables, reader())?;
+        let mut examples = learned.encode(&tables, &encoder)?;
         learnable::check(recipe, max_length, &labels, &tables, &examples)?;
-        examples.extend(bare.examples(&unlabelled, reader())?);
-        let dev = measured.examples(&dev, reader())?;
+        examples.extend(bare.encode(&unlabelled, &encoder)?);
+        let dev = measured.encode(&dev, &encoder)?;
 
         let kind = match task.head {
             TaskHead::Sequence => HeadKind::Sequence {
@@ -186,7 +185,7 @@ impl Job {
                 let targets = match learned.logits(all())? {
                     Some(known) => Some(known),
                     None if !task.is_per_token() && distillation.learns_outputs() => {
-                        let texts = Texts::of(all(), learned.texts);
+                        let texts = Texts::of(all());
                         Some(Targets::asked(recipe, max_length, texts, &labels, threads)?)
                     }
                     None => None,
@@ -435,23 +434,18 @@ fn begin(
 
 /// The texts of some files, of which each has its own column.
 fn corpus(sources: &[Source]) -> Result<Texts> {
-    let table = |source: &Source| {
-        let usual = [&TEXT_COLUMNS[..], &["question", "tokens"]].concat();
-        let names = named(source.text.as_deref(), &usual);
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        match &source.pair {
-            Some(pair) => source.read(&[&names, &[pair.as_str()]]),
-            None => source.read(&[&names]),
-        }
+    let usual = [&TEXT_COLUMNS[..], &["question", "tokens"]].concat();
+    let texts = |source: &Source| {
+        let names = ColumnNames {
+            text: named(source.text.as_deref(), &usual),
+            pair: source.pair.as_ref().map(|pair| vec![pair.clone()]),
+            ..ColumnNames::default()
+        };
+        let dataset = Dataset::read(source, &names)?;
+        Ok(Texts::of(std::iter::once(&dataset)))
     };
-    let tables = sources.iter().map(table).collect::<Result<Vec<Table>>>()?;
-    let texts = tables.iter().zip(sources).map(|(table, source)| {
-        Texts::of(
-            std::iter::once(table),
-            1 + usize::from(source.pair.is_some()),
-        )
-    });
-    Ok(texts.reduce(Texts::join).unwrap_or_default())
+    let texts = sources.iter().map(texts).collect::<Result<Vec<Texts>>>()?;
+    Ok(texts.into_iter().reduce(Texts::join).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! every text.
 
 use crate::error::{Error, Result, excerpt};
-use crate::train::data::{Example, Labels, Table, Target};
+use crate::train::data::{Dataset, Example, Labels, Target};
 use crate::train::recipe::Recipe;
 use crate::train::task::{LabelSet, TargetType, TaskSpec};
 
@@ -34,7 +34,7 @@ pub(crate) fn check(
     recipe: &Recipe,
     max_length: usize,
     labels: &Labels,
-    tables: &[Table],
+    tables: &[Dataset],
     examples: &[Example],
 ) -> Result<()> {
     let task = recipe.task.spec();
@@ -155,7 +155,7 @@ mod tests {
             target: target.clone(),
         };
         let examples: Vec<Example> = targets.iter().map(example).collect();
-        let table = Table {
+        let table = Dataset {
             file: "t.tsv".to_owned(),
             rows: Vec::new(),
         };

@@ -3,8 +3,8 @@
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::train::data::{
-    Cell, Column, Example, LOGIT, Labels, Reader, SECOND_COLUMNS, Source, TEXT_COLUMNS, Table,
-    TargetKind, named,
+    Cell, ColumnNames, Dataset, Example, ExampleEncoder, LOGIT, Labels, PairMode, SECOND_COLUMNS,
+    Source, TEXT_COLUMNS, Table, TargetKind, named,
 };
 use crate::train::distill::outputs::{Targets, teacher_of};
 use crate::train::recipe::Recipe;
@@ -13,17 +13,15 @@ use crate::weights::{Access, Files};
 
 /// What a row of a table has.
 #[derive(Clone, Debug)]
-pub(crate) struct Reading {
-    /// One text or two,
-    pub(crate) texts: usize,
-    /// which are read for themselves or together.
-    pub(crate) apart: bool,
-    pub(crate) kind: TargetKind,
-    /// Columns of a teacher's logits, behind all others.
+pub(crate) struct TableSchema {
+    /// How a second text is read; none where rows have one text.
+    pair: Option<PairMode>,
+    target: TargetKind,
+    /// Columns of a teacher's logits.
     logits: Vec<String>,
 }
 
-impl Reading {
+impl TableSchema {
     /// Of tables to learn from.
     ///
     /// # Errors
@@ -31,7 +29,7 @@ impl Reading {
     pub(crate) fn to_learn(recipe: &Recipe) -> Result<Self> {
         let own = Self::of_task(recipe);
         let criterion = recipe.task.spec().criterion;
-        let kind = match (criterion, &recipe.distillation) {
+        let target = match (criterion, &recipe.distillation) {
             // Where a teacher says what is right, tables need not.
             (_, Some(distillation)) if distillation.hard == 0.0 => TargetKind::None,
             (Criterion::MultipleNegatives, _) => TargetKind::None,
@@ -40,19 +38,18 @@ impl Reading {
                 scale: recipe.data.scale,
                 reach: 1.0,
             },
-            _ => own.kind,
+            _ => own.target,
         };
         let logits = logit_columns(recipe)?;
         Ok(match criterion {
             // Any text will do.
             Criterion::None if recipe.data.pair.is_none() => Self {
-                texts: 1,
-                apart: false,
-                kind: TargetKind::None,
+                pair: None,
+                target: TargetKind::None,
                 logits,
             },
             _ => Self {
-                kind,
+                target,
                 logits,
                 ..own
             },
@@ -62,7 +59,7 @@ impl Reading {
     /// The same of texts alone.
     pub(crate) fn without_target(&self) -> Self {
         Self {
-            kind: TargetKind::None,
+            target: TargetKind::None,
             ..self.clone()
         }
     }
@@ -74,7 +71,7 @@ impl Reading {
 
     fn of_task(recipe: &Recipe) -> Self {
         let task = recipe.task.spec();
-        let kind = match task.target {
+        let target = match task.target {
             TargetType::Class => TargetKind::Class,
             TargetType::Classes => TargetKind::Classes,
             TargetType::Tags => TargetKind::Tags,
@@ -84,15 +81,14 @@ impl Reading {
                 reach: f32::INFINITY,
             },
         };
-        let (texts, apart) = match task.texts {
-            RowTexts::Two => (2, true),
-            RowTexts::Pair => (2, false),
-            RowTexts::TextOrPair => (1 + usize::from(recipe.data.pair.is_some()), false),
+        let pair = match task.texts {
+            RowTexts::Two => Some(PairMode::Separate),
+            RowTexts::Pair => Some(PairMode::Joint),
+            RowTexts::TextOrPair => recipe.data.pair.as_ref().map(|_| PairMode::Joint),
         };
         Self {
-            texts,
-            apart,
-            kind,
+            pair,
+            target,
             logits: Vec::new(),
         }
     }
@@ -101,105 +97,89 @@ impl Reading {
     ///
     /// # Errors
     /// Those of [`Source::read`]; `Data` for sentences of what is more than a text.
-    pub(crate) fn read(&self, sources: &[Source], recipe: &Recipe) -> Result<Vec<Table>> {
+    pub(crate) fn read(&self, sources: &[Source], recipe: &Recipe) -> Result<Vec<Dataset>> {
         sources
             .iter()
-            .map(|source| self.table(source, recipe))
+            .map(|source| self.dataset(source, recipe))
             .collect()
     }
 
-    fn table(&self, source: &Source, recipe: &Recipe) -> Result<Table> {
-        let data = &recipe.data;
-        let task = recipe.task.spec();
-        let first = task
-            .text_columns
-            .as_ref()
-            .map_or(&TEXT_COLUMNS[..], std::slice::from_ref);
-        let target = &source.target.clone().or_else(|| data.target.clone());
-        let mut columns = vec![named(
-            source.text.as_deref().or(data.text.as_deref()),
-            first,
-        )];
-        if self.texts == 2 {
-            let pair = source.pair.as_deref().or(data.pair.as_deref());
-            columns.push(named(pair, &SECOND_COLUMNS));
-        }
-        if self.kind != TargetKind::None {
-            columns.push(named(target.as_deref(), task.target_columns));
-        }
-        if self.kind == TargetKind::Span {
-            columns.push(vec!["answer_start".to_owned()]);
-        }
+    fn dataset(&self, source: &Source, recipe: &Recipe) -> Result<Dataset> {
+        let (task, data) = (recipe.task.spec(), &recipe.data);
         let wrong = |reason: &str| Error::Data {
             file: source.file.display().to_string(),
             line: 1,
             reason: reason.to_owned(),
         };
-        if source.pair.is_some() && self.texts == 1 {
+        if source.pair.is_some() && self.pair.is_none() {
             return Err(wrong(
                 "it has a second text, but the recipe has none: data.pair",
             ));
         }
-        if source.sentences && (columns.len() > 1 || !self.logits.is_empty()) {
+        let is_text = self.pair.is_none() && self.target == TargetKind::None;
+        if source.sentences && !(is_text && self.logits.is_empty()) {
             return Err(wrong(
                 "sentences can be cut of texts alone, without a pair or a target",
             ));
         }
-        columns.extend(self.logits.iter().map(|name| vec![name.clone()]));
-        let names: Vec<Vec<&str>> = columns
-            .iter()
-            .map(|names| names.iter().map(String::as_str).collect())
-            .collect();
-        let columns: Vec<Column<'_>> = names.iter().map(Vec::as_slice).collect();
-        source.read(&columns)
+        let chosen = |own: &Option<String>, all: &Option<String>, usual: &[&str]| {
+            named(own.as_deref().or(all.as_deref()), usual)
+        };
+        let usual = task.text_columns.as_ref();
+        let usual = usual.map_or(&TEXT_COLUMNS[..], std::slice::from_ref);
+        let pair = || chosen(&source.pair, &data.pair, &SECOND_COLUMNS);
+        let target = || chosen(&source.target, &data.target, task.target_columns);
+        let names = ColumnNames {
+            text: chosen(&source.text, &data.text, usual),
+            pair: self.pair.map(|_| pair()),
+            target: (self.target != TargetKind::None).then(target),
+            answer_start: (self.target == TargetKind::Span)
+                .then(|| vec!["answer_start".to_owned()]),
+            logits: self.logits.clone(),
+        };
+        Dataset::read(source, &names)
     }
 
-    /// The rows of tables as examples.
+    /// Encodes the rows of tables.
     ///
     /// # Errors
-    /// Those of [`Reader::read`].
-    pub(crate) fn examples(&self, tables: &[Table], reader: Reader<'_>) -> Result<Vec<Example>> {
-        let reader = Reader {
-            texts: self.texts,
-            apart: self.apart,
-            kind: self.kind,
-            ..reader
-        };
+    /// Those of [`ExampleEncoder::encode`].
+    pub(crate) fn encode(
+        &self,
+        tables: &[Dataset],
+        encoder: &ExampleEncoder<'_>,
+    ) -> Result<Vec<Example>> {
         let mut examples = Vec::new();
         for table in tables {
-            examples.extend(reader.read(table)?);
+            examples.extend(encoder.encode(table, self.pair, self.target)?);
         }
         Ok(examples)
     }
 
-    /// The logits of a teacher that tables have; none if they have none.
+    /// Returns the logits of a teacher that tables have; none if they have none.
     ///
     /// # Errors
-    /// `Data` for what is no number.
+    /// `Data` for a cell that is not a finite number.
     pub(crate) fn logits<'t>(
         &self,
-        tables: impl Iterator<Item = &'t Table>,
+        tables: impl Iterator<Item = &'t Dataset>,
     ) -> Result<Option<Targets>> {
         if self.logits.is_empty() {
             return Ok(None);
         }
-        let mut numbers = Vec::new();
+        let mut values = Vec::new();
         for table in tables {
             for row in &table.rows {
-                let cells = &row.cells[row.cells.len() - self.logits.len()..];
-                for cell in cells {
-                    match cell.text().parse::<f32>() {
-                        Ok(number) if number.is_finite() => numbers.push(number),
-                        _ => {
-                            return Err(
-                                table.blame(row, format!("logit {:?} is no number", cell.text()))
-                            );
-                        }
-                    }
+                for cell in &row.logits {
+                    let value = cell.text().parse::<f32>().ok();
+                    let value = value.filter(|value| value.is_finite());
+                    values.push(value.ok_or_else(|| {
+                        table.blame(row, format!("logit {:?} is no number", cell.text()))
+                    })?);
                 }
             }
         }
-        Ok(Some(Targets::known(numbers, self.logits.len())))
+        Ok(Some(Targets::known(values, self.logits.len())))
     }
 }
 
@@ -238,7 +218,7 @@ fn logit_columns(recipe: &Recipe) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// Whatever is wrong with the teacher's files; `Option` if nothing says what the labels are.
-pub(crate) fn labels(recipe: &Recipe, reading: &Reading, tables: &[Table]) -> Result<Labels> {
+pub(crate) fn labels(recipe: &Recipe, schema: &TableSchema, tables: &[Dataset]) -> Result<Labels> {
     match recipe.task.spec().labels {
         LabelSet::Named => {}
         LabelSet::Single => return Ok(Labels::new(vec!["LABEL_0".to_owned()])),
@@ -260,19 +240,19 @@ pub(crate) fn labels(recipe: &Recipe, reading: &Reading, tables: &[Table]) -> Re
             return Ok(Labels::new(config.head.labels));
         }
     }
-    if !reading.logits.is_empty() {
+    if !schema.logits.is_empty() {
         let label = |column: &String| column[LOGIT.len()..].to_owned();
-        return Ok(Labels::new(reading.logits.iter().map(label).collect()));
+        return Ok(Labels::new(schema.logits.iter().map(label).collect()));
     }
-    if reading.kind == TargetKind::None {
+    if schema.target == TargetKind::None {
         return Err(Error::Option {
             name: "labels",
             reason: "neither a teacher nor a table says what they are: data.labels can".to_owned(),
         });
     }
     let cells = tables.iter().flat_map(|table| &table.rows);
-    let cells = cells.filter_map(|row| row.cells.last());
-    let found: Vec<&str> = match reading.kind {
+    let cells = cells.filter_map(|row| row.target.as_ref());
+    let found: Vec<&str> = match schema.target {
         TargetKind::Classes => cells.flat_map(Cell::labels).collect(),
         TargetKind::Tags => cells.flat_map(Cell::tags).collect(),
         // A cell without a label, or with several, is found with its line when rows are read.

@@ -1,4 +1,4 @@
-//! A run: from a recipe to a trained model. `job` puts everything together, `trainer` takes the steps, the others keep what
+//! A run: from a recipe to a trained model. `job` puts everything together in steps of `prepare`, `trainer` takes the steps, the others keep what
 //! stays on disk.
 
 mod adamw;
@@ -12,6 +12,7 @@ mod job;
 mod learnable;
 mod learner;
 mod log;
+mod prepare;
 mod schedule;
 mod schema;
 mod state;

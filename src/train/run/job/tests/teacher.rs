@@ -3,8 +3,13 @@
 use std::ops::Range;
 
 use super::*;
+use crate::config::Config;
+use crate::kernels::Threads;
+use crate::train::model::network::Network;
 use crate::train::model::ops::oracle::{assert_close, random, widen};
 use crate::train::model::parameters::Gradients;
+use crate::train::model::parameters::Parameters;
+use crate::weights::Files;
 
 #[test]
 fn a_small_student_learns_from_a_teacher_without_labels() {

@@ -1,53 +1,53 @@
-//! Why something was not answered: a status and a reason, as JSON.
+//! Error for a request or for one text: a status and a reason, as JSON.
 
 use serde::Serialize;
 
-/// What a caller is told: `{"status": 422, "reason": ".."}`, of a request or of one text of many.
+/// Error for a request, or for one text of a list. Serializes as `{"status": 422, "reason": ".."}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Refusal {
-    /// Status code as in HTTP, also of requests that did not come by HTTP.
+pub struct ApiError {
+    /// HTTP status code. It is set for requests that did not come over HTTP too.
     pub status: u16,
-    /// Reason for a person. It holds no text that was asked, and no path of this machine.
+    /// Reason in plain English. It contains no text of the request and no path of this machine.
     pub reason: String,
-    /// What the log says in place of the reason, where the caller must not know all.
+    /// Cause for the log, if the caller must not see it. The log then has it instead of the reason.
     #[serde(skip)]
     pub detail: Option<String>,
 }
 
-impl Refusal {
-    /// Refuses what is not in the form that it should have: not JSON, not text.
+impl ApiError {
+    /// Makes an error for malformed input, such as invalid JSON or UTF-8: status 400.
     pub fn malformed(reason: impl Into<String>) -> Self {
         Self::new(400, reason)
     }
 
-    /// Refuses what is more than is taken.
+    /// Makes an error for input above a limit: status 413.
     pub fn too_large(reason: impl Into<String>) -> Self {
         Self::new(413, reason)
     }
 
-    /// Refuses a body with more than `limit` bytes.
+    /// Makes an error for a body of more than `limit` bytes: status 413.
     pub fn body_too_large(limit: usize) -> Self {
         Self::too_large(format!("the body has more than {limit} bytes"))
     }
 
-    /// Refuses what was understood and cannot be answered.
+    /// Makes an error for well-formed input that cannot be answered: status 422.
     pub fn unanswerable(reason: impl Into<String>) -> Self {
         Self::new(422, reason)
     }
 
-    /// Refuses something with which nothing is wrong. Only the log has the cause.
+    /// Makes an error for a failure of this program: status 500. Only the log gets `cause`.
     pub fn failed(cause: impl Into<String>) -> Self {
-        let mut refusal = Self::new(500, "a defect of this program: its log says which");
-        refusal.detail = Some(cause.into());
-        refusal
+        let mut error = Self::new(500, "a defect of this program: its log says which");
+        error.detail = Some(cause.into());
+        error
     }
 
-    /// Refuses for want of an answer that should be there.
+    /// Makes an error for an answer that a defect or a panic has lost: status 500.
     pub fn lost() -> Self {
         Self::new(500, "the answer was lost to a defect of this program")
     }
 
-    /// Refuses with any other status.
+    /// Makes an error with any status.
     pub fn new(status: u16, reason: impl Into<String>) -> Self {
         Self {
             status,
@@ -56,14 +56,15 @@ impl Refusal {
         }
     }
 
-    /// The reason as the log has it.
+    /// Returns the text for the log: the detail, or the reason if there is none.
     pub fn logged(&self) -> &str {
         self.detail.as_deref().unwrap_or(&self.reason)
     }
 }
 
-/// A text that does not fit the task is the caller's mistake. Any other error is this program's, and can name a file.
-impl From<bertless::Error> for Refusal {
+/// Converts an error of the model. A text that does not fit the task is the caller's mistake (422). Any other error is a failure of
+/// this program (500), whose message may name a file and so goes to the log alone.
+impl From<bertless::Error> for ApiError {
     fn from(error: bertless::Error) -> Self {
         match error {
             bertless::Error::Input { .. } | bertless::Error::Option { .. } => {
@@ -74,7 +75,7 @@ impl From<bertless::Error> for Refusal {
     }
 }
 
-/// An error and its causes in one line.
+/// Joins an error and its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source());
     causes
@@ -83,13 +84,12 @@ fn chain(error: &dyn std::error::Error) -> String {
         .join(": ")
 }
 
-/// Characters of a quoted name at most.
+/// Maximum number of characters of a quoted name.
 const LONGEST_NAME: usize = 64;
 
-/// Quotes a key, a header's value or another name that a caller has chosen, if it looks like a name.
+/// Quotes a key, a header's value or another name from the request, if it looks like a name.
 ///
-/// A reason stands in the log, and what a caller writes in the place of a name may be a whole text. Of that only the length is
-/// given.
+/// Reasons are logged, and a caller may have put a whole text in the place of a name. For such a text only the length is given.
 pub fn named(name: &str) -> String {
     let characters = name.chars().count();
     match characters <= LONGEST_NAME && name.chars().all(|c| c.is_ascii_graphic()) {
@@ -116,14 +116,14 @@ mod tests {
     fn a_callers_reason_names_no_file() {
         let path = std::path::PathBuf::from("/var/task/model.safetensors");
         let source = std::io::Error::other("unexpected end of file");
-        let refusal = Refusal::from(bertless::Error::Io { path, source });
-        assert_eq!(refusal.status, 500);
-        assert!(!refusal.reason.contains("/var"), "{refusal:?}");
+        let error = ApiError::from(bertless::Error::Io { path, source });
+        assert_eq!(error.status, 500);
+        assert!(!error.reason.contains("/var"), "{error:?}");
         assert_eq!(
-            refusal.logged(),
+            error.logged(),
             "/var/task/model.safetensors: unexpected end of file"
         );
-        let json = serde_json::to_string(&refusal).unwrap();
+        let json = serde_json::to_string(&error).unwrap();
         assert!(!json.contains("/var"), "{json}");
     }
 }

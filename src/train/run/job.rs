@@ -117,7 +117,7 @@ impl Job {
         (self.learner.examples.len(), self.learner.dev.len())
     }
 
-    /// What [`Tokenizer::warnings`] says of the model that the training starts from.
+    /// What [`Tokenizer::warnings`](crate::Tokenizer::warnings) says of the model that the training starts from.
     pub fn warnings(&self) -> &[TokenizerWarning] {
         &self.warnings
     }

@@ -20,7 +20,7 @@ pub enum Precision {
     Bf16,
     /// One byte a number, with a scale for each output channel of the encoder's matrices, which are computed with as they
     /// are ([`Dtype::Int8`](crate::Dtype::Int8)), and for each row of its tables. Heads are small and stay in f32, and so do
-    /// matrices that would lose too much ([`PackOptions`]).
+    /// matrices that would lose too much ([`PackOptions`](crate::PackOptions)).
     Int8,
 }
 

@@ -1,4 +1,4 @@
-//! Labels for texts: `cargo run --release --example classify -- MODEL_DIR "An absolute delight."`
+//! Classifies texts: `cargo run --release --example classify -- MODEL_DIR "An absolute delight."`
 
 use bertless::Classifier;
 

@@ -1,4 +1,4 @@
-//! How alike texts are: `cargo run --release --example embed -- MODEL_DIR "A man eats." "Someone has lunch." "It rains."`
+//! Compares texts by their embeddings: `cargo run --release --example embed -- MODEL_DIR "A man eats." "Someone has lunch." "It rains."`
 
 use bertless::Embedder;
 
@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let embedder = Embedder::load(dir)?;
     let embeddings = embedder.embed_batch(&texts)?;
-    // The vectors of most models have length one, so their dot products are cosines.
+    // Most models return vectors of length one, whose dot products are cosine similarities.
     println!("{:.3}", embeddings.dot(&embeddings.t()));
     Ok(())
 }

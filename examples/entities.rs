@@ -1,4 +1,4 @@
-//! Names in a text: `cargo run --release --example entities -- MODEL_DIR "Ada Lovelace lived in London."`
+//! Finds named entities in a text: `cargo run --release --example entities -- MODEL_DIR "Ada Lovelace lived in London."`
 
 use bertless::{Aggregation, ModelOptions, TokenClassifier};
 

@@ -1,4 +1,4 @@
-//! The answer in a context: `cargo run --release --example question -- MODEL_DIR "Who?" "Ada did it."`
+//! Finds the answer to a question in a context: `cargo run --release --example question -- MODEL_DIR "Who?" "Ada did it."`
 
 use bertless::QuestionAnswerer;
 

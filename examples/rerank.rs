@@ -1,4 +1,4 @@
-//! Passages by how they fit a query: `cargo run --release --example rerank -- MODEL_DIR "query" "passage" "passage"`
+//! Ranks passages by their relevance to a query: `cargo run --release --example rerank -- MODEL_DIR "query" "passage" "passage"`
 
 use bertless::Reranker;
 

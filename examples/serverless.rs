@@ -1,8 +1,8 @@
-//! A function with its model inside: one file to deploy, nothing to read at start.
+//! Embeds a packed model in the program: one file to deploy, nothing to read when it starts.
 //!
-//! `bertless pack MODEL_DIR -o model.safetensors`, then
-//! `cargo run --release --example serverless -- "A great film, with wonderful acting!"`. The model here is a tiny one with
-//! random weights; its answer means nothing: `negative`.
+//! Pack a model with `bertless pack MODEL_DIR -o model.safetensors`, include that file in place of the fixture below, then run
+//! `cargo run --release --example serverless -- "A great film, with wonderful acting!"`. The fixture is a tiny model with random
+//! weights. Its answer, `negative`, has no meaning.
 
 use bertless::{Model, include_model};
 

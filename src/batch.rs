@@ -188,12 +188,12 @@ fn count(bytes: &[u8]) -> usize {
     bytes.iter().filter(|&&byte| byte & 0xC0 != 0x80).count()
 }
 
-/// Which of its rows a text is asked for.
+/// Which rows of each text the encoder returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// Those of all tokens.
+pub(crate) enum OutputRows {
+    /// The rows of all tokens.
     All,
-    /// The first one.
+    /// The first row.
     First,
 }
 
@@ -238,11 +238,11 @@ impl Batch {
         self.starts.push(self.ids.len());
     }
 
-    /// Where each text starts among the rows that are asked for, and the end.
-    pub(crate) fn starts_of(&self, asked: Asked) -> Cow<'_, [usize]> {
-        match asked {
-            Asked::All => Cow::Borrowed(&self.starts),
-            Asked::First => (0..self.starts.len()).collect(),
+    /// First output row of each text, and the number of output rows.
+    pub(crate) fn starts_of(&self, outputs: OutputRows) -> Cow<'_, [usize]> {
+        match outputs {
+            OutputRows::All => Cow::Borrowed(&self.starts),
+            OutputRows::First => (0..self.starts.len()).collect(),
         }
     }
 

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use bertless_questions::{Asked, Cors, Limits, Question, Refusal, decoded, parse};
+use bertless_questions::{ApiError, Cors, Limits, PredictRequest, Question, decoded, parse};
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../examples/cloud-run/src/events.rs"]
@@ -49,11 +49,11 @@ const NAMES: [&str; 5] = [
 ];
 const CODINGS: [&str; 4] = ["gzip", "deflate", "", "br"];
 
-fn check(question: &Result<Question, Refusal>) {
+fn check(question: &Result<Question, ApiError>) {
     match question {
         Ok(Question::Text(text)) => within(&[text]),
         Ok(Question::Pair(first, second)) => within(&[first, second]),
-        Err(refusal) => refused(refusal),
+        Err(error) => refused(error),
     }
 }
 
@@ -62,21 +62,21 @@ fn within(texts: &[&str]) {
     assert!(texts.iter().map(|text| text.len()).sum::<usize>() <= LIMITS.text);
 }
 
-fn refused(refusal: &Refusal) {
-    assert!((400..500).contains(&refusal.status), "{refusal:?}");
-    assert!(refusal.reason.len() <= REASON, "{refusal:?}");
-    assert!(!refusal.reason.contains(PRIVATE), "{refusal:?}");
-    assert_eq!(refusal.detail, None);
+fn refused(error: &ApiError) {
+    assert!((400..500).contains(&error.status), "{error:?}");
+    assert!(error.reason.len() <= REASON, "{error:?}");
+    assert!(!error.reason.contains(PRIVATE), "{error:?}");
+    assert_eq!(error.detail, None);
 }
 
-fn asked(asked: Result<Asked, Refusal>) {
+fn asked(asked: Result<PredictRequest, ApiError>) {
     match asked {
         Ok(asked) => {
             assert!((1..=LIMITS.texts).contains(&asked.questions.len()));
             assert!(asked.many || asked.questions.len() == 1);
             asked.questions.iter().for_each(check);
         }
-        Err(refusal) => refused(&refusal),
+        Err(error) => refused(&error),
     }
 }
 
@@ -90,17 +90,17 @@ fn lambda(event: &[u8]) {
                 sqs::read(message, &LIMITS).iter().for_each(check);
             }
         }
-        Err(refusal) => refused(&refusal),
+        Err(error) => refused(&error),
     }
 }
 
 fn http(request: &http::HttpRequest) {
-    if let Err(refusal) = request.wants() {
-        refused(&refusal);
+    if let Err(error) = request.wants() {
+        refused(&error);
     }
     match request.body(LIMITS.body) {
         Ok(body) => asked(parse(&body, &LIMITS)),
-        Err(refusal) => refused(&refusal),
+        Err(error) => refused(&error),
     }
     let origin = request.header("origin").unwrap_or_default();
     let requested = request.header("access-control-request-headers");
@@ -137,7 +137,7 @@ fn cloud_run(which: u8, rest: &[u8]) {
             assert_ne!(event.id.as_deref(), Some(""));
             asked(Ok(event.asked));
         }
-        Err(refusal) => refused(&refusal),
+        Err(error) => refused(&error),
     }
 }
 
@@ -145,7 +145,7 @@ fn coded(which: u8, body: &[u8]) {
     let coding = CODINGS[usize::from(which) % CODINGS.len()];
     match decoded(Cow::Borrowed(body), coding, LIMITS.body) {
         Ok(body) => asked(parse(&body, &LIMITS)),
-        Err(refusal) => refused(&refusal),
+        Err(error) => refused(&error),
     }
 }
 

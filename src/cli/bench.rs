@@ -1,56 +1,61 @@
-//! `bertless bench`: how fast a model is on this machine.
+//! `bertless bench`: speed and memory of a model on this machine.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 use bertless::{Encoding, Error, Model, Task};
-use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::Array2;
 use serde::Serialize;
 
+use super::columns::{self, Column};
 use super::options::{DtypeFlag, at_least_one};
 use super::output::Output;
+use super::progress::{Look, Progress};
 use super::{Common, options, process, usage};
 
-/// Lengths that are measured if none are asked for, as far as the model has positions.
+/// Default lengths; those beyond the model's positions are left out.
 const LENGTHS: [usize; 7] = [8, 16, 32, 64, 128, 256, 512];
-/// What is embedded first.
+/// Columns of the table for people.
+const COLUMNS: [Column; 5] = {
+    use Column::Right;
+    [Right(6), Right(6), Right(11), Right(11), Right(11)]
+};
+/// Text of the first answer.
 const FIRST_TEXT: &str = "A man is eating.";
-/// The fewest runs that a figure is made of, however little time there is.
+/// Smallest number of timed runs, however short the time.
 const LEAST_RUNS: usize = 5;
-/// The most tokens of texts that are computed at once. Rows of 768 numbers for so many are 3.2 GB.
+/// Largest number of tokens computed at once. Their hidden states, 768 floats each, take 3.2 GB.
 const MOST_TOKENS: usize = 1 << 20;
-/// The part of a shape's time in which it runs without being counted.
+/// Fraction of a shape's time spent on warm-up runs, which are not timed.
 const WARM_UP: f64 = 0.1;
 
-/// Measure a model: load time, first answer, peak memory, and how long texts take by their length
+/// Measure load time, time to first answer, peak memory, and latency by text length
 ///
-/// Each length is measured on random ids of the vocabulary between the model's special tokens, as many texts at once as
-/// --batch says: a classifier up to its logits, another model up to its rows. The first answer counts from the start of the
-/// process. Peak memory is that of loading and the first answer. With --json a line {"load_ms", "first_ms", "peak_rss_mb",
-/// "cpu", "threads", "dtype"}, then one {"tokens", "batch", "median_ms", "p99_ms", "min_ms"} a length; a MB is a million
-/// bytes.
+/// Texts are random token ids between the model's special tokens; --batch texts are computed at once. A classifier computes
+/// logits, any other model the vectors of all tokens. Time to first answer counts from the start of the process. Peak memory
+/// covers loading and the first answer; 1 MB is a million bytes. With --json the first line is {"load_ms", "first_ms",
+/// "peak_rss_mb", "cpu", "threads", "dtype"}; then each length has a line {"tokens", "batch", "median_ms", "p99_ms",
+/// "min_ms"}.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
-    /// The model's folder, or the file that `bertless pack` made of it [default: the built-in classifier of sentiment]
+pub(crate) struct BenchArgs {
+    /// Folder of the model, or a file written by `bertless pack` [default: the built-in sentiment classifier]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
     #[command(flatten)]
     dtype: DtypeFlag,
-    /// Lengths of texts, special tokens included [default: 8,16,32,64,128,256,512, as far as the model has positions]
+    /// Text lengths in tokens, special tokens included [default: 8,16,32,64,128,256,512, up to the model's limit]
     #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = at_least_one())]
     tokens: Vec<usize>,
-    /// How many texts are computed at once
+    /// Number of texts computed at once
     #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one())]
     batch: usize,
-    /// How long each length is measured
+    /// Time to measure each length for
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     seconds: Duration,
 }
 
-/// What `bertless cost` measures: texts of one length on one thread.
+/// A measurement of texts of one length on one thread, for `bertless cost`.
 #[derive(Debug)]
 pub(crate) struct OneThread {
     pub(crate) model: Option<PathBuf>,
@@ -59,9 +64,9 @@ pub(crate) struct OneThread {
     pub(crate) seconds: Duration,
 }
 
-/// What comes first.
+/// Measurements of the start.
 #[derive(Debug, Serialize)]
-struct Start {
+struct StartRecord {
     load_ms: f64,
     first_ms: f64,
     peak_rss_mb: Option<f64>,
@@ -70,9 +75,9 @@ struct Start {
     dtype: String,
 }
 
-/// Some texts of one length.
+/// Measurements of texts of one length.
 #[derive(Debug, Serialize)]
-struct Shape {
+struct ShapeRecord {
     tokens: usize,
     batch: usize,
     median_ms: f64,
@@ -80,7 +85,7 @@ struct Shape {
     min_ms: f64,
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: BenchArgs, common: &Common, output: &mut Output) -> Result<()> {
     let begin = Instant::now();
     let age = process::age().unwrap_or_default();
     let (model, start) = load(&arguments, common, begin, age)?;
@@ -89,25 +94,19 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         check_size(tokens, arguments.batch)?;
     }
     let specials = specials(&model, &lengths)?;
-    match output.json {
-        true => output.object(&start)?,
-        false => output.line(start.report())?,
-    }
+    output.answer(&start, || start.report())?;
     output.flush()?;
 
-    let progress = Progress::new(lengths.len(), arguments.seconds);
-    let mut random = Random(1);
+    let progress = progress_of(lengths.len(), arguments.seconds);
+    let mut random = Xorshift(1);
     for (index, &tokens) in lengths.iter().enumerate() {
         let texts = random_texts(&model, &specials, tokens, arguments.batch, &mut random);
         let times = measure(&model, &texts, arguments.seconds, |spent| {
-            progress.at(index, tokens, spent);
+            show(&progress, index, tokens, arguments.seconds, spent);
         })?;
-        let shape = Shape::new(tokens, arguments.batch, times);
-        progress.aside(|| -> Result<()> {
-            match output.json {
-                true => output.object(&shape)?,
-                false => output.line(shape.row())?,
-            }
+        let shape = ShapeRecord::new(tokens, arguments.batch, times);
+        progress.suspend(|| -> Result<()> {
+            output.answer(&shape, || shape.row())?;
             Ok(output.flush()?)
         })?;
     }
@@ -115,12 +114,11 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
 }
 
 impl OneThread {
-    /// How long a process takes to its first answer, and then, for each number of texts that are computed at once, what
-    /// the median run takes; in milliseconds.
+    /// Time to first answer, and the median time of a run for each number of texts computed at once; in milliseconds.
     pub(crate) fn medians(&self, texts: &[usize]) -> Result<(f64, Vec<f64>)> {
         let begin = Instant::now();
         let age = process::age().unwrap_or_default();
-        let arguments = Arguments {
+        let arguments = BenchArgs {
             model: self.model.clone(),
             dtype: self.dtype,
             tokens: vec![self.tokens],
@@ -137,11 +135,11 @@ impl OneThread {
             check_size(self.tokens, count)?;
         }
         let specials = specials(&model, &lengths)?;
-        let progress = Progress::new(texts.len(), self.seconds);
-        let mut random = Random(1);
+        let progress = progress_of(texts.len(), self.seconds);
+        let mut random = Xorshift(1);
         let mut median = |(index, &count): (usize, &usize)| {
             let texts = random_texts(&model, &specials, self.tokens, count, &mut random);
-            let watch = |spent| progress.at(index, self.tokens, spent);
+            let watch = |spent| show(&progress, index, self.tokens, self.seconds, spent);
             let times = measure(&model, &texts, self.seconds, watch)?;
             Ok(percentile(&times, 0.5).as_secs_f64() * 1e3)
         };
@@ -150,13 +148,13 @@ impl OneThread {
     }
 }
 
-/// Loads the model and answers once. The process was `age` old when `begin` was.
+/// Loads the model and answers once. `age` is the age of the process at `begin`.
 fn load(
-    arguments: &Arguments,
+    arguments: &BenchArgs,
     common: &Common,
     begin: Instant,
     age: Duration,
-) -> Result<(Model, Start)> {
+) -> Result<(Model, StartRecord)> {
     let mut chosen = arguments.dtype.options();
     if let Some(threads) = common.threads {
         chosen = chosen.threads(threads);
@@ -177,7 +175,7 @@ fn load(
     })?;
     let load = opening.elapsed();
     model.encode(FIRST_TEXT)?;
-    let start = Start {
+    let start = StartRecord {
         load_ms: milliseconds(load),
         first_ms: milliseconds(age + begin.elapsed()),
         peak_rss_mb: process::peak_memory().map(|bytes| rounded(bytes as f64 / 1e6)),
@@ -188,7 +186,7 @@ fn load(
     Ok((model, start))
 }
 
-/// The lengths to measure: those that are asked for, else all usual ones that the model has positions for.
+/// Lengths to measure: `wanted`, else the default lengths that the model has positions for.
 fn lengths(model: &Model, wanted: &[usize]) -> Result<Vec<usize>> {
     let positions = model.max_positions();
     if let Some(long) = wanted.iter().find(|&&tokens| tokens > positions) {
@@ -196,14 +194,14 @@ fn lengths(model: &Model, wanted: &[usize]) -> Result<Vec<usize>> {
     }
     Ok(match wanted {
         [] => {
-            let usual = LENGTHS.into_iter();
-            usual.filter(|&tokens| tokens <= positions).collect()
+            let defaults = LENGTHS.into_iter();
+            defaults.filter(|&tokens| tokens <= positions).collect()
         }
         wanted => wanted.to_vec(),
     })
 }
 
-/// The tokens around a text, which has to have more than them.
+/// Special tokens around a text. Refuses lengths shorter than them.
 fn specials(model: &Model, lengths: &[usize]) -> Result<Vec<u32>> {
     let specials = model.tokenizer().encode("", None)?.ids;
     if let Some(short) = lengths.iter().find(|&&tokens| tokens < specials.len()) {
@@ -213,7 +211,7 @@ fn specials(model: &Model, lengths: &[usize]) -> Result<Vec<u32>> {
     Ok(specials)
 }
 
-/// Refuses more texts at once than memory is likely to hold.
+/// Refuses batches that memory is unlikely to hold.
 fn check_size(tokens: usize, texts: usize) -> Result<()> {
     match tokens.saturating_mul(texts) {
         0..=MOST_TOKENS => Ok(()),
@@ -223,25 +221,25 @@ fn check_size(tokens: usize, texts: usize) -> Result<()> {
     }
 }
 
-/// So many texts of one length.
+/// Makes `count` random texts of `tokens` tokens.
 fn random_texts(
     model: &Model,
     specials: &[u32],
     tokens: usize,
     count: usize,
-    random: &mut Random,
+    random: &mut Xorshift,
 ) -> Vec<Encoding> {
     let vocabulary = model.summary().vocabulary;
     let text = |_| random_text(specials, tokens, vocabulary, random);
     (0..count).map(text).collect()
 }
 
-/// Random ids behind the first of the special tokens and ahead of the others, so many in all.
+/// Makes a text of `tokens` tokens: the first special token, random ids, the other special tokens.
 fn random_text(
     specials: &[u32],
     tokens: usize,
     vocabulary: usize,
-    random: &mut Random,
+    random: &mut Xorshift,
 ) -> Encoding {
     let (first, last) = specials.split_at(specials.len().min(1));
     let mut ids = first.to_vec();
@@ -250,7 +248,7 @@ fn random_text(
     Encoding::from_ids(ids)
 }
 
-/// What a model makes of tokens: a classifier logits, others rows, of which embeddings and labels of tokens are quickly made.
+/// Runs the model up to a classifier's logits, or up to the hidden states of any other model: what follows takes little time.
 fn pass(model: &Model, texts: &[Encoding]) -> Result<Vec<Array2<f32>>> {
     Ok(match model.task() {
         Task::Classification => vec![model.logits_of_encodings(texts)?],
@@ -258,7 +256,21 @@ fn pass(model: &Model, texts: &[Encoding]) -> Result<Vec<Array2<f32>>> {
     })
 }
 
-/// How long each run took, in order of length; `watch` hears how much of the time is over.
+/// A bar whose length is the milliseconds that all shapes take, each of them `time`.
+fn progress_of(shapes: usize, time: Duration) -> Progress {
+    let progress = Progress::new(Look::Share);
+    progress.set_length(shapes as u64 * time.as_millis() as u64);
+    progress
+}
+
+/// Shows how much of the time of shape `index` is spent.
+fn show(progress: &Progress, index: usize, tokens: usize, time: Duration, spent: Duration) {
+    let position = time * index as u32 + spent.min(time);
+    progress.set_message(format!("{tokens} tokens"));
+    progress.set_position(position.as_millis() as u64);
+}
+
+/// Times runs for `time`. Returns the times in ascending order. Calls `watch` with the time spent.
 fn measure(
     model: &Model,
     texts: &[Encoding],
@@ -282,34 +294,33 @@ fn measure(
     Ok(times)
 }
 
-impl Start {
+impl StartRecord {
     fn report(&self) -> String {
-        let Self {
-            load_ms,
-            first_ms,
-            cpu,
-            threads,
-            dtype,
-            ..
-        } = self;
         let memory = self.peak_rss_mb.map(|mb| format!("{mb:.1} MB"));
         [
-            format!("load          {load_ms:.2} ms"),
-            format!("first answer  {first_ms:.2} ms after the process was started"),
-            format!("peak memory   {}", memory.as_deref().unwrap_or("not known")),
-            format!("computed on   {cpu}, threads: {threads}, in {dtype}"),
-            String::new(),
+            format!("load          {:.2} ms", self.load_ms),
             format!(
-                "{:>6} {:>6} {:>11} {:>11} {:>11}",
-                "tokens", "batch", "median ms", "p99 ms", "min ms"
+                "first answer  {:.2} ms after the process was started",
+                self.first_ms
+            ),
+            format!("peak memory   {}", memory.as_deref().unwrap_or("not known")),
+            format!(
+                "computed on   {}, threads: {}, in {}",
+                self.cpu, self.threads, self.dtype
+            ),
+            String::new(),
+            columns::row(
+                &COLUMNS,
+                " ",
+                &["tokens", "batch", "median ms", "p99 ms", "min ms"],
             ),
         ]
         .join("\n")
     }
 }
 
-impl Shape {
-    /// Of times in order of length.
+impl ShapeRecord {
+    /// Summarizes times in ascending order.
     fn new(tokens: usize, batch: usize, times: Vec<Duration>) -> Self {
         let at = |share| milliseconds(percentile(&times, share));
         Self {
@@ -322,18 +333,13 @@ impl Shape {
     }
 
     fn row(&self) -> String {
-        let Self {
-            tokens,
-            batch,
-            median_ms,
-            p99_ms,
-            min_ms,
-        } = self;
-        format!("{tokens:>6} {batch:>6} {median_ms:>11.3} {p99_ms:>11.3} {min_ms:>11.3}")
+        let counts = [self.tokens, self.batch].map(|count| count.to_string());
+        let times = [self.median_ms, self.p99_ms, self.min_ms].map(|ms| format!("{ms:.3}"));
+        columns::row(&COLUMNS, " ", &[&counts[..], &times].concat())
     }
 }
 
-/// The least of some ordered times that this share of them does not exceed.
+/// Percentile of times in ascending order, by nearest rank.
 pub(crate) fn percentile(times: &[Duration], share: f64) -> Duration {
     let rank = (share * times.len() as f64).ceil() as usize;
     let index = rank.saturating_sub(1);
@@ -344,7 +350,7 @@ fn milliseconds(time: Duration) -> f64 {
     rounded(time.as_secs_f64() * 1e3)
 }
 
-/// To three decimals.
+/// Rounds to three decimals.
 fn rounded(x: f64) -> f64 {
     (x * 1e3).round() / 1e3
 }
@@ -360,62 +366,16 @@ pub(crate) fn seconds(argument: &str) -> Result<Duration, String> {
     }
 }
 
-/// A sequence that looks random and is the same every time (Marsaglia 2003, "Xorshift RNGs").
-struct Random(u32);
+/// Pseudorandom numbers with a fixed seed (Marsaglia 2003, "Xorshift RNGs").
+struct Xorshift(u32);
 
-impl Random {
-    /// A number below `bound`, which is at least one.
+impl Xorshift {
+    /// Draws a number below `bound`, which is at least 1.
     fn below(&mut self, bound: usize) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;
         self.0 ^= self.0 << 5;
         ((u64::from(self.0) * bound as u64) >> 32) as u32
-    }
-}
-
-/// A bar on standard error, if that is a terminal.
-struct Progress {
-    bar: Option<ProgressBar>,
-    /// Milliseconds that a length takes.
-    each: u64,
-}
-
-impl Progress {
-    fn new(lengths: usize, time: Duration) -> Self {
-        let each = time.as_millis() as u64;
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(each * lengths as u64);
-            match ProgressStyle::with_template("{wide_bar} {msg}") {
-                Ok(style) => bar.with_style(style),
-                Err(_) => bar,
-            }
-        });
-        Self { bar, each }
-    }
-
-    /// Shows how much of the `index`th length's time is over.
-    fn at(&self, index: usize, tokens: usize, spent: Duration) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(format!("{tokens} tokens"));
-            let spent = (spent.as_millis() as u64).min(self.each);
-            bar.set_position(index as u64 * self.each + spent);
-        }
-    }
-
-    /// Writes something to standard output, which may be the same terminal.
-    fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
-        match &self.bar {
-            Some(bar) => bar.suspend(write),
-            None => write(),
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
     }
 }
 
@@ -434,7 +394,7 @@ mod tests {
 
     #[test]
     fn texts_are_of_the_vocabulary_and_have_their_length() {
-        let mut random = Random(1);
+        let mut random = Xorshift(1);
         for tokens in [2, 3, 100] {
             let text = random_text(&[101, 102], tokens, 7, &mut random);
             assert_eq!((text.len(), text.type_ids.len()), (tokens, tokens));

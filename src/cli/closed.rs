@@ -1,8 +1,8 @@
 //! Whether standard input and standard output were closed when this process was started.
 //!
-//! Rust's runtime opens `/dev/null` in place of a standard stream that is closed, before `main`: what is written to it is lost
-//! without an error. So the streams are looked at before the runtime does that. Linux tells; elsewhere, and where `/proc` is not
-//! there, streams are taken to be open.
+//! Before `main`, Rust's runtime opens `/dev/null` in place of a closed standard stream, so that output is lost without an
+//! error. This module looks at the streams before the runtime does that. Elsewhere than on Linux, and without `/proc`, streams
+//! count as open.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -39,12 +39,11 @@ extern "C" fn look() {
     // All of them ahead of `fdinfo`, whose own descriptor takes the number of a closed one.
     let open = [0, 1].map(|number| descriptor(number).is_ok());
     for (number, closed) in CLOSED.iter().enumerate() {
-        let usable = match open[number] {
-            false => !has_proc,
-            true => {
-                let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}"));
-                opens_to(&info.unwrap_or_default()).is_none_or(|way| way[number])
-            }
+        let usable = if open[number] {
+            let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}"));
+            opens_to(&info.unwrap_or_default()).is_none_or(|way| way[number])
+        } else {
+            !has_proc
         };
         closed.store(!usable, Ordering::Relaxed);
     }

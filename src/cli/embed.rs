@@ -1,4 +1,4 @@
-//! `bertless embed`: texts as vectors.
+//! `bertless embed`: embeddings of texts.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -10,12 +10,12 @@ use super::output::Output;
 use super::show::numbers;
 use super::stream::answer_all;
 
-/// Turn texts into vectors
+/// Compute the embedding of each text
 ///
-/// Prints a line of numbers for each text; with --json an object {"text", "embedding": [..]}.
+/// Prints one line of numbers per text; with --json an object {"text", "embedding": [..]}.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("model", required))]
-pub(crate) struct Arguments {
+pub(crate) struct EmbedArgs {
     #[command(flatten)]
     model: ModelFlags,
     #[command(flatten)]
@@ -26,15 +26,14 @@ pub(crate) struct Arguments {
 
 /// A line of JSON.
 #[derive(Serialize)]
-struct Line<'a> {
+struct EmbeddingRecord<'a> {
     text: &'a str,
     embedding: &'a [f32],
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: EmbedArgs, common: &Common, output: &mut Output) -> Result<()> {
     let inputs = arguments.input.open()?;
-    let options = arguments.embedding.apply(arguments.model.options(common));
-    let model = arguments.model.load(options)?;
+    let model = arguments.embedding.load(&arguments.model, common)?;
     answer_all(
         inputs,
         output,
@@ -46,12 +45,14 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
             let embeddings = model.embed_batch(&texts)?;
             Ok(embeddings.outer_iter().map(|row| row.to_vec()).collect())
         },
-        |output, item, embedding| match output.json {
-            true => output.object(&Line {
-                text: &item.first,
-                embedding: &embedding,
-            }),
-            false => Ok(output.line(numbers(&embedding))?),
+        |output, item, embedding| {
+            output.answer(
+                &EmbeddingRecord {
+                    text: &item.first,
+                    embedding: &embedding,
+                },
+                || numbers(&embedding),
+            )
         },
     )
 }

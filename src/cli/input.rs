@@ -1,4 +1,4 @@
-//! The texts that a command is about.
+//! Reads the texts that a command answers: from arguments, a file or standard input.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -9,35 +9,36 @@ use bertless::train::{
 };
 use bertless::{Error, Input};
 
-use super::lines::{Opened, Place};
+use super::lines::{Location, Opened};
 use super::usage;
 
-/// Where texts come from, and how.
+/// Flags that say where texts come from, and in what format.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InputFlags {
-    /// Texts; `-` alone reads them from standard input, a line a text
+    /// Texts; a single `-` reads standard input, one text per line
     #[arg(value_name = "TEXT")]
     texts: Vec<String>,
-    /// Read texts from a file, a line a text; of .jsonl, objects as with --jsonl. A table (.csv, or .tsv without --pairs) is
-    /// refused: write its column of texts to a .txt first
+    /// Read texts from a file, one per line; a .jsonl file is read as with --jsonl. Tables (.csv, and .tsv without --pairs)
+    /// are refused: write the column of texts to a .txt file first
     #[arg(short, long, value_name = "FILE", conflicts_with = "texts")]
     file: Option<PathBuf>,
-    /// Texts belong together two by two: neighbouring arguments, or both columns of a tab-separated line, without a header;
-    /// empty lines are skipped
+    /// Read pairs of texts: two arguments each, or two tab-separated columns per line, without a header; empty lines are
+    /// skipped
     #[arg(long, alias = "pair")]
     pairs: bool,
-    /// Lines are JSON objects with "sentence1" and "sentence2", or "text" and "text_pair", or "premise" and "hypothesis", or
-    /// "question" and "context", or else with "sentence", "text", "sentence1" or "premise"; empty lines are skipped
+    /// Read one JSON object per line: pairs from "sentence1" and "sentence2", "text" and "text_pair", "premise" and
+    /// "hypothesis", or "question" and "context"; single texts from "sentence", "text", "sentence1" or "premise"; empty
+    /// lines are skipped
     #[arg(long, conflicts_with = "pairs")]
     jsonl: bool,
 }
 
-/// A text or a pair.
+/// A text or a pair of texts, and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Item {
     pub(crate) first: String,
     pub(crate) second: Option<String>,
-    pub(crate) place: Place,
+    pub(crate) location: Location,
 }
 
 impl Item {
@@ -55,17 +56,34 @@ impl AsRef<Item> for Item {
     }
 }
 
-/// Texts as they come.
+/// A source of items that hold a text or a pair.
+pub(crate) trait ItemSource {
+    type Item: AsRef<Item>;
+
+    fn next(&mut self) -> Result<Option<Self::Item>>;
+
+    /// Whether the next item may block, so that the items at hand should be answered first.
+    fn would_wait(&self) -> bool {
+        false
+    }
+
+    /// Number of bytes read so far, and the total if it is known.
+    fn progress(&self) -> (u64, Option<u64>) {
+        (0, None)
+    }
+}
+
+/// Texts or pairs, read one by one.
 pub(crate) struct Inputs {
-    from: From,
-    form: Form,
-    /// The question that each text is a context to.
+    from: Origin,
+    format: InputFormat,
+    /// The question asked about each text, if any.
     question: Option<String>,
-    /// What is wrong with a pair, where only texts can be taken.
+    /// The error for a pair, where only single texts are accepted.
     no_pairs: Option<&'static str>,
 }
 
-enum From {
+enum Origin {
     Arguments {
         texts: std::vec::IntoIter<String>,
         taken: usize,
@@ -79,34 +97,33 @@ enum From {
     },
 }
 
-/// Lines, by what stands in each.
+/// Readers of lines, one for each format.
 enum Lines {
     Texts(TextLines),
     Pairs(Box<TableReader>),
     Objects(JsonLines),
 }
 
-impl From {
-    /// The lines of a file, or of standard input if the path is `-`: in the form that was asked for, but objects where the
-    /// name ends in `.jsonl`.
-    fn file(path: &Path, form: Form) -> Result<Self> {
+impl Origin {
+    /// Opens a file, or standard input if the path is `-`. A name that ends in `.jsonl` overrides `format`.
+    fn file(path: &Path, format: InputFormat) -> Result<Self> {
         let opened = Opened::new(path)?;
-        let named = match form {
-            Form::Json => None,
+        let named = match format {
+            InputFormat::Json => None,
             _ => TableFormat::named(path)
                 .context("--jsonl reads objects, one a line, whatever the file is called")?,
         };
-        let (kind, do_so) = match (form, named) {
-            (_, Some(TableFormat::JsonLines)) => return Ok(Self::lines(opened, Form::Json)),
-            (Form::Text, Some(TableFormat::Commas | TableFormat::Tabs)) => (
+        let (kind, do_so) = match (format, named) {
+            (_, Some(TableFormat::JsonLines)) => return Ok(Self::lines(opened, InputFormat::Json)),
+            (InputFormat::Text, Some(TableFormat::Commas | TableFormat::Tabs)) => (
                 "a table, and texts are read from lines",
                 "write its column of texts to a .txt, or its rows to a .jsonl",
             ),
-            (Form::Pair, Some(TableFormat::Commas)) => (
+            (InputFormat::Pair, Some(TableFormat::Commas)) => (
                 "a table with commas, and pairs are two columns with a tab between them",
                 "write its columns of texts to a .tsv without a header, or its rows to a .jsonl",
             ),
-            _ => return Ok(Self::lines(opened, form)),
+            _ => return Ok(Self::lines(opened, format)),
         };
         // What is no text at all is named as what it is first.
         let name = opened.name.to_string();
@@ -116,12 +133,14 @@ impl From {
         }
     }
 
-    fn lines(opened: Opened, form: Form) -> Self {
+    fn lines(opened: Opened, format: InputFormat) -> Self {
         let (name, input) = (opened.name.to_string(), opened.input);
-        let lines = match form {
-            Form::Text => Lines::Texts(TextLines::new(name, input)),
-            Form::Pair => Lines::Pairs(Box::new(TableReader::without_header(name, &PAIR, input))),
-            Form::Json => Lines::Objects(JsonLines::new(name, input)),
+        let lines = match format {
+            InputFormat::Text => Lines::Texts(TextLines::new(name, input)),
+            InputFormat::Pair => {
+                Lines::Pairs(Box::new(TableReader::without_header(name, &PAIR, input)))
+            }
+            InputFormat::Json => Lines::Objects(JsonLines::new(name, input)),
         };
         Self::Lines {
             lines,
@@ -132,15 +151,15 @@ impl From {
     }
 }
 
-/// The names of a question and of the text that answers it.
+/// Keys of a question and its context.
 const QUESTION: [&str; 2] = ["question", "context"];
 /// The columns of lines that are pairs.
 const PAIR: [&str; 2] = ["text", "text_pair"];
 
-/// What an item is made of.
+/// The format of a text or pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// A text.
+pub(crate) enum InputFormat {
+    /// A text per argument or line.
     Text,
     /// Two arguments, or two columns of a line.
     Pair,
@@ -151,44 +170,39 @@ pub(crate) enum Form {
 impl InputFlags {
     /// Opens the source of the texts.
     pub(crate) fn open(self) -> Result<Inputs> {
-        let form = match (self.pairs, self.jsonl) {
-            (true, _) => Form::Pair,
-            (_, true) => Form::Json,
-            _ => Form::Text,
+        let format = match (self.pairs, self.jsonl) {
+            (true, _) => InputFormat::Pair,
+            (_, true) => InputFormat::Json,
+            _ => InputFormat::Text,
         };
         let from = match self.file {
-            Some(path) => From::file(&path, form)?,
-            None if self.texts == ["-"] => From::lines(Opened::stdin()?, form),
+            Some(path) => Origin::file(&path, format)?,
+            None if self.texts == ["-"] => Origin::lines(Opened::stdin()?, format),
             None if self.texts.is_empty() => {
                 return Err(usage("give texts, --file FILE, or - for standard input"));
             }
             None if self.texts.iter().any(|text| text == "-") => {
                 return Err(usage("- for standard input stands alone"));
             }
-            None if form == Form::Json => {
+            None if format == InputFormat::Json => {
                 return Err(usage("--jsonl reads lines: give --file FILE or -"));
             }
-            None if form == Form::Pair && self.texts.len() % 2 == 1 => {
+            None if format == InputFormat::Pair && self.texts.len() % 2 == 1 => {
                 return Err(usage("--pairs takes an even number of texts"));
             }
             None => {
-                let per_item = if form == Form::Pair { 2 } else { 1 };
-                From::Arguments {
+                let per_item = if format == InputFormat::Pair { 2 } else { 1 };
+                Origin::Arguments {
                     alone: self.texts.len() == per_item,
                     texts: self.texts.into_iter(),
                     taken: 0,
                 }
             }
         };
-        Ok(Inputs {
-            from,
-            form,
-            question: None,
-            no_pairs: None,
-        })
+        Ok(Inputs::new(from, format))
     }
 
-    /// The same, texts being taken two by two even if nobody says so.
+    /// Opens the source of the texts in pair mode, whether or not `--pairs` was given.
     pub(crate) fn open_pairs(mut self) -> Result<Inputs> {
         if !self.pairs && self.texts.len() % 2 == 1 && self.texts != ["-"] {
             return Err(usage("texts are compared two by two: give an even number"));
@@ -199,49 +213,52 @@ impl InputFlags {
 }
 
 impl Inputs {
-    /// The lines of a file, or of standard input if the path is `-`.
-    pub(crate) fn of_file(path: &Path, form: Form) -> Result<Self> {
-        Ok(Self {
-            from: From::file(path, form)?,
-            form,
-            question: None,
-            no_pairs: None,
-        })
-    }
-
-    /// A single pair.
-    pub(crate) fn pair(first: String, second: String) -> Self {
+    fn new(from: Origin, format: InputFormat) -> Self {
         Self {
-            from: From::Arguments {
-                texts: vec![first, second].into_iter(),
-                taken: 0,
-                alone: true,
-            },
-            form: Form::Pair,
+            from,
+            format,
             question: None,
             no_pairs: None,
         }
     }
 
+    /// Opens a file, or standard input if the path is `-`.
+    pub(crate) fn of_file(path: &Path, format: InputFormat) -> Result<Self> {
+        Ok(Self::new(Origin::file(path, format)?, format))
+    }
+
+    /// One pair, given as arguments.
+    pub(crate) fn pair(first: String, second: String) -> Self {
+        let from = Origin::Arguments {
+            texts: vec![first, second].into_iter(),
+            taken: 0,
+            alone: true,
+        };
+        Self::new(from, InputFormat::Pair)
+    }
+
     /// Makes each text the context of a question.
     pub(crate) fn ask(mut self, question: String) -> Result<Self> {
-        if self.form != Form::Text {
+        if self.format != InputFormat::Text {
             return Err(usage("--question takes texts, not --pairs or --jsonl"));
         }
         self.question = Some(question);
         Ok(self.texts_alone("there are two texts: --question takes one"))
     }
 
-    /// Makes a pair an error, for this reason.
+    /// Refuses pairs with this error.
     pub(crate) fn texts_alone(mut self, reason: &'static str) -> Self {
         self.no_pairs = Some(reason);
         self
     }
+}
 
-    /// The next text or pair.
-    pub(crate) fn next(&mut self) -> Result<Option<Item>> {
+impl ItemSource for Inputs {
+    type Item = Item;
+
+    fn next(&mut self) -> Result<Option<Item>> {
         let item = match &mut self.from {
-            From::Arguments {
+            Origin::Arguments {
                 texts,
                 taken,
                 alone,
@@ -250,54 +267,55 @@ impl Inputs {
                     return Ok(None);
                 };
                 *taken += 1;
-                let second = match self.form {
-                    Form::Pair => texts.next(),
+                let second = match self.format {
+                    InputFormat::Pair => texts.next(),
                     _ => None,
                 };
-                let place = match alone {
-                    true => Place::Only,
-                    false => Place::Argument(*taken),
+                let location = if *alone {
+                    Location::Only
+                } else {
+                    Location::Argument(*taken)
                 };
                 Item {
                     first,
                     second,
-                    place,
+                    location,
                 }
             }
-            From::Lines { lines, file, .. } => match lines.next(file)? {
+            Origin::Lines { lines, file, .. } => match lines.next(file)? {
                 Some(item) => item,
                 None => return Ok(None),
             },
         };
-        let wrong = match (&item.second, self.no_pairs, self.form) {
+        let wrong = match (&item.second, self.no_pairs, self.format) {
             (Some(_), reason, _) => reason,
-            (None, _, Form::Pair) => Some("there is one text, and two are needed"),
+            (None, _, InputFormat::Pair) => Some("there is one text, and two are needed"),
             _ => None,
         };
         if let Some(reason) = wrong {
-            return Err(item.place.blame(anyhow!(reason)));
+            return Err(item.location.blame(anyhow!(reason)));
         }
         Ok(Some(match &self.question {
             Some(question) => Item {
                 first: question.clone(),
                 second: Some(item.first),
-                place: item.place,
+                location: item.location,
             },
             None => item,
         }))
     }
 
-    pub(crate) fn would_wait(&self) -> bool {
+    fn would_wait(&self) -> bool {
         match &self.from {
-            From::Arguments { .. } => false,
-            From::Lines { lines, waits, .. } => *waits && !lines.is_ready(),
+            Origin::Arguments { .. } => false,
+            Origin::Lines { lines, waits, .. } => *waits && !lines.is_ready(),
         }
     }
 
-    pub(crate) fn progress(&self) -> (u64, Option<u64>) {
+    fn progress(&self) -> (u64, Option<u64>) {
         match &self.from {
-            From::Arguments { taken, .. } => (*taken as u64, None),
-            From::Lines { lines, size, .. } => (lines.bytes(), *size),
+            Origin::Arguments { taken, .. } => (*taken as u64, None),
+            Origin::Lines { lines, size, .. } => (lines.bytes(), *size),
         }
     }
 }
@@ -305,19 +323,19 @@ impl Inputs {
 impl Lines {
     /// The next item of a file.
     fn next(&mut self, file: &Rc<str>) -> Result<Option<Item>> {
-        let place = |line| Place::Line(Rc::clone(file), line);
+        let location = |line| Location::Line(Rc::clone(file), line);
         match self {
             Self::Texts(lines) => Ok(lines.next_text()?.map(|(line, text)| Item {
                 first: text,
                 second: None,
-                place: place(line),
+                location: location(line),
             })),
             Self::Pairs(rows) => match rows.next_row()? {
-                Some(row) => pair(&row, place(row.line)).map(Some),
+                Some(row) => pair(&row, location(row.line)).map(Some),
                 None => Ok(None),
             },
             Self::Objects(rows) => match rows.next_row()? {
-                Some((line, row)) => object(&row, place(line)).map(Some),
+                Some((line, row)) => object(&row, location(line)).map(Some),
                 None => Ok(None),
             },
         }
@@ -340,27 +358,27 @@ impl Lines {
     }
 }
 
-/// A row of two columns. The usual names of columns are no texts.
-fn pair(row: &Row, place: Place) -> Result<Item> {
+/// Takes a pair from a row of two columns. Refuses a row that is a header.
+fn pair(row: &Row, location: Location) -> Result<Item> {
     let [first, second] = [0, 1].map(|at| row.cells[at].text());
     let names = [first, second];
     if names == QUESTION || usual_pair(|name| names.contains(&name)).is_some() {
-        return Err(place.blame(anyhow!(
+        return Err(location.blame(anyhow!(
             "{first} and {second} are names of columns: pairs are read without a header"
         )));
     }
     Ok(Item {
         first: first.to_owned(),
         second: Some(second.to_owned()),
-        place,
+        location,
     })
 }
 
-/// A row that is a JSON object; keys that mean nothing here are left alone.
-fn object(row: &JsonRow, place: Place) -> Result<Item> {
+/// Takes a text or pair from a JSON object. Ignores other keys.
+fn object(row: &JsonRow, location: Location) -> Result<Item> {
     let get = |name| match row.get(name) {
         Ok(cell) => Ok(cell.map(|cell| cell.text().to_owned())),
-        Err(reason) => Err(place.blame(anyhow!(reason))),
+        Err(reason) => Err(location.blame(anyhow!(reason))),
     };
     let has = |name: &str| matches!(row.get(name), Ok(Some(_)) | Err(_));
     let question = QUESTION.map(has);
@@ -377,7 +395,7 @@ fn object(row: &JsonRow, place: Place) -> Result<Item> {
             r#"an object needs "text", or "text" and "text_pair", or "question" and "context""#;
         let null = |name: &&str| QUESTION.contains(name) || TEXT_COLUMNS.contains(name);
         return Err(
-            place.blame(match row.names().find(|name| null(name) && !has(name)) {
+            location.blame(match row.names().find(|name| null(name) && !has(name)) {
                 Some(name) => anyhow!("{needed}, and {name:?} is null"),
                 None => anyhow!(needed),
             }),
@@ -386,7 +404,7 @@ fn object(row: &JsonRow, place: Place) -> Result<Item> {
     Ok(Item {
         first,
         second,
-        place,
+        location,
     })
 }
 
@@ -425,7 +443,7 @@ mod tests {
     fn objects() {
         let item = |line| {
             let row = JsonRow::parse(line).map_err(|reason| anyhow!(reason));
-            shape(row.and_then(|row| object(&row, Place::Only)))
+            shape(row.and_then(|row| object(&row, Location::Only)))
         };
         assert_eq!(
             item(r#"{"text":"a\tb","id":7}"#).unwrap(),
@@ -467,7 +485,7 @@ mod tests {
             assert!(item(wrong).is_err(), "{wrong}");
         }
         let row = JsonRow::parse("{}").unwrap();
-        let at = object(&row, Place::Line("f".into(), 3)).unwrap_err();
+        let at = object(&row, Location::Line("f".into(), 3)).unwrap_err();
         assert!(format!("{at:#}").starts_with("f, line 3: an object needs"));
     }
 }

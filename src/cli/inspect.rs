@@ -1,4 +1,4 @@
-//! `bertless inspect`: what a model is.
+//! `bertless inspect`: the properties of a model.
 
 use std::path::PathBuf;
 
@@ -9,30 +9,31 @@ use super::Common;
 use super::options::{DtypeFlag, ModelFlags, at_least_one};
 use super::output::{Output, printable};
 
-/// Say what a model is: family, layers, task, labels, parameters, size, type of its weights
+/// Print the properties of a model: family, task, labels, layers, parameters, size
 ///
 /// With --json an object {"family", "architecture", "task", "layers", "hidden", "heads", "vocabulary", "max_length",
 /// "labels", "score", "pooling", "embedding", "parameters", "bytes", "dtype", "packed": {"version", "digest"} or null,
-/// "warnings": what may make its answers worse than its makers meant, such as capital letters that are lost}.
+/// "warnings"}. A warning names a setting that may make answers worse than intended, such as a tokenizer that
+/// lower-cases texts of a cased model.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
-    /// The model's folder, or the file that `bertless pack` made of it [default: the built-in classifier of sentiment]
+pub(crate) struct InspectArgs {
+    /// Folder of the model, or a file written by `bertless pack` [default: the built-in sentiment classifier]
     #[arg(value_name = "MODEL")]
-    place: Option<PathBuf>,
-    /// The same
-    #[arg(short, long, value_name = "MODEL", conflicts_with = "place")]
+    path: Option<PathBuf>,
+    /// Folder or file of the model, given as a flag
+    #[arg(short, long, value_name = "MODEL", conflicts_with = "path")]
     model: Option<PathBuf>,
-    /// The most tokens of a text, special ones included
+    /// Truncate texts to this many tokens, special tokens included
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
     max_length: Option<usize>,
-    /// Check all weights of a packed file, too; the rest is checked whenever it is opened
+    /// Check the weights of a packed file against their digest; all else is checked whenever the file is opened
     #[arg(long)]
     verify: bool,
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: InspectArgs, common: &Common, output: &mut Output) -> Result<()> {
     let flags = ModelFlags {
-        model: arguments.place.or(arguments.model),
+        model: arguments.path.or(arguments.model),
         max_length: arguments.max_length,
         dtype: DtypeFlag::default(),
     };
@@ -53,18 +54,21 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
     let warnings = model.tokenizer().warnings();
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let summary = model.summary();
-    match output.json {
-        true => output.object(&Line { summary, warnings }),
-        false => Ok(output.line(report(summary, &warnings))?),
-    }
+    output.answer(
+        &SummaryRecord {
+            summary,
+            warnings: &warnings,
+        },
+        || report(summary, &warnings),
+    )
 }
 
 /// A line of JSON.
 #[derive(serde::Serialize)]
-struct Line<'a> {
+struct SummaryRecord<'a> {
     #[serde(flatten)]
     summary: &'a Summary,
-    warnings: Vec<String>,
+    warnings: &'a [String],
 }
 
 fn report(summary: &Summary, warnings: &[String]) -> String {

@@ -1,4 +1,4 @@
-//! `bertless label`: a model says what it thinks of texts that nobody has labelled.
+//! `bertless label`: a model labels texts.
 
 use std::path::PathBuf;
 
@@ -8,90 +8,85 @@ use clap::builder::PathBufValueParser;
 use serde::Serialize;
 
 use super::Common;
-use super::options::{EmbeddingFlags, ModelFlags, at_least_one, required, to_read_again, to_write};
+use super::options::{
+    EmbeddingFlags, ModelFlags, at_least_one, number, required, to_read_again, to_write,
+};
 use super::output::{Output, note};
-use super::train::bar;
+use super::progress::{Look, Progress};
 
-/// Let a model label texts, as a table to learn from
+/// Label texts with a model, and write a table to train on
 ///
-/// Texts are a column of tables (.tsv, .csv, .jsonl; by default sentence or text, or the pairs sentence1 and sentence2, or premise and hypothesis) or
-/// the lines of a .txt file. The table that is written is of the kind that its name ends in, and is there whole or not at
-/// all:
+/// Texts are the lines of a .txt file or a column of a table (.tsv, .csv, .jsonl): by default sentence or text, or the pairs
+/// sentence1 and sentence2, or premise and hypothesis. The ending of FILE decides the format of the table that is written;
+/// it is never half-written. Its columns:
 ///
 ///   text, or sentence1 and sentence2
-///   label            of a classifier; labels where several may hold: a list in .jsonl, else separated by commas
-///   score            the label's; of a model with one output its number; of an embedding model how alike a pair is
-///   logit:LABEL      of a classifier, for each label: `bertless distill` learns from them without the teacher
+///   label            predicted label; labels, if several may apply: a list in .jsonl, else separated by commas
+///   score            score of the label; the output of a regression; the similarity of a pair by an embedding model
+///   logit:LABEL      logit of each label of a classifier: `bertless distill` can train on them without the teacher
 ///
-/// With --mine bm25 pairs are made of all texts, each with those that share most of its rare words, and scored by a
-/// cross-encoder or an embedding model: what augmented SBERT trains on.
+/// With --mine bm25 each text is paired with the texts that share most of its rare words, and a cross-encoder or an embedding
+/// model scores the pairs: the training data of augmented SBERT.
 ///
-/// Prints how many rows there were and how many are in the table; with --json {"asked", "written"}.
+/// Prints the number of rows read and written; with --json {"asked", "written"}.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 #[command(mut_arg("model", required))]
-pub(crate) struct Arguments {
+pub(crate) struct LabelArgs {
     #[command(flatten)]
     model: ModelFlags,
-    /// A table of texts, or a file of lines; several are read one after the other
+    /// Table of texts, or text file; may be given several times
     #[arg(short, long, value_name = "FILE", required = true)]
     #[arg(value_parser = to_read_again(PathBufValueParser::new()))]
     data: Vec<PathBuf>,
-    /// The table to write
+    /// Table to write
     #[arg(short, long, value_name = "FILE", value_parser = to_write(PathBufValueParser::new()))]
     output: PathBuf,
-    /// The column of the text, or of the first one
+    /// Column of the text, or of the first text of a pair
     #[arg(long, value_name = "COLUMN")]
     text_column: Option<String>,
-    /// The column of the second text
+    /// Column of the second text of a pair
     #[arg(long, value_name = "COLUMN")]
     pair_column: Option<String>,
-    /// Only rows with this in a column: COLUMN=VALUE or COLUMN!=VALUE
+    /// Use only rows that match COLUMN=VALUE or COLUMN!=VALUE
     #[arg(long = "where", value_name = "CONDITION")]
     only: Option<Condition>,
-    /// Cut texts into their sentences
+    /// Split texts into sentences
     #[arg(long, conflicts_with_all = ["pair_column", "keep"])]
     sentences: bool,
-    /// Keep the tables' other columns; a label and a score among them are called gold_label and gold_score
+    /// Copy the tables' other columns; label and score become gold_label and gold_score
     #[arg(long)]
     keep: bool,
-    /// Leave out rows with a lower score; of probabilities and cosines 1 at most
-    #[arg(long, value_name = "SCORE", allow_hyphen_values = true, value_parser = score)]
+    /// Leave out rows with a lower score; at most 1 where scores are probabilities or cosines
+    #[arg(long, value_name = "SCORE", allow_hyphen_values = true)]
+    #[arg(value_parser = number(f32::MIN..=f32::MAX, "expected a number"))]
     least_score: Option<f32>,
-    /// Make pairs of all texts
+    /// Mine pairs from all texts
     #[arg(long, value_name = "HOW", conflicts_with = "keep")]
     mine: Option<Mining>,
-    /// How many others a text is paired with
+    /// Number of texts that each text is paired with
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = at_least_one(), requires = "mine")]
     candidates: usize,
     #[command(flatten)]
     embedding: EmbeddingFlags,
 }
 
-fn score(argument: &str) -> Result<f32, String> {
-    match argument.parse::<f32>() {
-        Ok(score) if !score.is_nan() => Ok(score),
-        _ => Err("expected a number".to_owned()),
-    }
-}
-
-/// How pairs are found.
+/// Method that finds pairs.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Mining {
-    /// By the words that they share, rare ones counting more
+    /// Shared words, weighted by rarity
     Bm25,
 }
 
 /// A line of JSON.
 #[derive(Serialize)]
-struct Line {
+struct LabelRecord {
     asked: usize,
     written: usize,
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
-    let options = arguments.embedding.apply(arguments.model.options(common));
-    let model = arguments.model.load(options)?;
+pub(crate) fn run(arguments: LabelArgs, common: &Common, output: &mut Output) -> Result<()> {
+    let model = arguments.embedding.load(&arguments.model, common)?;
     let source = |file: PathBuf| Source {
         file,
         text: arguments.text_column.clone(),
@@ -107,12 +102,12 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         least_score: arguments.least_score,
         keep: arguments.keep,
     };
-    let bar = bar();
+    let bar = Progress::new(Look::Count);
     let done = label(&model, &labelling, &mut |done, of| {
         bar.set_length(of as u64);
         bar.set_position(done as u64);
     });
-    bar.finish_and_clear();
+    drop(bar);
     let done = done?;
     let (asked, written) = (done.asked, done.written);
     if let (0, Some(least)) = (written, labelling.least_score) {
@@ -120,11 +115,10 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
             "warning: no row has a score of {least} or more: there is none in the table"
         ));
     }
-    match output.json {
-        true => output.object(&Line { asked, written }),
-        false => Ok(output.line(format!(
+    output.answer(&LabelRecord { asked, written }, || {
+        format!(
             "{written} of {asked} rows are in {}",
             labelling.output.display()
-        ))?),
-    }
+        )
+    })
 }

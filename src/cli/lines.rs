@@ -1,4 +1,4 @@
-//! Where texts come from: a file or standard input, and the place in it.
+//! Open inputs, and the location of a text for error messages.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,9 +11,9 @@ use super::closed;
 
 const STDIN: &str = "standard input";
 
-/// Where a text comes from, for errors about it.
+/// Where a text comes from. Errors about the text begin with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Location {
     /// It is the only one.
     Only,
     /// An argument, counted from 1.
@@ -22,8 +22,8 @@ pub(crate) enum Place {
     Line(Rc<str>, usize),
 }
 
-impl Place {
-    /// An error with its place ahead of it.
+impl Location {
+    /// Prefixes an error with this location.
     pub(crate) fn blame(&self, error: anyhow::Error) -> anyhow::Error {
         // No text is to blame for the model.
         if let Some(bertless::Error::WrongTask { .. }) = error.downcast_ref() {
@@ -37,13 +37,13 @@ impl Place {
     }
 }
 
-/// An input that is open.
+/// An open file or standard input.
 pub(crate) struct Opened {
     pub(crate) name: Rc<str>,
     pub(crate) input: Box<dyn Read + Send>,
-    /// Its bytes, if it is a file.
+    /// Size in bytes, if it is a file.
     pub(crate) size: Option<u64>,
-    /// Whether its writer may be slower than its reader.
+    /// True for standard input: the next read may block.
     pub(crate) waits: bool,
 }
 

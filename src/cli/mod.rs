@@ -2,10 +2,12 @@
 //!
 //! Answers go to standard output, a line at a time and never half; everything else goes to standard error. Texts are
 //! read and answered in chunks, so that memory does not grow with their number. An error is one line, `error: ...`, with
-//! its causes after colons, and ends the command with code 1, or with 2 if the command itself was not understood.
+//! its causes after colons, and exit code 1. A usage error is printed as clap prints it, with exit code 2.
 
 mod bench;
+mod chart;
 mod closed;
+mod columns;
 mod cost;
 mod distill;
 mod embed;
@@ -19,6 +21,7 @@ mod output;
 mod pack;
 mod predict;
 mod process;
+mod progress;
 mod rerank;
 mod show;
 mod similarity;
@@ -34,15 +37,15 @@ use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use output::{Output, WriteError, note, printable};
 
-/// The exit code of a command that was not understood.
+/// Exit code of a usage error.
 const USAGE: u8 = 2;
 const MAX_THREADS: usize = 1024;
 
-/// BERT models on the CPU: labels, entities, answers, embeddings
+/// Run, pack, train and evaluate BERT models on the CPU
 #[derive(Debug, Parser)]
 #[command(name = "bertless", version, infer_long_args = true)]
 #[command(
-    after_help = "MODEL is the folder of a Hugging Face or sentence-transformers model, or the file that `bertless pack` makes of one."
+    after_help = "MODEL is the folder of a Hugging Face or sentence-transformers model, or a file that `bertless pack` wrote."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -51,39 +54,39 @@ struct Cli {
     common: Common,
 }
 
-/// What every command knows.
+/// Flags of every command.
 #[derive(Debug, Clone, clap::Args)]
 struct Common {
-    /// How many threads compute [default: as many as the CPU quota grants]
+    /// Number of threads that compute [default: what the CPU quota grants]
     #[arg(long, global = true, value_name = "N")]
     #[arg(value_parser = options::whole(1, MAX_THREADS))]
     threads: Option<usize>,
-    /// Print one JSON object a line
+    /// Print answers as JSON, one object per line
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Predict(predict::Arguments),
-    Embed(embed::Arguments),
-    Similarity(similarity::Arguments),
-    Tokenize(tokenize::Arguments),
-    Inspect(inspect::Arguments),
-    Pack(pack::Arguments),
-    Evaluate(evaluate::Arguments),
-    Bench(bench::Arguments),
-    Cost(cost::Arguments),
-    Train(train::Arguments),
-    Distill(distill::Arguments),
-    Label(label::Arguments),
+    Predict(predict::PredictArgs),
+    Embed(embed::EmbedArgs),
+    Similarity(similarity::SimilarityArgs),
+    Tokenize(tokenize::TokenizeArgs),
+    Inspect(inspect::InspectArgs),
+    Pack(pack::PackArgs),
+    Evaluate(evaluate::EvaluateArgs),
+    Bench(bench::BenchArgs),
+    Cost(cost::CostArgs),
+    Train(train::TrainArgs),
+    Distill(distill::DistillArgs),
+    Label(label::LabelArgs),
 }
 
 /// Runs the command that this process was started with.
 pub(crate) fn main() -> ExitCode {
-    let cli = match parse() {
-        Ok(cli) => cli,
-        Err(error) => return misunderstood(&error),
+    let (cli, name) = match parse() {
+        Ok(parsed) => parsed,
+        Err(error) => return exit_usage(&error),
     };
     let mut output = Output::new(cli.common.json);
     let done = cli
@@ -91,21 +94,28 @@ pub(crate) fn main() -> ExitCode {
         .and_then(|()| output.flush().map_err(Into::into));
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+        Err(error) => match error.downcast_ref::<UsageError>() {
+            Some(UsageError(message)) => exit_usage(&usage_of(&name, message)),
+            None => exit_error(&error),
+        },
     }
 }
 
-/// Reads the arguments. A negative number behind an option is its value, whose own words say what it may be.
-fn parse() -> Result<Cli, clap::Error> {
-    let option = |arg: Arg| match arg.is_positional() || !arg.get_action().takes_values() {
-        true => arg,
-        false => arg.allow_negative_numbers(true),
+/// Parses the arguments. Returns them with the name of the sub-command.
+///
+/// A negative number after an option is the option's value, so the error about it says which values the option takes.
+fn parse() -> Result<(Cli, String), clap::Error> {
+    let option = |arg: Arg| {
+        let takes_value = !arg.is_positional() && arg.get_action().takes_values();
+        arg.allow_negative_numbers(takes_value)
     };
     let command = Cli::command()
         .mut_args(option)
         .mut_subcommands(|command| command.mut_args(option));
     let matches = command.try_get_matches()?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))
+    let name = matches.subcommand_name().unwrap_or_default().to_owned();
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))?;
+    Ok((cli, name))
 }
 
 impl Cli {
@@ -128,48 +138,42 @@ impl Cli {
     }
 }
 
-fn failed(error: &anyhow::Error) -> ExitCode {
-    if let Some(usage) = error.downcast_ref::<clap::Error>() {
-        return misunderstood(usage);
-    }
-    // Whoever reads has read enough.
+/// Prints an error of a command that ran. A reader that closed the pipe has read enough: that is no error.
+fn exit_error(error: &anyhow::Error) -> ExitCode {
     if error.downcast_ref().is_some_and(WriteError::is_broken_pipe) {
         return ExitCode::SUCCESS;
     }
-    complain(&format!("{error:#}"));
+    note(format_args!("error: {}", printable(&format!("{error:#}"))));
     ExitCode::FAILURE
 }
 
-/// Help and version as clap prints them; its errors in one line.
-fn misunderstood(error: &clap::Error) -> ExitCode {
-    let help = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    if !error.use_stderr() {
-        return match output::printed(|| error.print()) {
-            Err(error) if !error.is_broken_pipe() => failed(&error.into()),
-            _ => ExitCode::SUCCESS,
-        };
-    }
-    if error.kind() == help {
-        let _ = error.print(); // nobody is there to be told
+/// Prints what clap has to say: help and version on standard output, errors on standard error.
+fn exit_usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        let _ = error.print(); // standard error may be closed
         return ExitCode::from(USAGE);
     }
-    let text = error.render().to_string();
-    let said = text.split("\n\n").take_while(|part| {
-        !part.starts_with("Usage:") && !part.starts_with("For more information")
-    });
-    let words: Vec<&str> = said.flat_map(str::split_whitespace).collect();
-    let message = words.join(" ");
-    complain(message.strip_prefix("error: ").unwrap_or(&message));
-    ExitCode::from(USAGE)
+    match output::printed(|| error.print()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit_error(&error.into()),
+    }
 }
 
-fn complain(message: &str) {
-    note(format_args!("error: {}", printable(message)));
-}
+/// Arguments that clap accepted and that still contradict each other.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
 
-/// A command that clap understood and that still makes no sense.
+/// An error about the arguments. It is printed with the usage of the sub-command, and the exit code is 2.
 fn usage(message: impl std::fmt::Display) -> anyhow::Error {
-    Cli::command()
-        .error(ErrorKind::ArgumentConflict, message)
-        .into()
+    UsageError(message.to_string()).into()
+}
+
+/// A usage error of a sub-command, as clap prints its own.
+fn usage_of(name: &str, message: &str) -> clap::Error {
+    let mut command = Cli::command();
+    command.build(); // else the usage would lack the program's name
+    let subcommand = command.find_subcommand(name).cloned();
+    let mut command = subcommand.unwrap_or(command);
+    command.error(ErrorKind::ArgumentConflict, message)
 }

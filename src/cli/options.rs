@@ -1,40 +1,43 @@
-//! Options that shape a model, as flags.
+//! Flags that select a model and its options, and parsers of values.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::Result;
 use bertless::{Aggregation, Dtype, Model, ModelOptions, Pooling, Thresholds};
 use clap::Arg;
-use clap::builder::TypedValueParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::Common;
 use super::output::warn;
 
-/// Which model, and how much of a text it reads.
+/// Flags that select the model and how much of a text it reads.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelFlags {
-    /// The model's folder, or the file that `bertless pack` made of it [default: the built-in classifier of sentiment]
+    /// Folder of the model, or a file written by `bertless pack` [default: the built-in sentiment classifier]
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: Option<PathBuf>,
-    /// The most tokens of a text, special ones included; the rest is cut off [default: what the model can read]
+    /// Truncate texts to this many tokens, special tokens included [default: the model's limit]
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
     pub(crate) max_length: Option<usize>,
     #[command(flatten)]
     pub(crate) dtype: DtypeFlag,
 }
 
-/// What is computed in.
+/// The flag for the type to compute in.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub(crate) struct DtypeFlag {
-    /// What the encoder's dense layers compute in: f32; bf16, which is smaller, faster on processors with AVX512-BF16, and
-    /// less exact; or int8, which is the fastest and smallest [default: f32, or what the file was packed for]
-    #[arg(long, value_name = "TYPE", value_parser = dtype)]
+    /// Type that the encoder's dense layers compute in: f32 is exact; bf16 is smaller, less exact, and faster on processors
+    /// with AVX512-BF16; int8 is the smallest and fastest [default: f32, or what the file was packed for]
+    #[arg(long, value_name = "TYPE", value_parser = dtype())]
     pub(crate) dtype: Option<Dtype>,
 }
 
 impl DtypeFlag {
-    /// What the flag chooses, if it does.
+    /// Options with the type of the flag, if it was given.
     pub(crate) fn options(self) -> ModelOptions {
         match self.dtype {
             Some(dtype) => ModelOptions::new().dtype(dtype),
@@ -44,7 +47,7 @@ impl DtypeFlag {
 }
 
 impl ModelFlags {
-    /// What these flags choose; a command adds its own.
+    /// Options that these flags set. A command adds its own.
     pub(crate) fn options(&self, common: &Common) -> ModelOptions {
         let mut options = self.dtype.options();
         if let Some(threads) = common.threads {
@@ -61,7 +64,7 @@ impl ModelFlags {
     }
 }
 
-/// The model of this folder or file, or the built-in one; its warnings go to standard error.
+/// Loads the model from a folder or file, or the built-in one. Prints the tokenizer's warnings on standard error.
 pub(crate) fn load(model: Option<&Path>, options: ModelOptions) -> bertless::Result<Model> {
     let model = match model {
         Some(path) => Model::load_with(path, options),
@@ -71,32 +74,36 @@ pub(crate) fn load(model: Option<&Path>, options: ModelOptions) -> bertless::Res
     Ok(model)
 }
 
-/// `--model` of a command that the built-in model is of no use to.
+/// Makes `--model` required, for commands that the built-in model cannot serve.
 pub(crate) fn required(model: Arg) -> Arg {
     model
         .required(true)
-        .help("The model's folder, or the file that `bertless pack` made of it")
+        .help("Folder of the model, or a file written by `bertless pack`")
 }
 
-/// How an embedding is made.
+/// Flags that say how an embedding is computed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct EmbeddingFlags {
-    /// How tokens become one vector: cls, mean, max, mean-sqrt-len, weighted-mean, last-token [default: as the model
-    /// was trained]
-    #[arg(long, value_name = "NAME", value_parser = pooling)]
+    /// How token vectors are combined into one vector [default: as the model was trained]
+    #[arg(long, value_name = "NAME", value_parser = one_of(POOLINGS))]
     pooling: Option<Pooling>,
-    /// Bring embeddings to length one, after a truncation that the model's files ask for
+    /// Scale embeddings to length 1, after any truncation of dimensions that the model's files configure
     #[arg(long, conflicts_with = "no_normalize")]
     normalize: bool,
-    /// Leave embeddings as long as they are
+    /// Do not scale embeddings to length 1
     #[arg(long)]
     no_normalize: bool,
-    /// The model's prompt of this name goes ahead of every text
+    /// Put the model's prompt of this name before every text
     #[arg(long, value_name = "NAME")]
     prompt: Option<String>,
 }
 
 impl EmbeddingFlags {
+    /// Loads the model that embeds as these flags say.
+    pub(crate) fn load(&self, model: &ModelFlags, common: &Common) -> Result<Model> {
+        model.load(self.apply(model.options(common)))
+    }
+
     pub(crate) fn apply(&self, mut options: ModelOptions) -> ModelOptions {
         if let Some(pooling) = self.pooling {
             options = options.pooling(pooling);
@@ -111,14 +118,14 @@ impl EmbeddingFlags {
     }
 }
 
-/// `0.3` for all labels, or `joy=0.3` for one.
+/// A threshold for all labels, as in `0.3`, or for one, as in `joy=0.3`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Threshold {
     label: Option<String>,
     score: f32,
 }
 
-/// All thresholds that were given, if any were; a later one stands over an earlier.
+/// Merges thresholds; a later one overrides an earlier one. `None` if there are none.
 pub(crate) fn thresholds(given: &[Threshold]) -> Option<Thresholds> {
     let mut thresholds = Thresholds::default();
     for Threshold { label, score } in given {
@@ -143,70 +150,113 @@ pub(crate) fn threshold(argument: &str) -> Result<Threshold, String> {
     }
 }
 
-pub(crate) fn aggregation(name: &str) -> Result<Aggregation, String> {
-    name.parse()
-        .map_err(|_| "expected none, simple, first, average or max".to_owned())
+/// Parses `--aggregation`.
+pub(crate) fn aggregation() -> impl TypedValueParser<Value = Aggregation> {
+    use Aggregation::{Average, First, Max, None, Simple};
+    one_of([
+        ("none", None),
+        ("simple", Simple),
+        ("first", First),
+        ("average", Average),
+        ("max", Max),
+    ])
 }
 
-pub(crate) fn dtype(name: &str) -> Result<Dtype, String> {
-    name.parse()
-        .map_err(|_| "expected f32, bf16 or int8".to_owned())
+/// Parses a type to compute in.
+pub(crate) fn dtype() -> impl TypedValueParser<Value = Dtype> {
+    one_of([
+        ("f32", Dtype::F32),
+        ("bf16", Dtype::Bf16),
+        ("int8", Dtype::Int8),
+    ])
 }
 
-fn pooling(name: &str) -> Result<Pooling, String> {
-    Ok(match name {
-        "cls" => Pooling::Cls,
-        "mean" => Pooling::Mean,
-        "max" => Pooling::Max,
-        "mean-sqrt-len" => Pooling::MeanSqrtLen,
-        "weighted-mean" => Pooling::WeightedMean,
-        "last-token" => Pooling::LastToken,
-        _ => {
-            return Err(
-                "expected cls, mean, max, mean-sqrt-len, weighted-mean or last-token".to_owned(),
-            );
-        }
+const POOLINGS: [(&str, Pooling); 6] = [
+    ("cls", Pooling::Cls),
+    ("mean", Pooling::Mean),
+    ("max", Pooling::Max),
+    ("mean-sqrt-len", Pooling::MeanSqrtLen),
+    ("weighted-mean", Pooling::WeightedMean),
+    ("last-token", Pooling::LastToken),
+];
+
+/// Parses one of several names into its value. Help and errors list the names.
+pub(crate) fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
+    choices: [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(choices.map(|(name, _)| name)).try_map(move |name| {
+        let chosen = choices.iter().find(|choice| choice.0 == name);
+        chosen.map(|choice| choice.1).ok_or("unknown name")
     })
 }
 
-/// The path of a file or folder to write, which is not `-`.
+/// Parses the path of a file or folder to write, which cannot be `-`.
 pub(crate) fn to_write<P: TypedValueParser>(paths: P) -> impl TypedValueParser<Value = P::Value>
 where
     P::Value: AsRef<OsStr>,
 {
-    paths.try_map(|path| match path.as_ref() == "-" {
-        true => {
-            Err("standard output is no place for it: name a file (./- for one that is called -)")
+    paths.try_map(|path| {
+        if path.as_ref() == "-" {
+            return Err(
+                "it cannot be written to standard output: name a file (./- for one called -)",
+            );
         }
-        false => Ok(path),
+        Ok(path)
     })
 }
 
-/// The path of a table that is read more than once, which is not `-`.
+/// Parses the path of a table that is read more than once, which cannot be `-`.
 pub(crate) fn to_read_again<P: TypedValueParser>(
     paths: P,
 ) -> impl TypedValueParser<Value = P::Value>
 where
     P::Value: AsRef<OsStr>,
 {
-    paths.try_map(|path| match path.as_ref() == "-" {
-        true => Err("a table is read more than once, and standard input cannot be: name a file"),
-        false => Ok(path),
+    paths.try_map(|path| {
+        if path.as_ref() == "-" {
+            return Err(
+                "a table is read more than once, and standard input cannot be: name a file",
+            );
+        }
+        Ok(path)
     })
 }
 
-/// Numbers that count something.
+/// Parses a count, which is at least 1.
 pub(crate) fn at_least_one() -> impl TypedValueParser<Value = usize> {
     whole(1, u32::MAX as usize)
 }
 
-/// Whole numbers from `least` to `most`.
-pub(crate) fn whole(least: usize, most: usize) -> impl TypedValueParser<Value = usize> {
-    move |argument: &str| match argument.parse::<usize>() {
-        Ok(number) if (least..=most).contains(&number) => Ok(number),
-        _ => Err(format!("expected a whole number from {least} to {most}")),
+/// Parses a seed. TOML has no larger integers.
+pub(crate) fn seed() -> impl TypedValueParser<Value = u64> {
+    whole(0, i64::MAX as u64)
+}
+
+/// Parses a whole number from `least` to `most`.
+pub(crate) fn whole<T: Bounded>(least: T, most: T) -> impl TypedValueParser<Value = T> {
+    let expected = format!("expected a whole number from {least} to {most}");
+    number(least..=most, expected)
+}
+
+/// Parses a number within `range`. Any other argument is refused with the message `expected`.
+pub(crate) fn number<T: Bounded>(
+    range: RangeInclusive<T>,
+    expected: impl Into<String>,
+) -> impl TypedValueParser<Value = T> {
+    let expected = expected.into();
+    move |argument: &str| match argument.parse::<T>() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(expected.clone()),
     }
 }
+
+/// A type of numbers that flags take.
+pub(crate) trait Bounded:
+    FromStr + Display + PartialOrd + Clone + Send + Sync + 'static
+{
+}
+
+impl<T: FromStr + Display + PartialOrd + Clone + Send + Sync + 'static> Bounded for T {}
 
 #[cfg(test)]
 mod tests {
@@ -227,15 +277,7 @@ mod tests {
 
     #[test]
     fn poolings_have_the_names_that_they_are_printed_with() {
-        for name in [
-            "cls",
-            "mean",
-            "max",
-            "mean-sqrt-len",
-            "weighted-mean",
-            "last-token",
-        ] {
-            let pooling = pooling(name).unwrap();
+        for (name, pooling) in POOLINGS {
             assert_eq!(serde_json::to_value(pooling).unwrap(), name);
         }
     }

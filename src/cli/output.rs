@@ -1,21 +1,20 @@
-//! Standard output, and the progress bar.
+//! Standard output, notes on standard error, and files that are written whole.
 
-use std::fmt::{self, Display};
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::fmt::Display;
+use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use bertless::TokenizerWarning;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::closed;
 
-/// Whole lines on standard output.
+/// Buffered standard output that is written in whole lines.
 pub(crate) struct Output {
     out: BufWriter<StdoutLock<'static>>,
-    /// Whether answers are wanted as JSON.
+    /// Whether answers are printed as JSON.
     pub(crate) json: bool,
 }
 
@@ -39,19 +38,31 @@ impl Output {
         Ok(self.write(&line)?)
     }
 
-    /// Hands on what was written.
+    /// Writes one answer: the record as JSON if that was asked for, else the text.
+    pub(crate) fn answer<T: Display>(
+        &mut self,
+        record: &impl Serialize,
+        text: impl FnOnce() -> T,
+    ) -> anyhow::Result<()> {
+        if self.json {
+            return self.object(record);
+        }
+        Ok(self.line(text())?)
+    }
+
+    /// Flushes the buffer.
     pub(crate) fn flush(&mut self) -> Result<(), WriteError> {
         self.out.flush().map_err(WriteError)
     }
 
-    /// In one piece: a buffer that is too full for a line is emptied ahead of it.
+    /// Writes bytes in one piece: if the buffer has no room for them, it is flushed first.
     fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         check_open()?;
         self.out.write_all(bytes).map_err(WriteError)
     }
 }
 
-/// What others print on standard output themselves, such as help.
+/// Runs a function that prints on standard output itself, and flushes.
 pub(crate) fn printed(print: impl FnOnce() -> io::Result<()>) -> Result<(), WriteError> {
     check_open()?;
     print()
@@ -60,58 +71,49 @@ pub(crate) fn printed(print: impl FnOnce() -> io::Result<()>) -> Result<(), Writ
 }
 
 fn check_open() -> Result<(), WriteError> {
-    match closed::stdout() {
-        true => Err(WriteError(io::Error::other("it is closed"))),
-        false => Ok(()),
+    if closed::stdout() {
+        return Err(WriteError(io::Error::other("it is closed")));
     }
+    Ok(())
 }
 
-/// Standard output takes no more.
-#[derive(Debug)]
-pub(crate) struct WriteError(io::Error);
+/// An error of writing to standard output.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output")]
+pub(crate) struct WriteError(#[source] io::Error);
 
 impl WriteError {
-    /// Whether that is because nobody reads on.
+    /// Whether the reader closed the pipe.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }
 }
 
-impl Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("standard output")
-    }
-}
-
-impl std::error::Error for WriteError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
-
-/// Writes a file under another name beside it and renames it, so that there is never half of it. What is no regular file,
-/// such as a pipe or a device, is written where it is.
+/// Writes a temporary file beside `path` and renames it to `path`, so the file is never half-written. What is not a regular
+/// file, such as a pipe or a device, is written in place.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let special = std::fs::metadata(path).is_ok_and(|there| !there.is_file());
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let fresh = path.with_file_name(format!(".{name}.new"));
-    let written = match special {
-        true => std::fs::write(path, bytes),
-        false => std::fs::write(&fresh, bytes)
-            .and_then(|()| std::fs::rename(&fresh, path))
-            .inspect_err(|_| {
-                let _ = std::fs::remove_file(&fresh); // it may never have been there
-            }),
+    let write = || {
+        if std::fs::metadata(path).is_ok_and(|existing| !existing.is_file()) {
+            return std::fs::write(path, bytes);
+        }
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // the umask narrows it
+        let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
+        file.write_all(bytes)?;
+        file.persist(path)?;
+        Ok(())
     };
-    written.with_context(|| path.display().to_string())
+    write().with_context(|| path.display().to_string())
 }
 
-/// A line on standard error, in one piece. Nothing depends on it: where standard error is closed, it is lost.
+/// Prints a line on standard error in one piece. If standard error is closed, the line is lost.
 pub(crate) fn note(message: impl Display) {
     let _ = io::stderr().write_all(format!("{message}\n").as_bytes());
 }
 
-/// A line on standard error for each warning, but not for one that is there already.
+/// Prints each warning on standard error, once per process.
 pub(crate) fn warn(warnings: &[TokenizerWarning]) {
     static THERE: Mutex<Vec<TokenizerWarning>> = Mutex::new(Vec::new());
     let mut there = THERE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,7 +125,7 @@ pub(crate) fn warn(warnings: &[TokenizerWarning]) {
     }
 }
 
-/// A text on one line: line breaks and other controls, which could move a terminal's cursor, are written as escapes.
+/// Puts a text on one line: line breaks and other control characters, which could move a terminal's cursor, are escaped.
 pub(crate) fn printable(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -135,52 +137,6 @@ pub(crate) fn printable(text: &str) -> String {
         }
     }
     line
-}
-
-/// A bar on standard error for what takes long; none if standard error is no terminal, or standard output is one, where
-/// the answers themselves are to be seen.
-pub(crate) struct Progress {
-    bar: Option<ProgressBar>,
-    wanted: bool,
-}
-
-impl Progress {
-    pub(crate) fn new() -> Self {
-        Self {
-            bar: None,
-            wanted: io::stderr().is_terminal() && !io::stdout().is_terminal(),
-        }
-    }
-
-    /// Shows that so many texts have been answered, and how many bytes of how many have been read for that.
-    pub(crate) fn at(&mut self, texts: u64, (bytes, size): (u64, Option<u64>)) {
-        if !self.wanted {
-            return;
-        }
-        let bar = self.bar.get_or_insert_with(|| {
-            let (bar, style) = match size {
-                Some(size) => (
-                    ProgressBar::new(size),
-                    "{wide_bar} {percent}% {msg} {eta} left",
-                ),
-                None => (ProgressBar::no_length(), "{spinner} {msg} {elapsed}"),
-            };
-            match ProgressStyle::with_template(style) {
-                Ok(style) => bar.with_style(style),
-                Err(_) => bar,
-            }
-        });
-        bar.set_message(format!("{texts} texts"));
-        bar.set_position(bytes);
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -210,6 +166,14 @@ mod tests {
             (b"new".to_vec(), b"old".to_vec())
         );
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+            let other = dir.path().join("other");
+            std::fs::write(&other, "").unwrap();
+            assert_eq!(mode(&path), mode(&other)); // not the mode of a temporary file
+        }
         let error = replace(&dir.path().join("no/f"), b"").unwrap_err();
         assert!(format!("{error:#}").contains("no/f: "), "{error:#}");
         #[cfg(unix)]

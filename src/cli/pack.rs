@@ -1,72 +1,68 @@
-//! `bertless pack`: a model in one file.
+//! `bertless pack`: writes a model as one file.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Result, bail};
 use bertless::{Error, Model, PackOptions, Packed, PackedKind, PackedMatrix, Precision, Stored};
-use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::builder::PathBufValueParser;
 use serde::Serialize;
 
-use super::input::{Form, Inputs, Item};
-use super::options::to_write;
+use super::columns::{
+    self,
+    Column::{Left, Right},
+};
+use super::input::{InputFormat, Inputs, Item, ItemSource};
+use super::options::{number, one_of, to_write};
 use super::output::{Output, printable, warn};
+use super::progress::{Look, Progress};
 
-/// The progress of what is counted.
-const BAR: &str = "{wide_bar} {percent}% {msg} {elapsed}";
-/// How often the progress is drawn.
-const TICK: Duration = Duration::from_millis(100);
-
-/// Make one file of a model, ready to be used where it lies: weights, vocabulary and settings
+/// Convert a model folder into one file that opens without conversion: weights, vocabulary and settings
 ///
-/// Every command takes the file in place of a folder, and opens it without converting anything. It is written under
-/// another name beside it and then renamed, so there is never half of it. A file that is there already is kept, unless
-/// --force is given.
+/// Every command accepts the file in place of a folder. It is written to a temporary file beside FILE, which is then renamed,
+/// so FILE is never half-written. An existing file is kept unless --force is given.
 ///
-/// In int8 there is a line for each matrix of the encoder: how far its weights move (root mean square of the
-/// differences, as a share of that of the weights), and what it is stored as. One that moves too far stays in f32. With
-/// --calibrate the line also says how far its outputs move, for every eighth token of the texts, which it is not calibrated
-/// by; then it is that which may be too far.
+/// With --dtype int8 each matrix of the encoder has a line with its quantization error (the root mean square of the
+/// differences, divided by that of the weights) and the type that it is stored as. A matrix whose error is above --max-error
+/// stays in f32. With --calibrate the line also has the error of the matrix's outputs, measured on every eighth token,
+/// which is held out from calibration; --max-error then applies to that.
 ///
 /// With --json an object {"file", "dtype", "version", "digest", "bytes", "kinds": [{"kind", "tensors", "bytes"}],
 /// "matrices": [{"name", "error", "output_error", "stored": "int8", "f32_as_asked", "f32_for_error" or
 /// "f32_for_width"}]}.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
-    /// The folder of a Hugging Face or sentence-transformers model
+pub(crate) struct PackArgs {
+    /// Folder of a Hugging Face or sentence-transformers model
     #[arg(value_name = "MODEL_DIR")]
     model: PathBuf,
-    /// The file to write, such as model.safetensors
+    /// File to write, such as model.safetensors
     #[arg(short, long, value_name = "FILE", value_parser = to_write(PathBufValueParser::new()))]
     output: PathBuf,
-    /// How large weights are stored. f32: as they are computed with, same answers to the bit; f16: half the size, computed
-    /// in f32; bf16: half the size, the encoder's matrices computed in bf16; int8: the encoder's matrices, computed in int8, and tables of words and positions in a quarter of
-    /// the size, all else in f32
-    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = precision())]
+    /// Type that weights are stored in. f32: the same answers to the bit. f16: half the size, computed in f32. bf16: half the
+    /// size, the encoder's matrices are computed in bf16. int8: a quarter of the size for the encoder's matrices, which are
+    /// computed in int8, and for word and position embeddings; all else in f32
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = one_of(Precision::ALL.map(|precision| (precision.name(), precision))))]
     dtype: Precision,
-    /// Of int8, leave matrices in f32 whose names contain this, where * is any text; may be given several times
+    /// With int8, keep matrices in f32 whose names contain this (* matches any text); may be given several times
     #[arg(long, value_name = "PATTERN")]
     keep_f32: Vec<String>,
-    /// Of int8, leave matrices in f32 whose error would be above this [default: 0.03]
-    #[arg(long, value_name = "ERROR", value_parser = largest_error)]
+    /// With int8, keep matrices in f32 whose error would be above this [default: 0.03]
+    #[arg(long, value_name = "ERROR", value_parser = number(0.0..=f64::MAX, "expected a number, 0 or more"))]
     max_error: Option<f64>,
-    /// Of int8, quantise by what these texts, one a line or objects of .jsonl, make of the model's inside, so that its outputs
-    /// stay near; some 500 sentences of all kinds that it is for. A table (.csv, or .tsv without --pairs) is refused
+    /// With int8, calibrate the quantization on the texts of this file: one per line, or .jsonl; some 500 typical sentences are
+    /// enough. Tables (.csv, and .tsv without --pairs) are refused
     #[arg(long, value_name = "FILE")]
     calibrate: Option<PathBuf>,
-    /// Of --calibrate, each line is a pair, as a cross-encoder or a question answerer reads it: two columns with a tab between
-    /// them, without a header, or an object of .jsonl
+    /// Calibrate on pairs, as for a cross-encoder or a question answerer: two columns separated by a tab, without a header, or
+    /// objects of .jsonl
     #[arg(long, requires = "calibrate")]
     pairs: bool,
-    /// Write over a file that is there already
+    /// Overwrite an existing file
     #[arg(long)]
     force: bool,
 }
 
 #[derive(Serialize)]
-struct Report {
+struct PackReport {
     file: PathBuf,
     dtype: Precision,
     version: u32,
@@ -76,7 +72,7 @@ struct Report {
     matrices: Vec<PackedMatrix>,
 }
 
-pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: PackArgs, output: &mut Output) -> Result<()> {
     let file = arguments.output;
     // Ahead of the work; it is checked again behind it.
     if !arguments.force && file.symlink_metadata().is_ok() {
@@ -91,88 +87,43 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
         options = options.max_error(error);
     }
     if let Some(path) = &arguments.calibrate {
-        options = match arguments.pairs {
-            true => {
-                let pair = |item: Item| (item.first, item.second.unwrap_or_default());
-                options.calibrate_pairs(calibrating(path, Form::Pair)?.into_iter().map(pair))
-            }
-            false => {
-                let items = calibrating(path, Form::Text)?.into_iter();
-                options.calibrate(items.map(|item| item.first))
-            }
+        options = if arguments.pairs {
+            let pair = |item: Item| (item.first, item.second.unwrap_or_default());
+            options.calibrate_pairs(calibrating(path, InputFormat::Pair)?.into_iter().map(pair))
+        } else {
+            let items = calibrating(path, InputFormat::Text)?.into_iter();
+            options.calibrate(items.map(|item| item.first))
         };
     }
     let patterns = arguments.keep_f32.into_iter();
     let options = patterns.fold(options, PackOptions::keep_f32);
-    let progress = Progress::new();
-    progress.at(match arguments.calibrate {
+    let progress = Progress::new(Look::Spinner);
+    progress.set_message(match arguments.calibrate {
         Some(_) => "calibrating and packing",
         None => "packing",
     });
-    let options = progress.watching(options);
+    let bar = progress.clone();
+    let options = options.watch(move |done, of| {
+        if done == 1 {
+            bar.set_style(Look::Share.style());
+        }
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    });
     let packed = Model::pack_with(&arguments.model, options)?;
-    progress.at("writing");
-    match arguments.force {
-        true => packed.replace(&file)?,
-        false => packed.save(&file)?,
+    progress.set_message("writing");
+    if arguments.force {
+        packed.replace(&file)?;
+    } else {
+        packed.save(&file)?;
     }
     drop(progress);
     warn(packed.warnings());
-    let report = Report::of(&packed, file, arguments.dtype);
-    match output.json {
-        true => output.object(&report),
-        false => Ok(output.line(report.table())?),
-    }
+    let report = PackReport::of(&packed, file, arguments.dtype);
+    output.answer(&report, || report.table())
 }
 
-/// What is being done and since when, on standard error, if that is a terminal.
-struct Progress(Option<ProgressBar>);
-
-impl Progress {
-    fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::no_length();
-            bar.enable_steady_tick(TICK);
-            match ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-                Ok(style) => bar.with_style(style),
-                Err(_) => bar,
-            }
-        });
-        Self(bar)
-    }
-
-    fn at(&self, step: &'static str) {
-        if let Some(bar) = &self.0 {
-            bar.set_message(step);
-        }
-    }
-
-    /// With a share of the matrices that are to be calibrated, once that begins.
-    fn watching(&self, options: PackOptions) -> PackOptions {
-        let Some(bar) = self.0.clone() else {
-            return options;
-        };
-        options.watch(move |done, of| {
-            if done == 1
-                && let Ok(style) = ProgressStyle::with_template(BAR)
-            {
-                bar.set_style(style);
-            }
-            bar.set_length(of as u64);
-            bar.set_position(done as u64);
-        })
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl Report {
+impl PackReport {
     fn of(packed: &Packed, file: PathBuf, dtype: Precision) -> Self {
         let summary = packed.summary();
         Self {
@@ -186,18 +137,18 @@ impl Report {
         }
     }
 
-    /// A line for each matrix that int8 is for, one for each kind of tensor, and one for all of them.
+    /// Formats a line for each matrix that int8 applies to, one for each kind of tensor, and one for the total.
     fn table(&self) -> String {
         let line = |name: &str, tensors: usize, bytes: usize| {
-            let share = 100.0 * bytes as f64 / self.bytes as f64;
-            let size = bytes as f64 / 1e6;
-            format!("{name:12} {tensors:5} {size:10.2} MB {share:5.1}%")
+            let share = format!("{:.1}%", 100.0 * bytes as f64 / self.bytes as f64);
+            let size = format!("{:.2} MB", bytes as f64 / 1e6);
+            let columns = [Left(12), Right(5), Right(13), Right(6)];
+            columns::row(&columns, " ", &[name, &tensors.to_string(), &size, &share])
         };
-        let kinds = self.kinds.iter();
         let mut lines = table_of(&self.matrices);
-        let kind = |kind: &PackedKind| line(kind.kind, kind.tensors, kind.bytes);
-        lines.extend(kinds.clone().map(kind));
-        let tensors = kinds.map(|kind| kind.tensors).sum();
+        let kinds = self.kinds.iter();
+        lines.extend(kinds.map(|kind| line(kind.kind, kind.tensors, kind.bytes)));
+        let tensors = self.kinds.iter().map(|kind| kind.tensors).sum();
         lines.push(line("all", tensors, self.bytes));
         lines.push(format!(
             "{} ({}, format {}, digest {})",
@@ -210,18 +161,15 @@ impl Report {
     }
 }
 
-/// Name, error and type of each matrix, under a line that says so.
+/// Formats name, errors and type of each matrix, with a header and an empty line behind it.
 fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
-    let longest = matrices.iter().map(|matrix| matrix.name.len()).max();
-    let Some(width) = longest else {
+    let Some(first) = matrices.first() else {
         return Vec::new();
     };
-    let outputs = match matrices[0].output_error {
-        Some(_) => " outputs ",
-        None => "",
-    };
-    let mut lines = vec![format!("{:width$}    error {outputs}stored", "matrix")];
-    lines.extend(matrices.iter().map(|matrix| {
+    let number = |error: f64| format!("{error:.5}");
+    let outputs = first.output_error.map(|_| "outputs".to_owned());
+    let header = ("matrix", "error".to_owned(), outputs, "stored");
+    let lines = matrices.iter().map(|matrix| {
         let stored = match matrix.stored {
             Stored::Int8 => "int8",
             Stored::F32AsAsked => "f32, as asked",
@@ -229,23 +177,29 @@ fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
             Stored::F32ForWidth => "f32, for its width",
             _ => "f32",
         };
-        let outputs = match matrix.output_error {
-            Some(error) => format!("{error:8.5} "),
-            None => String::new(),
-        };
-        format!(
-            "{:width$} {:8.5} {outputs}{stored}",
-            matrix.name, matrix.error
-        )
-    }));
-    lines.push(String::new());
-    lines
+        let outputs = matrix.output_error.map(number);
+        (&*matrix.name, number(matrix.error), outputs, stored)
+    });
+    let cells = |(name, error, outputs, stored): (&str, _, Option<_>, &str)| {
+        let cells = [
+            Some(name.to_owned()),
+            Some(error),
+            outputs,
+            Some(stored.to_owned()),
+        ];
+        cells.into_iter().flatten().collect()
+    };
+    let rows: Vec<Vec<String>> = std::iter::once(header).chain(lines).map(cells).collect();
+    let mut columns = vec![Right(8); rows[0].len()];
+    columns[0] = Left(0);
+    columns[rows[0].len() - 1] = Left(0);
+    vec![columns::table(&columns, " ", &rows), String::new()]
 }
 
-/// Texts, or pairs, to calibrate by: those of lines that are not empty, or of objects in a file of JSON lines.
-fn calibrating(path: &Path, form: Form) -> Result<Vec<Item>> {
+/// Reads the texts or pairs to calibrate on: lines that are not empty, or objects of a .jsonl file.
+fn calibrating(path: &Path, form: InputFormat) -> Result<Vec<Item>> {
     let mut inputs = Inputs::of_file(path, form)?;
-    if form == Form::Text {
+    if form == InputFormat::Text {
         inputs = inputs.texts_alone("there are two texts: --pairs reads pairs");
     }
     let mut items = Vec::new();
@@ -254,24 +208,9 @@ fn calibrating(path: &Path, form: Form) -> Result<Vec<Item>> {
             items.push(item);
         }
     }
-    match items.is_empty() {
-        true => bail!("{} has no line of text", path.display()),
-        false => Ok(items),
+    if items.is_empty() {
+        bail!("{} has no line of text", path.display())
+    } else {
+        Ok(items)
     }
-}
-
-fn largest_error(argument: &str) -> Result<f64, String> {
-    match argument.parse() {
-        Ok(error) if (0.0..=f64::MAX).contains(&error) => Ok(error),
-        _ => Err("expected a number, 0 or more".to_owned()),
-    }
-}
-
-fn precision() -> impl TypedValueParser<Value = Precision> {
-    let names = Precision::ALL.map(Precision::name);
-    PossibleValuesParser::new(names).try_map(|name| {
-        let mut all = Precision::ALL.into_iter();
-        all.find(|precision| precision.name() == name)
-            .ok_or("is no type")
-    })
 }

@@ -1,4 +1,4 @@
-//! `bertless predict`: the answers that a model was trained to give.
+//! `bertless predict`: answers of a model's task.
 
 use anyhow::Result;
 use bertless::{
@@ -15,14 +15,14 @@ use super::output::{Output, note};
 use super::stream::answer_all;
 use super::{Common, rerank, show, usage};
 
-/// Answer as the model was trained to: labels, entities, answers, words for masks, embeddings
+/// Run the model's task on texts: classify, tag entities, answer questions, fill masks, embed or rerank
 ///
-/// With --json, each line is an object that begins with what was asked ("text"; "text" and "text_pair"; or "question"
-/// and "context") and goes on by the model's task. All end in "n_tokens", "truncated":
+/// With --json, each line is an object. It begins with the input ("text"; "text" and "text_pair"; or "question" and
+/// "context") and ends with "n_tokens" and "truncated". Between them are the keys of the model's task:
 ///
 ///   classifier       "label", "score", "scores": [{"label", "score"}], highest first
 ///
-///   multi-label      the same, with "labels": [..] ahead of "scores": those that reach their threshold
+///   multi-label      "label", "score", "labels": [..] (those that reach their threshold), "scores"
 ///
 ///   tokens           "entities": [{"label", "score", "text", "start", "end"}], in characters
 ///
@@ -32,81 +32,81 @@ use super::{Common, rerank, show, usage};
 ///
 ///   embeddings       "embedding": [..]
 ///
-/// With --labels it is as for a classifier. With --query each line is {"text", "index", "score"}, best first.
+/// With --labels the keys are those of a classifier. With --query each line is {"text", "index", "score"}, best first.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-pub(crate) struct Arguments {
+pub(crate) struct PredictArgs {
     #[command(flatten)]
     model: ModelFlags,
     #[command(flatten)]
     input: InputFlags,
-    /// How many scores, answers or words for a mask [default: all scores, 1 answer, 5 words]
+    /// Number of scores, answers, or words per mask to print [default: all scores, 1 answer, 5 words]
     #[arg(short = 'k', long, value_name = "K", value_parser = at_least_one())]
     top_k: Option<usize>,
-    /// From which score on labels hold, for all or for one label: 0.3 or joy=0.3 [default: 0.5]
+    /// Lowest score at which a label applies, for all labels (0.3) or for one (joy=0.3) [default: 0.5]
     #[arg(long = "threshold", value_name = "[LABEL=]SCORE", value_parser = threshold)]
     thresholds: Vec<Threshold>,
-    /// How labels of tokens become entities: none, simple, first, average, max
-    #[arg(long, value_name = "NAME", default_value = "simple", value_parser = aggregation)]
+    /// How token labels are merged into entities
+    #[arg(long, value_name = "NAME", default_value = "simple", value_parser = aggregation())]
     aggregation: Aggregation,
     #[command(flatten)]
     question: QuestionFlags,
-    /// Rank the texts by how well they fit this query
+    /// Rank the texts by relevance to this query
     #[arg(long, value_name = "QUERY", conflicts_with_all = ["pairs", "jsonl", "question", "labels"])]
     query: Option<String>,
-    /// Choose among these labels, separated by commas, by a model of entailment
+    /// Classify into these labels, separated by commas, with an entailment (NLI) model
     #[arg(long, value_name = "LABELS", value_delimiter = ',')]
     #[arg(conflicts_with_all = ["pairs", "question"])]
     labels: Vec<String>,
-    /// Several of --labels may hold: judge each by itself
+    /// Score each of --labels independently: several may apply
     #[arg(long, requires = "labels")]
     multi_label: bool,
-    /// What a label says about a text, with {} for the label [default: This example is {}.]
+    /// Hypothesis that states a label, with {} in place of the label [default: This example is {}.]
     #[arg(long, value_name = "SENTENCE", requires = "labels")]
     template: Option<String>,
-    /// The model's label that means entailment, by name or id [default: the one that begins with "entail", else the last
-    /// one of labels without names]
+    /// Name or id of the model's entailment label [default: the one that begins with "entail"; if labels have no names, the
+    /// last]
     #[arg(long, value_name = "NAME_OR_ID", requires = "labels")]
     entailment_label: Option<String>,
     #[command(flatten)]
     embedding: EmbeddingFlags,
 }
 
-/// How questions are put and answered.
+/// Flags of question answering.
 #[derive(Debug, clap::Args)]
 struct QuestionFlags {
-    /// A question to each text, or to --context
+    /// Question to answer from each text, or from --context
     #[arg(long, value_name = "QUESTION")]
     question: Option<String>,
-    /// The text that holds the answer
+    /// Text to find the answer in
     #[arg(long, value_name = "TEXT", requires = "question", conflicts_with_all = ["texts", "file"])]
     context: Option<String>,
-    /// That there is no answer is an answer
+    /// Allow the answer that the text has no answer
     #[arg(long)]
     allow_no_answer: bool,
-    /// The most tokens of an answer [default: 15]
+    /// Longest answer, in tokens [default: 15]
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
     max_answer_tokens: Option<usize>,
-    /// How many tokens the windows of a long context share [default: 128, or what fits]
+    /// Overlap of the windows of a long context, in tokens [default: 128, or what fits]
     #[arg(long, value_name = "TOKENS", value_parser = whole(0, u32::MAX as usize))]
     stride: Option<usize>,
 }
 
 impl QuestionFlags {
     fn options(&self) -> AnswerOptions {
-        let usual = AnswerOptions::default();
+        let defaults = AnswerOptions::default();
         AnswerOptions {
             allow_no_answer: self.allow_no_answer,
-            max_answer_tokens: self.max_answer_tokens.unwrap_or(usual.max_answer_tokens),
+            max_answer_tokens: self.max_answer_tokens.unwrap_or(defaults.max_answer_tokens),
             stride: self.stride,
-            ..usual
+            ..defaults
         }
     }
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: PredictArgs, common: &Common, output: &mut Output) -> Result<()> {
     let options = arguments.options(common);
-    let Arguments {
+    let PredictArgs {
         model,
         input,
         top_k,
@@ -124,7 +124,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
         (Some(question), None) => input.open()?.ask(question)?,
         _ => input.open()?,
     };
-    let labels = labels_asked_for(&labels)?;
+    let labels = trimmed_labels(&labels)?;
     let model = model.load(options)?;
     if asks && model.task() != Task::QuestionAnswering {
         anyhow::bail!(
@@ -142,17 +142,18 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
             inputs,
             output,
             |inputs| predict(&model, inputs),
-            |output, item, prediction| match output.json {
-                true => output.object(&Line::new(task, &item, &prediction)),
-                false => Ok(output.line(show::prediction(&item, &prediction))?),
+            |output, item, prediction| {
+                output.answer(&PredictionRecord::new(task, &item, &prediction), || {
+                    show::prediction(&item, &prediction)
+                })
             },
         );
     }
-    let usual = ZeroShotOptions::default();
+    let defaults = ZeroShotOptions::default();
     let options = ZeroShotOptions {
         multi_label,
-        template: template.unwrap_or(usual.template),
-        entailment_label: entailment_label.or_else(|| last_of_unnamed(&model)),
+        template: template.unwrap_or(defaults.template),
+        entailment_label: entailment_label.or_else(|| last_of_unnamed_labels(&model)),
     };
     let classify = |inputs: &[Input<'_>]| {
         let each = inputs
@@ -160,18 +161,15 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
             .map(|input| zero_shot(&model, *input, &labels, &options, top_k));
         each.collect()
     };
-    answer_all(
-        inputs,
-        output,
-        classify,
-        |output, item, answer| match output.json {
-            true => output.object(&Line::new(Task::Classification, &item, &answer)),
-            false => Ok(output.line(show::classification(&item, &answer))?),
-        },
-    )
+    answer_all(inputs, output, classify, |output, item, answer| {
+        output.answer(
+            &PredictionRecord::new(Task::Classification, &item, &answer),
+            || show::classification(&item, &answer),
+        )
+    })
 }
 
-impl Arguments {
+impl PredictArgs {
     fn options(&self, common: &Common) -> ModelOptions {
         let mut options = self
             .model
@@ -188,7 +186,7 @@ impl Arguments {
     }
 }
 
-/// A single text by the door for one, so that errors do not count it.
+/// Predicts one text by `Model::predict`, so its error does not number it; several by `predict_batch`.
 fn predict(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<Prediction>> {
     Ok(match inputs {
         [only] => vec![model.predict(*only)?],
@@ -197,7 +195,7 @@ fn predict(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<Prediction>> {
 }
 
 /// The id of the label that transformers takes for entailment where labels have no names: the last one. Says so.
-fn last_of_unnamed(model: &Model) -> Option<String> {
+fn last_of_unnamed_labels(model: &Model) -> Option<String> {
     let mut labels = model.labels().iter().enumerate();
     let last = model.labels().len().checked_sub(1)?;
     let unnamed =
@@ -227,48 +225,49 @@ fn zero_shot(
     Ok(answer)
 }
 
-/// Labels without the spaces around them.
-fn labels_asked_for(labels: &[String]) -> Result<Vec<&str>> {
+/// Trims spaces around labels. An empty label is a usage error.
+fn trimmed_labels(labels: &[String]) -> Result<Vec<&str>> {
     let labels: Vec<&str> = labels.iter().map(|label| label.trim()).collect();
-    match labels.contains(&"") {
-        true => Err(usage("a label of --labels is empty")),
-        false => Ok(labels),
+    if labels.contains(&"") {
+        Err(usage("a label of --labels is empty"))
+    } else {
+        Ok(labels)
     }
 }
 
-/// A line of JSON: what was asked, then the answer.
+/// A line of JSON: the input, then the answer.
 #[derive(Serialize)]
-struct Line<'a, A> {
+struct PredictionRecord<'a, A> {
     #[serde(flatten)]
-    asked: Asked<'a>,
+    input: InputFields<'a>,
     #[serde(flatten)]
     answer: &'a A,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Asked<'a> {
+enum InputFields<'a> {
     Text { text: &'a str },
     Pair { text: &'a str, text_pair: &'a str },
     Question { question: &'a str, context: &'a str },
 }
 
-impl<'a, A> Line<'a, A> {
+impl<'a, A> PredictionRecord<'a, A> {
     fn new(task: Task, item: &'a Item, answer: &'a A) -> Self {
-        let asked = match (item.input(), task) {
-            (Input::Text(text), _) => Asked::Text { text },
+        let input = match (item.input(), task) {
+            (Input::Text(text), _) => InputFields::Text { text },
             (Input::Pair(question, context), Task::QuestionAnswering) => {
-                Asked::Question { question, context }
+                InputFields::Question { question, context }
             }
-            (Input::Pair(text, text_pair), _) => Asked::Pair { text, text_pair },
+            (Input::Pair(text, text_pair), _) => InputFields::Pair { text, text_pair },
         };
-        Self { asked, answer }
+        Self { input, answer }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::lines::Place;
+    use super::super::lines::Location;
     use super::*;
 
     #[test]
@@ -276,15 +275,16 @@ mod tests {
         let item = |second: Option<&str>| Item {
             first: "a\tb".to_owned(),
             second: second.map(str::to_owned),
-            place: Place::Only,
+            location: Location::Only,
         };
         let prediction = Prediction::Embedding(bertless::Embedding {
             embedding: vec![0.1, -2.0],
             n_tokens: 3,
             truncated: false,
         });
-        let line =
-            |item: &Item, task| serde_json::to_string(&Line::new(task, item, &prediction)).unwrap();
+        let line = |item: &Item, task| {
+            serde_json::to_string(&PredictionRecord::new(task, item, &prediction)).unwrap()
+        };
         let answer = r#""embedding":[0.1,-2.0],"n_tokens":3,"truncated":false}"#;
         let text = line(&item(None), Task::Embedding);
         assert_eq!(text, format!(r#"{{"text":"a\tb",{answer}"#));

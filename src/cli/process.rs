@@ -1,11 +1,11 @@
-//! What the system knows about this process. Linux tells; elsewhere there is no answer.
+//! Age and peak memory of this process, on Linux only.
 
 use std::time::Duration;
 
-/// In /proc one second has a hundred ticks on every processor that Rust runs on.
+/// Clock tick of /proc: 10 ms on every processor that Rust supports.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The time since this process was started; to be asked while it has one thread.
+/// Time since this process started. Call it while the process has one thread.
 ///
 /// The system knows the start to a tick of 10 ms, which is longer than a small model takes to load. But it counts to the
 /// nanosecond how long a thread has run and waited for its turn; that is all of the time but waits for a disk, and has
@@ -37,7 +37,7 @@ fn age_from(schedstat: &str, stat: &str, uptime: &str) -> Option<Duration> {
     Some((ran + waited).clamp(least, most))
 }
 
-/// The most memory that this process has had so far, in bytes.
+/// Peak resident memory of this process so far, in bytes.
 pub(crate) fn peak_memory() -> Option<u64> {
     peak_from(&std::fs::read_to_string("/proc/self/status").ok()?)
 }

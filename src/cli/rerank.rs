@@ -1,4 +1,4 @@
-//! `bertless predict --query`: texts in the order in which they fit a query.
+//! `bertless predict --query`: texts ranked by relevance to a query.
 
 use anyhow::Result;
 use bertless::Model;
@@ -11,7 +11,7 @@ use super::stream::answer_all;
 
 /// A line of JSON: {"text", "index", "score"}, best first.
 #[derive(Serialize)]
-struct Line<'a> {
+struct RankedRecord<'a> {
     text: &'a str,
     index: usize,
     score: f32,
@@ -44,14 +44,14 @@ pub(crate) fn run(
     scored.sort_by(|a, b| b.1.total_cmp(&a.1));
     scored.truncate(top_k.unwrap_or(usize::MAX));
     for (index, score, item) in &scored {
-        match output.json {
-            true => output.object(&Line {
+        output.answer(
+            &RankedRecord {
                 text: &item.first,
                 index: *index,
                 score: *score,
-            })?,
-            false => output.line(format_args!("{score:.4}  {}", short(item)))?,
-        }
+            },
+            || format!("{score:.4}  {}", short(item)),
+        )?;
     }
     Ok(())
 }

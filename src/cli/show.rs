@@ -1,4 +1,4 @@
-//! Answers as people read them: a line for most, and lines behind an indent where there is more to say.
+//! Answers as text for people: one line each, and indented lines below it where an answer has several parts.
 
 use std::fmt::Write;
 
@@ -7,10 +7,10 @@ use bertless::{Answer, Classification, Entities, Fill, Prediction};
 use super::input::Item;
 use super::output::printable;
 
-/// How much of a text is repeated next to its answer.
+/// Number of characters of a text that are printed beside its answer.
 const CHARACTERS: usize = 80;
 
-/// An answer without its line feed.
+/// Formats an answer, without a final line feed.
 pub(crate) fn prediction(item: &Item, prediction: &Prediction) -> String {
     match prediction {
         Prediction::Classification(answer) => classification(item, answer),
@@ -23,7 +23,7 @@ pub(crate) fn prediction(item: &Item, prediction: &Prediction) -> String {
     }
 }
 
-/// `positive  0.9987  the text`, and all labels that hold where several may.
+/// Formats a classification as `positive  0.9987  the text`; a multi-label one with all labels that apply.
 pub(crate) fn classification(item: &Item, answer: &Classification) -> String {
     let label = match &answer.labels {
         None => format!("{}  {:.4}", printable(&answer.label), answer.score),
@@ -34,16 +34,17 @@ pub(crate) fn classification(item: &Item, answer: &Classification) -> String {
                 format!("{}{score}", printable(label))
             };
             let labels: Vec<String> = labels.iter().map(score).collect();
-            match labels.is_empty() {
-                true => "(none)".to_owned(),
-                false => labels.join(", "),
+            if labels.is_empty() {
+                "(none)".to_owned()
+            } else {
+                labels.join(", ")
             }
         }
     };
     format!("{label}  {}{}", short(item), cut(answer.truncated))
 }
 
-/// The text, and a line for each entity: label, score, where it stands in characters, what it is.
+/// Formats the text, and a line for each entity: label, score, character range, entity.
 fn entities(item: &Item, answer: &Entities) -> String {
     let mut lines = format!("{}{}", short(item), cut(answer.truncated));
     for entity in &answer.entities {
@@ -59,7 +60,7 @@ fn entities(item: &Item, answer: &Entities) -> String {
     lines
 }
 
-/// A line for each answer: score, where it stands in the context, what it is.
+/// Formats a line for each answer: score, character range in the context, answer.
 fn answer_of(answer: &Answer) -> String {
     let line = |span: &bertless::AnswerSpan| {
         let text = match span.answer.as_str() {
@@ -72,7 +73,7 @@ fn answer_of(answer: &Answer) -> String {
     lines.join("\n")
 }
 
-/// The text, and for each mask a line for each word: score, token, the text with it.
+/// Formats the text, and for each mask a line for each candidate: score, token, the text filled with it.
 fn fill(item: &Item, answer: &Fill) -> String {
     let mut lines = format!("{}{}", short(item), cut(answer.truncated));
     for (index, words) in answer.masks.iter().enumerate() {
@@ -88,13 +89,13 @@ fn fill(item: &Item, answer: &Fill) -> String {
     lines
 }
 
-/// Numbers with spaces between them, with all digits that they need.
+/// Formats floats separated by spaces, with as many digits as reading them back needs.
 pub(crate) fn numbers(numbers: &[f32]) -> String {
     let numbers: Vec<String> = numbers.iter().map(f32::to_string).collect();
     numbers.join(" ")
 }
 
-/// The beginning of a text, or of both.
+/// Shortens a text, or both texts of a pair.
 pub(crate) fn short(item: &Item) -> String {
     match &item.second {
         None => shortened(&item.first, CHARACTERS),
@@ -105,7 +106,7 @@ pub(crate) fn short(item: &Item) -> String {
     }
 }
 
-/// The first characters of a text, on one line.
+/// Cuts a text to its first `characters` characters, on one line.
 pub(crate) fn shortened(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters) {
         None => printable(text),
@@ -114,22 +115,23 @@ pub(crate) fn shortened(text: &str, characters: usize) -> String {
 }
 
 fn cut(truncated: bool) -> &'static str {
-    match truncated {
-        true => "  (cut off: longer than the model reads)",
-        false => "",
+    if truncated {
+        "  (cut off: longer than the model reads)"
+    } else {
+        ""
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::lines::Place;
+    use super::super::lines::Location;
     use super::*;
 
     fn item(text: &str) -> Item {
         Item {
             first: text.to_owned(),
             second: None,
-            place: Place::Only,
+            location: Location::Only,
         }
     }
 

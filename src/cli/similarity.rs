@@ -1,4 +1,4 @@
-//! `bertless similarity`: how alike two texts are.
+//! `bertless similarity`: similarity of two texts.
 
 use anyhow::Result;
 use bertless::{Input, Model};
@@ -10,13 +10,13 @@ use super::options::{EmbeddingFlags, ModelFlags, required};
 use super::output::Output;
 use super::stream::answer_all;
 
-/// Compare texts two by two: by default the cosine of their embeddings, from -1 to 1
+/// Compute the similarity of pairs of texts: the cosine of their embeddings, unless the model defines another
 ///
-/// Takes two texts, or more in pairs; lines are two columns with a tab between them, or objects with --jsonl. Prints a
-/// number for each pair; with --json an object {"similarity"}.
+/// Takes two texts, or several pairs. Lines hold two columns separated by a tab, or objects with --jsonl. Prints one number
+/// per pair; with --json an object {"similarity"}. A cosine is from -1 to 1.
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("model", required))]
-pub(crate) struct Arguments {
+pub(crate) struct SimilarityArgs {
     #[command(flatten)]
     model: ModelFlags,
     #[command(flatten)]
@@ -27,26 +27,22 @@ pub(crate) struct Arguments {
 
 /// A line of JSON.
 #[derive(Serialize)]
-struct Line {
+struct SimilarityRecord {
     similarity: f32,
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: SimilarityArgs, common: &Common, output: &mut Output) -> Result<()> {
     let inputs = arguments.input.open_pairs()?;
-    let options = arguments.embedding.apply(arguments.model.options(common));
-    let model = arguments.model.load(options)?;
+    let model = arguments.embedding.load(&arguments.model, common)?;
     answer_all(
         inputs,
         output,
         |inputs| similarities(&model, inputs),
-        |output, _, similarity| match output.json {
-            true => output.object(&Line { similarity }),
-            false => Ok(output.line(similarity)?),
-        },
+        |output, _, similarity| output.answer(&SimilarityRecord { similarity }, || similarity),
     )
 }
 
-/// How alike the texts of each pair are.
+/// Computes the similarity of each pair.
 pub(crate) fn similarities(model: &Model, pairs: &[Input<'_>]) -> Result<Vec<f32>> {
     let mut texts = Vec::with_capacity(2 * pairs.len());
     for pair in pairs {

@@ -1,54 +1,30 @@
-//! Answers in chunks: as many texts at a time as keep the model busy, as few as keep memory small.
+//! Answers texts in chunks that are large enough to keep the model busy and small enough to bound memory.
+
+use std::io::IsTerminal;
 
 use anyhow::Result;
 use bertless::Input;
+use indicatif::ProgressDrawTarget;
 
-use super::input::{Inputs, Item};
-use super::output::{Output, Progress};
+use super::input::{Item, ItemSource};
+use super::output::Output;
+use super::progress::{Look, Progress};
 
-/// The most texts of a chunk, and the bytes after which it is full.
+/// Largest number of texts in a chunk.
 const TEXTS: usize = 256;
+/// Number of bytes of text after which a chunk is full.
 const BYTES: usize = 1 << 20;
 
-/// Something with a text in it, one after the other.
-pub(crate) trait Source {
-    type Item: AsRef<Item>;
-
-    fn next(&mut self) -> Result<Option<Self::Item>>;
-
-    /// Whether the next one may take its time, so that what is there should be answered first.
-    fn would_wait(&self) -> bool;
-
-    /// Bytes read so far, and in all if that is known.
-    fn progress(&self) -> (u64, Option<u64>);
-}
-
-impl Source for Inputs {
-    type Item = Item;
-
-    fn next(&mut self) -> Result<Option<Item>> {
-        self.next()
-    }
-
-    fn would_wait(&self) -> bool {
-        self.would_wait()
-    }
-
-    fn progress(&self) -> (u64, Option<u64>) {
-        self.progress()
-    }
-}
-
-/// Answers all of a source: `answer` a chunk at a time, `take` one by one in their order.
+/// Answers all items of a source: calls `answer` on each chunk, and `take` on each answer, in order.
 ///
-/// An error of `answer` is put down to its text. Texts ahead of it have been answered by then, those behind it have not.
-pub(crate) fn answer_all<S: Source, A>(
+/// An error of `answer` names its text. Texts before it have been answered by then; texts after it have not.
+pub(crate) fn answer_all<S: ItemSource, A>(
     mut source: S,
     output: &mut Output,
     mut answer: impl FnMut(&[Input<'_>]) -> Result<Vec<A>>,
     mut take: impl FnMut(&mut Output, S::Item, A) -> Result<()>,
 ) -> Result<()> {
-    let mut progress = Progress::new();
+    let mut progress = None;
     let mut texts = 0;
     loop {
         let (items, end) = chunk(&mut source);
@@ -68,7 +44,7 @@ pub(crate) fn answer_all<S: Source, A>(
             Err(_) => {
                 for item in items {
                     let alone = answer(&[item.as_ref().input()]);
-                    let answers = alone.map_err(|error| item.as_ref().place.blame(error))?;
+                    let answers = alone.map_err(|error| item.as_ref().location.blame(error))?;
                     if let Some(answer) = answers.into_iter().next() {
                         take(output, item, answer)?;
                     }
@@ -77,11 +53,26 @@ pub(crate) fn answer_all<S: Source, A>(
         }
         output.flush()?;
         match end {
-            End::Full => progress.at(texts, source.progress()),
+            End::Full => {
+                let progress = progress.get_or_insert_with(|| bar(&source));
+                progress.set_message(format!("{texts} texts"));
+                progress.set_position(source.progress().0);
+            }
             End::Over => return Ok(()),
             End::Failed(error) => return Err(error),
         }
     }
+}
+
+/// A bar of the bytes read. It is hidden where standard output is a terminal, since answers appear there.
+fn bar(source: &impl ItemSource) -> Progress {
+    let size = source.progress().1;
+    let progress = Progress::new(size.map_or(Look::Spinner, |_| Look::Share));
+    progress.set_length(size.unwrap_or_default());
+    if std::io::stdout().is_terminal() {
+        progress.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    progress
 }
 
 /// Why a chunk ends.
@@ -91,7 +82,7 @@ enum End {
     Failed(anyhow::Error),
 }
 
-fn chunk<S: Source>(source: &mut S) -> (Vec<S::Item>, End) {
+fn chunk<S: ItemSource>(source: &mut S) -> (Vec<S::Item>, End) {
     let mut items: Vec<S::Item> = Vec::new();
     let mut bytes = 0;
     while items.len() < TEXTS && bytes < BYTES {
@@ -113,7 +104,7 @@ fn chunk<S: Source>(source: &mut S) -> (Vec<S::Item>, End) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lines::Place;
+    use super::super::lines::Location;
     use super::*;
 
     /// Counts up to a number, and then fails or ends.
@@ -123,28 +114,20 @@ mod tests {
         fails: bool,
     }
 
-    impl Source for Numbers {
+    impl ItemSource for Numbers {
         type Item = Item;
 
         fn next(&mut self) -> Result<Option<Item>> {
             self.next += 1;
-            match self.next > self.last {
-                true if self.fails => Err(anyhow::anyhow!("no more")),
-                true => Ok(None),
-                false => Ok(Some(Item {
-                    first: self.next.to_string(),
-                    second: None,
-                    place: Place::Argument(self.next),
-                })),
+            if self.next > self.last {
+                anyhow::ensure!(!self.fails, "no more");
+                return Ok(None);
             }
-        }
-
-        fn would_wait(&self) -> bool {
-            false
-        }
-
-        fn progress(&self) -> (u64, Option<u64>) {
-            (0, None)
+            Ok(Some(Item {
+                first: self.next.to_string(),
+                second: None,
+                location: Location::Argument(self.next),
+            }))
         }
     }
 

@@ -1,4 +1,4 @@
-//! `bertless tokenize`: texts as the tokens that a model reads.
+//! `bertless tokenize`: the tokens of texts.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -14,29 +14,29 @@ use super::options::{self, at_least_one, whole};
 use super::output::{Output, printable, warn};
 use super::stream::answer_all;
 
-/// Cut texts into tokens
+/// Split texts into the tokens that a model reads
 ///
-/// Prints the tokens of each text with spaces between them; with --json an object {"ids", "tokens", "type_ids",
-/// "offsets": [[start, end]..]}, offsets in characters of the token's own text. Nothing is cut off unless --max-length
-/// says so; with --stride the rest follows in windows, a line each.
+/// Prints the tokens of each text, separated by spaces; with --json an object {"ids", "tokens", "type_ids", "offsets":
+/// [[start, end]..]}. Offsets count characters of the text that the token comes from. Texts are truncated only with
+/// --max-length; with --stride the rest follows in overlapping windows, one per line.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
-    /// The model's folder, or the file that `bertless pack` made of it
+pub(crate) struct TokenizeArgs {
+    /// Folder of the model, or a file written by `bertless pack`
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// A folder that has a vocabulary and need not have weights
+    /// Folder with a tokenizer; it needs no weights
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     tokenizer_only: Option<PathBuf>,
     #[command(flatten)]
     input: InputFlags,
-    /// The most tokens of a text, special ones included; the rest is cut off [default: no limit]
+    /// Truncate texts to this many tokens, special tokens included [default: no limit]
     #[arg(long, value_name = "TOKENS", value_parser = at_least_one())]
     max_length: Option<usize>,
-    /// What does not fit follows in windows that share this many tokens with the one before
+    /// Split long texts into windows; each shares this many tokens with the one before
     #[arg(long, value_name = "TOKENS", requires = "max_length")]
     #[arg(value_parser = whole(0, u32::MAX as usize))]
     stride: Option<usize>,
-    /// Which text of a pair is cut off
+    /// Which text of a pair is truncated
     #[arg(
         long,
         value_enum,
@@ -65,14 +65,14 @@ impl From<Strategy> for TruncationStrategy {
 
 /// A line of JSON.
 #[derive(Serialize)]
-struct Line<'a> {
+struct TokenizationRecord<'a> {
     ids: &'a [u32],
-    tokens: Vec<Cow<'a, str>>,
+    tokens: &'a [Cow<'a, str>],
     type_ids: &'a [u32],
     offsets: Vec<(usize, usize)>,
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: TokenizeArgs, common: &Common, output: &mut Output) -> Result<()> {
     if arguments.model.is_none() && arguments.tokenizer_only.is_none() {
         return Err(super::usage("give --model or --tokenizer-only"));
     }
@@ -125,13 +125,13 @@ fn print(
         None => Cow::Owned(format!("#{id}")),
     };
     let tokens: Vec<Cow<'_, str>> = encoding.ids.iter().map(token).collect();
-    match output.json {
-        true => output.object(&Line {
+    output.answer(
+        &TokenizationRecord {
             ids: &encoding.ids,
-            tokens,
+            tokens: &tokens,
             type_ids: &encoding.type_ids,
             offsets: encoding.char_offsets(item.input()),
-        }),
-        false => Ok(output.line(printable(&tokens.join(" ")))?),
-    }
+        },
+        || printable(&tokens.join(" ")),
+    )
 }

@@ -1,4 +1,4 @@
-//! Which task a checkpoint is for: by the architecture that config.json names, else by the head among its weights.
+//! Task of a checkpoint, from the architecture in config.json, else from the tensors of its head.
 
 use super::{EncoderConfig, Family, Keys, Task};
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::weights::{Files, held};
 
 const KEY: &str = "architectures";
 
-/// The first architecture that config.json names; `""` if it names none.
+/// Returns the first entry of `architectures` in config.json, `""` if there is none.
 pub(super) fn architecture(keys: &Keys) -> Result<String> {
     let Some(value) = keys.value(KEY) else {
         return Ok(String::new());
@@ -19,8 +19,8 @@ pub(super) fn architecture(keys: &Keys) -> Result<String> {
     }
 }
 
-/// The task of an architecture, by its exact name: what only ends alike (a decoder, a model with code of its own) is
-/// another model.
+/// Returns the task of an architecture. The name must match exactly: a class with the same ending may be a decoder or a model
+/// with custom code.
 pub(super) fn task(family: Family, architecture: &str) -> Result<Task> {
     let head = architecture.strip_prefix(family.class());
     Ok(match head {
@@ -29,8 +29,7 @@ pub(super) fn task(family: Family, architecture: &str) -> Result<Task> {
         Some("ForTokenClassification") => Task::TokenClassification,
         Some("ForQuestionAnswering") => Task::QuestionAnswering,
         Some("ForMaskedLM") => Task::FillMask,
-        // The pre-training models of BERT and MobileBERT are masked-language models with one head more; ELECTRA's is a
-        // detector of replaced tokens.
+        // For BERT and MobileBERT this is a masked-language model with one more head. ELECTRA's detects replaced tokens.
         Some("ForPreTraining") if matches!(family, Family::Bert | Family::MobileBert) => {
             Task::FillMask
         }
@@ -42,11 +41,11 @@ pub(super) fn task(family: Family, architecture: &str) -> Result<Task> {
     })
 }
 
-/// The task of a checkpoint whose config.json names no architecture: that of the head among its weights, or embedding if
-/// there is none. (In the reference the class that opens the folder decides, and reads the head of its own.)
+/// Returns the task of a checkpoint whose config.json names no architecture: the task of the head among its weights, or
+/// embedding if it has no head. In the reference the class that the caller chooses decides instead.
 ///
 /// # Errors
-/// `Config` for weights that could be the head of more than one task.
+/// `Config` if the weights could be the head of more than one task.
 pub(super) fn task_by_weights(
     keys: &Keys,
     files: &Files,
@@ -64,13 +63,13 @@ pub(super) fn task_by_weights(
     let has = |name: &str| held.contains(&name);
     let mut tasks = Vec::new();
     if sequence == CLASSIFIER && has(CLASSIFIER) {
-        // Only the pooler tells a classifier of texts from one of tokens, and not always: token classifiers of old have one,
-        // too, and a MobileBERT may have none.
+        // Only the pooler tells a sequence classifier from a token classifier, and not always: old token classifiers have
+        // one too, and a MobileBERT sequence classifier may have none.
         let pooler = encoder.mobile.as_ref().is_none_or(|mobile| mobile.pooler);
         if has(POOLER) || !pooler {
             tasks.push(Task::Classification);
         }
-        if !has(POOLER) || tags(keys) {
+        if !has(POOLER) || has_tag_labels(keys) {
             tasks.push(Task::TokenClassification);
         }
     } else if has(sequence) {
@@ -105,7 +104,7 @@ const CLASSIFIER: &str = "classifier.weight";
 const POOLER: &str = "pooler.dense.weight";
 const QUESTIONS: &str = "qa_outputs.weight";
 
-/// The weights by which a family's sequence classifiers and its masked-language models are known.
+/// Tensors that identify a family's sequence classifiers and its masked-language models, in this order.
 fn head_names(family: Family) -> (&'static str, &'static str) {
     match family {
         Family::Bert | Family::MobileBert => (CLASSIFIER, "cls.predictions.transform.dense.weight"),
@@ -118,8 +117,8 @@ fn head_names(family: Family) -> (&'static str, &'static str) {
     }
 }
 
-/// Whether the labels are named as those of tokens are: `B-PER`, `I-PER`, `O`.
-fn tags(keys: &Keys) -> bool {
+/// Returns whether a label is named like a tag of token classification: `B-PER`, `I-PER`, `O`.
+fn has_tag_labels(keys: &Keys) -> bool {
     let names = keys.value("id2label").and_then(|names| names.as_object());
     let mut names = names.into_iter().flat_map(|names| names.values());
     names.any(|name| {

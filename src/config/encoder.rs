@@ -1,73 +1,78 @@
-//! The encoder's sizes.
+//! Sizes and variants of the encoder, from config.json.
 
 use super::architecture::architecture;
 use super::{Family, Keys, activation};
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
 
-/// The largest width, of anything, that is believed; the largest BERT has 4096.
+/// Upper bound for every width, and for the number of attention heads. The widest BERT in use has 4,096.
 const MAX_WIDTH: usize = 1 << 16;
-/// The most rows of an embedding table; the largest vocabulary in use has half a million.
+/// Upper bound for the rows of an embedding table. The largest vocabulary in use has half a million.
 const MAX_ROWS: usize = 1 << 24;
-/// The most layers, and the most feed-forward networks in one.
+/// Upper bound for the number of layers, and of feed-forward networks in one layer.
 const MAX_LAYERS: usize = 1 << 10;
 
-/// What the encoder of a checkpoint is made of.
+/// Sizes and variants of an encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct EncoderConfig {
     pub(crate) family: Family,
     /// Rows of the word-embedding table.
     pub(crate) vocab_size: usize,
-    /// Rows of the position table.
+    /// Rows of the position-embedding table.
     pub(crate) positions: usize,
-    /// Rows of the token-type table; 0 where the family has none.
+    /// Rows of the token-type embedding table. 0 if the family has no token types.
     pub(crate) token_types: usize,
     /// Width of the embedding tables.
     pub(crate) embedding_size: usize,
-    /// Width of the rows between layers.
+    /// Width of the hidden states between layers (`hidden_size`).
     pub(crate) hidden: usize,
-    /// Width inside the feed-forward network.
+    /// Width inside the feed-forward network (`intermediate_size`).
     pub(crate) intermediate: usize,
+    /// Number of layers (`num_hidden_layers`).
     pub(crate) layers: usize,
+    /// Number of attention heads (`num_attention_heads`).
     pub(crate) heads: usize,
+    /// Activation function of the feed-forward network.
     pub(crate) activation: Activation,
-    /// Added to the variance by layer norms.
+    /// Constant that layer normalisation adds to the variance (`layer_norm_eps`).
     pub(crate) eps: f32,
-    /// What only MobileBERT has.
+    /// Settings that only MobileBERT has. `None` for every other family.
     pub(crate) mobile: Option<MobileConfig>,
 }
 
-/// What only MobileBERT has.
+/// Settings that only MobileBERT has.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MobileConfig {
-    /// Width inside a layer, between its bottlenecks.
+    /// Width inside a layer, between its bottlenecks (`intra_bottleneck_size`). Equal to `hidden` without bottlenecks.
     pub(crate) inner: usize,
-    /// Whether a layer narrows its input at all.
+    /// Whether layers have bottlenecks: projections to the inner width and back.
     pub(crate) bottleneck: bool,
-    /// Whether values, too, are computed from the narrowed input.
+    /// Whether attention values, too, are computed from the bottleneck's output instead of the layer's input.
     pub(crate) bottleneck_attention: bool,
-    /// Whether queries and keys are computed from a narrowed input of their own.
+    /// Whether queries and keys share a bottleneck of their own.
     pub(crate) shared_bottleneck: bool,
-    /// Feed-forward networks in a layer.
+    /// Number of feed-forward networks in a layer.
     pub(crate) feed_forwards: usize,
-    /// Whether norms are a scale and a shift only.
+    /// Whether normalisation is only a scale and a shift (`"no_norm"`), without mean and variance.
     pub(crate) no_norm: bool,
-    /// Whether each embedding stands between its neighbours'.
+    /// Whether each word embedding is concatenated with those of its two neighbours.
     pub(crate) trigram: bool,
-    /// Whether the first token's row goes through a dense layer on its way to a classifier.
+    /// Whether a sequence classifier has a dense pooler over the first token's hidden state.
     pub(crate) pooler: bool,
 }
 
 impl EncoderConfig {
-    /// Sizes and the activation must be there, as they are in every config.json that transformers writes: were they
-    /// taken from defaults, a misspelt key could change the answer (heads, the activation) without any other sign. Keys
-    /// that older versions did not write (`layer_norm_eps`, `type_vocab_size`) have the reference's defaults.
+    /// Reads and checks the encoder's settings.
+    ///
+    /// Sizes and the activation are required, and every config.json that transformers writes has them. With defaults, a
+    /// misspelt key (the number of heads, the activation) could change answers silently. Keys that older versions of
+    /// transformers did not write (`layer_norm_eps`, `type_vocab_size`) have the reference's defaults.
     pub(super) fn read(keys: &Keys) -> Result<Self> {
         let family = family(keys)?;
         refuse_decoders(keys)?;
         let names = match family {
-            Family::DistilBert => Names::DISTILBERT,
-            _ => Names::COMMON,
+            Family::DistilBert => SizeKeys::DISTILBERT,
+            _ => SizeKeys::COMMON,
         };
         let width = 1..=MAX_WIDTH;
         let hidden = keys.required_size(names.hidden, width.clone())?;
@@ -95,7 +100,7 @@ impl EncoderConfig {
             _ => keys.positive("layer_norm_eps", 1e-12)?,
         };
         let min_positions = match family {
-            Family::MpNet => 3, // positions start at 2
+            Family::MpNet => 3, // the first token has position 2
             _ => 1,
         };
         Ok(Self {
@@ -118,10 +123,10 @@ impl EncoderConfig {
         })
     }
 
-    /// The most tokens that the position table has room for.
+    /// Returns the maximum number of tokens of a text, special tokens included, by the size of the position table.
     pub(crate) fn max_tokens(&self) -> usize {
         match self.family {
-            // Rows 0 and 1 of its table are never used.
+            // Rows 0 and 1 of MPNet's position table are never used.
             Family::MpNet => self.positions - 2,
             _ => self.positions,
         }
@@ -129,6 +134,7 @@ impl EncoderConfig {
 }
 
 impl MobileConfig {
+    /// Reads and checks MobileBERT's own settings. `hidden` is the width between layers.
     fn read(keys: &Keys, hidden: usize) -> Result<Self> {
         let bottleneck = keys.flag("use_bottleneck", true)?;
         let intra = keys.size(&["intra_bottleneck_size"], 128, 1..=MAX_WIDTH)?;
@@ -163,8 +169,8 @@ impl MobileConfig {
     }
 }
 
-/// What a family calls the sizes that all have.
-struct Names {
+/// Keys of the sizes that all families have. The first key that has a value counts.
+struct SizeKeys {
     hidden: &'static [&'static str],
     intermediate: &'static [&'static str],
     layers: &'static [&'static str],
@@ -172,7 +178,7 @@ struct Names {
     activation: &'static [&'static str],
 }
 
-impl Names {
+impl SizeKeys {
     const COMMON: Self = Self {
         hidden: &["hidden_size"],
         intermediate: &["intermediate_size"],
@@ -180,7 +186,7 @@ impl Names {
         heads: &["num_attention_heads"],
         activation: &["hidden_act"],
     };
-    /// Where the reference reads the common word as well, its own comes first.
+    /// DistilBERT's own keys, then the common ones where the reference reads both.
     const DISTILBERT: Self = Self {
         hidden: &["dim", "hidden_size"],
         intermediate: &["hidden_dim"],
@@ -190,6 +196,7 @@ impl Names {
     };
 }
 
+/// Returns the family that `model_type` names. If it is missing, the error suggests a value from `architectures`.
 fn family(keys: &Keys) -> Result<Family> {
     let Some(found) = keys.text(&["model_type"])? else {
         let class = architecture(keys)?;
@@ -214,7 +221,7 @@ fn family(keys: &Keys) -> Result<Family> {
         })
 }
 
-/// What some checkpoints of these families are, and this encoder is not.
+/// Refuses decoders, cross-attention and relative position embeddings, which some checkpoints of these families have.
 fn refuse_decoders(keys: &Keys) -> Result<()> {
     for flag in ["is_decoder", "add_cross_attention"] {
         if keys.flag(flag, false)? {

@@ -1,4 +1,4 @@
-//! What stands on top of the encoder.
+//! Head of a model: its task, labels and score functions.
 
 use super::architecture::{architecture, task, task_by_weights};
 use super::labels::{entailment, labels};
@@ -6,25 +6,25 @@ use super::{EncoderConfig, Keys};
 use crate::error::Result;
 use crate::weights::Files;
 
-/// What a checkpoint was trained to do.
+/// Task that a checkpoint was trained for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Task {
-    /// One vector a text.
+    /// One vector for each text.
     Embedding,
-    /// Scores of labels for a text or a pair.
+    /// Label scores for a text or a pair of texts.
     Classification,
-    /// A label for each token: named entities, parts of speech.
+    /// Label for each token: named entities, parts of speech.
     TokenClassification,
-    /// The span of a context that answers a question.
+    /// Span of a context that answers a question.
     QuestionAnswering,
-    /// The word behind a mask.
+    /// Most probable tokens for a mask.
     FillMask,
 }
 
 impl Task {
-    /// As an error would name it.
+    /// Name of the task in plain words, as errors print it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Embedding => "embedding",
@@ -42,48 +42,49 @@ impl std::fmt::Display for Task {
     }
 }
 
-/// How a classifier's logits become scores.
+/// How the logits of a classifier become scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScoreFunction {
-    /// Labels exclude each other; scores add up to one.
+    /// Softmax over all labels, which exclude each other. Scores add up to one.
     Softmax,
-    /// Each label is a question of its own.
+    /// Sigmoid of each logit. Labels are independent of each other.
     Sigmoid,
-    /// The logit itself: regression, and cross-encoders that ask for it.
+    /// Logit itself: for regression, and for cross-encoders that declare it.
     Identity,
 }
 
-/// What stands on top of the encoder.
+/// Settings of a model's head.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct HeadConfig {
-    /// The architecture that the checkpoint names; `""` if it names none.
+    /// First entry of `architectures` in config.json, `""` if there is none.
     pub(crate) architecture: String,
+    /// Task of the checkpoint.
     pub(crate) task: Task,
-    /// Names of the labels, by id. Empty where the task has none. As in the reference, two may be called the same.
+    /// Names of the labels, by id. Empty if the task has no labels. Two labels may have the same name, as in the reference.
     pub(crate) labels: Vec<String>,
-    /// How logits become the scores of an answer.
+    /// Score function of a classifier's answers.
     pub(crate) score: ScoreFunction,
-    /// How the one logit of a passage becomes the score that it is ranked by.
+    /// Score function for ranking passages by their single logit.
     pub(crate) rank: ScoreFunction,
-    /// Whether labels may hold together, each with its threshold.
+    /// Whether several labels may apply to one text, each by its own threshold.
     pub(crate) multi_label: bool,
-    /// The id of the label that means entailment, if one is named so.
+    /// Id of the label that means entailment, if there is one.
     pub(crate) entailment: Option<usize>,
-    /// Whether the decoder of a masked-language model is the word-embedding table.
+    /// Whether the decoder of a masked-language model is tied to the word-embedding table.
     pub(crate) tied: bool,
 }
 
-/// What other files than config.json say of what stands on top of the encoder.
+/// Declarations about the head in files other than config.json.
 pub(super) struct Declared<'a> {
     /// Whether sentence-transformers' files declare the model to be an embedder.
     pub(super) embedder: bool,
-    /// The settings of a cross-encoder that sentence-transformers has saved.
+    /// Settings file of a cross-encoder, if sentence-transformers saved one.
     pub(super) cross_encoder: Option<&'a Keys>,
 }
 
 impl HeadConfig {
-    /// `folder`: where config.json and the weights are.
+    /// Reads and checks the head's settings. `folder` has config.json and the weights.
     pub(super) fn read(
         keys: &Keys,
         files: &Files,
@@ -101,15 +102,17 @@ impl HeadConfig {
             Task::Classification | Task::TokenClassification => labels(keys)?,
             _ => Vec::new(),
         };
-        let own = match task {
-            Task::Classification => own_function(keys, labels.len(), declared.cross_encoder)?,
+        let declared_score = match task {
+            Task::Classification => {
+                cross_encoder_score(keys, labels.len(), declared.cross_encoder)?
+            }
             _ => None,
         };
         let multi_label =
             keys.text(&["problem_type"])? == Some("multi_label_classification") && labels.len() > 1;
         Ok(Self {
-            score: score_function(keys, labels.len(), own)?,
-            rank: own.unwrap_or(ScoreFunction::Sigmoid),
+            score: score_function(keys, labels.len(), declared_score)?,
+            rank: declared_score.unwrap_or(ScoreFunction::Sigmoid),
             entailment: entailment(keys, &labels),
             architecture,
             task,
@@ -120,9 +123,14 @@ impl HeadConfig {
     }
 }
 
-/// A cross-encoder's own choice stands over what the pipelines of transformers choose by `problem_type`, but for that of
-/// several bare logits: sentence-transformers writes it wherever nobody chose.
-fn score_function(keys: &Keys, labels: usize, own: Option<ScoreFunction>) -> Result<ScoreFunction> {
+/// Returns the score function of a classifier's answers: `declared` by a cross-encoder, else the one that the pipelines of
+/// transformers choose by `problem_type`. `Identity` for several labels is ignored: sentence-transformers writes it as the
+/// default.
+fn score_function(
+    keys: &Keys,
+    labels: usize,
+    declared: Option<ScoreFunction>,
+) -> Result<ScoreFunction> {
     let by_type = match keys.text(&["problem_type"])? {
         Some("regression") => ScoreFunction::Identity,
         Some("multi_label_classification") => ScoreFunction::Sigmoid,
@@ -137,14 +145,19 @@ fn score_function(keys: &Keys, labels: usize, own: Option<ScoreFunction>) -> Res
             ));
         }
     };
-    let own = own.filter(|&own| labels == 1 || own != ScoreFunction::Identity);
-    Ok(own.unwrap_or(by_type))
+    let chosen = declared.filter(|&score| labels == 1 || score != ScoreFunction::Identity);
+    Ok(chosen.unwrap_or(by_type))
 }
 
-/// A cross-encoder's score function: the one that its files name, in the order in which sentence-transformers looks (its own
-/// file, `saved`; its section of config.json; the key that it had there before version 4), else a sigmoid of one label. `None`
-/// if nothing says that it is a cross-encoder.
-fn own_function(keys: &Keys, labels: usize, saved: Option<&Keys>) -> Result<Option<ScoreFunction>> {
+/// Returns the score function of a cross-encoder, `None` if no file declares the model to be one.
+///
+/// Files are searched in the order of sentence-transformers: its own file (`saved`), its section of config.json, the key that
+/// config.json had before version 4. If none names a function, it is `Sigmoid` for one label and `Identity` for several.
+fn cross_encoder_score(
+    keys: &Keys,
+    labels: usize,
+    saved: Option<&Keys>,
+) -> Result<Option<ScoreFunction>> {
     let section = keys.object(SECTION)?;
     if let Some(named) = saved
         .map(|saved| by_key(saved, ACTIVATION))
@@ -165,7 +178,7 @@ fn own_function(keys: &Keys, labels: usize, saved: Option<&Keys>) -> Result<Opti
     Ok(named.or(is_cross_encoder.then_some(usual)))
 }
 
-/// The score function whose torch class a key names, if it does.
+/// Parses the score function under a key, which is the path of a torch class. `None` if the key has no value.
 fn by_key(keys: &Keys, key: &'static str) -> Result<Option<ScoreFunction>> {
     let Some(path) = keys.text(&[key])? else {
         return Ok(None);

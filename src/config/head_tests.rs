@@ -63,7 +63,7 @@ fn labels_may_be_numbers() {
     assert_eq!(labels, ["7", "0.5", "true", "x"]);
 }
 
-/// Values of `CrossEncoder` in sentence-transformers 6.2.
+/// Checks score functions against those of `CrossEncoder` in sentence-transformers 6.2.
 #[test]
 fn a_cross_encoders_own_activation_stands_over_the_problem_type() {
     use ScoreFunction::{Identity, Sigmoid, Softmax};
@@ -92,7 +92,7 @@ fn a_cross_encoders_own_activation_stands_over_the_problem_type() {
         (format!("{}{regression}", old(&sig)), Sigmoid, Sigmoid),
         (format!("{}{multi}", old(&id)), Identity, Identity),
         (new(&soft), Softmax, Softmax),
-        // The section counts ahead of the older key where it has the key at all.
+        // A key in the section takes precedence over the older key, even if its value is null.
         (format!("{}{}", new(&id), old(&sig)), Identity, Identity),
         (format!("{}{}", new("null"), old(&id)), Sigmoid, Sigmoid),
         (format!("{version}{}", old(&id)), Identity, Identity),
@@ -101,7 +101,7 @@ fn a_cross_encoders_own_activation_stands_over_the_problem_type() {
         let head = head(&format!("{one}{rest}")).unwrap();
         assert_eq!((head.score, head.rank), (score, rank), "{rest}");
     }
-    // Of several labels, bare logits are what nobody chose.
+    // For several labels, Identity is only the default that sentence-transformers writes.
     for (rest, score) in [
         (new(&id), Softmax),
         (new(&sig), Sigmoid),
@@ -145,7 +145,7 @@ fn entailment_is_where_label2id_has_it() {
             format!(r#"{unnamed}, "label2id": {{"entails": 1}}"#),
             Some(1),
         ),
-        // What cannot be an id says nothing.
+        // An invalid id is ignored.
         (format!(r#"{named}, "label2id": {{"LABEL_0": 0}}"#), Some(2)),
         (
             format!(r#"{named}, "label2id": {{"entailment": 3}}"#),
@@ -165,7 +165,7 @@ fn entailment_is_where_label2id_has_it() {
     }
 }
 
-/// A checkpoint that has weights of these names.
+/// Builds a checkpoint with tensors of these names.
 fn weights(names: &[&str]) -> Vec<u8> {
     let zero = [0; 4];
     let view = |name: &&str| {
@@ -249,7 +249,7 @@ fn without_an_architecture_the_head_decides() {
         let found = task("bert", &["classifier.weight"], &none).unwrap();
         assert_eq!(found, Task::TokenClassification);
     }
-    // Token classifiers of old have a pooler, and a MobileBERT of texts may have none.
+    // Old token classifiers have a pooler, and a MobileBERT sequence classifier may have none.
     for (family, names, more) in [
         ("bert", &[pooler, "classifier.weight"][..], tags),
         ("mobilebert", &["classifier.weight"], no_pooler),

@@ -1,13 +1,13 @@
-//! One JSON file of settings, read key by key.
+//! Reader of one JSON settings file, key by key.
 
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// The keys of a JSON object, with the name of the file for errors.
+/// Keys of a JSON object, with the file's name for errors.
 ///
-/// A key that is absent, or `null`, takes the default that the reference implementation gives it, or is an error where it
-/// is one that is always written; a key that is there with a value that cannot be is an error which names it.
+/// A missing or `null` key takes the default of the reference implementation, unless every configuration has the key: then it
+/// is an error. An invalid value is an error that names its key.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Keys {
     file: String,
@@ -15,7 +15,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Reads a file's bytes.
+    /// Parses the bytes of a file. `file` is its name in errors.
     pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Self> {
         let map = serde_json::from_slice(bytes).map_err(|source| Error::Json {
             file: file.to_owned(),
@@ -27,7 +27,7 @@ impl Keys {
         })
     }
 
-    /// The value of the first of these keys that is there.
+    /// Returns the first of `names` that has a value other than `null`, with that value.
     fn first(&self, names: &[&str]) -> Option<(String, &Value)> {
         names.iter().find_map(|&name| {
             let value = self.map.get(name).filter(|value| !value.is_null())?;
@@ -35,17 +35,17 @@ impl Keys {
         })
     }
 
-    /// The value of a key, unless it is `null`.
+    /// Returns the value of a key. `None` if the key is missing or `null`.
     pub(super) fn value(&self, name: &str) -> Option<&Value> {
         self.first(&[name]).map(|(_, value)| value)
     }
 
-    /// Whether there is a key of this name, be it `null`.
+    /// Returns whether the object has this key, even with the value `null`.
     pub(super) fn has(&self, name: &str) -> bool {
         self.map.contains_key(name)
     }
 
-    /// A whole number between `range`'s ends, by the first of these names that is there.
+    /// Returns the whole number under the first of `names` that has a value, else `default`. A number outside `range` is an error.
     pub(super) fn size(
         &self,
         names: &[&str],
@@ -55,7 +55,7 @@ impl Keys {
         Ok(self.optional_size(names, range)?.unwrap_or(default))
     }
 
-    /// The same without a default.
+    /// Returns the whole number under the first of `names` that has a value, else `None`. A number outside `range` is an error.
     pub(super) fn optional_size(
         &self,
         names: &[&str],
@@ -80,7 +80,8 @@ impl Keys {
         }
     }
 
-    /// The same of a key that has no default, by the first of these names that is there.
+    /// Returns the whole number under the first of `names` that has a value. It is an error if none has one, or if the number is
+    /// outside `range`.
     pub(super) fn required_size(
         &self,
         names: &[&str],
@@ -90,18 +91,18 @@ impl Keys {
             .ok_or_else(|| self.absent(names))
     }
 
-    /// A string that has no default, by the first of these names that is there.
+    /// Returns the string under the first of `names` that has a value. It is an error if none has one.
     pub(super) fn required_text(&self, names: &[&str]) -> Result<&str> {
         self.text(names)?.ok_or_else(|| self.absent(names))
     }
 
-    /// The error for a key that must be there.
+    /// Builds the error for a required key that is missing.
     fn absent(&self, names: &[&str]) -> Error {
         let key = names.first().copied().unwrap_or_default();
         self.wrong(key, "is missing (every configuration has it)")
     }
 
-    /// Yes or no.
+    /// Returns a boolean, or `default` if the key has no value.
     pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool> {
         match self.value(name) {
             None => Ok(default),
@@ -111,7 +112,7 @@ impl Keys {
         }
     }
 
-    /// A string, by the first of these names that is there.
+    /// Returns the string under the first of `names` that has a value, else `None`.
     pub(super) fn text(&self, names: &[&str]) -> Result<Option<&str>> {
         match self.first(names) {
             None => Ok(None),
@@ -122,7 +123,7 @@ impl Keys {
         }
     }
 
-    /// A positive number.
+    /// Returns a positive, finite number, or `default` if the key has no value.
     pub(super) fn positive(&self, name: &str, default: f32) -> Result<f32> {
         let Some(value) = self.value(name) else {
             return Ok(default);
@@ -133,7 +134,7 @@ impl Keys {
             .ok_or_else(|| self.wrong(name, format!("{value} is not a positive number")))
     }
 
-    /// The object under a key, as keys of the same file.
+    /// Returns the object under a key, with the same file name for errors.
     pub(super) fn object(&self, name: &str) -> Result<Option<Self>> {
         match self.value(name) {
             None => Ok(None),
@@ -145,15 +146,15 @@ impl Keys {
         }
     }
 
-    /// All keys and values.
+    /// Iterates over all keys and values.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.map.iter()
     }
 
-    /// The error for a value that cannot be.
+    /// Builds the error for an invalid value. A reason of more than 300 bytes is cut.
     pub(super) fn wrong(&self, key: impl Into<String>, reason: impl Into<String>) -> Error {
         let mut reason = reason.into();
-        // A value may be a whole document; an error is one line.
+        // The reason quotes the value, which may be a whole document.
         if reason.len() > 300 {
             let end = (0..=300).rev().find(|&end| reason.is_char_boundary(end));
             reason.truncate(end.unwrap_or(0));

@@ -1,18 +1,18 @@
-//! Names of labels, by id.
+//! Names of labels by id, from config.json.
 
 use serde_json::Value;
 
 use super::Keys;
 use crate::error::Result;
 
-/// Largest number of labels that a config.json may declare.
+/// Upper bound for the number of labels that a config.json may declare.
 const MAX_LABELS: usize = 1 << 20;
 
 /// Returns the label names in the order of their ids. They come from `id2label`; without it they are `LABEL_0`, `LABEL_1` and
 /// so on, `num_labels` of them, or two if that is missing too.
 ///
-/// If `id2label` and `num_labels` disagree, `id2label` counts, as in transformers. Whether the number of labels fits the
-/// weights is checked when the weights are read. A name may be a number or a boolean in the file: its JSON text is the name.
+/// If `id2label` and `num_labels` disagree, `id2label` counts, as in transformers. The number of labels is checked against the
+/// weights when those are read. If a name is a number or a boolean in the file, its JSON text is the name.
 pub(super) fn labels(keys: &Keys) -> Result<Vec<String>> {
     let Some(named) = keys.object("id2label")? else {
         let count = keys.size(&["num_labels"], 2, 1..=MAX_LABELS)?;

@@ -1,8 +1,8 @@
-//! A model's settings files, typed and checked: the only reader of their keys.
+//! Typed and checked settings of a model. No other module reads the keys of these files.
 //!
-//! `config.json` says what the encoder is ([`EncoderConfig`]) and what stands on top of it ([`HeadConfig`]);
-//! sentence-transformers' files say how rows become one embedding ([`SentenceConfig`]). Everything here is checked
-//! before anything is allocated: after it, a size is a size that a machine can hold.
+//! `config.json` describes the encoder ([`EncoderConfig`]) and its head ([`HeadConfig`]). The files of
+//! sentence-transformers describe how hidden states become one embedding ([`SentenceConfig`]). Every size is checked against
+//! an upper bound here, before anything is allocated from it.
 
 mod architecture;
 mod encoder;
@@ -17,24 +17,23 @@ pub(crate) use head::HeadConfig;
 pub use head::{ScoreFunction, Task};
 pub use sentence::Pooling;
 pub(crate) use sentence::{DenseConfig, Module, SentenceConfig};
-#[cfg(feature = "train")]
 pub(crate) use transformer::READING_FILES;
 
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
-use crate::weights::{Files, inside};
+use crate::weights::{Files, join_within};
 use head::Declared;
 use keys::Keys;
 use transformer::Reading;
 
 const CONFIG: &str = "config.json";
 
-/// Which kin of BERT an encoder is: what differs in its wiring.
+/// Family of BERT encoders. Families differ in how embeddings and layers are wired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Family {
-    /// BERT (Devlin et al. 2019), and what has its form: TinyBERT, MiniLM, BGE, E5, GTE.
+    /// BERT (Devlin et al. 2019) and models of the same architecture: TinyBERT, MiniLM, BGE, E5, GTE.
     Bert,
     /// DistilBERT (Sanh et al. 2019): no token types, no pooler.
     DistilBert,
@@ -47,7 +46,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// All of them.
+    /// All families.
     pub const ALL: [Self; 5] = [
         Self::Bert,
         Self::DistilBert,
@@ -56,7 +55,7 @@ impl Family {
         Self::MpNet,
     ];
 
-    /// `model_type` of config.json.
+    /// Name of the family: the value of `model_type` in config.json.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bert => "bert",
@@ -67,7 +66,7 @@ impl Family {
         }
     }
 
-    /// What the names of its classes start with.
+    /// Prefix of the family's class names in `architectures`.
     pub(crate) fn class(self) -> &'static str {
         match self {
             Self::Bert => "Bert",
@@ -78,7 +77,7 @@ impl Family {
         }
     }
 
-    /// What the names of the encoder's weights start with in checkpoints that have a head.
+    /// Prefix of the encoder's tensor names in checkpoints that have a head.
     pub(crate) fn prefix(self) -> &'static str {
         match self {
             Self::Bert => "bert.",
@@ -96,10 +95,10 @@ impl std::fmt::Display for Family {
     }
 }
 
-/// All that a model's settings files say.
+/// Settings of a model, from all its settings files.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// The folder of config.json, weights and tokenizer inside the model's folder; `""` is that folder itself.
+    /// Path of the folder with config.json, weights and tokenizer, relative to the model's folder. `""` is the model's folder.
     pub(crate) folder: String,
     pub(crate) encoder: EncoderConfig,
     pub(crate) head: HeadConfig,
@@ -113,10 +112,10 @@ impl Config {
         let folder = modules
             .as_ref()
             .map_or_else(String::new, |modules| modules.transformer.clone());
-        let file = inside(&folder, CONFIG, CONFIG)?;
+        let file = join_within(&folder, CONFIG, CONFIG)?;
         let keys = Keys::read(&file, &files.require(&file, CONFIG)?)?;
         let encoder = EncoderConfig::read(&keys)?;
-        // As in the reference, none of sentence-transformers' files counts unless modules.json is there.
+        // Without modules.json the other files of sentence-transformers are ignored, as in the reference.
         let reading = match &modules {
             Some(_) => Reading::read(files, &folder)?,
             None => Reading::default(),
@@ -126,7 +125,7 @@ impl Config {
             .map(|modules| sentence::cross_encoder(files, modules));
         let cross = cross.transpose()?.flatten();
         let sentence = match modules {
-            // A cross-encoder's modules are the classifier that config.json describes.
+            // The modules of a cross-encoder are the classifier that config.json describes.
             Some(modules) if cross.is_none() => {
                 SentenceConfig::read(files, reading, modules, encoder.hidden)?
             }
@@ -146,9 +145,9 @@ impl Config {
     }
 }
 
-/// The activation function that a configuration names.
+/// Parses the name of an activation function.
 fn activation(name: &str) -> Result<Activation> {
-    // Sentence-transformers writes the path of a torch class, transformers a short name.
+    // transformers writes a short name, sentence-transformers the path of a torch class.
     match name.rsplit('.').next().unwrap_or(name) {
         "gelu" | "gelu_python" | "GELU" => Ok(Activation::Gelu),
         "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),

@@ -1,4 +1,4 @@
-//! sentence-transformers' files: how rows become one embedding.
+//! Settings files of sentence-transformers: how hidden states become one embedding.
 
 use std::collections::BTreeMap;
 
@@ -6,35 +6,36 @@ use super::transformer::Reading;
 use super::{Keys, activation};
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
-use crate::weights::{Files, inside};
+use crate::weights::{Files, join_within};
 
 const MODULES: &str = "modules.json";
 const MODEL: &str = "config_sentence_transformers.json";
-/// The most modules that are believed.
+/// Upper bound for the number of modules, and of poolings in one.
 const MAX_MODULES: usize = 100;
-/// The widest `Dense` module that is believed.
+/// Upper bound for the output width of a `Dense` module.
 const MAX_WIDTH: usize = 1 << 20;
 
-/// How the rows of a text become one vector.
+/// How the hidden states of a text's tokens become one vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Pooling {
-    /// The first token's row.
+    /// Hidden state of the first token.
     Cls,
-    /// The mean of all rows (Reimers and Gurevych 2019).
+    /// Mean over all tokens (Reimers and Gurevych 2019).
     Mean,
-    /// The largest value of each column.
+    /// Maximum over all tokens, for each dimension.
     Max,
-    /// The sum of all rows divided by the square root of their number.
+    /// Sum over all tokens, divided by the square root of their number.
     MeanSqrtLen,
-    /// The mean of all rows, each weighted by its position counted from one.
+    /// Mean over all tokens, each weighted by its position. Positions are counted from one.
     WeightedMean,
-    /// The last token's row.
+    /// Hidden state of the last token.
     LastToken,
 }
 
 impl Pooling {
+    /// Every pooling with its value of `pooling_mode` and with the older key that is a boolean of its own.
     const ALL: [(Self, &'static str, &'static str); 6] = [
         (Self::Cls, "cls", "pooling_mode_cls_token"),
         (Self::Max, "max", "pooling_mode_max_tokens"),
@@ -53,61 +54,66 @@ impl Pooling {
     ];
 }
 
-/// From an encoder's rows to an embedding.
+/// Settings of an embedding: pooling, the modules after it, prompts and limits.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct SentenceConfig {
-    /// Whether sentence-transformers' files are there at all.
+    /// Whether the model has the files of an embedder of sentence-transformers.
     pub(crate) is_declared: bool,
-    /// The poolings whose results stand side by side.
+    /// Poolings, whose results are concatenated in this order.
     pub(crate) pooling: Vec<Pooling>,
-    /// Whether the tokens of a prompt are pooled with the others.
+    /// Whether the tokens of a prompt are pooled with those of the text.
     pub(crate) include_prompt: bool,
-    /// What follows the pooling, in order.
+    /// Modules after the pooling, in order.
     pub(crate) modules: Vec<Module>,
-    /// How many of an embedding's numbers are kept, counted from the first, after all modules; `None` for all of them.
+    /// Number of leading dimensions that are kept after all modules (`truncate_dim`). `None` keeps all.
     pub(crate) truncate: Option<usize>,
-    /// The most tokens of a text.
+    /// Maximum number of tokens of a text, special tokens included.
     pub(crate) max_tokens: Option<usize>,
-    /// Whether texts are lower-cased ahead of the tokenizer's own rules.
+    /// Whether texts are lower-cased before the tokenizer's own rules apply.
     pub(crate) lower_case: bool,
-    /// Texts to put in front of an input, by name.
+    /// Prompts by name: texts that are put in front of an input.
     pub(crate) prompts: BTreeMap<String, String>,
+    /// Name of the prompt that is used unless the caller names another.
     pub(crate) default_prompt: Option<String>,
-    /// How two embeddings are compared, by its name in sentence-transformers.
+    /// Similarity function of two embeddings, by its name in sentence-transformers (`similarity_fn_name`).
     pub(crate) similarity: Option<String>,
 }
 
-/// A step after the pooling.
+/// Module after the pooling.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Module {
     Dense(DenseConfig),
-    /// Division by the Euclidean length.
+    /// Division by the Euclidean norm.
     Normalize,
 }
 
-/// A dense layer after the pooling.
+/// Settings of a `Dense` module.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct DenseConfig {
-    /// Where its weights are.
+    /// Folder of the module's weights.
     pub(crate) folder: String,
+    /// Width of the input.
     pub(crate) inputs: usize,
+    /// Width of the output.
     pub(crate) outputs: usize,
+    /// Whether the layer has a bias.
     pub(crate) bias: bool,
+    /// Activation function after the layer.
     pub(crate) activation: Activation,
-    /// Whether the input is added to the output, through a projection where the widths differ.
+    /// Whether the input is added to the output, through a projection if the widths differ.
     pub(crate) residual: bool,
 }
 
-/// What modules.json lists.
+/// Modules that modules.json lists.
 #[derive(Debug)]
 pub(super) struct Modules {
-    /// The folder of the encoder.
+    /// Folder of the encoder.
     pub(super) transformer: String,
-    /// Class and folder of those after it.
+    /// Class and folder of each module after the encoder.
     rest: Vec<(String, String)>,
 }
 
-/// Reads modules.json, if there is one.
+/// Reads modules.json. `None` if the model has no such file.
 pub(super) fn modules(files: &Files) -> Result<Option<Modules>> {
     #[derive(serde::Deserialize)]
     struct Entry {
@@ -131,7 +137,7 @@ pub(super) fn modules(files: &Files) -> Result<Option<Modules>> {
     }
     let mut folders = Vec::with_capacity(entries.len());
     for entry in entries {
-        let folder = inside("", &entry.path, MODULES)?;
+        let folder = join_within("", &entry.path, MODULES)?;
         let class = entry
             .r#type
             .rsplit('.')
@@ -153,7 +159,8 @@ pub(super) fn modules(files: &Files) -> Result<Option<Modules>> {
     }))
 }
 
-/// The settings of a cross-encoder: recent versions save those with a modules.json, too. `None` if it is an embedder.
+/// Reads the settings of a cross-encoder, which recent versions of sentence-transformers save with a modules.json too. `None` if
+/// the model is an embedder.
 pub(super) fn cross_encoder(files: &Files, modules: &Modules) -> Result<Option<Keys>> {
     let Some(bytes) = files.read(MODEL)? else {
         return Ok(None);
@@ -177,7 +184,7 @@ pub(super) fn cross_encoder(files: &Files, modules: &Modules) -> Result<Option<K
 }
 
 impl SentenceConfig {
-    /// That of a model without modules.json, or of a cross-encoder: the mean of all rows.
+    /// Returns the settings of a model without modules.json, or of a cross-encoder: mean pooling and no further module.
     pub(super) fn plain(reading: Reading) -> Self {
         Self {
             is_declared: false,
@@ -193,7 +200,7 @@ impl SentenceConfig {
         }
     }
 
-    /// That of an embedder; `hidden`: the width of the encoder's rows.
+    /// Reads the settings of an embedder. `hidden` is the width of the encoder's hidden states.
     pub(super) fn read(
         files: &Files,
         reading: Reading,
@@ -209,6 +216,7 @@ impl SentenceConfig {
         Ok(config)
     }
 
+    /// Reads the settings of the pooling and of each module after it.
     fn read_modules(&mut self, files: &Files, modules: Modules, hidden: usize) -> Result<()> {
         let mut width = hidden;
         let mut pooled = false;
@@ -225,13 +233,13 @@ impl SentenceConfig {
                     self.modules.push(Module::Dense(dense));
                 }
                 "Normalize" if pooled => {
-                    let file = inside(&folder, "config.json", MODULES)?;
+                    let file = join_within(&folder, "config.json", MODULES)?;
                     if let Some(bytes) = files.read(&file)? {
-                        of_sentences(&Keys::read(&file, &bytes)?)?;
+                        check_sentence_embedding(&Keys::read(&file, &bytes)?)?;
                     }
                     self.modules.push(Module::Normalize);
                 }
-                "Dropout" => {} // drops nothing outside training
+                "Dropout" => {} // no effect outside training
                 _ => {
                     let found = match pooled {
                         true => class,
@@ -249,8 +257,9 @@ impl SentenceConfig {
         }
     }
 
+    /// Reads the settings of the Pooling module in `folder`.
     fn read_pooling(&mut self, files: &Files, folder: &str, hidden: usize) -> Result<()> {
-        let file = inside(folder, "config.json", MODULES)?;
+        let file = join_within(folder, "config.json", MODULES)?;
         let keys = Keys::read(
             &file,
             &files.require(&file, "config.json, which a Pooling module needs")?,
@@ -283,6 +292,7 @@ impl SentenceConfig {
         Ok(())
     }
 
+    /// Reads prompts, similarity function and truncation from `config_sentence_transformers.json`.
     fn read_model(&mut self, files: &Files) -> Result<()> {
         let Some(bytes) = files.read(MODEL)? else {
             return Ok(());
@@ -319,6 +329,7 @@ impl SentenceConfig {
     }
 }
 
+/// Parses one value of `pooling_mode`.
 fn pooling(keys: &Keys, mode: &serde_json::Value) -> Result<Pooling> {
     Pooling::ALL
         .into_iter()
@@ -328,8 +339,9 @@ fn pooling(keys: &Keys, mode: &serde_json::Value) -> Result<Pooling> {
 }
 
 impl DenseConfig {
+    /// Reads the settings of the Dense module in `folder`. `width` is the width of its input.
     fn read(files: &Files, folder: String, width: usize) -> Result<Self> {
-        let file = inside(&folder, "config.json", MODULES)?;
+        let file = join_within(&folder, "config.json", MODULES)?;
         let keys = Keys::read(
             &file,
             &files.require(&file, "config.json, which a Dense module needs")?,
@@ -342,13 +354,13 @@ impl DenseConfig {
             activation: activation(keys.text(&["activation_function"])?.unwrap_or("Tanh"))?,
             residual: keys.flag("use_residual", false)?,
         };
-        of_sentences(&keys)?;
+        check_sentence_embedding(&keys)?;
         Ok(dense)
     }
 }
 
-/// Refuses a module that works on anything but the embedding of a text.
-fn of_sentences(keys: &Keys) -> Result<()> {
+/// Refuses a module whose input or output is not the embedding of a text.
+fn check_sentence_embedding(keys: &Keys) -> Result<()> {
     let wanted = "sentence_embedding";
     for name in ["module_input_name", "module_output_name"] {
         if let Some(other) = keys.text(&[name])?.filter(|&name| name != wanted) {

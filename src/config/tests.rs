@@ -15,11 +15,11 @@ pub(super) fn key_of(error: Error) -> String {
     }
 }
 
-/// What every config.json of BERT says; of two entries of one key the last counts.
+/// Keys that every config.json of BERT has. A test overrides one by adding it again: the last entry of a key counts.
 const BERT: &str = r#""model_type": "bert", "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
     "intermediate_size": 96, "vocab_size": 100, "max_position_embeddings": 40, "hidden_act": "gelu""#;
 
-/// A config.json of BERT with more keys, or other values.
+/// Reads a config.json of BERT with further keys or other values.
 pub(super) fn bert(rest: &str) -> String {
     match rest {
         "" => format!("{{{BERT}}}"),
@@ -268,13 +268,13 @@ fn a_limit_by_each_of_its_names() {
     ] {
         assert_eq!(limit(&[(name, own)]).unwrap(), Some(9), "{name}");
     }
-    // The first that says anything counts, and no other.
+    // Only the first file that has any key counts.
     let (bert, xlnet) = ("sentence_bert_config.json", "sentence_xlnet_config.json");
     assert_eq!(limit(&[(bert, "{}"), (xlnet, own)]).unwrap(), Some(9));
     let other = r#"{"do_lower_case": false}"#;
     assert_eq!(limit(&[(bert, other), (xlnet, own)]).unwrap(), None);
     assert_eq!(limit(&[("sentence_mpnet_config.json", own)]).unwrap(), None);
-    // What goes to the tokenizer stands over it.
+    // Arguments of the tokenizer take precedence over max_seq_length.
     for (more, expected) in [
         (r#""tokenizer_args": {"model_max_length": 8}"#, 8),
         (r#""processor_kwargs": {"model_max_length": 8}"#, 8),

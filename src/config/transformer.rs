@@ -1,10 +1,10 @@
-//! sentence-transformers' settings of an encoder: how much of a text it reads, and in which case.
+//! Settings of the Transformer module of sentence-transformers: the maximum length of a text, and lower-casing.
 
 use super::Keys;
 use crate::error::Result;
-use crate::weights::{Files, inside};
+use crate::weights::{Files, join_within};
 
-/// The names that the file has had, in the order in which sentence-transformers looks for it.
+/// Names that the file has had, in the order in which sentence-transformers looks for it.
 pub(crate) const READING_FILES: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
@@ -15,29 +15,29 @@ pub(crate) const READING_FILES: [&str; 7] = [
     "sentence_xlnet_config.json",
 ];
 
-/// What the file says of texts.
+/// How the Transformer module reads texts.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Reading {
-    /// The most tokens of a text.
+    /// Maximum number of tokens of a text, special tokens included. `None` if no file sets it.
     pub(super) max_tokens: Option<usize>,
-    /// Whether texts are lower-cased ahead of the tokenizer's own rules.
+    /// Whether texts are lower-cased before the tokenizer's own rules apply.
     pub(super) lower_case: bool,
 }
 
 impl Reading {
-    /// Reads the first of the files in `folder` that says anything.
+    /// Reads the first of the files in `folder` that has any key.
     ///
     /// # Errors
-    /// `Json` for a file that is none, `Config` for a limit that is no number of tokens.
+    /// `Json` for a file that is not a JSON object, `Config` for a limit that is not a number of tokens.
     pub(super) fn read(files: &Files, folder: &str) -> Result<Self> {
         for name in READING_FILES {
-            let file = inside(folder, name, name)?;
+            let file = join_within(folder, name, name)?;
             let Some(bytes) = files.read(&file)? else {
                 continue;
             };
             let keys = Keys::read(&file, &bytes)?;
             if keys.has("max_length") {
-                // sentence-transformers does not open a model whose file has it.
+                // sentence-transformers refuses a model whose file has this key.
                 return Err(keys.wrong("max_length", "is no key of this file: max_seq_length is"));
             }
             if keys.entries().next().is_some() {
@@ -51,7 +51,8 @@ impl Reading {
     }
 }
 
-/// The limit: an argument of each call of the tokenizer, else one of its opening, else the file's own key.
+/// Reads the maximum length: from the arguments of the tokenizer's calls, else from those of its constructor, else from
+/// `max_seq_length`.
 fn max_tokens(keys: &Keys) -> Result<Option<usize>> {
     let arguments: [(&[&str], &str); 4] = [
         (&["processing_kwargs", "common"], "max_length"),

@@ -4,104 +4,93 @@ use crate::batch::Batch;
 use crate::config::{EncoderConfig, Family};
 use crate::error::Result;
 use crate::kernels::Compute;
-use crate::layers::{Linear, Norm, Scratch, Table};
-use crate::weights::{Residence, Weights};
+use crate::layers::{Embedding, Linear, Norm, Scratch};
+use crate::weights::{Residency, Weights};
 
 /// MPNet's padding id, which its positions skip; fixed in the reference implementation, whatever config.json says.
 const MPNET_PAD: u32 = 1;
-/// What a norm of torch adds to the variance if it is not told.
-const TORCH_EPS: f32 = 1e-5;
 
 /// The embedding tables and what follows them.
 #[derive(Debug)]
 pub(super) struct Embeddings {
-    words: Table,
-    positions: Table,
-    types: Option<Table>,
+    pub(super) word_embeddings: Embedding,
+    position_embeddings: Embedding,
+    token_type_embeddings: Option<Embedding>,
     norm: Norm,
-    form: Form,
+    projection: EmbeddingProjection,
+    /// Width of the sum and the norm.
     width: usize,
+    /// Whether padding ids take no position of their own.
     positions_by_id: bool,
 }
 
-/// What there is beside sum and norm.
+/// The dense layer beside sum and norm.
 #[derive(Debug)]
-enum Form {
-    /// Nothing: norm(word + type + position).
-    Plain,
-    /// A wider norm's result is projected: ELECTRA.
-    ProjectedAfter(Linear),
-    /// Words are projected ahead of the sum, each beside its neighbours or alone: MobileBERT.
-    ProjectedBefore { projection: Linear, trigram: bool },
+enum EmbeddingProjection {
+    /// There is none: norm(word + type + position).
+    None,
+    /// The norm's result is projected: ELECTRA.
+    After(Linear),
+    /// Word embeddings are projected ahead of the sum, each beside its neighbours or alone: MobileBERT.
+    Before { linear: Linear, trigram: bool },
 }
 
 impl Embeddings {
-    /// `weights` is inside the embeddings' module, `top` at the checkpoint's top; `words` says where the table of words
-    /// is to be.
+    /// `weights` is inside the embeddings' module, `top` at the checkpoint's top; `residency` is that of the word embeddings.
     pub(super) fn load(
         weights: &Weights<'_>,
         top: &Weights<'_>,
         config: &EncoderConfig,
-        words: Residence,
+        residency: Residency,
     ) -> Result<Self> {
-        let (narrow, hidden) = (config.embedding_size, config.hidden);
+        let (embedding_size, hidden_size) = (config.embedding_size, config.hidden);
         let mut eps = Some(config.eps);
-        let mut form = Form::Plain;
-        let mut width = narrow; // of the sum and the norm
+        let mut projection = EmbeddingProjection::None;
+        let mut width = embedding_size;
         if let Some(mobile) = &config.mobile {
-            eps = (!mobile.no_norm).then_some(TORCH_EPS);
-            width = hidden;
-            if mobile.trigram || narrow != hidden {
-                let inputs = if mobile.trigram { 3 * narrow } else { narrow };
+            eps = (!mobile.no_norm).then_some(Norm::TORCH_EPS);
+            width = hidden_size;
+            if mobile.trigram || embedding_size != hidden_size {
+                let inputs = embedding_size * if mobile.trigram { 3 } else { 1 };
                 let name = "embedding_transformation";
-                form = Form::ProjectedBefore {
-                    projection: Linear::load(weights, name, hidden, inputs)?,
+                projection = EmbeddingProjection::Before {
+                    linear: Linear::load(weights, name, hidden_size, inputs)?,
                     trigram: mobile.trigram,
                 };
             }
-        } else if narrow != hidden {
-            let name = "embeddings_project";
-            form = Form::ProjectedAfter(Linear::load(top, name, hidden, narrow)?);
+        } else if embedding_size != hidden_size {
+            let linear = Linear::load(top, "embeddings_project", hidden_size, embedding_size)?;
+            projection = EmbeddingProjection::After(linear);
         }
-        let types = match config.token_types {
+        let table = |tensor, name, rows| {
+            Embedding::load(weights, tensor, name, [rows, width], Residency::InMemory)
+        };
+        let token_type_embeddings = match config.token_types {
             0 => None,
-            rows => Some(Table::load(
-                weights,
-                "token_type_embeddings.weight",
-                "the table of token types",
-                (rows, width),
-                Residence::Loaded,
-            )?),
+            rows => {
+                let name = "the table of token types";
+                Some(table("token_type_embeddings.weight", name, rows)?)
+            }
         };
         Ok(Self {
-            words: Table::load(
+            word_embeddings: Embedding::load(
                 weights,
                 "word_embeddings.weight",
                 "the table of words",
-                (config.vocab_size, narrow),
-                words,
+                [config.vocab_size, embedding_size],
+                residency,
             )?,
-            positions: Table::load(
-                weights,
+            position_embeddings: table(
                 "position_embeddings.weight",
                 "the table of positions",
-                (config.positions, width),
-                Residence::Loaded,
+                config.positions,
             )?,
-            types,
+            token_type_embeddings,
             norm: Norm::load(weights, "LayerNorm", width, eps)?,
-            form,
+            projection,
             width,
             positions_by_id: config.family == Family::MpNet,
         })
-    }
-
-    pub(super) fn words(&self) -> &Table {
-        &self.words
-    }
-
-    pub(super) fn words_mut(&mut self) -> &mut Table {
-        &mut self.words
     }
 
     /// The first rows of a batch, in `scratch.rows`.
@@ -112,46 +101,41 @@ impl Embeddings {
         scratch: &mut Scratch,
     ) -> Result<()> {
         let len = batch.rows() * self.width;
-        match &self.form {
-            Form::Plain => {
+        match &self.projection {
+            EmbeddingProjection::None => {
                 let rows = scratch.rows.at_least(len);
-                self.copy_words(batch, rows)?;
-                self.add_places(batch, rows)?;
+                self.copy_word_embeddings(batch, rows)?;
+                self.add_type_and_position(batch, rows)?;
                 self.norm.forward(compute, rows);
             }
-            Form::ProjectedAfter(projection) => {
+            EmbeddingProjection::After(linear) => {
                 let rows = scratch.embedded.at_least(len);
-                self.copy_words(batch, rows)?;
-                self.add_places(batch, rows)?;
+                self.copy_word_embeddings(batch, rows)?;
+                self.add_type_and_position(batch, rows)?;
                 self.norm.forward(compute, rows);
-                let out = scratch.rows.at_least(batch.rows() * projection.outputs());
-                projection.forward(compute, rows, out);
+                let out = scratch.rows.at_least(batch.rows() * linear.outputs());
+                linear.forward(compute, rows, out);
             }
-            Form::ProjectedBefore {
-                projection,
-                trigram,
-            } => {
-                let wide = scratch
-                    .embedded
-                    .at_least(batch.rows() * projection.inputs());
+            EmbeddingProjection::Before { linear, trigram } => {
+                let wide = scratch.embedded.at_least(batch.rows() * linear.inputs());
                 if *trigram {
                     self.copy_trigrams(batch, wide)?;
                 } else {
-                    self.copy_words(batch, wide)?;
+                    self.copy_word_embeddings(batch, wide)?;
                 }
                 let rows = scratch.rows.at_least(len);
-                projection.forward(compute, wide, rows);
-                self.add_places(batch, rows)?;
+                linear.forward(compute, wide, rows);
+                self.add_type_and_position(batch, rows)?;
                 self.norm.forward(compute, rows);
             }
         }
         Ok(())
     }
 
-    fn copy_words(&self, batch: &Batch, rows: &mut [f32]) -> Result<()> {
+    fn copy_word_embeddings(&self, batch: &Batch, rows: &mut [f32]) -> Result<()> {
         let width = rows.len() / batch.rows().max(1);
         for (row, &id) in rows.chunks_exact_mut(width.max(1)).zip(&batch.ids) {
-            self.words.copy(id as usize, row)?;
+            self.word_embeddings.copy(id as usize, row)?;
         }
         Ok(())
     }
@@ -165,10 +149,10 @@ impl Embeddings {
             let rows = &mut rows[text[0] * wide..text[1] * wide];
             for (index, row) in rows.chunks_exact_mut(wide).enumerate() {
                 let around = [Some(index + 1), Some(index), index.checked_sub(1)];
-                for (part, neighbour) in row.chunks_exact_mut(narrow).zip(around) {
+                for (slot, neighbour) in row.chunks_exact_mut(narrow).zip(around) {
                     match neighbour.and_then(|index| ids.get(index)) {
-                        Some(&id) => self.words.copy(id as usize, part)?,
-                        None => part.fill(0.0),
+                        Some(&id) => self.word_embeddings.copy(id as usize, slot)?,
+                        None => slot.fill(0.0),
                     }
                 }
             }
@@ -177,13 +161,13 @@ impl Embeddings {
     }
 
     /// Adds the vectors of each token's type and position.
-    fn add_places(&self, batch: &Batch, rows: &mut [f32]) -> Result<()> {
+    fn add_type_and_position(&self, batch: &Batch, rows: &mut [f32]) -> Result<()> {
         let mut rows = rows.chunks_exact_mut(self.width);
         for text in batch.starts.windows(2) {
             let mut counted = 0;
             for index in text[0]..text[1] {
                 let Some(row) = rows.next() else { break };
-                if let Some(types) = &self.types {
+                if let Some(types) = &self.token_type_embeddings {
                     types.add(batch.type_ids[index] as usize, row)?;
                 }
                 let position = if !self.positions_by_id {
@@ -194,7 +178,7 @@ impl Embeddings {
                     counted += 1;
                     counted + MPNET_PAD as usize
                 };
-                self.positions.add(position, row)?;
+                self.position_embeddings.add(position, row)?;
             }
         }
         Ok(())

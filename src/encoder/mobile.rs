@@ -5,13 +5,10 @@ use crate::error::Result;
 use crate::kernels::Compute;
 use crate::kernels::attention::{Attention, Projection, attention};
 use crate::kernels::memory::AlignedFloats;
-use crate::layers::{FeedForward, Linear, Norm, Scratch, by_rows};
+use crate::layers::{FeedForward, Linear, Norm, Scratch, parallel_row_blocks};
 use crate::weights::Weights;
 
-/// What a norm of torch adds to the variance if it is not told.
-const TORCH_EPS: f32 = 1e-5;
-
-/// A layer of width `hidden` outside and `width` inside.
+/// A layer of width `hidden_size` outside and `width` inside.
 #[derive(Debug)]
 pub(super) struct MobileLayer {
     bottleneck: Option<Bottleneck>,
@@ -19,25 +16,34 @@ pub(super) struct MobileLayer {
     query_key: Linear,
     value: Linear,
     /// Whether values come from the narrowed input, as queries and keys do.
-    narrow_value: bool,
-    attended: Linear,
-    attended_norm: Norm,
-    /// All but the last feed-forward network.
-    stack: Vec<FeedForward>,
-    /// The last one.
-    last: FeedForward,
+    value_from_bottleneck: bool,
+    attention_output: Linear,
+    attention_norm: Norm,
+    /// All feed-forward networks but the last.
+    ffns: Vec<FeedForward>,
+    output_ffn: FeedForward,
     width: usize,
-    heads: usize,
+    num_attention_heads: usize,
 }
 
-/// The ways into a narrow layer and out of it.
+/// The dense layers into a narrow layer and out of it.
 #[derive(Debug)]
 struct Bottleneck {
     input: Narrowing,
-    /// What queries and keys are computed from, where it is not the narrowed input itself.
-    shared: Option<Narrowing>,
+    query_input: QueryInput,
     output: Linear,
     output_norm: Norm,
+}
+
+/// What queries and keys are computed from.
+#[derive(Debug)]
+enum QueryInput {
+    /// A narrowing of their own.
+    Own(Narrowing),
+    /// The narrowed input.
+    Bottleneck,
+    /// The input.
+    Hidden,
 }
 
 #[derive(Debug)]
@@ -47,9 +53,14 @@ struct Narrowing {
 }
 
 impl Narrowing {
-    fn load(weights: &Weights<'_>, width: usize, hidden: usize, eps: Option<f32>) -> Result<Self> {
+    fn load(
+        weights: &Weights<'_>,
+        width: usize,
+        hidden_size: usize,
+        eps: Option<f32>,
+    ) -> Result<Self> {
         Ok(Self {
-            dense: Linear::load(weights, "dense", width, hidden)?,
+            dense: Linear::load(weights, "dense", width, hidden_size)?,
             norm: Norm::load(weights, "LayerNorm", width, eps)?,
         })
     }
@@ -64,22 +75,26 @@ impl Bottleneck {
     fn load(
         weights: &Weights<'_>,
         mobile: &MobileConfig,
-        hidden: usize,
+        hidden_size: usize,
         eps: Option<f32>,
     ) -> Result<Self> {
         let width = mobile.inner;
-        let shared = mobile.shared_bottleneck && !mobile.bottleneck_attention;
-        let attention = weights.at("bottleneck.attention");
-        if mobile.shared_bottleneck && !shared {
-            weights.pass_over("bottleneck.attention");
+        let attention = "bottleneck.attention";
+        if mobile.shared_bottleneck && mobile.bottleneck_attention {
+            weights.ignore(attention);
         }
+        let narrowing = |name| Narrowing::load(&weights.scope(name), width, hidden_size, eps);
         Ok(Self {
-            input: Narrowing::load(&weights.at("bottleneck.input"), width, hidden, eps)?,
-            shared: shared
-                .then(|| Narrowing::load(&attention, width, hidden, eps))
-                .transpose()?,
-            output: Linear::load(weights, "output.bottleneck.dense", hidden, width)?,
-            output_norm: Norm::load(weights, "output.bottleneck.LayerNorm", hidden, eps)?,
+            input: narrowing("bottleneck.input")?,
+            query_input: if mobile.bottleneck_attention {
+                QueryInput::Bottleneck
+            } else if mobile.shared_bottleneck {
+                QueryInput::Own(narrowing(attention)?)
+            } else {
+                QueryInput::Hidden
+            },
+            output: Linear::load(weights, "output.bottleneck.dense", hidden_size, width)?,
+            output_norm: Norm::load(weights, "output.bottleneck.LayerNorm", hidden_size, eps)?,
         })
     }
 }
@@ -90,38 +105,35 @@ impl MobileLayer {
         config: &EncoderConfig,
         mobile: &MobileConfig,
     ) -> Result<Self> {
-        let (hidden, width) = (config.hidden, mobile.inner);
+        let (hidden_size, width) = (config.hidden, mobile.inner);
         let eps = (!mobile.no_norm).then_some(config.eps);
-        let torch_eps = (!mobile.no_norm).then_some(TORCH_EPS);
+        let torch_eps = (!mobile.no_norm).then_some(Norm::TORCH_EPS);
         let feed_forward = |weights: &Weights<'_>, eps| {
             FeedForward::load(weights, width, config.intermediate, config.activation, eps)
         };
-        let attention = weights.at("attention");
-        let value_inputs = if mobile.bottleneck_attention {
-            width
-        } else {
-            hidden
-        };
+        let attention = weights.scope("attention");
+        let from_bottleneck = mobile.bottleneck_attention;
+        let value_inputs = if from_bottleneck { width } else { hidden_size };
         Ok(Self {
             bottleneck: mobile
                 .bottleneck
-                .then(|| Bottleneck::load(weights, mobile, hidden, eps))
+                .then(|| Bottleneck::load(weights, mobile, hidden_size, eps))
                 .transpose()?,
             query_key: Linear::load_joined(&attention, &["self.query", "self.key"], width, width)?,
             value: Linear::load(&attention, "self.value", width, value_inputs)?,
-            narrow_value: mobile.bottleneck_attention,
-            attended: Linear::load(&attention, "output.dense", width, width)?,
-            attended_norm: Norm::load(&attention, "output.LayerNorm", width, eps)?,
-            stack: (1..mobile.feed_forwards)
-                .map(|index| feed_forward(&weights.at(&format!("ffn.{}", index - 1)), eps))
+            value_from_bottleneck: from_bottleneck,
+            attention_output: Linear::load(&attention, "output.dense", width, width)?,
+            attention_norm: Norm::load(&attention, "output.LayerNorm", width, eps)?,
+            ffns: (1..mobile.feed_forwards)
+                .map(|index| feed_forward(&weights.scope(&format!("ffn.{}", index - 1)), eps))
                 .collect::<Result<_>>()?,
-            last: feed_forward(weights, torch_eps)?,
+            output_ffn: feed_forward(weights, torch_eps)?,
             width,
-            heads: config.heads,
+            num_attention_heads: config.heads,
         })
     }
 
-    /// From `scratch.rows` to `scratch.rows`, whose first `len` numbers are the rows.
+    /// Computes in place: the first `len` floats of `scratch.rows` are the rows.
     pub(super) fn forward(
         &self,
         compute: &Compute,
@@ -131,113 +143,111 @@ impl MobileLayer {
     ) {
         let width = self.width;
         let count = starts[starts.len() - 1];
-        let hidden = len / count.max(1);
+        let hidden_size = len / count.max(1);
         let rows = &mut scratch.rows[..len];
-        let narrow = scratch.narrow.at_least(count * width);
+        let narrowed = scratch.bottleneck.at_least(count * width);
         let (query_key, value) = scratch
-            .projections
+            .query_key_value
             .at_least(3 * count * width)
             .split_at_mut(2 * count * width);
-        let outs = [&mut *narrow, &mut *query_key, &mut *value];
-        by_rows(
+        let outs = [&mut *narrowed, &mut *query_key, &mut *value];
+        parallel_row_blocks(
             compute,
             count,
-            self.ahead(),
+            self.input_linears(),
             outs,
             |compute, buffer, block, outs| {
-                let rows = &rows[block.start * hidden..block.end * hidden];
+                let rows = &rows[block.start * hidden_size..block.end * hidden_size];
                 self.project(compute, rows, buffer, outs);
             },
         );
-        let part = |data, stride, offset| Projection {
+        let projection = |data, stride, offset| Projection {
             data,
             stride,
             offset,
         };
         let input = Attention {
-            query: part(query_key, 2 * width, 0),
-            key: part(query_key, 2 * width, width),
-            value: part(value, width, 0),
+            query: projection(query_key, 2 * width, 0),
+            key: projection(query_key, 2 * width, width),
+            value: projection(value, width, 0),
             starts,
             out_starts: starts,
-            heads: self.heads,
-            head_dim: width / self.heads,
+            heads: self.num_attention_heads,
+            head_dim: width / self.num_attention_heads,
             bias: None,
             dtype: self.query_key.dtype(),
         };
         let context = scratch.context.at_least(count * width);
         attention(compute, &input, context);
-        by_rows(
+        parallel_row_blocks(
             compute,
             count,
-            self.behind(),
+            self.output_linears(),
             [rows],
             |compute, buffer, block, [rows]| {
                 let block = block.start * width..block.end * width;
-                self.finish(
-                    compute,
-                    &context[block.clone()],
-                    &narrow[block],
-                    buffer,
-                    rows,
-                );
+                let (context, narrowed) = (&context[block.clone()], &narrowed[block]);
+                self.finish(compute, context, narrowed, buffer, rows);
             },
         );
     }
 
     /// All feed-forward networks, in their order.
     fn networks(&self) -> impl Iterator<Item = &FeedForward> {
-        self.stack.iter().chain([&self.last])
+        self.ffns.iter().chain([&self.output_ffn])
     }
 
-    /// What [`project`](Self::project) multiplies by.
-    fn ahead(&self) -> impl Iterator<Item = &Linear> {
+    /// The dense layers of [`project`](Self::project).
+    fn input_linears(&self) -> impl Iterator<Item = &Linear> {
         let narrowings = self.bottleneck.iter().flat_map(|bottleneck| {
-            let shared = bottleneck.shared.iter();
-            shared
-                .chain([&bottleneck.input])
-                .map(|narrowing| &narrowing.dense)
+            let own = match &bottleneck.query_input {
+                QueryInput::Own(narrowing) => Some(&narrowing.dense),
+                QueryInput::Bottleneck | QueryInput::Hidden => None,
+            };
+            own.into_iter().chain([&bottleneck.input.dense])
         });
         narrowings.chain([&self.query_key, &self.value])
     }
 
-    /// What [`finish`](Self::finish) multiplies by.
-    fn behind(&self) -> impl Iterator<Item = &Linear> {
+    /// The dense layers of [`finish`](Self::finish).
+    fn output_linears(&self) -> impl Iterator<Item = &Linear> {
         let output = self.bottleneck.iter().map(|bottleneck| &bottleneck.output);
         self.networks()
             .flat_map(FeedForward::layers)
-            .chain([&self.attended])
+            .chain([&self.attention_output])
             .chain(output)
     }
 
-    /// From `rows`, (rows, hidden), to what attention reads and to the narrowed input.
+    /// Computes from `rows`, (rows, hidden_size), the narrowed input and what attention reads.
     fn project(
         &self,
         compute: &Compute,
         rows: &[f32],
         buffer: &mut AlignedFloats,
-        [narrow, query_key, value]: [&mut [f32]; 3],
+        [narrowed, query_key, value]: [&mut [f32]; 3],
     ) {
-        match &self.bottleneck {
-            Some(bottleneck) => bottleneck.input.forward(compute, rows, narrow),
-            None => narrow.copy_from_slice(rows),
-        }
-        // What queries and keys see: a narrowing of their own, the common one, or the rows as they are.
-        let attending: &[f32] = match &self.bottleneck {
-            Some(bottleneck) => match &bottleneck.shared {
-                Some(narrowing) => {
-                    let shared = buffer.at_least(narrow.len());
-                    narrowing.forward(compute, rows, shared);
-                    shared
+        let mut query_input = rows;
+        if let Some(bottleneck) = &self.bottleneck {
+            bottleneck.input.forward(compute, rows, narrowed);
+            query_input = match &bottleneck.query_input {
+                QueryInput::Own(narrowing) => {
+                    let own = buffer.at_least(narrowed.len());
+                    narrowing.forward(compute, rows, own);
+                    own
                 }
-                None if self.narrow_value => narrow,
-                None => rows,
-            },
-            None => rows,
+                QueryInput::Bottleneck => narrowed,
+                QueryInput::Hidden => rows,
+            };
+        } else {
+            narrowed.copy_from_slice(rows);
+        }
+        self.query_key.forward(compute, query_input, query_key);
+        let value_input = if self.value_from_bottleneck {
+            narrowed
+        } else {
+            rows
         };
-        self.query_key.forward(compute, attending, query_key);
-        let valued: &[f32] = if self.narrow_value { narrow } else { rows };
-        self.value.forward(compute, valued, value);
+        self.value.forward(compute, value_input, value);
     }
 
     /// From what attention puts out to the layer's output, in the place of its input.
@@ -245,31 +255,34 @@ impl MobileLayer {
         &self,
         compute: &Compute,
         context: &[f32],
-        narrow: &[f32],
+        narrowed: &[f32],
         buffer: &mut AlignedFloats,
         rows: &mut [f32],
     ) {
-        let len = narrow.len();
+        let len = narrowed.len();
         // Networks of another type take another number of rows at once.
-        let inner = self
+        let scratch = self
             .networks()
-            .map(|network| network.inner(len / self.width))
+            .map(|network| network.scratch_len(len / self.width))
             .max();
         let (mut x, rest) = buffer
-            .at_least(2 * len + rows.len() + inner.unwrap_or(0))
+            .at_least(2 * len + rows.len() + scratch.unwrap_or(0))
             .split_at_mut(len);
         let (mut next, rest) = rest.split_at_mut(len);
-        let (wide, inner) = rest.split_at_mut(rows.len());
-        self.attended.forward_onto(compute, context, narrow, x);
-        self.attended_norm.forward(compute, x);
-        for network in &self.stack {
-            network.forward_within(compute, x, inner, next);
+        let (wide, scratch) = rest.split_at_mut(rows.len());
+        self.attention_output
+            .forward_residual(compute, context, narrowed, x);
+        self.attention_norm.forward(compute, x);
+        for network in &self.ffns {
+            network.forward_block(compute, x, scratch, next);
             std::mem::swap(&mut x, &mut next);
         }
-        self.last.forward_within(compute, x, inner, next);
+        self.output_ffn.forward_block(compute, x, scratch, next);
         match &self.bottleneck {
             Some(bottleneck) => {
-                bottleneck.output.forward_onto(compute, next, rows, wide);
+                bottleneck
+                    .output
+                    .forward_residual(compute, next, rows, wide);
                 bottleneck.output_norm.forward(compute, wide);
                 rows.copy_from_slice(wide);
             }

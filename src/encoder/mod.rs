@@ -5,12 +5,12 @@ mod mobile;
 mod relative;
 mod standard;
 
-use crate::batch::{Asked, Batch};
+use crate::batch::{Batch, OutputRows};
 use crate::config::{EncoderConfig, Family};
 use crate::error::Result;
 use crate::kernels::Compute;
-use crate::layers::{Scratch, Table, Texts};
-use crate::weights::{Residence, Weights};
+use crate::layers::{Embedding, Scratch, Texts};
+use crate::weights::{Residency, Weights};
 use embeddings::Embeddings;
 use mobile::MobileLayer;
 use relative::RelativePositions;
@@ -22,7 +22,7 @@ pub(crate) struct Encoder {
     embeddings: Embeddings,
     relative: Option<RelativePositions>,
     layers: Layers,
-    hidden: usize,
+    hidden_size: usize,
 }
 
 #[derive(Debug)]
@@ -32,18 +32,19 @@ enum Layers {
 }
 
 impl Encoder {
-    /// Takes its weights from the top of a checkpoint; `words` says where the table of words is to be.
+    /// Loads weights from the top of a checkpoint; `residency` is that of the word embeddings.
     pub(crate) fn load(
         weights: &Weights<'_>,
         config: &EncoderConfig,
-        words: Residence,
+        residency: Residency,
     ) -> Result<Self> {
-        let embeddings = Embeddings::load(&weights.at("embeddings"), weights, config, words)?;
+        let embeddings =
+            Embeddings::load(&weights.scope("embeddings"), weights, config, residency)?;
         let relative = match config.family {
             Family::MpNet => Some(RelativePositions::load(weights, config)?),
             _ => None,
         };
-        let layer = |index: usize| weights.at(&format!("encoder.layer.{index}"));
+        let layer = |index: usize| weights.scope(&format!("encoder.layer.{index}"));
         let layers = match &config.mobile {
             None => (0..config.layers)
                 .map(|index| StandardLayer::load(&layer(index), config))
@@ -58,53 +59,54 @@ impl Encoder {
             embeddings,
             relative,
             layers,
-            hidden: config.hidden,
+            hidden_size: config.hidden,
         })
     }
 
     /// Width of its rows.
-    pub(crate) fn hidden(&self) -> usize {
-        self.hidden
+    pub(crate) fn hidden_size(&self) -> usize {
+        self.hidden_size
     }
 
     /// The word-embedding table, which a tied decoder uses again.
-    pub(crate) fn words(&self) -> &Table {
-        self.embeddings.words()
+    pub(crate) fn word_embeddings(&self) -> &Embedding {
+        &self.embeddings.word_embeddings
     }
 
-    /// To be called when everything is loaded: gives back the memory of a checkpoint, but for the words that are read in
-    /// place, if nobody else holds it.
+    /// Frees the memory of a checkpoint but for the word embeddings that are read on demand, if nothing else holds it. To be
+    /// called when everything is loaded.
     pub(crate) fn release_checkpoint(&mut self) {
-        self.embeddings.words_mut().keep_alone();
+        self.embeddings.word_embeddings.release_other_bytes();
     }
 
-    /// The rows of a batch that are asked for, (tokens, hidden) or (texts, hidden), in `scratch.rows`.
+    /// Runs the encoder and returns the requested rows, (tokens, hidden_size) or (texts, hidden_size), in `scratch.rows`. Calls
+    /// `observe(layer, rows)` after the embeddings (layer 0) and after each layer.
     ///
-    /// Of the last layer no others are computed, where the family allows it: of three layers a quarter of the work less.
-    /// `observe` sees the rows after the embeddings, as number 0, and after each layer.
+    /// The last layer computes no other rows, where the family allows it: a quarter less work for three layers.
     ///
     /// # Errors
-    /// `EmbeddingOutOfRange` for an id, a type or a length that the tables have no row for; of a table of words that is
-    /// read in place, `NonFinite` and `Io`.
+    /// `EmbeddingOutOfRange` for an id, a type or a length that the tables have no row for; `NonFinite` and `Io` if word
+    /// embeddings are read on demand.
     pub(crate) fn forward<'a>(
         &self,
         compute: &Compute,
-        (batch, asked): (&Batch, Asked),
+        batch: &Batch,
+        outputs: OutputRows,
         scratch: &'a mut Scratch,
         mut observe: impl FnMut(usize, &[f32]),
     ) -> Result<&'a [f32]> {
         self.embeddings.forward(compute, batch, scratch)?;
-        let asked = batch.starts_of(asked);
+        let outputs = batch.starts_of(outputs);
         // Where each text starts among the rows there are, and the end.
         let mut starts: &[usize] = &batch.starts;
-        let len = |starts: &[usize]| starts[starts.len() - 1] * self.hidden;
+        let len = |starts: &[usize]| starts[starts.len() - 1] * self.hidden_size;
         observe(0, &scratch.rows[..len(starts)]);
         match &self.layers {
             Layers::Standard(layers) => {
                 let bias = self.relative.as_ref().map(RelativePositions::bias);
                 for (index, layer) in layers.iter().enumerate() {
                     let out_starts = if index + 1 == layers.len() {
-                        &asked
+                        &outputs
                     } else {
                         starts
                     };
@@ -123,8 +125,8 @@ impl Encoder {
         }
         let texts = Texts {
             starts,
-            out_starts: &asked,
+            out_starts: &outputs,
         };
-        Ok(texts.asked(&mut scratch.rows, self.hidden))
+        Ok(texts.compact_outputs(&mut scratch.rows, self.hidden_size))
     }
 }

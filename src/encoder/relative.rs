@@ -1,4 +1,4 @@
-//! MPNet's relative positions: a number for each head and distance, the same in all layers.
+//! MPNet's relative positions: a bias for each head and distance, which all layers share.
 
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
@@ -13,9 +13,9 @@ const MAX_DISTANCE: f32 = 128.0;
 /// What is added to attention's scores.
 #[derive(Debug)]
 pub(super) struct RelativePositions {
-    /// (heads, 2 * reach - 1), by head and key position minus query position.
+    /// (heads, 2 * max_len - 1), by head and key position minus query position.
     bias: Vec<f32>,
-    reach: usize,
+    max_len: usize,
 }
 
 impl RelativePositions {
@@ -24,31 +24,31 @@ impl RelativePositions {
     /// # Errors
     /// `Config` if that takes more memory than there is.
     pub(super) fn load(weights: &Weights<'_>, config: &EncoderConfig) -> Result<Self> {
-        let (heads, reach) = (config.heads, config.max_tokens());
+        let (heads, max_len) = (config.heads, config.max_tokens());
         let table = weights.tensor("encoder.relative_attention_bias.weight", &[BUCKETS, heads])?;
-        let mut bias = room(heads, reach).ok_or_else(|| Error::Config {
+        let mut bias = room(heads, max_len).ok_or_else(|| Error::Config {
             file: "config.json".to_owned(),
             key: "max_position_embeddings".to_owned(),
-            reason: format!("no memory for {heads} heads by {reach} positions both ways"),
+            reason: format!("no memory for {heads} heads by {max_len} positions both ways"),
         })?;
         for head in 0..heads {
-            let distances = 1 - reach as i64..reach as i64;
+            let distances = 1 - max_len as i64..max_len as i64;
             bias.extend(distances.map(|distance| table[bucket(distance) * heads + head]));
         }
-        Ok(Self { bias, reach })
+        Ok(Self { bias, max_len })
     }
 
     pub(super) fn bias(&self) -> RelativeBias<'_> {
         RelativeBias {
             data: &self.bias,
-            reach: self.reach,
+            reach: self.max_len,
         }
     }
 }
 
-/// An empty vector with room for (heads, 2 * reach - 1); `None` if there is no such memory.
-fn room(heads: usize, reach: usize) -> Option<Vec<f32>> {
-    let len = reach.checked_mul(2)?.checked_sub(1)?.checked_mul(heads)?;
+/// An empty vector with room for (heads, 2 * max_len - 1); `None` if there is no such memory.
+fn room(heads: usize, max_len: usize) -> Option<Vec<f32>> {
+    let len = max_len.checked_mul(2)?.checked_sub(1)?.checked_mul(heads)?;
     let mut room = Vec::new();
     room.try_reserve_exact(len).ok()?;
     Some(room)

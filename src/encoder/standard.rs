@@ -4,7 +4,7 @@ use crate::config::EncoderConfig;
 use crate::error::Result;
 use crate::kernels::Compute;
 use crate::kernels::attention::RelativeBias;
-use crate::layers::{Buffers, FeedForward, Scratch, SelfAttention, Texts};
+use crate::layers::{AttentionBuffers, FeedForward, Scratch, SelfAttention, Texts};
 use crate::weights::Weights;
 
 /// Attention, then a feed-forward network.
@@ -18,7 +18,7 @@ impl StandardLayer {
     pub(super) fn load(weights: &Weights<'_>, config: &EncoderConfig) -> Result<Self> {
         let (hidden, eps) = (config.hidden, config.eps);
         Ok(Self {
-            attention: SelfAttention::load(&weights.at("attention"), hidden, config.heads, eps)?,
+            attention: SelfAttention::load(&weights.scope("attention"), hidden, config.heads, eps)?,
             feed_forward: FeedForward::load(
                 weights,
                 hidden,
@@ -29,7 +29,7 @@ impl StandardLayer {
         })
     }
 
-    /// From `scratch.rows`, whose first `len` numbers are the rows, to `scratch.rows`: to those that are asked for.
+    /// Computes in place: the first `len` floats of `scratch.rows` are the input rows, then its first floats the output rows.
     pub(super) fn forward(
         &self,
         compute: &Compute,
@@ -39,15 +39,13 @@ impl StandardLayer {
         len: usize,
     ) {
         let rows = &mut scratch.rows[..len];
-        let attended = scratch.attended.at_least(len);
-        let buffers = Buffers {
-            projections: &mut scratch.projections,
+        let buffers = AttentionBuffers {
+            query_key_value: &mut scratch.query_key_value,
             context: &mut scratch.context,
+            output: &mut scratch.attention_output,
         };
-        let attended = self
-            .attention
-            .forward(compute, rows, texts, bias, buffers, attended);
-        let out = &mut rows[..attended.len()];
-        self.feed_forward.forward(compute, attended, out);
+        let attention_output = self.attention.forward(compute, rows, texts, bias, buffers);
+        let out = &mut rows[..attention_output.len()];
+        self.feed_forward.forward(compute, attention_output, out);
     }
 }

@@ -62,8 +62,23 @@ impl Engine {
             cpu: self.cpu,
             team: self.threads.team(),
             memory: Arc::clone(&self.memory),
+            observer: None,
         }
     }
+
+    /// A single thread that shows what goes into each dense layer, in the order of rows.
+    pub(crate) fn observed(&self, observer: Arc<dyn Observer>) -> Compute {
+        Compute {
+            observer: Some(observer),
+            ..Compute::alone(self.cpu, &self.memory)
+        }
+    }
+}
+
+/// Sees the inputs of a model's dense layers.
+pub(crate) trait Observer: std::fmt::Debug + Send + Sync {
+    /// Gets rows of `width` floats that are multiplied with the matrix of this name.
+    fn observe(&self, matrix: &str, width: usize, rows: &[f32]);
 }
 
 /// What a pass computes with: an instruction set, the threads that take part in it, and memory.
@@ -72,6 +87,8 @@ pub(crate) struct Compute {
     pub(crate) cpu: Cpu,
     pub(crate) team: Team,
     pub(crate) memory: Arc<Memory>,
+    /// Sees the inputs of dense layers, if a model is calibrated.
+    pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
 impl Compute {
@@ -81,6 +98,7 @@ impl Compute {
             cpu,
             team: Team::alone(),
             memory: Arc::clone(memory),
+            observer: None,
         }
     }
 
@@ -97,6 +115,7 @@ impl Compute {
             cpu,
             team: threads.team(),
             memory: Arc::new(Memory::new(threads.count())),
+            observer: None,
         }
     }
 }

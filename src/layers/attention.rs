@@ -1,6 +1,9 @@
 //! Multi-head self-attention with its residual and norm.
 
-use super::{Linear, Norm, Texts, by_rows};
+use super::linear::Linear;
+use super::norm::Norm;
+use super::parallel_row_blocks::parallel_row_blocks;
+use super::texts::Texts;
 use crate::error::Result;
 use crate::kernels::Compute;
 use crate::kernels::attention::{Attention, Projection, RelativeBias, attention};
@@ -11,92 +14,92 @@ use crate::weights::Weights;
 #[derive(Debug)]
 pub(crate) struct SelfAttention {
     /// Queries, keys and values in one product.
-    projections: Linear,
+    query_key_value: Linear,
     output: Linear,
-    norm: Norm,
-    heads: usize,
+    output_norm: Norm,
+    num_attention_heads: usize,
 }
 
-/// What attention computes in.
+/// Memory that attention computes in.
 #[derive(Debug)]
-pub(crate) struct Buffers<'a> {
-    pub(crate) projections: &'a mut AlignedFloats,
+pub(crate) struct AttentionBuffers<'a> {
+    pub(crate) query_key_value: &'a mut AlignedFloats,
     pub(crate) context: &'a mut AlignedFloats,
+    pub(crate) output: &'a mut AlignedFloats,
 }
 
 impl SelfAttention {
     /// From inside a layer's `attention` module.
     pub(crate) fn load(
         weights: &Weights<'_>,
-        hidden: usize,
-        heads: usize,
+        hidden_size: usize,
+        num_attention_heads: usize,
         eps: f32,
     ) -> Result<Self> {
         let names = ["self.query", "self.key", "self.value"];
         Ok(Self {
-            projections: Linear::load_joined(weights, &names, hidden, hidden)?,
-            output: Linear::load(weights, "output.dense", hidden, hidden)?,
-            norm: Norm::load(weights, "output.LayerNorm", hidden, Some(eps))?,
-            heads,
+            query_key_value: Linear::load_joined(weights, &names, hidden_size, hidden_size)?,
+            output: Linear::load(weights, "output.dense", hidden_size, hidden_size)?,
+            output_norm: Norm::load(weights, "output.LayerNorm", hidden_size, Some(eps))?,
+            num_attention_heads,
         })
     }
 
-    /// From `x` to `out`, both (rows, hidden): gives the rows of `out` that are asked for. Of `x`, too, these alone are
-    /// left, at the front.
+    /// Computes `norm(x + attention(x))` and returns the output rows of `texts`; `x` is (rows, hidden_size). Clobbers `x`:
+    /// afterwards its first rows are the output rows.
     pub(crate) fn forward<'o>(
         &self,
         compute: &Compute,
         x: &mut [f32],
         texts: Texts<'_>,
         bias: Option<RelativeBias<'_>>,
-        buffers: Buffers<'_>,
-        out: &'o mut [f32],
+        buffers: AttentionBuffers<'o>,
     ) -> &'o [f32] {
-        let hidden = self.output.inputs();
-        let stride = self.projections.outputs();
-        let rows = x.len() / hidden;
-        let projected = buffers.projections.at_least(rows * stride);
-        by_rows(
+        let hidden_size = self.output.inputs();
+        let stride = self.query_key_value.outputs();
+        let rows = x.len() / hidden_size;
+        let projected = buffers.query_key_value.at_least(rows * stride);
+        parallel_row_blocks(
             compute,
             rows,
-            [&self.projections],
+            [&self.query_key_value],
             [&mut *projected],
             |compute, _, rows, [projected]| {
-                let x = &x[rows.start * hidden..rows.end * hidden];
-                self.projections.forward(compute, x, projected);
+                let x = &x[rows.start * hidden_size..rows.end * hidden_size];
+                self.query_key_value.forward(compute, x, projected);
             },
         );
-        let part = |index: usize| Projection {
+        let projection = |index: usize| Projection {
             data: projected,
             stride,
-            offset: index * hidden,
+            offset: index * hidden_size,
         };
         let input = Attention {
-            query: part(0),
-            key: part(1),
-            value: part(2),
+            query: projection(0),
+            key: projection(1),
+            value: projection(2),
             starts: texts.starts,
             out_starts: texts.out_starts,
-            heads: self.heads,
-            head_dim: hidden / self.heads,
+            heads: self.num_attention_heads,
+            head_dim: hidden_size / self.num_attention_heads,
             bias,
-            dtype: self.projections.dtype(),
+            dtype: self.query_key_value.dtype(),
         };
-        let asking = texts.asked(x, hidden);
-        let context = buffers.context.at_least(asking.len());
+        let residual = texts.compact_outputs(x, hidden_size);
+        let context = buffers.context.at_least(residual.len());
         attention(compute, &input, context);
-        let out = &mut out[..asking.len()];
-        let rows = asking.len() / hidden;
-        by_rows(
+        let out = &mut buffers.output.at_least(residual.len())[..residual.len()];
+        let rows = residual.len() / hidden_size;
+        parallel_row_blocks(
             compute,
             rows,
             [&self.output],
             [&mut *out],
             |compute, _, rows, [out]| {
-                let rows = rows.start * hidden..rows.end * hidden;
+                let rows = rows.start * hidden_size..rows.end * hidden_size;
                 self.output
-                    .forward_onto(compute, &context[rows.clone()], &asking[rows], out);
-                self.norm.forward(compute, out);
+                    .forward_residual(compute, &context[rows.clone()], &residual[rows], out);
+                self.output_norm.forward(compute, out);
             },
         );
         out

@@ -1,19 +1,17 @@
 //! Dense layers.
 
-use std::sync::Arc;
-
 use crate::error::Result;
 use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, gemm};
 use crate::kernels::{Activation, Compute};
-use crate::weights::{Inputs, Weights};
+use crate::weights::Weights;
 
 /// `x W^T + b`.
 #[derive(Debug)]
 pub(crate) struct Linear {
-    weights: PackedWeights,
+    /// Name of the matrix in a packed file.
+    name: Box<str>,
+    weight: PackedWeights,
     bias: Option<Vec<f32>>,
-    /// Gets what goes in, where a model is calibrated.
-    inputs: Option<Arc<Inputs>>,
 }
 
 impl Linear {
@@ -37,16 +35,15 @@ impl Linear {
         let matrix = weights.matrix(names, outputs, inputs)?;
         Ok(Self {
             bias: Some(joined_bias(weights, names, outputs)?),
-            inputs: weights.inputs(names, inputs),
-            ..Self::of(matrix)
+            ..Self::of(weights.matrix_name(names), matrix)
         })
     }
 
-    fn of(weights: PackedWeights) -> Self {
+    fn of(name: String, weight: PackedWeights) -> Self {
         Self {
-            weights,
+            name: name.into(),
+            weight,
             bias: None,
-            inputs: None,
         }
     }
 
@@ -58,49 +55,42 @@ impl Linear {
         inputs: usize,
     ) -> Result<Self> {
         let matrix = weights.matrix(&[name], outputs, inputs)?;
-        Ok(Self {
-            inputs: weights.inputs(&[name], inputs),
-            ..Self::of(matrix)
-        })
+        Ok(Self::of(weights.matrix_name(&[name]), matrix))
     }
 
-    /// `tensor` of (inputs, outputs), the other way round than `load` has it, without a bias.
-    pub(crate) fn load_columns(
+    /// `tensor`, stored transposed as (inputs, outputs), without a bias.
+    pub(crate) fn load_transposed(
         weights: &Weights<'_>,
         tensor: &str,
         outputs: usize,
         inputs: usize,
     ) -> Result<Self> {
-        weights.columns(tensor, outputs, inputs).map(Self::of)
+        let matrix = weights.matrix_transposed(tensor, outputs, inputs)?;
+        Ok(Self::of(tensor.to_owned(), matrix))
     }
 
     /// Width of what comes out.
     pub(crate) fn outputs(&self) -> usize {
-        self.weights.n()
+        self.weight.n()
     }
 
     /// Width of what goes in.
     pub(crate) fn inputs(&self) -> usize {
-        self.weights.k()
+        self.weight.k()
     }
 
     /// What its products are computed in.
     pub(crate) fn dtype(&self) -> Dtype {
-        self.weights.dtype()
-    }
-
-    /// Whether it shows to somebody what goes in.
-    pub(crate) fn is_watched(&self) -> bool {
-        self.inputs.is_some()
+        self.weight.dtype()
     }
 
     /// `out = x W^T + b`; `x` is (rows, inputs), `out` (rows, outputs).
     pub(crate) fn forward(&self, compute: &Compute, x: &[f32], out: &mut [f32]) {
-        self.forward_through(compute, x, Activation::Identity, out);
+        self.forward_act(compute, x, Activation::Identity, out);
     }
 
     /// `out = activation(x W^T + b)`.
-    pub(crate) fn forward_through(
+    pub(crate) fn forward_act(
         &self,
         compute: &Compute,
         x: &[f32],
@@ -116,7 +106,7 @@ impl Linear {
     }
 
     /// `out = x W^T + b + residual`; `residual` is (rows, outputs).
-    pub(crate) fn forward_onto(
+    pub(crate) fn forward_residual(
         &self,
         compute: &Compute,
         x: &[f32],
@@ -132,10 +122,10 @@ impl Linear {
     }
 
     fn multiply(&self, compute: &Compute, x: &[f32], epilogue: Epilogue<'_>, out: &mut [f32]) {
-        if let Some(inputs) = &self.inputs {
-            inputs.see(x);
+        if let Some(observer) = &compute.observer {
+            observer.observe(&self.name, self.inputs(), x);
         }
-        gemm(compute, x, &self.weights, epilogue, out);
+        gemm(compute, x, &self.weight, epilogue, out);
     }
 }
 
@@ -143,7 +133,7 @@ impl Linear {
 fn joined_bias(weights: &Weights<'_>, names: &[&str], outputs: usize) -> Result<Vec<f32>> {
     let mut bias = Vec::with_capacity(names.len() * outputs);
     for name in names {
-        bias.extend(weights.at(name).tensor("bias", &[outputs])?);
+        bias.extend(weights.scope(name).tensor("bias", &[outputs])?);
     }
     Ok(bias)
 }

@@ -4,19 +4,19 @@
 //! matrices of (tokens, width), row by row. Memory to compute in is passed in ([`Scratch`]).
 
 mod attention;
-mod by_rows;
+mod embedding;
 mod feed_forward;
 mod linear;
 mod norm;
+mod parallel_row_blocks;
 mod scratch;
-mod table;
 mod texts;
 
-pub(crate) use attention::{Buffers, SelfAttention};
-pub(crate) use by_rows::by_rows;
+pub(crate) use attention::{AttentionBuffers, SelfAttention};
+pub(crate) use embedding::Embedding;
 pub(crate) use feed_forward::FeedForward;
 pub(crate) use linear::Linear;
 pub(crate) use norm::Norm;
+pub(crate) use parallel_row_blocks::parallel_row_blocks;
 pub(crate) use scratch::Scratch;
-pub(crate) use table::Table;
 pub(crate) use texts::Texts;

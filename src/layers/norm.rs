@@ -5,7 +5,7 @@ use crate::kernels::Compute;
 use crate::kernels::layer_norm::{layer_norm, no_norm};
 use crate::weights::Weights;
 
-/// What follows each residual.
+/// Layer normalisation, or what MobileBERT has in its place: scale and shift alone.
 #[derive(Debug)]
 pub(crate) struct Norm {
     weight: Vec<f32>,
@@ -15,6 +15,9 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
+    /// What torch's layer norm adds to the variance by default.
+    pub(crate) const TORCH_EPS: f32 = 1e-5;
+
     /// `name.weight` and `name.bias`, (width).
     pub(crate) fn load(
         weights: &Weights<'_>,
@@ -22,7 +25,7 @@ impl Norm {
         width: usize,
         eps: Option<f32>,
     ) -> Result<Self> {
-        let norm = weights.at(name);
+        let norm = weights.scope(name);
         Ok(Self {
             weight: norm.tensor("weight", &[width])?,
             bias: norm.tensor("bias", &[width])?,

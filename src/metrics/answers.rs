@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// Whether an answer is the expected one but for case, punctuation, articles and spaces.
+/// Returns whether two answers are equal after SQuAD's normalisation: without case, punctuation, articles and extra spaces.
 ///
 /// ```
 /// assert!(bertless::metrics::exact_match("the  Nile", "Nile."));
@@ -11,11 +11,11 @@ pub fn exact_match(expected: &str, predicted: &str) -> bool {
     normalized(expected) == normalized(predicted)
 }
 
-/// F1 of the words that two answers share, each as often as both have it, after the same normalisation as in
-/// [`exact_match`]; where one has no words at all, 1 if the other has none either.
+/// Computes the F1 of the words that two answers share, after the normalisation of [`exact_match`]. A repeated word counts as
+/// often as both answers have it. If one answer has no words, the F1 is 1 if the other has none either, else 0.
 ///
 /// ```
-/// // One word of two, and of one.
+/// // One shared word of two expected and one predicted ("the" is an article).
 /// let f1 = bertless::metrics::answer_f1("the river Nile", "Nile");
 /// assert!((f1 - 2.0 / 3.0).abs() < 1e-12);
 /// ```
@@ -38,14 +38,14 @@ pub fn answer_f1(expected: &str, predicted: &str) -> f64 {
     2.0 * f64::from(shared) / (expected.len() + predicted.len()) as f64
 }
 
-/// The words that count: lower case, no ASCII punctuation, no articles.
+/// Splits an answer into lower-case words without ASCII punctuation and articles.
 fn normalized(answer: &str) -> Vec<String> {
     let lower = answer.to_lowercase();
     let kept: String = lower
         .chars()
         .filter(|c| !c.is_ascii_punctuation())
         .collect();
-    // An article ends where letters and digits end, which need not be at a space: "a–b" is "–b".
+    // An article ends at the first character that is neither letter nor digit, not only at a space: "a–b" becomes "–b".
     let mut text = String::with_capacity(kept.len());
     let mut word = String::new();
     for c in kept.chars().chain([' ']) {
@@ -66,7 +66,7 @@ fn normalized(answer: &str) -> Vec<String> {
         .collect()
 }
 
-/// White space as Python's `str.split` sees it: with the four separators that Unicode counts as controls.
+/// Returns whether `c` is white space for Python's `str.split`, which includes the separators U+001C to U+001F.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
 }

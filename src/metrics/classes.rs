@@ -1,10 +1,10 @@
-//! Classifiers: accuracy, F1 and Matthews' correlation.
+//! Metrics of classification: accuracy, F1 and Matthews' correlation.
 
 use std::collections::BTreeMap;
 
 use super::{Counts, MicroMacro, ratio};
 
-/// The share of (expected, predicted) pairs that agree; 0 of none.
+/// Computes the fraction of (expected, predicted) pairs that agree. 0 if there are no pairs.
 ///
 /// ```
 /// assert_eq!(bertless::metrics::accuracy(&[("a", "a"), ("b", "a")]), 0.5);
@@ -16,11 +16,11 @@ pub fn accuracy<T: PartialEq>(pairs: &[(T, T)]) -> f64 {
     ratio(right.count() as f64, pairs.len() as f64)
 }
 
-/// The mean of the labels' F1 over (expected, predicted) pairs: `2 TP / (2 TP + FP + FN)` for each label that is
-/// expected or predicted at least once, as `f1_score(average="macro")` of scikit-learn.
+/// Computes the macro-averaged F1 of (expected, predicted) pairs: the mean of `2 TP / (2 TP + FP + FN)` over all labels that
+/// are expected or predicted at least once, as `f1_score(average="macro")` of scikit-learn.
 ///
 /// ```
-/// // "a": 2 of 3, "b": 0 of 1.
+/// // F1 of "a" is 2/3, of "b" 0.
 /// let f1 = bertless::metrics::macro_f1(&[("a", "a"), ("b", "a")]);
 /// assert!((f1 - 1.0 / 3.0).abs() < 1e-12);
 /// ```
@@ -30,9 +30,10 @@ pub fn macro_f1<T: Ord>(pairs: &[(T, T)]) -> f64 {
     ratio(sum, counts.len() as f64)
 }
 
-/// Matthews' correlation coefficient over (expected, predicted) pairs, for any number of labels (Gorodkin 2004):
-/// `(c s - p.t) / sqrt((s^2 - p.p) (s^2 - t.t))` with `s` pairs, `c` of them right, and `p` and `t` the number of times
-/// that each label is predicted and expected. 0 where either side knows one label only.
+/// Computes Matthews' correlation coefficient of (expected, predicted) pairs, for any number of labels (Gorodkin 2004).
+///
+/// It is `(c s - p.t) / sqrt((s^2 - p.p) (s^2 - t.t))` for `s` pairs of which `c` agree, where the vectors `p` and `t` count how
+/// often each label is predicted and expected. 0 if either side has only one label.
 ///
 /// ```
 /// assert_eq!(bertless::metrics::matthews(&[(0, 0), (1, 1), (1, 1)]), 1.0);
@@ -50,10 +51,10 @@ pub fn matthews<T: Ord>(pairs: &[(T, T)]) -> f64 {
     ratio(right * all - both, below)
 }
 
-/// F1 of sets of labels, from (expected, predicted) pairs of one decision a label: micro over all decisions, macro as
-/// the mean over labels, one never seen counting as 0.
+/// Computes the micro- and macro-averaged F1 of multi-label predictions. Each row has one decision for each label.
 ///
-/// A row that is shorter than others counts as "no" where it ends.
+/// A label that is never expected nor predicted has an F1 of 0 in the macro average. Decisions missing at the end of a shorter
+/// row count as `false`.
 ///
 /// ```
 /// let rows = [(vec![true, true, false], vec![true, false, false])];
@@ -68,9 +69,9 @@ pub fn multi_label_f1(pairs: &[(Vec<bool>, Vec<bool>)]) -> MicroMacro {
     for (expected, predicted) in pairs {
         let labels = expected.len().max(predicted.len());
         counts.resize(counts.len().max(labels), Counts::default());
-        for (label, own) in counts.iter_mut().enumerate() {
+        for (label, label_counts) in counts.iter_mut().enumerate() {
             let (expected, predicted) = (yes(expected, label), yes(predicted, label));
-            for counts in [own, &mut all] {
+            for counts in [label_counts, &mut all] {
                 counts.expected += expected;
                 counts.predicted += predicted;
                 counts.right += expected * predicted;
@@ -100,7 +101,7 @@ fn by_label<T: Ord>(pairs: &[(T, T)]) -> BTreeMap<&T, Counts> {
 mod tests {
     use super::*;
 
-    /// Expected and predicted labels; the figures below are scikit-learn's.
+    /// Expected and predicted labels. The values in the tests were computed by scikit-learn.
     const PAIRS: [(u8, u8); 10] = [
         (0, 0),
         (1, 2),

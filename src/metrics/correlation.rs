@@ -1,8 +1,8 @@
-//! Regression and similarity: correlations.
+//! Metrics of regression and similarity: correlations.
 
-/// Pearson's correlation of (expected, predicted) pairs: their covariance over the product of their deviations.
+/// Computes Pearson's correlation of (expected, predicted) pairs: the covariance over the product of the standard deviations.
 ///
-/// `None` where it is not defined: fewer than two pairs, or one side that does not vary or is not finite.
+/// `None` if it is undefined: for fewer than two pairs, or if one side is constant or not finite.
 ///
 /// ```
 /// let r = bertless::metrics::pearson(&[(1.0, 10.0), (2.0, 20.0), (3.0, 30.0)]);
@@ -14,7 +14,7 @@ pub fn pearson(pairs: &[(f64, f64)]) -> Option<f64> {
         .iter()
         .fold((0.0, 0.0), |(x, y), pair| (x + pair.0, y + pair.1));
     let (mean_x, mean_y) = (sum_x / count, sum_y / count);
-    // Deviations first, in a second pass: sums of squares would lose the digits that matter.
+    // Deviations from the mean in a second pass: plain sums of squares would lose the significant digits.
     let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
     for (x, y) in pairs {
         let (x, y) = (x - mean_x, y - mean_y);
@@ -26,8 +26,10 @@ pub fn pearson(pairs: &[(f64, f64)]) -> Option<f64> {
     r.is_finite().then(|| r.clamp(-1.0, 1.0))
 }
 
-/// Spearman's rank correlation of (expected, predicted) pairs: Pearson's of their ranks, equal values sharing the mean
-/// of their ranks. `None` as for [`pearson`].
+/// Computes Spearman's rank correlation of (expected, predicted) pairs: Pearson's correlation of their ranks. Equal values
+/// share the mean of their ranks.
+///
+/// `None` if it is undefined: for fewer than two pairs, or if one side is constant or has a NaN.
 ///
 /// ```
 /// let r = bertless::metrics::spearman(&[(1.0, 1.0), (2.0, 8.0), (3.0, 27.0)]);
@@ -43,6 +45,7 @@ pub fn spearman(pairs: &[(f64, f64)]) -> Option<f64> {
     pearson(&ranked)
 }
 
+/// Returns the rank of each value, counted from one. Equal values share the mean of their ranks.
 fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut order: Vec<(usize, f64)> = values.enumerate().collect();
     order.sort_by(|a, b| a.1.total_cmp(&b.1));
@@ -62,7 +65,7 @@ fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// The figures below are scipy's.
+    /// Pairs with ties. The values in the tests were computed by scipy.
     const PAIRS: [(f64, f64); 7] = [
         (1.0, 2.1),
         (2.5, 1.9),

@@ -1,8 +1,8 @@
-//! How good answers are: the figures that papers report, by their usual definitions.
+//! Evaluation metrics by their usual definitions: accuracy, F1, Matthews' correlation, Pearson, Spearman, SQuAD, entities.
 //!
-//! Figures are fractions and correlations lie between -1 and 1; nothing is multiplied by a hundred. Where a ratio has
-//! nothing under its line it counts as 0, as in scikit-learn. Nothing here knows a model: what is expected and what was
-//! predicted come as plain pairs, so that they cannot differ in number.
+//! Accuracy and F1 are fractions from 0 to 1, correlations lie between -1 and 1; no value is a percentage. A ratio with
+//! denominator 0 is 0, as in scikit-learn. Functions take (expected, predicted) pairs rather than two lists, which could differ
+//! in length. No function depends on a model.
 
 mod answers;
 mod classes;
@@ -14,12 +14,12 @@ pub use classes::{accuracy, macro_f1, matthews, multi_label_f1};
 pub use correlation::{pearson, spearman};
 pub use spans::{Span, span_f1, spans};
 
-/// Two ways to put the F1 of several labels into one figure.
+/// F1 over several labels, averaged in two ways.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct MicroMacro {
-    /// Over all decisions together, so that frequent labels weigh more.
+    /// Micro-averaged F1: over all decisions together, so frequent labels weigh more.
     pub micro: f64,
-    /// The mean of the labels' own F1, so that all labels weigh the same.
+    /// Macro-averaged F1: the mean of the F1 of each label, so all labels weigh the same.
     #[serde(rename = "macro")]
     pub macro_: f64,
 }
@@ -27,15 +27,15 @@ pub struct MicroMacro {
 /// Precision, recall and their harmonic mean.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct F1 {
-    /// The share of what was predicted that is right.
+    /// Fraction of the predicted items that are correct.
     pub precision: f64,
-    /// The share of what was expected that was found.
+    /// Fraction of the expected items that were predicted.
     pub recall: f64,
-    /// `2 precision recall / (precision + recall)`.
+    /// Harmonic mean of both: `2 precision recall / (precision + recall)`.
     pub f1: f64,
 }
 
-/// Right and wrong decisions about one label.
+/// Counts of correct, predicted and expected decisions for one label.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
     right: usize,
@@ -44,6 +44,7 @@ struct Counts {
 }
 
 impl Counts {
+    /// Computes precision, recall and F1.
     fn scores(self) -> F1 {
         F1 {
             precision: ratio(self.right as f64, self.predicted as f64),
@@ -56,6 +57,7 @@ impl Counts {
     }
 }
 
+/// Divides, with 0 for a denominator of 0.
 fn ratio(above: f64, below: f64) -> f64 {
     if below == 0.0 { 0.0 } else { above / below }
 }

@@ -1,24 +1,24 @@
-//! Named entities: spans of tags, right only as a whole.
+//! Metrics of token classification: F1 of entity spans, which are correct only as a whole.
 
 use std::collections::BTreeSet;
 
 use super::{Counts, F1};
 
-/// A run of tokens that is one entity.
+/// Entity: a run of tokens with one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span<'a> {
-    /// What stands behind `B-` or `I-`; `_` where nothing does.
+    /// Part of the tag after `B-` or `I-`. `_` if the tag has no such part.
     pub kind: &'a str,
-    /// Its first token.
+    /// Index of the first token.
     pub start: usize,
-    /// One past its last token.
+    /// Index one past the last token.
     pub end: usize,
 }
 
-/// The spans that tags mark, read as leniently as `conlleval` and seqeval's default mode do.
+/// Finds the entity spans in a row of tags, as leniently as `conlleval` and seqeval's default mode.
 ///
-/// `B-` always begins a span; `I-` goes on with one of its own kind and else begins one, so plain `I-` tags (IO) work as
-/// well; `E-` and `S-` end one; `O` is outside. A tag of no such form, say `PER`, counts as `I-PER`.
+/// `B-` always begins a span. `I-` continues a span of the same kind and otherwise begins one, so plain `I-` tags (IO) work
+/// too. `E-` and `S-` end a span. `O` is outside of all spans. Any other tag, such as `PER`, counts as `I-PER`.
 ///
 /// ```
 /// use bertless::metrics::{Span, spans};
@@ -50,8 +50,8 @@ pub fn spans<'a, S: AsRef<str>>(tags: &'a [S]) -> Vec<Span<'a>> {
     spans
 }
 
-/// F1 of entities over (expected, predicted) rows of tags, micro-averaged: an entity is right if its kind and both its
-/// ends are.
+/// Computes the micro-averaged F1 of entities over (expected, predicted) rows of tags. An entity is correct if its kind, start
+/// and end are.
 ///
 /// ```
 /// let rows = [(vec!["B-PER", "I-PER", "B-LOC"], vec!["B-PER", "O", "B-LOC"])];
@@ -71,7 +71,7 @@ pub fn span_f1<S: AsRef<str>>(rows: &[(Vec<S>, Vec<S>)]) -> F1 {
 
 const OUTSIDE: char = 'O';
 
-/// `B-PER` as `B` and `PER`.
+/// Splits a tag such as `B-PER` into `B` and `PER`.
 fn split(tag: &str) -> (char, &str) {
     let (position, kind) = tag.split_once('-').unwrap_or((tag, "_"));
     match position {

@@ -11,7 +11,7 @@ use crate::tasks::Similarity;
 use crate::tasks::embedding::EmbeddingHead;
 use crate::tasks::heads::Head;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{Access, Files, Residence, Store, inside};
+use crate::weights::{Access, Files, Residency, Store, join_within};
 
 /// Names the instruction set to use instead of the best that there is; for tests and benchmarks.
 const FORCED_CPU: &str = "BERTLESS_CPU";
@@ -95,19 +95,20 @@ impl Model {
         let family = config.encoder.family;
         let store = Store::open(files, &config.folder, family, access, threads)?;
         let store = match options.dtype {
-            Some(dtype) => store.computing_in(dtype)?,
+            Some(dtype) => store.with_compute_dtype(dtype)?,
             None => store,
         };
         let weights = store.weights();
-        let words = match Head::shares_words(&config.head) {
-            true => Residence::Loaded,
-            false => Residence::InPlace,
+        let residency = if Head::shares_words(&config.head) {
+            Residency::InMemory
+        } else {
+            Residency::OnDemand
         };
-        let encoder = Encoder::load(&weights, &config.encoder, words)?;
+        let encoder = Encoder::load(&weights, &config.encoder, residency)?;
         let head = Head::load(&weights, &config.encoder, &config.head)?;
         let hidden = config.encoder.hidden;
         let mut embedding = EmbeddingHead::load(files, &config.sentence, hidden, access, threads)?;
-        store.refuse_leftovers(config.encoder.layers)?;
+        store.reject_unexpected(config.encoder.layers)?;
         if let Some(pooling) = options.pooling {
             embedding.pool_by(pooling);
         }
@@ -128,7 +129,7 @@ impl Model {
             similarity,
             options,
             max_length,
-            dtype: store.computes_in(),
+            dtype: store.compute_dtype(),
             scratch: BufferPool::new(engine.threads.count()),
             engine,
             summary,
@@ -217,7 +218,7 @@ fn max_length(
                     false => (reading_file(files, &config.folder), "max_seq_length"),
                 };
                 Error::Config {
-                    file: inside(&config.folder, file, file)?,
+                    file: join_within(&config.folder, file, file)?,
                     key: key.to_owned(),
                     reason,
                 }
@@ -229,7 +230,7 @@ fn max_length(
 
 /// The name of the file in which sentence-transformers limits texts.
 fn reading_file(files: &Files, folder: &str) -> &'static str {
-    let is_there = |name: &&str| inside(folder, name, name).is_ok_and(|file| files.has(&file));
+    let is_there = |name: &&str| join_within(folder, name, name).is_ok_and(|file| files.has(&file));
     let mut names = READING_FILES.into_iter();
     names.find(is_there).unwrap_or(READING_FILES[0])
 }
@@ -293,8 +294,8 @@ fn summary(
         },
         embedding: embeds.then(|| embedding.width()),
         parameters: store.parameters(),
-        bytes: store.bytes(),
-        dtype: store.dtype(),
+        bytes: store.byte_len(),
+        dtype: store.storage_dtype(),
         packed: files.packed().map(|file| file.summary()),
     }
 }

@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::pass::about;
+use super::pass::{about, batch};
 use super::{Model, ModelOptions};
-use crate::batch::Input;
+use crate::batch::{Input, OutputRows};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::Dtype;
+use crate::layers::Scratch;
 use crate::tokenizer::{TokenizerWarning, without_vocabulary};
 use crate::weights::{
-    Access, Container, Files, PackOptions, PackedMatrix, PackedSummary, Part, Precision, Recorder,
-    Samples, check_name, packed_file,
+    Access, Calibration, CalibrationSamples, Container, Files, PackOptions, PackedMatrix,
+    PackedSummary, PackingWriter, Precision, TensorEntry, check_name, packed_file,
 };
 
 /// A model made ready to be deployed, ahead of its being written: see [`Model::pack`].
@@ -73,57 +74,62 @@ impl Model {
         options.check()?;
         let precision = options.precision();
         let texts = options.texts();
-        let samples = texts.map(|texts| sample(dir.as_ref(), texts, ModelOptions::new()));
-        let samples = samples.transpose()?;
-        let recorder = Arc::new(Recorder::new(options, samples));
-        let files = Files::folder(dir.as_ref()).recorded(&recorder);
+        let calibration = texts.map(|texts| sample(dir.as_ref(), texts, ModelOptions::new()));
+        let writer = Arc::new(PackingWriter::new(options, calibration.transpose()?));
+        let files = Files::packed_by(&writer, dir.as_ref());
         let options = ModelOptions::new().dtype(precision.computed_in());
         let model = Self::open(&files, options)?;
-        let matrices = recorder.matrices()?;
-        let (files, weights) = recorder.take();
-        let names = files.keys().chain(weights.iter().map(|part| &part.name));
+        let collected = writer.take()?;
+        let weights = collected.weights.iter().map(|entry| &entry.name);
+        let names = collected.files.keys().chain(weights);
         names.map(String::as_str).try_for_each(check_name)?;
-        let mut front = Vec::new();
-        for (name, bytes) in files {
+        let mut prefix = Vec::new();
+        for (name, bytes) in collected.files {
             if let Some(bytes) = without_vocabulary(&name, bytes)? {
-                front.push(Part::bytes(&name, bytes));
+                prefix.push(TensorEntry::bytes(&name, bytes));
             }
         }
-        front.extend(model.tokenizer.parts());
-        let facts = [
+        prefix.extend(model.tokenizer.parts());
+        let metadata = [
             ("dtype", precision.name().to_owned()),
             ("parameters", model.summary.parameters.to_string()),
         ];
         Ok(Packed {
-            container: Container::new(front, weights, &facts),
-            matrices,
+            container: Container::new(prefix, collected.weights, &metadata),
+            matrices: collected.matrices,
             warnings: model.tokenizer.warnings(),
         })
     }
 }
 
-/// What goes into the encoder's matrices, in f32, when these texts are computed.
+/// Computes these texts in f32 and keeps what goes into the encoder's matrices.
 fn sample(
     dir: &Path,
     texts: &[(String, Option<String>)],
     options: ModelOptions,
-) -> Result<Arc<Samples>> {
-    let samples = Arc::new(Samples::default());
-    let files = Files::folder(dir).sampled(&samples);
-    let model = Model::open(&files, options.dtype(Dtype::F32))?;
+) -> Result<Calibration> {
+    let model = Model::open(&Files::folder(dir), options.dtype(Dtype::F32))?;
+    let samples = Arc::new(CalibrationSamples::default());
+    let compute = model.engine.observed(samples.clone());
+    let mut scratch = Scratch::default();
     for (index, (first, second)) in texts.iter().enumerate() {
         let encoding = model.read(match second {
             Some(second) => Input::Pair(first, second),
             None => Input::Text(first),
         });
-        let encoding = encoding.map_err(|error| about(error, index))?;
-        let passed = model.forward([&encoding], |_, _, _| Ok(()));
+        let batch = encoding.and_then(|encoding| batch([&encoding]));
+        let passed = batch.and_then(|batch| {
+            let (encoder, outputs) = (&model.encoder, OutputRows::All);
+            let rows = encoder.forward(&compute, &batch, outputs, &mut scratch, |_, _| {});
+            rows.map(drop)
+        });
         passed.map_err(|error| about(error, index))?;
         if samples.are_full() {
             break;
         }
     }
-    Ok(samples)
+    let engine = model.engine;
+    Ok(Calibration { samples, engine })
 }
 
 impl Packed {
@@ -316,7 +322,7 @@ mod tests {
             let rows = |threads| {
                 let texts = [(text.clone(), None), ("a good film".to_owned(), None)];
                 let options = ModelOptions::new().threads(threads);
-                sample(&dir, &texts, options).unwrap().rows()
+                sample(&dir, &texts, options).unwrap().samples.rows()
             };
             let expected = rows(1);
             assert!(expected.len() > 4 && expected.values().all(|rows| !rows.is_empty()));

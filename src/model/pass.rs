@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use super::Model;
-use crate::batch::{Asked, Batch, Encoding, Input};
+use crate::batch::{Batch, Encoding, Input, OutputRows};
 use crate::error::{Error, Result};
 use crate::kernels::Compute;
 use crate::tasks::finite;
@@ -22,7 +22,7 @@ impl Model {
         let encoding = self.read(input.into())?;
         let rows = self.forward([&encoding], |_, _, rows| Ok(rows.to_vec()))?;
         finite("a hidden state", &rows)?;
-        self.array(rows, self.encoder.hidden())
+        self.array(rows, self.encoder.hidden_size())
     }
 
     /// The last hidden states, (tokens, hidden), of texts that are tokens already; of each the same bits as alone.
@@ -44,7 +44,7 @@ impl Model {
     /// id, a type or a length that the model's tables have no row for, `NonFinite` if the weights lead to no number.
     pub fn encode_batch(&self, encodings: &[Encoding]) -> Result<Vec<Array2<f32>>> {
         check(encodings)?;
-        let hidden = self.encoder.hidden();
+        let hidden = self.encoder.hidden_size();
         let mut states = Vec::with_capacity(encodings.len());
         for together in self.gathered(encodings.iter().map(Ok), |encoding| encoding.len()) {
             self.forward(together?, |_, batch, rows| {
@@ -67,10 +67,10 @@ impl Model {
         let encoding = self.read(input.into())?;
         let mut states = Vec::new();
         let observe = |_: usize, rows: &[f32]| states.push(rows.to_vec());
-        self.observed(([&encoding], Asked::All), observe, |_, _, _| Ok(()))?;
+        self.observed(([&encoding], OutputRows::All), observe, |_, _, _| Ok(()))?;
         let array = |rows: Vec<f32>| {
             finite("a hidden state", &rows)?;
-            self.array(rows, self.encoder.hidden())
+            self.array(rows, self.encoder.hidden_size())
         };
         states.into_iter().map(array).collect()
     }
@@ -144,7 +144,7 @@ impl Model {
         encodings: impl IntoIterator<Item = &'e Encoding>,
     ) -> Result<Vec<f32>> {
         self.observed(
-            (encodings, Asked::First),
+            (encodings, OutputRows::First),
             |_, _| {},
             |compute, _, rows| Ok(head.forward(compute, rows)),
         )
@@ -174,7 +174,7 @@ impl Model {
         let Head::Words(head) = &self.head else {
             return Err(self.wrong_task("words for masks"));
         };
-        let hidden = self.encoder.hidden();
+        let hidden = self.encoder.hidden_size();
         self.forward(encodings, |compute, batch, rows| {
             let rows = rows.chunks_exact(hidden).zip(&batch.ids);
             let rows = rows.filter(|(_, id)| chosen(id));
@@ -189,15 +189,16 @@ impl Model {
         encodings: impl IntoIterator<Item = &'e Encoding>,
         skip: usize,
     ) -> Result<Vec<f32>> {
-        let asked = match self.embedding.sees_firsts() && skip == 0 {
-            true => Asked::First,
-            false => Asked::All,
+        let outputs = if self.embedding.sees_firsts() && skip == 0 {
+            OutputRows::First
+        } else {
+            OutputRows::All
         };
         let vectors = self.observed(
-            (encodings, asked),
+            (encodings, outputs),
             |_, _| {},
             |compute, batch, rows| {
-                let starts = batch.starts_of(asked);
+                let starts = batch.starts_of(outputs);
                 Ok(self.embedding.forward(compute, rows, &starts, skip))
             },
         )?;
@@ -211,14 +212,14 @@ impl Model {
         encodings: impl IntoIterator<Item = &'e Encoding>,
         head: impl FnOnce(&Compute, &Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
-        self.observed((encodings, Asked::All), |_, _| {}, head)
+        self.observed((encodings, OutputRows::All), |_, _| {}, head)
     }
 
-    /// The same of the rows that are asked for; `observe` sees the rows after the embeddings, as number 0, and after each
-    /// layer.
+    /// Passes texts through the encoder together, and their output rows through `head`. Calls `observe(layer, rows)` after
+    /// the embeddings (layer 0) and after each layer.
     fn observed<'e, T>(
         &self,
-        (encodings, asked): (impl IntoIterator<Item = &'e Encoding>, Asked),
+        (encodings, outputs): (impl IntoIterator<Item = &'e Encoding>, OutputRows),
         observe: impl FnMut(usize, &[f32]),
         head: impl FnOnce(&Compute, &Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
@@ -227,7 +228,7 @@ impl Model {
         let compute = self.engine.compute();
         let rows = self
             .encoder
-            .forward(&compute, (&batch, asked), &mut scratch, observe)?;
+            .forward(&compute, &batch, outputs, &mut scratch, observe)?;
         head(&compute, &batch, rows)
     }
 
@@ -342,7 +343,7 @@ fn check(encodings: &[Encoding]) -> Result<()> {
 }
 
 /// Texts to compute together. One without a token, which only a tokenizer without special tokens makes, has no answer.
-fn batch<'e>(encodings: impl IntoIterator<Item = &'e Encoding>) -> Result<Batch> {
+pub(super) fn batch<'e>(encodings: impl IntoIterator<Item = &'e Encoding>) -> Result<Batch> {
     let batch = Batch::new(encodings);
     match batch.starts.windows(2).any(|text| text[0] == text[1]) {
         true => Err(Error::Input {

@@ -143,7 +143,7 @@ impl EmbeddingHead {
                     residual,
                 } => {
                     let mut out = vec![0.0; texts * linear.outputs()];
-                    linear.forward_through(compute, &vectors, *activation, &mut out);
+                    linear.forward_act(compute, &vectors, *activation, &mut out);
                     match residual {
                         Residual::None => {}
                         Residual::Input => add(&mut out, &vectors),
@@ -182,7 +182,7 @@ fn load_dense(
             &weights, "residual", outputs, inputs,
         )?),
     };
-    store.refuse_leftovers(0)?;
+    store.reject_unexpected(0)?;
     Ok(Step::Dense {
         linear: Box::new(linear),
         activation: config.activation,

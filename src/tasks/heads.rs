@@ -103,7 +103,7 @@ impl SequenceHead {
         let mut pooled = Cow::Borrowed(first);
         if let Some((pooler, activation)) = &self.pooler {
             let mut out = vec![0.0; first.len()];
-            pooler.forward_through(compute, first, *activation, &mut out);
+            pooler.forward_act(compute, first, *activation, &mut out);
             pooled = Cow::Owned(out);
         }
         let mut logits = vec![0.0; texts * self.classifier.outputs()];
@@ -140,7 +140,7 @@ impl WordHead {
             Family::Electra | Family::MpNet => Activation::Gelu,
             _ => config.activation,
         };
-        let decoder = weights.at(names.decoder);
+        let decoder = weights.scope(names.decoder);
         if tied {
             names.check_tie(weights, vocab, narrow)?;
         }
@@ -154,7 +154,7 @@ impl WordHead {
             _ if config.family != Family::MobileBert => None,
             wide => {
                 let name = "cls.predictions.dense.weight";
-                Some(Linear::load_columns(weights, name, vocab, wide)?)
+                Some(Linear::load_transposed(weights, name, vocab, wide)?)
             }
         };
         Ok(Self {
@@ -188,7 +188,7 @@ impl WordHead {
         let (width, vocab) = (self.transform.outputs(), self.bias.len());
         let mut transformed = vec![0.0; count * width];
         self.transform
-            .forward_through(compute, rows, self.activation, &mut transformed);
+            .forward_act(compute, rows, self.activation, &mut transformed);
         self.norm.forward(compute, &mut transformed);
 
         let columns = |range: std::ops::Range<usize>| -> Vec<f32> {
@@ -208,7 +208,7 @@ impl WordHead {
             None => {
                 let packed = PackedWeights::new(&words, count, self.narrow);
                 let mut columns = vec![0.0; vocab * count];
-                let table = encoder.words().whole()?;
+                let table = encoder.word_embeddings().whole()?;
                 gemm(compute, &table, &packed, Epilogue::NONE, &mut columns);
                 transposed(&columns, count)
             }
@@ -281,7 +281,7 @@ impl WordNames {
             ("bias", self.bias, &[vocab]),
         ] {
             let name = format!("{}.{name}", self.decoder);
-            if weights.differ(&name, other, shape)? {
+            if weights.are_untied(&name, other, shape)? {
                 return Err(Error::WeightUnexpected {
                     name,
                     reason: format!(

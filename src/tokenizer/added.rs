@@ -1,6 +1,6 @@
 //! Tokens that are found in a text as they are, ahead of any cutting into words.
 
-use super::blocks::{Marked, read};
+use super::swar::{Marked, read};
 use super::unicode;
 
 /// A token that stands for itself.

@@ -1,57 +1,54 @@
 //! Texts become token ids: BERT's WordPiece, id for id as Hugging Face's `tokenizers` 0.23 gives them.
 //!
-//! A text is searched for added tokens (`added`), what is between them is normalised (`normalize`), cut into words and
-//! these into tokens (`wordpiece`, with the ids of `vocab`, whose `table`s find a `key` and whose `places` say where
-//! each token stands), and put between special tokens (`template`). Most of a text takes a shorter way to its words
-//! (`scan`, `characters`, eight bytes at a time by `blocks`).
+//! A text goes down this list; an arrow between modules points down, too, from what calls to what is called.
 //!
-//! `settings` reads the files: each is a `document` of keys, or the pipeline of `json`, and the `class` says what they
-//! mean. `listed` reads the vocabularies in them. `declared` gathers the tokens beside these, some of which have `roles`; each
-//! is an `entry`, and gets its id in `numbered`. `stored` knows how all of it is in a packed file.
+//! ```text
+//! added          finds added tokens, such as `[MASK]`, in the text as it is or as it is normalised
+//! pre_tokenizer  cuts the rest into words: the fast path for ASCII and for characters whose form is cached
+//! model          makes tokens of words, with the ids of the vocabulary
+//! normalizer     lower-cases, strips accents; keeps each character's place in the text
+//! vocab          tokens and ids, both ways; how they lie in a packed file
+//! template       puts special tokens around and between texts
+//! truncate       says how many tokens of each text stay, and cuts windows
+//! ```
+//!
+//! `spec` is what a tokenizer is. `readers` make it of a model's files: `class` says what the files mean, `tokenizer_json`
+//! and `vocab_txt` read them, `declared`, `roles`, `entry` and `numbered` give added tokens their ids. `swar` (eight bytes
+//! at a time) and `unicode` with its `tables` are the ground of all.
 
 mod added;
-mod blocks;
-mod characters;
-mod class;
-mod declared;
-mod document;
-mod entry;
-mod json;
-mod key;
-mod listed;
-mod normalize;
-mod numbered;
-mod places;
-mod roles;
-mod scan;
-mod settings;
-mod stored;
-mod table;
+mod model;
+mod normalizer;
+mod pre_tokenizer;
+mod quote;
+mod readers;
+mod spec;
+mod swar;
 mod tables;
 mod template;
 mod truncate;
 mod unicode;
 mod vocab;
 mod warning;
-mod wordpiece;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub(crate) use stored::without_vocabulary;
+pub(crate) use readers::without_vocabulary;
 pub use truncate::{Truncation, TruncationStrategy};
 pub use warning::TokenizerWarning;
 
 use crate::batch::{Encoding, Input};
 use crate::error::{Error, Result};
-use crate::weights::{Access, Files, Part};
+use crate::weights::{Access, Files, TensorEntry};
 use added::{AddedToken, AddedTokens};
-use characters::Characters;
-use normalize::{Unit, normalize};
-use scan::scan;
-use settings::Settings;
+use model::Token;
+use model::wordpiece::WordPiece;
+use normalizer::char_cache::Characters;
+use normalizer::{Unit, normalize};
+use pre_tokenizer::bert::scan;
+use spec::Settings;
 use truncate::windows;
-use wordpiece::{Token, WordPiece};
 
 /// A WordPiece tokenizer.
 ///
@@ -130,7 +127,7 @@ impl Tokenizer {
     }
 
     /// What a packed file holds of it beside the files that it was read from.
-    pub(crate) fn parts(&self) -> Vec<Part> {
+    pub(crate) fn parts(&self) -> Vec<TensorEntry> {
         self.settings.vocab.parts()
     }
 

@@ -1,6 +1,6 @@
 //! What stands around and between the texts: `[CLS] A [SEP] B [SEP]` and its kin.
 
-use super::wordpiece::Token;
+use super::model::Token;
 use crate::batch::Encoding;
 
 /// One part of what the model reads.

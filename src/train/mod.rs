@@ -1,47 +1,24 @@
 //! Learning: fine-tuning and distillation, by backward passes written by hand. Nothing below knows that it exists.
+//!
+//! Floors, lowest first: `random` and `atomic` (files that are never half-written); `data` (tables as examples); `task` (one
+//! table of tasks); `recipe`; `model` (network, parameters, checkpoint); `losses`; `distill` (what a teacher gives); `run` (the loop and its folder); beside
+//! `run`, `label` (a teacher's tables).
 
-mod adamw;
-mod blueprint;
-mod bm25;
-mod card;
+mod atomic;
 mod data;
-mod figures;
-mod folder;
-mod identity;
-mod inside;
+mod distill;
 mod label;
-mod learnable;
-mod learner;
-mod log;
 mod losses;
-mod names;
-mod network;
-mod objective;
-mod ops;
-mod parameters;
+mod model;
 mod random;
-mod reading;
 mod recipe;
-mod replace;
 mod run;
-mod schedule;
-mod source;
-mod start;
-mod state;
-mod targets;
-mod teacher;
-mod trainer;
-mod trial;
-mod vocabulary;
+mod task;
 
 pub use data::{
-    Cell, JsonLines, JsonRow, Row, TableFormat, TableReader, TextLines, label_id, label_ids,
+    Cell, Condition, JsonLines, JsonRow, Row, SECOND_COLUMNS, Source, TEXT_COLUMNS, TableFormat,
+    TableReader, TextLines, label_id, label_ids, usual_pair,
 };
 pub use label::{Labelled, Labelling, label};
-pub use log::{Figures, Line, Steps, read_log};
-pub use names::{SECOND_COLUMNS, TEXT_COLUMNS, usual_pair};
 pub use recipe::Recipe;
-pub use run::Job;
-pub use source::{Condition, Source};
-pub use trainer::{At, Observer, Outcome};
-pub use trial::Trial;
+pub use run::{At, Figures, Job, Line, Observer, Outcome, Steps, Trial, read_log};

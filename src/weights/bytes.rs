@@ -1,4 +1,4 @@
-//! Bytes of a file that are used where they lie, and numbers in them.
+//! Bytes of a file that are used where they lie, and plain values in them.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};
@@ -8,7 +8,7 @@ use bytemuck::Pod;
 
 use super::source::Source;
 
-/// A part of a file that is in memory, which it keeps there.
+/// A range of a file in memory, which it keeps there.
 #[derive(Debug, Clone)]
 pub(crate) struct Bytes {
     source: Arc<Source>,
@@ -17,7 +17,7 @@ pub(crate) struct Bytes {
 
 impl Bytes {
     /// `None` if the file is not in memory, or has no such part.
-    pub(super) fn of(source: &Arc<Source>, range: Range<usize>) -> Option<Self> {
+    pub(super) fn slice_of(source: &Arc<Source>, range: Range<usize>) -> Option<Self> {
         source.bytes()?.get(range.clone())?;
         Some(Self {
             source: Arc::clone(source),
@@ -31,29 +31,30 @@ impl Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         let bytes = self.source.bytes();
-        // `of` has seen them, and a source stays as it is.
+        // `slice_of` has seen them, and a source stays as it is.
         &bytes.unwrap_or_default()[self.range.clone()]
     }
 }
 
-/// Numbers in memory of their own, or in a file's.
+/// Plain values in memory of their own, in the program, or in a file's memory.
 #[derive(Debug, Clone)]
-pub(crate) enum Numbers<T: 'static> {
-    Own(Vec<T>),
+pub(crate) enum PodBuf<T: 'static> {
+    Owned(Vec<T>),
     Static(&'static [T]),
-    InPlace(Bytes, PhantomData<T>),
+    InFile(Bytes, PhantomData<T>),
 }
 
-impl<T: Pod> Numbers<T> {
-    /// Of bytes that are none's numbers, only held as such, where they lie; `None` if they do not start or end as numbers do.
-    pub(super) fn raw(bytes: Bytes) -> Option<Self> {
+impl<T: Pod> PodBuf<T> {
+    /// Views bytes as `[T]` in place, without regard to endianness. `None` if they are misaligned or not a whole number of
+    /// `T`.
+    pub(super) fn from_ne_bytes(bytes: Bytes) -> Option<Self> {
         bytemuck::try_cast_slice::<u8, T>(&bytes).ok()?;
-        Some(Self::InPlace(bytes, PhantomData))
+        Some(Self::InFile(bytes, PhantomData))
     }
 
-    /// Of little-endian bytes, where they lie if this machine can read them there; `None` if they are no whole number
-    /// of numbers. A `T` of alignment 1 is taken as bytes, any other as numbers of four bytes.
-    pub(crate) fn stored(bytes: Bytes) -> Option<Self> {
+    /// Reads little-endian bytes, in place if this machine can; `None` if they are not a whole number of `T`. A `T` of
+    /// alignment 1 is taken as bytes, any other as four bytes.
+    pub(crate) fn from_le_bytes(bytes: Bytes) -> Option<Self> {
         // Elsewhere a big-endian machine would swap the bytes of a number with those of its neighbour.
         const { assert!(align_of::<T>() == 1 || align_of::<T>() == 4) };
         let size = size_of::<T>();
@@ -63,11 +64,11 @@ impl<T: Pod> Numbers<T> {
         if cfg!(target_endian = "big") && align_of::<T>() > 1 {
             let mut swapped = bytes.to_vec();
             swapped.chunks_exact_mut(4).for_each(<[u8]>::reverse);
-            return Some(Self::Own(copied(&swapped)));
+            return Some(Self::Owned(copied(&swapped)));
         }
         match bytemuck::try_cast_slice::<u8, T>(&bytes) {
-            Ok(_) => Some(Self::InPlace(bytes, PhantomData)),
-            Err(_) => Some(Self::Own(copied(&bytes))),
+            Ok(_) => Some(Self::InFile(bytes, PhantomData)),
+            Err(_) => Some(Self::Owned(copied(&bytes))),
         }
     }
 }
@@ -77,20 +78,20 @@ fn copied<T: Pod>(bytes: &[u8]) -> Vec<T> {
     numbers.map(bytemuck::pod_read_unaligned).collect()
 }
 
-impl<T> From<Vec<T>> for Numbers<T> {
+impl<T> From<Vec<T>> for PodBuf<T> {
     fn from(numbers: Vec<T>) -> Self {
-        Self::Own(numbers)
+        Self::Owned(numbers)
     }
 }
 
-impl<T: Pod> Deref for Numbers<T> {
+impl<T: Pod> Deref for PodBuf<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
         match self {
-            Self::Own(numbers) => numbers,
+            Self::Owned(numbers) => numbers,
             Self::Static(numbers) => numbers,
-            Self::InPlace(bytes, _) => bytemuck::cast_slice(bytes),
+            Self::InFile(bytes, _) => bytemuck::cast_slice(bytes),
         }
     }
 }
@@ -104,22 +105,22 @@ mod tests {
     fn bytes(range: Range<usize>) -> Option<Bytes> {
         let file: Vec<u8> = (0..100).collect();
         let source = Source::memory("x".to_owned(), Arc::new(Cow::Owned(file)));
-        Bytes::of(&Arc::new(source.aligned()), range)
+        Bytes::slice_of(&Arc::new(source.aligned()), range)
     }
 
     #[test]
     fn numbers_are_read_wherever_they_start() {
         for start in [0, 1, 2, 3, 4] {
-            let numbers = Numbers::<u32>::stored(bytes(start..start + 8).unwrap()).unwrap();
+            let numbers = PodBuf::<u32>::from_le_bytes(bytes(start..start + 8).unwrap()).unwrap();
             let first = start as u32;
             let number = |first| {
                 u32::from_le_bytes([first, first + 1, first + 2, first + 3].map(|x| x as u8))
             };
             assert_eq!(numbers[..], [number(first), number(first + 4)]);
-            let in_place = matches!(numbers, Numbers::InPlace(..));
+            let in_place = matches!(numbers, PodBuf::InFile(..));
             assert_eq!(in_place, start % 4 == 0 && cfg!(target_endian = "little"));
         }
-        assert!(Numbers::<u32>::stored(bytes(0..7).unwrap()).is_none());
+        assert!(PodBuf::<u32>::from_le_bytes(bytes(0..7).unwrap()).is_none());
     }
 
     #[test]

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
-use super::source::Source;
+use super::files::{self, Files};
+use super::source::{Access, Source};
 use super::tensor::Tensor;
-use super::{Access, Files, files, names, packed};
+use super::{names, packed};
 use crate::config::Family;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, PackedWeights, Packer};
-use leftovers::Asked;
+use unexpected::UsedNames;
 
-mod leftovers;
+mod unexpected;
 
 /// The longest header that is read: a million tensors would fit.
 const MAX_HEADER: usize = 100_000_000;
@@ -24,15 +25,15 @@ const INDEX: &str = "model.safetensors.index.json";
 /// What PyTorch writes instead: pickles, which can run code when they are read.
 const PICKLED: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 
-/// All tensors of a model: their places are known and checked, their numbers are read when asked for.
+/// All tensors of a model. Their offsets are known and checked; parameters are read when they are asked for.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     family: Family,
     /// By name without the family's prefix.
     tensors: BTreeMap<String, Tensor>,
-    /// The length of all files.
-    bytes: usize,
-    asked: Asked,
+    /// The length of all files in bytes.
+    byte_len: usize,
+    used: UsedNames,
 }
 
 impl Checkpoint {
@@ -46,20 +47,20 @@ impl Checkpoint {
         let mut checkpoint = Self {
             family,
             tensors: BTreeMap::new(),
-            bytes: 0,
-            asked: Asked::default(),
+            byte_len: 0,
+            used: UsedNames::default(),
         };
-        let single = files::inside(folder, SINGLE, SINGLE)?;
+        let single = files::join_within(folder, SINGLE, SINGLE)?;
         if files.has(&single) {
             checkpoint.add(open_source(files, single, access)?)?;
             return Ok(checkpoint);
         }
-        let index = files::inside(folder, INDEX, INDEX)?;
-        let Some(bytes) = files.read_unnoticed(&index)? else {
+        let index = files::join_within(folder, INDEX, INDEX)?;
+        let Some(bytes) = files.read_unrecorded(&index)? else {
             return Err(no_weights(files, folder)?);
         };
         for shard in shards(&bytes, &index)? {
-            let name = files::inside(folder, &shard, &index)?;
+            let name = files::join_within(folder, &shard, &index)?;
             checkpoint.add(open_source(files, name, access)?)?;
         }
         Ok(checkpoint)
@@ -71,7 +72,7 @@ impl Checkpoint {
         if packed::is_packed(&metadata) {
             return Err(Error::PackedInFolder { file: source.name });
         }
-        self.bytes += source.len();
+        self.byte_len += source.len();
         let source = Arc::new(source);
         for (name, info) in metadata.tensors() {
             let tensor = Tensor {
@@ -81,7 +82,7 @@ impl Checkpoint {
                 start: header + info.data_offsets.0,
                 name: name.clone(),
             };
-            let bare = names::without_spelling(self.family, &name);
+            let bare = names::canonical(self.family, &name);
             if let Some(other) = self.tensors.insert(bare, tensor) {
                 return Err(Error::WeightTwice {
                     name,
@@ -92,22 +93,44 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Whether there is a tensor of this name; as in all that follow, it is BERT's.
-    pub(super) fn has(&self, name: &str) -> bool {
-        let tensors = &self.tensors;
-        tensors.contains_key(&names::in_checkpoint(self.family, name))
+    /// Marks whatever is in the module of this name as known and not used.
+    pub(super) fn ignore(&self, name: &str) {
+        self.used.ignore(&names::checkpoint_name(self.family, name));
     }
 
-    /// The tensor of this name, which must have this shape; its numbers are still to be read.
+    /// Refuses tensors that should have been used and were not. To be called when everything is loaded; the encoder has
+    /// `layers` layers.
+    ///
+    /// # Errors
+    /// `WeightUnexpected`.
+    pub(super) fn reject_unexpected(&self, layers: usize) -> Result<()> {
+        let stack = names::checkpoint_name(self.family, "encoder.layer.");
+        let stack = format!("{}.", stack.trim_end_matches('.'));
+        match self.used.unexpected(self.tensors.keys(), &stack, layers) {
+            Some((name, reason)) => Err(Error::WeightUnexpected {
+                name: self.tensors[name].name.clone(),
+                reason,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether there is a tensor of this name, which is BERT's.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let tensors = &self.tensors;
+        tensors.contains_key(&names::checkpoint_name(self.family, name))
+    }
+
+    /// The tensor of this name, which must have this shape. Its parameters are read later.
     ///
     /// # Errors
     /// `WeightMissing`, `WeightShape`, `WeightType`.
     pub(super) fn find(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let name = names::in_checkpoint(self.family, name);
+        let name = names::checkpoint_name(self.family, name);
         let Some(tensor) = self.tensors.get(&name) else {
             return Err(Error::WeightMissing { name });
         };
-        self.asked.note(&name);
+        self.used.note(&name);
         if tensor.shape != shape {
             return Err(Error::WeightShape {
                 name: tensor.name.clone(),
@@ -128,7 +151,8 @@ impl Checkpoint {
         packer: &Packer,
         dtype: gemm::Dtype,
         names: &[String],
-        (outputs, inputs): (usize, usize),
+        outputs: usize,
+        inputs: usize,
     ) -> Result<PackedWeights> {
         let find = |name: &String| self.find(name, &[outputs, inputs]);
         let matrices: Vec<Tensor> = names.iter().map(find).collect::<Result<_>>()?;
@@ -138,30 +162,31 @@ impl Checkpoint {
             while !rows.is_empty() {
                 let (matrix, row) = (rows.start / outputs, rows.start % outputs);
                 let count = rows.len().min(outputs - row);
-                let part;
-                (part, out) = out.split_at_mut(count * inputs);
-                matrices[matrix].read(row * inputs, part)?;
+                let block;
+                (block, out) = out.split_at_mut(count * inputs);
+                matrices[matrix].read(row * inputs, block)?;
                 rows.start += count;
             }
             Ok(())
         })
     }
 
-    /// The matrix of this name, which is stored the other way round, (inputs, outputs).
+    /// The matrix of this name, which is stored transposed, (inputs, outputs).
     ///
     /// # Errors
-    /// As [`matrix`](Self::matrix).
-    pub(super) fn columns(
+    /// Those of [`find`](Self::find) and of reading.
+    pub(super) fn matrix_transposed(
         &self,
         packer: &Packer,
         name: &str,
-        (outputs, inputs): (usize, usize),
+        outputs: usize,
+        inputs: usize,
     ) -> Result<PackedWeights> {
         let matrix = self.find(name, &[inputs, outputs])?;
         packer.columns(outputs, inputs, |row, out| matrix.read(row * outputs, out))
     }
 
-    /// How many numbers all tensors hold together.
+    /// Number of parameters of all tensors together.
     pub(super) fn parameters(&self) -> usize {
         let tensors = self.tensors.values();
         tensors
@@ -182,28 +207,28 @@ impl Checkpoint {
         matrices.fold(0, usize::saturating_add)
     }
 
-    /// The type that most numbers are stored in, as safetensors writes it.
-    pub(super) fn dtype(&self) -> String {
-        let largest = self.tensors.values().max_by_key(|tensor| tensor.bytes());
+    /// The type that most parameters are stored in, as safetensors writes it.
+    pub(super) fn storage_dtype(&self) -> String {
+        let largest = self.tensors.values().max_by_key(|tensor| tensor.byte_len());
         largest.map_or_else(String::new, |tensor| format!("{:?}", tensor.dtype))
     }
 
     /// The length of all files in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    pub(super) fn byte_len(&self) -> usize {
+        self.byte_len
     }
 }
 
 /// The error for a folder of a model that has no safetensors, and may have weights in a format that is not read.
 fn no_weights(files: &Files, folder: &str) -> Result<Error> {
     for name in PICKLED {
-        let name = files::inside(folder, name, name)?;
+        let name = files::join_within(folder, name, name)?;
         if files.has(&name) {
             let file = files.shown(&name);
             return Ok(Error::WeightsPickled { file });
         }
     }
-    let single = files::inside(folder, SINGLE, SINGLE)?;
+    let single = files::join_within(folder, SINGLE, SINGLE)?;
     let what = "model.safetensors and no model.safetensors.index.json";
     Ok(files.missing(&single, what))
 }

@@ -6,9 +6,8 @@ use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::Access;
-use super::packed::{PackedFile, Recorder, Samples};
-use super::source::Source;
+use super::packed::{PackedFile, PackingWriter};
+use super::source::{Access, Source};
 use crate::error::{Error, Result};
 
 /// The byte-order mark of UTF-8, which some editors of Windows put ahead of a text.
@@ -27,22 +26,20 @@ const MARK: &[u8] = b"\xEF\xBB\xBF";
 /// ```
 #[derive(Clone, Default)]
 pub struct Files {
-    place: Place,
-    /// Is told of everything that is read.
-    recorder: Option<Arc<Recorder>>,
-    /// Gets what goes into the encoder's matrices.
-    samples: Option<Arc<Samples>>,
+    files: FilesIn,
 }
 
 #[derive(Clone)]
-enum Place {
+enum FilesIn {
     Folder(PathBuf),
     /// Shared, so that a model can keep a file's bytes without another copy.
     Memory(BTreeMap<String, Arc<Cow<'static, [u8]>>>),
     Packed(Arc<PackedFile>),
+    /// A folder that is being packed: whatever is read goes into the packed file, too.
+    Packing(PathBuf, Arc<PackingWriter>),
 }
 
-impl Default for Place {
+impl Default for FilesIn {
     fn default() -> Self {
         Self::Memory(BTreeMap::new())
     }
@@ -57,7 +54,7 @@ impl Files {
     /// Adds a file, or replaces it.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, bytes: impl Into<Cow<'static, [u8]>>) -> Self {
-        if let Place::Memory(files) = &mut self.place {
+        if let FilesIn::Memory(files) = &mut self.files {
             files.insert(name.into(), Arc::new(bytes.into()));
         }
         self
@@ -66,8 +63,14 @@ impl Files {
     /// A folder on disk.
     pub(crate) fn folder(path: impl Into<PathBuf>) -> Self {
         Self {
-            place: Place::Folder(path.into()),
-            ..Self::default()
+            files: FilesIn::Folder(path.into()),
+        }
+    }
+
+    /// A folder on disk that is being packed.
+    pub(crate) fn packed_by(writer: &Arc<PackingWriter>, path: impl Into<PathBuf>) -> Self {
+        Self {
+            files: FilesIn::Packing(path.into(), Arc::clone(writer)),
         }
     }
 
@@ -76,9 +79,10 @@ impl Files {
     /// # Errors
     /// Of a file those of [`PackedFile::open`]; what is wrong with a folder is found when it is read.
     pub(crate) fn open(path: &Path, access: Access) -> Result<Self> {
-        match path.is_file() {
-            true => packed_file(path, access).map(Self::of_packed),
-            false => Ok(Self::folder(path)),
+        if path.is_file() {
+            packed_file(path, access).map(Self::of_packed)
+        } else {
+            Ok(Self::folder(path))
         }
     }
 
@@ -94,43 +98,24 @@ impl Files {
 
     fn of_packed(file: PackedFile) -> Self {
         Self {
-            place: Place::Packed(Arc::new(file)),
-            ..Self::default()
+            files: FilesIn::Packed(Arc::new(file)),
         }
     }
 
     /// The packed file that these are, if they are one.
     pub(crate) fn packed(&self) -> Option<&Arc<PackedFile>> {
-        match &self.place {
-            Place::Packed(file) => Some(file),
+        match &self.files {
+            FilesIn::Packed(file) => Some(file),
             _ => None,
         }
     }
 
-    /// The same files, with somebody who watches what is read.
-    pub(crate) fn recorded(self, recorder: &Arc<Recorder>) -> Self {
-        Self {
-            recorder: Some(Arc::clone(recorder)),
-            ..self
+    /// Who encodes whatever is read, if these files are being packed.
+    pub(super) fn packing(&self) -> Option<&Arc<PackingWriter>> {
+        match &self.files {
+            FilesIn::Packing(_, writer) => Some(writer),
+            _ => None,
         }
-    }
-
-    /// The same files, of a model whose matrices' inputs are kept.
-    pub(crate) fn sampled(self, samples: &Arc<Samples>) -> Self {
-        Self {
-            samples: Some(Arc::clone(samples)),
-            ..self
-        }
-    }
-
-    /// Where inputs are kept.
-    pub(crate) fn samples(&self) -> Option<&Arc<Samples>> {
-        self.samples.as_ref()
-    }
-
-    /// Who watches what is read.
-    pub(crate) fn recorder(&self) -> Option<&Arc<Recorder>> {
-        self.recorder.as_ref()
     }
 
     /// Reads a text file, such as JSON or a vocabulary, without its byte-order mark; `None` if there is no such file.
@@ -138,18 +123,18 @@ impl Files {
     /// # Errors
     /// `Io` for a file that cannot be read, and for one in UTF-16.
     pub(crate) fn read(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>> {
-        let bytes = self.read_unnoticed(name)?;
-        if let (Some(bytes), Some(recorder)) = (&bytes, &self.recorder) {
-            recorder.file(name, bytes);
+        let bytes = self.read_unrecorded(name)?;
+        if let (Some(bytes), Some(writer)) = (&bytes, self.packing()) {
+            writer.file(name, bytes);
         }
         Ok(bytes)
     }
 
-    /// The same without telling anybody.
+    /// Reads a text file that a packed file does not need, such as an index of shards; `None` if there is no such file.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
-    pub(super) fn read_unnoticed(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>> {
+    /// Those of [`read`](Self::read).
+    pub(super) fn read_unrecorded(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>> {
         let Some(bytes) = self.read_bytes(name)? else {
             return Ok(None);
         };
@@ -174,10 +159,10 @@ impl Files {
 
     /// Reads a file as it is; `None` if there is no such file.
     fn read_bytes(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>> {
-        match &self.place {
-            Place::Packed(file) => Ok(file.file(name).map(|bytes| Cow::Owned(bytes.to_vec()))),
-            Place::Memory(files) => Ok(files.get(name).map(|bytes| Cow::clone(bytes))),
-            Place::Folder(folder) => {
+        match &self.files {
+            FilesIn::Packed(file) => Ok(file.file(name).map(|bytes| Cow::Owned(bytes.to_vec()))),
+            FilesIn::Memory(files) => Ok(files.get(name).map(|bytes| Cow::clone(bytes))),
+            FilesIn::Folder(folder) | FilesIn::Packing(folder, _) => {
                 let path = folder.join(name);
                 match std::fs::read(&path) {
                     Ok(bytes) => Ok(Some(Cow::Owned(bytes))),
@@ -206,9 +191,9 @@ impl Files {
 
     /// What a file in memory holds, without a copy; `None` if there is no such file, or if this is a folder.
     pub(crate) fn share(&self, name: &str) -> Option<Arc<Cow<'static, [u8]>>> {
-        match &self.place {
-            Place::Memory(files) => files.get(name).cloned(),
-            Place::Folder(_) | Place::Packed(_) => None,
+        match &self.files {
+            FilesIn::Memory(files) => files.get(name).cloned(),
+            FilesIn::Folder(_) | FilesIn::Packing(..) | FilesIn::Packed(_) => None,
         }
     }
 
@@ -226,28 +211,28 @@ impl Files {
 
     /// A file as an error names it, whether it is there or not.
     pub(crate) fn shown(&self, name: &str) -> PathBuf {
-        let all = match &self.place {
-            Place::Folder(folder) => folder.clone(),
-            Place::Memory(_) => PathBuf::from("the model in memory"),
-            Place::Packed(file) => PathBuf::from(file.name()),
+        let all = match &self.files {
+            FilesIn::Folder(folder) | FilesIn::Packing(folder, _) => folder.clone(),
+            FilesIn::Memory(_) => PathBuf::from("the model in memory"),
+            FilesIn::Packed(file) => PathBuf::from(file.name()),
         };
         all.join(name)
     }
 
     /// Where the file is on disk, if this is a folder.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
-        match &self.place {
-            Place::Folder(folder) => Some(folder.join(name)),
-            Place::Memory(_) | Place::Packed(_) => None,
+        match &self.files {
+            FilesIn::Folder(folder) | FilesIn::Packing(folder, _) => Some(folder.join(name)),
+            FilesIn::Memory(_) | FilesIn::Packed(_) => None,
         }
     }
 
     /// Whether there is something of this name; it may still be no file that can be read.
     pub(crate) fn has(&self, name: &str) -> bool {
-        match &self.place {
-            Place::Folder(folder) => is_there(&folder.join(name)),
-            Place::Memory(files) => files.contains_key(name),
-            Place::Packed(file) => file.file(name).is_some(),
+        match &self.files {
+            FilesIn::Folder(folder) | FilesIn::Packing(folder, _) => is_there(&folder.join(name)),
+            FilesIn::Memory(files) => files.contains_key(name),
+            FilesIn::Packed(file) => file.file(name).is_some(),
         }
     }
 }
@@ -268,10 +253,9 @@ fn is_there(path: &Path) -> bool {
 
 impl std::fmt::Debug for Files {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.place {
-            Place::Folder(folder) => write!(f, "Files({})", folder.display()),
-            Place::Memory(files) => f.debug_set().entries(files.keys()).finish(),
-            Place::Packed(file) => write!(f, "Files({})", file.name()),
+        match &self.files {
+            FilesIn::Memory(files) => f.debug_set().entries(files.keys()).finish(),
+            _ => write!(f, "Files({})", self.shown("").display()),
         }
     }
 }
@@ -279,7 +263,7 @@ impl std::fmt::Debug for Files {
 /// Joins a path that a model's file names to the folder of that file, if it stays inside the model.
 ///
 /// `folder` and the result are relative to the model, with `/` between names; `""` is the model's folder itself.
-pub(crate) fn inside(folder: &str, named: &str, file: &str) -> Result<String> {
+pub(crate) fn join_within(folder: &str, named: &str, file: &str) -> Result<String> {
     let outside = || Error::PathOutside {
         file: file.to_owned(),
         path: named.to_owned(),
@@ -317,24 +301,16 @@ mod tests {
     #[test]
     fn paths_stay_inside() {
         assert_eq!(
-            inside("", "1_Pooling", "modules.json").unwrap(),
+            join_within("", "1_Pooling", "modules.json").unwrap(),
             "1_Pooling"
         );
-        assert_eq!(inside("", "", "modules.json").unwrap(), "");
+        assert_eq!(join_within("", "", "modules.json").unwrap(), "");
         assert_eq!(
-            inside("0_Transformer", "./a/b", "x").unwrap(),
+            join_within("0_Transformer", "./a/b", "x").unwrap(),
             "0_Transformer/a/b"
         );
-        for path in [
-            "..",
-            "a/../..",
-            "/etc/passwd",
-            "C:\\x",
-            "a\\b",
-            "a\0b",
-            "c:x",
-        ] {
-            let error = inside("", path, "modules.json").unwrap_err();
+        for path in ".. a/../.. /etc/passwd C:\\x a\\b a\0b c:x".split(' ') {
+            let error = join_within("", path, "modules.json").unwrap_err();
             assert!(matches!(error, Error::PathOutside { .. }), "{path:?}");
         }
     }

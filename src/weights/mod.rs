@@ -9,36 +9,28 @@
 
 mod bytes;
 mod checkpoint;
-mod door;
+mod embedding_rows;
 mod files;
 #[cfg(feature = "mmap")]
 mod map;
 mod names;
 mod packed;
-mod recent;
-mod rows;
+mod row_cache;
 mod source;
+mod store;
 mod tensor;
 
-pub(crate) use bytes::{Bytes, Numbers};
-pub(crate) use door::{Store, Weights, held};
+pub(crate) use bytes::{Bytes, PodBuf};
+pub(crate) use embedding_rows::{EmbeddingRows, Residency};
 pub use files::Files;
-pub(crate) use files::{inside, packed_file};
+pub(crate) use files::{join_within, packed_file};
 #[cfg(feature = "mmap")]
 pub(crate) use map::Unchanging;
 #[cfg(feature = "train")]
-pub(crate) use names::in_checkpoint;
-pub(crate) use packed::{Container, Inputs, Part, Recorder, Samples, VOCABULARY, check_name};
+pub(crate) use names::checkpoint_name;
+pub(crate) use packed::{
+    Calibration, CalibrationSamples, Container, PackingWriter, TensorEntry, VOCABULARY, check_name,
+};
 pub use packed::{PackOptions, PackedMatrix, PackedSummary, Precision, Stored};
-pub(crate) use rows::{Residence, Rows};
-
-/// How weight files are opened.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) enum Access {
-    /// Each tensor is read when it is asked for.
-    #[default]
-    Read,
-    /// The file is mapped; it stays as it is.
-    #[cfg(feature = "mmap")]
-    Map(Unchanging),
-}
+pub(crate) use source::Access;
+pub(crate) use store::{Store, Weights, held};

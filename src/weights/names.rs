@@ -5,10 +5,10 @@
 
 use crate::config::Family;
 
-/// BERT's piece of a name, and the family's.
-type Table = &'static [(&'static str, &'static str)];
+/// Pairs of BERT's part of a name and the family's.
+type Renames = &'static [(&'static str, &'static str)];
 
-const DISTILBERT: Table = &[
+const DISTILBERT: Renames = &[
     ("encoder.layer.", "transformer.layer."),
     ("attention.self.query", "attention.q_lin"),
     ("attention.self.key", "attention.k_lin"),
@@ -20,7 +20,7 @@ const DISTILBERT: Table = &[
     ("output.LayerNorm", "output_layer_norm"),
 ];
 
-const MPNET: Table = &[
+const MPNET: Renames = &[
     ("attention.self.query", "attention.attn.q"),
     ("attention.self.key", "attention.attn.k"),
     ("attention.self.value", "attention.attn.v"),
@@ -28,32 +28,37 @@ const MPNET: Table = &[
     ("attention.output.LayerNorm", "attention.LayerNorm"),
 ];
 
+/// Where the layers are whose products are worth quantising; heads and projections of embeddings take little time.
+const ENCODER_LAYERS: &str = "encoder.layer.";
+
+/// Whether a tensor belongs to one of the encoder's layers, by BERT's name; a folder and a slash may precede it.
+pub(super) fn in_encoder_layer(name: &str) -> bool {
+    let name = name.rsplit_once('/').map_or(name, |(_, name)| name);
+    name.starts_with(ENCODER_LAYERS)
+}
+
 /// The family's name for what BERT calls `name`, inside the encoder's layers; other names are the same everywhere.
-pub(crate) fn in_checkpoint(family: Family, name: &str) -> String {
+pub(crate) fn checkpoint_name(family: Family, name: &str) -> String {
     let table = match family {
         Family::DistilBert => DISTILBERT,
         Family::MpNet => MPNET,
         Family::Bert | Family::Electra | Family::MobileBert => return name.to_owned(),
     };
-    let Some(inside) = name.strip_prefix("encoder.layer.") else {
+    let Some(inside) = name.strip_prefix(ENCODER_LAYERS) else {
         return name.to_owned();
     };
     let (layer, piece) = inside.split_once('.').unwrap_or((inside, ""));
-    let stem = |table: Table| {
-        table
-            .iter()
-            .find_map(|(bert, own)| Some((own, piece.strip_prefix(bert)?)))
-            .map_or_else(|| piece.to_owned(), |(own, rest)| format!("{own}{rest}"))
+    let renamed = |name: &str| {
+        let mut names = table.iter();
+        names.find_map(|(bert, own)| Some(format!("{own}{}", name.strip_prefix(bert)?)))
     };
-    let layers = table
-        .iter()
-        .find(|(bert, _)| *bert == "encoder.layer.")
-        .map_or("encoder.layer.", |(_, own)| own);
-    format!("{layers}{layer}.{}", stem(table))
+    let layers = renamed(ENCODER_LAYERS).unwrap_or_else(|| ENCODER_LAYERS.to_owned());
+    let stem = renamed(piece).unwrap_or_else(|| piece.to_owned());
+    format!("{layers}{layer}.{stem}")
 }
 
 /// A checkpoint's name without the family's prefix and with today's words for a layer norm's parameters.
-pub(super) fn without_spelling(family: Family, name: &str) -> String {
+pub(super) fn canonical(family: Family, name: &str) -> String {
     let bare = name.strip_prefix(family.prefix()).unwrap_or(name);
     match bare.rsplit_once('.') {
         Some((module, "gamma")) => format!("{module}.weight"),
@@ -68,7 +73,7 @@ mod tests {
 
     #[test]
     fn families_have_their_own_words() {
-        let name = |family, piece: &str| in_checkpoint(family, &format!("encoder.layer.3.{piece}"));
+        let name = |family, end: &str| checkpoint_name(family, &format!("encoder.layer.3.{end}"));
         assert_eq!(
             name(Family::DistilBert, "attention.self.key.bias"),
             "transformer.layer.3.attention.k_lin.bias"
@@ -97,7 +102,7 @@ mod tests {
 
     #[test]
     fn spelling_is_taken_off() {
-        let bare = |name| without_spelling(Family::Bert, name);
+        let bare = |name| canonical(Family::Bert, name);
         assert_eq!(
             bare("bert.embeddings.LayerNorm.gamma"),
             "embeddings.LayerNorm.weight"

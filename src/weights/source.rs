@@ -6,32 +6,44 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Access;
-use super::recent::Recent;
+#[cfg(feature = "mmap")]
+use super::map::{self, Unchanging};
+use super::row_cache::RowCache;
 use crate::error::{Error, Result};
 use crate::kernels::memory::AlignedFloats;
 
-/// Bytes of a cache line, which the first of numbers that are used in place starts.
-const LINE: usize = 64;
+/// Bytes of a cache line. Weights that are used in place start at a multiple of it.
+const CACHE_LINE: usize = 64;
+
+/// How weight files are opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum Access {
+    /// Each tensor is read when it is asked for.
+    #[default]
+    Read,
+    /// The file is mapped; it stays as it is.
+    #[cfg(feature = "mmap")]
+    Map(Unchanging),
+}
 
 /// One safetensors file.
 #[derive(Debug)]
 pub(super) struct Source {
     /// Its name, for errors.
     pub(super) name: String,
-    place: Place,
+    storage: Storage,
 }
 
-enum Place {
+enum Storage {
     /// On disk, kept open: what is read is copied by the system and belongs to nobody's memory afterwards, where a
     /// map's pages would count as this process's.
     File {
         path: PathBuf,
-        file: Shared,
+        file: PositionedFile,
         len: usize,
     },
     /// A file of which one table's rows are read one by one.
-    Rows(Arc<Source>, Recent),
+    Rows(Arc<Source>, RowCache),
     Memory(Arc<Cow<'static, [u8]>>),
     /// A copy whose first byte is at a cache line's start, and its length.
     Aligned(AlignedFloats, usize),
@@ -39,11 +51,11 @@ enum Place {
     Mapped(memmap2::Mmap),
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for Storage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File { path, .. } => write!(f, "File({})", path.display()),
-            Self::Rows(file, _) => write!(f, "Rows({:?})", file.place),
+            Self::Rows(file, _) => write!(f, "Rows({:?})", file.storage),
             Self::Memory(bytes) => write!(f, "Memory({})", bytes.len()),
             Self::Aligned(_, len) => write!(f, "Aligned({len})"),
             #[cfg(feature = "mmap")]
@@ -60,38 +72,37 @@ impl Source {
             source,
         };
         let file = File::open(path).map_err(failed)?;
-        let place = match access {
+        let storage = match access {
             Access::Read => {
                 let len = file.metadata().map_err(failed)?.len();
-                Place::File {
+                Storage::File {
                     path: path.to_owned(),
-                    file: Shared::new(file),
+                    file: PositionedFile::new(file),
                     len: usize::try_from(len).unwrap_or(usize::MAX),
                 }
             }
             #[cfg(feature = "mmap")]
             Access::Map(unchanging) => {
-                Place::Mapped(super::map::open(&file, unchanging).map_err(failed)?)
+                Storage::Mapped(map::open(&file, unchanging).map_err(failed)?)
             }
         };
-        Ok(Self { name, place })
+        Ok(Self { name, storage })
     }
 
     /// Bytes in memory.
     pub(super) fn memory(name: String, bytes: Arc<Cow<'static, [u8]>>) -> Self {
         Self {
             name,
-            place: Place::Memory(bytes),
+            storage: Storage::Memory(bytes),
         }
     }
 
-    /// The same, and what is read of a table's rows of `row` bytes, of which the first is at `start`, is kept for a while if
-    /// it is on disk.
-    pub(super) fn by_rows(self: Arc<Self>, start: usize, row: usize) -> Arc<Self> {
-        match self.place {
-            Place::File { .. } => Arc::new(Self {
+    /// Caches what is read of a table's rows, if the file is on disk. A row has `row` bytes; the first begins at `start`.
+    pub(super) fn with_row_cache(self: Arc<Self>, start: usize, row: usize) -> Arc<Self> {
+        match self.storage {
+            Storage::File { .. } => Arc::new(Self {
                 name: self.name.clone(),
-                place: Place::Rows(self, Recent::new(start, row)),
+                storage: Storage::Rows(self, RowCache::new(start, row)),
             }),
             _ => self,
         }
@@ -99,27 +110,27 @@ impl Source {
 
     /// The length in bytes.
     pub(super) fn len(&self) -> usize {
-        match &self.place {
-            Place::File { len, .. } => *len,
-            Place::Rows(file, _) => file.len(),
-            Place::Memory(bytes) => bytes.len(),
-            Place::Aligned(_, len) => *len,
+        match &self.storage {
+            Storage::File { len, .. } => *len,
+            Storage::Rows(file, _) => file.len(),
+            Storage::Memory(bytes) => bytes.len(),
+            Storage::Aligned(_, len) => *len,
             #[cfg(feature = "mmap")]
-            Place::Mapped(map) => map.len(),
+            Storage::Mapped(map) => map.len(),
         }
     }
 
     /// Fills `out` with the bytes from `start` on.
     pub(super) fn read(&self, start: usize, out: &mut [u8]) -> Result<()> {
-        match &self.place {
-            Place::File { path, file, .. } => {
+        match &self.storage {
+            Storage::File { path, file, .. } => {
                 let read = file.read(start as u64, out);
                 read.map_err(|source| Error::Io {
                     path: path.clone(),
                     source,
                 })
             }
-            Place::Rows(file, recent) => recent.read(start, out, |out| file.read(start, out)),
+            Storage::Rows(file, cache) => cache.read(start, out, |out| file.read(start, out)),
             _ => self.copy(self.bytes().unwrap_or_default(), start, out),
         }
     }
@@ -127,7 +138,7 @@ impl Source {
     /// Keeps these bytes alone, which then start at 0, if the file is in memory that is nobody else's: gives whether it
     /// did. They move to the front and the rest is cut off, so that they are never there twice.
     pub(super) fn keep(&mut self, bytes: Range<usize>) -> bool {
-        let Place::Memory(shared) = &mut self.place else {
+        let Storage::Memory(shared) = &mut self.storage else {
             return false;
         };
         let Some(Cow::Owned(all)) = Arc::get_mut(shared) else {
@@ -140,73 +151,73 @@ impl Source {
         true
     }
 
-    /// All of it, if it is in memory.
+    /// The whole file, if it is in memory.
     pub(super) fn bytes(&self) -> Option<&[u8]> {
-        match &self.place {
-            Place::File { .. } | Place::Rows(..) => None,
-            Place::Memory(bytes) => Some(bytes),
-            Place::Aligned(floats, len) => Some(&bytemuck::cast_slice(floats)[..*len]),
+        match &self.storage {
+            Storage::File { .. } | Storage::Rows(..) => None,
+            Storage::Memory(bytes) => Some(bytes),
+            Storage::Aligned(floats, len) => Some(&bytemuck::cast_slice(floats)[..*len]),
             #[cfg(feature = "mmap")]
-            Place::Mapped(map) => Some(map),
+            Storage::Mapped(map) => Some(map),
         }
     }
 
-    /// The same with its bytes at the start of a cache line, if it is in memory: copied if they are elsewhere.
+    /// Moves the bytes of a file in memory to the start of a cache line, unless they are there already.
     pub(super) fn aligned(self) -> Self {
         let copy = match self.bytes() {
-            Some(bytes) if !(bytes.as_ptr() as usize).is_multiple_of(LINE) => {
+            Some(bytes) if !(bytes.as_ptr() as usize).is_multiple_of(CACHE_LINE) => {
                 let mut floats = AlignedFloats::zeros(bytes.len().div_ceil(size_of::<f32>()));
                 bytemuck::cast_slice_mut(&mut floats)[..bytes.len()].copy_from_slice(bytes);
-                Place::Aligned(floats, bytes.len())
+                Storage::Aligned(floats, bytes.len())
             }
             _ => return self,
         };
         Self {
             name: self.name,
-            place: copy,
+            storage: copy,
         }
     }
 
     /// Asks the system for the pages of a mapped file ahead of their use.
     pub(super) fn populate(&self, _range: Range<usize>) {
         #[cfg(all(feature = "mmap", target_os = "linux"))]
-        if let Place::Mapped(map) = &self.place {
+        if let Storage::Mapped(map) = &self.storage {
             // Older systems than Linux 5.14 refuse, and then pages come one by one.
             let _ = map.advise_range(memmap2::Advice::PopulateRead, _range.start, _range.len());
         }
     }
 
-    /// The beginning of it, in memory.
+    /// Reads the first `len` bytes into memory.
     pub(super) fn beginning(&self, len: usize) -> Result<Self> {
         let mut floats = AlignedFloats::zeros(len.div_ceil(size_of::<f32>()));
         self.read(0, &mut bytemuck::cast_slice_mut(&mut floats)[..len])?;
         Ok(Self {
             name: self.name.clone(),
-            place: Place::Aligned(floats, len),
+            storage: Storage::Aligned(floats, len),
         })
     }
 
     fn copy(&self, bytes: &[u8], start: usize, out: &mut [u8]) -> Result<()> {
-        let piece = start
+        let found = start
             .checked_add(out.len())
             .and_then(|end| bytes.get(start..end));
-        let Some(piece) = piece else {
+        let Some(found) = found else {
             return Err(Error::Safetensors {
                 file: self.name.clone(),
                 reason: format!("{} bytes from byte {start} on are not there", out.len()),
             });
         };
-        out.copy_from_slice(piece);
+        out.copy_from_slice(found);
         Ok(())
     }
 }
 
-/// A file that many read at once, each at a place of its own.
+/// A file that many read at once, each from an offset of its own.
 #[cfg(unix)]
-struct Shared(File);
+struct PositionedFile(File);
 
 #[cfg(unix)]
-impl Shared {
+impl PositionedFile {
     fn new(file: File) -> Self {
         Self(file)
     }
@@ -216,12 +227,12 @@ impl Shared {
     }
 }
 
-/// The same where reading moves the file's only position: one after the other.
+/// A file that many read one after the other, where reading moves the file's only position.
 #[cfg(not(unix))]
-struct Shared(std::sync::Mutex<File>);
+struct PositionedFile(std::sync::Mutex<File>);
 
 #[cfg(not(unix))]
-impl Shared {
+impl PositionedFile {
     fn new(file: File) -> Self {
         Self(std::sync::Mutex::new(file))
     }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
-use bertless_questions::{Refusal, decoded};
+use bertless_questions::{ApiError, decoded};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
@@ -17,7 +17,7 @@ const MOST_DISCARDED: usize = 32 << 20;
 ///
 /// # Errors
 /// 413 for more bytes than the settings allow, before or after decoding, 408 for a slow sender, and the errors of [`decoded`].
-pub(crate) async fn read(app: &App, request: Request) -> Result<(HeaderMap, Vec<u8>), Refusal> {
+pub(crate) async fn read(app: &App, request: Request) -> Result<(HeaderMap, Vec<u8>), ApiError> {
     let limit = app.limits().body;
     let (parts, body) = request.into_parts();
     let body = in_time(app, arrived(body, limit)).await??;
@@ -36,24 +36,24 @@ pub(crate) async fn discard(app: &App, request: Request) {
 }
 
 /// Reads, unless the sender takes too long or the process is about to end.
-async fn in_time<T>(app: &App, reading: impl Future<Output = T>) -> Result<T, Refusal> {
+async fn in_time<T>(app: &App, reading: impl Future<Output = T>) -> Result<T, ApiError> {
     let patience = app.read_timeout();
     tokio::select! {
         read = timeout(patience, reading) => read.map_err(|_| {
             let seconds = patience.as_secs();
-            Refusal::new(408, format!("the body did not arrive within {seconds} s"))
+            ApiError::new(408, format!("the body did not arrive within {seconds} s"))
         }),
         () = app.traffic.gives_up_on_bodies() => {
-            Err(Refusal::new(503, "this instance stops, and the body had not arrived"))
+            Err(ApiError::new(503, "this instance stops, and the body had not arrived"))
         }
     }
 }
 
-async fn arrived(mut body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
+async fn arrived(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
     let (mut kept, mut seen) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            Refusal::malformed(format!("the body could not be read to its end: {error}"))
+            ApiError::malformed(format!("the body could not be read to its end: {error}"))
         })?;
         let Some(data) = frame.data_ref() else {
             continue; // trailers
@@ -69,7 +69,7 @@ async fn arrived(mut body: Body, limit: usize) -> Result<Vec<u8>, Refusal> {
     }
     match seen <= limit {
         true => Ok(kept),
-        false => Err(Refusal::body_too_large(limit)),
+        false => Err(ApiError::body_too_large(limit)),
     }
 }
 
@@ -82,9 +82,9 @@ mod tests {
         let read_of = |size: usize| arrived(Body::from(vec![b'x'; size]), 10);
         assert_eq!(read_of(0).await.unwrap().len(), 0);
         assert_eq!(read_of(10).await.unwrap().len(), 10);
-        let refusal = read_of(11).await.unwrap_err();
+        let error = read_of(11).await.unwrap_err();
         assert_eq!(
-            (refusal.status, refusal.reason.as_str()),
+            (error.status, error.reason.as_str()),
             (413, "the body has more than 10 bytes")
         );
     }

@@ -4,7 +4,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use bertless_questions::Refusal;
+use bertless_questions::ApiError;
 
 use crate::failure::Failure;
 use crate::routes::SharedApp;
@@ -19,10 +19,7 @@ pub(crate) async fn each(State(app): State<SharedApp>, request: Request, next: N
         let requested = value(headers, header::ACCESS_CONTROL_REQUEST_HEADERS);
         match app.cors().preflight(&origin, &requested) {
             Ok(headers) => (headers, StatusCode::NO_CONTENT.into_response()),
-            Err(refusal) => (
-                app.cors().headers(&origin),
-                Failure(refusal).into_response(),
-            ),
+            Err(error) => (app.cors().headers(&origin), Failure(error).into_response()),
         }
     } else {
         (app.cors().headers(&origin), next.run(request).await)
@@ -32,7 +29,7 @@ pub(crate) async fn each(State(app): State<SharedApp>, request: Request, next: N
             Ok(value) => response
                 .headers_mut()
                 .insert(HeaderName::from_static(name), value),
-            Err(error) => return Failure(Refusal::failed(error.to_string())).into_response(),
+            Err(error) => return Failure(ApiError::failed(error.to_string())).into_response(),
         };
     }
     response

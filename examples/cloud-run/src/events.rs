@@ -6,7 +6,7 @@
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bertless_questions::{self as questions, Asked, Limits, Refusal, json, named};
+use bertless_questions::{self as questions, ApiError, Limits, PredictRequest, json, named};
 use serde_json::{Map, Value};
 
 /// The version of CloudEvents that is understood.
@@ -26,7 +26,7 @@ const PUBSUB_AGENTS: [&str; 2] = ["CloudPubSub-Google", "APIs-Google"];
 pub(crate) struct Event {
     /// Id of the event. A message without wrapper and without metadata has none.
     pub(crate) id: Option<String>,
-    pub(crate) asked: Asked,
+    pub(crate) asked: PredictRequest,
 }
 
 /// What an event carries.
@@ -64,11 +64,11 @@ pub(crate) fn is_push(body: &[u8]) -> bool {
 }
 
 /// Reads an event.
-pub(crate) fn read(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Event, Refusal> {
+pub(crate) fn read(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Event, ApiError> {
     let kind = content_type(headers);
     if kind.starts_with(BATCHED) {
         let reason = "batches of events are not taken: send one at a time";
-        return Err(Refusal::new(415, reason));
+        return Err(ApiError::new(415, reason));
     }
     if kind.starts_with(STRUCTURED) {
         structured(body, limits)
@@ -76,7 +76,7 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<
         let kind = kind.split(';').next().unwrap_or_default();
         let kind = named(kind);
         let reason = format!("{kind}: of structured events only {STRUCTURED:?} is taken");
-        Err(Refusal::new(415, reason))
+        Err(ApiError::new(415, reason))
     } else if are_attributes(headers) {
         binary(headers, &kind, body, limits)
     } else if are_of_pubsub(headers) && !is_push(body) {
@@ -84,7 +84,7 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<
     } else {
         match json(body, "the body")? {
             Value::Object(mut push) if push.contains_key(MESSAGE) => message(&mut push, limits),
-            _ => Err(Refusal::malformed(
+            _ => Err(ApiError::malformed(
                 "neither the headers of a CloudEvent nor the message of a Pub/Sub push are there",
             )),
         }
@@ -92,14 +92,14 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<
 }
 
 /// Everything in the body.
-fn structured(body: &[u8], limits: &Limits) -> Result<Event, Refusal> {
+fn structured(body: &[u8], limits: &Limits) -> Result<Event, ApiError> {
     let Value::Object(mut event) = json(body, "the event")? else {
-        return Err(Refusal::malformed("the event is not a JSON object"));
+        return Err(ApiError::malformed("the event is not a JSON object"));
     };
     let mut attribute = |name: &str| match event.remove(name) {
         Some(Value::String(value)) => Ok(Some(value)),
         None | Some(Value::Null) => Ok(None),
-        Some(_) => Err(Refusal::malformed(format!(
+        Some(_) => Err(ApiError::malformed(format!(
             "the event's {name} is not a text"
         ))),
     };
@@ -108,11 +108,11 @@ fn structured(body: &[u8], limits: &Limits) -> Result<Event, Refusal> {
     let encoded = attribute("data_base64")?;
     let data = match (event.remove("data"), encoded) {
         (Some(_), Some(_)) => {
-            return Err(Refusal::malformed(
+            return Err(ApiError::malformed(
                 "the event has both data and data_base64",
             ));
         }
-        (None, None) => return Err(Refusal::malformed("the event has no data")),
+        (None, None) => return Err(ApiError::malformed("the event has no data")),
         (None, Some(encoded)) => of_type(&kind, decoded(&encoded, "data_base64")?)?,
         (Some(Value::String(text)), None) if is_text(&kind) => Data::Text(text.into_bytes()),
         (Some(value), None) => Data::Json(value),
@@ -121,11 +121,16 @@ fn structured(body: &[u8], limits: &Limits) -> Result<Event, Refusal> {
 }
 
 /// Attributes in headers, data in the body.
-fn binary(headers: &HeaderMap, kind: &str, body: &[u8], limits: &Limits) -> Result<Event, Refusal> {
+fn binary(
+    headers: &HeaderMap,
+    kind: &str,
+    body: &[u8],
+    limits: &Limits,
+) -> Result<Event, ApiError> {
     let mut attribute = |name: &str| match headers.get(format!("ce-{name}")) {
         None => Ok(None),
         Some(value) => {
-            let wrong = |what| Refusal::malformed(format!("the event's {name} is not {what}"));
+            let wrong = |what| ApiError::malformed(format!("the event's {name} is not {what}"));
             let value = value.to_str().map_err(|_| wrong("ASCII"))?;
             unescaped(value)
                 .map(Some)
@@ -134,13 +139,13 @@ fn binary(headers: &HeaderMap, kind: &str, body: &[u8], limits: &Limits) -> Resu
     };
     let id = required(&mut attribute)?;
     if body.is_empty() {
-        return Err(Refusal::malformed("the event has no data"));
+        return Err(ApiError::malformed("the event has no data"));
     }
     carried(id, of_type(kind, body.to_vec())?, limits)
 }
 
 /// Reads a message of Pub/Sub without wrapper: its data is the body.
-fn unwrapped(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Event, Refusal> {
+fn unwrapped(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Event, ApiError> {
     let id = headers.get(UNWRAPPED_ID).and_then(|id| id.to_str().ok());
     Ok(Event {
         id: id.map(str::to_owned),
@@ -183,18 +188,18 @@ fn unquoted(value: &str) -> String {
 
 /// The attributes that every event has; gives its id.
 fn required(
-    attribute: &mut impl FnMut(&str) -> Result<Option<String>, Refusal>,
-) -> Result<String, Refusal> {
+    attribute: &mut impl FnMut(&str) -> Result<Option<String>, ApiError>,
+) -> Result<String, ApiError> {
     let mut id = String::new();
     for name in ["specversion", "id", "source", "type"] {
         match (name, attribute(name)?) {
-            (_, None) => return Err(Refusal::malformed(format!("the event has no {name}"))),
+            (_, None) => return Err(ApiError::malformed(format!("the event has no {name}"))),
             (_, Some(value)) if value.is_empty() => {
-                return Err(Refusal::malformed(format!("the event's {name} is empty")));
+                return Err(ApiError::malformed(format!("the event's {name} is empty")));
             }
             ("specversion", Some(value)) if value != VERSION => {
                 let value = named(&value);
-                return Err(Refusal::malformed(format!(
+                return Err(ApiError::malformed(format!(
                     "the event's specversion is {value}, {VERSION:?} is understood"
                 )));
             }
@@ -206,7 +211,7 @@ fn required(
 }
 
 /// An event's data: a request, a message of Pub/Sub with one inside, or a text.
-fn carried(id: String, data: Data, limits: &Limits) -> Result<Event, Refusal> {
+fn carried(id: String, data: Data, limits: &Limits) -> Result<Event, ApiError> {
     let asked = match data {
         Data::Text(text) => asked_text(text, limits)?,
         Data::Json(Value::Object(mut object)) if object.contains_key(MESSAGE) => {
@@ -221,18 +226,18 @@ fn carried(id: String, data: Data, limits: &Limits) -> Result<Event, Refusal> {
 }
 
 /// `{"message": {"data": "<base64>", "messageId": ".."}, "subscription": ".."}`
-fn message(push: &mut Map<String, Value>, limits: &Limits) -> Result<Event, Refusal> {
+fn message(push: &mut Map<String, Value>, limits: &Limits) -> Result<Event, ApiError> {
     let Some(Value::Object(mut message)) = push.remove(MESSAGE) else {
-        return Err(Refusal::malformed("the push's message is not an object"));
+        return Err(ApiError::malformed("the push's message is not an object"));
     };
     let id = match message.remove("messageId").or(message.remove("message_id")) {
         Some(Value::String(id)) if !id.is_empty() => id,
-        _ => return Err(Refusal::malformed("the message has no messageId")),
+        _ => return Err(ApiError::malformed("the message has no messageId")),
     };
     let data = match message.remove("data") {
         Some(Value::String(data)) => decoded(&data, "the message's data")?,
         None | Some(Value::Null) => Vec::new(),
-        Some(_) => return Err(Refusal::malformed("the message's data is not a text")),
+        Some(_) => return Err(ApiError::malformed("the message's data is not a text")),
     };
     Ok(Event {
         id: Some(id),
@@ -241,31 +246,31 @@ fn message(push: &mut Map<String, Value>, limits: &Limits) -> Result<Event, Refu
 }
 
 /// Reads what a message asks: JSON if it begins with `{`, else a text, as `gcloud pubsub topics publish --message` sends it.
-fn published(data: Vec<u8>, limits: &Limits) -> Result<Asked, Refusal> {
+fn published(data: Vec<u8>, limits: &Limits) -> Result<PredictRequest, ApiError> {
     match data.trim_ascii_start().first() {
-        None if data.is_empty() => Err(Refusal::malformed("the message has no data")),
+        None if data.is_empty() => Err(ApiError::malformed("the message has no data")),
         Some(b'{') => questions::read(json(&data, "the message's data")?, limits),
         _ => asked_text(data, limits),
     }
 }
 
 /// Bytes as their content type says; JSON if it says nothing, as the specification has it.
-fn of_type(kind: &str, bytes: Vec<u8>) -> Result<Data, Refusal> {
+fn of_type(kind: &str, bytes: Vec<u8>) -> Result<Data, ApiError> {
     match is_text(kind) {
         true => Ok(Data::Text(bytes)),
         false => json(&bytes, "the event's data").map(Data::Json),
     }
 }
 
-fn asked_text(text: Vec<u8>, limits: &Limits) -> Result<Asked, Refusal> {
+fn asked_text(text: Vec<u8>, limits: &Limits) -> Result<PredictRequest, ApiError> {
     let text = String::from_utf8(text)
-        .map_err(|_| Refusal::malformed("the event's data is neither JSON nor UTF-8"))?;
+        .map_err(|_| ApiError::malformed("the event's data is neither JSON nor UTF-8"))?;
     questions::text(text, limits)
 }
 
-fn decoded(data: &str, what: &str) -> Result<Vec<u8>, Refusal> {
+fn decoded(data: &str, what: &str) -> Result<Vec<u8>, ApiError> {
     let bytes = BASE64_STANDARD.decode(data);
-    bytes.map_err(|error| Refusal::malformed(format!("{what} is not base64: {error}")))
+    bytes.map_err(|error| ApiError::malformed(format!("{what} is not base64: {error}")))
 }
 
 fn is_text(kind: &str) -> bool {

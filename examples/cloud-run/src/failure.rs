@@ -3,20 +3,20 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bertless_questions::{ACCEPTED_CODINGS, Refusal, Refused};
+use bertless_questions::{ACCEPTED_CODINGS, ApiError, ErrorBody};
 
 /// A refusal as a response, `{"error": {"status": 422, "reason": ".."}}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure(pub(crate) Refusal);
+pub(crate) struct Failure(pub(crate) ApiError);
 
 /// Seconds after which a caller may try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 pub(crate) const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Self(refusal)
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self(error)
     }
 }
 
@@ -24,7 +24,7 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status);
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(Refused { error: &self.0 })).into_response();
+        let mut response = (status, Json(ErrorBody { error: &self.0 })).into_response();
         let accepted = HeaderValue::from_static(ACCEPTED_CODINGS);
         let headers = response.headers_mut();
         match status {

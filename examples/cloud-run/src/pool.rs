@@ -6,7 +6,7 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use bertless::Model;
-use bertless_questions::{Answer, Question, Refusal, answers};
+use bertless_questions::{Answer, ApiError, Question, answers};
 use tokio::sync::oneshot;
 
 /// Threads with one model between them. They end when the pool is dropped and the queue is empty.
@@ -17,7 +17,7 @@ pub(crate) struct Pool {
 
 #[derive(Debug)]
 struct Job {
-    questions: Vec<Result<Question, Refusal>>,
+    questions: Vec<Result<Question, ApiError>>,
     reply: oneshot::Sender<Vec<Answer>>,
 }
 
@@ -42,18 +42,18 @@ impl Pool {
     /// 503 if the queue is full.
     pub(crate) async fn answer(
         &self,
-        questions: Vec<Result<Question, Refusal>>,
-    ) -> Result<Vec<Answer>, Refusal> {
+        questions: Vec<Result<Question, ApiError>>,
+    ) -> Result<Vec<Answer>, ApiError> {
         let (reply, answers) = oneshot::channel();
         self.queue
             .try_send(Job { questions, reply })
             .map_err(|error| match error {
                 TrySendError::Full(_) => {
-                    Refusal::new(503, "too many requests are waiting: try again")
+                    ApiError::new(503, "too many requests are waiting: try again")
                 }
-                TrySendError::Disconnected(_) => Refusal::lost(),
+                TrySendError::Disconnected(_) => ApiError::lost(),
             })?;
-        answers.await.map_err(|_| Refusal::lost())
+        answers.await.map_err(|_| ApiError::lost())
     }
 }
 

@@ -9,7 +9,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use bertless_questions::{Answer, Asked, Cors, Counts, Limits, Refusal, parse};
+use bertless_questions::{Answer, ApiError, Cors, Counts, Limits, PredictRequest, parse};
 use serde::Serialize;
 use serde_json::json;
 
@@ -61,8 +61,8 @@ pub(crate) fn router(app: SharedApp) -> Router {
         .route("/", post(root))
         .route("/predict", post(predict))
         .route("/healthz", get(health))
-        .fallback(nothing)
-        .method_not_allowed_fallback(not_so)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(app.clone(), cors::each))
         .layer(middleware::from_fn_with_state(app.clone(), log::each))
         .with_state(app)
@@ -101,14 +101,14 @@ async fn health(State(app): State<SharedApp>) -> Response {
     (status, Json(health)).into_response()
 }
 
-async fn nothing(State(app): State<SharedApp>, request: Request) -> Failure {
+async fn not_found(State(app): State<SharedApp>, request: Request) -> Failure {
     body::discard(&app, request).await;
-    Failure(Refusal::new(404, "there is nothing at this path"))
+    Failure(ApiError::new(404, "there is nothing at this path"))
 }
 
-async fn not_so(State(app): State<SharedApp>, request: Request) -> Failure {
+async fn method_not_allowed(State(app): State<SharedApp>, request: Request) -> Failure {
     body::discard(&app, request).await;
-    Failure(Refusal::new(405, "this path does not take this method"))
+    Failure(ApiError::new(405, "this path does not take this method"))
 }
 
 /// Many answers, and the event that asked for them.
@@ -120,12 +120,14 @@ struct Many<'a> {
 }
 
 /// Answers a request.
-async fn answer(app: &App, asked: Asked) -> Result<Response, Failure> {
+async fn answer(app: &App, asked: PredictRequest) -> Result<Response, Failure> {
     let many = asked.many;
     let answers = answers(app, asked).await?;
     let record = record(&answers, None);
     let mut response = match (many, answers.as_slice()) {
-        (false, [Answer(answer)]) => Json(answer.as_ref().map_err(Refusal::clone)?).into_response(),
+        (false, [Answer(answer)]) => {
+            Json(answer.as_ref().map_err(ApiError::clone)?).into_response()
+        }
         (_, predictions) => Json(Many {
             event: None,
             predictions,
@@ -142,10 +144,10 @@ async fn answer(app: &App, asked: Asked) -> Result<Response, Failure> {
 async fn acknowledge(app: &App, event: Event) -> Result<Response, Failure> {
     let answers = answers(app, event.asked).await?;
     let record = record(&answers, event.id);
-    if let Some(Answer(Err(refusal))) = answers.first()
+    if let Some(Answer(Err(error))) = answers.first()
         && answers.iter().all(|answer| answer.0.is_err())
     {
-        let mut response = Failure(refusal.clone()).into_response();
+        let mut response = Failure(error.clone()).into_response();
         response.extensions_mut().insert(record);
         return Ok(response);
     }
@@ -159,12 +161,12 @@ async fn acknowledge(app: &App, event: Event) -> Result<Response, Failure> {
 }
 
 /// The answers to all questions, in their order. Where none can be asked nobody has to wait.
-async fn answers(app: &App, asked: Asked) -> Result<Vec<Answer>, Refusal> {
+async fn answers(app: &App, asked: PredictRequest) -> Result<Vec<Answer>, ApiError> {
     match asked.questions.iter().any(Result::is_ok) {
         true => app.pool.answer(asked.questions).await,
         false => {
-            let refusals = asked.questions.into_iter().filter_map(Result::err);
-            Ok(refusals.map(|refusal| Answer(Err(refusal))).collect())
+            let errors = asked.questions.into_iter().filter_map(Result::err);
+            Ok(errors.map(|error| Answer(Err(error))).collect())
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Which shape an event has.
+//! Shapes of events: direct invocations, pings, HTTP, queues.
 
 use std::borrow::Cow;
 
 use bertless::replace_lone_surrogates;
-use bertless_questions::{Refusal, named};
+use bertless_questions::{ApiError, named};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -12,19 +12,19 @@ use serde_json::error::Category;
 use crate::http::HttpRequest;
 use crate::sqs::SqsEvent;
 
-/// An event, as far as this function looks into it.
+/// Event, by its shape.
 pub(crate) enum Event<'a> {
-    /// The question itself.
+    /// Direct invocation: the event is the request itself.
     Direct(Cow<'a, str>),
-    /// A ping that keeps the function warm, or the tick of a schedule: nothing is asked.
+    /// Ping that keeps the function warm, or the tick of a schedule. It contains no request.
     Ping,
-    /// API Gateway 1.0 or 2.0, a function URL, a load balancer.
+    /// HTTP request from API Gateway (payload 1.0 or 2.0), a function URL or a load balancer.
     Http(HttpRequest),
-    /// Messages of a queue.
+    /// Batch of messages from an SQS queue.
     Sqs(SqsEvent),
 }
 
-/// The keys that tell shapes apart. Other keys may have any value.
+/// Keys that distinguish the shapes. Other keys may have any value.
 #[derive(Deserialize)]
 struct Shape {
     #[serde(rename = "requestContext")]
@@ -49,30 +49,30 @@ struct Source {
 }
 
 impl<'a> Event<'a> {
-    /// Tells by its keys what an event is.
+    /// Parses an event and determines its shape by its keys.
     ///
     /// # Errors
-    /// 400 for what is not JSON, 422 for events of services that do not ask questions.
-    pub(crate) fn read(event: &'a [u8]) -> Result<Self, Refusal> {
+    /// 400 if it is not JSON, 422 for an event of an unsupported service.
+    pub(crate) fn read(event: &'a [u8]) -> Result<Self, ApiError> {
         let text = str::from_utf8(event)
-            .map_err(|error| Refusal::malformed(format!("the event is not UTF-8: {error}")))?;
-        // Before any parsing: one text with half a character must not cost the others their answers.
+            .map_err(|error| ApiError::malformed(format!("the event is not UTF-8: {error}")))?;
+        // Before any parsing: a lone surrogate in one text must not fail the other texts.
         let json = replace_lone_surrogates(text);
         if is_empty(&json) {
             return Ok(Self::Ping);
         }
-        // What is no object has no shape; the question's own error says what it should be.
+        // Only an object has a shape. The parser of direct requests reports anything else.
         if !json.trim_start().starts_with('{') {
             return Ok(Self::Direct(json));
         }
         let shape: Shape = serde_json::from_str(&json).map_err(unread)?;
         if shape.context.is_some() {
             let request: HttpRequest = serde_json::from_str(&json).map_err(unread)?;
-            // Of others that have a context, such as the record of another function's failure, nobody reads a response: as one
-            // it would be lost.
+            // Another event with a context, such as the record of another function's failure, is no HTTP request: its sender
+            // reads no response, so the error must not become one.
             return match request.method() {
                 Some(_) => Ok(Self::Http(request)),
-                None => Err(Refusal::unanswerable("the event has no HTTP method")),
+                None => Err(ApiError::unanswerable("the event has no HTTP method")),
             };
         }
         let Some(records) = &shape.records else {
@@ -84,7 +84,7 @@ impl<'a> Event<'a> {
         let names = || records.iter().map(|source| source.name.as_deref());
         match names().find(|&name| name != Some("aws:sqs")) {
             None => serde_json::from_str(&json).map(Self::Sqs).map_err(unread),
-            Some(name) => Err(Refusal::unanswerable(format!(
+            Some(name) => Err(ApiError::unanswerable(format!(
                 "records of {} ask nothing, those of aws:sqs do",
                 name.map_or("nobody".to_owned(), named)
             ))),
@@ -94,7 +94,7 @@ impl<'a> Event<'a> {
 
 impl Shape {
     /// Returns whether the event is a ping of serverless-plugin-warmup or lambda-warmer, or the tick of a rule of EventBridge
-    /// (CloudWatch Events) or of EventBridge Scheduler. One that asks a question as well is not.
+    /// (CloudWatch Events) or of EventBridge Scheduler. An event that also contains a request is not a ping.
     fn is_ping(&self) -> bool {
         let asks = self.text.is_some() || self.texts.is_some() || self.question.is_some();
         let scheduled = self.detail_type == "Scheduled Event"
@@ -113,14 +113,14 @@ fn is_empty(json: &str) -> bool {
     json.is_empty() || json == "null" || inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
-/// Refuses an event that the parser cannot read. The parser's own message would quote a value, which may be a text.
-fn unread(error: serde_json::Error) -> Refusal {
+/// Converts a parser's error. Its own message is dropped, because it may quote a text of the event.
+fn unread(error: serde_json::Error) -> ApiError {
     let (line, column) = (error.line(), error.column());
     match error.classify() {
-        Category::Data => Refusal::unanswerable(format!(
+        Category::Data => ApiError::unanswerable(format!(
             "the event cannot be read: a value has another type than AWS gives it, at line {line} column {column}"
         )),
-        _ => Refusal::malformed(format!("the event is not JSON: {error}")),
+        _ => ApiError::malformed(format!("the event is not JSON: {error}")),
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
             Ok(Event::Ping) => "ping",
             Ok(Event::Http(_)) => "http",
             Ok(Event::Sqs(_)) => "sqs",
-            Err(refusal) if refusal.status == 422 => "refused",
+            Err(error) if error.status == 422 => "refused",
             Err(_) => "malformed",
         }
     }
@@ -166,7 +166,7 @@ mod tests {
         ] {
             assert_eq!(shape(json), expected, "{json}");
         }
-        assert!(Event::read(b"\"\xff\"").is_err_and(|refusal| refusal.status == 400));
+        assert!(Event::read(b"\"\xff\"").is_err_and(|error| error.status == 400));
     }
 
     #[test]
@@ -212,10 +212,10 @@ mod tests {
             r#"{"Records": [{"eventSource": "PRIVATE words"}]}"#,
             r#"{"Records": [{"eventSource": "aws:sqs", "messageId": ["PRIVATE words"]}]}"#,
         ] {
-            let Err(refusal) = Event::read(json.as_bytes()) else {
+            let Err(error) = Event::read(json.as_bytes()) else {
                 panic!("{json}")
             };
-            assert!(!refusal.reason.contains("PRIVATE"), "{refusal:?}");
+            assert!(!error.reason.contains("PRIVATE"), "{error:?}");
         }
     }
 }

@@ -1,22 +1,22 @@
-//! Requests that come by HTTP: what API Gateway 1.0 and 2.0, function URLs and load balancers agree on.
+//! HTTP requests from API Gateway (payload 1.0 and 2.0), function URLs and load balancers.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bertless_questions::{ACCEPTED_CODINGS, Refusal, decoded};
+use bertless_questions::{ACCEPTED_CODINGS, ApiError, decoded};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::status::phrase;
 
-/// The part of an HTTP event that matters here.
+/// Fields of an HTTP event that this function uses.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HttpRequest {
-    /// Of 1.0 and of load balancers; 2.0 and function URLs have both in their context.
+    /// Method, in payload 1.0 and from load balancers. Payload 2.0 and function URLs have method and path in the request context.
     http_method: Option<String>,
     path: Option<String>,
     request_context: Context,
@@ -82,14 +82,14 @@ impl HttpRequest {
     ///
     /// # Errors
     /// 405 for every other request.
-    pub(crate) fn wants(&self) -> Result<Wants, Refusal> {
+    pub(crate) fn wants(&self) -> Result<Wants, ApiError> {
         match self.method() {
             Some("POST") => Ok(Wants::Answers),
             Some("GET" | "HEAD") if self.is_health_check() => Ok(Wants::Health),
             Some("OPTIONS") if self.header("access-control-request-method").is_some() => {
                 Ok(Wants::Preflight)
             }
-            _ => Err(Refusal::new(405, "this path does not take this method")),
+            _ => Err(ApiError::new(405, "this path does not take this method")),
         }
     }
 
@@ -108,15 +108,14 @@ impl HttpRequest {
     ///
     /// # Errors
     /// 400 if the event says that the body is base64 and it is not, and the errors of [`decoded`].
-    pub(crate) fn body(&self, limit: usize) -> Result<Cow<'_, [u8]>, Refusal> {
+    pub(crate) fn body(&self, limit: usize) -> Result<Cow<'_, [u8]>, ApiError> {
         let body = self.body.as_deref().unwrap_or_default();
-        let bytes =
-            match self.is_base64_encoded {
-                Some(true) => Cow::Owned(BASE64_STANDARD.decode(body).map_err(|error| {
-                    Refusal::malformed(format!("the body is not base64: {error}"))
-                })?),
-                _ => Cow::Borrowed(body.as_bytes()),
-            };
+        let bytes = match self.is_base64_encoded {
+            Some(true) => Cow::Owned(BASE64_STANDARD.decode(body).map_err(|error| {
+                ApiError::malformed(format!("the body is not base64: {error}"))
+            })?),
+            _ => Cow::Borrowed(body.as_bytes()),
+        };
         let coding = self.header("content-encoding").unwrap_or_default();
         decoded(bytes, coding, limit)
     }
@@ -162,7 +161,7 @@ impl HttpRequest {
     }
 }
 
-/// A response; the fields that a sender does not know are absent.
+/// HTTP response. Fields that the sender of the request does not know are absent.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HttpResponse {

@@ -1,14 +1,14 @@
-//! One line of JSON on standard output for each request, as CloudWatch reads it.
+//! Log for CloudWatch: one line of JSON on standard output for each request.
 
 use std::time::{Duration, Instant};
 
-use bertless_questions::{Answer, Counts, Refusal};
+use bertless_questions::{Answer, ApiError, Counts};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
-/// Sets up lines of JSON, from the level on that AWS sets as the function is configured.
+/// Sets up the log, with the minimum level that the function's configuration in AWS sets.
 ///
-/// Only this program's own lines are written, at any level: crates that it uses may log what passes through them.
+/// Only events of this program are written, at any level: its dependencies may log the texts that pass through them.
 pub(crate) fn start() {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok();
     let level = level.and_then(|level| match level.to_lowercase().as_str() {
@@ -24,31 +24,31 @@ pub(crate) fn start() {
         .with_span_list(false)
         .with_target(false);
     tracing_subscriber::registry().with(lines).with(own).init();
-    // A panic's own message can quote a text.
+    // The message of a panic may quote a text.
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, "a defect of this program");
     }));
 }
 
-/// To the microsecond.
+/// Converts a duration to milliseconds, rounded to the microsecond.
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Characters of a path that the log has at most.
+/// Maximum number of characters of a path in the log.
 const LONGEST_PATH: usize = 200;
 
-/// What a request came to.
+/// Log line of a request.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) begin: Instant,
-    /// Whether it is the first of its process.
+    /// Whether this is the first request of the process (a cold start).
     pub(crate) cold: bool,
-    /// Which shape the event had.
+    /// Shape of the event.
     pub(crate) source: &'static str,
     pub(crate) method: Option<String>,
-    /// The beginning of the path.
+    /// Path of an HTTP request, cut to the maximum length.
     pub(crate) path: Option<String>,
     pub(crate) status: u16,
     pub(crate) reason: Option<String>,
@@ -69,25 +69,25 @@ impl Record {
         }
     }
 
-    /// Notes that the request came by HTTP, and as what.
-    pub(crate) fn asked_by_http(&mut self, method: Option<&str>, path: Option<&str>) {
+    /// Records that the request came over HTTP, with its method and path.
+    pub(crate) fn http(&mut self, method: Option<&str>, path: Option<&str>) {
         self.source = "http";
         self.method = method.map(str::to_owned);
         self.path = path.map(|path| path.chars().take(LONGEST_PATH).collect());
     }
 
-    /// Notes that the request was not answered, and why.
-    pub(crate) fn refused(&mut self, refusal: &Refusal) {
-        self.status = refusal.status;
-        self.reason = Some(refusal.logged().to_owned());
+    /// Records the error of a request that was not answered.
+    pub(crate) fn refused(&mut self, error: &ApiError) {
+        self.status = error.status;
+        self.reason = Some(error.logged().to_owned());
     }
 
-    /// What was answered.
+    /// Records the totals of the answers.
     pub(crate) fn count(&mut self, answers: &[Answer]) {
         self.counts = Counts::of(answers);
     }
 
-    /// Writes the line.
+    /// Writes the log line.
     pub(crate) fn write(self, request_id: &str) {
         macro_rules! at {
             ($level:ident) => {

@@ -1,18 +1,18 @@
 //! A bertless model as an AWS Lambda function.
 //!
 //! ```text
-//! main.rs      init: the model is opened and asked once
-//! serve.rs     events are waited for and answered, until SIGTERM; runtime_api.rs where they come from
-//! service.rs   an event in, a reply and a line of log out
-//! events.rs    which shape an event has; http.rs and sqs.rs what these shapes hold
-//! model.rs     which model, and from where
-//! settings.rs  what the environment says
-//! status.rs    status codes in words
-//! log.rs       one line of JSON a request
+//! main.rs      init: opens the model and makes one prediction
+//! serve.rs     event loop, until SIGTERM; runtime_api.rs is its client of AWS Lambda's Runtime API
+//! service.rs   answers one event: returns the reply and writes a log line
+//! events.rs    shapes of events; http.rs and sqs.rs parse two of them
+//! model.rs     loader of the model
+//! settings.rs  settings from the environment
+//! status.rs    status codes with their phrases
+//! log.rs       one line of JSON for each request
 //! ```
 //!
-//! What is asked and how it is answered stands in `../questions`, for every wrapper. As in bertless itself, an arrow only ever
-//! points down.
+//! The JSON protocol, which all wrappers share, is in `../questions`. Modules depend only on those below them in this list, as in
+//! bertless itself.
 
 mod events;
 mod http;
@@ -31,7 +31,7 @@ use std::time::Instant;
 use service::Service;
 use settings::Settings;
 
-/// An error that ends the process.
+/// Error that ends the process.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The model, which has answered once: memory is there and weights are in the caches before the first request comes.
+/// Opens the model and makes one prediction, so that memory is allocated and weights are in the caches before the first request.
 fn init(begin: Instant) -> Result<Service, Error> {
     let settings = Settings::from_environment()?;
     let model = model::open(&settings)?;
@@ -64,7 +64,7 @@ fn init(begin: Instant) -> Result<Service, Error> {
     Ok(Service::new(model, settings))
 }
 
-/// An error and what caused it, in one line.
+/// Joins an error and its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,11 +1,11 @@
-//! Which model, and from where.
+//! Loader of the function's model.
 
 use bertless::{Input, Model, Task};
 
 use crate::Error;
 use crate::settings::Settings;
 
-/// Opens the model that is part of the program.
+/// Opens the model that is embedded in the program.
 #[cfg(feature = "embedded")]
 pub(crate) fn open(_: &Settings) -> Result<Model, Error> {
     Ok(Model::from_static(bertless::include_model!(env!(
@@ -13,7 +13,7 @@ pub(crate) fn open(_: &Settings) -> Result<Model, Error> {
     )))?)
 }
 
-/// Opens the file or folder that is chosen, else `model.safetensors` in the function's package.
+/// Opens the file or folder that the settings name, else `model.safetensors` in the function's package.
 #[cfg(not(feature = "embedded"))]
 pub(crate) fn open(settings: &Settings) -> Result<Model, Error> {
     use std::path::PathBuf;
@@ -26,10 +26,10 @@ pub(crate) fn open(settings: &Settings) -> Result<Model, Error> {
     Ok(Model::load(path)?)
 }
 
-/// One prediction, whose answer nobody reads.
+/// Makes one prediction and drops the answer, so that memory is allocated and weights are in the caches.
 ///
 /// # Errors
-/// As `Model::predict`: a model that cannot answer this cannot answer at all.
+/// An error of `Model::predict`: a model that cannot answer this input cannot answer any.
 pub(crate) fn warm(model: &Model) -> bertless::Result<()> {
     let input = match model.task() {
         Task::QuestionAnswering => Input::Pair("Is it warm?", "It is warm."),

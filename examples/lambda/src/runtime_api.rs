@@ -1,10 +1,11 @@
-//! AWS Lambda's Runtime API: hands out events and takes the replies to them.
+//! Client of AWS Lambda's Runtime API, which hands out events and takes their replies.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 //!
-//! AWS's crate `lambda_runtime` is not used. It parses the client context of an invocation, in which it expects texts alone, and
-//! ends the process if a caller has sent anything else; and at TRACE it logs whole events. Nothing here reads a client context.
+//! AWS's crate `lambda_runtime` is not used, for two reasons. It parses the client context of an invocation, expects only strings
+//! in it, and ends the process if a caller has sent anything else. At level TRACE it logs whole events. This client does not read
+//! the client context.
 
-use bertless_questions::Refusal;
+use bertless_questions::ApiError;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, Uri};
 use http_body_util::BodyExt;
@@ -15,15 +16,15 @@ use crate::Error;
 use crate::status::phrase;
 
 const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
-/// Name of the header by which AWS knows a reply to an invocation that is over. Each reply repeats its value.
+/// Header by which AWS recognises a reply to an invocation that has already ended. Each reply repeats its value.
 const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 
-/// A client of the Runtime API.
+/// Client of the Runtime API.
 #[derive(Debug)]
 pub(crate) struct RuntimeApi(PooledClient);
 
-/// An event that waits for its reply.
+/// Event that waits for its reply.
 #[derive(Debug)]
 pub(crate) struct Invocation {
     pub(crate) request_id: String,
@@ -31,7 +32,7 @@ pub(crate) struct Invocation {
     pub(crate) event: Bytes,
 }
 
-/// JSON that a direct caller gets in place of an answer. AWS counts it as an error, and tries an asynchronous event again.
+/// Error that a direct caller receives, as JSON. AWS counts it as an error, and retries an asynchronous event.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Diagnostic<'a> {
@@ -40,7 +41,7 @@ struct Diagnostic<'a> {
 }
 
 impl RuntimeApi {
-    /// Makes a client of the Runtime API at `address`, a host and a port, for `at_once` events at the same time.
+    /// Makes a client of the Runtime API at `address`, a host and a port, for up to `at_once` concurrent events.
     pub(crate) fn at(address: &str, at_once: usize) -> Result<Self, Error> {
         let uri: Option<Uri> = address.parse().ok();
         let uri = uri.filter(|uri| uri.authority().is_some());
@@ -51,7 +52,7 @@ impl RuntimeApi {
         Ok(Self(client.build()))
     }
 
-    /// Waits until AWS has restored the process from its snapshot, where the function uses SnapStart.
+    /// Waits until AWS has restored the process from its snapshot, if the function uses SnapStart.
     pub(crate) async fn restored(&self) -> Result<(), Error> {
         if std::env::var("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref() == Ok("snap-start") {
             self.get("restore/next").await?;
@@ -77,7 +78,7 @@ impl RuntimeApi {
     pub(crate) async fn reply(
         &self,
         invocation: &Invocation,
-        reply: Result<Vec<u8>, Refusal>,
+        reply: Result<Vec<u8>, ApiError>,
     ) -> Result<(), Error> {
         let mut headers = HeaderMap::new();
         if let Some(id) = &invocation.invocation_id {
@@ -85,11 +86,11 @@ impl RuntimeApi {
         }
         let (end, body) = match reply {
             Ok(body) => ("response", body),
-            Err(refusal) => {
+            Err(error) => {
                 headers.insert(ERROR_TYPE, HeaderValue::from_static("unhandled"));
                 let diagnostic = Diagnostic {
-                    error_type: phrase(refusal.status),
-                    error_message: &refusal.reason,
+                    error_type: phrase(error.status),
+                    error_message: &error.reason,
                 };
                 ("error", serde_json::to_vec(&diagnostic)?)
             }
@@ -98,14 +99,14 @@ impl RuntimeApi {
         let path = format!("invocation/{request_id}/{end}");
         let taken = self.call(Method::POST, &path, headers, body).await?;
         if !taken.status().is_success() {
-            // Such as 413 for more than 6 MB. AWS itself tells the caller.
+            // For example 413 for more than 6 MB. AWS reports it to the caller.
             let status = taken.status().as_u16();
             tracing::error!(request_id, status, "the reply was not taken");
         }
         Ok(())
     }
 
-    /// Sends a GET, whose response must be a success.
+    /// Sends a GET request. A status other than success is an error.
     async fn get(&self, path: &str) -> Result<Response<Bytes>, Error> {
         let got = self
             .call(Method::GET, path, HeaderMap::new(), Vec::new())

@@ -1,11 +1,11 @@
-//! Events, one after the other or several at once, until SIGTERM.
+//! Event loop: answers one event at a time or several at once, until SIGTERM.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bertless_questions::Refusal;
+use bertless_questions::ApiError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -15,17 +15,17 @@ use crate::Error;
 use crate::runtime_api::{Invocation, RuntimeApi};
 use crate::service::Service;
 
-/// How long an event that was handed out just before SIGTERM may be on its way here.
+/// Time that an event handed out just before SIGTERM may take to arrive.
 const ON_ITS_WAY: Duration = Duration::from_millis(50);
 
-/// Answers events; ends when the process is told to, or when the Runtime API is gone.
+/// Answers events until SIGTERM, or until the Runtime API fails.
 ///
-/// One thread reads and writes. Where AWS sends one request at a time, as everywhere but on Managed Instances, it computes
-/// as well: nobody waits meanwhile. Where several come at once, computing is done by as many other threads as the model
-/// has, and the rest waits for one of them.
+/// One thread does all input and output. Everywhere but on Managed Instances AWS sends one request at a time; then this thread
+/// also computes, because no other request waits. For several requests at once, as many other threads compute as the model uses,
+/// and further requests wait for one of them.
 ///
 /// # Errors
-/// An error of the Runtime API, or of a thread that could not be made.
+/// An error of the Runtime API, or of a thread that could not be started.
 pub(crate) fn until_stopped(service: Service) -> Result<(), Error> {
     let settings = service.settings();
     let at_once = settings.concurrency.max(1);
@@ -53,7 +53,7 @@ struct Server {
 }
 
 impl Server {
-    /// Answers events until SIGTERM or the first error; returns when all that was begun is answered.
+    /// Answers events until SIGTERM or the first error. Returns when every event that was received has its reply.
     async fn run(self: Arc<Self>) -> Result<(), Error> {
         let mut terminate = signal(SignalKind::terminate())?;
         self.api.restored().await?;
@@ -72,7 +72,7 @@ impl Server {
                 ended = loops.join_next() => match ended {
                     None => break,
                     Some(Ok(Ok(()))) => {}
-                    // What others have begun is still answered.
+                    // Events in the other loops still get their replies.
                     Some(failed) => {
                         self.stopping.send_replace(true);
                         result = failed.unwrap_or_else(|panic| Err(panic.into()));
@@ -86,7 +86,7 @@ impl Server {
         result
     }
 
-    /// Asks for an event, answers it, and asks for the next.
+    /// Receives events and answers each before it receives the next.
     async fn one_after_the_other(self: Arc<Self>) -> Result<(), Error> {
         let mut stopping = self.stopping.subscribe();
         while !*stopping.borrow() {
@@ -120,17 +120,17 @@ impl Server {
         self.api.reply(&invocation, reply).await
     }
 
-    /// Answers an event; a panic fails that event alone.
-    fn respond(&self, invocation: &Invocation) -> Result<Vec<u8>, Refusal> {
+    /// Answers an event. A panic fails this event alone.
+    fn respond(&self, invocation: &Invocation) -> Result<Vec<u8>, ApiError> {
         let respond = || {
             self.service
                 .respond(&invocation.event, &invocation.request_id)
         };
-        catch_unwind(AssertUnwindSafe(respond)).unwrap_or_else(|_| Err(Refusal::lost()))
+        catch_unwind(AssertUnwindSafe(respond)).unwrap_or_else(|_| Err(ApiError::lost()))
     }
 }
 
-/// Waits until the process is to stop.
+/// Waits until the process is told to stop.
 async fn stop(stopping: &mut watch::Receiver<bool>) {
     // The sender outlives all loops.
     let _ = stopping.wait_for(|&stopping| stopping).await;

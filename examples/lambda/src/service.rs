@@ -1,9 +1,9 @@
-//! An event in, a reply and a line of log out.
+//! Answers one event: returns the reply and writes a log line.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bertless::Model;
-use bertless_questions::{Answer, Asked, Refusal, Refused, answers, parse};
+use bertless_questions::{Answer, ApiError, ErrorBody, PredictRequest, answers, parse};
 use serde::Serialize;
 
 use crate::events::Event;
@@ -12,33 +12,33 @@ use crate::log::Record;
 use crate::settings::Settings;
 use crate::sqs::{self, SqsBatchResponse, SqsMessage};
 
-/// The function: a model, shared by all requests.
+/// Function with its model, which all requests share.
 pub(crate) struct Service {
     model: Model,
     settings: Settings,
-    /// Whether no request has come yet.
+    /// Whether no request has arrived yet.
     cold: AtomicBool,
 }
 
-/// What is sent back, in the shape that the event's sender reads.
+/// Reply to an event, in the shape that its sender reads.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Reply {
-    Direct(Said),
+    Direct(PredictResponse),
     Warm(Health),
     Http(HttpResponse),
     Sqs(SqsBatchResponse),
 }
 
-/// Answers to a question.
+/// Response to a request for predictions: one answer or a list.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Said {
+enum PredictResponse {
     One(Box<Answer>),
     Many { predictions: Vec<Answer> },
 }
 
-/// `{"status": "ok"}`: the reply to pings and health checks.
+/// Reply to pings and health checks: `{"status": "ok"}`.
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
@@ -63,23 +63,23 @@ impl Service {
         &self.settings
     }
 
-    /// Answers an event; returns the reply as JSON.
+    /// Answers an event and returns the reply as JSON.
     ///
     /// # Errors
-    /// The refusal of a direct invocation. To other events a refusal is a reply like others.
-    pub(crate) fn respond(&self, event: &[u8], request_id: &str) -> Result<Vec<u8>, Refusal> {
+    /// The error of a direct invocation. For other events an error is part of the reply.
+    pub(crate) fn respond(&self, event: &[u8], request_id: &str) -> Result<Vec<u8>, ApiError> {
         let mut record = Record::new(self.cold.swap(false, Ordering::Relaxed));
         let reply = self.reply(event, &mut record);
-        if let Err(refusal) = &reply {
-            record.refused(refusal);
+        if let Err(error) = &reply {
+            record.refused(error);
         }
         record.write(request_id);
         reply
     }
 
-    fn reply(&self, event: &[u8], record: &mut Record) -> Result<Vec<u8>, Refusal> {
+    fn reply(&self, event: &[u8], record: &mut Record) -> Result<Vec<u8>, ApiError> {
         let reply = match Event::read(event)? {
-            Event::Direct(question) => Reply::Direct(self.say(question.as_bytes(), record)?),
+            Event::Direct(question) => Reply::Direct(self.predict(question.as_bytes(), record)?),
             Event::Ping => {
                 record.source = "ping";
                 Reply::Warm(HEALTHY)
@@ -90,14 +90,14 @@ impl Service {
         json(&reply)
     }
 
-    fn http(&self, request: &HttpRequest, record: &mut Record) -> Result<HttpResponse, Refusal> {
-        record.asked_by_http(request.method(), request.path());
+    fn http(&self, request: &HttpRequest, record: &mut Record) -> Result<HttpResponse, ApiError> {
+        record.http(request.method(), request.path());
         let settings = &self.settings;
         let origin = request.header("origin").unwrap_or_default();
         let answered = match request.wants() {
             Ok(Wants::Answers) => request
                 .body(settings.limits.body)
-                .and_then(|body| json(&self.say(&body, record)?)),
+                .and_then(|body| json(&self.predict(&body, record)?)),
             Ok(Wants::Health) => json(&HEALTHY),
             Ok(Wants::Preflight) => {
                 let headers = request.header("access-control-request-headers");
@@ -106,53 +106,53 @@ impl Service {
                         record.status = 204;
                         return Ok(request.response(204, headers, String::new()));
                     }
-                    Err(refusal) => Err(refusal),
+                    Err(error) => Err(error),
                 }
             }
-            Err(refusal) => Err(refusal),
+            Err(error) => Err(error),
         };
-        let body = answered.or_else(|refusal| {
-            record.refused(&refusal);
-            json(&Refused { error: &refusal })
+        let body = answered.or_else(|error| {
+            record.refused(&error);
+            json(&ErrorBody { error: &error })
         })?;
-        let body = String::from_utf8(body).map_err(|error| Refusal::failed(error.to_string()))?;
+        let body = String::from_utf8(body).map_err(|error| ApiError::failed(error.to_string()))?;
         Ok(request.response(record.status, settings.cors.headers(origin), body))
     }
 
-    /// All messages are computed together.
+    /// Answers a batch of messages, whose texts the model computes together.
     fn sqs(&self, messages: &[SqsMessage], record: &mut Record) -> SqsBatchResponse {
         record.source = "sqs";
         let limits = &self.settings.limits;
-        let asked: Vec<_> = messages
+        let questions: Vec<_> = messages
             .iter()
             .map(|message| sqs::read(message, limits))
             .collect();
-        let counts: Vec<usize> = asked.iter().map(Vec::len).collect();
-        let answers = answers(&self.model, asked.into_iter().flatten().collect());
+        let counts: Vec<usize> = questions.iter().map(Vec::len).collect();
+        let answers = answers(&self.model, questions.into_iter().flatten().collect());
         record.count(&answers);
         let mut answers = answers.into_iter();
-        let own = |count| answers.by_ref().take(count).collect();
-        let answered: Vec<Vec<Answer>> = counts.into_iter().map(own).collect();
+        let take = |count| answers.by_ref().take(count).collect();
+        let answered: Vec<Vec<Answer>> = counts.into_iter().map(take).collect();
         sqs::respond(messages, &answered)
     }
 
-    /// The answers to one question; a single text that cannot be answered is an error of the whole.
-    fn say(&self, body: &[u8], record: &mut Record) -> Result<Said, Refusal> {
-        let Asked { questions, many } = parse(body, &self.settings.limits)?;
+    /// Answers the request in `body`. If it has a single text, the error of that text is the error of the request.
+    fn predict(&self, body: &[u8], record: &mut Record) -> Result<PredictResponse, ApiError> {
+        let PredictRequest { questions, many } = parse(body, &self.settings.limits)?;
         let mut answers = answers(&self.model, questions);
         record.count(&answers);
         match many {
-            true => Ok(Said::Many {
+            true => Ok(PredictResponse::Many {
                 predictions: answers,
             }),
             false => {
-                let answer = answers.pop().ok_or_else(Refusal::lost)?;
-                Ok(Said::One(Box::new(Answer(Ok(answer.0?)))))
+                let answer = answers.pop().ok_or_else(ApiError::lost)?;
+                Ok(PredictResponse::One(Box::new(Answer(Ok(answer.0?)))))
             }
         }
     }
 }
 
-fn json(value: &impl Serialize) -> Result<Vec<u8>, Refusal> {
-    serde_json::to_vec(value).map_err(|error| Refusal::failed(error.to_string()))
+fn json(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(value).map_err(|error| ApiError::failed(error.to_string()))
 }

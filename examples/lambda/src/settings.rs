@@ -1,4 +1,4 @@
-//! What the environment says.
+//! Settings from environment variables.
 
 use std::path::PathBuf;
 
@@ -6,25 +6,25 @@ use bertless_questions::{Cors, Limits, variable};
 
 use crate::Error;
 
-/// Everything that can be chosen, and what AWS has chosen.
+/// Settings of the function: its own, and those that AWS sets.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// `BERTLESS_MODEL`: a packed file or a folder; absent, the file in the function's package.
+    /// Packed file or model folder (`BERTLESS_MODEL`). `None` means the file in the function's package.
     #[cfg_attr(
         feature = "embedded",
         expect(dead_code, reason = "the model is in the program")
     )]
     pub(crate) model: Option<PathBuf>,
     pub(crate) limits: Limits,
-    /// `BERTLESS_CORS_ORIGIN`: origins whose pages may read answers.
+    /// Origins of web pages that may read answers (`BERTLESS_CORS_ORIGIN`).
     pub(crate) cors: Cors,
-    /// `AWS_LAMBDA_RUNTIME_API`: host and port that events come from.
+    /// Host and port of the Runtime API (`AWS_LAMBDA_RUNTIME_API`).
     pub(crate) runtime_api: String,
-    /// `AWS_LAMBDA_MAX_CONCURRENCY`: how many requests AWS sends to one process at a time, on Managed Instances.
+    /// Number of requests that AWS sends to one process at a time, on Managed Instances (`AWS_LAMBDA_MAX_CONCURRENCY`).
     pub(crate) concurrency: usize,
 }
 
-/// Variables that AWS sets, and that this function cannot do without.
+/// Variables that AWS sets and that this function requires.
 const REQUIRED: [&str; 2] = ["AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"];
 
 impl Settings {

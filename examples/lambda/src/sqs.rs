@@ -1,10 +1,10 @@
-//! Messages of a queue: each asks one question, and goes back to the queue alone if it cannot be answered.
+//! Batches of SQS messages. Each message is one request, and returns to the queue alone if it cannot be answered.
 
-use bertless_questions::{self as questions, Answer, Asked, Limits, Question, Refusal};
+use bertless_questions::{self as questions, Answer, ApiError, Limits, PredictRequest, Question};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The part of a batch that matters here.
+/// Fields of a batch that this function uses.
 #[derive(Deserialize)]
 pub(crate) struct SqsEvent {
     #[serde(rename = "Records")]
@@ -15,16 +15,16 @@ pub(crate) struct SqsEvent {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SqsMessage {
     message_id: String,
-    /// A text; whatever else it is, it is this message's fault alone.
+    /// Body of the message. Any JSON value is accepted here, so that a body which is not a string fails this message alone.
     #[serde(default)]
     body: Value,
-    /// The queue.
+    /// ARN of the queue.
     #[serde(rename = "eventSourceARN")]
     queue: Option<String>,
 }
 
-/// The messages that go back; the queue forgets all others. AWS reads it only if the function's event source mapping has
-/// `ReportBatchItemFailures`.
+/// Messages that return to the queue. The queue deletes all others. AWS reads this response only if the function's event source
+/// mapping has `ReportBatchItemFailures`.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SqsBatchResponse {
@@ -37,29 +37,29 @@ struct BatchItemFailure {
     item_identifier: String,
 }
 
-/// Reads what a message asks: a question's JSON, or a text if it does not begin with `{`. Either may be in an envelope of SNS. A
-/// message that cannot be read counts as one text that cannot be answered.
-pub(crate) fn read(message: &SqsMessage, limits: &Limits) -> Vec<Result<Question, Refusal>> {
+/// Reads the questions of a message: a JSON request, or a plain text if it does not begin with `{`. Either may be in an envelope of
+/// SNS. A message that cannot be read counts as one question with an error.
+pub(crate) fn read(message: &SqsMessage, limits: &Limits) -> Vec<Result<Question, ApiError>> {
     let asked = match &message.body {
         Value::String(body) => asked(body, limits),
-        _ => Err(Refusal::malformed("the message's body is not a text")),
+        _ => Err(ApiError::malformed("the message's body is not a text")),
     };
     match asked {
         Ok(asked) => asked.questions,
-        Err(refusal) => vec![Err(refusal)],
+        Err(error) => vec![Err(error)],
     }
 }
 
-fn asked(body: &str, limits: &Limits) -> Result<Asked, Refusal> {
+fn asked(body: &str, limits: &Limits) -> Result<PredictRequest, ApiError> {
     if !body.trim_start().starts_with('{') {
         return questions::text(body.to_owned(), limits);
     }
     if body.len() > limits.body {
-        return Err(Refusal::body_too_large(limits.body));
+        return Err(ApiError::body_too_large(limits.body));
     }
     let json = questions::json(body.as_bytes(), "the body")?;
     match sns_message(&json)? {
-        // Opened once: what a topic carries is in no further envelope.
+        // Only one envelope is opened: a message of a topic has no second one.
         Some(message) if message.trim_start().starts_with('{') => {
             questions::parse(message.as_bytes(), limits)
         }
@@ -68,31 +68,31 @@ fn asked(body: &str, limits: &Limits) -> Result<Asked, Refusal> {
     }
 }
 
-/// Message in an envelope of SNS, which a topic puts around it unless the subscription has `RawMessageDelivery`. Returns `None` if
-/// there is no envelope. The signature is not checked: the queue's policy says who may write into it.
+/// Returns the message in an envelope of SNS, `None` if there is no envelope. A topic adds one unless the subscription has
+/// `RawMessageDelivery`. The signature is not checked: the queue's policy decides which senders may write to it.
 ///
 /// # Errors
 /// 422 for a request to confirm a subscription.
-fn sns_message(json: &Value) -> Result<Option<&str>, Refusal> {
+fn sns_message(json: &Value) -> Result<Option<&str>, ApiError> {
     let text = |key: &str| json.get(key).and_then(Value::as_str);
     match (text("Type"), text("Message")) {
         (Some("Notification"), message) => Ok(message),
         (Some("SubscriptionConfirmation" | "UnsubscribeConfirmation"), _) => Err(
-            Refusal::unanswerable("SNS asks to confirm a subscription: that is for its owner"),
+            ApiError::unanswerable("SNS asks to confirm a subscription: that is for its owner"),
         ),
         _ => Ok(None),
     }
 }
 
-/// Which messages go back, by the answers of each: those of whose texts none has one. Of a FIFO queue all behind such a one
-/// go back as well, since order is what such a queue is for.
+/// Returns the messages without any answer to the queue, and delivers the others. In a FIFO queue all messages after such a one
+/// return as well, to keep their order.
 pub(crate) fn respond(messages: &[SqsMessage], answered: &[Vec<Answer>]) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
     let mut stopped = false;
     for (message, answers) in messages.iter().zip(answered) {
         let id = &message.message_id;
-        let reason = match nothing_in(answers) {
-            Some(refusal) => refusal.logged(),
+        let reason = match error_without_answer(answers) {
+            Some(error) => error.logged(),
             None if stopped => "a message before it failed",
             None => {
                 deliver(id, answers);
@@ -109,8 +109,8 @@ pub(crate) fn respond(messages: &[SqsMessage], answered: &[Vec<Answer>]) -> SqsB
     response
 }
 
-/// Why, if no text has an answer.
-fn nothing_in(answers: &[Answer]) -> Option<&Refusal> {
+/// Returns the error of the first text if no text has an answer.
+fn error_without_answer(answers: &[Answer]) -> Option<&ApiError> {
     let first = answers.first()?.0.as_ref().err()?;
     answers
         .iter()
@@ -118,14 +118,14 @@ fn nothing_in(answers: &[Answer]) -> Option<&Refusal> {
         .then_some(first)
 }
 
-/// Takes the answers to a message. A function of your own would send them on from here.
+/// Delivers the answers to a message. This example only logs; add the code that forwards answers here.
 ///
-/// The log has no answers, since answers can quote texts. It has the reason for each text without one: the message does not come
-/// again.
+/// Answers are not logged, because they can quote texts. The reason for each text without an answer is logged, because the message
+/// is not delivered again.
 fn deliver(message_id: &str, answers: &[Answer]) {
     for (text, answer) in answers.iter().enumerate() {
-        if let Err(refusal) = &answer.0 {
-            let reason = refusal.logged();
+        if let Err(error) = &answer.0 {
+            let reason = error.logged();
             tracing::warn!(message_id, text, reason, "text without an answer");
         }
     }

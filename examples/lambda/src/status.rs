@@ -1,6 +1,6 @@
-//! Statuses in words, for direct callers and for load balancers.
+//! Status codes with their phrases, for direct callers and load balancers.
 
-/// A status code with its phrase.
+/// Returns a status code with its phrase. An unknown status becomes 500.
 pub(crate) fn phrase(status: u16) -> &'static str {
     match status {
         200 => "200 OK",

@@ -1,47 +1,47 @@
-//! Answers, each on its own: what is wrong with one text fails that text alone.
+//! Answers of a model, each with its own success or error: a bad text fails alone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bertless::{Input, Model, Prediction};
 use serde::{Serialize, Serializer};
 
-use crate::{Question, Refusal};
+use crate::{ApiError, Question};
 
-/// What becomes of one text or pair: the model's answer, or `{"error": {"status", "reason"}}`.
+/// Result for one text or pair. Serializes as the model's prediction or as `{"error": {"status", "reason"}}`.
 #[derive(Debug, PartialEq)]
-pub struct Answer(pub Result<Prediction, Refusal>);
+pub struct Answer(pub Result<Prediction, ApiError>);
 
 impl Serialize for Answer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
             Ok(prediction) => prediction.serialize(serializer),
-            Err(refusal) => Refused { error: refusal }.serialize(serializer),
+            Err(error) => ErrorBody { error }.serialize(serializer),
         }
     }
 }
 
-/// `{"error": {"status", "reason"}}`.
+/// Error as a JSON object: `{"error": {"status", "reason"}}`.
 #[derive(Serialize)]
-pub struct Refused<'a> {
-    /// Why.
-    pub error: &'a Refusal,
+pub struct ErrorBody<'a> {
+    /// Status and reason.
+    pub error: &'a ApiError,
 }
 
-/// What answers came to, for a line of log.
+/// Totals over several answers, for the log.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
-    /// Texts and pairs.
+    /// Number of texts and pairs.
     pub texts: usize,
-    /// How many of them were not answered.
+    /// Number of texts and pairs without an answer.
     pub failed: usize,
-    /// What the model has read, special tokens included.
+    /// Number of tokens that the model has read, special tokens included.
     pub tokens: usize,
-    /// How many texts were longer than the model.
+    /// Number of texts that were truncated to the model's maximum length.
     pub truncated: usize,
 }
 
 impl Counts {
-    /// Of so many answers.
+    /// Adds up `answers`.
     pub fn of(answers: &[Answer]) -> Self {
         let answered = || answers.iter().flat_map(|answer| &answer.0);
         Self {
@@ -53,38 +53,41 @@ impl Counts {
     }
 }
 
-/// Answers in the order of the questions; those that cannot be asked are left out of the work.
+/// Answers questions in their order. An invalid question keeps its error and does not reach the model.
 ///
-/// All are computed together. Only if that fails is each asked for alone, to find out which of them it was.
-pub fn answers(model: &Model, questions: Vec<Result<Question, Refusal>>) -> Vec<Answer> {
+/// All valid questions are one batch. Only if the batch fails is each question computed alone, to find out which of them
+/// fails.
+pub fn answers(model: &Model, questions: Vec<Result<Question, ApiError>>) -> Vec<Answer> {
     answers_by(questions, |inputs| model.predict_batch(inputs))
 }
 
+/// Answers questions by `predict`, which may fail or panic.
 fn answers_by(
-    questions: Vec<Result<Question, Refusal>>,
+    questions: Vec<Result<Question, ApiError>>,
     predict: impl Fn(&[Input<'_>]) -> bertless::Result<Vec<Prediction>>,
 ) -> Vec<Answer> {
-    // What a panic leaves behind of the model's memory is not used again.
+    // The model does not reuse a buffer that was in use during a panic.
     let guarded = |inputs: &[Input<'_>]| match catch_unwind(AssertUnwindSafe(|| predict(inputs))) {
-        Ok(predictions) => predictions.map_err(Refusal::from),
-        Err(_) => Err(Refusal::lost()),
+        Ok(predictions) => predictions.map_err(ApiError::from),
+        Err(_) => Err(ApiError::lost()),
     };
     let good: Vec<Input<'_>> = questions.iter().flatten().map(Question::input).collect();
-    let answered: Vec<Result<Prediction, Refusal>> = match good.as_slice() {
+    let answered: Vec<Result<Prediction, ApiError>> = match good.as_slice() {
         [] => Vec::new(),
         inputs => match guarded(inputs) {
             Ok(predictions) => predictions.into_iter().map(Ok).collect(),
-            Err(refusal) if inputs.len() == 1 => vec![Err(refusal)],
+            Err(error) if inputs.len() == 1 => vec![Err(error)],
             Err(_) => {
-                let alone = |input: &Input<'_>| guarded(&[*input])?.pop().ok_or_else(Refusal::lost);
+                let alone =
+                    |input: &Input<'_>| guarded(&[*input])?.pop().ok_or_else(ApiError::lost);
                 inputs.iter().map(alone).collect()
             }
         },
     };
     let mut answered = answered.into_iter();
-    let answer = |question: &Result<Question, Refusal>| match question {
-        Ok(_) => answered.next().unwrap_or_else(|| Err(Refusal::lost())),
-        Err(refusal) => Err(refusal.clone()),
+    let answer = |question: &Result<Question, ApiError>| match question {
+        Ok(_) => answered.next().unwrap_or_else(|| Err(ApiError::lost())),
+        Err(error) => Err(error.clone()),
     };
     questions.iter().map(answer).map(Answer).collect()
 }
@@ -94,7 +97,7 @@ mod tests {
     use super::*;
     use bertless::Embedding;
 
-    /// Echoes lengths; one text is refused, another one panics.
+    /// Returns the length of each text as its number of tokens. The text "refused" is an error, "poison" a panic.
     fn predict(inputs: &[Input<'_>]) -> bertless::Result<Vec<Prediction>> {
         let one = |input: &Input<'_>| match input.first() {
             "refused" => Err(bertless::Error::Input {
@@ -110,9 +113,9 @@ mod tests {
         inputs.iter().map(one).collect()
     }
 
-    fn question(text: &str) -> Result<Question, Refusal> {
+    fn question(text: &str) -> Result<Question, ApiError> {
         match text {
-            "" => Err(Refusal::unanswerable("empty")),
+            "" => Err(ApiError::unanswerable("empty")),
             text => Ok(Question::Text(text.to_owned())),
         }
     }
@@ -122,7 +125,7 @@ mod tests {
         let texts = ["a", "poison", "bb", "", "refused", "cccc"];
         let tokens = |answer: &Answer| match &answer.0 {
             Ok(prediction) => Ok(prediction.n_tokens()),
-            Err(refusal) => Err(refusal.status),
+            Err(error) => Err(error.status),
         };
         let answers = answers_by(texts.map(question).into(), predict);
         let found: Vec<_> = answers.iter().map(tokens).collect();

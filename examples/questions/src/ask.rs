@@ -1,35 +1,36 @@
-//! What is asked: texts and pairs out of JSON, each checked for itself.
+//! Request parser: texts and pairs from JSON, each checked on its own.
 
 use bertless::{Input, replace_lone_surrogates};
 use serde_json::{Map, Value};
 
-use crate::{Limits, Refusal, named};
+use crate::{ApiError, Limits, named};
 
-/// A text or a pair.
+/// Text or pair of texts for the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// One text.
+    /// Single text.
     Text(String),
-    /// Two texts of which one is about the other.
+    /// Two texts that are read together, such as a question and its context.
     Pair(String, String),
 }
 
-/// A request: one text or many.
+/// Parsed request for predictions, with one question or a list.
 #[derive(Debug)]
-pub struct Asked {
-    /// In the order in which they were asked; what is wrong with one is no matter of the others.
-    pub questions: Vec<Result<Question, Refusal>>,
-    /// Whether a list was asked, and a list is expected.
+pub struct PredictRequest {
+    /// Questions in the order of the request. An invalid one is an error of its own and does not affect the others.
+    pub questions: Vec<Result<Question, ApiError>>,
+    /// Whether the request has a list, so that the response must be a list too.
     pub many: bool,
 }
 
-/// The forms that are understood.
+/// Valid forms of a request, for error messages.
 const FORMS: &str = r#"expected an object with "text", "text" and "text_pair", "question" and "context", or "texts""#;
+/// Valid forms of one item in "texts", for error messages.
 const ITEMS: &str =
     r#"expected a text, a pair [text, text], or an object with "text" and, perhaps, "text_pair""#;
 
 impl Question {
-    /// As a model is asked.
+    /// Converts the question to the model's input type.
     pub fn input(&self) -> Input<'_> {
         match self {
             Self::Text(text) => Input::Text(text),
@@ -37,8 +38,8 @@ impl Question {
         }
     }
 
-    /// Whether it can be asked at all.
-    fn checked(self, limits: &Limits) -> Result<Self, Refusal> {
+    /// Checks that the question is not too large and that none of its texts is empty.
+    fn checked(self, limits: &Limits) -> Result<Self, ApiError> {
         let parts = match &self {
             Self::Text(text) => [Some(text), None],
             Self::Pair(first, second) => [Some(first), Some(second)],
@@ -47,115 +48,115 @@ impl Question {
         let bytes: usize = parts().map(String::len).sum();
         if bytes > limits.text {
             let most = limits.text;
-            return Err(Refusal::too_large(format!(
+            return Err(ApiError::too_large(format!(
                 "the text has {bytes} bytes, at most {most} are read"
             )));
         }
         match parts().any(|text| text.trim().is_empty()) {
-            true => Err(Refusal::unanswerable("the text is empty")),
+            true => Err(ApiError::unanswerable("the text is empty")),
             false => Ok(self),
         }
     }
 }
 
-/// Reads the JSON of an event or a body.
+/// Parses a request from the JSON of an event or a body.
 ///
 /// # Errors
-/// 413 for what is too large, 400 for what is no JSON, 422 for what does not ask anything.
-pub fn parse(body: &[u8], limits: &Limits) -> Result<Asked, Refusal> {
+/// 413 if it is too large, 400 if it is not JSON, 422 if it is not a valid request.
+pub fn parse(body: &[u8], limits: &Limits) -> Result<PredictRequest, ApiError> {
     match body.len() <= limits.body {
         true => read(json(body, "the body")?, limits),
-        false => Err(Refusal::body_too_large(limits.body)),
+        false => Err(ApiError::body_too_large(limits.body)),
     }
 }
 
-/// Parses JSON; `what` is its name in a reason.
+/// Parses JSON. `what` names the input in the reason of an error.
 ///
-/// Half a surrogate pair in a text becomes U+FFFD, as it does in a browser. A byte order mark ahead of the JSON is skipped.
+/// A lone surrogate in a string becomes U+FFFD, as in a browser. A byte order mark before the JSON is skipped.
 ///
 /// # Errors
-/// 400 for what is not JSON in UTF-8.
-pub fn json(bytes: &[u8], what: &str) -> Result<Value, Refusal> {
-    let malformed = |error| Refusal::malformed(format!("{what} is not JSON: {error}"));
+/// 400 if the bytes are not JSON in UTF-8.
+pub fn json(bytes: &[u8], what: &str) -> Result<Value, ApiError> {
+    let malformed = |error| ApiError::malformed(format!("{what} is not JSON: {error}"));
     let text = str::from_utf8(bytes).map_err(|error| malformed(error.to_string()))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     serde_json::from_str(&replace_lone_surrogates(text))
         .map_err(|error| malformed(error.to_string()))
 }
 
-/// Reads what JSON asks.
+/// Reads a request from a JSON value.
 ///
 /// # Errors
-/// As [`parse`].
-pub fn read(value: Value, limits: &Limits) -> Result<Asked, Refusal> {
+/// 413 if the request is too large, 422 if it is not valid.
+pub fn read(value: Value, limits: &Limits) -> Result<PredictRequest, ApiError> {
     let Value::Object(mut object) = value else {
-        return Err(Refusal::unanswerable(FORMS));
+        return Err(ApiError::unanswerable(FORMS));
     };
     let Some(texts) = object.remove("texts") else {
-        return Ok(Asked {
+        return Ok(PredictRequest {
             questions: vec![Ok(question(object, FORMS)?.checked(limits)?)],
             many: false,
         });
     };
     if let Some(key) = object.keys().next() {
         let key = named(key);
-        return Err(Refusal::unanswerable(format!(
+        return Err(ApiError::unanswerable(format!(
             r#"{key} beside "texts" is not understood"#
         )));
     }
     let Value::Array(texts) = texts else {
-        return Err(Refusal::unanswerable(r#""texts" is not a list"#));
+        return Err(ApiError::unanswerable(r#""texts" is not a list"#));
     };
     match texts.len() {
-        0 => Err(Refusal::unanswerable(r#""texts" is empty"#)),
-        count if count > limits.texts => Err(Refusal::too_large(format!(
+        0 => Err(ApiError::unanswerable(r#""texts" is empty"#)),
+        count if count > limits.texts => Err(ApiError::too_large(format!(
             "{count} texts are asked, at most {} at once are answered",
             limits.texts
         ))),
-        _ => Ok(Asked {
+        _ => Ok(PredictRequest {
             questions: texts.into_iter().map(|text| item(text, limits)).collect(),
             many: true,
         }),
     }
 }
 
-/// A text alone.
+/// Makes a request of a single plain text.
 ///
 /// # Errors
-/// 413 for one that is too large, 422 for an empty one.
-pub fn text(text: String, limits: &Limits) -> Result<Asked, Refusal> {
-    Ok(Asked {
+/// 413 if the text is too large, 422 if it is empty.
+pub fn text(text: String, limits: &Limits) -> Result<PredictRequest, ApiError> {
+    Ok(PredictRequest {
         questions: vec![Ok(Question::Text(text).checked(limits)?)],
         many: false,
     })
 }
 
-/// One of several.
-fn item(value: Value, limits: &Limits) -> Result<Question, Refusal> {
+/// Reads one item of "texts".
+fn item(value: Value, limits: &Limits) -> Result<Question, ApiError> {
     let question = match value {
         Value::String(text) => Question::Text(text),
         Value::Array(pair) => match <[Value; 2]>::try_from(pair) {
             Ok([Value::String(first), Value::String(second)]) => Question::Pair(first, second),
-            _ => return Err(Refusal::unanswerable(ITEMS)),
+            _ => return Err(ApiError::unanswerable(ITEMS)),
         },
         Value::Object(object) => question(object, ITEMS)?,
-        _ => return Err(Refusal::unanswerable(ITEMS)),
+        _ => return Err(ApiError::unanswerable(ITEMS)),
     };
     question.checked(limits)
 }
 
-/// An object's text or pair. A key that is not understood is an error, as is one that is missing.
-fn question(mut object: Map<String, Value>, expected: &str) -> Result<Question, Refusal> {
+/// Reads an object's text or pair. A missing or unknown key is an error; `expected` describes the valid forms.
+fn question(mut object: Map<String, Value>, expected: &str) -> Result<Question, ApiError> {
     let mut take = |key: &str| match object.remove(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(Refusal::unanswerable(format!("{key:?} is not a text"))),
+        Some(_) => Err(ApiError::unanswerable(format!("{key:?} is not a text"))),
     };
     let (text, second) = (take("text")?, take("text_pair")?);
     let (asked, context) = (take("question")?, take("context")?);
     if let Some(key) = object.keys().next() {
         let key = named(key);
-        return Err(Refusal::unanswerable(format!(
+        return Err(ApiError::unanswerable(format!(
             "{key} is not understood: {expected}"
         )));
     }
@@ -164,7 +165,7 @@ fn question(mut object: Map<String, Value>, expected: &str) -> Result<Question, 
         (Some(first), Some(second), None, None) | (None, None, Some(first), Some(second)) => {
             Ok(Question::Pair(first, second))
         }
-        _ => Err(Refusal::unanswerable(expected)),
+        _ => Err(ApiError::unanswerable(expected)),
     }
 }
 
@@ -179,7 +180,7 @@ mod tests {
         text: 8,
     };
 
-    fn one(value: Value) -> Result<Question, Refusal> {
+    fn one(value: Value) -> Result<Question, ApiError> {
         let asked = read(value, &LIMITS)?;
         assert!(!asked.many);
         asked.questions.into_iter().next().unwrap()
@@ -223,11 +224,11 @@ mod tests {
             (json!({"texts": ["a"], "text": "a"}), 422, "\"text\" beside"),
             (json!({"texts": ["a", "a", "a", "a"]}), 413, "4 texts"),
         ] {
-            let refusal = read(value.clone(), &LIMITS).unwrap_err();
-            assert_eq!(refusal.status, status, "{value} {refusal:?}");
-            assert!(refusal.reason.contains(says), "{value} {refusal:?}");
+            let error = read(value.clone(), &LIMITS).unwrap_err();
+            assert_eq!(error.status, status, "{value} {error:?}");
+            assert!(error.reason.contains(says), "{value} {error:?}");
         }
-        // A text in the place of a key stays out of the log.
+        // A text used as a key does not get into the log.
         let key = "I hate it";
         for value in [json!({key: 1}), json!({"texts": ["a"], key: 1})] {
             let reason = read(value, &LIMITS).unwrap_err().reason;

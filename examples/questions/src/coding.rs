@@ -1,11 +1,11 @@
-//! Bodies of HTTP requests in a content coding.
+//! Decoder of compressed HTTP request bodies (`Content-Encoding`).
 
 use std::borrow::Cow;
 use std::io::Read;
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-use crate::{Refusal, named};
+use crate::{ApiError, named};
 
 /// Value of the header `Accept-Encoding` of a response with status 415.
 pub const ACCEPTED_CODINGS: &str = "gzip, deflate, identity";
@@ -24,16 +24,16 @@ pub fn decoded<'a>(
     body: Cow<'a, [u8]>,
     coding: &str,
     limit: usize,
-) -> Result<Cow<'a, [u8]>, Refusal> {
+) -> Result<Cow<'a, [u8]>, ApiError> {
     match coding.trim().to_ascii_lowercase().as_str() {
-        "" | "identity" if body.starts_with(&GZIP) => Err(Refusal::malformed(
+        "" | "identity" if body.starts_with(&GZIP) => Err(ApiError::malformed(
             "the body is gzip, and no Content-Encoding says so",
         )),
         "" | "identity" => Ok(body),
         "gzip" | "x-gzip" => unpacked(MultiGzDecoder::new(&*body), "gzip", limit),
         "deflate" if has_zlib_header(&body) => unpacked(ZlibDecoder::new(&*body), "deflate", limit),
         "deflate" => unpacked(DeflateDecoder::new(&*body), "deflate", limit),
-        other => Err(Refusal::new(
+        other => Err(ApiError::new(
             415,
             format!(
                 "Content-Encoding {} is not decoded, {ACCEPTED_CODINGS} are",
@@ -43,15 +43,15 @@ pub fn decoded<'a>(
     }
 }
 
-/// Decodes all that a reader has, up to one byte more than `limit`.
-fn unpacked<'a>(reader: impl Read, coding: &str, limit: usize) -> Result<Cow<'a, [u8]>, Refusal> {
+/// Decodes a reader to its end. A result of more than `limit` bytes is an error; decoding stops there.
+fn unpacked<'a>(reader: impl Read, coding: &str, limit: usize) -> Result<Cow<'a, [u8]>, ApiError> {
     let mut bytes = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     match reader.take(most).read_to_end(&mut bytes) {
-        Err(error) => Err(Refusal::malformed(format!(
+        Err(error) => Err(ApiError::malformed(format!(
             "the body is not {coding}, as its Content-Encoding says: {error}"
         ))),
-        Ok(_) if bytes.len() > limit => Err(Refusal::body_too_large(limit)),
+        Ok(_) if bytes.len() > limit => Err(ApiError::body_too_large(limit)),
         Ok(_) => Ok(bytes.into()),
     }
 }

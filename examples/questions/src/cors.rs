@@ -1,6 +1,6 @@
-//! Cross-origin resource sharing: which web pages may read answers, <https://fetch.spec.whatwg.org/#http-cors-protocol>.
+//! Cross-origin resource sharing (CORS): which web pages may read answers, <https://fetch.spec.whatwg.org/#http-cors-protocol>.
 
-use crate::{Refusal, variable};
+use crate::{ApiError, variable};
 
 /// Name of the environment variable that lists the allowed origins.
 const VARIABLE: &str = "BERTLESS_CORS_ORIGIN";
@@ -31,6 +31,7 @@ impl Cors {
         Self::parse(&variable(VARIABLE, String::new())?)
     }
 
+    /// Parses the value of the environment variable.
     fn parse(value: &str) -> Result<Self, String> {
         let origins = || value.split(',').map(str::trim);
         match value.trim() {
@@ -67,14 +68,14 @@ impl Cors {
     ///
     /// # Errors
     /// 403 for an origin that is not allowed.
-    pub fn preflight(&self, origin: &str, requested: &str) -> Result<Headers, Refusal> {
+    pub fn preflight(&self, origin: &str, requested: &str) -> Result<Headers, ApiError> {
         let mut headers = self.headers(origin);
         if !headers
             .iter()
             .any(|(name, _)| *name == "access-control-allow-origin")
         {
             let reason = format!("{VARIABLE} does not name the origin of this page");
-            return Err(Refusal::new(403, reason));
+            return Err(ApiError::new(403, reason));
         }
         headers.push(("access-control-allow-methods", "POST".to_owned()));
         headers.push(("access-control-max-age", MAX_AGE.to_owned()));
@@ -87,7 +88,8 @@ impl Cors {
     }
 }
 
-/// Checks one origin and lowers its case, as browsers write origins. A slash at its end is the usual slip, and would match none.
+/// Checks one origin and converts it to lower case, as browsers write origins. A trailing slash, the usual mistake, is an error:
+/// such an origin would never match.
 fn origin(text: &str) -> Result<String, String> {
     let is_origin = match text.split_once("://") {
         Some((scheme, host)) => {

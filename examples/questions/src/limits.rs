@@ -1,25 +1,25 @@
-//! How much may be asked, and how variables of the environment are read.
+//! Limits of a request, and the reader of environment variables.
 
 use std::env::VarError;
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// What a request may hold at most.
+/// Limits of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// `BERTLESS_MAX_BODY`: bytes of a question's JSON.
+    /// Maximum size of a request's JSON in bytes (`BERTLESS_MAX_BODY`).
     pub body: usize,
-    /// `BERTLESS_MAX_TEXTS`: texts of a question.
+    /// Maximum number of texts in a request (`BERTLESS_MAX_TEXTS`).
     pub texts: usize,
-    /// `BERTLESS_MAX_TEXT`: bytes of a text, or of both of a pair.
+    /// Maximum size of a text in bytes, or of both texts of a pair together (`BERTLESS_MAX_TEXT`).
     pub text: usize,
 }
 
 impl Limits {
-    /// What the environment says; 1 MiB, 256 texts and 64 KiB where it says nothing.
+    /// Reads the limits from the environment. Defaults: 1 MiB, 256 texts, 64 KiB.
     ///
     /// # Errors
-    /// Which variable is no number, or 0.
+    /// Names a variable that is 0 or not a number.
     pub fn from_environment() -> Result<Self, String> {
         let limit = |name, default| match variable(name, default)? {
             0 => Err(format!("{name}: 0: nothing could be asked")),
@@ -33,10 +33,10 @@ impl Limits {
     }
 }
 
-/// A variable's value; one that is not set, or empty, is the default.
+/// Reads and parses an environment variable. Returns `default` if it is not set or empty.
 ///
 /// # Errors
-/// Which variable it is, and why its value cannot be read.
+/// Names the variable and why its value is invalid.
 pub fn variable<T: FromStr>(name: &str, default: T) -> Result<T, String>
 where
     T::Err: Display,

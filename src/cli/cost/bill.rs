@@ -1,55 +1,55 @@
-//! What a million predictions cost: arithmetic alone.
+//! Computes what a million predictions cost.
 
 use super::prices::Rates;
 
-/// Days in a month of equal months, times seconds a day.
+/// Seconds in a twelfth of a year.
 const SECONDS_A_MONTH: f64 = 365.25 / 12.0 * 86_400.0;
 
-/// A call with so many texts.
+/// A call with one or more texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Call {
     pub(crate) texts: usize,
-    /// How long a whole vCPU takes for them.
+    /// Latency on a whole vCPU.
     pub(crate) latency_ms: f64,
 }
 
-/// How a function is called.
+/// Cold starts and overlap of calls.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Usage {
-    /// The share of calls that find no warm process, from 0 to 1.
+pub(crate) struct CallPattern {
+    /// Fraction of calls that start a cold process, from 0 to 1.
     pub(crate) cold_share: f64,
-    /// What such a call takes longer, on a whole vCPU.
+    /// Extra time of a cold call on a whole vCPU.
     pub(crate) init_ms: f64,
-    /// How many calls share a process's billed time, where they can.
+    /// Number of calls that share a process's billed time, on platforms that allow it.
     pub(crate) overlap: usize,
 }
 
-/// A call's times, and what a million predictions cost in dollars.
+/// Times of a call, and the cost of a million predictions in dollars.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Bill {
-    /// Of a warm call.
+    /// Latency of a warm call.
     pub(crate) latency_ms: f64,
-    /// Of the mean call, cold ones included.
+    /// Billed time of the mean call, cold ones included.
     pub(crate) billed_ms: f64,
     pub(crate) compute: f64,
     pub(crate) requests: f64,
 }
 
 impl Bill {
-    /// The bill of calls to a function of so much memory.
+    /// Computes the bill of calls to a function with `memory_mb` of memory.
     ///
-    /// Where memory brings the CPU, less than a whole vCPU takes longer in proportion; more than one is of no use to one
+    /// Where memory size grants CPU, a fraction of a vCPU takes longer in proportion; more than one vCPU does not speed up one
     /// thread.
-    pub(crate) fn new(rates: &Rates, memory_mb: f64, call: Call, usage: Usage) -> Self {
+    pub(crate) fn new(rates: &Rates, memory_mb: f64, call: Call, pattern: CallPattern) -> Self {
         let slower = rates
             .mb_per_vcpu
             .map_or(1.0, |whole| (whole / memory_mb).max(1.0));
         let latency_ms = call.latency_ms * slower;
         // Calls that share a process are computed one after the other; the time in which any is in it is billed.
-        let shared = usage.overlap as f64;
+        let shared = pattern.overlap as f64;
         let warm = stepped(latency_ms * shared, rates.step_ms) / shared;
-        let cold = stepped(latency_ms + usage.init_ms * slower, rates.step_ms);
-        let billed_ms = warm + usage.cold_share * (cold - warm);
+        let cold = stepped(latency_ms + pattern.init_ms * slower, rates.step_ms);
+        let billed_ms = warm + pattern.cold_share * (cold - warm);
         let second = rates.gib_second * memory_mb / 1024.0 + rates.vcpu_second;
         let texts = call.texts as f64;
         Self {
@@ -65,8 +65,8 @@ impl Bill {
         self.compute + self.requests
     }
 
-    /// The predictions a second from which on an instance of one whole core for `month` dollars costs less; `None` if it
-    /// cannot compute as many, and so never does.
+    /// Rate of predictions per second above which an instance of one core for `month` dollars a month is cheaper. `None` if the
+    /// instance cannot compute that many.
     pub(crate) fn break_even(&self, call: Call, month: f64) -> Option<f64> {
         let rate = month / SECONDS_A_MONTH / (self.total() / 1e6);
         let most = call.texts as f64 / (call.latency_ms / 1e3);
@@ -74,7 +74,7 @@ impl Bill {
     }
 }
 
-/// Rounded up to whole steps; what is over a step by less than any clock tells is not over it.
+/// Rounds up to whole steps. An excess below 1e-9 of a step is rounding error and ignored.
 fn stepped(ms: f64, step: f64) -> f64 {
     (ms / step - 1e-9).ceil() * step
 }
@@ -98,7 +98,7 @@ mod tests {
         step_ms: 100.0,
         mb_per_vcpu: None,
     };
-    const WARM: Usage = Usage {
+    const WARM: CallPattern = CallPattern {
         cold_share: 0.0,
         init_ms: 0.0,
         overlap: 1,
@@ -151,16 +151,16 @@ mod tests {
 
     #[test]
     fn overlapping_calls_share_steps() {
-        let usage = Usage {
+        let pattern = CallPattern {
             overlap: 10,
             ..WARM
         };
         // Ten of 6 ms are 60 ms, billed 100; ten of 16 are 160, billed 200.
         assert_eq!(
-            Bill::new(&CLOUD_RUN, 512.0, call(1, 6.0), usage).billed_ms,
+            Bill::new(&CLOUD_RUN, 512.0, call(1, 6.0), pattern).billed_ms,
             10.0
         );
-        let bill = Bill::new(&CLOUD_RUN, 512.0, call(1, 16.0), usage);
+        let bill = Bill::new(&CLOUD_RUN, 512.0, call(1, 16.0), pattern);
         assert_eq!(bill.billed_ms, 20.0);
         // 0.02 s of half a GiB and a vCPU: 31 millionths a second, a million times.
         near(bill.compute, 0.62);
@@ -168,13 +168,13 @@ mod tests {
 
     #[test]
     fn cold_calls_are_billed_with_their_start() {
-        let usage = Usage {
+        let pattern = CallPattern {
             cold_share: 0.1,
             init_ms: 20.0,
             overlap: 1,
         };
         // Half a vCPU: warm 4 ms, cold 44.
-        let bill = Bill::new(&LAMBDA, 1024.0, call(1, 2.0), usage);
+        let bill = Bill::new(&LAMBDA, 1024.0, call(1, 2.0), pattern);
         near(bill.billed_ms, 8.0);
         assert_eq!(bill.latency_ms, 4.0);
     }

@@ -1,4 +1,4 @@
-//! `bertless cost`: latency into dollars. prices.rs says what things cost, bill.rs reckons, table.rs and picture.rs show.
+//! `bertless cost`: dollars for a latency. prices.rs has the prices, bill.rs the arithmetic, table.rs and picture.rs the output.
 
 mod bill;
 mod picture;
@@ -6,99 +6,97 @@ mod prices;
 mod table;
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use clap::ValueEnum;
 use clap::builder::PathBufValueParser;
 
-use super::options::{DtypeFlag, at_least_one, to_write};
+use super::options::{DtypeFlag, at_least_one, number, to_write};
 use super::output::{Output, replace};
 use super::{Common, bench, usage};
-use bill::{Bill, Call, Usage};
+use bill::{Bill, Call, CallPattern};
 use prices::{Platform, Prices, Rate, Rates};
-use table::Row;
+use table::CostRow;
 
-/// Texts a call that are measured if none are asked for.
+/// Longest time that a flag accepts, in milliseconds.
+const MOST_MS: f64 = 1e9;
+/// Default numbers of texts per call.
 const TEXTS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
-/// Say what a million predictions cost in a function, by memory size and texts a call, and when an instance costs less
+/// Estimate what a million predictions cost as a serverless function, and when an always-on instance is cheaper
 ///
-/// Latency is measured here (--model, --tokens) or given (--latency-ms); either is that of one thread on one whole vCPU.
-/// Functions whose memory brings less of a vCPU take longer in proportion, and every platform is taken to have the same core. A million predictions cost "compute" and
-/// "requests"; "pays from" is the rate of predictions from which on an instance of one core, always on, costs less, and
-/// "never" if it cannot compute so many. A cold call is billed with its start. Prices are a dated table, without what is
-/// free each month: --prices and --rate stand over it. With --json a line {"platform", "memory_mb", "texts",
-/// "latency_ms", "billed_ms", "compute", "requests", "total", "break_even"} for each size and number of texts.
+/// Latency is measured here (--model, --tokens) or given (--latency-ms). It is that of one thread on one whole vCPU, and all
+/// platforms are assumed to have the same core. A function whose memory size grants a fraction of a vCPU takes longer in
+/// proportion. "compute" and "requests" are the dollars for a million predictions. "pays from" is the rate of predictions
+/// above which an always-on instance of one core is cheaper; "never" if one core cannot compute that many. A cold call is
+/// billed with its start. Prices are a dated table without free tiers; --prices and --rate override it. With --json each
+/// memory size and number of texts has a line {"platform", "memory_mb", "texts", "latency_ms", "billed_ms", "compute",
+/// "requests", "total", "break_even"}.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {
-    /// Measure this model: its folder, or the file that `bertless pack` made of it [default: the built-in classifier of
-    /// sentiment]
+pub(crate) struct CostArgs {
+    /// Model to measure: its folder, or a file written by `bertless pack` [default: the built-in sentiment classifier]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<PathBuf>,
     #[command(flatten)]
     dtype: DtypeFlag,
-    /// The length of the texts that are measured, special tokens included
+    /// Length of the measured texts in tokens, special tokens included
     #[arg(long, value_name = "N", default_value = "32", value_parser = at_least_one())]
     tokens: usize,
-    /// How many texts a call has, of what is measured [default: 1,2,4,8,16,32,64,128]
+    /// Numbers of texts per call to measure [default: 1,2,4,8,16,32,64,128]
     #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = at_least_one())]
     texts: Vec<usize>,
-    /// How long each number of texts is measured
+    /// Time to measure each number of texts for
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = bench::seconds)]
     seconds: Duration,
-    /// Instead of measuring: milliseconds that a call with so many texts takes, as 1=1.0,32=28.5
-    #[arg(long, value_name = "TEXTS=MS,..", value_delimiter = ',')]
+    /// Latency of a call by its number of texts, instead of measuring: 1=1.0,32=28.5
+    #[arg(long, value_name = "TEXTS=MS,..", value_delimiter = ',', value_parser = call)]
     #[arg(conflicts_with_all = ["model", "texts", "dtype", "tokens", "seconds"])]
-    latency_ms: Vec<Latency>,
-    /// The share of calls that find no warm process
-    #[arg(long, value_name = "0..1", default_value = "0", value_parser = share)]
+    latency_ms: Vec<Call>,
+    /// Fraction of calls that start a cold process
+    #[arg(long, value_name = "0..1", default_value = "0", value_parser = number(0.0..=1.0, "expected a number from 0 to 1"))]
     cold_share: f64,
-    /// What a cold call takes longer, on a whole vCPU [default: what the first answer takes here]
-    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    /// Extra time of a cold call on a whole vCPU [default: the time to first answer measured here]
+    #[arg(long, value_name = "MS", value_parser = number(0.0..=MOST_MS, "expected a number of milliseconds"))]
     init_ms: Option<f64>,
-    /// How many calls a process of Cloud Run answers one after the other without a pause
+    /// Number of calls that a Cloud Run process answers back to back
     #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one())]
     overlap: usize,
-    /// Where the function runs: lambda-x86, lambda-arm64, cloud-run [default: all whose rates are known]
+    /// Platforms to compare [default: all whose rates are known]
     #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
     platform: Vec<Platform>,
     /// Memory sizes in MB
     #[arg(long, value_name = "MB,..", value_delimiter = ',', value_parser = at_least_one())]
     #[arg(default_value = "128,256,512,1024,1769")]
     memory: Vec<usize>,
-    /// A TOML file whose rates stand over the command's own
+    /// TOML file of rates that override the built-in table
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
-    /// One rate that stands over all, as cloud-run.vcpu_second=0.00002
+    /// Override one rate, as in cloud-run.vcpu_second=0.00002
     #[arg(long, value_name = "TABLE.KEY=DOLLARS")]
     rate: Vec<Rate>,
     /// Print comma-separated values
     #[arg(long, conflicts_with = "json")]
     csv: bool,
-    /// Draw a picture, too
+    /// Also draw a chart, as SVG
     #[arg(long, value_name = "FILE", value_parser = to_write(PathBufValueParser::new()))]
     svg: Option<PathBuf>,
 }
 
-/// A platform and what it costs.
+/// A platform and its rates.
 type Rated = (Platform, Rates);
 
-/// What a call takes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Latency(Call);
-
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: CostArgs, common: &Common, output: &mut Output) -> Result<()> {
     let prices = Prices::read(arguments.prices.as_deref(), &arguments.rate)?;
     let (platforms, left_out) = platforms(&arguments.platform, &prices)?;
     sizes(&platforms, &arguments.memory)?;
     let (calls, init_ms) = calls(&arguments, common)?;
-    let usage = Usage {
+    let pattern = CallPattern {
         cold_share: arguments.cold_share,
         init_ms,
         overlap: arguments.overlap,
     };
-    let rows = rows(&platforms, &arguments.memory, &calls, usage, &prices);
+    let rows = rows(&platforms, &arguments.memory, &calls, pattern, &prices);
     // Beyond all numbers there is nothing to show, and a picture would have no end.
     if let Some(row) = rows.iter().find(|row| !row.total.is_finite()) {
         bail!(
@@ -118,23 +116,23 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
             output.object(row)?;
         }
     } else if arguments.csv {
-        output.line(Row::CSV)?;
+        output.line(CostRow::CSV)?;
         for row in &rows {
             output.line(row.csv())?;
         }
     } else {
-        report(&rows, &platforms, &left_out, &prices, usage, output)?;
+        report(&rows, &platforms, &left_out, &prices, pattern, output)?;
     }
     Ok(())
 }
 
-/// The platforms that are asked for with their rates, and which rates keep others out.
+/// Selects platforms with their rates. Returns them, and the missing rates of platforms left out.
 ///
-/// A platform that is named must have all its rates: none is guessed.
+/// A platform that was named must have all its rates.
 fn platforms(named: &[Platform], prices: &Prices) -> Result<(Vec<Rated>, Vec<String>)> {
     let (mut known, mut left_out) = (Vec::new(), Vec::new());
     let wanted = match named {
-        [] => Platform::ALL.to_vec(),
+        [] => Platform::value_variants().to_vec(),
         named => named.to_vec(),
     };
     for platform in wanted {
@@ -142,7 +140,7 @@ fn platforms(named: &[Platform], prices: &Prices) -> Result<(Vec<Rated>, Vec<Str
             Ok(rates) => known.push((platform, rates)),
             Err(missing) if named.is_empty() => left_out.push(missing),
             Err(missing) => {
-                return Err(self::usage(format!(
+                return Err(usage(format!(
                     "no rate {missing} is known: give it as --rate {missing}=DOLLARS, or in a --prices file"
                 )));
             }
@@ -151,7 +149,7 @@ fn platforms(named: &[Platform], prices: &Prices) -> Result<(Vec<Rated>, Vec<Str
     Ok((known, left_out))
 }
 
-/// Refuses memory that a platform does not sell.
+/// Refuses memory sizes that a platform does not offer.
 fn sizes(platforms: &[Rated], memory: &[usize]) -> Result<()> {
     for (platform, _) in platforms {
         let sold = platform.memory();
@@ -167,8 +165,8 @@ fn sizes(platforms: &[Rated], memory: &[usize]) -> Result<()> {
     Ok(())
 }
 
-/// What calls take on a whole vCPU, and what a cold one takes longer.
-fn calls(arguments: &Arguments, common: &Common) -> Result<(Vec<Call>, f64)> {
+/// Latencies of calls on a whole vCPU, and the extra time of a cold call.
+fn calls(arguments: &CostArgs, common: &Common) -> Result<(Vec<Call>, f64)> {
     if !arguments.latency_ms.is_empty() {
         let init_ms = match (arguments.init_ms, arguments.cold_share) {
             (Some(init_ms), _) => init_ms,
@@ -179,8 +177,7 @@ fn calls(arguments: &Arguments, common: &Common) -> Result<(Vec<Call>, f64)> {
                 ));
             }
         };
-        let calls = arguments.latency_ms.iter().map(|&Latency(call)| call);
-        return Ok((calls.collect(), init_ms));
+        return Ok((arguments.latency_ms.clone(), init_ms));
     }
     if common.threads.is_some_and(|threads| threads > 1) {
         return Err(usage(
@@ -207,34 +204,39 @@ fn rows(
     platforms: &[Rated],
     memory: &[usize],
     calls: &[Call],
-    usage: Usage,
+    pattern: CallPattern,
     prices: &Prices,
-) -> Vec<Row> {
+) -> Vec<CostRow> {
     let mut rows = Vec::new();
     for &(platform, rates) in platforms {
         // Only Cloud Run sends a process several calls at once.
         let overlap = match platform {
-            Platform::CloudRun => usage.overlap,
+            Platform::CloudRun => pattern.overlap,
             Platform::LambdaX86 | Platform::LambdaArm64 => 1,
         };
         for &memory_mb in memory {
             for &call in calls {
-                let bill = Bill::new(&rates, memory_mb as f64, call, Usage { overlap, ..usage });
+                let bill = Bill::new(
+                    &rates,
+                    memory_mb as f64,
+                    call,
+                    CallPattern { overlap, ..pattern },
+                );
                 let month = prices.instance.month;
-                rows.push(Row::new(platform, memory_mb, call, &bill, month));
+                rows.push(CostRow::new(platform, memory_mb, call, &bill, month));
             }
         }
     }
     rows
 }
 
-/// The table, where its prices are from, and how many texts a call are worth sending.
+/// Prints the table, the origin of its prices, and the number of texts per call that is worth sending.
 fn report(
-    rows: &[Row],
+    rows: &[CostRow],
     platforms: &[Rated],
     left_out: &[String],
     prices: &Prices,
-    usage: Usage,
+    pattern: CallPattern,
     output: &mut Output,
 ) -> Result<()> {
     output.line(table::HEAD)?;
@@ -265,13 +267,13 @@ fn report(
         instance.month,
         instance.date,
         given(prices, "instance"),
-        usage.cold_share,
-        usage.init_ms
+        pattern.cold_share,
+        pattern.init_ms
     ))?;
     Ok(())
 }
 
-/// Which prices of a table are not of its date and source.
+/// A note on the prices of a table that are overridden.
 fn given(prices: &Prices, table: &str) -> String {
     match prices.given(table).as_slice() {
         [] => String::new(),
@@ -279,44 +281,28 @@ fn given(prices: &Prices, table: &str) -> String {
     }
 }
 
-/// How many texts a call are worth sending, in a platform's size that is nearest to 512 MB.
-fn worth(rows: &[Row], platform: Platform) -> Option<String> {
+/// A note on the number of texts per call worth sending, for the platform's memory size nearest to 512 MB.
+fn worth(rows: &[CostRow], platform: Platform) -> Option<String> {
     let name = platform.name();
     let sizes = rows
         .iter()
         .filter(|row| row.platform == name)
         .map(|row| row.memory_mb);
     let memory_mb = sizes.min_by_key(|memory_mb| memory_mb.abs_diff(512))?;
-    let own = |row: &&Row| (row.platform, row.memory_mb) == (name, memory_mb);
+    let own = |row: &&CostRow| (row.platform, row.memory_mb) == (name, memory_mb);
     let texts = table::worth_sending(rows.iter().filter(own))?.texts;
     Some(format!(
         "{name}, {memory_mb} MB: from {texts} texts a call on, computing costs as much as the call or more"
     ))
 }
 
-impl FromStr for Latency {
-    type Err = String;
-
-    fn from_str(argument: &str) -> Result<Self, String> {
-        let call = argument.split_once('=').and_then(|(texts, latency)| {
-            let texts = texts.parse().ok().filter(|&texts| texts > 0)?;
-            let latency_ms = milliseconds(latency).ok().filter(|&ms| ms > 0.0)?;
-            Some(Self(Call { texts, latency_ms }))
-        });
-        call.ok_or_else(|| "expected TEXTS=MS, as 1=1.0".to_owned())
-    }
-}
-
-fn milliseconds(argument: &str) -> Result<f64, String> {
-    match argument.parse() {
-        Ok(ms) if (0.0..1e9).contains(&ms) => Ok(ms),
-        _ => Err("expected a number of milliseconds".to_owned()),
-    }
-}
-
-fn share(argument: &str) -> Result<f64, String> {
-    match argument.parse() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("expected a number from 0 to 1".to_owned()),
-    }
+/// Parses a call with its latency, as `--latency-ms` takes it.
+fn call(argument: &str) -> Result<Call, String> {
+    let call = argument.split_once('=').and_then(|(texts, latency)| {
+        let texts = texts.parse().ok().filter(|&texts| texts > 0)?;
+        let latency_ms = latency.parse().ok();
+        let latency_ms = latency_ms.filter(|&ms| ms > 0.0 && ms <= MOST_MS)?;
+        Some(Call { texts, latency_ms })
+    });
+    call.ok_or_else(|| "expected TEXTS=MS, as 1=1.0".to_owned())
 }

@@ -1,16 +1,16 @@
-//! Bills as a picture: dollars for a million predictions by texts a call, both in powers.
+//! Chart of dollars for a million predictions by texts per call, on logarithmic axes.
 
 use std::error::Error;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use plotters::prelude::*;
 
-use super::table::Row;
+use super::super::chart::{self, Area, FONT};
+use super::table::CostRow;
 
-const SIZE: (u32, u32) = (860, 520);
-/// Axes of powers have marks for numbers over one alone: dollars are drawn as thousandths.
+/// Logarithmic axes have ticks for numbers above 1 only, so dollars are drawn as thousandths.
 const PARTS: f64 = 1e3;
-/// One a line, again from the front when they are used up; told apart without red beside green.
+/// Colours of the lines, used in turn. None differ only as red and green.
 const COLOURS: [RGBColor; 9] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -23,19 +23,15 @@ const COLOURS: [RGBColor; 9] = [
     RGBColor(230, 159, 0),
 ];
 
-/// Draws rows as SVG, a line for each size of each platform.
-pub(crate) fn svg(rows: &[Row]) -> Result<String> {
-    let mut svg = String::new();
-    draw(rows, &mut svg).map_err(|error| anyhow!("the picture cannot be drawn: {error}"))?;
-    Ok(svg)
+/// Draws rows as SVG, with a line for each memory size of each platform.
+pub(crate) fn svg(rows: &[CostRow]) -> Result<String> {
+    chart::svg(|area| draw(rows, area))
 }
 
-fn draw(rows: &[Row], svg: &mut String) -> Result<(), Box<dyn Error>> {
-    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    area.fill(&WHITE)?;
+fn draw(rows: &[CostRow], area: &Area<'_>) -> Result<(), Box<dyn Error>> {
     let (least, most) = range(rows.iter().map(|row| row.total * PARTS));
     let (few, many) = range(rows.iter().map(|row| row.texts as f64));
-    let mut chart = ChartBuilder::on(&area)
+    let mut chart = ChartBuilder::on(area)
         .caption("US$ for a million predictions", ("sans-serif", 20))
         .margin(16)
         .x_label_area_size(44)
@@ -52,40 +48,31 @@ fn draw(rows: &[Row], svg: &mut String) -> Result<(), Box<dyn Error>> {
         .y_labels(20)
         .x_label_formatter(&|texts| format!("{texts:.0}"))
         .y_label_formatter(&|dollars| format!("{}", dollars.round() / PARTS))
-        .label_style(("sans-serif", 14))
+        .label_style(FONT)
         .draw()?;
     for (index, line) in lines(rows).iter().enumerate() {
         let colour = COLOURS[index % COLOURS.len()];
-        let point = |row: &&Row| (row.texts as f64, row.total * PARTS);
+        let point = |row: &&CostRow| (row.texts as f64, row.total * PARTS);
         let series = LineSeries::new(line.iter().map(point), colour.stroke_width(2));
         let name = format!("{}, {} MB", line[0].platform, line[0].memory_mb);
         chart
             .draw_series(series)?
             .label(name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+            .legend(chart::key(colour));
         chart.draw_series(
             line.iter()
                 .map(point)
                 .map(|at| Circle::new(at, 3, colour.filled())),
         )?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE)
-        .border_style(RGBColor(200, 200, 200))
-        .label_font(("sans-serif", 14))
-        .draw()?;
-    area.present()?;
-    drop(chart);
-    Ok(())
+    chart::legend(&mut chart, SeriesLabelPosition::UpperRight)
 }
 
-/// Rows of one size of one platform, in order of texts; lines in the order in which they come.
-fn lines(rows: &[Row]) -> Vec<Vec<&Row>> {
-    let mut lines: Vec<Vec<&Row>> = Vec::new();
+/// Groups rows into lines, one for each memory size of each platform, and sorts each line by texts.
+fn lines(rows: &[CostRow]) -> Vec<Vec<&CostRow>> {
+    let mut lines: Vec<Vec<&CostRow>> = Vec::new();
     for row in rows {
-        let own = |line: &&mut Vec<&Row>| {
+        let own = |line: &&mut Vec<&CostRow>| {
             (line[0].platform, line[0].memory_mb) == (row.platform, row.memory_mb)
         };
         match lines.iter_mut().find(own) {
@@ -99,7 +86,7 @@ fn lines(rows: &[Row]) -> Vec<Vec<&Row>> {
     lines
 }
 
-/// The least and the greatest of numbers that are not negative, as an axis of powers can have them.
+/// Smallest and largest of non-negative numbers, at least 1, as a logarithmic axis needs.
 fn range(numbers: impl Iterator<Item = f64>) -> (f64, f64) {
     numbers
         .map(|number| number.max(1.0))

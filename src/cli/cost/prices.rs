@@ -1,17 +1,18 @@
-//! What functions and instances cost: a dated table, and what stands over it.
+//! Prices of functions and instances: a dated table, and overrides.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail};
+use clap::ValueEnum;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-/// The table that comes with the command.
+/// The built-in table.
 const DATED: &str = include_str!("prices.toml");
 
-/// All that has a price.
+/// All prices.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Prices {
@@ -19,20 +20,20 @@ pub(crate) struct Prices {
     lambda_arm64: Tariff,
     cloud_run: Tariff,
     pub(crate) instance: Instance,
-    /// Which prices are not the table's own, as `lambda-x86.gib_second`, in the order in which they were given.
+    /// Overridden keys, such as `lambda-x86.gib_second`, in the order in which they were given.
     #[serde(skip)]
     given: Vec<String>,
 }
 
-/// Where a function runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Platform that a function runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Platform {
     LambdaX86,
     LambdaArm64,
     CloudRun,
 }
 
-/// A platform's prices, some of which may not be known.
+/// Prices of a platform; those that are `None` are unknown.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Tariff {
@@ -45,11 +46,11 @@ struct Tariff {
     source: String,
 }
 
-/// A machine that is always on, with one core.
+/// An always-on machine with one core.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Instance {
-    /// Dollars a month.
+    /// Dollars per month.
     pub(crate) month: f64,
     pub(crate) date: String,
     #[serde(rename = "source")]
@@ -59,19 +60,19 @@ pub(crate) struct Instance {
 /// A platform's prices, in dollars.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rates {
-    /// A second of 1,024 MB.
+    /// Price of one second of 1,024 MB.
     pub(crate) gib_second: f64,
-    /// A second of a vCPU, where it is billed for itself.
+    /// Price of one second of a vCPU, where it is billed separately.
     pub(crate) vcpu_second: f64,
-    /// A million calls.
+    /// Price of a million calls.
     pub(crate) million_requests: f64,
-    /// What times are rounded up to.
+    /// Billing granularity: times are rounded up to a multiple of this.
     pub(crate) step_ms: f64,
-    /// The memory that comes with a whole vCPU, where less memory is less of one.
+    /// Memory size that grants a whole vCPU, where smaller sizes grant a fraction.
     pub(crate) mb_per_vcpu: Option<f64>,
 }
 
-/// One price of a table: `lambda-x86.gib_second=0.0000166667`.
+/// An override of one price, as in `lambda-x86.gib_second=0.0000166667`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rate {
     table: String,
@@ -80,8 +81,6 @@ pub(crate) struct Rate {
 }
 
 impl Platform {
-    pub(crate) const ALL: [Self; 3] = [Self::LambdaX86, Self::LambdaArm64, Self::CloudRun];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::LambdaX86 => "lambda-x86",
@@ -90,23 +89,12 @@ impl Platform {
         }
     }
 
-    /// The memory sizes that there are, in MB.
+    /// Memory sizes that the platform offers, in MB.
     pub(crate) fn memory(self) -> RangeInclusive<usize> {
         match self {
             Self::LambdaX86 | Self::LambdaArm64 => 128..=10_240,
             Self::CloudRun => 128..=32_768,
         }
-    }
-}
-
-impl FromStr for Platform {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let named = Self::ALL
-            .into_iter()
-            .find(|platform| platform.name() == name);
-        named.ok_or_else(|| "expected lambda-x86, lambda-arm64 or cloud-run".to_owned())
     }
 }
 
@@ -129,10 +117,10 @@ impl FromStr for Rate {
 }
 
 impl Prices {
-    /// The command's own table, under a file's, under single rates.
+    /// Reads the built-in table, overrides it by the file's, and that by single rates.
     ///
     /// # Errors
-    /// For what is no such table: each names its key.
+    /// For an unknown or invalid key; the error names it.
     pub(crate) fn read(file: Option<&Path>, rates: &[Rate]) -> Result<Self> {
         let mut prices: Table = DATED.parse().context("the table of prices")?;
         let mut given = Vec::new();
@@ -173,7 +161,7 @@ impl Prices {
         Ok(prices)
     }
 
-    /// A platform's rates, or the name of the first that nobody has given.
+    /// Rates of a platform, or the name of the first unknown one.
     pub(crate) fn rates(&self, platform: Platform) -> Result<Rates, String> {
         let tariff = self.tariff(platform);
         let known =
@@ -187,14 +175,14 @@ impl Prices {
         })
     }
 
-    /// Of when a platform's prices are, and from where.
+    /// Date and source of a platform's prices.
     pub(crate) fn origin(&self, platform: Platform) -> (&str, &str) {
         let tariff = self.tariff(platform);
         (&tariff.date, &tariff.source)
     }
 
-    /// The keys of a table that a flag has given, or a file without a source of its own, each once: date and source of the
-    /// table are not theirs.
+    /// Keys of a table that a flag, or a file without a `source`, has overridden, each once. The table's date and source do not
+    /// apply to them.
     pub(crate) fn given(&self, table: &str) -> Vec<&str> {
         let mut keys = Vec::new();
         for name in &self.given {
@@ -217,10 +205,10 @@ impl Prices {
         }
     }
 
-    /// That every number is one that can be reckoned with.
+    /// Checks that every price is finite and not negative.
     fn check(&self) -> Result<()> {
         let mut all = vec![("instance", "month", Some(self.instance.month), false)];
-        for platform in Platform::ALL {
+        for &platform in Platform::value_variants() {
             let (tariff, name) = (self.tariff(platform), platform.name());
             all.extend([
                 (name, "gib_second", tariff.gib_second, false),
@@ -251,7 +239,7 @@ mod tests {
         assert_eq!((arm.gib_second, arm.million_requests), (0.0000133334, 0.2));
         let missing = prices.rates(Platform::CloudRun).unwrap_err();
         assert_eq!(missing, "cloud-run.gib_second");
-        for platform in Platform::ALL {
+        for &platform in Platform::value_variants() {
             let (date, source) = prices.origin(platform);
             assert!(date.starts_with("20") && source.contains('.'));
         }

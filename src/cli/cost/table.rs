@@ -1,16 +1,16 @@
-//! Bills as rows: for readers, as CSV, as JSON.
+//! Rows of the output: as text, CSV and JSON.
 
 use serde::Serialize;
 
 use super::bill::{Bill, Call};
 use super::prices::Platform;
 
-/// The head of the table for readers, with the places of its columns.
+/// Header of the text table, aligned with its rows.
 pub(crate) const HEAD: &str = "platform        MB  texts  latency ms   billed ms    compute   requests  $ a million  pays from";
 
-/// One size of one platform, called with so many texts.
+/// Cost of one memory size of one platform for one number of texts per call.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Row {
+pub(crate) struct CostRow {
     pub(crate) platform: &'static str,
     pub(crate) memory_mb: usize,
     pub(crate) texts: usize,
@@ -20,11 +20,11 @@ pub(crate) struct Row {
     requests: f64,
     /// Dollars for a million predictions.
     pub(crate) total: f64,
-    /// Predictions a second from which on an instance costs less.
+    /// Predictions per second above which an instance is cheaper.
     break_even: Option<f64>,
 }
 
-impl Row {
+impl CostRow {
     pub(crate) fn new(
         platform: Platform,
         memory_mb: usize,
@@ -45,7 +45,7 @@ impl Row {
         }
     }
 
-    /// For readers.
+    /// Formats a row of the text table.
     pub(crate) fn line(&self) -> String {
         let pays = match self.break_even {
             Some(rate) => format!("{rate:.1}/s"),
@@ -65,11 +65,11 @@ impl Row {
         )
     }
 
-    /// The columns of [`csv`](Self::csv).
+    /// Header of the CSV output.
     pub(crate) const CSV: &str =
         "platform,memory_mb,texts,latency_ms,billed_ms,compute,requests,total,break_even";
 
-    /// Numbers and names alone: nothing has to be quoted.
+    /// Formats a row of CSV. No cell needs quotes.
     pub(crate) fn csv(&self) -> String {
         let rate = self.break_even.map(|rate| rate.to_string());
         format!(
@@ -87,9 +87,11 @@ impl Row {
     }
 }
 
-/// Of rows of one size of one platform, that with the fewest texts whose computing costs no less than their call: from
-/// there on, more texts a call save less than half of the bill.
-pub(crate) fn worth_sending<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Option<&'a Row> {
+/// Finds the row with the fewest texts per call whose compute costs at least as much as its requests: beyond it, more texts per
+/// call save less than half of the bill. All rows are of one memory size of one platform.
+pub(crate) fn worth_sending<'a>(
+    rows: impl IntoIterator<Item = &'a CostRow>,
+) -> Option<&'a CostRow> {
     let rows = rows.into_iter().filter(|row| row.compute >= row.requests);
     rows.min_by_key(|row| row.texts)
 }
@@ -98,8 +100,8 @@ pub(crate) fn worth_sending<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Opti
 mod tests {
     use super::*;
 
-    fn row(texts: usize, total: f64) -> Row {
-        Row {
+    fn row(texts: usize, total: f64) -> CostRow {
+        CostRow {
             platform: "lambda-arm64",
             memory_mb: 512,
             texts,
@@ -120,12 +122,15 @@ mod tests {
         row.break_even = Some(12.34);
         assert!(row.line().ends_with(" 12.3/s"), "{}", row.line());
         assert_eq!(row.csv(), "lambda-arm64,512,1,1.5,2,0.25,0.2,0.45,12.34");
-        assert_eq!(row.csv().split(',').count(), Row::CSV.split(',').count());
+        assert_eq!(
+            row.csv().split(',').count(),
+            CostRow::CSV.split(',').count()
+        );
     }
 
     #[test]
     fn more_texts_are_worth_sending_until_computing_costs_as_much() {
-        let of = |texts, compute, requests| Row {
+        let of = |texts, compute, requests| CostRow {
             compute,
             requests,
             ..row(texts, compute + requests)

@@ -1,16 +1,17 @@
-//! Labels against expected ones.
+//! Metrics of classifiers.
 
 use anyhow::{Result, bail};
 use bertless::train::{label_id, label_ids};
 use bertless::{Model, Prediction, metrics};
 
+use super::super::input::ItemSource;
 use super::super::output::Output;
-use super::super::stream::{Source, answer_all};
-use super::{Report, Row};
+use super::super::stream::answer_all;
+use super::{Example, Report};
 
 pub(super) fn evaluate(
     model: &Model,
-    rows: impl Source<Item = Row>,
+    rows: impl ItemSource<Item = Example>,
     output: &mut Output,
 ) -> Result<Report> {
     let labels = model.labels();
@@ -24,7 +25,7 @@ pub(super) fn evaluate(
         rows,
         output,
         |inputs| Ok(model.predict_batch(inputs)?),
-        |_, row: Row, prediction| {
+        |_, row: Example, prediction| {
             let Prediction::Classification(answer) = prediction else {
                 return Err(row.blame("this is no answer of a classifier"));
             };
@@ -64,7 +65,7 @@ pub(super) fn evaluate(
         .figure("mcc", metrics::matthews(&pairs)))
 }
 
-/// A name that two labels have.
+/// A name that two labels share, if any.
 fn repeated(labels: &[String]) -> Option<&String> {
     let again = |(id, label): &(usize, &String)| labels[..*id].contains(label);
     labels

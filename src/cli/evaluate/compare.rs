@@ -1,50 +1,44 @@
-//! One model in several types, side by side: size, speed, figures, and how near answers are to those in the first.
+//! Compares one model in several types: size, speed, metrics, and how close answers are to those of the first type.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use bertless::{
     Dtype, Input, Model, ModelOptions, Packed, Precision, Prediction, Similarity, Task,
 };
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use tempfile::TempPath;
 
 use super::super::bench::percentile;
+use super::super::columns::{self, Column};
+use super::super::input::ItemSource;
 use super::super::output::{Output, warn};
-use super::super::stream::Source;
-use super::{Report, Row, Table, measure};
+use super::{Example, Report, Table, measure};
 
-/// Runs that count.
+/// Number of timed runs.
 const RUNS: usize = 3;
-/// What a packed file's inventory calls weights.
+/// Sections of a packed file that hold weights.
 const WEIGHTS: [&str; 3] = ["numbers", "matrices", "tables"];
 
-/// A model in some types, the first of which is what the others are compared with.
-pub(super) struct Models(Vec<Contender>);
+/// A model in several types. The first is the baseline.
+pub(super) struct Models(Vec<ComparedModel>);
 
-/// A model in one type.
-struct Contender {
+/// The model in one type.
+struct ComparedModel {
     dtype: Dtype,
     file_bytes: usize,
     weight_bytes: usize,
     model: Model,
-    /// After the model, which reads rows of its tables from it; `None` where it has no name any more.
-    _file: Option<Temporary>,
+    /// The packed file. It comes after `model`, which reads embeddings from it and must be dropped first; `None` on Unix, where
+    /// the name is removed at once.
+    _file: Option<TempPath>,
 }
 
-/// A file that is removed when nobody needs it any more.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// Packs a folder in each type and opens what came of it.
+/// Packs a folder in each type and opens the packed files.
 pub(super) fn open(dir: &Path, types: &[Dtype], options: &ModelOptions) -> Result<Models> {
-    let contender = |&dtype: &Dtype| Contender::open(dir, dtype, options.clone());
+    let contender = |&dtype: &Dtype| ComparedModel::open(dir, dtype, options.clone());
     types
         .iter()
         .map(contender)
@@ -52,7 +46,7 @@ pub(super) fn open(dir: &Path, types: &[Dtype], options: &ModelOptions) -> Resul
         .map(Models)
 }
 
-impl Contender {
+impl ComparedModel {
     fn open(dir: &Path, dtype: Dtype, options: ModelOptions) -> Result<Self> {
         let mut precisions = Precision::ALL.into_iter();
         let precision = precisions
@@ -60,10 +54,10 @@ impl Contender {
             .ok_or_else(|| anyhow!("there are no packed files in {dtype}"))?;
         let packed = Model::pack(dir, precision)?;
         warn(packed.warnings());
-        let name = format!("bertless-{}-{dtype}.safetensors", std::process::id());
-        let file = Temporary(std::env::temp_dir().join(name));
-        packed.replace(&file.0)?;
-        let mut model = Model::load_with(&file.0, options.clone())?;
+        let file = tempfile::Builder::new().prefix("bertless-").tempfile();
+        let file = file.context("a temporary file")?.into_temp_path();
+        packed.replace(&file)?;
+        let mut model = Model::load_with(&file, options.clone())?;
         if model.dtype() != dtype {
             // What the file holds is computed in another type unless this one is asked for.
             model = Model::load_with(dir, options.dtype(dtype))?;
@@ -86,15 +80,15 @@ fn weight_bytes(packed: &Packed) -> usize {
 }
 
 impl Models {
-    /// The first, whose task is that of all.
+    /// The model in the first type. All have the same task.
     pub(super) fn first(&self) -> &Model {
         &self.0[0].model
     }
 }
 
-/// Evaluates all of them on the same rows, and writes a line for each.
+/// Evaluates all models on the same examples, and prints a line for each.
 pub(super) fn run(models: &Models, table: Table, output: &mut Output) -> Result<()> {
-    let rows = Rows::read(table)?;
+    let rows = Examples::read(table)?;
     let mut results = Vec::new();
     for contender in &models.0 {
         // It warms up, too; and a text that cannot be answered is named here.
@@ -116,7 +110,7 @@ pub(super) fn run(models: &Models, table: Table, output: &mut Output) -> Result<
     let mut lines = Vec::new();
     for (index, (contender, (report, times, answers))) in models.0.iter().zip(&results).enumerate()
     {
-        lines.push(Line {
+        lines.push(ComparisonRecord {
             dtype: contender.dtype,
             file_bytes: contender.file_bytes,
             weight_bytes: contender.weight_bytes,
@@ -128,13 +122,14 @@ pub(super) fn run(models: &Models, table: Table, output: &mut Output) -> Result<
             },
         });
     }
-    match output.json {
-        true => lines.iter().try_for_each(|line| output.object(line)),
-        false => Ok(output.line(side_by_side(&lines))?),
+    if output.json {
+        lines.iter().try_for_each(|line| output.object(line))
+    } else {
+        Ok(output.line(side_by_side(&lines))?)
     }
 }
 
-/// How near answers are to other ones about the same texts, by what kind of answers they are.
+/// Compares answers with the baseline's answers to the same texts. The metrics depend on the kind of answer.
 fn nearness(answers: &[Prediction], others: &[Prediction]) -> Vec<(&'static str, f64)> {
     let (mut same, mut cosines, mut differences) = (Vec::new(), Vec::new(), Vec::new());
     for pair in answers.iter().zip(others) {
@@ -187,10 +182,10 @@ fn nearness(answers: &[Prediction], others: &[Prediction]) -> Vec<(&'static str,
     all
 }
 
-/// Rows that are there for as long as they are needed.
-struct Rows(Vec<Row>);
+/// All examples of a table, in memory.
+struct Examples(Vec<Example>);
 
-impl Rows {
+impl Examples {
     fn read(mut table: Table) -> Result<Self> {
         let mut rows = Vec::new();
         while let Some(row) = table.next()? {
@@ -199,11 +194,11 @@ impl Rows {
         Ok(Self(rows))
     }
 
-    fn again(&self) -> Again<'_> {
-        Again(self.0.iter())
+    fn again(&self) -> ExampleIter<'_> {
+        ExampleIter(self.0.iter())
     }
 
-    /// What a model is asked; of embeddings, both texts of a row by themselves.
+    /// Inputs of the model. For embeddings both texts of a pair are separate inputs.
     fn inputs(&self, task: Task) -> Vec<Input<'_>> {
         let inputs = self.0.iter().map(|row| row.as_ref().input());
         let texts = |input| match (task, input) {
@@ -214,27 +209,19 @@ impl Rows {
     }
 }
 
-/// Rows one after the other.
-struct Again<'a>(std::slice::Iter<'a, Row>);
+/// An iterator over examples, as a source.
+struct ExampleIter<'a>(std::slice::Iter<'a, Example>);
 
-impl Source for Again<'_> {
-    type Item = Row;
+impl ItemSource for ExampleIter<'_> {
+    type Item = Example;
 
-    fn next(&mut self) -> Result<Option<Row>> {
+    fn next(&mut self) -> Result<Option<Example>> {
         Ok(self.0.next().cloned())
-    }
-
-    fn would_wait(&self) -> bool {
-        false
-    }
-
-    fn progress(&self) -> (u64, Option<u64>) {
-        (0, None)
     }
 }
 
-/// What there is to say about one type.
-struct Line<'a> {
+/// Results of one type.
+struct ComparisonRecord<'a> {
     dtype: Dtype,
     file_bytes: usize,
     weight_bytes: usize,
@@ -243,8 +230,8 @@ struct Line<'a> {
     nearness: Vec<(&'static str, f64)>,
 }
 
-/// One object, in the order of the columns.
-impl Serialize for Line<'_> {
+/// Serializes as one object, in the order of the columns.
+impl Serialize for ComparisonRecord<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut entries: Vec<(&str, Value)> = vec![
             ("dtype", self.dtype.to_string().into()),
@@ -261,7 +248,7 @@ impl Serialize for Line<'_> {
     }
 }
 
-impl Line<'_> {
+impl ComparisonRecord<'_> {
     fn cells(&self) -> Vec<String> {
         let megabytes = |bytes: usize| format!("{:.1}", bytes as f64 / 1e6);
         let mut cells = vec![
@@ -284,29 +271,14 @@ impl Line<'_> {
     }
 }
 
-/// A table with a header, columns as wide as their widest cell.
-fn side_by_side(lines: &[Line<'_>]) -> String {
-    let mut header = vec!["dtype", "file MB", "weights MB", "texts/s"];
-    header.extend(lines[0].report.figures().iter().map(|(name, _)| *name));
-    let longest = lines.iter().max_by_key(|line| line.nearness.len());
-    header.extend(
-        longest
-            .into_iter()
-            .flat_map(|line| line.nearness.iter().map(|(name, _)| *name)),
-    );
-    let mut rows = vec![header.iter().map(|&name| name.to_owned()).collect()];
-    rows.extend(lines.iter().map(Line::cells));
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row: &Vec<String>| row.get(column));
-        cells.map(String::len).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths);
-        let cells: Vec<String> = cells
-            .map(|(cell, &width)| format!("{cell:>width$}"))
-            .collect();
-        cells.join("  ")
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+/// Formats a table with a header.
+fn side_by_side(records: &[ComparisonRecord<'_>]) -> String {
+    let metrics = records[0].report.figures().iter().map(|(name, _)| *name);
+    let longest = records.iter().max_by_key(|record| record.nearness.len());
+    let nearness = longest.into_iter().flat_map(|record| &record.nearness);
+    let header = ["dtype", "file MB", "weights MB", "texts/s"].into_iter();
+    let header = header.chain(metrics).chain(nearness.map(|(name, _)| *name));
+    let mut rows: Vec<Vec<String>> = vec![header.map(str::to_owned).collect()];
+    rows.extend(records.iter().map(ComparisonRecord::cells));
+    columns::table(&vec![Column::Right(0); rows[0].len()], "  ", &rows)
 }

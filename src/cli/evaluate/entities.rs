@@ -1,23 +1,24 @@
-//! Tags of words against expected ones.
+//! Metrics of token classifiers.
 
 use std::ops::Range;
 
 use anyhow::Result;
 use bertless::{Entity, Input, Model, Prediction, Truncation, metrics};
 
+use super::super::input::ItemSource;
 use super::super::output::Output;
 use super::super::show::shortened;
-use super::super::stream::{Source, answer_all};
-use super::{Report, Row};
+use super::super::stream::answer_all;
+use super::{Example, Report};
 
-/// The most characters of a tag or of the labels that an error repeats.
+/// Number of characters of a tag or of the labels that an error quotes.
 const QUOTED: usize = 200;
-/// The tag of words that belong to no entity; also of words that the model does not read, being behind its limit.
+/// Tag of words outside all entities, and of words beyond the model's maximum length.
 const OUTSIDE: &str = "O";
 
 pub(super) fn evaluate(
     model: &Model,
-    rows: impl Source<Item = Row>,
+    rows: impl ItemSource<Item = Example>,
     output: &mut Output,
 ) -> Result<Report> {
     let mut tagged = Vec::new();
@@ -25,7 +26,7 @@ pub(super) fn evaluate(
         rows,
         output,
         |inputs| tokens(model, inputs),
-        |_, row: Row, (starts, entities)| {
+        |_, row: Example, (starts, entities)| {
             let tags = row.expected.tags().into_iter();
             let expected: Vec<String> = tags
                 .map(|tag| known(model.labels(), tag))
@@ -57,7 +58,7 @@ pub(super) fn evaluate(
         .figure("entity_f1", entities.f1))
 }
 
-/// Where each token of each text starts, and the tokens that are not outside of all entities.
+/// For each text: the byte offset at which each token starts, and the tokens inside entities.
 fn tokens(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<(Vec<usize>, Vec<Entity>)>> {
     let predictions = model.predict_batch(inputs)?;
     let truncation = Truncation::to(model.max_length());
@@ -75,7 +76,8 @@ fn tokens(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<(Vec<usize>, Vec<En
     Ok(rows)
 }
 
-/// The tag of a word: the label of its first token. `starts`: where each token starts. An entity is one token here; tokens that are outside are not among them.
+/// Tag of a word: the label of its first token. `starts` holds the byte offset of each token. Each of `entities` is one token;
+/// tokens outside entities are not among them.
 fn tag(word: &Range<usize>, starts: &[usize], entities: &[Entity]) -> String {
     let first = starts.get(starts.partition_point(|&start| start < word.start));
     let label = first.filter(|&&start| start < word.end).and_then(|start| {
@@ -87,8 +89,8 @@ fn tag(word: &Range<usize>, starts: &[usize], entities: &[Entity]) -> String {
     label.map_or_else(|| OUTSIDE.to_owned(), |entity| entity.label.clone())
 }
 
-/// A tag, by its name or its id among the labels. Of a tag that the model does not have, at least the kind must be
-/// known: tables write `I-` where models say `B-`, and the other way round.
+/// Resolves a tag by its name or label id. If the model lacks the tag, its kind must be known at least: tables may write `I-`
+/// where models have `B-`, and vice versa.
 fn known(labels: &[String], tag: &str) -> Result<String, String> {
     let kind = |tag: &str| {
         let position = tag

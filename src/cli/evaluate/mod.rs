@@ -1,4 +1,4 @@
-//! `bertless evaluate`: how good a model's answers are.
+//! `bertless evaluate`: metrics of a model on a table of expected answers.
 
 mod classification;
 mod compare;
@@ -13,28 +13,29 @@ use bertless::train::{SECOND_COLUMNS, TEXT_COLUMNS, usual_pair};
 use bertless::{Aggregation, Dtype, Input, Model, Prediction, ScoreFunction, Task, metrics};
 
 use super::Common;
+use super::input::ItemSource;
 use super::options::{EmbeddingFlags, ModelFlags, Threshold, dtype, threshold, thresholds};
 use super::output::Output;
 use super::show::shortened;
 use super::similarity::similarities;
-use super::stream::{Source, answer_all};
+use super::stream::answer_all;
 use report::Report;
-use table::{Row, Table};
+use table::{Example, Table};
 
-/// Measure a model's answers against those that a table expects
+/// Compute metrics of a model on a table of expected answers
 ///
-/// The table is UTF-8 and has a header: tab-separated, where a quote is text like any other, .csv or .jsonl (an object a
-/// line). By the model's task it reads these columns, in any order, and prints these figures; with --json as one object.
-/// Figures are fractions, correlations are from -1 to 1 (null where they are not defined), "n" is the number of rows.
+/// The table is UTF-8 and has a header: tab-separated (quotes are text), .csv, or .jsonl (one object per line). The model's
+/// task decides which columns are read, in any order, and which metrics are printed; with --json as one object. Metrics are
+/// fractions; correlations are from -1 to 1, or null where undefined; "n" is the number of rows.
 ///
 ///   classifier       sentence, or text, or sentence1 and sentence2, or premise and hypothesis; label, by its name, or by its
 ///                    id (digits alone) if no name is a number
 ///                    "n", "accuracy", "macro_f1", "mcc"
 ///
-///   multi-label      the same with labels: a list in .jsonl, else separated by commas
+///   multi-label      texts as above; labels: a list in .jsonl, else separated by commas
 ///                    "n", "micro_f1", "macro_f1"
 ///
-///   one output       the same with score
+///   one output       texts as above; score
 ///                    "n", "pearson", "spearman"
 ///
 ///   embeddings       sentence1, sentence2, score
@@ -46,51 +47,51 @@ use table::{Row, Table};
 ///   questions        question, context, answer
 ///                    "n", "exact_match", "f1"
 ///
-/// With --compare a line for each type: the bytes of the packed file and of the weights in it, texts a second (the median
-/// of three runs that take turns, after one that does not count), the figures, and how near answers are to those in the
-/// first type. With --json an object {"dtype", "file_bytes", "weight_bytes", "texts_per_second", then the figures}, and of
-/// every type but the first: "same_answers", a fraction; of embeddings "cosine_mean" and "cosine_worst"; of one output
-/// "difference_mean" and "difference_worst".
+/// With --compare each type has a line: the size of the packed file and of its weights, texts per second (the median of three
+/// alternating runs after a warm-up), the metrics, and how close answers are to those of the first type. With --json an
+/// object {"dtype", "file_bytes", "weight_bytes", "texts_per_second", then the metrics}; all types but the first also have
+/// "same_answers", a fraction; for embeddings "cosine_mean" and "cosine_worst"; for one output "difference_mean" and
+/// "difference_worst".
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-pub(crate) struct Arguments {
+pub(crate) struct EvaluateArgs {
     #[command(flatten)]
     model: ModelFlags,
-    /// The table; - is standard input, tab-separated
+    /// Table to evaluate on; - reads a tab-separated table from standard input
     #[arg(short, long, value_name = "FILE")]
     data: PathBuf,
     #[command(flatten)]
     columns: ColumnFlags,
-    /// From which score on labels hold, for all or for one label: 0.3 or joy=0.3 [default: 0.5]
+    /// Lowest score at which a label applies, for all labels (0.3) or for one (joy=0.3) [default: 0.5]
     #[arg(long = "threshold", value_name = "[LABEL=]SCORE", value_parser = threshold)]
     thresholds: Vec<Threshold>,
     #[command(flatten)]
     embedding: EmbeddingFlags,
-    /// Pack the model's folder in each of these types, and show size, speed and figures side by side: f32,bf16,int8
-    #[arg(long, value_name = "TYPE,..", value_delimiter = ',', value_parser = dtype)]
+    /// Pack the model's folder in each of these types, and print size, speed and metrics side by side, as in f32,bf16,int8
+    #[arg(long, value_name = "TYPE,..", value_delimiter = ',', value_parser = dtype())]
     #[arg(conflicts_with = "dtype")]
     compare: Vec<Dtype>,
 }
 
-/// Names of columns that are not the usual ones.
+/// Flags that name columns.
 #[derive(Debug, clap::Args)]
 struct ColumnFlags {
-    /// The column of the text, the first text, the question or the tokens
+    /// Column of the text, the first text, the question or the tokens
     #[arg(long, value_name = "COLUMN")]
     text_column: Option<String>,
-    /// The column of the second text or the context
+    /// Column of the second text or the context
     #[arg(long, value_name = "COLUMN", requires = "text_column")]
     pair_column: Option<String>,
-    /// The column of what is expected: label, labels, score, tags or answer
+    /// Column of the expected label, labels, score, tags or answer
     #[arg(long, value_name = "COLUMN")]
     label_column: Option<String>,
 }
 
-pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) -> Result<()> {
+pub(crate) fn run(arguments: EvaluateArgs, common: &Common, output: &mut Output) -> Result<()> {
     let mut options = arguments
         .model
         .options(common)
-        // Each token's own label: what a word's first token says is what counts.
+        // Labels of single tokens: a word's tag is the label of its first token.
         .aggregation(Aggregation::None);
     if let Some(thresholds) = thresholds(&arguments.thresholds) {
         options = options.thresholds(thresholds);
@@ -108,10 +109,7 @@ pub(crate) fn run(arguments: Arguments, common: &Common, output: &mut Output) ->
     let model = arguments.model.load(options)?;
     let table = arguments.columns.of(table, &model)?;
     let report = measure(&model, table, output)?;
-    match output.json {
-        true => output.object(&report),
-        false => Ok(output.line(report)?),
-    }
+    output.answer(&report, || &report)
 }
 
 impl ColumnFlags {
@@ -151,7 +149,7 @@ impl ColumnFlags {
     }
 }
 
-/// The columns of a pair if the table has both under usual names, else that of a text.
+/// Columns of a pair if the table has both under standard names, else the column of a text.
 fn columns_of_texts(table: &Table) -> Vec<Vec<String>> {
     match usual_pair(|name| table.has(name)) {
         Some(pair) => pair.map(|name| vec![name.to_owned()]).to_vec(),
@@ -159,7 +157,7 @@ fn columns_of_texts(table: &Table) -> Vec<Vec<String>> {
     }
 }
 
-/// The columns of a pair.
+/// Columns of a pair.
 fn columns_of_pairs(table: &Table) -> Vec<Vec<String>> {
     let mut columns = columns_of_texts(table);
     if columns.len() == 1 {
@@ -168,8 +166,12 @@ fn columns_of_pairs(table: &Table) -> Vec<Vec<String>> {
     columns
 }
 
-/// The figures of a model's task.
-fn measure(model: &Model, rows: impl Source<Item = Row>, output: &mut Output) -> Result<Report> {
+/// Computes the metrics of the model's task.
+fn measure(
+    model: &Model,
+    rows: impl ItemSource<Item = Example>,
+    output: &mut Output,
+) -> Result<Report> {
     match (model.task(), model.summary().score) {
         (Task::Classification, score) if gives_a_number(model, score) => {
             correlation(rows, output, |inputs| numbers(model, inputs))
@@ -186,7 +188,7 @@ fn no_measure(task: Task) -> anyhow::Error {
     anyhow!("there is no measure for a model for {task}")
 }
 
-/// Whether a classifier's answer is a value, not a label.
+/// Whether the model is a regression: its answer is a value, not a label.
 fn gives_a_number(model: &Model, score: Option<ScoreFunction>) -> bool {
     model.labels().len() == 1 || score == Some(ScoreFunction::Identity)
 }
@@ -204,17 +206,17 @@ fn numbers(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<f32>> {
         .collect())
 }
 
-/// The most characters of a cell that an error repeats.
+/// Number of characters of a cell that an error quotes.
 const CELL: usize = 200;
 
-/// Scores against expected ones.
+/// Computes correlations of scores with expected scores.
 fn correlation(
-    rows: impl Source<Item = Row>,
+    rows: impl ItemSource<Item = Example>,
     output: &mut Output,
     score: impl FnMut(&[Input<'_>]) -> Result<Vec<f32>>,
 ) -> Result<Report> {
     let mut pairs = Vec::new();
-    answer_all(rows, output, score, |_, row: Row, score| {
+    answer_all(rows, output, score, |_, row: Example, score| {
         let expected: f64 = match row.expected.text().trim().parse() {
             Ok(number) if f64::is_finite(number) => number,
             _ => {
@@ -230,13 +232,17 @@ fn correlation(
         .correlation("spearman", metrics::spearman(&pairs)))
 }
 
-fn answers(model: &Model, rows: impl Source<Item = Row>, output: &mut Output) -> Result<Report> {
+fn answers(
+    model: &Model,
+    rows: impl ItemSource<Item = Example>,
+    output: &mut Output,
+) -> Result<Report> {
     let (mut n, mut exact, mut f1) = (0, 0, 0.0);
     answer_all(
         rows,
         output,
         |inputs| Ok(model.predict_batch(inputs)?),
-        |_, row: Row, prediction| {
+        |_, row: Example, prediction| {
             let Prediction::Answer(answer) = prediction else {
                 return Err(row.blame("this is no answer to a question"));
             };

@@ -1,11 +1,11 @@
-//! Figures by name.
+//! Metrics by name.
 
 use std::fmt;
 
 use anyhow::Result;
 use serde::{Serialize, Serializer};
 
-/// What was measured, in the order of measuring.
+/// Metrics and the number of rows that they were computed on.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Report {
     rows: usize,
@@ -13,7 +13,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Of so many rows; there is nothing to say about none.
+    /// A report on `rows` rows. Refuses 0 rows.
     pub(super) fn of(rows: usize) -> Result<Self> {
         if rows == 0 {
             anyhow::bail!("the table has a header and no rows");
@@ -28,7 +28,7 @@ impl Report {
         self.correlation(name, Some(figure))
     }
 
-    /// A figure that may not be defined.
+    /// Adds a metric that may be undefined.
     pub(super) fn correlation(mut self, name: &'static str, figure: Option<f64>) -> Self {
         self.figures.push((name, figure));
         self
@@ -38,13 +38,13 @@ impl Report {
         self.rows
     }
 
-    /// Names and figures.
+    /// Names and values, in the order in which they were added.
     pub(super) fn figures(&self) -> &[(&'static str, Option<f64>)] {
         &self.figures
     }
 }
 
-/// One object: "n", then the figures; null for one that is not defined.
+/// Serializes as one object: "n", then the metrics; null for an undefined one.
 impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let rows = ("n", serde_json::Value::from(self.rows));
@@ -54,7 +54,7 @@ impl Serialize for Report {
     }
 }
 
-/// A line for each.
+/// Formats a line for each metric.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:16} {}", "n", self.rows)?;

@@ -1,4 +1,4 @@
-//! What a table asks and what it expects, row by row.
+//! Reads the examples of an evaluation from a table.
 
 use std::ops::Range;
 use std::path::Path;
@@ -8,11 +8,10 @@ use anyhow::{Result, anyhow, bail};
 use bertless::Error;
 use bertless::train::{Cell, TableFormat, TableReader};
 
-use super::super::input::Item;
-use super::super::lines::{Opened, Place};
-use super::super::stream::Source;
+use super::super::input::{Item, ItemSource};
+use super::super::lines::{Location, Opened};
 
-/// A table, of whose rows some columns are read.
+/// A table and the columns that are read from it.
 pub(super) struct Table {
     reader: TableReader,
     file: Rc<str>,
@@ -21,25 +20,25 @@ pub(super) struct Table {
     fresh: bool,
 }
 
-/// What is asked, and what is expected.
+/// A text or pair, and its expected answer.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
+pub(super) struct Example {
     item: Item,
-    /// Where the words of the first text are.
+    /// Byte ranges of the words of the first text.
     pub(super) words: Vec<Range<usize>>,
     pub(super) expected: Cell,
 }
 
-impl AsRef<Item> for Row {
+impl AsRef<Item> for Example {
     fn as_ref(&self) -> &Item {
         &self.item
     }
 }
 
-impl Row {
-    /// An error about this row.
+impl Example {
+    /// An error about this example, which names its line.
     pub(super) fn blame(&self, reason: impl std::fmt::Display) -> anyhow::Error {
-        self.item.place.blame(anyhow!("{reason}"))
+        self.item.location.blame(anyhow!("{reason}"))
     }
 }
 
@@ -56,12 +55,12 @@ pub(super) fn open(path: &Path) -> Result<Table> {
 }
 
 impl Table {
-    /// Whether there is a column of this name; of JSON lines, in the first object.
+    /// Whether there is a column of this name. For JSON lines the first object decides.
     pub(super) fn has(&self, name: &str) -> bool {
         self.reader.names().iter().any(|own| own == name)
     }
 
-    /// Selects the columns of the texts and of what is expected, each by the first of its names that is there.
+    /// Selects the columns of the texts and of the expected answers, each by the first of its names that the table has.
     pub(super) fn with(mut self, texts: &[Vec<String>], expected: &[String]) -> Result<Self> {
         fn borrowed(column: &[String]) -> Vec<&str> {
             column.iter().map(String::as_str).collect()
@@ -91,33 +90,30 @@ impl Table {
     }
 }
 
-impl Source for Table {
-    type Item = Row;
+impl ItemSource for Table {
+    type Item = Example;
 
-    fn next(&mut self) -> Result<Option<Row>> {
+    fn next(&mut self) -> Result<Option<Example>> {
         let Some(mut row) = self.reader.next_row()? else {
-            return match self.fresh {
-                true => bail!("{}, line 1: there is nothing below the header", self.file),
-                false => Ok(None),
+            return if self.fresh {
+                bail!("{}, line 1: there is nothing below the header", self.file)
+            } else {
+                Ok(None)
             };
         };
         self.fresh = false;
         let expected = row.cells.pop().unwrap_or_default();
         let words = row.cells.first().map(Cell::words);
         let mut texts = row.cells.iter().map(|cell| cell.text().to_owned());
-        Ok(Some(Row {
+        Ok(Some(Example {
             words: words.unwrap_or_default(),
             item: Item {
                 first: texts.next().unwrap_or_default(),
                 second: texts.next(),
-                place: Place::Line(Rc::clone(&self.file), row.line),
+                location: Location::Line(Rc::clone(&self.file), row.line),
             },
             expected,
         }))
-    }
-
-    fn would_wait(&self) -> bool {
-        false // nothing is printed before the end
     }
 
     fn progress(&self) -> (u64, Option<u64>) {

@@ -1,14 +1,15 @@
-//! A log as a picture: loss and figures by steps.
+//! Chart of a training log: loss and metrics by step.
 
 use std::error::Error;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use bertless::train::Line;
 use plotters::prelude::*;
 
-const SIZE: (u32, u32) = (860, 520);
+use super::super::chart::{self, Area, FONT};
+
 const LOSS: RGBColor = RGBColor(0, 114, 178);
-/// One a figure, again from the front when they are used up.
+/// Colours of the metrics, used in turn.
 const FIGURES: [RGBColor; 4] = [
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -16,20 +17,16 @@ const FIGURES: [RGBColor; 4] = [
     RGBColor(90, 90, 90),
 ];
 
-/// A curve: its name and its points.
+/// A curve: its name and points.
 type Curve = (String, Vec<(f64, f64)>);
 
-/// Draws a log as SVG: the loss on the left axis, figures, which are at most 1, on the right.
+/// Draws a log as SVG: the loss on the left axis, metrics, which are at most 1, on the right.
 pub(super) fn svg(lines: &[Line]) -> Result<String> {
-    let mut svg = String::new();
-    draw(lines, &mut svg).map_err(|error| anyhow!("the curves cannot be drawn: {error}"))?;
-    Ok(svg)
+    chart::svg(|area| draw(lines, area))
 }
 
-fn draw(lines: &[Line], svg: &mut String) -> Result<(), Box<dyn Error>> {
+fn draw(lines: &[Line], area: &Area<'_>) -> Result<(), Box<dyn Error>> {
     let (losses, figures) = curves(lines);
-    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    area.fill(&WHITE)?;
     let all = || {
         losses
             .iter()
@@ -42,7 +39,7 @@ fn draw(lines: &[Line], svg: &mut String) -> Result<(), Box<dyn Error>> {
         .flat_map(|figure| &figure.1)
         .map(|point| point.1);
     let least = least.fold(1.0, f64::min);
-    let mut chart = ChartBuilder::on(&area)
+    let mut chart = ChartBuilder::on(area)
         .margin(16)
         .x_label_area_size(44)
         .y_label_area_size(64)
@@ -55,43 +52,31 @@ fn draw(lines: &[Line], svg: &mut String) -> Result<(), Box<dyn Error>> {
         .x_desc("steps")
         .y_desc("loss")
         .x_label_formatter(&|step| format!("{step:.0}"))
-        .label_style(("sans-serif", 14))
+        .label_style(FONT)
         .draw()?;
     if !figures.is_empty() {
         let mut axis = chart.configure_secondary_axes();
-        axis.label_style(("sans-serif", 14)).draw()?;
+        axis.label_style(FONT).draw()?;
     }
-    let legend = |colour: RGBColor| {
-        move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2))
-    };
     chart
         .draw_series(LineSeries::new(
             losses.iter().copied(),
             LOSS.stroke_width(2),
         ))?
         .label("loss")
-        .legend(legend(LOSS));
+        .legend(chart::key(LOSS));
     for (index, (name, points)) in figures.iter().enumerate() {
         let colour = FIGURES[index % FIGURES.len()];
         let series = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
         let drawn = chart.draw_secondary_series(series)?;
-        drawn.label(name).legend(legend(colour));
+        drawn.label(name).legend(chart::key(colour));
         let dots = points.iter().map(|&at| Circle::new(at, 3, colour.filled()));
         chart.draw_secondary_series(dots)?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::MiddleRight)
-        .background_style(WHITE)
-        .border_style(RGBColor(200, 200, 200))
-        .label_font(("sans-serif", 14))
-        .draw()?;
-    area.present()?;
-    drop(chart);
-    Ok(())
+    chart::legend(&mut chart, SeriesLabelPosition::MiddleRight)
 }
 
-/// Losses by steps, and of each figure its numbers.
+/// Collects the losses by step, and a curve for each metric.
 fn curves(lines: &[Line]) -> (Vec<(f64, f64)>, Vec<Curve>) {
     let (mut losses, mut figures) = (Vec::new(), Vec::<Curve>::new());
     for line in lines {

@@ -1,67 +1,117 @@
-//! Flags over a recipe.
+//! Flags that override keys of a recipe.
 
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use bertless::Error;
 use bertless::train::Recipe;
-use clap::builder::StringValueParser;
+use clap::builder::PathBufValueParser;
+use clap::{Arg, ValueEnum};
+use serde::Serialize;
+use toml::Table;
 
 use super::super::Common;
-use super::super::options::{to_read_again, to_write};
+use super::super::options::{at_least_one, number, seed, to_read_again, to_write, whole};
 use super::super::output::Output;
 use super::session;
 
-/// A flag that overrides a key of the recipe: the flag (`--rate`), the key (`training.rate`), and the value if it was given.
-type Flag<'a> = (&'a str, &'a str, &'a Option<String>);
-
-/// A recipe, and what stands over it.
-#[derive(Debug, clap::Args)]
+/// A recipe file, and flags that override its keys. A flag is serialized under its key.
+#[derive(Debug, clap::Args, Serialize)]
 pub(crate) struct RecipeFlags {
-    /// The recipe
+    /// TOML file with the settings of the training
     #[arg(value_name = "RECIPE.toml")]
+    #[serde(skip)]
     recipe: Option<PathBuf>,
-    /// The folder of the model to begin with
+    /// Folder of the model to start from
     #[arg(short, long, value_name = "MODEL")]
-    model: Option<String>,
-    /// The folder for the model that comes of it
-    #[arg(short, long, value_name = "FOLDER", value_parser = to_write(StringValueParser::new()))]
-    output: Option<String>,
-    /// What is learned
-    #[arg(long, value_name = "TASK")]
-    task: Option<String>,
-    /// The table to learn from
-    #[arg(long, value_name = "FILE", value_parser = to_read_again(StringValueParser::new()))]
-    train: Option<String>,
-    /// The table to measure with
-    #[arg(long, value_name = "FILE", value_parser = to_read_again(StringValueParser::new()))]
-    dev: Option<String>,
-    /// How often each example is seen
-    #[arg(long, value_name = "N")]
-    epochs: Option<String>,
-    /// Examples of a step
-    #[arg(long, value_name = "N")]
-    batch: Option<String>,
-    /// The highest learning rate
-    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
-    rate: Option<String>,
-    /// What both sides of a product are rounded to while it learns: f32, which is not at all, or bf16
+    model: Option<PathBuf>,
+    /// Folder to write the trained model to
+    #[arg(short, long, value_name = "FOLDER", value_parser = to_write(PathBufValueParser::new()))]
+    #[arg(required_unless_present_any = WITHOUT_RECIPE)]
+    output: Option<PathBuf>,
+    /// Task to train for
+    #[arg(long, value_name = "TASK", required_unless_present_any = WITHOUT_RECIPE)]
+    task: Option<TrainingTask>,
+    /// Table of training examples
+    #[arg(long, value_name = "FILE", value_parser = to_read_again(PathBufValueParser::new()))]
+    #[serde(rename = "data.train")]
+    train: Option<PathBuf>,
+    /// Table to evaluate on during training; the model that is best on it is kept
+    #[arg(long, value_name = "FILE", value_parser = to_read_again(PathBufValueParser::new()))]
+    #[serde(rename = "data.dev")]
+    dev: Option<PathBuf>,
+    /// Passes over the training examples [default: the recipe's, or 3]
+    #[arg(long, value_name = "N", value_parser = whole(1, i64::MAX as u64))]
+    #[serde(rename = "training.epochs")]
+    epochs: Option<u64>,
+    /// Examples in each training step [default: the recipe's, or 32]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    #[serde(rename = "training.batch")]
+    batch: Option<usize>,
+    /// Peak learning rate [default: the recipe's, or 5e-5]
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = above_zero())]
+    #[serde(rename = "training.rate")]
+    rate: Option<f64>,
+    /// Type that both operands of each matrix product are rounded to in training; f32 rounds nothing [default: the recipe's, or f32]
     #[arg(long, value_name = "TYPE")]
-    precision: Option<String>,
-    /// What chance begins with
-    #[arg(long, value_name = "N")]
-    seed: Option<String>,
-    /// Once with each of these seeds, into OUTPUT/seed-N, and a table of all with their median
+    #[serde(rename = "training.precision")]
+    precision: Option<TrainingPrecision>,
+    /// Seed of the random numbers [default: the recipe's, or 1]
+    #[arg(long, value_name = "N", value_parser = seed())]
+    #[serde(rename = "training.seed")]
+    seed: Option<u64>,
+    /// Train once with each of these seeds, into FOLDER/seed-N, and print a table of the results with their median
     #[arg(
         long,
         value_name = "N,..",
         value_delimiter = ',',
         conflicts_with = "seed"
-    , value_parser = seed)]
+    )]
+    #[arg(value_parser = seed())]
+    #[serde(skip)]
     seeds: Vec<u64>,
-    /// Any other key of a recipe: training.dropout=0
+    /// Set any key of the recipe, as in training.dropout=0
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    #[serde(skip)]
     set: Vec<(String, String)>,
+}
+
+/// Without either of these, the flags alone must say what to train.
+const WITHOUT_RECIPE: [&str; 2] = ["recipe", "set"];
+
+/// Makes `--model` and `--train` required where there is no recipe: only `train` needs both.
+pub(crate) fn required_without_recipe(flag: Arg) -> Arg {
+    if ["model", "train"].contains(&flag.get_id().as_str()) {
+        return flag.required_unless_present_any(WITHOUT_RECIPE);
+    }
+    flag
+}
+
+/// What a model is trained for.
+#[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum TrainingTask {
+    Classification,
+    MultiLabel,
+    Regression,
+    Tokens,
+    Questions,
+    Similarity,
+    Ranking,
+    Embedding,
+}
+
+/// What the operands of matrix products are rounded to.
+#[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum TrainingPrecision {
+    F32,
+    Bf16,
+}
+
+/// Parses a number above 0.
+pub(crate) fn above_zero() -> impl clap::builder::TypedValueParser<Value = f64> {
+    number(f64::MIN_POSITIVE..=f64::MAX, "expected a number above 0")
 }
 
 fn setting(argument: &str) -> Result<(String, String), String> {
@@ -70,36 +120,26 @@ fn setting(argument: &str) -> Result<(String, String), String> {
 }
 
 impl RecipeFlags {
-    /// Reads the recipe and overrides its keys with these flags, and with those of the command, `more`.
+    /// Reads the recipe and overrides its keys by these flags, by those of the command, `more`, and by `--set`.
     ///
     /// # Errors
-    /// Those of [`Recipe::read`]. If a flag gave the value that is wrong, the error names the flag instead of the key.
-    pub(crate) fn read(&self, more: &[Flag<'_>]) -> Result<Recipe> {
-        let flags: [Flag<'_>; 10] = [
-            ("--model", "model", &self.model),
-            ("--output", "output", &self.output),
-            ("--task", "task", &self.task),
-            ("--train", "data.train", &self.train),
-            ("--dev", "data.dev", &self.dev),
-            ("--epochs", "training.epochs", &self.epochs),
-            ("--batch", "training.batch", &self.batch),
-            ("--rate", "training.rate", &self.rate),
-            ("--precision", "training.precision", &self.precision),
-            ("--seed", "training.seed", &self.seed),
-        ];
-        let flags = flags.iter().chain(more);
+    /// Those of [`Recipe::read`]. If the value of a flag is wrong, the error names the flag instead of the key.
+    pub(crate) fn read(&self, more: &impl Serialize) -> Result<Recipe> {
+        let mut flags = table_of(self)?;
+        flags.extend(table_of(more)?);
         let given = flags
-            .clone()
-            .filter_map(|(_, key, value)| Some(((*key).to_owned(), (*value).clone()?)));
+            .iter()
+            .map(|(key, value)| (key.clone(), value.to_string()));
         let settings: Vec<_> = given.chain(self.set.iter().cloned()).collect();
         Recipe::read(self.recipe.as_deref(), &settings).map_err(|error| {
             let Error::Config { key, reason, .. } = &error else {
                 return error.into();
             };
-            let set = self.set.iter().any(|(own, _)| own == key);
-            let mut given = flags.filter(|(_, own, value)| !set && own == key && value.is_some());
-            match given.next() {
-                Some((flag, _, Some(value))) => anyhow!("{flag}: {value} {reason}"),
+            match flags.get(key) {
+                Some(value) if self.set.iter().all(|(set, _)| set != key) => {
+                    let flag = key.rsplit('.').next().unwrap_or(key);
+                    anyhow!("--{flag}: {value} {reason}")
+                }
                 _ => error.into(),
             }
         })
@@ -108,13 +148,13 @@ impl RecipeFlags {
     /// Trains by a recipe, once or with each seed.
     pub(crate) fn run(&self, recipe: &Recipe, common: &Common, output: &mut Output) -> Result<()> {
         match &self.seeds[..] {
-            [] => session::one(recipe, common, output),
-            seeds => session::several(recipe, seeds, common, output),
+            [] => session::train_once(recipe, common, output),
+            seeds => session::train_with_seeds(recipe, seeds, common, output),
         }
     }
 }
 
-fn seed(argument: &str) -> Result<u64, String> {
-    let expected = || format!("expected a whole number from 0 to {}", u64::MAX);
-    argument.parse().map_err(|_| expected())
+/// The flags that were given, by the keys of a recipe that they set.
+fn table_of(flags: &impl Serialize) -> Result<Table> {
+    Table::try_from(flags).context("a recipe holds paths as UTF-8")
 }

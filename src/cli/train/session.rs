@@ -1,4 +1,4 @@
-//! One run of a recipe, or one with each of several seeds, and what is said at its end.
+//! Runs a recipe once, or with each of several seeds, and prints the results.
 
 use std::path::Path;
 
@@ -7,39 +7,40 @@ use bertless::train::{Figures, Job, Recipe};
 use serde::Serialize;
 
 use super::super::Common;
+use super::super::columns::{self, Column};
 use super::super::output::{Output, note, printable, warn};
-use super::watch::Watch;
+use super::watch::{Watch, format_metrics};
 
-/// Trains, and prints the figures of the model that is kept: with --json {"step", "figures": [[name, figure]], "best"}.
-pub(super) fn one(recipe: &Recipe, common: &Common, output: &mut Output) -> Result<()> {
+/// Trains, and prints the metrics of the kept model; with --json {"step", "figures": [[name, value]], "best"}.
+pub(super) fn train_once(recipe: &Recipe, common: &Common, output: &mut Output) -> Result<()> {
     let best = train(Job::of(recipe, common.threads)?)?.1;
-    match (&best, output.json) {
-        (Some(best), true) => output.object(best)?,
-        (Some(best), false) => output.line(format!("{} after step {}", said(best), best.step))?,
-        (None, _) => {}
+    if let Some(best) = best {
+        output.answer(&best, || {
+            format!("{} after step {}", format_metrics(&best), best.step)
+        })?;
     }
     output.flush()?;
-    farewell(recipe, recipe.output());
+    print_next_steps(recipe, recipe.output());
     Ok(())
 }
 
-/// Figures of one seed.
+/// Metrics of one seed.
 #[derive(Serialize)]
-struct Seed {
+struct SeedRecord {
     seed: u64,
     #[serde(flatten)]
     best: Figures,
 }
 
-/// With --json one object: {"seeds": [{"seed", "step", "figures", "best"}], "median": [[name, figure]]}.
+/// Output with --json: {"seeds": [{"seed", "step", "figures", "best"}], "median": [[name, value]]}.
 #[derive(Serialize)]
-struct Seeds {
-    seeds: Vec<Seed>,
+struct SeedsRecord {
+    seeds: Vec<SeedRecord>,
     median: Vec<(String, f64)>,
 }
 
-/// Trains with each seed, one after the other, and prints a table of all.
-pub(super) fn several(
+/// Trains with each seed in turn, and prints a table of the results.
+pub(super) fn train_with_seeds(
     recipe: &Recipe,
     seeds: &[u64],
     common: &Common,
@@ -57,43 +58,41 @@ pub(super) fn several(
             job.follow(earlier);
         }
         let (job, best) = train(job)?;
-        all.extend(best.map(|best| Seed { seed, best }));
+        all.extend(best.map(|best| SeedRecord { seed, best }));
         earlier = Some(job);
     }
     let median = medians(&all);
     if output.json {
-        return output.object(&Seeds { seeds: all, median });
+        return output.object(&SeedsRecord { seeds: all, median });
     }
-    let names = median.iter().map(|(name, _)| format!("{name:>12}"));
-    output.line(format!(
-        "{:<8}{}{:>10}",
-        "seed",
-        names.collect::<String>(),
-        "step"
-    ))?;
-    for Seed { seed, best } in &all {
-        output.line(format!(
-            "{seed:<8}{}{:>10}",
-            columns(&best.figures),
-            best.step
-        ))?;
+    let row = |first: &str, metrics: Vec<String>, step: &str| {
+        [vec![first.to_owned()], metrics, vec![step.to_owned()]].concat()
+    };
+    let names = median.iter().map(|(name, _)| name.clone()).collect();
+    let values = |metrics: &[(String, f64)]| {
+        let values = metrics.iter().map(|(_, value)| format!("{value:.4}"));
+        values.collect()
+    };
+    let mut rows = vec![row("seed", names, "step")];
+    for SeedRecord { seed, best } in &all {
+        let (seed, step) = (seed.to_string(), best.step.to_string());
+        rows.push(row(&seed, values(&best.figures), &step));
     }
-    output.line(format!("{:<8}{}", "median", columns(&median)))?;
+    rows.push(row("median", values(&median), ""));
+    let mut widths = vec![Column::Right(11); median.len()];
+    widths.insert(0, Column::Left(7));
+    widths.push(Column::Right(9));
+    output.line(columns::table(&widths, " ", &rows))?;
     output.flush()?;
-    farewell(recipe, &recipe.output().join("seed-N"));
+    print_next_steps(recipe, &recipe.output().join("seed-N"));
     Ok(())
 }
 
-fn columns(figures: &[(String, f64)]) -> String {
-    let column = |(name, figure): &(String, f64)| format!("{figure:>0$.4}", name.len().max(12));
-    figures.iter().map(column).collect()
-}
-
-/// The median of each figure.
-fn medians(seeds: &[Seed]) -> Vec<(String, f64)> {
+/// Median of each metric over the seeds.
+fn medians(seeds: &[SeedRecord]) -> Vec<(String, f64)> {
     let first = seeds.first().map(|seed| seed.best.figures.as_slice());
     let median = |at: usize| {
-        let figure = |seed: &Seed| seed.best.figures.get(at).map(|(_, figure)| *figure);
+        let figure = |seed: &SeedRecord| seed.best.figures.get(at).map(|(_, figure)| *figure);
         let mut figures: Vec<f64> = seeds.iter().filter_map(figure).collect();
         figures.sort_by(f64::total_cmp);
         let middle = figures.len() / 2;
@@ -108,7 +107,7 @@ fn medians(seeds: &[Seed]) -> Vec<(String, f64)> {
         .collect()
 }
 
-/// Trains, or goes on with it, and gives the job back, with the figures of the model that is kept.
+/// Starts or resumes a training. Returns the job, and the metrics of the kept model.
 fn train(mut job: Job) -> Result<(Job, Option<Figures>)> {
     warn(job.warnings());
     let (examples, dev) = job.examples();
@@ -135,10 +134,10 @@ fn train(mut job: Job) -> Result<(Job, Option<Figures>)> {
     Ok((job, best))
 }
 
-/// The most labels that are listed, and the most characters of each.
+/// Largest number of labels listed, and of characters of each.
 const LISTED: (usize, usize) = (20, 40);
 
-/// The labels of a model that tells some apart, each with how often it is there if tables say so.
+/// Lists the labels of a classifier, with their counts in the tables if known.
 fn labels(job: &Job) -> Option<String> {
     let (names, counts) = (job.labels(), job.label_counts());
     if names.len() < 2 {
@@ -159,14 +158,8 @@ fn labels(job: &Job) -> Option<String> {
     Some(format!("labels: {}{rest}", listed.join(", ")))
 }
 
-fn said(best: &Figures) -> String {
-    let figures = best.figures.iter();
-    let figures: Vec<String> = figures.map(|(name, x)| format!("{name} {x:.4}")).collect();
-    figures.join(", ")
-}
-
-/// Where the model is, and what can be done with it.
-fn farewell(recipe: &Recipe, folder: &Path) {
+/// Prints where the model is, and commands to try on it.
+fn print_next_steps(recipe: &Recipe, folder: &Path) {
     let there = folder.display();
     note(format_args!("the model and its card are in {there}; next:"));
     note(format_args!("  {}", recipe.usage(folder)));

@@ -1,19 +1,17 @@
-//! How a training goes, on standard error.
+//! Progress of a training, on standard error.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use bertless::train::{At, Line, Observer, read_log};
-use indicatif::{ProgressBar, ProgressStyle};
+use bertless::train::{At, Figures, Line, Observer, read_log};
 
 use super::super::output::{note, replace};
+use super::super::progress::{Look, Progress};
 use super::curves;
 
-/// Shows how it goes: a bar on a terminal, and on none the lines of the log that have figures.
+/// Prints evaluations, with a progress bar if standard error is a terminal.
 pub(super) struct Watch {
-    bar: ProgressBar,
-    terminal: bool,
+    bar: Progress,
     log: PathBuf,
     loss: Option<f64>,
     tokens: u64,
@@ -23,8 +21,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(log: PathBuf) -> Self {
         Self {
-            bar: bar(),
-            terminal: std::io::stderr().is_terminal(),
+            bar: Progress::new(Look::Count),
             log,
             loss: None,
             tokens: 0,
@@ -32,31 +29,19 @@ impl Watch {
         }
     }
 
-    /// The end of the bar, and the last picture.
+    /// Removes the bar, and draws the final chart.
     pub(super) fn finish(self) -> Result<()> {
-        self.bar.finish_and_clear();
+        drop(self.bar);
         draw(&self.log)
     }
 
-    /// Whether any step was taken.
+    /// Whether any training step was run.
     pub(super) fn has_seen_steps(&self) -> bool {
         self.begun.is_some()
     }
 
     pub(super) fn say(&self, message: &str) {
-        match self.terminal {
-            true => self.bar.println(message),
-            false => note(message),
-        }
-    }
-}
-
-/// A bar that says where in how many something is, and how long it will take.
-pub(crate) fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    match ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} {eta} left") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
+        self.bar.suspend(|| note(message));
     }
 }
 
@@ -77,7 +62,7 @@ impl Observer for Watch {
             self.bar.reset_eta();
             std::time::Instant::now()
         });
-        // Of about the last 20 steps.
+        // An average over about the last 20 steps.
         let loss = self
             .loss
             .map_or(at.loss, |mean| mean + (at.loss - mean) / 20.0);
@@ -93,24 +78,30 @@ impl Observer for Watch {
 
     fn line(&mut self, line: &Line) {
         if let Line::Figures(figures) = line {
-            let all = figures
-                .figures
-                .iter()
-                .map(|(name, figure)| format!("{name} {figure:.4}"));
-            let all: Vec<String> = all.collect();
             let best = if figures.best {
                 ", the best so far"
             } else {
                 ""
             };
-            self.say(&format!("step {}: {}{best}", figures.step, all.join(", ")));
-            // A picture that cannot be drawn now is no reason to end; at the end it is.
+            self.say(&format!(
+                "step {}: {}{best}",
+                figures.step,
+                format_metrics(figures)
+            ));
+            // A chart that cannot be drawn is an error only at the end.
             let _ = draw(&self.log);
         }
     }
 }
 
-/// Draws the curves of a log, beside it.
+/// Formats metrics as `name value`, separated by commas.
+pub(super) fn format_metrics(figures: &Figures) -> String {
+    let figures = figures.figures.iter();
+    let figures: Vec<String> = figures.map(|(name, x)| format!("{name} {x:.4}")).collect();
+    figures.join(", ")
+}
+
+/// Draws the curves of a log into `curves.svg` beside it.
 fn draw(log: &Path) -> Result<()> {
     let svg = curves::svg(&read_log(log)?)?;
     replace(&log.with_file_name("curves.svg"), svg.as_bytes())

@@ -1,6 +1,6 @@
 //! In which order examples are seen.
 
-use super::super::random::Random;
+use crate::train::random::Random;
 
 /// Batches of texts of one length, roughly, are cut from runs of so many batches: as in `transformers`.
 const RUN: usize = 50;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Labels, Row, Table};
+use super::{Cell, Dataset, Labels, TextRow};
 use crate::batch::{Encoding, Input};
 use crate::error::{Result, excerpt};
 use crate::tokenizer::{Tokenizer, Truncation, TruncationStrategy};
@@ -53,85 +53,107 @@ pub(crate) enum TargetKind {
     Span,
 }
 
-/// How rows are read: cells are the text, its pair if there is one, and the target's one or two.
+/// How the two texts of a row are read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum PairMode {
+    /// Both are one sequence.
+    Joint,
+    /// Each is a sequence of its own.
+    Separate,
+}
+
+/// Makes examples of rows.
 #[derive(Debug)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct ExampleEncoder<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
-    /// The most tokens of a text, special ones included.
+    /// Most tokens of a sequence, special ones included.
     pub(crate) max_length: usize,
-    /// How many texts a row has, 1 or 2,
-    pub(crate) texts: usize,
-    /// and whether two are read for themselves.
-    pub(crate) apart: bool,
-    pub(crate) kind: TargetKind,
     pub(crate) labels: &'a Labels,
 }
 
-impl Reader<'_> {
-    /// All rows of a table.
+impl ExampleEncoder<'_> {
+    /// Encodes all rows. `pair` says how second texts are read, `kind` what targets are.
     ///
     /// # Errors
     /// `Data` with the line of a row whose target cannot be read, and those of [`Tokenizer::encode`].
-    pub(crate) fn read(&self, table: &Table) -> Result<Vec<Example>> {
-        let example = |row: &Row| self.example(table, row);
-        table.rows.iter().map(example).collect()
+    pub(crate) fn encode(
+        &self,
+        dataset: &Dataset,
+        pair: Option<PairMode>,
+        kind: TargetKind,
+    ) -> Result<Vec<Example>> {
+        let example = |row: &TextRow| {
+            let (first, second) = self.encode_texts(dataset, row, pair, kind)?;
+            let target = self.target(row, kind, &first);
+            Ok(Example {
+                target: target.map_err(|reason| dataset.blame(row, reason))?,
+                first,
+                second,
+            })
+        };
+        dataset.rows.iter().map(example).collect()
     }
 
-    fn example(&self, table: &Table, row: &Row) -> Result<Example> {
-        let (texts, targets) = row.cells.split_at(self.texts);
-        let blame = |reason: String| table.blame(row, reason);
+    fn encode_texts(
+        &self,
+        dataset: &Dataset,
+        row: &TextRow,
+        pair: Option<PairMode>,
+        kind: TargetKind,
+    ) -> Result<(Encoding, Option<Encoding>)> {
         let mut truncation = Truncation::to(self.max_length);
-        if self.kind == TargetKind::Span {
+        if kind == TargetKind::Span {
             // The question stays whole.
             truncation.strategy = TruncationStrategy::OnlySecond;
         }
         let encode = |input: Input<'_>| {
             let encoding = self.tokenizer.encode(input, Some(&truncation));
-            encoding.map_err(|error| blame(error.to_string()))
+            encoding.map_err(|error| dataset.blame(row, error.to_string()))
         };
-        let (first, second) = match texts {
-            [first, second] if self.apart => (
-                encode(first.text().into())?,
-                Some(encode(second.text().into())?),
-            ),
-            [first, second] => (encode(Input::Pair(first.text(), second.text()))?, None),
-            _ => (encode(texts[0].text().into())?, None),
+        let first = row.text.text();
+        Ok(match (&row.pair, pair) {
+            (None, _) => (encode(first.into())?, None),
+            (Some(second), Some(PairMode::Separate)) => {
+                (encode(first.into())?, Some(encode(second.text().into())?))
+            }
+            (Some(second), _) => (encode(Input::Pair(first, second.text()))?, None),
+        })
+    }
+
+    fn target(&self, row: &TextRow, kind: TargetKind, first: &Encoding) -> Result<Target, String> {
+        let number = |label: &str| self.labels.number(label);
+        let Some(target) = &row.target else {
+            return Ok(Target::None);
         };
-        let number = |label: &str| self.labels.number(label).map_err(blame);
-        let target = match self.kind {
+        Ok(match kind {
             TargetKind::None => Target::None,
             TargetKind::Class => {
-                let several = |reason| match targets[0].labels().len() {
-                    0 | 1 => blame(reason),
-                    _ => blame(format!("{reason}: task = \"multi-label\" learns several")),
+                let several = |reason| match target.labels().len() {
+                    0 | 1 => reason,
+                    _ => format!("{reason}: task = \"multi-label\" learns several"),
                 };
-                Target::Class(number(targets[0].label().map_err(several)?)?)
+                Target::Class(number(target.label().map_err(several)?)?)
             }
             TargetKind::Classes => {
                 let mut classes = vec![0.0; self.labels.len()];
-                for id in self.labels.numbers(&targets[0]).map_err(blame)? {
+                for id in self.labels.numbers(target)? {
                     classes[id] = 1.0;
                 }
                 Target::Classes(classes)
             }
             TargetKind::Score { scale, reach } => {
-                Target::Score(score(targets[0].text(), scale, reach).map_err(blame)?)
+                Target::Score(score(target.text(), scale, reach)?)
             }
             TargetKind::Tags => {
-                let tags = targets[0].tags().into_iter().map(number);
-                let tags = tags.collect::<Result<Vec<_>>>()?;
-                Target::Tags(first_tokens(&first, &texts[0].words(), &tags).map_err(blame)?)
+                let tags = target.tags().into_iter().map(number);
+                let tags = tags.collect::<Result<Vec<_>, _>>()?;
+                Target::Tags(first_tokens(first, &row.text.words(), &tags)?)
             }
             TargetKind::Span => {
-                let answer =
-                    range(texts[1].text(), targets[0].text(), targets[1].text()).map_err(blame)?;
-                Target::Span(span(&first, answer))
+                let text = |cell: &Option<Cell>| cell.as_ref().map_or("", Cell::text).to_owned();
+                let (context, start) = (text(&row.pair), text(&row.answer_start));
+                Target::Span(span(first, range(&context, target.text(), &start)?))
             }
-        };
-        Ok(Example {
-            first,
-            second,
-            target,
         })
     }
 }
@@ -213,7 +235,6 @@ fn span(encoding: &Encoding, (start, end): (usize, usize)) -> Option<(usize, usi
 
 #[cfg(test)]
 mod tests {
-    use super::super::Cell;
     use super::*;
     use crate::weights::Files;
 
@@ -230,27 +251,46 @@ mod tests {
         apart: bool,
         cells: &[&str],
     ) -> Result<Example, String> {
-        let row = Row {
-            line: 7,
-            cells: cells.iter().map(|&cell| cell.into()).collect(),
-        };
-        example(kind, texts, apart, row)
+        let cells = cells.iter().map(|&cell| cell.into()).collect();
+        example(kind, texts, apart, row(cells, texts))
     }
 
-    fn example(kind: TargetKind, texts: usize, apart: bool, row: Row) -> Result<Example, String> {
-        let table = Table {
+    fn row(cells: Vec<Cell>, texts: usize) -> TextRow {
+        let mut cells = cells.into_iter();
+        TextRow {
+            line: 7,
+            text: cells.next().unwrap(),
+            pair: cells.by_ref().take(texts - 1).next(),
+            target: cells.next(),
+            answer_start: cells.next(),
+            logits: Vec::new(),
+        }
+    }
+
+    fn example(
+        kind: TargetKind,
+        texts: usize,
+        apart: bool,
+        row: TextRow,
+    ) -> Result<Example, String> {
+        let dataset = Dataset {
             file: "f".to_owned(),
             rows: vec![row],
         };
-        let reader = Reader {
+        let encoder = ExampleEncoder {
             tokenizer: &tokenizer(),
             max_length: 8,
-            texts,
-            apart,
-            kind,
             labels: &Labels::new(["O", "B-PER", "B-LOC"].map(str::to_owned).to_vec()),
         };
-        let mut examples = reader.read(&table).map_err(|error| error.to_string())?;
+        let mode = if apart {
+            PairMode::Separate
+        } else {
+            PairMode::Joint
+        };
+        let pair = (texts == 2).then_some(mode);
+        let mut examples = encoder
+            .encode(&dataset, pair, kind)
+            .map_err(|e| e.to_string())?;
         Ok(examples.remove(0))
     }
 
@@ -319,10 +359,7 @@ mod tests {
         ] {
             assert_eq!(target(kind, cell).unwrap_err(), says);
         }
-        let row = Row {
-            line: 7,
-            cells: vec!["ada".into(), Cell::list(["O", "B-PER"])],
-        };
+        let row = row(vec!["ada".into(), Cell::list(["O", "B-PER"])], 1);
         assert_eq!(
             example(TargetKind::Class, 1, false, row).unwrap_err(),
             "f, line 7: there are several labels, \"O B-PER\", where one belongs: task = \"multi-label\" learns several"
@@ -332,13 +369,11 @@ mod tests {
     #[test]
     fn items_of_a_list_are_words() {
         // [CLS] ada lives in lon ##don [SEP]; "ada lives" is one word, and an empty one has no token.
-        let row = Row {
-            line: 1,
-            cells: vec![
-                Cell::list(["ada lives", "", "in", "london"]),
-                Cell::list(["B-PER", "O", " O", "B-LOC"]),
-            ],
-        };
+        let cells = vec![
+            Cell::list(["ada lives", "", "in", "london"]),
+            Cell::list(["B-PER", "O", " O", "B-LOC"]),
+        ];
+        let row = row(cells, 1);
         let example = example(TargetKind::Tags, 1, false, row).unwrap();
         let tags = vec![None, Some(1), None, Some(0), Some(2), None, None];
         assert_eq!(example.target, Target::Tags(tags));

@@ -1,6 +1,5 @@
 //! What a model says of texts and pairs: a label, a score, logits.
 
-use super::super::targets::LOGIT;
 use super::write::Cell;
 use crate::batch::Input;
 use crate::config::{HeadConfig, ScoreFunction, Task};
@@ -8,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::kernels::Cpu;
 use crate::model::Model;
 use crate::tasks::{Similarity, Thresholds, argmax, classification};
+use crate::train::data::LOGIT;
 
 /// A model that can be asked.
 pub(super) struct Answers<'a> {

@@ -1,20 +1,18 @@
 //! A teacher says what it thinks of texts that nobody has labelled: a table that can be learned from.
 
 mod answers;
+mod bm25;
 mod write;
 
 use std::path::PathBuf;
 
-use super::bm25::Index;
-use super::data::{self, Column, Table};
-use super::names::{TEXT_COLUMNS, usual_pair};
-use super::reading::named;
-use super::replace::{are_one, replace};
-use super::source::Source;
 use crate::config::Task;
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::train::atomic::{are_one, replace};
+use crate::train::data::{self, Column, Source, TEXT_COLUMNS, Table, named, usual_pair};
 use answers::Answers;
+use bm25::Index;
 use write::{Cell, Format, Writer};
 
 /// Rows that are answered at a time.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Result, Write};
 use std::path::Path;
 
-use super::data;
+use crate::train::data;
 
 /// What a cell holds.
 #[derive(Clone, Copy, Debug)]

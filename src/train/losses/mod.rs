@@ -6,6 +6,7 @@
 
 mod classes;
 mod numbers;
+pub(crate) mod objective;
 mod projection;
 mod ranking;
 mod relations;

@@ -1,7 +1,8 @@
 //! Values that no recipe can have.
 
-use super::{Distillation, Recipe, Start, TaskKind, Training};
+use super::{Distillation, Recipe, Start, Training};
 use crate::error::{Error, Result};
+use crate::train::task::Criterion;
 
 impl Recipe {
     /// Values that no training can have.
@@ -23,6 +24,7 @@ impl Recipe {
             log_every,
             ..
         } = self.training;
+        let task = self.task.spec();
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
         let above_0 = |x: f64| x > 0.0 && x.is_finite();
@@ -53,7 +55,7 @@ impl Recipe {
             ),
             (
                 "distillation",
-                self.task != TaskKind::Embedding || self.distils(),
+                task.criterion != Criterion::None || self.distils(),
                 "is missing: embeddings are learned from a teacher",
             ),
             (
@@ -65,7 +67,7 @@ impl Recipe {
             ("training.batch", batch > 0, "is not 1 or more"),
             (
                 "training.batch",
-                batch > 1 || self.task != TaskKind::Ranking,
+                batch > 1 || task.criterion != Criterion::MultipleNegatives,
                 "is too few: a pair is ranked among those of its batch",
             ),
             ("training.accumulate", accumulate > 0, "is not 1 or more"),
@@ -120,19 +122,19 @@ impl Recipe {
                 ),
                 (
                     "distillation.teacher",
-                    distillation.teacher.is_some() || !self.task.is_of_embeddings(),
+                    distillation.teacher.is_some() || !task.is_embedding(),
                     "is missing: tables have no embeddings",
                 ),
                 (
                     "distillation.teacher",
                     distillation.teacher.is_some()
                         || !distillation.learns_outputs()
-                        || !matches!(self.task, TaskKind::Tokens | TaskKind::Questions),
+                        || !task.is_per_token(),
                     "is missing: tables have no logits of words",
                 ),
                 (
                     "distillation",
-                    self.task != TaskKind::Embedding || distillation.learns_outputs() || inside,
+                    task.criterion != Criterion::None || distillation.learns_outputs() || inside,
                     "learns nothing: tables have no embeddings",
                 ),
                 (

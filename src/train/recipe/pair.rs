@@ -1,8 +1,8 @@
 //! Whether the texts of a recipe's tables are pairs, where it does not say so.
 
-use super::{Recipe, TaskKind};
-use crate::train::data::Table;
-use crate::train::names::usual_pair;
+use super::Recipe;
+use crate::config::Task;
+use crate::train::data::{Table, usual_pair};
 
 impl Recipe {
     /// Takes the second texts of tables that have them under their usual names: nothing is passed over in silence. Who names
@@ -10,10 +10,7 @@ impl Recipe {
     ///
     /// A table that cannot be opened is left to whoever reads its rows.
     pub(super) fn with_usual_pair(mut self) -> Self {
-        let may_have_pairs = matches!(
-            self.task,
-            TaskKind::Classification | TaskKind::MultiLabel | TaskKind::Regression
-        );
+        let may_have_pairs = self.task.spec().model_task == Task::Classification;
         let data = &mut self.data;
         let Some(first) = data.train.iter().chain(&data.unlabelled).next() else {
             return self;

@@ -31,28 +31,15 @@ fn every_type_is_read() {
     let numbers = [1.5f32, -2.0, 0.25];
     let half = |x: &f32| half::f16::from_f32(*x).to_le_bytes();
     let brain = |x: &f32| half::bf16::from_f32(*x).to_le_bytes();
-    let double = |x: &f32| f64::from(*x).to_le_bytes();
+    let halves = numbers.iter().flat_map(half).collect();
+    let brains = numbers.iter().flat_map(brain).collect();
+    let doubles = numbers.map(|x| f64::from(x).to_le_bytes());
     let whole: Vec<u8> = [3i64, -4, 5].iter().flat_map(|x| x.to_le_bytes()).collect();
     let checkpoint = open(safetensors(&[
         ("f32", Dtype::F32, &[3], floats(&numbers)),
-        (
-            "f16",
-            Dtype::F16,
-            &[3],
-            numbers.iter().flat_map(half).collect(),
-        ),
-        (
-            "bf16",
-            Dtype::BF16,
-            &[3],
-            numbers.iter().flat_map(brain).collect(),
-        ),
-        (
-            "f64",
-            Dtype::F64,
-            &[3],
-            numbers.iter().flat_map(double).collect(),
-        ),
+        ("f16", Dtype::F16, &[3], halves),
+        ("bf16", Dtype::BF16, &[3], brains),
+        ("f64", Dtype::F64, &[3], doubles.concat()),
         ("i64", Dtype::I64, &[3], whole),
         ("u8", Dtype::U8, &[3], vec![1, 2, 3]),
     ]))
@@ -183,8 +170,8 @@ fn a_file_on_disk_reads_as_in_memory() {
         let checkpoint = Checkpoint::open(files, "", Family::Bert, access).unwrap();
         assert_eq!(tensor(&checkpoint, "a", &[3]).unwrap(), [1.0, 2.0, 3.0]);
         assert_eq!(tensor(&checkpoint, "b", &[1]).unwrap(), [0.5]);
-        assert_eq!(checkpoint.bytes(), whole.len());
-        assert_eq!(checkpoint.dtype(), "F32");
+        assert_eq!(checkpoint.byte_len(), whole.len());
+        assert_eq!(checkpoint.storage_dtype(), "F32");
     };
     check(&Files::folder(dir.path()), Access::Read);
     check(&Files::new().with(SINGLE, whole.clone()), Access::Read);
@@ -195,4 +182,60 @@ fn a_file_on_disk_reads_as_in_memory() {
         let unchanging = unsafe { crate::weights::Unchanging::promised() };
         check(&Files::folder(dir.path()), Access::Map(unchanging));
     }
+}
+
+/// Which of these tensors is refused once the tensors of `used` are read from two layers.
+fn refused(family: Family, names: &[&str], used: &[&str]) -> Option<String> {
+    let bytes = 1f32.to_le_bytes();
+    let view = |name: &&str| {
+        let view = TensorView::new(Dtype::F32, vec![1], &bytes).unwrap();
+        (name.to_string(), view)
+    };
+    let file = safetensors::serialize(names.iter().map(view), None).unwrap();
+    let files = Files::new().with("model.safetensors", file);
+    let checkpoint = Checkpoint::open(&files, "", family, Access::Read).unwrap();
+    for name in used {
+        checkpoint.find(name, &[1]).unwrap();
+    }
+    checkpoint.ignore("encoder.layer.0.known");
+    match checkpoint.reject_unexpected(2) {
+        Ok(()) => None,
+        Err(Error::WeightUnexpected { name, .. }) => Some(name),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn other_heads_are_left_alone() {
+    let names = [
+        "bert.embeddings.LayerNorm.weight",
+        "bert.embeddings.position_ids",
+        "bert.pooler.dense.weight",
+        "bert.encoder.layer.0.known.weight",
+        "cls.predictions.bias",
+        "cls.predictions.decoder.weight",
+    ];
+    let used = ["embeddings.LayerNorm.weight", "cls.predictions.bias"];
+    assert_eq!(refused(Family::Bert, &names, &used), None);
+    assert_eq!(refused(Family::Bert, &names, &[]), None);
+}
+
+#[test]
+fn the_rest_of_a_module_and_of_the_layers_is_not() {
+    let names = ["bert.a.b.weight", "bert.a.b.bIas"];
+    let refuse = |names: &[&str], used: &[&str]| refused(Family::Bert, names, used);
+    assert_eq!(
+        refuse(&names, &["a.b.weight"]).as_deref(),
+        Some("bert.a.b.bIas")
+    );
+    for name in [
+        "bert.encoder.layer.2.output.dense.weight",
+        "encoder.layer.1.ffn.3.output.dense.weight",
+        "encoder.layer.x",
+    ] {
+        assert_eq!(refuse(&[name], &[]).as_deref(), Some(name));
+    }
+    let name = "distilbert.transformer.layer.2.ffn.lin1.weight";
+    let refused = refused(Family::DistilBert, &[name], &[]);
+    assert_eq!(refused.as_deref(), Some(name));
 }

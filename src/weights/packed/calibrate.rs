@@ -9,11 +9,14 @@
 //!   does to the outputs is made up for by the channels that are still to be rounded. With `H = X^T X = L L^T` this is
 //!   Babai's walk to a near point of a lattice, from the last channel to the first, which needs no inverse.
 
-use super::quantize::relative_error;
+use std::sync::Arc;
+
+use super::calibration_samples::CalibrationSamples;
 use crate::kernels::gemm::{Epilogue, Int8Panels, PANEL, PackedWeights, Panels, gemm};
 use crate::kernels::memory::AlignedFloats;
 use crate::kernels::memory::WeightBuf;
-use crate::kernels::{Compute, Cpu, Engine, Threads};
+use crate::kernels::output::{OutputChunks, for_each_chunk};
+use crate::kernels::{Compute, Engine};
 
 /// How much of the unevenness is taken from activations and put into weights. All-MiniLM-L6-v2 is nearest at 0.6 to 0.7.
 const SMOOTHNESS: f32 = 0.65;
@@ -21,12 +24,20 @@ const SMOOTHNESS: f32 = 0.65;
 const LEAST: f32 = 1e-5;
 /// What is added to the diagonal of H, as a share of its mean: channels that hardly vary are not to be trusted.
 const DAMPING: f64 = 0.01;
-/// The largest byte of a weight.
-const MOST: f64 = 127.0;
+/// Largest magnitude of an int8 weight.
+const I8_MAX: f64 = 127.0;
 /// One row of so many is not calibrated by, but measured on.
 const HELD_OUT: usize = 8;
 
-/// A matrix in int8, with the factors of its input, and how exact it is.
+/// What int8 matrices are calibrated by, and with.
+#[derive(Debug)]
+pub(crate) struct Calibration {
+    pub(crate) samples: Arc<CalibrationSamples>,
+    /// Instruction set and threads to compute on.
+    pub(crate) engine: Engine,
+}
+
+/// A matrix in int8, and what goes with it.
 #[derive(Debug)]
 pub(super) struct Calibrated {
     pub(super) matrix: PackedWeights,
@@ -36,25 +47,28 @@ pub(super) struct Calibrated {
 
 /// Quantises a matrix of (n, k), row-major, by the rows that go into it; `None` if they are no use.
 pub(super) fn calibrate(
+    compute: &Compute,
     rows: &[f32],
     weights: &[f32],
-    (n, k): (usize, usize),
+    k: usize,
     smooth: bool,
 ) -> Option<Calibrated> {
-    let engine = Engine::new(Cpu::detect(), Threads::default());
-    let compute = &engine.compute();
     let (mut seen, mut held) = (Vec::new(), Vec::new());
     for (index, row) in rows.chunks_exact(k).enumerate() {
-        let part = match index % HELD_OUT {
+        let kept = match index % HELD_OUT {
             0 => &mut held,
             _ => &mut seen,
         };
-        part.extend_from_slice(row);
+        kept.extend_from_slice(row);
     }
     if seen.is_empty() {
         return None;
     }
-    let exact = product(compute, &held, &PackedWeights::new(weights, n, k));
+    let exact = product(
+        compute,
+        &held,
+        &PackedWeights::new(weights, weights.len() / k, k),
+    );
     let smoothing = smooth.then(|| smoothing(&seen, weights, k));
     let mut smoothed = weights.to_vec();
     if let Some(factors) = &smoothing {
@@ -62,13 +76,25 @@ pub(super) fn calibrate(
         let divide = |row: &mut [f32]| row.iter_mut().zip(factors).for_each(|(x, f)| *x /= f);
         smoothed.chunks_exact_mut(k).for_each(divide);
     }
-    let lattice = Lattice::new(&gram(compute, &seen, k), k)?;
-    let mut matrix = lattice.round(&smoothed, (n, k))?;
+    let mut matrix = Gptq::new(&gram(compute, &seen, k), k)?.round(compute, &smoothed)?;
     if let Some(factors) = smoothing {
         matrix = matrix.with_input_factors(factors)?;
     }
     let error = relative_error(&product(compute, &held, &matrix), &exact);
     Some(Calibrated { matrix, error })
+}
+
+/// `|found - exact| / |exact|`, in the Euclidean norm; 0 if both are zeros.
+pub(super) fn relative_error(found: &[f32], exact: &[f32]) -> f64 {
+    let pairs = found.iter().zip(exact);
+    let (off, all) = pairs.fold((0.0, 0.0), |(off, all), (&found, &exact)| {
+        let (found, exact) = (f64::from(found), f64::from(exact));
+        (off + (found - exact).powi(2), all + exact.powi(2))
+    });
+    match off {
+        0.0 => 0.0,
+        off => (off / all).sqrt(),
+    }
 }
 
 /// Multiplies each row by the factors.
@@ -114,15 +140,15 @@ fn greatest(rows: &[f32], k: usize) -> Vec<f32> {
     greatest
 }
 
-/// How the errors of input channels hang together.
-struct Lattice {
-    /// The channel that each place stands for: those that matter most are last, and rounded first.
+/// Rounding by the correlations of input channels (Frantar et al. 2023, GPTQ).
+struct Gptq {
+    /// Input channels in the reverse of the order of rounding: those that matter most are last, and rounded first.
     order: Vec<usize>,
-    /// `L`, lower triangular, row by row, of the channels in this order.
+    /// `L`, lower triangular, row by row, with the channels in this order.
     factor: Vec<Vec<f64>>,
 }
 
-impl Lattice {
+impl Gptq {
     /// Of `X^T X`, (k, k); `None` if it has no Cholesky factor, as where a number is not finite.
     fn new(gram: &[f32], k: usize) -> Option<Self> {
         let diagonal = |channel: usize| f64::from(gram[channel * k + channel]);
@@ -146,50 +172,62 @@ impl Lattice {
         Some(Self { order, factor })
     }
 
-    /// Rounds a matrix of (n, k), row-major, channel by channel of its output.
-    fn round(&self, weights: &[f32], (n, k): (usize, usize)) -> Option<PackedWeights> {
+    /// Rounds a matrix of (n, k), row-major. Threads share its output channels, each of which is rounded alone.
+    fn round(&self, compute: &Compute, weights: &[f32]) -> Option<PackedWeights> {
+        let k = self.order.len();
+        let (n, panel_len) = (
+            weights.len() / k,
+            Int8Panels::panel_bytes(k) / size_of::<f32>(),
+        );
         let panels = n.div_ceil(PANEL);
-        let mut memory =
-            AlignedFloats::zeros(panels * Int8Panels::panel_bytes(k) / size_of::<f32>());
-        let bytes: &mut [i8] = bytemuck::cast_slice_mut(&mut memory);
+        let mut memory = AlignedFloats::zeros(panels * panel_len);
         let mut scales = vec![0.0; panels * PANEL];
         let mut sums = vec![0; panels * PANEL];
-        for (channel, row) in weights.chunks_exact(k).enumerate() {
-            let scale = row.iter().fold(0f32, |most, x| most.max(x.abs())) / MOST as f32;
-            if !scale.is_normal() {
-                continue; // zeros
+        let outs = [
+            OutputChunks::uniform(panel_len, &mut memory),
+            OutputChunks::uniform(PANEL, &mut scales),
+            OutputChunks::uniform(PANEL, bytemuck::cast_slice_mut(&mut sums)),
+        ];
+        for_each_chunk(compute, panels, outs, |_, panel, [bytes, scales, sums]| {
+            let bytes: &mut [i8] = bytemuck::cast_slice_mut(bytes);
+            let sums: &mut [i32] = bytemuck::cast_slice_mut(sums);
+            let rows = weights.chunks_exact(k).skip(panel * PANEL).take(PANEL);
+            for (channel, row) in rows.enumerate() {
+                let scale = row.iter().fold(0f32, |most, x| most.max(x.abs())) / I8_MAX as f32;
+                if !scale.is_normal() {
+                    continue; // zeros
+                }
+                let rounded = self.round_row(row, scale.into());
+                for (at, &weight) in rounded.iter().enumerate() {
+                    bytes[(at / 4 * PANEL + channel) * 4 + at % 4] = weight;
+                }
+                scales[channel] = scale;
+                sums[channel] = rounded.iter().map(|&weight| i32::from(weight)).sum();
             }
-            let panel = &mut bytes[channel / PANEL * Int8Panels::panel_bytes(k)..];
-            let numbers = self.nearest(row, scale.into());
-            for (at, &number) in numbers.iter().enumerate() {
-                panel[(at / 4 * PANEL + channel % PANEL) * 4 + at % 4] = number;
-            }
-            scales[channel] = scale;
-            sums[channel] = numbers.iter().map(|&number| i32::from(number)).sum();
-        }
+        });
         let int8 = Int8Panels::new(WeightBuf::Owned(memory), &scales, &sums)?;
         PackedWeights::from_panels(n, k, Panels::Int8(Box::new(int8)))
     }
 
-    /// The bytes of one channel's weights.
-    fn nearest(&self, row: &[f32], scale: f64) -> Vec<i8> {
-        let mut numbers = vec![0; row.len()];
-        // What the channels that are rounded do to the outputs, seen from each that is not.
-        let mut pull = vec![0.0; row.len()];
+    /// Rounds the weights of one output channel.
+    fn round_row(&self, row: &[f32], scale: f64) -> Vec<i8> {
+        let mut rounded = vec![0; row.len()];
+        // What the input channels that are rounded do to the outputs, seen from each that is not.
+        let mut corrections = vec![0.0; row.len()];
         for (place, (&channel, factor)) in self.order.iter().zip(&self.factor).enumerate().rev() {
             let weight = f64::from(row[channel]);
-            let wanted = weight + pull[place] / factor[place];
-            let number = (wanted / scale).round_ties_even().clamp(-MOST, MOST);
-            let off = weight - number * scale;
-            let rest = pull[..place].iter_mut().zip(factor);
-            rest.for_each(|(pull, along)| *pull += along * off);
-            numbers[channel] = number as i8;
+            let wanted = weight + corrections[place] / factor[place];
+            let nearest = (wanted / scale).round_ties_even().clamp(-I8_MAX, I8_MAX);
+            let error = weight - nearest * scale;
+            let rest = corrections[..place].iter_mut().zip(factor);
+            rest.for_each(|(correction, along)| *correction += along * error);
+            rounded[channel] = nearest as i8;
         }
-        numbers
+        rounded
     }
 }
 
-/// In eight sums, which the processor can add at a time.
+/// Dot product in eight partial sums, which the processor can add at a time.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     const CHAINS: usize = 8;
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<CHAINS>(), b.as_chunks::<CHAINS>());
@@ -207,6 +245,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::kernels::gemm::Dtype;
+    use crate::kernels::{Cpu, Threads};
 
     /// Numbers around 0, the same each time.
     fn random(count: usize, seed: u32) -> Vec<f32> {
@@ -244,8 +283,8 @@ mod tests {
         let (n, k) = (20, 37);
         let (rows, weights) = (rows(400, k), random(n * k, 3));
         let gram = gram(&Compute::serial(), &rows, k);
-        let matrix = Lattice::new(&gram, k)
-            .and_then(|lattice| lattice.round(&weights, (n, k)))
+        let matrix = Gptq::new(&gram, k)
+            .and_then(|gptq| gptq.round(&Compute::serial(), &weights))
             .unwrap();
         let plain = PackedWeights::pack(Dtype::Int8, &weights, n, k);
         let (found, nearest) = (
@@ -262,15 +301,39 @@ mod tests {
         let weights = random(n * k, 5);
         let mut gram = vec![0.0; k * k];
         (0..k).for_each(|at| gram[at * k + at] = (at + 1) as f32);
-        let lattice = Lattice::new(&gram, k).unwrap();
-        let matrix = lattice.round(&weights, (n, k)).unwrap();
+        let (gptq, compute) = (Gptq::new(&gram, k).unwrap(), Compute::serial());
+        let matrix = gptq.round(&compute, &weights).unwrap();
         let plain = PackedWeights::pack(Dtype::Int8, &weights, n, k);
         let largest = weights.iter().fold(0f32, |most, x| most.max(x.abs()));
         let pairs = matrix.unpack().into_iter().zip(plain.unpack());
         let most = pairs.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
         assert!(most <= 1e-6 * largest, "{most}");
-        let zeros = lattice.round(&vec![0.0; n * k], (n, k)).unwrap();
+        let zeros = gptq.round(&compute, &vec![0.0; n * k]).unwrap();
         assert!(zeros.unpack().iter().all(|&x| x == 0.0));
+    }
+
+    fn input_factors(matrix: &PackedWeights) -> Option<Vec<f32>> {
+        let Panels::Int8(panels) = matrix.panels() else {
+            panic!("not quantised");
+        };
+        panels.input_factors().map(<[f32]>::to_vec)
+    }
+
+    #[test]
+    fn threads_change_no_bit() {
+        let (n, k) = (70, 24);
+        let (rows, weights) = (rows(64, k), random(n * k, 3));
+        let matrix = |threads| {
+            let compute = Compute::new(Cpu::detect(), &Threads::new(threads).unwrap());
+            let found = calibrate(&compute, &rows, &weights, k, true).unwrap();
+            (
+                found.matrix.unpack(),
+                input_factors(&found.matrix),
+                found.error,
+            )
+        };
+        let expected = matrix(1);
+        (2..5).for_each(|threads| assert_eq!(matrix(threads), expected));
     }
 
     #[test]
@@ -279,11 +342,8 @@ mod tests {
         let (mut rows, weights) = (random(320 * k, 11), random(n * k, 13));
         rows.chunks_exact_mut(k).for_each(|row| row[5] *= 40.0);
         let error = |smooth| {
-            let found = calibrate(&rows, &weights, (n, k), smooth).unwrap();
-            let Panels::Int8(panels) = found.matrix.panels() else {
-                panic!("not quantised");
-            };
-            assert_eq!(panels.input_factors().is_some(), smooth);
+            let found = calibrate(&Compute::serial(), &rows, &weights, k, smooth).unwrap();
+            assert_eq!(input_factors(&found.matrix).is_some(), smooth);
             found.error
         };
         let (even, uneven) = (error(true), error(false));
@@ -293,9 +353,9 @@ mod tests {
     #[test]
     fn rows_that_say_nothing_are_no_use() {
         let weights = random(16 * 4, 1);
-        assert!(calibrate(&[], &weights, (16, 4), true).is_none());
-        assert!(calibrate(&[0.0; 64], &weights, (16, 4), false).is_none());
-        assert!(calibrate(&[f32::NAN; 64], &weights, (16, 4), false).is_none());
+        let none =
+            |rows, smooth| calibrate(&Compute::serial(), rows, &weights, 4, smooth).is_none();
+        assert!(none(&[], true) && none(&[0.0; 64], false) && none(&[f32::NAN; 64], false));
     }
 
     #[test]

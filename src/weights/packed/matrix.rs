@@ -1,5 +1,5 @@
 //! Matrices in a packed file: how each type of number is written and how it is opened. A further type has its place in
-//! [`encode`] and [`open`], and nowhere else.
+//! [`encode`] and [`PackedFile::matrix`], and nowhere else.
 //!
 //! | type | shape | opened |
 //! |---|---|---|
@@ -13,16 +13,18 @@
 
 use safetensors::Dtype;
 
-use super::{PackedFile, Part, Precision};
+use super::entry::TensorEntry;
+use super::open::PackedFile;
+use super::precision::Precision;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, Int8Panels, PANEL, PackedWeights, Packer, Panels};
 use crate::kernels::memory::WeightBuf;
 use crate::weights::tensor::Tensor;
 
-/// Numbers of one channel that stand side by side in BF16,
+/// Weights of one channel that stand side by side in BF16.
 const PAIR: usize = 2;
-/// and in I8.
-const FOUR: usize = 4;
+/// Weights of one channel that stand side by side in I8.
+const QUAD: usize = 4;
 
 /// What a matrix becomes.
 ///
@@ -32,7 +34,7 @@ pub(super) fn encode(
     name: &str,
     matrix: &PackedWeights,
     precision: Precision,
-) -> Result<Vec<Part>> {
+) -> Result<Vec<TensorEntry>> {
     let (panels, k) = (matrix.n().div_ceil(PANEL), matrix.k());
     let part = match (matrix.panels(), precision.of_matrix()) {
         (Panels::Int8(int8), _) => return encode_int8(name, int8, panels, k),
@@ -41,12 +43,14 @@ pub(super) fn encode(
             let rounded = PackedWeights::pack(gemm::Dtype::Bf16, &matrix.unpack(), matrix.n(), k);
             return encode(name, &rounded, precision);
         }
-        (Panels::F32(floats), dtype) => Part::numbers(name, dtype, vec![panels, k, PANEL], floats)?,
+        (Panels::F32(floats), dtype) => {
+            TensorEntry::floats(name, dtype, vec![panels, k, PANEL], floats)?
+        }
     };
     Ok(vec![part])
 }
 
-fn encode_bf16(name: &str, pairs: &[f32], panels: usize, k: usize) -> Result<Part> {
+fn encode_bf16(name: &str, pairs: &[f32], panels: usize, k: usize) -> Result<TensorEntry> {
     const NOT_FINITE: u16 = 0x7f80;
     let words: &[u16] = bytemuck::cast_slice(pairs);
     if words.iter().any(|word| word & NOT_FINITE == NOT_FINITE) {
@@ -56,39 +60,26 @@ fn encode_bf16(name: &str, pairs: &[f32], panels: usize, k: usize) -> Result<Par
     }
     let bytes = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let shape = vec![panels, k.div_ceil(PAIR), PANEL, PAIR];
-    Ok(Part::new(name, Dtype::BF16, shape, bytes))
+    Ok(TensorEntry::new(name, Dtype::BF16, shape, bytes))
 }
 
-fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Result<Vec<Part>> {
-    let bytes = |numbers: &[u8]| numbers.to_vec();
-    let shape = vec![panels, k.div_ceil(FOUR), PANEL, FOUR];
+fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Result<Vec<TensorEntry>> {
+    let shape = vec![panels, k.div_ceil(QUAD), PANEL, QUAD];
     let channels = vec![panels * PANEL];
-    let little = |numbers: &[u32]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let mut parts = vec![
-        Part::new(
-            name,
-            Dtype::I8,
-            shape,
-            bytes(bytemuck::cast_slice(int8.bytes())),
-        ),
-        Part::new(
-            &scale_of(name),
-            Dtype::F32,
-            channels.clone(),
-            little(bytemuck::cast_slice(int8.scales())),
-        ),
-        Part::new(
-            &sum_of(name),
-            Dtype::I32,
-            channels,
-            little(bytemuck::cast_slice(int8.channel_sums())),
-        ),
+    let bytes = bytemuck::cast_slice(int8.bytes()).to_vec();
+    let little = |values: &[u32]| values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let scales = little(bytemuck::cast_slice(int8.scales()));
+    let sums = little(bytemuck::cast_slice(int8.channel_sums()));
+    let mut entries = vec![
+        TensorEntry::new(name, Dtype::I8, shape, bytes),
+        TensorEntry::new(&scale_of(name), Dtype::F32, channels.clone(), scales),
+        TensorEntry::new(&sum_of(name), Dtype::I32, channels, sums),
     ];
     if let Some(factors) = int8.input_factors() {
         let name = smoothing_of(name);
-        parts.push(Part::numbers(&name, Dtype::F32, vec![k], factors)?);
+        entries.push(TensorEntry::floats(&name, Dtype::F32, vec![k], factors)?);
     }
-    Ok(parts)
+    Ok(entries)
 }
 
 /// Name of the factors of a matrix's input channels.
@@ -96,84 +87,92 @@ fn smoothing_of(name: &str) -> String {
     format!("{name}.smoothing")
 }
 
-/// The name of the scales of a matrix's channels,
+/// Name of the scales of a matrix's channels.
 fn scale_of(name: &str) -> String {
     format!("{name}.scale")
 }
 
-/// and of the sums of their weights.
+/// Name of the sums of each channel's weights.
 fn sum_of(name: &str) -> String {
     format!("{name}.sum")
 }
 
-/// Opens a matrix of (n, k) with the factors of its input, if it has some. One in BF16 computes in `dtype`.
-///
-/// # Errors
-/// `WeightMissing`, `WeightShape`, `WeightType`, `WeightUnexpected`, `NonFinite`, and `Io` where it is read from disk.
-pub(super) fn open(
-    file: &PackedFile,
-    packer: &Packer,
-    name: &str,
-    (n, k): (usize, usize),
-    dtype: gemm::Dtype,
-) -> Result<PackedWeights> {
-    let matrix = open_weights(file, packer, name, (n, k), dtype)?;
-    let smoothing = smoothing_of(name);
-    if !file.has(&smoothing) {
-        return Ok(matrix);
-    }
-    let factors = file.tensor(&smoothing, &[k])?;
-    factors.check_type()?;
-    let matrix = matrix.with_input_factors(factors.to_vec()?);
-    matrix.ok_or_else(|| Error::WeightUnexpected {
-        name: smoothing,
-        reason: "only the input of a matrix in I8 can be smoothed".to_owned(),
-    })
+/// A matrix that a layer asks for.
+#[derive(Debug)]
+pub(in crate::weights) struct MatrixRequest<'a> {
+    /// Name in a packed file.
+    pub(in crate::weights) name: &'a str,
+    /// Output channels.
+    pub(in crate::weights) n: usize,
+    /// Input channels.
+    pub(in crate::weights) k: usize,
+    /// Type to compute in, where the stored type leaves a choice.
+    pub(in crate::weights) dtype: gemm::Dtype,
 }
 
-/// Opens the weights of a matrix alone.
-fn open_weights(
-    file: &PackedFile,
-    packer: &Packer,
-    name: &str,
-    (n, k): (usize, usize),
-    dtype: gemm::Dtype,
-) -> Result<PackedWeights> {
-    let panels = n.div_ceil(PANEL);
-    match file.dtype_of(name)? {
-        Dtype::F32 => {
-            let tensor = file.tensor(name, &[panels, k, PANEL])?;
-            match tensor.in_place() {
-                Some(panels) => {
-                    let panels = Panels::F32(WeightBuf::External(Box::new(panels)));
-                    fitting(name, PackedWeights::from_panels(n, k, panels))
+impl PackedFile {
+    /// Opens a matrix, with the factors of its input if it has some.
+    ///
+    /// # Errors
+    /// `WeightMissing`, `WeightShape`, `WeightType`, `WeightUnexpected`, `NonFinite`, and `Io` where it is read from disk.
+    pub(in crate::weights) fn matrix(
+        &self,
+        packer: &Packer,
+        request: &MatrixRequest<'_>,
+    ) -> Result<PackedWeights> {
+        let matrix = self.unsmoothed_matrix(packer, request)?;
+        let smoothing = smoothing_of(request.name);
+        if !self.has(&smoothing) {
+            return Ok(matrix);
+        }
+        let factors = self.tensor(&smoothing, &[request.k])?;
+        factors.check_type()?;
+        let matrix = matrix.with_input_factors(factors.to_vec()?);
+        matrix.ok_or_else(|| Error::WeightUnexpected {
+            name: smoothing,
+            reason: "only the input of a matrix in I8 can be smoothed".to_owned(),
+        })
+    }
+
+    /// Opens the weights of a matrix alone.
+    fn unsmoothed_matrix(
+        &self,
+        packer: &Packer,
+        request: &MatrixRequest<'_>,
+    ) -> Result<PackedWeights> {
+        let &MatrixRequest { name, n, k, dtype } = request;
+        let panels = n.div_ceil(PANEL);
+        match self.dtype_of(name)? {
+            Dtype::F32 | Dtype::F16 => {
+                let tensor = self.tensor(name, &[panels, k, PANEL])?;
+                match tensor.in_place() {
+                    Some(panels) => {
+                        let panels = Panels::F32(WeightBuf::External(Box::new(panels)));
+                        fitting(name, PackedWeights::from_panels(n, k, panels))
+                    }
+                    None => read(packer, &tensor, n, k),
                 }
-                None => read(packer, &tensor, n, k),
             }
+            Dtype::BF16 if dtype == gemm::Dtype::Bf16 => open_bf16(self, packer, request),
+            Dtype::BF16 => {
+                let tensor = self.tensor(name, &[panels, k.div_ceil(PAIR), PANEL, PAIR])?;
+                let line = PANEL * k.next_multiple_of(PAIR);
+                let memory = packer.panels(panels, PANEL * k, |first, out| {
+                    let mut pairs = vec![0.0; line];
+                    for (panel, out) in (first..).zip(out.chunks_exact_mut(PANEL * k)) {
+                        tensor.read_unchecked(panel * line, &mut pairs)?;
+                        deinterleave(&pairs, out);
+                    }
+                    Ok(())
+                })?;
+                fitting(name, PackedWeights::from_panels(n, k, Panels::F32(memory)))
+            }
+            Dtype::I8 => open_int8(self, packer, request),
+            other => Err(Error::WeightType {
+                name: name.to_owned(),
+                found: format!("{other:?}"),
+            }),
         }
-        Dtype::F16 => {
-            let tensor = file.tensor(name, &[panels, k, PANEL])?;
-            read(packer, &tensor, n, k)
-        }
-        Dtype::BF16 if dtype == gemm::Dtype::Bf16 => open_bf16(file, packer, name, n, k),
-        Dtype::BF16 => {
-            let tensor = file.tensor(name, &[panels, k.div_ceil(PAIR), PANEL, PAIR])?;
-            let line = PANEL * k.next_multiple_of(PAIR);
-            let memory = packer.panels(panels, PANEL * k, |first, out| {
-                let mut pairs = vec![0.0; line];
-                for (panel, out) in (first..).zip(out.chunks_exact_mut(PANEL * k)) {
-                    tensor.read_unchecked(panel * line, &mut pairs)?;
-                    part(&pairs, out);
-                }
-                Ok(())
-            })?;
-            fitting(name, PackedWeights::from_panels(n, k, Panels::F32(memory)))
-        }
-        Dtype::I8 => open_int8(file, packer, name, n, k),
-        other => Err(Error::WeightType {
-            name: name.to_owned(),
-            found: format!("{other:?}"),
-        }),
     }
 }
 
@@ -191,9 +190,7 @@ fn read(packer: &Packer, tensor: &Tensor, n: usize, k: usize) -> Result<PackedWe
 fn open_bf16(
     file: &PackedFile,
     packer: &Packer,
-    name: &str,
-    n: usize,
-    k: usize,
+    &MatrixRequest { name, n, k, .. }: &MatrixRequest<'_>,
 ) -> Result<PackedWeights> {
     let panels = n.div_ceil(PANEL);
     let tensor = file.tensor(name, &[panels, k.div_ceil(PAIR), PANEL, PAIR])?;
@@ -219,12 +216,10 @@ fn open_bf16(
 fn open_int8(
     file: &PackedFile,
     packer: &Packer,
-    name: &str,
-    n: usize,
-    k: usize,
+    &MatrixRequest { name, n, k, .. }: &MatrixRequest<'_>,
 ) -> Result<PackedWeights> {
     let panels = n.div_ceil(PANEL);
-    let tensor = file.tensor(name, &[panels, k.div_ceil(FOUR), PANEL, FOUR])?;
+    let tensor = file.tensor(name, &[panels, k.div_ceil(QUAD), PANEL, QUAD])?;
     let memory = match tensor.bytes_in_place() {
         Some(bytes) => WeightBuf::External(Box::new(bytes)),
         None => {
@@ -265,7 +260,7 @@ fn open_int8(
     Ok(weights)
 }
 
-/// Weights whose shape the header has, but which cannot be: in a whole file there are none.
+/// Turns `None` (panels of the wrong size for the matrix) into an error. Only a damaged or forged file gets here.
 fn fitting(name: &str, weights: Option<PackedWeights>) -> Result<PackedWeights> {
     weights.ok_or_else(|| Error::WeightUnexpected {
         name: name.to_owned(),
@@ -273,8 +268,8 @@ fn fitting(name: &str, weights: Option<PackedWeights>) -> Result<PackedWeights> 
     })
 }
 
-/// One panel `[k / 2][16][2]` as `[k][16]`.
-fn part(pairs: &[f32], panel: &mut [f32]) {
+/// Rearranges one panel `[k / 2][16][2]` to `[k][16]`.
+fn deinterleave(pairs: &[f32], panel: &mut [f32]) {
     let lines = panel.chunks_mut(PAIR * PANEL);
     for (lines, pairs) in lines.zip(pairs.chunks_exact(PAIR * PANEL)) {
         let (first, second) = lines.split_at_mut(PANEL);
@@ -295,18 +290,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs_are_parted_again() {
+    fn pairs_are_deinterleaved_again() {
         for k in 1..6 {
             let panel: Vec<f32> = (0..PANEL * k).map(|x| x as f32 + 1.0).collect();
-            let number = |step: usize, channel: usize| match step < k {
-                true => panel[step * PANEL + channel],
-                false => 0.0,
+            let number = |step: usize, channel: usize| {
+                if step < k {
+                    panel[step * PANEL + channel]
+                } else {
+                    0.0
+                }
             };
             let pairs: Vec<f32> = (0..PANEL * k.next_multiple_of(2))
                 .map(|at| number(at / (2 * PANEL) * 2 + at % 2, at / 2 % PANEL))
                 .collect();
             let mut back = vec![0.0; panel.len()];
-            part(&pairs, &mut back);
+            deinterleave(&pairs, &mut back);
             assert_eq!(back, panel);
         }
     }

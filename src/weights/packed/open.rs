@@ -7,26 +7,26 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::stamp::{self, Stamp, damaged, hexadecimal};
-use super::{Precision, VERSION, VOCABULARY, matrix, table};
+use super::format::{VERSION, VOCABULARY};
+use super::preamble::{self, Preamble, damaged, hexadecimal};
+use super::precision::Precision;
 use crate::error::{Error, Result};
-use crate::kernels::gemm::{self, PackedWeights, Packer};
+use crate::kernels::gemm;
 use crate::weights::bytes::Bytes;
-use crate::weights::rows::{Residence, Rows};
 use crate::weights::source::Source;
 use crate::weights::tensor::Tensor;
 
 /// Bytes that are hashed at once where a file is on disk.
-const PIECE: usize = 1 << 20;
+const HASH_CHUNK: usize = 1 << 20;
 
 /// A packed file whose header, settings and vocabulary have been checked.
 #[derive(Debug)]
 pub(crate) struct PackedFile {
-    /// All of it, in memory or on disk.
+    /// The whole file, in memory or on disk.
     source: Arc<Source>,
-    /// What has been checked, in memory.
-    front: Arc<Source>,
-    stamp: Stamp,
+    /// The file up to the end of the vocabulary, in memory, with its digest checked.
+    prefix: Arc<Source>,
+    preamble: Preamble,
     header: Metadata,
     precision: Precision,
 }
@@ -48,27 +48,27 @@ impl PackedFile {
     /// `PackedForeign`, `PackedVersion`, `PackedDamaged`, `Safetensors`, `Io`.
     pub(in crate::weights) fn open(source: Source) -> Result<Self> {
         let source = source.aligned();
-        let mut beginning = vec![0; stamp::LEN.min(source.len())];
+        let mut beginning = vec![0; preamble::LEN.min(source.len())];
         source.read(0, &mut beginning)?;
-        let stamp = Stamp::read(&source.name, &beginning)?;
-        if stamp.checked > source.len() {
+        let preamble = Preamble::read(&source.name, &beginning)?;
+        if preamble.checked > source.len() {
             return Err(damaged(&source.name, "end, which is missing"));
         }
         let source = Arc::new(source);
-        let front = match source.bytes() {
+        let prefix = match source.bytes() {
             Some(_) => Arc::clone(&source),
-            None => Arc::new(source.beginning(stamp.checked)?),
+            None => Arc::new(source.beginning(preamble.checked)?),
         };
-        let bytes = &front.bytes().unwrap_or_default()[..stamp.checked];
-        stamp.check(&source.name, bytes)?;
+        let bytes = &prefix.bytes().unwrap_or_default()[..preamble.checked];
+        preamble.check(&source.name, bytes)?;
         let invalid = |reason: String| Error::Safetensors {
             file: source.name.clone(),
             reason,
         };
         // Parsing checks that the tensors lie one behind the other and are as long as their shapes and types say.
-        let header: Metadata = serde_json::from_slice(&bytes[8..stamp.data])
+        let header: Metadata = serde_json::from_slice(&bytes[8..preamble.data])
             .map_err(|error| invalid(error.to_string()))?;
-        let (expected, data) = (header.data_len(), source.len() - stamp.data);
+        let (expected, data) = (header.data_len(), source.len() - preamble.data);
         if expected > data {
             return Err(damaged(&source.name, "end, which is missing"));
         }
@@ -76,16 +76,16 @@ impl PackedFile {
             let reason = format!("its tensors take {expected} bytes, it has {data}");
             return Err(invalid(reason));
         }
-        let facts = header.metadata().as_ref();
-        let dtype = facts.and_then(|facts| facts.get("dtype"));
+        let metadata = header.metadata().as_ref();
+        let dtype = metadata.and_then(|metadata| metadata.get("dtype"));
         let mut known = Precision::ALL.into_iter();
         let precision = known
             .find(|precision| dtype.is_some_and(|dtype| dtype == precision.name()))
             .ok_or_else(|| damaged(&source.name, "dtype, which is none that is known"))?;
         Ok(Self {
             source,
-            front,
-            stamp,
+            prefix,
+            preamble,
             header,
             precision,
         })
@@ -104,7 +104,7 @@ impl PackedFile {
     pub(crate) fn summary(&self) -> PackedSummary {
         PackedSummary {
             version: VERSION,
-            digest: self.stamp.digest.clone(),
+            digest: self.preamble.digest.clone(),
         }
     }
 
@@ -113,21 +113,21 @@ impl PackedFile {
         self.precision
     }
 
-    /// What the encoder's matrices compute in,
+    /// The type that the encoder's matrices compute in by default.
     pub(crate) fn computes_in(&self) -> gemm::Dtype {
         self.precision.computed_in()
     }
 
-    /// and whether they can in another type.
+    /// Whether the encoder's matrices can compute in this type.
     pub(crate) fn can_compute_in(&self, dtype: gemm::Dtype) -> bool {
         // Numbers in bf16 can be widened.
         let widened = self.precision == Precision::Bf16 && dtype == gemm::Dtype::F32;
         widened || dtype == self.computes_in()
     }
 
-    /// How many numbers the unpacked checkpoint holds.
+    /// Number of parameters of the unpacked checkpoint.
     pub(crate) fn parameters(&self) -> usize {
-        let parameters = self.fact("parameters");
+        let parameters = self.metadata("parameters");
         parameters
             .and_then(|parameters| parameters.parse().ok())
             .unwrap_or_default()
@@ -142,40 +142,15 @@ impl PackedFile {
     /// Bytes of the part that has been checked.
     pub(crate) fn stored(&self, name: &str) -> Option<Bytes> {
         let range = self.range(self.header.info(name)?);
-        let checked = range.end <= self.stamp.checked;
-        checked.then(|| Bytes::of(&self.front, range)).flatten()
+        let checked = range.end <= self.preamble.checked;
+        checked
+            .then(|| Bytes::slice_of(&self.prefix, range))
+            .flatten()
     }
 
     /// Whether there is a weight of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.header.info(name).is_some()
-    }
-
-    /// A matrix of (n, k), of which one that can compute in several types is to do so in this.
-    ///
-    /// # Errors
-    /// `WeightMissing`, `WeightShape`, `WeightType`, and `Io` where it is read from disk.
-    pub(crate) fn matrix(
-        &self,
-        packer: &Packer,
-        name: &str,
-        shape: (usize, usize),
-        dtype: gemm::Dtype,
-    ) -> Result<PackedWeights> {
-        matrix::open(self, packer, name, shape, dtype)
-    }
-
-    /// A table of (rows, width).
-    ///
-    /// # Errors
-    /// `WeightMissing`, `WeightShape`, `WeightType`, and `Io` where it is read from disk.
-    pub(crate) fn table(
-        &self,
-        name: &str,
-        shape: (usize, usize),
-        residence: Residence,
-    ) -> Result<Rows> {
-        table::open(self, name, shape, residence)
     }
 
     /// A tensor of this shape, in whatever type.
@@ -248,26 +223,26 @@ impl PackedFile {
     /// `PackedDamaged`, `Io`.
     pub(crate) fn verify(&self) -> Result<()> {
         let mut hash = Xxh3::new();
-        let mut at = self.stamp.checked;
-        let mut piece = Vec::new();
+        let mut at = self.preamble.checked;
+        let mut chunk = Vec::new();
         while at < self.source.len() {
-            piece.resize(PIECE.min(self.source.len() - at), 0);
-            self.source.read(at, &mut piece)?;
-            hash.update(&piece);
-            at += piece.len();
+            chunk.resize(HASH_CHUNK.min(self.source.len() - at), 0);
+            self.source.read(at, &mut chunk)?;
+            hash.update(&chunk);
+            at += chunk.len();
         }
-        match self.fact("weights") == Some(&hexadecimal(&hash)) {
-            true => Ok(()),
-            false => Err(damaged(&self.source.name, "weights")),
+        if self.metadata("weights") != Some(&hexadecimal(&hash)) {
+            return Err(damaged(&self.source.name, "weights"));
         }
+        Ok(())
     }
 
     fn range(&self, info: &TensorInfo) -> Range<usize> {
         let (start, end) = info.data_offsets;
-        self.stamp.data + start..self.stamp.data + end
+        self.preamble.data + start..self.preamble.data + end
     }
 
-    fn fact(&self, key: &str) -> Option<&String> {
+    fn metadata(&self, key: &str) -> Option<&String> {
         self.header.metadata().as_ref()?.get(key)
     }
 }

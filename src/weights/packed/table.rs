@@ -1,15 +1,17 @@
-//! Tables in a packed file, row by row: in int8, a row is whole numbers from -127 to 127 and a scale.
+//! Embedding tables in a packed file, row by row: in int8, a row is integers from -127 to 127 and a scale.
 
 use safetensors::Dtype;
 
-use super::{PackedFile, Part, Precision};
+use super::entry::TensorEntry;
+use super::open::PackedFile;
+use super::precision::Precision;
 use crate::error::{Error, Result};
-use crate::weights::rows::{Residence, Rows};
+use crate::weights::embedding_rows::{EmbeddingRows, Residency};
 
 /// A table of fewer rows stays in f32: there is nothing to win.
 const SMALL: usize = 64;
-/// The largest number of a row in int8. -128 is not used: so a row and its negative are stored alike.
-const LARGEST: f32 = 127.0;
+/// Largest magnitude of a row in int8. -128 is not used, so a row and its negative are stored alike.
+const I8_MAX: f32 = 127.0;
 
 /// What a table becomes.
 ///
@@ -18,57 +20,57 @@ const LARGEST: f32 = 127.0;
 pub(super) fn encode(
     name: &str,
     table: &[f32],
-    (rows, width): (usize, usize),
+    shape: [usize; 2],
     precision: Precision,
-) -> Result<Vec<Part>> {
-    let shape = vec![rows, width];
+) -> Result<Vec<TensorEntry>> {
+    let [rows, width] = shape;
+    let shape = shape.to_vec();
     match precision.of_table() {
         Dtype::I8 if rows >= SMALL => {
             let (numbers, scales) = quantize(table, width);
+            let bytes = bytemuck::cast_slice(&numbers).to_vec();
             Ok(vec![
-                Part::new(
-                    name,
-                    Dtype::I8,
-                    shape,
-                    bytemuck::cast_slice(&numbers).to_vec(),
-                ),
-                Part::numbers(&scale_of(name), Dtype::F32, vec![rows], &scales)?,
+                TensorEntry::new(name, Dtype::I8, shape, bytes),
+                TensorEntry::floats(&scale_of(name), Dtype::F32, vec![rows], &scales)?,
             ])
         }
-        Dtype::I8 => Ok(vec![Part::numbers(name, Dtype::F32, shape, table)?]),
-        dtype => Ok(vec![Part::numbers(name, dtype, shape, table)?]),
+        Dtype::I8 => Ok(vec![TensorEntry::floats(name, Dtype::F32, shape, table)?]),
+        dtype => Ok(vec![TensorEntry::floats(name, dtype, shape, table)?]),
     }
 }
 
-/// A table of (rows, width).
-///
-/// # Errors
-/// `WeightMissing`, `WeightShape`, `WeightType`, `NonFinite`, and `Io` where it is read from disk.
-pub(super) fn open(
-    file: &PackedFile,
-    name: &str,
-    (rows, width): (usize, usize),
-    residence: Residence,
-) -> Result<Rows> {
-    let tensor = file.tensor(name, &[rows, width])?;
-    if tensor.dtype == Dtype::I8 {
-        let scales = file.tensor(&scale_of(name), &[rows])?;
-        scales.check_type()?;
-        let scales = match scales.in_place() {
-            Some(scales) => scales,
-            None => scales.to_vec()?.into(),
-        };
-        if let Some(at) = scales.iter().position(|scale| !scale.is_finite()) {
-            return Err(Error::NonFinite {
-                what: format!("the scale of row {at} of {name}"),
-            });
+impl PackedFile {
+    /// Opens an embedding table, (rows, width).
+    ///
+    /// # Errors
+    /// `WeightMissing`, `WeightShape`, `WeightType`, `NonFinite`, and `Io` where it is read from disk.
+    pub(in crate::weights) fn table(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        residency: Residency,
+    ) -> Result<EmbeddingRows> {
+        let [rows, width] = shape;
+        let tensor = self.tensor(name, &shape)?;
+        if tensor.dtype == Dtype::I8 {
+            let scales = self.tensor(&scale_of(name), &[rows])?;
+            scales.check_type()?;
+            let scales = match scales.in_place() {
+                Some(scales) => scales,
+                None => scales.to_vec()?.into(),
+            };
+            if let Some(at) = scales.iter().position(|scale| !scale.is_finite()) {
+                return Err(Error::NonFinite {
+                    what: format!("the scale of row {at} of {name}"),
+                });
+            }
+            return EmbeddingRows::scaled(tensor, scales, width, residency);
         }
-        return Rows::scaled(tensor, scales, width, residence);
-    }
-    tensor.check_type()?;
-    match tensor.in_place() {
-        Some(numbers) => Ok(Rows::held(numbers, width)),
-        None => Rows::of(tensor, width, residence),
+        tensor.check_type()?;
+        match tensor.in_place() {
+            Some(numbers) => Ok(EmbeddingRows::held(numbers, width)),
+            None => EmbeddingRows::of(tensor, width, residency),
+        }
     }
 }
 
@@ -82,12 +84,12 @@ fn quantize(table: &[f32], width: usize) -> (Vec<i8>, Vec<f32>) {
     let mut scales = Vec::new();
     for row in table.chunks_exact(width.max(1)) {
         let most = row.iter().fold(0f32, |most, x| most.max(x.abs()));
-        let scale = most / LARGEST;
+        let scale = most / I8_MAX;
         // A row of zeros, or of what is too small to be divided by, is zeros.
         let scale = if scale.is_normal() { scale } else { 0.0 };
         let number = |&x: &f32| match scale {
             0.0 => 0,
-            scale => (x / scale).round_ties_even().clamp(-LARGEST, LARGEST) as i8,
+            scale => (x / scale).round_ties_even().clamp(-I8_MAX, I8_MAX) as i8,
         };
         numbers.extend(row.iter().map(number));
         scales.push(scale);

@@ -114,13 +114,7 @@ fn a_table_for_readers() {
 #[test]
 fn what_cannot_be_measured() {
     let fails = |rest: &[&str], code: i32, says: &str| {
-        let ran = on("bert-base", "bench", rest);
-        assert_eq!((ran.code, ran.out.as_str()), (Some(code), ""), "{ran:?}");
-        assert!(
-            ran.err.starts_with("error: ") && ran.err.contains(says),
-            "{ran:?}"
-        );
-        assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+        super::errors::fails(&on("bert-base", "bench", rest), code, says);
     };
     fails(
         &["--tokens", "8,9999"],

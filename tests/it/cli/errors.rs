@@ -1,8 +1,8 @@
-//! Errors: one clear line on standard error, code 1, or 2 for a command that makes no sense.
+//! Errors: one clear line on standard error and code 1, or clap's usage error and code 2.
 
 use super::{Ran, bertless, fixture, on, on_reading};
 
-/// One line that says this, and nothing on standard output.
+/// Asserts that a command failed with this message and printed nothing on standard output.
 #[track_caller]
 pub(super) fn fails(ran: &Ran, code: i32, says: &str) {
     assert_eq!(ran.code, Some(code), "{ran:?}");
@@ -10,14 +10,19 @@ pub(super) fn fails(ran: &Ran, code: i32, says: &str) {
     complains(ran, says);
 }
 
+/// Asserts that standard error is this error: one line, or clap's rendering of a usage error, which leads to the help.
 #[track_caller]
 fn complains(ran: &Ran, says: &str) {
     assert!(
         ran.err.starts_with("error: ") && ran.err.contains(says),
         "{ran:?}"
     );
+    let end = "\n\nFor more information, try '--help'.\n";
+    assert_eq!(ran.err.matches("error: ").count(), 1, "{ran:?}");
+    assert_eq!(ran.err.ends_with(end), ran.code == Some(2), "{ran:?}");
+    assert!(ran.err.ends_with('\n'), "{ran:?}");
     assert!(
-        ran.err.ends_with('\n') && ran.err.lines().count() == 1,
+        ran.code == Some(2) || ran.err.lines().count() == 1,
         "{ran:?}"
     );
 }
@@ -37,7 +42,7 @@ fn a_command_that_makes_no_sense() {
         (&["--top-k", "0", "x"], "--top-k"),
         (
             &["--aggregation", "mean", "x"],
-            "none, simple, first, average or max",
+            "none, simple, first, average, max",
         ),
         (&["--pooling", "most", "x"], "mean-sqrt-len"),
         (&["--threshold", "high", "x"], "LABEL=NUMBER"),
@@ -64,6 +69,16 @@ fn a_command_that_makes_no_sense() {
     let neither = bertless(&["tokenize", "x"]);
     fails(&neither, 2, "--model");
     fails(&neither, 2, "--tokenizer-only");
+    // clap's tip and the sub-command's usage are kept, for its errors and for ours.
+    let close = predict(&["--modl", "x"]);
+    fails(&close, 2, "tip: a similar argument exists: '--model'");
+    for (ran, usage) in [
+        (close, "Usage: bertless predict "),
+        (predict(&[]), "Usage: bertless predict "),
+        (neither, "Usage: bertless tokenize "),
+    ] {
+        fails(&ran, 2, usage);
+    }
     let one = on("sentence-mean", "similarity", &["a"]);
     fails(&one, 2, "even number");
     assert!(!one.err.contains("--pairs"), "{one:?}");

@@ -1,0 +1,194 @@
+//! Words become tokens: the longest piece that the vocabulary has, then the next (Wu et al. 2016; Devlin et al. 2019).
+
+use super::Token;
+use crate::tokenizer::normalizer::Unit;
+use crate::tokenizer::unicode;
+use crate::tokenizer::vocab::key::{Key, Short};
+use crate::tokenizer::vocab::{Lookup, Position, Vocab};
+
+/// Prefix of the tokens that continue a word in BERT's pipeline.
+pub(in crate::tokenizer) const PREFIX: &str = "##";
+/// Length, in characters, of the longest word that BERT's pipeline cuts into pieces.
+pub(in crate::tokenizer) const MAX_CHARACTERS: usize = 100;
+
+/// Cuts characters into words, and words into tokens.
+pub(in crate::tokenizer) struct WordPiece<'a> {
+    vocab: Lookup<'a>,
+    unknown: u32,
+    /// A word of more characters than this is unknown.
+    max_characters: usize,
+    /// The word so far.
+    word: Word,
+    /// Its number.
+    index: u32,
+    pub(in crate::tokenizer) tokens: Vec<Token>,
+}
+
+/// A word that comes character by character.
+#[derive(Default)]
+struct Word {
+    /// Its characters after normalisation.
+    text: Vec<u8>,
+    /// Of each byte of `text`, the bytes of the original that its character stands for.
+    places: Vec<[u32; 2]>,
+    /// How many characters it has; more than are kept where it is too long.
+    len: usize,
+    /// The end of the last character, kept or not.
+    end: u32,
+}
+
+impl<'a> WordPiece<'a> {
+    /// For a text of `bytes` bytes.
+    pub(in crate::tokenizer) fn new(
+        vocab: &'a Vocab,
+        unknown: u32,
+        max_characters: usize,
+        bytes: usize,
+    ) -> Self {
+        Self {
+            vocab: vocab.lookup(),
+            unknown,
+            max_characters,
+            word: Word::default(),
+            index: 0,
+            // English has a token for every four to five bytes.
+            tokens: Vec::with_capacity(bytes / 4 + 8),
+        }
+    }
+
+    /// The next character: white space and punctuation end a word, and punctuation is one by itself.
+    pub(in crate::tokenizer) fn push(&mut self, unit: Unit) {
+        if unit.c.is_whitespace() {
+            self.end_word();
+        } else if unicode::is_punctuation(unit.c) {
+            self.end_word();
+            self.extend_word(unit);
+            self.end_word();
+        } else {
+            self.extend_word(unit);
+        }
+    }
+
+    /// A token that stands in the text as such.
+    pub(in crate::tokenizer) fn push_added(&mut self, id: u32, start: u32, end: u32) {
+        self.end_word();
+        self.push_whole(id, start, end);
+    }
+
+    /// A whole word of ASCII; `start` is where it is in the text.
+    #[inline]
+    pub(in crate::tokenizer) fn push_short(&mut self, word: Short, start: u32) {
+        if word.len() <= self.max_characters
+            && let Some(id) = self.vocab.find_short(Position::First, word)
+        {
+            self.push_whole(id, start, start + word.len() as u32);
+        } else {
+            self.push_ascii(Key::new(&word.bytes(), 0, word.len()), start);
+        }
+    }
+
+    /// The same for a word of any length, perhaps of several tokens.
+    pub(in crate::tokenizer) fn push_ascii(&mut self, word: Key<'_>, start: u32) {
+        let end = start + word.len() as u32;
+        self.push_word(word, word.len(), [start, end], |from, to| {
+            [start + from as u32, start + to as u32]
+        });
+    }
+
+    /// A character that is a word of its own.
+    pub(in crate::tokenizer) fn push_alone(&mut self, unit: Unit) {
+        let mut bytes = [0; 8];
+        let len = unit.c.encode_utf8(&mut bytes).len();
+        let word = Short::new([u64::from_le_bytes(bytes), 0], len);
+        let id = self.vocab.find_short(Position::First, word);
+        let known = id.filter(|_| self.max_characters > 0);
+        self.push_whole(known.unwrap_or(self.unknown), unit.start, unit.end);
+    }
+
+    /// A word that is one token.
+    #[inline]
+    fn push_whole(&mut self, id: u32, start: u32, end: u32) {
+        self.tokens.push(Token {
+            id,
+            start,
+            end,
+            word: self.index,
+        });
+        self.index += 1;
+    }
+
+    /// A character of the word so far.
+    pub(in crate::tokenizer) fn extend_word(&mut self, unit: Unit) {
+        let word = &mut self.word;
+        if word.len < self.max_characters || word.len == 0 {
+            let mut buffer = [0; 4];
+            let c = unit.c.encode_utf8(&mut buffer);
+            word.text.extend_from_slice(c.as_bytes());
+            word.places.resize(word.text.len(), [unit.start, unit.end]);
+        }
+        word.len += 1;
+        word.end = unit.end;
+    }
+
+    /// Makes tokens of the word so far.
+    pub(in crate::tokenizer) fn end_word(&mut self) {
+        let Some(&[start, _]) = self.word.places.first() else {
+            return;
+        };
+        let mut word = std::mem::take(&mut self.word);
+        let len = word.text.len();
+        // So that what starts at any byte can be read in whole blocks.
+        word.text.resize(len + Short::MAX, 0);
+        let place = |from: usize, to: usize| [word.places[from][0], word.places[to - 1][1]];
+        let key = Key::new(&word.text, 0, len);
+        self.push_word(key, word.len, [start, word.end], place);
+        self.word = word;
+        self.drop_word();
+    }
+
+    /// Forgets the word so far.
+    pub(in crate::tokenizer) fn drop_word(&mut self) {
+        self.word.text.clear();
+        self.word.places.clear();
+        self.word.len = 0;
+    }
+
+    /// Adds a word's tokens; the unknown one if there is a piece that the vocabulary does not have.
+    ///
+    /// `place` says where in the text the bytes `from` up to `to` of the word are from, `whole` all of them.
+    fn push_word(
+        &mut self,
+        word: Key<'_>,
+        characters: usize,
+        whole: [u32; 2],
+        place: impl Fn(usize, usize) -> [u32; 2],
+    ) {
+        let known = self.tokens.len();
+        let mut done = 0;
+        let mut position = Position::First;
+        while characters <= self.max_characters && done < word.len() {
+            let Some((id, len)) = self.vocab.longest(position, word.skip(done)) else {
+                break;
+            };
+            let [start, end] = place(done, done + len);
+            self.tokens.push(Token {
+                id,
+                start,
+                end,
+                word: self.index,
+            });
+            done += len;
+            position = Position::Later;
+        }
+        if done < word.len() {
+            self.tokens.truncate(known);
+            self.tokens.push(Token {
+                id: self.unknown,
+                start: whole[0],
+                end: whole[1],
+                word: self.index,
+            });
+        }
+        self.index += 1;
+    }
+}

@@ -1,0 +1,175 @@
+//! What becomes of each character, remembered: the steps of normalisation are many, and texts repeat their characters.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{Normalizer, normalize};
+use crate::tokenizer::unicode;
+
+/// Characters are remembered below this code: all scripts in use, and emoji.
+const END: usize = 0x2_0000;
+/// How many neighbours' memory is made at once.
+const BLOCK: usize = 256;
+
+/// What becomes of a character if no mark follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::tokenizer) enum Fate {
+    /// Marks ahead or behind have a say in it.
+    Unsettled,
+    /// Part of a word.
+    Letter(char),
+    /// Several parts of a word.
+    Letters,
+    /// A word of its own.
+    Alone(char),
+    /// White space.
+    Space,
+    /// Nothing.
+    Removed,
+}
+
+/// A normalizer with what it made of the characters that were seen.
+#[derive(Debug)]
+pub(in crate::tokenizer) struct Characters {
+    normalizer: Normalizer,
+    /// Fates as [`Fate::pack`] writes them, 0 where it is not known yet.
+    blocks: Box<[OnceLock<Box<[AtomicU32; BLOCK]>>]>,
+}
+
+impl Clone for Characters {
+    fn clone(&self) -> Self {
+        Self::new(self.normalizer)
+    }
+}
+
+impl Characters {
+    pub(in crate::tokenizer) fn new(normalizer: Normalizer) -> Self {
+        let blocks = (0..END / BLOCK).map(|_| OnceLock::new()).collect();
+        Self { normalizer, blocks }
+    }
+
+    pub(in crate::tokenizer) fn normalizer(&self) -> &Normalizer {
+        &self.normalizer
+    }
+
+    /// What becomes of a character.
+    #[inline]
+    pub(in crate::tokenizer) fn fate(&self, c: char) -> Fate {
+        let code = c as usize;
+        let Some(block) = self.blocks.get(code / BLOCK) else {
+            return self.find_out(c);
+        };
+        let block = block.get_or_init(|| Box::new([const { AtomicU32::new(0) }; BLOCK]));
+        // Whoever finds it out writes the same: no order is needed.
+        let known = &block[code % BLOCK];
+        match known.load(Ordering::Relaxed) {
+            0 => {
+                let fate = self.find_out(c);
+                known.store(fate.pack(), Ordering::Relaxed);
+                fate
+            }
+            packed => Fate::unpack(packed),
+        }
+    }
+
+    #[cold]
+    fn find_out(&self, c: char) -> Fate {
+        if self.normalizer.strips() && self.starts_with_mark(c) {
+            return Fate::Unsettled;
+        }
+        let mut text = [0; 4];
+        let mut units = Vec::new();
+        normalize(&self.normalizer, c.encode_utf8(&mut text), 0, |unit| {
+            units.push(unit.c)
+        });
+        let ends_word = |c: &char| c.is_whitespace() || unicode::is_punctuation(*c);
+        match units[..] {
+            [] => Fate::Removed,
+            [c] if c.is_whitespace() => Fate::Space,
+            [c] if unicode::is_punctuation(c) => Fate::Alone(c),
+            [c] => Fate::Letter(c),
+            [' ', c, ' '] if !c.is_whitespace() => Fate::Alone(c),
+            _ if units.iter().any(ends_word) => Fate::Unsettled,
+            _ => Fate::Letters,
+        }
+    }
+
+    /// Whether its decomposition starts with what may move ahead of other marks.
+    fn starts_with_mark(&self, c: char) -> bool {
+        let mut first = None;
+        let mut see = |c| unicode::decompose(c, |c| first = first.or(Some(c)));
+        match self.normalizer.lower_first {
+            true => unicode::lower(c, see),
+            false => see(c),
+        }
+        first.is_some_and(|c| unicode::combining_class(c) != 0)
+    }
+}
+
+impl Fate {
+    /// As a number that is not 0: the character above three bits that tell the rest.
+    fn pack(self) -> u32 {
+        match self {
+            Self::Unsettled => 1,
+            Self::Letters => 2,
+            Self::Space => 3,
+            Self::Removed => 4,
+            Self::Letter(c) => u32::from(c) << 3 | 5,
+            Self::Alone(c) => u32::from(c) << 3 | 6,
+        }
+    }
+
+    #[inline]
+    fn unpack(packed: u32) -> Self {
+        let c = char::from_u32(packed >> 3);
+        match (packed & 7, c) {
+            (5, Some(c)) => Self::Letter(c),
+            (6, Some(c)) => Self::Alone(c),
+            (2, _) => Self::Letters,
+            (3, _) => Self::Space,
+            (4, _) => Self::Removed,
+            _ => Self::Unsettled,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fates_of_an_uncased_text_are_remembered() {
+        let uncased = Normalizer {
+            clean: true,
+            chinese: true,
+            strip_accents: None,
+            lower: true,
+            ..Normalizer::NONE
+        };
+        let characters = Characters::new(uncased);
+        for (c, fate) in [
+            ('a', Fate::Letter('a')),
+            ('É', Fate::Letter('e')),
+            ('й', Fate::Letter('и')),
+            ('中', Fate::Alone('中')),
+            ('—', Fate::Alone('—')),
+            ('\u{3000}', Fate::Space),
+            ('\u{200B}', Fate::Removed),
+            ('\u{301}', Fate::Unsettled),
+            ('한', Fate::Letters),
+            ('😀', Fate::Letter('😀')),
+            ('\u{20000}', Fate::Alone('\u{20000}')),
+        ] {
+            assert_eq!(characters.fate(c), fate, "{c:?}");
+            assert_eq!(characters.fate(c), fate, "{c:?} again");
+        }
+    }
+
+    #[test]
+    fn fates_follow_the_normalizer() {
+        let characters = Characters::new(Normalizer::NONE);
+        for c in ['É', '\u{301}', '한', '中', '\u{200B}'] {
+            assert_eq!(characters.fate(c), Fate::Letter(c));
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What happens to a text before it is cut into words, with each character's place in the text kept.
+//!
+//! The steps and their order are those of `BertNormalizer` in Hugging Face's `tokenizers`: clean, space ideographs
+//! apart, strip accents, lower-case. A place is carried as the reference carries it: where marks are put into canonical
+//! order, places stay in the order of the text.
+
+pub(super) mod char_cache;
+
+use super::unicode;
+
+/// Which steps are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Normalizer {
+    /// Lower-case ahead of everything else.
+    pub(super) lower_first: bool,
+    /// Remove controls, and make each white space a space.
+    pub(super) clean: bool,
+    /// Put a space on both sides of an ideograph.
+    pub(super) chinese: bool,
+    /// Decompose and remove marks; `None` follows `lower`.
+    pub(super) strip_accents: Option<bool>,
+    /// Lower-case.
+    pub(super) lower: bool,
+}
+
+impl Normalizer {
+    /// Nothing happens.
+    pub(super) const NONE: Self = Self {
+        lower_first: false,
+        clean: false,
+        chinese: false,
+        strip_accents: Some(false),
+        lower: false,
+    };
+
+    /// Whether marks are removed.
+    pub(super) fn strips(&self) -> bool {
+        self.strip_accents.unwrap_or(self.lower)
+    }
+
+    /// Whether letters come out in lower case.
+    pub(super) fn lowers(&self) -> bool {
+        self.lower_first || self.lower
+    }
+}
+
+/// A character after normalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unit {
+    pub(super) c: char,
+    /// The bytes of the text that it stands for: first, and one past the last.
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+/// Calls `emit` with the characters that `text` becomes; `offset` is where it starts in the whole text.
+pub(super) fn normalize(normalizer: &Normalizer, text: &str, offset: u32, emit: impl FnMut(Unit)) {
+    let mut stage = Stage {
+        normalizer,
+        strip: normalizer.strips(),
+        marks: Marks::default(),
+        emit,
+    };
+    for (start, c) in text.char_indices() {
+        let start = offset + start as u32;
+        let end = start + c.len_utf8() as u32;
+        if normalizer.lower_first {
+            unicode::lower(c, |c| stage.clean(Unit { c, start, end }));
+        } else {
+            stage.clean(Unit { c, start, end });
+        }
+    }
+    stage.flush();
+}
+
+struct Stage<'a, E> {
+    normalizer: &'a Normalizer,
+    strip: bool,
+    marks: Marks,
+    emit: E,
+}
+
+impl<E: FnMut(Unit)> Stage<'_, E> {
+    fn clean(&mut self, unit: Unit) {
+        if !self.normalizer.clean {
+            return self.space(unit);
+        }
+        if unicode::is_removed(unit.c) {
+            return;
+        }
+        let c = if unit.c.is_whitespace() { ' ' } else { unit.c };
+        self.space(Unit { c, ..unit });
+    }
+
+    fn space(&mut self, unit: Unit) {
+        if self.normalizer.chinese && unicode::is_chinese(unit.c) {
+            let space = Unit { c: ' ', ..unit };
+            self.strip(space);
+            self.strip(unit);
+            self.strip(space);
+        } else {
+            self.strip(unit);
+        }
+    }
+
+    fn strip(&mut self, unit: Unit) {
+        if !self.strip {
+            return self.lower(unit);
+        }
+        if unit.c.is_ascii() {
+            // Most text, and nothing to decompose or to order.
+            self.flush();
+            return self.lower(unit);
+        }
+        // What has a class may move ahead of marks that wait; anything else sends them on their way.
+        let mut first = true;
+        unicode::decompose(unit.c, |c| {
+            let class = unicode::combining_class(c);
+            if class == 0 {
+                self.flush();
+            }
+            if std::mem::take(&mut first) {
+                self.marks.places.push((unit.start, unit.end));
+                self.marks.push(c, class, false);
+            } else {
+                self.marks.push(c, class, true);
+            }
+        });
+    }
+
+    /// Passes on the marks that wait, in canonical order, but for those that are removed.
+    fn flush(&mut self) {
+        if self.marks.is_empty() {
+            return;
+        }
+        let mut marks = std::mem::take(&mut self.marks);
+        marks.sort();
+        for index in 0..marks.waiting.len() {
+            let (c, _, added) = marks.waiting[index];
+            let (start, end) = marks.next_place(added);
+            if !unicode::is_mark(c) {
+                self.lower(Unit { c, start, end });
+            }
+        }
+        marks.forget();
+        self.marks = marks;
+    }
+
+    fn lower(&mut self, unit: Unit) {
+        if self.normalizer.lower {
+            unicode::lower(unit.c, |c| (self.emit)(Unit { c, ..unit }));
+        } else {
+            (self.emit)(unit);
+        }
+    }
+}
+
+/// A character and the marks after it, until no other mark can come.
+#[derive(Default)]
+struct Marks {
+    /// Character, combining class, and whether a decomposition added it.
+    waiting: Vec<(char, u8, bool)>,
+    /// Of the characters that decompositions began with, in the order of the text.
+    places: Vec<(u32, u32)>,
+    /// How many places are taken.
+    taken: usize,
+    /// The place that was taken last.
+    last: (u32, u32),
+}
+
+impl Marks {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn push(&mut self, c: char, class: u8, added: bool) {
+        self.waiting.push((c, class, added));
+    }
+
+    fn sort(&mut self) {
+        for run in self.waiting.chunk_by_mut(|a, b| a.1 != 0 && b.1 != 0) {
+            run.sort_by_key(|&(_, class, _)| class);
+        }
+    }
+
+    /// An added character stands where the one ahead of it does.
+    fn next_place(&mut self, added: bool) -> (u32, u32) {
+        if !added {
+            self.last = self.places[self.taken];
+            self.taken += 1;
+        }
+        self.last
+    }
+
+    /// Keeps what is needed for what follows: the last place, and the memory.
+    fn forget(&mut self) {
+        self.waiting.clear();
+        self.places.drain(..self.taken);
+        self.taken = 0;
+    }
+}

@@ -1,0 +1,277 @@
+//! The ways through a text: a short one for words of ASCII, which are found and lower-cased eight bytes at a time, a
+//! middle one for characters whose fate is settled, and the long one, by `normalize`.
+//!
+//! ASCII white space and punctuation end a word whatever the normalizer does, and nothing that follows them depends on
+//! what came ahead. So a text is cut there, and each piece takes the shortest way that is open to it.
+
+use crate::tokenizer::model::wordpiece::WordPiece;
+use crate::tokenizer::normalizer::char_cache::{Characters, Fate};
+use crate::tokenizer::normalizer::{Unit, normalize};
+use crate::tokenizer::swar::{LOWER, Marked, read};
+use crate::tokenizer::vocab::key::{Key, Short};
+
+/// A longer word of ASCII takes the middle way.
+const LONGEST: usize = 128;
+
+/// What a byte means for cutting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// White space that ends a word.
+    Space,
+    /// A word of its own.
+    Punctuation,
+    /// Part of a word.
+    Alphanumeric,
+    /// A control, or part of a character that is not ASCII.
+    Other,
+}
+
+static CLASSES: [Class; 256] = classes();
+
+const fn classes() -> [Class; 256] {
+    let mut classes = [Class::Other; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        classes[byte] = match byte as u8 {
+            // Vertical tab and form feed are removed where the normalizer cleans, and elsewhere are spaces.
+            b' ' | b'\t' | b'\n' | b'\r' => Class::Space,
+            byte if byte.is_ascii_punctuation() => Class::Punctuation,
+            byte if byte.is_ascii_alphanumeric() => Class::Alphanumeric,
+            _ => Class::Other,
+        };
+        byte += 1;
+    }
+    classes
+}
+
+fn class(byte: u8) -> Class {
+    CLASSES[usize::from(byte)]
+}
+
+/// Whether a word ends ahead of this byte.
+fn cuts(byte: u8) -> bool {
+    matches!(class(byte), Class::Space | Class::Punctuation)
+}
+
+/// Makes tokens of a text without added tokens; `offset` is where it starts in the whole text.
+pub(in crate::tokenizer) fn scan(
+    text: &str,
+    offset: u32,
+    characters: &Characters,
+    pieces: &mut WordPiece<'_>,
+) {
+    let bytes = text.as_bytes();
+    let case = match characters.normalizer().lowers() {
+        true => LOWER,
+        false => 0,
+    };
+    let mut word = [0; LONGEST + 8];
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let start = at;
+        match class(byte) {
+            Class::Space => at += 1,
+            Class::Punctuation => {
+                at += 1;
+                pieces.push_short(Short::new([byte.into(), 0], 1), offset + start as u32);
+            }
+            Class::Alphanumeric => {
+                // Mostly a word ends in its first block, nearly always in its second.
+                let first = read(bytes, start);
+                let mut second = 0;
+                let mut len = Marked::alphanumeric(first).run();
+                if len == 8 {
+                    second = read(bytes, start + 8);
+                    len += Marked::alphanumeric(second).run();
+                }
+                let long = len == Short::MAX;
+                if long {
+                    len = copy_word(bytes, start, case, &mut word);
+                }
+                at += len;
+                if bytes.get(at).is_some_and(|&next| !cuts(next)) || len > LONGEST {
+                    at = middle_way(text, start, offset, characters, pieces);
+                } else if long {
+                    pieces.push_ascii(Key::new(&word, 0, len), offset + start as u32);
+                } else {
+                    let word = Short::new([first | case, second | case], len);
+                    pieces.push_short(word, offset + start as u32);
+                }
+            }
+            Class::Other => at = middle_way(text, start, offset, characters, pieces),
+        }
+    }
+}
+
+/// Copies the letters and digits from `start` on into `word`, with the bits of `case` set, and counts them.
+///
+/// Of more than [`LONGEST`] not all need be counted; past the last one, `word` is anything.
+fn copy_word(bytes: &[u8], start: usize, case: u64, word: &mut [u8; LONGEST + 8]) -> usize {
+    let mut len = 0;
+    for copy in word.as_chunks_mut::<8>().0 {
+        let block = read(bytes, start + len);
+        *copy = (block | case).to_le_bytes();
+        let run = Marked::alphanumeric(block).run();
+        len += run;
+        if run < 8 {
+            break;
+        }
+    }
+    len
+}
+
+/// Makes tokens of the characters from `start` up to the next place to cut, which is returned.
+fn middle_way(
+    text: &str,
+    start: usize,
+    offset: u32,
+    characters: &Characters,
+    pieces: &mut WordPiece<'_>,
+) -> usize {
+    // Marks settle what becomes of their own word: then that starts anew.
+    let mut word = start;
+    for (at, c) in text[start..].char_indices() {
+        let at = start + at;
+        if u8::try_from(c).is_ok_and(cuts) {
+            pieces.end_word();
+            return at;
+        }
+        let end = at + c.len_utf8();
+        let unit = |c| Unit {
+            c,
+            start: offset + at as u32,
+            end: offset + end as u32,
+        };
+        match characters.fate(c) {
+            Fate::Letter(c) => pieces.extend_word(unit(c)),
+            Fate::Letters => {
+                let place = unit(c);
+                normalize(characters.normalizer(), &text[at..end], 0, |unit| {
+                    pieces.extend_word(Unit { c: unit.c, ..place })
+                });
+            }
+            Fate::Alone(c) => {
+                pieces.end_word();
+                pieces.push_alone(unit(c));
+                word = end;
+            }
+            Fate::Space => {
+                pieces.end_word();
+                word = end;
+            }
+            Fate::Removed => {}
+            Fate::Unsettled => {
+                pieces.drop_word();
+                return long_way(text, word, offset, characters, pieces);
+            }
+        }
+    }
+    pieces.end_word();
+    text.len()
+}
+
+/// The same, whatever the characters are.
+#[cold]
+fn long_way(
+    text: &str,
+    start: usize,
+    offset: u32,
+    characters: &Characters,
+    pieces: &mut WordPiece<'_>,
+) -> usize {
+    let rest = text[start..].bytes();
+    let end = start + rest.take_while(|&byte| !cuts(byte)).count();
+    let offset = offset + start as u32;
+    normalize(characters.normalizer(), &text[start..end], offset, |unit| {
+        pieces.push(unit)
+    });
+    pieces.end_word();
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tokenizer::model::Token;
+    use crate::tokenizer::normalizer::Normalizer;
+    use crate::tokenizer::readers::vocab_txt::lines;
+    use crate::tokenizer::vocab::Vocab;
+
+    const TOKENS: &str = "[UNK]\na\nb\nab\n##a\n##b\n##ab\n1\n##1\ne\n##e\né\n##é\nи\n##и\n.\n—\n中\n##\u{1161}\n\u{1112}\n##\u{11ab}\n\
+        abababab\n##abababab\n##ababababababababab\n\u{301}\n##\u{301}\n##\u{302e}\nA\n##A\n\0\n##\0";
+
+    /// A text's tokens by the shortest ways, and all the long way.
+    fn both(text: &str, normalizer: Normalizer, max_characters: usize) -> [Vec<Token>; 2] {
+        let vocab = Vocab::new("vocab.txt", "##", TOKENS.into(), lines(TOKENS)).unwrap();
+        let mut short = WordPiece::new(&vocab, 0, max_characters, text.len());
+        scan(text, 7, &Characters::new(normalizer), &mut short);
+        short.end_word();
+        let mut long = WordPiece::new(&vocab, 0, max_characters, text.len());
+        normalize(&normalizer, text, 7, |unit| long.push(unit));
+        long.end_word();
+        [short.tokens, long.tokens]
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let hard = prop::sample::select(vec![
+            "a",
+            "b",
+            "ab",
+            "B",
+            "abababab",
+            "1",
+            " ",
+            " ",
+            "\t",
+            "\u{b}",
+            "\u{1c}",
+            "\u{85}",
+            "\u{3000}",
+            ".",
+            "—",
+            "é",
+            "É",
+            "й",
+            "İ",
+            "中",
+            "한",
+            "≠",
+            "\u{301}",
+            "\u{323}",
+            "\u{344}",
+            "\u{302e}",
+            "\u{f73}",
+            "\u{200b}",
+            "\0",
+            "😀",
+            "\u{20000}",
+            "\u{93e}",
+            "\u{2001}",
+        ]);
+        prop_oneof![
+            any::<String>(),
+            prop::collection::vec(hard, 0..60).prop_map(|pieces| pieces.concat()),
+            "[abAB1 .é]{0,300}",
+            "[abAB]{100,300}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_shorter_ways_lead_where_the_long_one_does(
+            text in text(),
+            lower_first: bool,
+            clean: bool,
+            chinese: bool,
+            strip_accents: Option<bool>,
+            lower: bool,
+            max_characters in prop::sample::select(vec![0, 1, 5, 100, 200]),
+        ) {
+            let normalizer = Normalizer { lower_first, clean, chinese, strip_accents, lower };
+            let [short, long] = both(&text, normalizer, max_characters);
+            prop_assert_eq!(short, long);
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Pre-tokenizers, which cut a text into words, one a file.
+
+pub(super) mod bert;

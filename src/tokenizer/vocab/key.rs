@@ -1,0 +1,183 @@
+//! Pieces of text as what is looked up: their hashes, and whether they are what stands elsewhere.
+
+use super::token_spans::Place;
+use crate::tokenizer::swar::{low_bytes, read};
+
+/// Keep products of blocks from being zero.
+const SEEDS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93];
+
+/// Two blocks as one number, of both halves of a product.
+#[inline]
+fn mix(first: u64, second: u64) -> u64 {
+    let product = u128::from(first ^ SEEDS[0]) * u128::from(second ^ SEEDS[1]);
+    (product >> 64) as u64 ^ product as u64
+}
+
+/// A piece of at most sixteen bytes, which most tokens and words are: in two numbers, with zeros above.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::tokenizer) struct Short {
+    blocks: [u64; 2],
+    len: usize,
+}
+
+impl Short {
+    /// The most bytes.
+    pub(in crate::tokenizer) const MAX: usize = 16;
+
+    /// The first `len` bytes of two blocks.
+    #[inline]
+    pub(in crate::tokenizer) fn new(blocks: [u64; 2], len: usize) -> Self {
+        let [first, second] = blocks;
+        let blocks = [
+            first & low_bytes(len),
+            second & low_bytes(len.saturating_sub(8)),
+        ];
+        Self { blocks, len }
+    }
+
+    pub(in crate::tokenizer) fn len(self) -> usize {
+        self.len
+    }
+
+    /// Its bytes, and as many zeros: what starts at any of them can be read in whole blocks.
+    pub(in crate::tokenizer) fn bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&self.blocks[0].to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.blocks[1].to_le_bytes());
+        bytes
+    }
+
+    /// Whether it is what stands at a place in a text, but for the first `skip` bytes there.
+    #[inline]
+    pub(super) fn is(self, text: &[u8], place: Place, skip: usize) -> bool {
+        let from = place.start as usize + skip;
+        self.len + skip == place.len as usize
+            && read(text, from) & low_bytes(self.len) == self.blocks[0]
+            && (self.len <= 8 || read(text, from + 8) & low_bytes(self.len - 8) == self.blocks[1])
+    }
+
+    #[inline]
+    pub(in crate::tokenizer) fn hash(self) -> u64 {
+        mix(self.blocks[0], self.blocks[1])
+    }
+}
+
+/// A piece of a text, in bytes.
+///
+/// The text may go on where the piece ends: it is read in blocks, and what is past the end is masked out.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::tokenizer) struct Key<'a> {
+    text: &'a [u8],
+    start: usize,
+    end: usize,
+}
+
+impl<'a> Key<'a> {
+    /// The piece of `text` from `start` up to `end`.
+    #[inline]
+    pub(in crate::tokenizer) fn new(text: &'a [u8], start: usize, end: usize) -> Self {
+        Self { text, start, end }
+    }
+
+    /// The number of its bytes.
+    #[inline]
+    pub(in crate::tokenizer) fn len(self) -> usize {
+        self.end - self.start
+    }
+
+    /// Its first two bytes; zeros where it has none.
+    #[inline]
+    pub(in crate::tokenizer) fn first_two(self) -> [u8; 2] {
+        let [first, second, ..] = self.block(0).to_le_bytes();
+        [first, second]
+    }
+
+    /// Its first bytes, and what follows them in the text.
+    #[inline]
+    pub(in crate::tokenizer) fn blocks(self) -> [u64; 2] {
+        [read(self.text, self.start), read(self.text, self.start + 8)]
+    }
+
+    /// Whether its first `len` bytes end between two characters of UTF-8.
+    #[inline]
+    pub(in crate::tokenizer) fn is_boundary(self, len: usize) -> bool {
+        let at = self.start + len;
+        at >= self.end || self.text[at] & 0xC0 != 0x80
+    }
+
+    /// Its first `len` bytes.
+    pub(in crate::tokenizer) fn cut(self, len: usize) -> Self {
+        Self {
+            end: self.start + len,
+            ..self
+        }
+    }
+
+    /// What follows its first `len` bytes.
+    #[inline]
+    pub(in crate::tokenizer) fn skip(self, len: usize) -> Self {
+        Self {
+            start: self.start + len,
+            ..self
+        }
+    }
+
+    /// Whether it is what stands at a place in another text, but for the first `skip` bytes there.
+    pub(super) fn is(self, text: &[u8], place: Place, skip: usize) -> bool {
+        let start = place.start as usize;
+        let other = Key::new(text, start + skip, start + place.len as usize);
+        self.len() + skip == place.len as usize
+            && (0..self.len())
+                .step_by(8)
+                .all(|at| self.block(at) == other.block(at))
+    }
+
+    /// Sixteen bytes at a time, so that most tokens take no branch; that of [`Short`] for what is short.
+    #[inline]
+    pub(in crate::tokenizer) fn hash(self) -> u64 {
+        let mut hash = mix(self.block(0), self.block(8));
+        let mut at = 16;
+        while at < self.len() {
+            hash = mix(hash ^ self.block(at), self.block(at + 8));
+            at += 16;
+        }
+        hash
+    }
+
+    /// The eight bytes from `at` on as a number; zeros stand for bytes past the end.
+    #[inline]
+    fn block(self, at: usize) -> u64 {
+        let from = self.start + at;
+        read(self.text, from) & low_bytes(self.end.saturating_sub(from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_hashes_the_same_in_whatever_form_and_place() {
+        let text = "a word of fifty bytes, give or take one or two ones".as_bytes();
+        for start in 0..8 {
+            for end in start + 1..=text.len() {
+                let key = Key::new(text, start, end);
+                let alone = Key::new(&text[start..end], 0, end - start);
+                assert_eq!(key.hash(), alone.hash());
+                let place = |start: usize, end: usize| Place {
+                    start: start as u32,
+                    len: (end - start) as u32,
+                };
+                assert!(key.is(text, place(start, end), 0));
+                assert!(!key.is(text, place(start + 1, end + 1), 0));
+                if key.len() <= Short::MAX {
+                    let short = Short::new(key.blocks(), key.len());
+                    assert_eq!(short.hash(), key.hash());
+                    assert_eq!(short.bytes()[..key.len()], text[start..end]);
+                    assert!(short.is(text, place(0, end), start));
+                    assert!(!short.is(text, place(0, end + 1), start));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! The vocabulary: tokens and their ids, both ways.
+//!
+//! All of it is flat: bytes of text, places in them, slots of hash tables. So it is built in one pass without an
+//! allocation a token, and a packed file holds it as it is (`stored`).
+
+mod hash_table;
+pub(super) mod key;
+mod packed;
+mod token_spans;
+
+use std::borrow::Cow;
+
+use super::swar::{low_bytes, read};
+use super::unicode;
+use crate::error::{Error, Result};
+use crate::weights::PodBuf;
+use hash_table::{Builder, Slots, Table};
+use key::{Key, Short};
+pub(super) use token_spans::Span;
+use token_spans::{MOST_BYTES, Place, Places, PlacesRef};
+
+/// The largest id that is believed: the tables keep ids in 24 bits.
+const MAX_ID: u32 = (1 << 24) - 2;
+/// The place of a token that is not there.
+const ABSENT: Span = [u32::MAX; 2];
+
+/// Tokens by id, and ids by token; in memory of its own, or where a packed file has it.
+#[derive(Debug, Clone)]
+pub(super) struct Vocab {
+    /// The tokens, and nothing between them.
+    text: PodBuf<u8>,
+    /// Where each id's token is in `text`; empty where there is none.
+    places: Places,
+    /// Ids by token; without those of `continuing` where no word can start with the prefix.
+    whole: Table,
+    /// Ids of tokens that continue a word, by what follows their prefix.
+    continuing: Table,
+    /// The longest tokens of each table, as [`Longest`] has them.
+    longest: PodBuf<Lens>,
+    prefix: Prefix,
+}
+
+/// A vocabulary as it is looked up in, its places found once for many words.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lookup<'a> {
+    text: &'a [u8],
+    places: PlacesRef<'a>,
+    whole: Slots<'a>,
+    continuing: Slots<'a>,
+    /// Of each table.
+    longest: &'a [Lens],
+    /// The length of the prefix.
+    prefix: usize,
+}
+
+/// Where in a word a piece of it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Position {
+    /// At its start.
+    First,
+    /// After another piece.
+    Later,
+}
+
+impl Vocab {
+    /// Of tokens, as places in `text` in ascending order, and their ids.
+    ///
+    /// Of equal tokens only the last one is there, as in any map.
+    pub(super) fn of_map(
+        file: &str,
+        prefix: &str,
+        text: String,
+        spans: Vec<Span>,
+        ids: &[u32],
+    ) -> Result<Self> {
+        check_len(file, &text)?;
+        let in_order = ids.iter().copied().eq(0..spans.len() as u32);
+        let spans = match in_order {
+            true => spans,
+            false => by_id(file, &text, &spans, ids)?,
+        };
+        let (mut vocab, repeats) = Self::build(file, prefix, text.into(), spans)?;
+        if repeats {
+            vocab.keep_last_of_equals();
+        }
+        Ok(vocab)
+    }
+
+    /// Of tokens in the order of their ids, as places in `text`; of equal tokens the last one's id counts.
+    ///
+    /// `prefix` starts tokens that continue a word.
+    pub(super) fn new(
+        file: &str,
+        prefix: &str,
+        text: Cow<'static, str>,
+        spans: Vec<Span>,
+    ) -> Result<Self> {
+        Self::build(file, prefix, text, spans).map(|(vocab, _)| vocab)
+    }
+
+    /// The same, and whether a token is listed more than once.
+    fn build(
+        file: &str,
+        prefix: &str,
+        text: Cow<'static, str>,
+        spans: Vec<Span>,
+    ) -> Result<(Self, bool)> {
+        check_len(file, &text)?;
+        if spans.len() > MAX_ID as usize + 1 {
+            return Err(wrong(file, format!("more than {} tokens", MAX_ID + 1)));
+        }
+        let longest = spans.iter().map(len).max().unwrap_or_default();
+        if longest == 0 {
+            return Err(wrong(file, "it has no token".to_owned()));
+        }
+        if longest > MOST_BYTES {
+            let reason = format!("a token has {longest} bytes, more than {MOST_BYTES}");
+            return Err(wrong(file, reason));
+        }
+        let prefix = Prefix::new(prefix);
+        let listed = spans.iter().filter(|&&span| span != ABSENT);
+        let continuing = listed
+            .clone()
+            .filter(|&&span| prefix.continues(text.as_bytes(), span))
+            .count();
+        let whole = listed.count() - if prefix.is_apart { continuing } else { 0 };
+        let mut tables = [whole, continuing].map(|tokens| Builder::new(tokens, spans.len()));
+        let mut longest = [[0; Longest::LEN]; 2];
+        let repeats = fill(&mut tables, &mut longest, text.as_bytes(), &spans, &prefix);
+        let [whole, continuing] = tables.map(Builder::finish);
+        let vocab = Self {
+            text: in_a_row(text, &spans),
+            places: Places::of(spans.iter().map(len)),
+            whole,
+            continuing,
+            longest: Vec::from(longest).into(),
+            prefix,
+        };
+        Ok((vocab, repeats))
+    }
+
+    /// Forgets the tokens in whose stead an equal one is found.
+    fn keep_last_of_equals(&mut self) {
+        let counts = |&id: &u32| {
+            self.token(id)
+                .is_some_and(|token| self.id(token) == Some(id))
+        };
+        let mut spans: Vec<Span> = (0..self.len() as u32)
+            .map(|id| match counts(&id) {
+                true => self.places.get(id).unwrap_or(ABSENT),
+                false => ABSENT,
+            })
+            .collect();
+        let last = spans.iter().rposition(|&span| span != ABSENT);
+        spans.truncate(last.map_or(0, |last| last + 1));
+        self.text = joined(&self.text, &spans).into();
+        self.places = Places::of(spans.iter().map(len));
+    }
+
+    /// One more than the highest id.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// How many tokens there are, equal ones once.
+    pub(super) fn count(&self) -> usize {
+        let ids = 0..self.len() as u32;
+        ids.filter(|&id| {
+            self.token(id)
+                .is_some_and(|token| self.id(token) == Some(id))
+        })
+        .count()
+    }
+
+    /// How many tokens there are, equal ones once, where an id without a token is an empty line: all of those are one.
+    pub(super) fn count_lines(&self) -> usize {
+        let has_empty = (0..self.len() as u32).any(|id| self.token(id).is_none());
+        self.count() + usize::from(has_empty)
+    }
+
+    /// How many tokens have a capital letter, those left out that stand in brackets, as special ones do.
+    pub(super) fn capitals(&self) -> usize {
+        let is_special = |token: &str| {
+            let ends = (token.chars().next(), token.chars().next_back());
+            matches!(ends, (Some('['), Some(']')) | (Some('<'), Some('>')))
+        };
+        let tokens = (0..self.len() as u32).filter_map(|id| self.token(id));
+        tokens
+            .filter(|token| !is_special(token) && token.chars().any(char::is_uppercase))
+            .count()
+    }
+
+    /// The token of an id.
+    pub(super) fn token(&self, id: u32) -> Option<&str> {
+        let [start, end] = self.places.get(id)?;
+        let token = self.text.get(start as usize..end as usize)?;
+        std::str::from_utf8(token)
+            .ok()
+            .filter(|token| !token.is_empty())
+    }
+
+    /// The id of a whole token.
+    pub(super) fn id(&self, token: &str) -> Option<u32> {
+        let (bytes, len) = (token.as_bytes(), token.len() as u32);
+        let key = Key::new(bytes, 0, token.len());
+        let apart = self.prefix.is_apart && self.prefix.continues(bytes, [0, len]);
+        match apart {
+            true => self
+                .lookup()
+                .find(Position::Later, key.skip(self.prefix.bytes.len())),
+            false => self.lookup().find(Position::First, key),
+        }
+    }
+
+    /// To look up many words.
+    pub(super) fn lookup(&self) -> Lookup<'_> {
+        Lookup {
+            text: &self.text,
+            places: self.places.by_id(),
+            whole: self.whole.slots(),
+            continuing: self.continuing.slots(),
+            longest: &self.longest,
+            prefix: self.prefix.bytes.len(),
+        }
+    }
+}
+
+impl<'a> Lookup<'a> {
+    /// The id of a piece of a word.
+    pub(super) fn find(&self, position: Position, piece: Key<'_>) -> Option<u32> {
+        let (table, skip) = self.table(position);
+        let text = self.text;
+        table.find(piece.hash(), |id| piece.is(text, self.places.of(id), skip))
+    }
+
+    /// The same for a short piece.
+    #[inline]
+    pub(super) fn find_short(&self, position: Position, piece: Short) -> Option<u32> {
+        let (table, skip) = self.table(position);
+        let text = self.text;
+        table.find(piece.hash(), |id| piece.is(text, self.places.of(id), skip))
+    }
+
+    /// The id and the length of the longest token that starts this piece of UTF-8.
+    pub(super) fn longest(&self, position: Position, piece: Key<'_>) -> Option<(u32, usize)> {
+        let longest = Longest(&self.longest[position as usize]).of(piece);
+        let blocks = piece.blocks();
+        // No token ends inside a character.
+        let lens = (1..=longest).rev().filter(|&len| piece.is_boundary(len));
+        for len in lens {
+            let id = match len {
+                ..=Short::MAX => self.find_short(position, Short::new(blocks, len)),
+                _ => self.find(position, piece.cut(len)),
+            };
+            if let Some(id) = id {
+                return Some((id, len));
+            }
+        }
+        None
+    }
+
+    /// Where pieces at this position are found, and how many bytes of a token stand ahead of them.
+    #[inline]
+    fn table(&self, position: Position) -> (&Slots<'a>, usize) {
+        match position {
+            Position::First => (&self.whole, 0),
+            Position::Later => (&self.continuing, self.prefix),
+        }
+    }
+}
+
+/// Puts all ids into the tables, and says whether a token is there more than once.
+fn fill(
+    [whole, continuing]: &mut [Builder; 2],
+    [longest_whole, longest_continuing]: &mut [Lens; 2],
+    text: &[u8],
+    spans: &[Span],
+    prefix: &Prefix,
+) -> bool {
+    let mut repeats = false;
+    let skip = prefix.bytes.len();
+    for (&span, id) in spans.iter().zip(0..).filter(|&(&span, _)| span != ABSENT) {
+        // The text is in the order of the file.
+        let is_later = |other: u32| spans[other as usize][0] < span[0];
+        let [start, end] = span.map(|at| at as usize);
+        let key = Key::new(text, start, end);
+        let continues = prefix.continues(text, span);
+        if continues {
+            let key = key.skip(skip);
+            let is_equal = |other: u32| key.is(text, place(&spans[other as usize]), skip);
+            repeats |= continuing.insert(key.hash(), id, is_later, is_equal);
+            Longest::take_in(longest_continuing, key);
+        }
+        if !(continues && prefix.is_apart) {
+            let is_equal = |other: u32| key.is(text, place(&spans[other as usize]), 0);
+            repeats |= whole.insert(key.hash(), id, is_later, is_equal);
+            Longest::take_in(longest_whole, key);
+        }
+    }
+    repeats
+}
+
+fn place(&[start, end]: &Span) -> Place {
+    let len = end - start;
+    Place { start, len }
+}
+
+/// The bytes of a token; none of one that is not there.
+fn len(span: &Span) -> u32 {
+    place(span).len
+}
+
+/// Tokens one behind the other, in the order of their ids.
+fn in_a_row(text: Cow<'static, str>, spans: &[Span]) -> PodBuf<u8> {
+    let mut end = 0;
+    let mut follows = |span: &Span| span[0] == std::mem::replace(&mut end, span[1]);
+    if spans.iter().all(&mut follows) && end as usize == text.len() {
+        return match text {
+            Cow::Borrowed(text) => PodBuf::Static(text.as_bytes()),
+            Cow::Owned(text) => text.into_bytes().into(),
+        };
+    }
+    joined(text.as_bytes(), spans).into()
+}
+
+fn joined(text: &[u8], spans: &[Span]) -> Vec<u8> {
+    let mut joined = Vec::with_capacity(spans.iter().map(|span| len(span) as usize).sum());
+    for &[start, end] in spans.iter().filter(|&&span| span != ABSENT) {
+        joined.extend_from_slice(&text[start as usize..end as usize]);
+    }
+    joined
+}
+
+/// What the tokens that continue a word start with.
+#[derive(Debug, Clone)]
+struct Prefix {
+    bytes: Box<[u8]>,
+    /// Its first eight bytes.
+    block: u64,
+    /// Whether it begins with punctuation, which is a word by itself: so no longer word begins with it.
+    is_apart: bool,
+}
+
+impl Prefix {
+    fn new(prefix: &str) -> Self {
+        Self {
+            bytes: prefix.as_bytes().into(),
+            block: read(prefix.as_bytes(), 0),
+            is_apart: prefix.chars().next().is_some_and(unicode::is_punctuation),
+        }
+    }
+
+    /// Whether a token is it and something behind it.
+    fn continues(&self, text: &[u8], [start, end]: Span) -> bool {
+        let (start, len) = (start as usize, self.bytes.len());
+        // Mostly the block decides, with nothing to call.
+        read(text, start) & low_bytes(len) == self.block
+            && (end as usize) - start > len
+            && (len <= 8 || text[start..].starts_with(&self.bytes))
+    }
+}
+
+/// How long the longest token is, by the lowest five bits of its first two bytes: what is longer need not be tried.
+///
+/// Lengths are in bytes; 255 stands for all that is longer.
+struct Longest<'a>(&'a Lens);
+
+/// Lengths by [`Longest::index`].
+type Lens = [u8; Longest::LEN];
+
+impl Longest<'_> {
+    const LEN: usize = 1 << 10;
+
+    #[inline]
+    fn index(token: Key<'_>) -> usize {
+        let [first, second] = token.first_two();
+        usize::from(first & 31) << 5 | usize::from(second & 31)
+    }
+
+    fn take_in(lens: &mut Lens, token: Key<'_>) {
+        let len = &mut lens[Self::index(token)];
+        *len = (*len).max(u8::try_from(token.len()).unwrap_or(u8::MAX));
+    }
+
+    /// The most bytes of a token that may start this piece.
+    #[inline]
+    fn of(&self, piece: Key<'_>) -> usize {
+        match self.0[Self::index(piece)] {
+            u8::MAX => piece.len(),
+            // A token of one byte is listed without the second.
+            len => piece.len().min(usize::from(len).max(1)),
+        }
+    }
+}
+
+fn wrong(file: &str, reason: String) -> Error {
+    Error::Vocabulary {
+        file: file.to_owned(),
+        reason,
+    }
+}
+
+fn check_len(file: &str, text: &str) -> Result<()> {
+    match u32::try_from(text.len()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(wrong(file, "4 GiB or more".to_owned())),
+    }
+}
+
+/// The places in the order of their ids.
+fn by_id(file: &str, text: &str, spans: &[Span], ids: &[u32]) -> Result<Vec<Span>> {
+    let mut sorted: Vec<Span> = Vec::with_capacity(spans.len());
+    for (&span, &id) in spans.iter().zip(ids) {
+        let token = || &text[span[0] as usize..span[1] as usize];
+        if id > MAX_ID {
+            let reason = format!("token {:?} has id {id}, past {MAX_ID}", token());
+            return Err(wrong(file, reason));
+        }
+        let index = id as usize;
+        if index >= sorted.len() {
+            sorted.resize(index + 1, ABSENT);
+        }
+        if std::mem::replace(&mut sorted[index], span) != ABSENT {
+            let reason = format!("two tokens have id {id}, one of them {:?}", token());
+            return Err(wrong(file, reason));
+        }
+    }
+    Ok(sorted)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,375 @@
+//! The inside of a teacher: its hidden states, attention and relations, and what a student learns of them.
+
+use std::path::Path;
+
+use crate::batch::{Batch, OutputRows};
+use crate::config::{Config, EncoderConfig};
+use crate::encoder::Encoder;
+use crate::error::{Error, Result};
+use crate::kernels::gemm::Dtype;
+use crate::kernels::{Compute, Threads};
+use crate::layers::Scratch;
+use crate::train::losses::{
+    Heads, Measure, mean_squared_error, projected_mean_squared_error, relation,
+};
+use crate::train::model::network::{HeadKind, Network, OutputGradients, Tape, Wanted};
+use crate::train::model::ops::dropout::Dropout;
+use crate::train::model::parameters::{Gradients, Id, Parameter, Parameters};
+use crate::train::random::Random;
+use crate::train::recipe::Distillation;
+use crate::weights::{Access, Files, Residency, Store};
+
+/// What names of projections start with: they learn with the student and are no part of it.
+pub(crate) const PROJECTION: &str = "projection.";
+
+/// The student's part of a pass.
+pub(crate) struct Pass<'a> {
+    pub(crate) compute: &'a Compute,
+    pub(crate) batch: &'a Batch,
+    /// Which examples the batch has.
+    pub(crate) examples: &'a [usize],
+    pub(crate) network: &'a Network,
+    pub(crate) parameters: &'a Parameters,
+    pub(crate) tape: &'a Tape,
+    /// By how much all gradients are multiplied.
+    pub(crate) weight: f64,
+}
+
+/// A teacher that is asked at each step.
+#[derive(Debug)]
+pub(super) struct Inside {
+    body: Body,
+    /// The teacher's number of each of the student's tokens, where those are fewer.
+    kept: Option<Vec<u32>>,
+    /// Of the student's hidden states, projections to the teacher's width; none where both are as wide.
+    projections: Vec<Option<Id>>,
+}
+
+/// What computes: nothing of it learns.
+#[derive(Debug)]
+enum Body {
+    /// All that a tape holds, in f32.
+    Network(Box<(Network, Parameters, Tape)>),
+    /// Hidden states alone, in any type, of any family.
+    Encoder(Box<States>),
+}
+
+/// An encoder and the hidden states of its last pass.
+#[derive(Debug)]
+struct States {
+    encoder: Encoder,
+    config: EncoderConfig,
+    scratch: Scratch,
+    /// Those after the embeddings and after each layer, (rows, hidden).
+    hidden: Vec<Vec<f32>>,
+}
+
+impl Body {
+    /// `outputs` says that what the teacher puts out is asked for, too.
+    fn load(
+        weights: &Distillation,
+        folder: &Path,
+        outputs: bool,
+        (threads, seed): (&Threads, u64),
+    ) -> Result<Self> {
+        let loaded = match outputs || weights.attention > 0.0 || weights.relations > 0.0 {
+            true => {
+                // The head is its own, never a fresh one; where its answers are known or do not count, it needs none.
+                let head = match outputs {
+                    true => None,
+                    false => Some(HeadKind::Rows),
+                };
+                let files = Files::folder(folder);
+                Network::load(&files, head, seed, threads).map(|(network, parameters)| {
+                    Self::Network(Box::new((network, parameters, Tape::default())))
+                })
+            }
+            false => States::load(folder, weights.dtype, threads)
+                .map(|states| Self::Encoder(Box::new(states))),
+        };
+        loaded.map_err(|error| match error {
+            Error::WeightMissing { name } => Error::Option {
+                name: "teacher",
+                reason: format!("its checkpoint has no {name}"),
+            },
+            error => error,
+        })
+    }
+
+    fn config(&self) -> &EncoderConfig {
+        match self {
+            Self::Network(network) => network.0.config(),
+            Self::Encoder(states) => &states.config,
+        }
+    }
+
+    fn forward(&mut self, compute: &Compute, batch: &Batch, wanted: Wanted) -> Result<()> {
+        match self {
+            Self::Network(network) => {
+                let (network, parameters, tape) = &mut **network;
+                let settings = (&Dropout::NONE, wanted);
+                network.forward(compute, parameters, batch, settings, tape)
+            }
+            Self::Encoder(states) => states.forward(compute, batch),
+        }
+    }
+
+    /// The rows after a layer, counted from 1; 0 are the embeddings.
+    fn hidden(&self, layer: usize) -> &[f32] {
+        match self {
+            Self::Network(network) => network.2.hidden(layer),
+            Self::Encoder(states) => &states.hidden[layer],
+        }
+    }
+
+    /// What holds queries, keys, values and outputs.
+    fn tape(&self) -> Option<&Tape> {
+        match self {
+            Self::Network(network) => Some(&network.2),
+            Self::Encoder(_) => None,
+        }
+    }
+}
+
+impl States {
+    fn load(folder: &Path, dtype: Option<Dtype>, threads: &Threads) -> Result<Self> {
+        let files = Files::open(folder, Access::Read)?;
+        let config = Config::read(&files)?;
+        let family = config.encoder.family;
+        let store = Store::open(&files, &config.folder, family, Access::Read, threads)?;
+        let store = match dtype {
+            Some(dtype) => store.with_compute_dtype(dtype)?,
+            None => store,
+        };
+        // Every row of the table is read sooner or later.
+        let encoder = Encoder::load(&store.weights(), &config.encoder, Residency::InMemory)?;
+        Ok(Self {
+            hidden: vec![Vec::new(); config.encoder.layers + 1],
+            encoder,
+            config: config.encoder,
+            scratch: Scratch::default(),
+        })
+    }
+
+    fn forward(&mut self, compute: &Compute, batch: &Batch) -> Result<()> {
+        let hidden = &mut self.hidden;
+        let observe = |layer: usize, rows: &[f32]| {
+            hidden[layer].clear();
+            hidden[layer].extend_from_slice(rows);
+        };
+        self.encoder
+            .forward(compute, batch, OutputRows::All, &mut self.scratch, observe)?;
+        Ok(())
+    }
+}
+
+impl Inside {
+    /// Reads the student's tokens, by their numbers in `kept` if those are fewer, and adds projections to the student's
+    /// parameters. `outputs` says that what the teacher puts out is learned from it, too.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the teacher's files; `Option` for one from which such a student cannot learn such parts.
+    pub(super) fn new(
+        weights: &Distillation,
+        (folder, outputs): (&Path, bool),
+        (kept, threads, seed): (Option<Vec<u32>>, &Threads, u64),
+        student: (&Network, &mut Parameters),
+    ) -> Result<Self> {
+        let body = Body::load(weights, folder, outputs, (threads, seed))?;
+        let (own, teacher) = (student.0.config(), body.config());
+        let refuse = |reason: String| Error::Option {
+            name: "teacher",
+            reason,
+        };
+        if let (true, Body::Network(network)) = (outputs, &body)
+            && student.0.outputs() != network.0.outputs()
+        {
+            let (own, teacher) = (student.0.outputs(), network.0.outputs());
+            return Err(refuse(format!(
+                "it puts out {teacher} numbers, and the student {own}"
+            )));
+        }
+        if (kept.is_none() && own.vocab_size != teacher.vocab_size)
+            || own.positions > teacher.positions
+        {
+            return Err(refuse(
+                "it has another vocabulary than the student, or fewer positions".to_owned(),
+            ));
+        }
+        if weights.attention > 0.0 && own.heads != teacher.heads {
+            return Err(refuse(format!(
+                "it has {} heads of attention, and the student {}",
+                teacher.heads, own.heads
+            )));
+        }
+        let heads = weights.relation_heads;
+        if weights.relations > 0.0 && (own.hidden % heads != 0 || teacher.hidden % heads != 0) {
+            return Err(refuse(format!(
+                "{heads} relation heads do not divide both widths"
+            )));
+        }
+        let mut projections = Vec::new();
+        if weights.hidden > 0.0 {
+            for state in 0..=own.layers {
+                projections.push(match own.hidden == teacher.hidden {
+                    true => None,
+                    false => {
+                        let shape = vec![teacher.hidden, own.hidden];
+                        let mut random = Random::new(seed, u64::MAX - state as u64);
+                        let scale = 1.0 / (own.hidden as f64).sqrt();
+                        let numbers = 0..teacher.hidden * own.hidden;
+                        Some(student.1.add(Parameter {
+                            name: format!("{PROJECTION}{state}"),
+                            shape,
+                            values: numbers.map(|_| (scale * random.normal()) as f32).collect(),
+                            decays: true,
+                        }))
+                    }
+                });
+            }
+        }
+        Ok(Self {
+            body,
+            kept,
+            projections,
+        })
+    }
+
+    /// The pass of the student's batch.
+    pub(super) fn forward(&mut self, pass: &Pass<'_>, wanted: Wanted) -> Result<()> {
+        let own = self.kept.as_ref().map(|kept| {
+            let mut batch = pass.batch.clone();
+            batch.ids.iter_mut().for_each(|id| *id = kept[*id as usize]);
+            batch
+        });
+        let batch = own.as_ref().unwrap_or(pass.batch);
+        self.body.forward(pass.compute, batch, wanted)
+    }
+
+    /// What the teacher put out for the batch, if it was asked.
+    pub(super) fn output(&self) -> Option<&[f32]> {
+        self.body.tape().map(Tape::output)
+    }
+
+    /// The loss of the student's hidden states, attention and relations, and its gradients.
+    pub(super) fn learn(
+        &self,
+        weights: &Distillation,
+        pass: &Pass<'_>,
+        outputs: &mut OutputGradients,
+        gradients: &mut Gradients,
+    ) -> f64 {
+        let mut value = 0.0;
+        if weights.hidden > 0.0 {
+            value += weights.hidden * self.hidden(pass, weights.hidden, outputs, gradients);
+        }
+        let layers = pass.network.config().layers;
+        if weights.attention > 0.0 {
+            let own = weights.attention;
+            let heads = pass.network.config().heads;
+            let measure = (Measure::Scores, heads);
+            for layer in 0..layers {
+                value += own * self.relations(pass, layer, &[(0, 1)], measure, own, outputs);
+            }
+        }
+        if weights.relations > 0.0 && layers > 0 {
+            let own = weights.relations;
+            let kinds = [(0, 0), (1, 1), (2, 2)];
+            let measure = (Measure::Distributions, weights.relation_heads);
+            value += own * self.relations(pass, layers - 1, &kinds, measure, own, outputs);
+        }
+        value
+    }
+
+    /// The teacher's layer, counted from 1, that belongs to one of the student's; 0 are the embeddings of both.
+    fn layer(&self, pass: &Pass<'_>, layer: usize) -> usize {
+        layer * self.body.config().layers / pass.network.config().layers.max(1)
+    }
+
+    fn hidden(
+        &self,
+        pass: &Pass<'_>,
+        weight: f64,
+        outputs: &mut OutputGradients,
+        gradients: &mut Gradients,
+    ) -> f64 {
+        let width = pass.network.config().hidden;
+        outputs.hidden.resize(self.projections.len(), Vec::new());
+        let (mut value, weight) = (0.0, pass.weight * weight);
+        for (state, projection) in self.projections.iter().enumerate() {
+            let student = pass.tape.hidden(state);
+            let teacher = self.body.hidden(self.layer(pass, state));
+            let (own, gradient) = match projection {
+                None => {
+                    let loss = mean_squared_error(student, teacher);
+                    (loss.value, loss.gradient)
+                }
+                Some(id) => {
+                    let projection = pass.parameters.values(*id);
+                    let loss = projected_mean_squared_error(student, width, projection, teacher);
+                    add(gradients.of_mut(*id), &loss.weight, weight);
+                    (loss.value, loss.gradient)
+                }
+            };
+            value += own;
+            outputs.hidden[state].resize(gradient.len(), 0.0);
+            add(&mut outputs.hidden[state], &gradient, weight);
+        }
+        value
+    }
+
+    /// Relations of projections (0 for queries, 1 for keys, 2 for values) in one of the student's layers.
+    fn relations(
+        &self,
+        pass: &Pass<'_>,
+        layer: usize,
+        kinds: &[(usize, usize)],
+        (measure, heads): (Measure, usize),
+        weight: f64,
+        outputs: &mut OutputGradients,
+    ) -> f64 {
+        let (own, other) = (pass.network.config(), self.body.config());
+        let student = pass.tape.projections(layer);
+        let Some(tape) = self.body.tape() else {
+            return 0.0;
+        };
+        let teacher = tape.projections(self.layer(pass, layer + 1).max(1) - 1);
+        outputs
+            .projections
+            .resize_with(own.layers, Default::default);
+        let mut value = 0.0;
+        for &(left, right) in kinds {
+            let loss = relation(
+                pass.compute,
+                measure,
+                heads,
+                Heads {
+                    left: student[left],
+                    right: student[right],
+                    width: own.hidden,
+                },
+                Heads {
+                    left: teacher[left],
+                    right: teacher[right],
+                    width: other.hidden,
+                },
+                &pass.batch.starts,
+            );
+            value += loss.value;
+            for (kind, gradient) in [(left, &loss.first), (right, &loss.second)] {
+                let sum = &mut outputs.projections[layer][kind];
+                sum.resize(gradient.len(), 0.0);
+                add(sum, gradient, pass.weight * weight);
+            }
+        }
+        value
+    }
+}
+
+/// `sum += weight * x`.
+pub(super) fn add(sum: &mut [f32], x: &[f32], weight: f64) {
+    assert_eq!(sum.len(), x.len());
+    for (sum, x) in sum.iter_mut().zip(x) {
+        *sum += weight as f32 * x;
+    }
+}

@@ -1,0 +1,433 @@
+//! The folder of a model that is trained: all of its files but the weights, known before the first step.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::parameters::Parameter;
+use crate::config::{Family, READING_FILES};
+use crate::error::{Error, Result};
+use crate::train::atomic::{replace_bytes, replace_tensors, view};
+use crate::train::task::{TaskKind, TaskSpec};
+use crate::weights::Files;
+
+const CONFIG: &str = "config.json";
+const MODULES: &str = "modules.json";
+
+/// Files that a folder may have beside its configuration and its weights.
+const TOKENIZER: [&str; 5] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+];
+/// What sentence-transformers has beside its modules and the file of an encoder's limits.
+const SENTENCE: &str = "config_sentence_transformers.json";
+
+/// Sizes that differ from those of the model that a student comes from.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Shape {
+    pub(crate) layers: Option<usize>,
+    pub(crate) hidden: Option<usize>,
+    pub(crate) heads: Option<usize>,
+    pub(crate) intermediate: Option<usize>,
+    pub(crate) vocabulary: Option<usize>,
+}
+
+/// The files of a folder by name, weights left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Blueprint(BTreeMap<String, Vec<u8>>);
+
+impl Blueprint {
+    /// Those of a model's folder.
+    ///
+    /// # Errors
+    /// `Io`, and `Json` for files that say where others are.
+    pub(crate) fn of(folder: &Path) -> Result<Self> {
+        let mut blueprint = Self(BTreeMap::new());
+        let config = read(folder, CONFIG)?.ok_or_else(|| Error::FileMissing {
+            dir: folder.to_owned(),
+            what: CONFIG,
+        })?;
+        blueprint.0.insert(CONFIG.to_owned(), config);
+        let sentence = READING_FILES.into_iter().chain([SENTENCE, MODULES]);
+        for name in TOKENIZER.into_iter().chain(sentence) {
+            blueprint.take(folder, name)?;
+        }
+        let modules = blueprint.json(MODULES)?;
+        for module in modules.as_array().into_iter().flatten() {
+            // The encoder's own module is the folder itself, or has its files where this does not look.
+            if let Some(path) = module["path"].as_str().filter(|path| !path.is_empty()) {
+                crate::weights::join_within("", path, MODULES)?;
+                blueprint.take(folder, &format!("{path}/config.json"))?;
+            }
+        }
+        Ok(blueprint)
+    }
+
+    fn take(&mut self, folder: &Path, name: &str) -> Result<()> {
+        if let Some(bytes) = read(folder, name)? {
+            self.0.insert(name.to_owned(), bytes);
+        }
+        Ok(())
+    }
+
+    /// A file as JSON, null if there is none.
+    ///
+    /// # Errors
+    /// `Json`.
+    pub(crate) fn json(&self, name: &str) -> Result<Value> {
+        let Some(bytes) = self.0.get(name) else {
+            return Ok(Value::Null);
+        };
+        serde_json::from_slice(bytes).map_err(|source| Error::Json {
+            file: name.to_owned(),
+            source,
+        })
+    }
+
+    /// Puts a file in, or replaces it.
+    pub(crate) fn put(&mut self, name: &str, bytes: Vec<u8>) {
+        self.0.insert(name.to_owned(), bytes);
+    }
+
+    /// Puts JSON in, or replaces it.
+    pub(crate) fn put_json(&mut self, name: &str, value: &Value) {
+        let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+        text.push('\n');
+        self.put(name, text.into_bytes());
+    }
+
+    /// Whether there is a file of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Changes the configuration.
+    fn configure(&mut self, change: impl FnOnce(&mut Map<String, Value>)) -> Result<()> {
+        let mut config = self.json(CONFIG)?;
+        if let Some(keys) = config.as_object_mut() {
+            change(keys);
+        }
+        self.put_json(CONFIG, &config);
+        Ok(())
+    }
+
+    /// Gives the model other sizes.
+    ///
+    /// # Errors
+    /// `Json` for a configuration that is none.
+    pub(crate) fn reshape(&mut self, family: Family, shape: Shape) -> Result<()> {
+        let names = match family {
+            Family::DistilBert => ["n_layers", "dim", "n_heads", "hidden_dim"],
+            _ => [
+                "num_hidden_layers",
+                "hidden_size",
+                "num_attention_heads",
+                "intermediate_size",
+            ],
+        };
+        let sizes = [shape.layers, shape.hidden, shape.heads, shape.intermediate];
+        if let Some(width) = shape.hidden {
+            self.pool_width(width)?;
+        }
+        self.configure(|keys| {
+            let all = names
+                .into_iter()
+                .zip(sizes)
+                .chain([("vocab_size", shape.vocabulary)]);
+            for (name, size) in all {
+                if let Some(size) = size {
+                    keys.insert(name.to_owned(), size.into());
+                }
+            }
+        })
+    }
+
+    /// Makes it a model for a task with these labels; an embedder of the first row's or the mean's pooling stays as it is,
+    /// and a model that was none pools by the mean and brings embeddings to length one.
+    ///
+    /// # Errors
+    /// `Json` for a configuration that is none.
+    pub(crate) fn for_task(
+        &mut self,
+        family: Family,
+        task: TaskKind,
+        labels: &[String],
+    ) -> Result<()> {
+        let TaskSpec {
+            architecture,
+            problem_type,
+            ..
+        } = task.spec();
+        let name = match family {
+            Family::DistilBert => "DistilBert",
+            _ => "Bert",
+        };
+        self.configure(|keys| {
+            keys.insert(
+                "architectures".to_owned(),
+                json!([format!("{name}{architecture}")]),
+            );
+            for key in [
+                "id2label",
+                "label2id",
+                "num_labels",
+                "problem_type",
+                "_name_or_path",
+                // What cross-encoders of sentence-transformers do with a single output.
+                "sentence_transformers",
+                "sbert_ce_default_activation_function",
+                "torch_dtype",
+            ] {
+                keys.remove(key);
+            }
+            keys.insert("dtype".to_owned(), json!("float32"));
+            if *problem_type == Some("regression") {
+                let identity = json!({"activation_fn": "torch.nn.modules.linear.Identity"});
+                keys.insert("sentence_transformers".to_owned(), identity);
+            }
+            if let Some(problem) = problem_type {
+                keys.insert("problem_type".to_owned(), json!(problem));
+            }
+            if !labels.is_empty() {
+                let named = labels.iter().enumerate();
+                let by_id = named
+                    .clone()
+                    .map(|(id, label)| (id.to_string(), json!(label)));
+                keys.insert("id2label".to_owned(), Value::Object(by_id.collect()));
+                let by_label = named.map(|(id, label)| (label.clone(), json!(id)));
+                keys.insert("label2id".to_owned(), Value::Object(by_label.collect()));
+            }
+        })?;
+        match *architecture {
+            "Model" if !self.has(MODULES) => self.pool_by_mean(),
+            "Model" => Ok(()),
+            _ => {
+                self.0.retain(|name, _| {
+                    let name = name.as_str();
+                    let sentence =
+                        READING_FILES.contains(&name) || [SENTENCE, MODULES].contains(&name);
+                    !sentence && !name.contains('/')
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells modules behind the encoder how wide its rows are.
+    fn pool_width(&mut self, width: usize) -> Result<()> {
+        let modules: Vec<String> = self
+            .0
+            .keys()
+            .filter(|name| name.contains('/'))
+            .cloned()
+            .collect();
+        for name in modules {
+            let mut module = self.json(&name)?;
+            for key in ["word_embedding_dimension", "embedding_dimension"] {
+                if let Some(dimension) = module.get_mut(key) {
+                    *dimension = width.into();
+                }
+            }
+            self.put_json(&name, &module);
+        }
+        Ok(())
+    }
+
+    fn pool_by_mean(&mut self) -> Result<()> {
+        let config = self.json(CONFIG)?;
+        let width = config
+            .get("dim")
+            .or_else(|| config.get("hidden_size"))
+            .cloned();
+        let module = |idx: usize, path: &str, kind: &str| {
+            json!({
+                "idx": idx,
+                "name": idx.to_string(),
+                "path": path,
+                "type": format!("sentence_transformers.models.{kind}"),
+            })
+        };
+        let modules = [
+            module(0, "", "Transformer"),
+            module(1, "1_Pooling", "Pooling"),
+            module(2, "2_Normalize", "Normalize"),
+        ];
+        self.put_json(MODULES, &json!(modules));
+        let pooling = json!({
+            "word_embedding_dimension": width,
+            "pooling_mode_cls_token": false,
+            "pooling_mode_mean_tokens": true,
+            "pooling_mode_max_tokens": false,
+            "pooling_mode_mean_sqrt_len_tokens": false,
+        });
+        self.put_json("1_Pooling/config.json", &pooling);
+        Ok(())
+    }
+
+    /// The files in memory, for whoever reads a model's.
+    pub(crate) fn files(&self) -> Files {
+        let all = self.0.iter();
+        all.fold(Files::new(), |files, (name, bytes)| {
+            files.with(name, bytes.clone())
+        })
+    }
+
+    /// Writes the folder, with these weights; each file is the old or the new one at any moment, weights come last.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(crate) fn write<'a>(
+        &self,
+        folder: &Path,
+        parameters: impl Iterator<Item = &'a Parameter>,
+    ) -> Result<()> {
+        for (name, bytes) in &self.0 {
+            let path = folder.join(name);
+            let parent = path.parent().unwrap_or(folder);
+            fs::create_dir_all(parent).map_err(|source| Error::Io {
+                path: parent.to_owned(),
+                source,
+            })?;
+            // What is there already need not be brought to the disk again.
+            if fs::read(&path).is_ok_and(|old| old == *bytes) {
+                continue;
+            }
+            replace_bytes(&path, bytes)?;
+        }
+        let tensors = parameters.map(|parameter| {
+            (
+                parameter.name.clone(),
+                view(&parameter.shape, &parameter.values),
+            )
+        });
+        // transformers wants to be told.
+        let format = ("format", "pt".to_owned());
+        replace_tensors(&folder.join("model.safetensors"), tensors, format)
+    }
+}
+
+/// A file of a folder, if it is there.
+fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>> {
+    let path = folder.join(name);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::model::parameters::Parameters;
+    use std::path::PathBuf;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures/models")
+            .join(name)
+    }
+
+    #[test]
+    fn an_embedder_becomes_a_classifier() {
+        let mut blueprint = Blueprint::of(&fixture("sentence-weighted")).unwrap();
+        assert!(blueprint.has(MODULES) && blueprint.has("1_Pooling/config.json"));
+        let labels = ["no", "yes"].map(str::to_owned);
+        blueprint
+            .for_task(Family::Bert, TaskKind::Classification, &labels)
+            .unwrap();
+        let config = blueprint.json(CONFIG).unwrap();
+        assert_eq!(
+            config["architectures"],
+            json!(["BertForSequenceClassification"])
+        );
+        assert_eq!(config["id2label"], json!({"0": "no", "1": "yes"}));
+        assert_eq!(config["label2id"]["yes"], 1);
+        assert_eq!(config["problem_type"], "single_label_classification");
+        assert!(!blueprint.has(MODULES) && !blueprint.has("1_Pooling/config.json"));
+        assert!(blueprint.has("tokenizer.json"));
+    }
+
+    #[test]
+    fn a_classifier_becomes_an_embedder_of_another_shape() {
+        let mut blueprint = Blueprint::of(&fixture("distilbert-classify")).unwrap();
+        let shape = Shape {
+            layers: Some(1),
+            intermediate: Some(8),
+            ..Shape::default()
+        };
+        blueprint.reshape(Family::DistilBert, shape).unwrap();
+        blueprint
+            .for_task(Family::DistilBert, TaskKind::Ranking, &[])
+            .unwrap();
+        let config = blueprint.json(CONFIG).unwrap();
+        assert_eq!(
+            (&config["n_layers"], &config["hidden_dim"]),
+            (&json!(1), &json!(8))
+        );
+        assert_eq!(config["architectures"], json!(["DistilBertModel"]));
+        assert_eq!(config.get("id2label"), None);
+        assert_eq!(blueprint.json(MODULES).unwrap()[2]["path"], "2_Normalize");
+        let pooling = blueprint.json("1_Pooling/config.json").unwrap();
+        assert_eq!(pooling["word_embedding_dimension"], config["dim"]);
+    }
+
+    #[test]
+    fn an_embedder_that_becomes_narrower_pools_narrower_rows() {
+        let mut blueprint = Blueprint::of(&fixture("sentence-dot")).unwrap();
+        let shape = Shape {
+            hidden: Some(6),
+            ..Shape::default()
+        };
+        blueprint.reshape(Family::Bert, shape).unwrap();
+        blueprint
+            .for_task(Family::Bert, TaskKind::Similarity, &[])
+            .unwrap();
+        let pooling = blueprint.json("1_Pooling/config.json").unwrap();
+        assert_eq!(pooling["embedding_dimension"], 6);
+        assert_eq!(pooling["pooling_mode"], "mean");
+    }
+
+    #[test]
+    fn a_folder_is_written_and_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let blueprint = Blueprint::of(&fixture("sentence-weighted")).unwrap();
+        let mut parameters = Parameters::default();
+        parameters.add(Parameter {
+            name: "a".to_owned(),
+            shape: vec![2],
+            values: vec![1.0, 2.0],
+            decays: true,
+        });
+        for _ in 0..2 {
+            blueprint.write(dir.path(), parameters.iter()).unwrap();
+        }
+        assert_eq!(Blueprint::of(dir.path()).unwrap(), blueprint);
+        let bytes = fs::read(dir.path().join("model.safetensors")).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(
+            tensors.tensor("a").unwrap().data(),
+            [0, 0, 128, 63, 0, 0, 0, 64]
+        );
+    }
+
+    #[test]
+    fn no_folder_is_no_blueprint() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Blueprint::of(dir.path()).unwrap_err();
+        assert!(
+            matches!(error, Error::FileMissing { what: CONFIG, .. }),
+            "{error}"
+        );
+        fs::write(dir.path().join(CONFIG), "{}").unwrap();
+        fs::write(dir.path().join(MODULES), r#"[{"path": "../out"}]"#).unwrap();
+        let error = Blueprint::of(dir.path()).unwrap_err();
+        assert!(matches!(error, Error::PathOutside { .. }), "{error}");
+    }
+}

@@ -1,0 +1,392 @@
+//! A network out of a checkpoint, or out of nothing.
+
+use super::head::Head;
+use super::layer::Layer;
+use super::parts::{Dense, NormIds};
+use super::{EMBEDDINGS, Network};
+use crate::config::{Config, EncoderConfig, Family, Module, Pooling, Task};
+use crate::error::{Error, Result};
+use crate::kernels::gemm::Rounding;
+use crate::kernels::{Activation, Threads};
+use crate::train::model::ops::embeddings::Tables;
+use crate::train::model::ops::pooling::Pool;
+use crate::train::model::parameters::{Id, Parameter, Parameters};
+use crate::train::random::mix;
+use crate::weights::{Access, Files, Store, Weights, checkpoint_name};
+
+/// The standard deviation of fresh weights (Devlin et al. 2019).
+const DEVIATION: f32 = 0.02;
+
+/// What a network is to put out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum HeadKind {
+    /// Hidden states.
+    Rows,
+    /// So many logits a text.
+    Sequence { labels: usize },
+    /// So many logits a token.
+    Tokens { labels: usize },
+    /// Of each token, how well an answer would start and end there.
+    Spans,
+    /// A vector a text.
+    Embedding { pool: Pool, normalize: bool },
+}
+
+impl HeadKind {
+    /// That of a model whose settings these are.
+    ///
+    /// # Errors
+    /// `Option` for a head that cannot learn here.
+    pub(crate) fn of(config: &Config) -> Result<Self> {
+        let labels = config.head.labels.len();
+        match config.head.task {
+            Task::Classification => Ok(Self::Sequence { labels }),
+            Task::TokenClassification => Ok(Self::Tokens { labels }),
+            Task::QuestionAnswering => Ok(Self::Spans),
+            Task::FillMask => Err(not_learned("a masked-language head")),
+            Task::Embedding => {
+                let sentence = &config.sentence;
+                let pool = match sentence.pooling[..] {
+                    [Pooling::Cls] => Pool::First,
+                    [Pooling::Mean] => Pool::Mean,
+                    _ => {
+                        return Err(not_learned(
+                            "a pooling other than of the first row or the mean",
+                        ));
+                    }
+                };
+                let normalize = match sentence.modules[..] {
+                    [] => false,
+                    [Module::Normalize] => true,
+                    _ => return Err(not_learned("a dense layer after the pooling")),
+                };
+                Ok(Self::Embedding { pool, normalize })
+            }
+        }
+    }
+
+    /// What names of the encoder start with: a model without a head has names without a prefix.
+    fn prefix(self, family: Family) -> &'static str {
+        match self {
+            Self::Rows | Self::Embedding { .. } => "",
+            _ => family.prefix(),
+        }
+    }
+}
+
+fn not_learned(what: &str) -> Error {
+    Error::Option {
+        name: "model",
+        reason: format!("{what} cannot be trained"),
+    }
+}
+
+/// Where a parameter's numbers come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin<'a> {
+    /// The checkpoint, if there is one.
+    weights: Option<Weights<'a>>,
+    /// Whether a head that the checkpoint does not hold is fresh; else it must be there.
+    new_head: bool,
+    /// Makes what the checkpoint does not hold.
+    seed: u64,
+}
+
+impl<'a> Origin<'a> {
+    /// Fresh numbers.
+    pub(crate) fn fresh(seed: u64) -> Self {
+        Self {
+            weights: None,
+            new_head: true,
+            seed,
+        }
+    }
+}
+
+impl Network {
+    /// The network of a model's folder, with its own head, which must be there, or with one of this kind, whose weights are
+    /// fresh where the checkpoint has none.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the files; `WeightMissing` for a head of its own that is not there; `Option` for a family or
+    /// a head that cannot learn here.
+    pub(crate) fn load(
+        files: &Files,
+        head: Option<HeadKind>,
+        seed: u64,
+        threads: &Threads,
+    ) -> Result<(Self, Parameters)> {
+        if files.packed().is_some() {
+            return Err(not_learned("a packed file"));
+        }
+        let config = Config::read(files)?;
+        let kind = head.map_or_else(|| HeadKind::of(&config), Ok)?;
+        let family = config.encoder.family;
+        let store = Store::open(files, &config.folder, family, Access::Read, threads)?;
+        let origin = Origin {
+            weights: Some(store.weights()),
+            new_head: head.is_some(),
+            seed,
+        };
+        Self::build(&config.encoder, kind, &origin)
+    }
+
+    /// The pooler of a model's folder where a head of this kind has no use for it: nothing is learned of it, and who reads the
+    /// folder of a model expects it there.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the files.
+    pub(crate) fn unused_pooler(
+        files: &Files,
+        kind: HeadKind,
+        threads: &Threads,
+    ) -> Result<Vec<Parameter>> {
+        let config = Config::read(files)?;
+        let EncoderConfig { family, hidden, .. } = config.encoder;
+        let store = Store::open(files, &config.folder, family, Access::Read, threads)?;
+        let weights = store.weights();
+        let all = [
+            ("pooler.dense.weight", vec![hidden, hidden]),
+            ("pooler.dense.bias", vec![hidden]),
+        ];
+        let is_used = matches!(kind, HeadKind::Sequence { .. });
+        let unused = all
+            .into_iter()
+            .filter(|(name, _)| !is_used && weights.has(name));
+        unused
+            .map(|(name, shape)| {
+                Ok(Parameter {
+                    name: format!("{}{name}", kind.prefix(family)),
+                    values: weights.tensor(name, &shape)?,
+                    shape,
+                    decays: false,
+                })
+            })
+            .collect()
+    }
+
+    /// The network of these sizes; its numbers come from `origin`.
+    ///
+    /// # Errors
+    /// `Option` for a family that cannot learn here; those of reading weights.
+    pub(crate) fn build(
+        config: &EncoderConfig,
+        kind: HeadKind,
+        origin: &Origin<'_>,
+    ) -> Result<(Self, Parameters)> {
+        let family = config.family;
+        if !matches!(family, Family::Bert | Family::DistilBert) {
+            return Err(not_learned(&format!("a model of family {family}")));
+        }
+        let mut builder = Builder {
+            config,
+            origin,
+            prefix: kind.prefix(family),
+            parameters: Parameters::default(),
+        };
+        let hidden = config.hidden;
+        let table = |name: &str| format!("embeddings.{name}_embeddings.weight");
+        let tables = Tables {
+            words: builder.encoder(&table("word"), &[config.vocab_size, hidden])?,
+            positions: builder.encoder(&table("position"), &[config.positions, hidden])?,
+            types: match config.token_types {
+                0 => None,
+                types => Some(builder.encoder(&table("token_type"), &[types, hidden])?),
+            },
+        };
+        let norm = builder.norm("embeddings.LayerNorm")?;
+        let layers = (0..config.layers).map(|index| builder.layer(index));
+        let layers = layers.collect::<Result<_>>()?;
+        let head = builder.head(kind)?;
+        let network = Self {
+            config: config.clone(),
+            tables,
+            norm,
+            layers,
+            head,
+            rounding: Rounding::None,
+        };
+        Ok((network, builder.parameters))
+    }
+}
+
+/// Takes parameters in, one after the other.
+struct Builder<'a> {
+    config: &'a EncoderConfig,
+    origin: &'a Origin<'a>,
+    /// What names of the encoder start with.
+    prefix: &'static str,
+    parameters: Parameters,
+}
+
+impl Builder<'_> {
+    /// A parameter of the encoder, by BERT's name: the checkpoint, if there is one, must have it.
+    fn encoder(&mut self, name: &str, shape: &[usize]) -> Result<Id> {
+        let own = checkpoint_name(self.config.family, name);
+        self.take(name, format!("{}{own}", self.prefix), shape, true)
+    }
+
+    /// A parameter; if it is of a head that may be new, the checkpoint need not have it.
+    fn take(&mut self, name: &str, own: String, shape: &[usize], must: bool) -> Result<Id> {
+        let weights = self.origin.weights.as_ref();
+        let is_bias = name.ends_with(".bias");
+        let is_norm = name.contains("LayerNorm");
+        let must = must || !self.origin.new_head;
+        let stored = weights.filter(|weights| must || weights.has(name));
+        let stored = match stored.map(|weights| weights.tensor(name, shape)) {
+            // A head for other labels than the checkpoint's begins anew.
+            Some(Err(Error::WeightShape { .. })) if !must => None,
+            stored => stored.transpose()?,
+        };
+        let len = shape.iter().product();
+        let values = stored.unwrap_or_else(|| match (is_bias, is_norm) {
+            (true, _) => vec![0.0; len],
+            (false, true) => vec![1.0; len],
+            (false, false) => fresh(self.origin.seed, &own, len),
+        });
+        Ok(self.parameters.add(Parameter {
+            name: own,
+            shape: shape.to_vec(),
+            values,
+            decays: !is_bias && !is_norm,
+        }))
+    }
+
+    fn dense(&mut self, name: &str, outputs: usize, inputs: usize) -> Result<Dense> {
+        Ok(Dense {
+            weight: self.encoder(&format!("{name}.weight"), &[outputs, inputs])?,
+            bias: self.encoder(&format!("{name}.bias"), &[outputs])?,
+            inputs,
+            outputs,
+        })
+    }
+
+    /// A dense layer of the head; `prefix` is what its name starts with in the checkpoint.
+    fn head_dense(&mut self, prefix: &str, name: &str, outputs: usize) -> Result<Dense> {
+        let inputs = self.config.hidden;
+        let [weight, bias] = ["weight", "bias"].map(|kind| format!("{name}.{kind}"));
+        Ok(Dense {
+            weight: self.take(
+                &weight,
+                format!("{prefix}{weight}"),
+                &[outputs, inputs],
+                false,
+            )?,
+            bias: self.take(&bias, format!("{prefix}{bias}"), &[outputs], false)?,
+            inputs,
+            outputs,
+        })
+    }
+
+    fn norm(&mut self, name: &str) -> Result<NormIds> {
+        let width = self.config.hidden;
+        Ok(NormIds {
+            weight: self.encoder(&format!("{name}.weight"), &[width])?,
+            bias: self.encoder(&format!("{name}.bias"), &[width])?,
+            eps: self.config.eps,
+        })
+    }
+
+    fn layer(&mut self, index: usize) -> Result<Layer> {
+        let EncoderConfig {
+            hidden,
+            intermediate,
+            heads,
+            activation,
+            family,
+            ..
+        } = *self.config;
+        let name = |part: &str| format!("encoder.layer.{index}.{part}");
+        let mut projection =
+            |part: &str| self.dense(&name(&format!("attention.self.{part}")), hidden, hidden);
+        Ok(Layer {
+            projections: [
+                projection("query")?,
+                projection("key")?,
+                projection("value")?,
+            ],
+            output: self.dense(&name("attention.output.dense"), hidden, hidden)?,
+            attention_norm: self.norm(&name("attention.output.LayerNorm"))?,
+            up: self.dense(&name("intermediate.dense"), intermediate, hidden)?,
+            down: self.dense(&name("output.dense"), hidden, intermediate)?,
+            output_norm: self.norm(&name("output.LayerNorm"))?,
+            heads,
+            activation,
+            drops_attended: family == Family::Bert,
+            site: EMBEDDINGS + 1 + 3 * index as u64,
+        })
+    }
+
+    fn head(&mut self, kind: HeadKind) -> Result<Head> {
+        let hidden = self.config.hidden;
+        Ok(match kind {
+            HeadKind::Rows => Head::Rows,
+            HeadKind::Sequence { labels } => {
+                let (prefix, name, activation) = match self.config.family {
+                    Family::DistilBert => ("", "pre_classifier", Activation::Relu),
+                    _ => (self.prefix, "pooler.dense", Activation::Tanh),
+                };
+                Head::Sequence {
+                    inner: self.head_dense(prefix, name, hidden)?,
+                    activation,
+                    classifier: self.head_dense("", "classifier", labels)?,
+                }
+            }
+            HeadKind::Tokens { labels } => Head::Tokens {
+                classifier: self.head_dense("", "classifier", labels)?,
+                drops: true,
+            },
+            HeadKind::Spans => Head::Tokens {
+                classifier: self.head_dense("", "qa_outputs", 2)?,
+                // DistilBERT has dropout there, BERT has none.
+                drops: self.config.family == Family::DistilBert,
+            },
+            HeadKind::Embedding { pool, normalize } => Head::Embedding { pool, normalize },
+        })
+    }
+}
+
+/// Fresh weights: normal with deviation 0.02, cut off at twice that. A function of seed and name, so that what else
+/// there is makes no difference.
+fn fresh(seed: u64, name: &str, len: usize) -> Vec<f32> {
+    let key = name
+        .bytes()
+        .fold(mix(seed), |key, byte| mix(key ^ u64::from(byte)));
+    let uniform = |bits: u64| ((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+    let number = |at: usize| {
+        let mut state = mix(key ^ at as u64);
+        loop {
+            // Box and Muller 1958.
+            let radius = (-2.0 * uniform(state).ln()).sqrt();
+            state = mix(state);
+            let normal = radius * (std::f64::consts::TAU * uniform(state)).cos();
+            if normal.abs() <= 2.0 {
+                return normal as f32 * DEVIATION;
+            }
+            state = mix(state);
+        }
+    };
+    (0..len).map(number).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_weights_are_a_cut_normal_of_seed_and_name() {
+        let numbers = fresh(1, "a", 20_000);
+        let mean = numbers.iter().sum::<f32>() / 20_000.0;
+        let variance = numbers.iter().map(|x| x * x).sum::<f32>() / 20_000.0;
+        assert!(mean.abs() < 5e-4, "{mean}");
+        // Cutting at two deviations leaves 0.88 of one.
+        assert!(
+            (variance.sqrt() / DEVIATION - 0.88).abs() < 0.01,
+            "{variance}"
+        );
+        assert!(numbers.iter().all(|x| x.abs() <= 2.0 * DEVIATION));
+        assert_eq!(numbers, fresh(1, "a", 20_000));
+        assert_ne!(numbers, fresh(2, "a", 20_000));
+        assert_ne!(numbers, fresh(1, "b", 20_000));
+    }
+}

@@ -1,0 +1,175 @@
+//! What stands on the encoder while it learns.
+
+use super::parts::{Dense, Pass};
+use super::tape::{HeadTape, Scratch};
+use crate::kernels::Activation;
+use crate::kernels::gemm::StoreMode;
+use crate::train::model::ops::pooling::{self, Pool};
+use crate::train::model::ops::{activation, dropout};
+use crate::train::model::parameters::Gradients;
+
+/// The place of the head among those where numbers are dropped.
+const SITE: u64 = u64::MAX;
+
+/// A head's parameters.
+#[derive(Clone, Debug)]
+pub(super) enum Head {
+    /// None: hidden states are what comes out.
+    Rows,
+    /// A text's first row, a dense layer with its activation, dropout, and a dense layer: (texts, labels).
+    Sequence {
+        inner: Dense,
+        activation: Activation,
+        classifier: Dense,
+    },
+    /// Dropout where the reference has it, and a dense layer: (tokens, labels).
+    Tokens { classifier: Dense, drops: bool },
+    /// Pooling, and length one where the model has it: (texts, hidden).
+    Embedding { pool: Pool, normalize: bool },
+}
+
+impl Head {
+    pub(super) fn outputs(&self, hidden: usize) -> usize {
+        match self {
+            Self::Rows => 0,
+            Self::Sequence { classifier, .. } | Self::Tokens { classifier, .. } => {
+                classifier.outputs
+            }
+            Self::Embedding { .. } => hidden,
+        }
+    }
+
+    /// Whether only the first row of each text counts.
+    pub(super) fn sees_firsts(&self) -> bool {
+        matches!(
+            self,
+            Self::Sequence { .. }
+                | Self::Embedding {
+                    pool: Pool::First,
+                    ..
+                }
+        )
+    }
+
+    /// From the encoder's rows to `tape.out`.
+    pub(super) fn forward(&self, pass: &Pass<'_>, rows: &[f32], tape: &mut HeadTape) {
+        let Pass {
+            compute,
+            starts,
+            dropout,
+            ..
+        } = *pass;
+        let texts = pass.texts();
+        let hidden = rows.len() / pass.rows().max(1);
+        match self {
+            Self::Rows => tape.len = 0,
+            Self::Sequence {
+                inner: dense,
+                activation: function,
+                classifier,
+            } => {
+                let len = texts * hidden;
+                let input = tape.input.at_least(len);
+                pooling::forward(compute, Pool::First, rows, starts, hidden, input);
+                let inner = tape.inner.at_least(len);
+                dense.forward(pass, input, inner);
+                let last = tape.last.at_least(len);
+                activation::forward(compute, *function, inner, last);
+                dropout::apply(compute, dropout.mask(SITE, dropout.head), hidden, last);
+                tape.len = texts * classifier.outputs;
+                let out = tape.out.at_least(tape.len);
+                classifier.forward(pass, last, out);
+            }
+            Self::Tokens { classifier, drops } => {
+                let last = tape.last.at_least(rows.len());
+                last.copy_from_slice(rows);
+                if *drops {
+                    dropout::apply(compute, dropout.mask(SITE, dropout.head), hidden, last);
+                }
+                tape.len = pass.rows() * classifier.outputs;
+                let out = tape.out.at_least(tape.len);
+                classifier.forward(pass, last, out);
+            }
+            Self::Embedding { pool, normalize } => {
+                tape.len = texts * hidden;
+                let input = tape.input.at_least(tape.len);
+                pooling::forward(compute, *pool, rows, starts, hidden, input);
+                let out = tape.out.at_least(tape.len);
+                match normalize {
+                    true => pooling::normalize(input, hidden, out),
+                    false => out.copy_from_slice(input),
+                }
+            }
+        }
+    }
+
+    /// Adds to `d_rows` what the gradient of `tape.out` makes of it; an empty one makes nothing.
+    pub(super) fn backward(
+        &self,
+        pass: &Pass<'_>,
+        rows: &[f32],
+        (tape, scratch): (&mut HeadTape, &mut Scratch),
+        d_out: &[f32],
+        (d_rows, gradients): (&mut [f32], &mut Gradients),
+    ) {
+        if d_out.is_empty() {
+            return;
+        }
+        assert_eq!(d_out.len(), tape.len, "the gradient of a head's output");
+        let Pass {
+            compute,
+            starts,
+            dropout,
+            ..
+        } = *pass;
+        let texts = pass.texts();
+        let hidden = rows.len() / pass.rows().max(1);
+        let Scratch {
+            transposed,
+            d_branch,
+            d_context,
+            ..
+        } = scratch;
+        match self {
+            Self::Rows => {}
+            Self::Sequence {
+                inner: dense,
+                activation: function,
+                classifier,
+            } => {
+                let len = texts * hidden;
+                // out = W dropout(activation(inner))
+                let last = &tape.last[..len];
+                classifier.backward_parameters(pass, last, d_out, gradients, transposed);
+                let d = d_branch.at_least(len);
+                classifier.backward_input(pass, d_out, StoreMode::Overwrite, d);
+                dropout::apply(compute, dropout.mask(SITE, dropout.head), hidden, d);
+                let again = d_context.at_least(len);
+                activation::backward(compute, *function, &tape.inner[..len], d, again);
+                // inner = W input, the first rows
+                dense.backward_parameters(pass, &tape.input[..len], d, gradients, transposed);
+                let d_input = again;
+                dense.backward_input(pass, d, StoreMode::Overwrite, d_input);
+                pooling::backward(compute, Pool::First, d_input, starts, hidden, d_rows);
+            }
+            Self::Tokens { classifier, drops } => {
+                let last = &tape.last[..rows.len()];
+                classifier.backward_parameters(pass, last, d_out, gradients, transposed);
+                let d = d_branch.at_least(rows.len());
+                classifier.backward_input(pass, d_out, StoreMode::Overwrite, d);
+                if *drops {
+                    dropout::apply(compute, dropout.mask(SITE, dropout.head), hidden, d);
+                }
+                d_rows.iter_mut().zip(&*d).for_each(|(sum, d)| *sum += d);
+            }
+            Self::Embedding { pool, normalize } => {
+                let d = d_branch.at_least(d_out.len());
+                d.copy_from_slice(d_out);
+                if *normalize {
+                    pooling::normalize_backward(&tape.input[..d_out.len()], hidden, d);
+                }
+                pooling::backward(compute, *pool, d, starts, hidden, d_rows);
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The layer of BERT and DistilBERT: `a = norm(x + W_o attention(x))`, `out = norm(a + W_2 activation(W_1 a))`.
+
+use super::parts::{Dense, NormIds, Pass};
+use super::tape::Scratch;
+use crate::kernels::Activation;
+use crate::kernels::gemm::StoreMode;
+use crate::kernels::memory::AlignedFloats;
+use crate::train::model::ops::attention::{self, Attention};
+use crate::train::model::ops::dropout::{Dropout, Mask};
+use crate::train::model::ops::layer_norm::NormGradient;
+use crate::train::model::ops::pooling::{self, Pool};
+use crate::train::model::ops::{activation, residual};
+use crate::train::model::parameters::Gradients;
+
+/// The parameters of a layer.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) projections: [Dense; 3],
+    pub(super) output: Dense,
+    pub(super) attention_norm: NormIds,
+    pub(super) up: Dense,
+    pub(super) down: Dense,
+    pub(super) output_norm: NormIds,
+    pub(super) heads: usize,
+    pub(super) activation: Activation,
+    /// Whether what attention puts out is dropped: in BERT, not in DistilBERT.
+    pub(super) drops_attended: bool,
+    /// The first of its three places where numbers are dropped.
+    pub(super) site: u64,
+}
+
+/// What the forward pass of a layer leaves behind.
+#[derive(Debug, Default)]
+pub(super) struct LayerTape {
+    /// The first row of each text, where only those are to come out.
+    first: AlignedFloats,
+    pub(super) query: AlignedFloats,
+    pub(super) key: AlignedFloats,
+    pub(super) value: AlignedFloats,
+    context: AlignedFloats,
+    /// Ahead of the first norm,
+    attention_sum: AlignedFloats,
+    /// and after it.
+    attended: AlignedFloats,
+    /// Inside the feed-forward network, ahead of the activation: (rows, intermediate).
+    inner: AlignedFloats,
+    /// Ahead of the second norm.
+    output_sum: AlignedFloats,
+}
+
+impl Layer {
+    fn masks(&self, dropout: &Dropout) -> (Mask, Mask, Mask) {
+        let attended = match self.drops_attended {
+            true => dropout.hidden,
+            false => 0.0,
+        };
+        (
+            dropout.mask(self.site, dropout.attention),
+            dropout.mask(self.site + 1, attended),
+            dropout.mask(self.site + 2, dropout.hidden),
+        )
+    }
+
+    /// From `x`, (rows, hidden), to `out`: as many rows, or the first ones of all texts.
+    pub(super) fn forward(
+        &self,
+        pass: &Pass<'_>,
+        x: &[f32],
+        tape: &mut LayerTape,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) {
+        let (shares_mask, attended_mask, output_mask) = self.masks(&pass.dropout);
+        let Pass {
+            compute,
+            parameters,
+            starts,
+            ..
+        } = *pass;
+        let len = out.len();
+        let hidden = self.output.outputs;
+        // What queries are made of, and what attention is added to.
+        let asking = match pass.firsts {
+            None => x,
+            Some(_) => {
+                let first = tape.first.at_least(len);
+                pooling::forward(compute, Pool::First, x, starts, hidden, first);
+                first
+            }
+        };
+        let query = tape.query.at_least(len);
+        let [key, value] = [&mut tape.key, &mut tape.value].map(|rows| rows.at_least(x.len()));
+        let outs = [(asking, &mut *query), (x, &mut *key), (x, &mut *value)];
+        for (dense, (x, out)) in self.projections.iter().zip(outs) {
+            dense.forward(pass, x, out);
+        }
+        let input = Attention {
+            query,
+            query_starts: pass.out_starts(),
+            key,
+            value,
+            starts,
+            heads: self.heads,
+            mask: shares_mask,
+        };
+        let context = tape.context.at_least(len);
+        attention::forward(compute, &input, context);
+        let sum = tape.attention_sum.at_least(len);
+        self.output.forward(pass, context, sum);
+        let attended = tape.attended.at_least(len);
+        let norm = self.attention_norm.of(parameters);
+        residual::forward(compute, asking, attended_mask, norm, sum, attended);
+
+        let wide = pass.out_rows() * self.up.outputs;
+        let inner = tape.inner.at_least(wide);
+        self.up.forward(pass, attended, inner);
+        let activated = scratch.inner.at_least(wide);
+        activation::forward(compute, self.activation, inner, activated);
+        let sum = tape.output_sum.at_least(len);
+        self.down.forward(pass, activated, sum);
+        let norm = self.output_norm.of(parameters);
+        residual::forward(compute, attended, output_mask, norm, sum, out);
+    }
+
+    /// From the gradient of `out`, which `d` begins with, to that of `x`, (rows, hidden), in its place. `outputs` are
+    /// gradients of the projections that come from a loss.
+    pub(super) fn backward(
+        &self,
+        pass: &Pass<'_>,
+        (x, tape, outputs): (&[f32], &LayerTape, Option<&[Vec<f32>; 3]>),
+        scratch: &mut Scratch,
+        (d_rows, gradients): (&mut [f32], &mut Gradients),
+    ) {
+        let (shares_mask, attended_mask, output_mask) = self.masks(&pass.dropout);
+        let Pass {
+            compute,
+            parameters,
+            starts,
+            ..
+        } = *pass;
+        let hidden = self.output.outputs;
+        let len = pass.out_rows() * hidden;
+        let wide = pass.out_rows() * self.up.outputs;
+        let transposed = &mut scratch.transposed;
+        let d_branch = scratch.d_branch.at_least(len);
+        let d = &mut d_rows[..len];
+
+        // out = norm(attended + dropout(down))
+        let norm = self.output_norm.of(parameters);
+        let [weight, bias] = gradients.many_mut(self.output_norm.ids());
+        residual::backward(
+            compute,
+            (&tape.output_sum[..len], norm),
+            output_mask,
+            (d, d_branch),
+            NormGradient { weight, bias },
+            &mut scratch.sums,
+        );
+        // down = W_2 activation(inner)
+        let d_inner = scratch.d_inner.at_least(wide);
+        self.down
+            .backward_input(pass, d_branch, StoreMode::Overwrite, d_inner);
+        let activated = scratch.inner.at_least(wide);
+        let inner = &tape.inner[..wide];
+        activation::backward(compute, self.activation, inner, d_inner, activated);
+        self.down
+            .backward_parameters(pass, activated, d_branch, gradients, transposed);
+        // inner = W_1 attended; `attended` has gone two ways.
+        let attended = &tape.attended[..len];
+        self.up
+            .backward_parameters(pass, attended, d_inner, gradients, transposed);
+        self.up
+            .backward_input(pass, d_inner, StoreMode::Accumulate, d);
+
+        // attended = norm(asking + dropout(output))
+        let norm = self.attention_norm.of(parameters);
+        let [weight, bias] = gradients.many_mut(self.attention_norm.ids());
+        residual::backward(
+            compute,
+            (&tape.attention_sum[..len], norm),
+            attended_mask,
+            (d, d_branch),
+            NormGradient { weight, bias },
+            &mut scratch.sums,
+        );
+        // output = W_o context
+        let context = &tape.context[..len];
+        self.output
+            .backward_parameters(pass, context, d_branch, gradients, transposed);
+        let d_context = scratch.d_context.at_least(len);
+        self.output
+            .backward_input(pass, d_branch, StoreMode::Overwrite, d_context);
+        // context = attention(query, key, value)
+        let input = Attention {
+            query: &tape.query[..len],
+            query_starts: pass.out_starts(),
+            key: &tape.key[..x.len()],
+            value: &tape.value[..x.len()],
+            starts,
+            heads: self.heads,
+            mask: shares_mask,
+        };
+        let [d_query, d_key, d_value] = &mut scratch.d_projections;
+        let d_query = d_query.at_least(len);
+        let [d_key, d_value] = [d_key, d_value].map(|d| d.at_least(x.len()));
+        let d_projections = [&mut *d_query, &mut *d_key, &mut *d_value];
+        attention::backward(compute, &input, d_context, d_projections);
+        let d_projections = [d_query, d_key, d_value];
+        for (d, from_loss) in d_projections.into_iter().zip(outputs.into_iter().flatten()) {
+            assert!(from_loss.is_empty() || from_loss.len() == d.len());
+            d.iter_mut().zip(from_loss).for_each(|(sum, x)| *sum += x);
+        }
+
+        // query = W_q asking, key = W_k x, value = W_v x; `asking` is x, or its first rows.
+        let [query, key, value] = &self.projections;
+        let asking = match pass.firsts {
+            None => x,
+            Some(_) => &tape.first[..len],
+        };
+        let [d_query, d_key, d_value] = &scratch.d_projections;
+        let (d_query, d_key) = (&d_query[..len], &d_key[..x.len()]);
+        let d_value = &d_value[..x.len()];
+        query.backward_parameters(pass, asking, d_query, gradients, transposed);
+        query.backward_input(pass, d_query, StoreMode::Accumulate, d);
+        key.backward_parameters(pass, x, d_key, gradients, transposed);
+        value.backward_parameters(pass, x, d_value, gradients, transposed);
+        match pass.firsts {
+            None => key.backward_input(pass, d_key, StoreMode::Accumulate, d_rows),
+            Some(_) => {
+                d_branch.copy_from_slice(d);
+                key.backward_input(pass, d_key, StoreMode::Overwrite, d_rows);
+                pooling::backward(compute, Pool::First, d_branch, starts, hidden, d_rows);
+            }
+        }
+        value.backward_input(pass, d_value, StoreMode::Accumulate, d_rows);
+    }
+}

@@ -1,0 +1,233 @@
+//! A network that learns: an encoder of BERT or DistilBERT with a head, forward and backward.
+//!
+//! A [`Network`] is wiring: it knows which parameters there are and in which order operations come. Numbers are
+//! elsewhere: parameters and gradients with whoever trains, what a pass leaves behind on a [`Tape`]. A loss reads
+//! outputs off the tape and writes its gradient with respect to each into an [`OutputGradients`]; so a loss on hidden
+//! states or on projections is hung in as one on logits is.
+
+mod build;
+mod head;
+mod layer;
+mod parts;
+mod tape;
+
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use build::{HeadKind, Origin};
+pub(crate) use tape::{OutputGradients, Tape, Wanted};
+
+use self::head::Head;
+use self::layer::Layer;
+use self::parts::{NormIds, Pass};
+use crate::batch::Batch;
+use crate::config::EncoderConfig;
+use crate::error::Result;
+use crate::kernels::Compute;
+use crate::kernels::gemm::Rounding;
+use crate::train::model::ops::dropout::{self, Dropout};
+use crate::train::model::ops::embeddings::{self, Tables};
+use crate::train::model::ops::layer_norm::{self, NormGradient};
+use crate::train::model::parameters::{Gradients, Id, Parameters};
+
+/// The place of the embeddings among those where numbers are dropped; layers have the next ones.
+const EMBEDDINGS: u64 = 0;
+
+/// The wiring of an encoder and a head.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    config: EncoderConfig,
+    tables: Tables<Id>,
+    norm: NormIds,
+    layers: Vec<Layer>,
+    head: Head,
+    /// What both sides of the layers' products are rounded to; nothing, unless it is told.
+    pub(crate) rounding: Rounding,
+}
+
+impl Network {
+    /// The same network, of which nothing is rounded.
+    pub(crate) fn exact(&self) -> Self {
+        Self {
+            rounding: Rounding::None,
+            ..self.clone()
+        }
+    }
+
+    /// The sizes of the encoder.
+    pub(crate) fn config(&self) -> &EncoderConfig {
+        &self.config
+    }
+
+    /// Numbers of each row of the head's output: labels, or the width of an embedding; 0 without a head.
+    pub(crate) fn outputs(&self) -> usize {
+        self.head.outputs(self.config.hidden)
+    }
+
+    /// Passes a batch through the network and leaves everything on the tape.
+    ///
+    /// # Errors
+    /// `EmbeddingOutOfRange` for a token, a type or a length that the tables have no row for.
+    pub(crate) fn forward(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters,
+        batch: &Batch,
+        (dropout, wanted): (&Dropout, Wanted),
+        tape: &mut Tape,
+    ) -> Result<()> {
+        let hidden = self.config.hidden;
+        let tables = Tables {
+            words: parameters.values(self.tables.words),
+            positions: parameters.values(self.tables.positions),
+            types: self.tables.types.map(|id| parameters.values(id)),
+        };
+        let rows = Tables {
+            words: tables.words.len() / hidden,
+            positions: tables.positions.len() / hidden,
+            types: tables.types.map(|types| types.len() / hidden),
+        };
+        embeddings::check(batch, rows)?;
+        tape.start(&self.config, batch, *dropout, wanted);
+        let pass = Pass {
+            compute,
+            parameters,
+            starts: &batch.starts,
+            firsts: None,
+            dropout: *dropout,
+            rounding: self.rounding,
+        };
+
+        let len = batch.rows() * hidden;
+        let (embedded, first) = (tape.embedded.at_least(len), tape.hidden[0].at_least(len));
+        embeddings::forward(compute, batch, tables, hidden, embedded);
+        layer_norm::forward(compute, embedded, self.norm.of(parameters), first);
+        let mask = dropout.mask(EMBEDDINGS, dropout.hidden);
+        dropout::apply(compute, mask, hidden, first);
+        let firsts = std::mem::take(&mut tape.firsts);
+        for (index, layer) in self.layers.iter().enumerate() {
+            let pass = pass.firsts(self.is_narrow(index, wanted), &firsts);
+            let (before, after) = tape.hidden.split_at_mut(index + 1);
+            let x = &before[index][..len];
+            let out = after[0].at_least(pass.out_rows() * hidden);
+            layer.forward(&pass, x, &mut tape.layers[index], &mut tape.scratch, out);
+        }
+        let pass = self.head_pass(pass, wanted, &firsts);
+        let rows = &tape.hidden[self.layers.len()][..pass.rows() * hidden];
+        self.head.forward(&pass, rows, &mut tape.head);
+        tape.firsts = firsts;
+        Ok(())
+    }
+
+    /// Whether of a layer's output only the first row of each text is computed.
+    fn is_narrow(&self, layer: usize, wanted: Wanted) -> bool {
+        wanted == Wanted::Head && self.head.sees_firsts() && layer + 1 == self.layers.len()
+    }
+
+    /// The pass as the head sees it: exact, and where the last layer is narrow, of texts of one row.
+    fn head_pass<'a>(&self, pass: Pass<'a>, wanted: Wanted, firsts: &'a [usize]) -> Pass<'a> {
+        let narrow = (0..self.layers.len()).any(|layer| self.is_narrow(layer, wanted));
+        Pass {
+            starts: if narrow { firsts } else { pass.starts },
+            rounding: Rounding::None,
+            ..pass
+        }
+    }
+
+    /// Adds to the gradients what a loss's gradients with respect to the outputs on the tape make of them.
+    ///
+    /// `batch` and `parameters` must be those of the forward pass.
+    pub(crate) fn backward(
+        &self,
+        compute: &Compute,
+        parameters: &Parameters,
+        batch: &Batch,
+        tape: &mut Tape,
+        outputs: &OutputGradients,
+        gradients: &mut Gradients,
+    ) {
+        let hidden = self.config.hidden;
+        let len = batch.rows() * hidden;
+        let dropout = tape.dropout;
+        let pass = Pass {
+            compute,
+            parameters,
+            starts: &batch.starts,
+            firsts: None,
+            dropout,
+            rounding: self.rounding,
+        };
+        // `d` is the gradient of the rows between layers, from the last to the first.
+        let mut d = std::mem::take(&mut tape.scratch.d);
+        let firsts = std::mem::take(&mut tape.firsts);
+        let rows = d.at_least(len);
+        let head_pass = self.head_pass(pass, tape.wanted, &firsts);
+        let count = self.layers.len();
+        let d_last = &mut rows[..head_pass.rows() * hidden];
+        d_last.fill(0.0);
+        outputs.add_hidden(count, d_last);
+        let last = &tape.hidden[count][..d_last.len()];
+        self.head.backward(
+            &head_pass,
+            last,
+            (&mut tape.head, &mut tape.scratch),
+            &outputs.head,
+            (d_last, gradients),
+        );
+        for (index, layer) in self.layers.iter().enumerate().rev() {
+            let pass = pass.firsts(self.is_narrow(index, tape.wanted), &firsts);
+            let x = &tape.hidden[index][..len];
+            let projections = outputs.projections.get(index);
+            layer.backward(
+                &pass,
+                (x, &tape.layers[index], projections),
+                &mut tape.scratch,
+                (&mut *rows, gradients),
+            );
+            outputs.add_hidden(index, rows);
+        }
+        tape.firsts = firsts;
+        let mask = dropout.mask(EMBEDDINGS, dropout.hidden);
+        dropout::apply(compute, mask, hidden, rows);
+        let norm = self.norm.of(parameters);
+        let [weight, bias] = gradients.many_mut(self.norm.ids());
+        let gradient = NormGradient { weight, bias };
+        let sums = &mut tape.scratch.sums;
+        layer_norm::backward(compute, &tape.embedded[..len], norm, rows, gradient, sums);
+        self.embeddings_backward(batch, rows, gradients);
+        tape.scratch.d = d;
+        gradients.settle();
+    }
+
+    fn embeddings_backward(&self, batch: &Batch, d: &[f32], gradients: &mut Gradients) {
+        let hidden = self.config.hidden;
+        let Tables {
+            words,
+            positions,
+            types,
+        } = self.tables;
+        gradients.begin_rows(words, &batch.ids, hidden);
+        match types {
+            None => {
+                let [words, positions] = gradients.many_mut([words, positions]);
+                let tables = Tables {
+                    words,
+                    positions,
+                    types: None,
+                };
+                embeddings::backward(batch, d, hidden, tables);
+            }
+            Some(types) => {
+                let [words, positions, types] = gradients.many_mut([words, positions, types]);
+                let tables = Tables {
+                    words,
+                    positions,
+                    types: Some(types),
+                };
+                embeddings::backward(batch, d, hidden, tables);
+            }
+        }
+    }
+}

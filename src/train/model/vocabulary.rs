@@ -1,0 +1,288 @@
+//! A vocabulary that keeps only what a corpus needs: the table of words is most of a small model.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::checkpoint::Blueprint;
+use crate::batch::Input;
+use crate::error::Result;
+use crate::tokenizer::Tokenizer;
+
+/// What is left of a vocabulary.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Pruned {
+    /// The old number of each token that is kept, in the order of their new ones.
+    pub(crate) kept: Vec<u32>,
+    pub(crate) coverage: Coverage,
+}
+
+/// How much of a corpus a vocabulary covers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Coverage {
+    /// Tokens of the vocabulary before,
+    pub(crate) before: usize,
+    /// and after.
+    pub(crate) after: usize,
+    /// Tokens of the corpus,
+    pub(crate) tokens: u64,
+    /// how many of them are kept; the others' words are spelt by smaller pieces,
+    pub(crate) covered: u64,
+    /// and how many were unknown before.
+    pub(crate) unknown: u64,
+}
+
+/// Which tokens of a corpus are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keep {
+    /// How often one must be there.
+    pub(crate) least: u64,
+    /// The most that are kept in all, the most frequent ones.
+    pub(crate) most: Option<usize>,
+}
+
+/// Keeps the tokens that a corpus has often, special tokens, and single characters, by which any word of them can still be
+/// spelt; if only so many may be kept, of characters only those of ASCII and those that the corpus has. Tokens without one
+/// of the `rows` of the model's table of words are left out.
+///
+/// # Errors
+/// Those of [`Tokenizer::encode`].
+pub(crate) fn prune<'a>(
+    tokenizer: &Tokenizer,
+    texts: impl IntoIterator<Item = &'a str>,
+    rows: usize,
+    keep: Keep,
+) -> Result<Pruned> {
+    let mut counts = vec![0u64; tokenizer.vocab_size()];
+    let before = counts.len().min(rows);
+    for text in texts {
+        let encoding = tokenizer.encode(Input::Text(text), None)?;
+        let tokens = encoding.ids.iter().zip(&encoding.sequences);
+        for (&id, _) in tokens.filter(|(_, sequence)| sequence.is_some()) {
+            counts[id as usize] += 1;
+        }
+    }
+    let names = [
+        tokenizer.mask_id(),
+        tokenizer.pad_id(),
+        Some(tokenizer.unk_id()),
+    ];
+    // The ends of an empty text, which need not be called special.
+    let ends = tokenizer.encode("", None)?.ids;
+    let special =
+        |id: u32| tokenizer.is_special(id) || names.contains(&Some(id)) || ends.contains(&id);
+    let letter = |id: u32| {
+        let token = tokenizer.id_to_token(id).unwrap_or_default();
+        let mut letters = token.strip_prefix("##").unwrap_or(token).chars();
+        let (first, second) = (letters.next(), letters.next());
+        first.filter(|_| second.is_none())
+    };
+    let count = |id: u32| counts[id as usize];
+    let all = 0..before as u32;
+    let kept: Vec<u32> = match keep.most {
+        None => all
+            .filter(|&id| special(id) || letter(id).is_some() || count(id) >= keep.least.max(1))
+            .collect(),
+        Some(most) => {
+            let always = |id: u32| special(id) || letter(id).is_some_and(|c| c.is_ascii());
+            let mut kept: Vec<u32> = all.clone().filter(|&id| always(id)).collect();
+            let mut others: Vec<u32> = all
+                .filter(|&id| !always(id) && count(id) >= keep.least.max(1))
+                .collect();
+            others.sort_by_key(|&id| std::cmp::Reverse(count(id)));
+            others.truncate(most.saturating_sub(kept.len()));
+            kept.extend(others);
+            kept.sort_unstable();
+            kept
+        }
+    };
+    let covered = kept.iter().map(|&id| counts[id as usize]).sum();
+    let coverage = Coverage {
+        before,
+        after: kept.len(),
+        tokens: counts.iter().sum(),
+        covered,
+        unknown: counts[tokenizer.unk_id() as usize],
+    };
+    Ok(Pruned { kept, coverage })
+}
+
+/// Makes a model's files those of the tokens that are kept. Its sizes stay to be changed.
+///
+/// # Errors
+/// `Json` for files that are none.
+pub(crate) fn apply(blueprint: &mut Blueprint, tokenizer: &Tokenizer, kept: &[u32]) -> Result<()> {
+    let numbers: HashMap<u64, u64> = kept.iter().map(|&old| u64::from(old)).zip(0..).collect();
+    // A file may have another id for an added token than the tokenizer.
+    let number = |content: &Value| {
+        let content = content.as_str().or_else(|| content["content"].as_str())?;
+        let old = tokenizer.token_to_id(content)?;
+        numbers.get(&u64::from(old)).copied()
+    };
+    let token = |old: &u32| tokenizer.id_to_token(*old).unwrap_or_default();
+    if blueprint.has("vocab.txt") {
+        let lines: String = kept.iter().map(|old| format!("{}\n", token(old))).collect();
+        blueprint.put("vocab.txt", lines.into_bytes());
+    }
+    let mut changed = |name: &str, change: &dyn Fn(&mut Map<String, Value>)| -> Result<()> {
+        let mut value = blueprint.json(name)?;
+        if let Some(object) = value.as_object_mut() {
+            change(object);
+            blueprint.put_json(name, &value);
+        }
+        Ok(())
+    };
+    let renumber = |value: &mut Value| {
+        if let Some(new) = value.as_u64().and_then(|old| numbers.get(&old)) {
+            *value = (*new).into();
+        }
+    };
+    changed("tokenizer.json", &|tokenizer| {
+        if let Some(vocabulary) = tokenizer
+            .get_mut("model")
+            .and_then(|model| model.get_mut("vocab"))
+        {
+            let new = kept
+                .iter()
+                .zip(0u64..)
+                .map(|(old, new)| (token(old).to_owned(), new.into()));
+            *vocabulary = Value::Object(new.collect());
+        }
+        if let Some(Value::Array(added)) = tokenizer.get_mut("added_tokens") {
+            added.retain(|added| number(added).is_some());
+            for added in added {
+                if let Some(new) = number(added) {
+                    added["id"] = new.into();
+                }
+            }
+        }
+        if let Some(Value::Object(padding)) = tokenizer.get_mut("padding") {
+            padding.entry("pad_id").and_modify(renumber);
+        }
+        if let Some(Value::Object(ends)) = tokenizer.get_mut("post_processor") {
+            // BertProcessing: ["[SEP]", 102].
+            for end in ["sep", "cls"] {
+                if let Some(Value::Array(pair)) = ends.get_mut(end) {
+                    pair.iter_mut().for_each(renumber);
+                }
+            }
+            // TemplateProcessing: {"[SEP]": {"ids": [102], ..}}.
+            let specials = ends
+                .get_mut("special_tokens")
+                .and_then(Value::as_object_mut);
+            for special in specials.into_iter().flat_map(Map::values_mut) {
+                if let Some(Value::Array(ids)) = special.get_mut("ids") {
+                    ids.iter_mut().for_each(renumber);
+                }
+            }
+        }
+    })?;
+    changed("tokenizer_config.json", &|config| {
+        if let Some(Value::Object(added)) = config.get_mut("added_tokens_decoder") {
+            let new = |(_, token): (String, Value)| Some((number(&token)?.to_string(), token));
+            *added = std::mem::take(added).into_iter().filter_map(new).collect();
+        }
+    })?;
+    changed("added_tokens.json", &|added| {
+        let new = |(token, _): (String, Value)| {
+            let new = number(&Value::String(token.clone()))?;
+            Some((token, new.into()))
+        };
+        *added = std::mem::take(added).into_iter().filter_map(new).collect();
+    })?;
+    changed("config.json", &|config| {
+        config.entry("pad_token_id").and_modify(renumber);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    const KEEP: Keep = Keep {
+        least: 1,
+        most: None,
+    };
+    const CORPUS: [&str; 3] = ["A great film!", "the film, the wonderful acting", "great"];
+
+    #[test]
+    fn what_the_corpus_has_is_spelt_as_before() {
+        // One with tokenizer.json, one with vocab.txt.
+        for name in ["distilbert-classify", "bert-classify"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("fixtures/models")
+                .join(name);
+            let mut blueprint = Blueprint::of(&folder).unwrap();
+            let old = Tokenizer::open(&blueprint.files(), "", false).unwrap();
+            let Pruned { kept, coverage } = prune(&old, CORPUS, old.vocab_size(), KEEP).unwrap();
+            assert!(kept.len() < old.vocab_size(), "nothing to prune");
+            assert_eq!(
+                (coverage.before, coverage.after),
+                (old.vocab_size(), kept.len())
+            );
+            assert_eq!(coverage.covered, coverage.tokens);
+            apply(&mut blueprint, &old, &kept).unwrap();
+            let new = Tokenizer::open(&blueprint.files(), "", false).unwrap();
+            assert_eq!(new.vocab_size(), kept.len());
+            for text in CORPUS {
+                let [old, new] =
+                    [&old, &new].map(|tokenizer| tokenizer.encode(text, None).unwrap());
+                let again: Vec<u32> = new.ids.iter().map(|&id| kept[id as usize]).collect();
+                assert_eq!(again, old.ids, "{text}");
+                assert_eq!(new.offsets, old.offsets);
+            }
+            for (id, token) in [(old.mask_id(), new.mask_id()), (old.pad_id(), new.pad_id())] {
+                assert_eq!(token.map(|token| kept[token as usize]), id);
+            }
+        }
+    }
+
+    /// Files whose ids of added tokens are not the tokenizer's, and a special token that has no row.
+    #[test]
+    fn added_tokens_go_by_what_they_are_called() {
+        let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\nab\ncd\nef\n<e>\n";
+        let decoder = r#"{"50": {"content": "<e>", "special": true}, "51": {"content": "cd"}, "52": {"content": "ef"}}"#;
+        let config =
+            format!(r#"{{"tokenizer_class": "BertTokenizer", "added_tokens_decoder": {decoder}}}"#);
+        let mut blueprint = Blueprint::default();
+        blueprint.put("vocab.txt", vocabulary.as_bytes().to_vec());
+        blueprint.put("tokenizer_config.json", config.into_bytes());
+        let old = Tokenizer::open(&blueprint.files(), "", false).unwrap();
+        assert_eq!(old.mask_id(), Some(8));
+        let kept = prune(&old, ["ab cd"], 8, KEEP).unwrap().kept;
+        assert_eq!(kept, [0, 1, 2, 3, 4, 5, 7]);
+        apply(&mut blueprint, &old, &kept).unwrap();
+        let new = Tokenizer::open(&blueprint.files(), "", false).unwrap();
+        for text in ["abcd<e>", "cd ab [UNK]"] {
+            let ids = new.encode(text, None).unwrap().ids;
+            let ids: Vec<u32> = ids.into_iter().map(|id| kept[id as usize]).collect();
+            assert_eq!(ids, old.encode(text, None).unwrap().ids, "{text}");
+        }
+    }
+
+    #[test]
+    fn rare_tokens_are_spelt_by_smaller_ones() {
+        let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nab\nb\n##b\na\ncab\n##ab\n";
+        let files = crate::weights::Files::new().with("vocab.txt", vocabulary.as_bytes().to_vec());
+        let tokenizer = Tokenizer::from_parts(files).unwrap();
+        let keep = |least, most| prune(&tokenizer, ["ab ab cab", "d"], 11, Keep { least, most });
+        let pruned = keep(2, None).unwrap();
+        assert_eq!(pruned.kept, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        let coverage = Coverage {
+            before: 11,
+            after: 9,
+            tokens: 4,
+            covered: 3,
+            unknown: 1,
+        };
+        assert_eq!(pruned.coverage, coverage);
+        // The most frequent one beside special ones and letters, which are there in any case.
+        assert_eq!(keep(1, Some(9)).unwrap().kept, pruned.kept);
+        assert_eq!(keep(1, Some(3)).unwrap().kept, [0, 1, 2, 3, 4, 6, 7, 8]);
+        assert_eq!(
+            keep(1, Some(99)).unwrap().kept,
+            [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+        );
+    }
+}

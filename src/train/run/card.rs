@@ -1,0 +1,156 @@
+//! The card of a trained model: what it is, how good it was found, what it was made of.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::log::Figures;
+use crate::config::EncoderConfig;
+use crate::train::data::Source;
+use crate::train::model::vocabulary::Coverage;
+use crate::train::recipe::Recipe;
+use crate::train::task::{LabelSet, TaskSpec};
+
+/// What a card is about.
+pub(crate) struct Card<'a> {
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) encoder: &'a EncoderConfig,
+    pub(crate) labels: &'a [String],
+    /// Numbers that were trained.
+    pub(crate) parameters: usize,
+    /// Examples that were learned from.
+    pub(crate) examples: usize,
+    pub(crate) coverage: Option<Coverage>,
+    /// The figures of the model that was kept; none if there was nothing to measure with.
+    pub(crate) best: Option<&'a Figures>,
+}
+
+impl Card<'_> {
+    /// As Markdown, with the settings that model hubs look for at its head.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // A string takes whatever is written to it.
+        let _ = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let recipe = self.recipe;
+        let task = recipe.task.spec();
+        let TaskSpec {
+            library_name,
+            pipeline_tag,
+            does,
+            ..
+        } = task;
+        let name = recipe
+            .output
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        writeln!(
+            out,
+            "---\nlibrary_name: {library_name}\npipeline_tag: {pipeline_tag}\n---\n\n# {name}\n"
+        )?;
+        let EncoderConfig {
+            family,
+            layers,
+            hidden,
+            heads,
+            vocab_size,
+            ..
+        } = self.encoder;
+        writeln!(
+            out,
+            "A model of the family {} that {does}: {layers} layers, {hidden} wide, {heads} heads, {vocab_size} tokens, {:.1} \
+             million numbers. Made by bertless {}.",
+            family.name(),
+            self.parameters as f64 / 1e6,
+            env!("CARGO_PKG_VERSION"),
+        )?;
+        if task.labels == LabelSet::Named && !self.labels.is_empty() {
+            writeln!(out, "\nLabels: {}.", self.labels.join(", "))?;
+        }
+        let usage = recipe.usage(Path::new(&*name));
+        writeln!(out, "\n```sh\n{usage}\n```")?;
+        if let Some(best) = self.best {
+            let tables: Vec<String> = recipe.data.dev.iter().map(named).collect();
+            writeln!(
+                out,
+                "\n## How good it is\n\nOn {}, after step {}:\n",
+                tables.join(", "),
+                best.step
+            )?;
+            writeln!(out, "| figure | |\n|---|---:|")?;
+            for (name, figure) in &best.figures {
+                writeln!(out, "| {name} | {figure:.4} |")?;
+            }
+            writeln!(
+                out,
+                "\nThese rows chose the step. What it does on others is for others to measure."
+            )?;
+        }
+        writeln!(out, "\n## How it came about\n")?;
+        writeln!(
+            out,
+            "- begun from `{}`, whose licence holds for it too",
+            recipe.model.display()
+        )?;
+        let teacher = recipe.distillation.as_ref().map(|it| &it.teacher);
+        match teacher {
+            Some(Some(teacher)) => writeln!(out, "- taught by `{}`", teacher.display())?,
+            Some(None) => writeln!(out, "- taught by logits in the tables")?,
+            None => {}
+        }
+        let lists = [
+            ("learned from", &recipe.data.train),
+            ("and from texts alone", &recipe.data.unlabelled),
+        ];
+        for (says, sources) in lists {
+            if !sources.is_empty() {
+                let tables: Vec<String> = sources.iter().map(named).collect();
+                writeln!(out, "- {says}: {}", tables.join(", "))?;
+            }
+        }
+        writeln!(
+            out,
+            "- {} examples in all, seed {}",
+            self.examples, recipe.training.seed
+        )?;
+        if let Some(Coverage {
+            before,
+            after,
+            tokens,
+            covered,
+            ..
+        }) = self.coverage
+        {
+            let percent = 100.0 * covered as f64 / tokens.max(1) as f64;
+            writeln!(
+                out,
+                "- {after} of {before} tokens were kept, which are {percent:.2}% of its texts; other words are spelt by smaller \
+                 pieces"
+            )?;
+        }
+        let command = match recipe.distils() {
+            true => "distill",
+            false => "train",
+        };
+        let recipe = toml::to_string(recipe).unwrap_or_default();
+        writeln!(
+            out,
+            "\nIts recipe, for `bertless {command}`:\n\n```toml\n{recipe}```"
+        )
+    }
+}
+
+/// A table, and which of its rows.
+fn named(source: &Source) -> String {
+    match &source.only {
+        Some(only) => format!(
+            "`{}` where {}",
+            source.file.display(),
+            String::from(only.clone())
+        ),
+        None => format!("`{}`", source.file.display()),
+    }
+}

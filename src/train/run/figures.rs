@@ -1,0 +1,227 @@
+//! How good a network is on examples that it does not learn from.
+
+use crate::error::{Error, Result};
+use crate::metrics;
+use crate::train::data::{Example, Labels, Target};
+use crate::train::task::{TargetType, TaskSpec};
+
+/// Names and numbers, the one that decides first.
+pub(crate) type Figures = Vec<(String, f64)>;
+
+/// Answers to examples, beside what is right.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answers {
+    classes: Vec<(usize, usize)>,
+    sets: Vec<(Vec<bool>, Vec<bool>)>,
+    numbers: Vec<(f64, f64)>,
+    tags: Vec<(Vec<String>, Vec<String>)>,
+    spans: Vec<(usize, usize)>,
+}
+
+impl Answers {
+    /// Takes in the network's output for some examples; `starts` and the order of texts are as for the loss.
+    pub(crate) fn take(
+        &mut self,
+        task: &TaskSpec,
+        labels: &Labels,
+        output: &[f32],
+        starts: &[usize],
+        examples: &[&Example],
+    ) {
+        let rows = if task.is_per_token() {
+            starts[starts.len() - 1]
+        } else {
+            starts.len() - 1
+        };
+        let width = output.len() / rows.max(1);
+        let row = |at: usize| &output[at * width..(at + 1) * width];
+        for (at, example) in examples.iter().enumerate() {
+            match &example.target {
+                Target::None => {}
+                Target::Class(class) => self.classes.push((*class, largest(row(at).iter()))),
+                Target::Classes(classes) => {
+                    let expected = classes.iter().map(|&holds| holds > 0.5).collect();
+                    let found = row(at).iter().map(|&logit| logit > 0.0).collect();
+                    self.sets.push((expected, found));
+                }
+                Target::Score(score) => {
+                    let found = if task.is_embedding() {
+                        cosine(row(at), row(at + examples.len()))
+                    } else {
+                        f64::from(row(at)[0])
+                    };
+                    self.numbers.push((f64::from(*score), found));
+                }
+                Target::Tags(tags) => {
+                    let name = |class: usize| labels.names()[class].clone();
+                    let known = tags
+                        .iter()
+                        .enumerate()
+                        .filter_map(|(token, tag)| Some((token, (*tag)?)));
+                    let both = known.map(|(token, tag)| {
+                        (name(tag), name(largest(row(starts[at] + token).iter())))
+                    });
+                    self.tags.push(both.unzip());
+                }
+                Target::Span(span) => {
+                    let Some((first, last)) = *span else { continue };
+                    let best = |column: usize| {
+                        let text = starts[at]..starts[at + 1];
+                        let scores: Vec<f32> = text.map(|token| row(token)[column]).collect();
+                        largest(scores.iter())
+                    };
+                    self.spans.extend([(first, best(0)), (last, best(1))]);
+                }
+            }
+        }
+    }
+
+    /// The figures of a task; none if nothing was taken in.
+    pub(crate) fn figures(&self, task: &TaskSpec) -> Figures {
+        let figures = match task.target {
+            TargetType::Class if !self.classes.is_empty() => vec![
+                metrics::accuracy(&self.classes),
+                metrics::macro_f1(&self.classes),
+                metrics::matthews(&self.classes),
+            ],
+            TargetType::Classes if !self.sets.is_empty() => {
+                let f1 = metrics::multi_label_f1(&self.sets);
+                vec![f1.micro, f1.macro_]
+            }
+            TargetType::Tags if !self.tags.is_empty() => {
+                let pairs = |(expected, found): &(Vec<String>, Vec<String>)| {
+                    let both = expected.iter().cloned().zip(found.iter().cloned());
+                    both.collect::<Vec<_>>()
+                };
+                let tags: Vec<(String, String)> = self.tags.iter().flat_map(pairs).collect();
+                vec![metrics::span_f1(&self.tags).f1, metrics::accuracy(&tags)]
+            }
+            TargetType::Span if !self.spans.is_empty() => vec![metrics::accuracy(&self.spans)],
+            // Of answers that are all the same there is no correlation.
+            _ if !self.numbers.is_empty() => vec![
+                metrics::spearman(&self.numbers).unwrap_or(0.0),
+                metrics::pearson(&self.numbers).unwrap_or(0.0),
+            ],
+            _ => Vec::new(),
+        };
+        let names = task.metrics.iter().map(|&name| name.to_owned());
+        names.zip(figures).collect()
+    }
+}
+
+/// Which of a task's figures somebody names; `macro_f1` is `macro-f1`, as `bertless evaluate` prints it.
+///
+/// # Errors
+/// `Option` for none of them.
+pub(crate) fn known(task: &TaskSpec, metric: &str) -> Result<usize> {
+    let names = task.metrics;
+    let same = |name: &&str| *name == metric.replace('_', "-");
+    names.iter().position(same).ok_or_else(|| Error::Option {
+        name: "metric",
+        reason: format!("{metric:?} is none of {}", names.join(", ")),
+    })
+}
+
+/// Where the largest is; of equal ones the first.
+fn largest<'a>(scores: impl Iterator<Item = &'a f32>) -> usize {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (at, &score) in scores.enumerate() {
+        if score > best.1 {
+            best = (at, score);
+        }
+    }
+    best.0
+}
+
+fn cosine(first: &[f32], second: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| f64::from(*a) * f64::from(*b))
+            .sum()
+    };
+    dot(first, second) / (dot(first, first) * dot(second, second)).sqrt().max(1e-12)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Encoding;
+    use crate::train::task::TaskKind;
+
+    fn figures(task: TaskKind, output: &[f32], starts: &[usize], targets: &[Target]) -> Figures {
+        let example = |target: &Target| Example {
+            first: Encoding::default(),
+            second: None,
+            target: target.clone(),
+        };
+        let examples: Vec<Example> = targets.iter().map(example).collect();
+        let labels = Labels::new(["O", "B-X"].map(str::to_owned).to_vec());
+        let mut answers = Answers::default();
+        answers.take(
+            task.spec(),
+            &labels,
+            output,
+            starts,
+            &examples.iter().collect::<Vec<_>>(),
+        );
+        answers.figures(task.spec())
+    }
+
+    fn first(figures: &Figures) -> (&str, f64) {
+        (&figures[0].0, figures[0].1)
+    }
+
+    #[test]
+    fn each_task_has_its_figure() {
+        let classes = [Target::Class(1), Target::Class(1), Target::None];
+        let found = figures(
+            TaskKind::Classification,
+            &[0.0, 1.0, 2.0, 1.0, 0.0, 0.0],
+            &[0, 4, 5, 9],
+            &classes,
+        );
+        assert_eq!(first(&found), ("accuracy", 0.5));
+        let sets = [Target::Classes(vec![1.0, 0.0])];
+        let found = figures(TaskKind::MultiLabel, &[0.5, 0.5], &[0, 3], &sets);
+        assert!((first(&found).1 - 2.0 / 3.0).abs() < 1e-12);
+        let tags = [
+            Target::Tags(vec![None, Some(1), None]),
+            Target::Tags(vec![Some(0)]),
+        ];
+        let found = figures(
+            TaskKind::Tokens,
+            &[9.0, 0.0, 0.0, 9.0, 9.0, 0.0, 0.0, 1.0],
+            &[0, 3, 4],
+            &tags,
+        );
+        assert_eq!(found[1], ("accuracy".to_owned(), 0.5));
+        assert!((first(&found).1 - 2.0 / 3.0).abs() < 1e-12);
+        let spans = [Target::Span(Some((0, 1))), Target::Span(None)];
+        let found = figures(
+            TaskKind::Questions,
+            &[1.0, 1.0, 0.0, 0.0, 0.0, 0.0],
+            &[0, 2, 3],
+            &spans,
+        );
+        assert_eq!(first(&found), ("accuracy", 0.5));
+    }
+
+    #[test]
+    fn pairs_have_their_first_texts_ahead_of_their_second() {
+        // Cosines 1, 0 and -1.
+        let output = [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 2.0, 0.0, 0.0, 3.0, -1.0, 0.0];
+        let scores = [3.0, 2.0, 1.0].map(Target::Score);
+        let found = figures(
+            TaskKind::Similarity,
+            &output,
+            &[0, 1, 2, 3, 4, 5, 6],
+            &scores,
+        );
+        assert!((first(&found).1 - 1.0).abs() < 1e-12, "{found:?}");
+        assert_eq!(
+            figures(TaskKind::Ranking, &[1.0, 1.0], &[0, 1, 2], &[Target::None]),
+            []
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! What tells one run from another: its recipe, and the very bytes of what it learns from.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::folder::TRAINING;
+use crate::error::{Error, Result};
+use crate::train::data::Dataset;
+use crate::train::recipe::Recipe;
+
+/// Endings of the files of a model that something depends on.
+const OF_MODELS: [&str; 4] = ["safetensors", "bin", "json", "txt"];
+
+/// A digest that grows with all that a run depends on (XXH3, 128 bits: against mistakes, not against malice).
+#[derive(Default)]
+pub(crate) struct Identity(Xxh3);
+
+impl Identity {
+    /// The rows of a table: what was read of them, and not what else the file has.
+    pub(crate) fn table(&mut self, table: &Dataset) {
+        self.0.update(&table.rows.len().to_le_bytes());
+        for row in &table.rows {
+            for cell in row.cells() {
+                self.bytes(cell.text().as_bytes());
+                // A list is more than its items one behind the other.
+                for item in cell.items().unwrap_or_default() {
+                    self.0.update(&item.len().to_le_bytes());
+                }
+            }
+        }
+    }
+
+    /// Texts, each for itself.
+    pub(crate) fn texts<'a>(&mut self, texts: impl Iterator<Item = &'a str>) {
+        texts.for_each(|text| self.bytes(text.as_bytes()));
+    }
+
+    /// A model: its packed file, or the files of its folder and of those in it, but for what a training has left there.
+    ///
+    /// # Errors
+    /// `Io`, which names the file.
+    pub(crate) fn model(&mut self, path: &Path) -> Result<()> {
+        if !path.is_dir() {
+            return self.file(path);
+        }
+        for path in entries(path)? {
+            let inside = match path.is_dir() && !path.ends_with(TRAINING) {
+                true => entries(&path)?,
+                false => vec![path],
+            };
+            for path in inside.into_iter().filter(|path| path.is_file()) {
+                let ending = path.extension().and_then(|ending| ending.to_str());
+                if ending.is_some_and(|ending| OF_MODELS.contains(&ending)) {
+                    self.file(&path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The recipe and the digest, as a line. A folder that was moved is the same run.
+    pub(crate) fn of(&self, recipe: &Recipe) -> String {
+        let nowhere = Recipe {
+            output: PathBuf::new(),
+            ..recipe.clone()
+        };
+        let recipe = serde_json::to_string(&nowhere).unwrap_or_default();
+        format!("{recipe} {:032x}", self.0.digest128())
+    }
+
+    /// With their length ahead, so that no two sequences are the same bytes.
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.update(&bytes.len().to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    fn file(&mut self, path: &Path) -> Result<()> {
+        let io = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let mut file = fs::File::open(path).map_err(io)?;
+        let mut piece = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut piece).map_err(io)? {
+                0 => break,
+                read => self.0.update(&piece[..read]),
+            }
+        }
+        let name = path.file_name().unwrap_or_default();
+        self.bytes(name.as_encoded_bytes());
+        Ok(())
+    }
+}
+
+/// What a folder has, in the order of the names.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let io = |source| Error::Io {
+        path: folder.to_owned(),
+        source,
+    };
+    let entries = fs::read_dir(folder).map_err(io)?;
+    let paths: std::io::Result<Vec<PathBuf>> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect();
+    let mut paths = paths.map_err(io)?;
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::data::{Cell, TextRow};
+
+    fn digest(fill: impl FnOnce(&mut Identity)) -> u128 {
+        let mut identity = Identity::default();
+        fill(&mut identity);
+        identity.0.digest128()
+    }
+
+    fn table(rows: &[&[&str]]) -> u128 {
+        let row = |cells: &&[&str]| TextRow {
+            text: cells[0].into(),
+            pair: Some(cells[1].into()),
+            ..TextRow::default()
+        };
+        let rows = rows.iter().map(row).collect();
+        let file = String::new();
+        digest(|identity| identity.table(&Dataset { file, rows }))
+    }
+
+    #[test]
+    fn every_cell_counts_and_where_it_ends() {
+        let one = table(&[&["ab", "c"]]);
+        assert_eq!(one, table(&[&["ab", "c"]]));
+        for other in [&["a", "bc"][..], &["ab", "d"], &["abc", ""], &["c", "ab"]] {
+            assert_ne!(one, table(&[other]), "{other:?}");
+        }
+        assert_ne!(one, table(&[&["ab", "c"], &["ab", "c"]]));
+        let list = |items: &[&str]| {
+            let row = TextRow {
+                text: Cell::list(items),
+                ..TextRow::default()
+            };
+            let (file, rows) = (String::new(), vec![row]);
+            digest(|identity| identity.table(&Dataset { file, rows }))
+        };
+        assert_ne!(list(&["ab", "c"]), list(&["ab c"]));
+        // A row that has gone from one table to the next is in another place.
+        let row = |cell: &str| TextRow {
+            text: cell.into(),
+            ..TextRow::default()
+        };
+        let split = |at: usize| {
+            let mut rows = ["a", "b", "c"].map(row).to_vec();
+            let rest = rows.split_off(at);
+            digest(|identity| {
+                for rows in [rows, rest] {
+                    let file = String::new();
+                    identity.table(&Dataset { file, rows });
+                }
+            })
+        };
+        assert_ne!(split(1), split(2));
+    }
+
+    #[test]
+    fn of_a_folder_the_files_of_the_model_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, content: &str| fs::write(dir.path().join(name), content).unwrap();
+        let now = || digest(|identity| identity.model(dir.path()).unwrap());
+        fs::create_dir(dir.path().join("training")).unwrap();
+        fs::create_dir(dir.path().join("1_Pooling")).unwrap();
+        put("model.safetensors", "1");
+        let first = now();
+        put("README.md", "not a part of it");
+        put("training/state.safetensors", "nor this");
+        assert_eq!(now(), first);
+        put("1_Pooling/config.json", "{}");
+        let second = now();
+        assert_ne!(second, first);
+        put("model.safetensors", "2");
+        assert_ne!(now(), second);
+        let file = dir.path().join("model.safetensors");
+        assert_ne!(
+            digest(|identity| identity.model(&file).unwrap()),
+            digest(|_| ())
+        );
+        assert!(Identity::default().model(&dir.path().join("none")).is_err());
+    }
+}

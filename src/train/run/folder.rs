@@ -1,0 +1,151 @@
+//! The folder that a training writes: whose it is, who is at work in it, and what a run that was killed has left in it.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::train::atomic::are_one;
+
+/// The part of it that is the training's own: state, log, and what holds others off.
+pub(crate) const TRAINING: &str = "training";
+
+/// That a training may write here: a folder that is not there yet, that is empty, or that a training has made, and that is
+/// none of the models that it learns from.
+///
+/// # Errors
+/// `Option` for any other.
+pub(crate) fn check(output: &Path, models: &[&Path]) -> Result<()> {
+    let wrong = |reason: &str| {
+        Err(Error::Option {
+            name: "output",
+            reason: format!("{}: {reason}", output.display()),
+        })
+    };
+    if !output.exists() {
+        return Ok(());
+    }
+    if models.iter().any(|model| are_one(model, output)) {
+        return wrong("that is the folder of the model itself: choose another one");
+    }
+    if !output.is_dir() {
+        return wrong("that is a file");
+    }
+    let is_empty = fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
+    match is_empty || output.join(TRAINING).is_dir() {
+        true => Ok(()),
+        false => wrong("it has files, and none of a training: choose another folder, or empty it"),
+    }
+}
+
+/// Makes the folder, if it is not there, holds other runs off for as long as the file is open, and takes away what a run that
+/// was killed had not finished writing. Gives the training's own part.
+///
+/// # Errors
+/// `Io`; `State` if another run is at work there.
+pub(crate) fn open(output: &Path) -> Result<(PathBuf, File)> {
+    let folder = output.join(TRAINING);
+    fs::create_dir_all(&folder).map_err(|source| Error::Io {
+        path: folder.clone(),
+        source,
+    })?;
+    let lock = lock(&folder)?;
+    sweep(output);
+    sweep(&folder);
+    Ok((folder, lock))
+}
+
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join("lock");
+    let file = File::create(&path).map_err(|source| Error::Io {
+        path: path.clone(),
+        source,
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::State {
+            file: folder.display().to_string(),
+            reason: "another run is at work here".to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(Error::Io { path, source }),
+    }
+}
+
+/// Removes files that have not got their names yet: `.NAME.new`, and those of safetensors, `.tmp` and six characters. One that
+/// cannot be removed does no harm.
+fn sweep(folder: &Path) {
+    let is_unfinished = |name: &str| {
+        let temporary = name.strip_prefix(".tmp");
+        (name.starts_with('.') && name.ends_with(".new"))
+            || temporary.is_some_and(|rest| rest.len() == 6 && !rest.contains('.'))
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_unfinished) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_training_writes_into_folders_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["model", "empty", "foreign", "trained/training"] {
+            fs::create_dir_all(path(name)).unwrap();
+        }
+        for name in [
+            "model/config.json",
+            "foreign/README.md",
+            "trained/README.md",
+        ] {
+            fs::write(path(name), "").unwrap();
+        }
+        let model = path("model");
+        let refused = |name: &str| {
+            let found = check(&path(name), &[&model]);
+            found.err().map(|error| error.to_string())
+        };
+        for fine in ["new", "new/below", "empty", "trained"] {
+            assert_eq!(refused(fine), None);
+        }
+        for (wrong, says) in [
+            ("model", "the model itself"),
+            ("empty/../model", "the model itself"),
+            ("foreign", "none of a training"),
+            ("model/config.json", "a file"),
+        ] {
+            let error = refused(wrong).unwrap();
+            assert!(error.contains(says) && error.contains(wrong), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_run_had_not_finished_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = [
+            ".state.safetensors.new",
+            ".tmpAb12xY",
+            ".tmp",
+            ".hidden",
+            "new",
+            ".tmpl.json",
+        ];
+        for name in all {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let (folder, held) = open(dir.path()).unwrap();
+        assert!(folder.is_dir());
+        let left: Vec<bool> = all
+            .iter()
+            .map(|name| dir.path().join(name).exists())
+            .collect();
+        assert_eq!(left, [false, false, true, true, true, true]);
+        let error = open(dir.path()).unwrap_err();
+        assert!(matches!(error, Error::State { .. }), "{error}");
+        drop(held);
+        open(dir.path()).unwrap();
+    }
+}

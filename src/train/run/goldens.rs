@@ -1,0 +1,200 @@
+//! Losses, gradients and ten steps against torch: `fixtures/train`, which `fixtures/train_goldens.py` writes.
+
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+
+use super::adamw::{AdamW, Settings};
+use crate::batch::Batch;
+use crate::kernels::{Compute, Threads};
+use crate::train::model::network::{Network, OutputGradients, Tape, Wanted};
+use crate::train::model::ops::dropout::Dropout;
+use crate::train::model::parameters::{Gradients, Parameters};
+use crate::weights::{Access, Files};
+
+/// A tensor of a golden file, whose numbers are four or eight bytes.
+fn numbers<const N: usize, T>(file: &SafeTensors<'_>, name: &str, of: fn([u8; N]) -> T) -> Vec<T> {
+    let tensor = file.tensor(name).unwrap();
+    let bytes = tensor.data().as_chunks::<N>().0;
+    bytes.iter().map(|bytes| of(*bytes)).collect()
+}
+
+fn integers(file: &SafeTensors<'_>, name: &str) -> Vec<usize> {
+    let all = numbers(file, name, i64::from_le_bytes);
+    all.into_iter().map(|x| x.try_into().unwrap()).collect()
+}
+
+/// The mean cross-entropy of logits, (rows, classes), and its gradient.
+fn cross_entropy(logits: &[f32], labels: &[usize]) -> (f64, Vec<f32>) {
+    let classes = logits.len() / labels.len();
+    let mut loss = 0.0;
+    let mut gradient = Vec::new();
+    for (row, &label) in logits.chunks(classes).zip(labels) {
+        let exponentials: Vec<f64> = row.iter().map(|&x| f64::from(x).exp()).collect();
+        let sum: f64 = exponentials.iter().sum();
+        loss -= (exponentials[label] / sum).ln() / labels.len() as f64;
+        for (class, e) in exponentials.iter().enumerate() {
+            let hit = f64::from(u8::from(class == label));
+            gradient.push(((e / sum - hit) / labels.len() as f64) as f32);
+        }
+    }
+    (loss, gradient)
+}
+
+fn mean_squared_error(found: &[f32], targets: &[f32]) -> (f64, Vec<f32>) {
+    let count = found.len() as f64;
+    let distances = found
+        .iter()
+        .zip(targets)
+        .map(|(&a, &b)| f64::from(a) - f64::from(b));
+    let loss = distances.clone().map(|x| x * x).sum::<f64>() / count;
+    (loss, distances.map(|x| (2.0 * x / count) as f32).collect())
+}
+
+const MODELS: [&str; 4] = [
+    "bert-classify",
+    "bert-tokens",
+    "distilbert-classify",
+    "sentence-mean",
+];
+
+/// A model of the fixtures, and the batch that torch had.
+struct Model {
+    name: &'static str,
+    network: Network,
+    parameters: Parameters,
+    batch: Batch,
+    tape: Tape,
+}
+
+impl Model {
+    fn load(name: &'static str, golden: &SafeTensors<'_>) -> Self {
+        let files = Files::open(&fixtures().join("models").join(name), Access::Read).unwrap();
+        let (network, parameters) = Network::load(&files, None, 1, &Threads::default()).unwrap();
+        let narrow = |name| {
+            let all = integers(golden, name).into_iter();
+            all.map(|id| id as u32).collect()
+        };
+        Self {
+            name,
+            network,
+            parameters,
+            batch: Batch {
+                ids: narrow("ids"),
+                type_ids: narrow("type_ids"),
+                starts: integers(golden, "starts"),
+            },
+            tape: Tape::default(),
+        }
+    }
+
+    /// The loss, whose gradients are added to these.
+    fn learn(
+        &mut self,
+        compute: &Compute,
+        golden: &SafeTensors<'_>,
+        gradients: &mut Gradients,
+    ) -> f64 {
+        let Self {
+            network,
+            parameters,
+            batch,
+            tape,
+            ..
+        } = self;
+        let wanted = (&Dropout::NONE, Wanted::Head);
+        network
+            .forward(compute, parameters, batch, wanted, tape)
+            .unwrap();
+        let (loss, head) = match self.name.starts_with("sentence") {
+            true => {
+                let targets = numbers(golden, "labels", f32::from_le_bytes);
+                mean_squared_error(tape.output(), &targets)
+            }
+            false => cross_entropy(tape.output(), &integers(golden, "labels")),
+        };
+        let outputs = OutputGradients {
+            head,
+            ..Default::default()
+        };
+        network.backward(compute, parameters, batch, tape, &outputs, gradients);
+        loss
+    }
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// What torch says of a model.
+fn golden(name: &str) -> Vec<u8> {
+    let file = fixtures().join("train").join(format!("{name}.safetensors"));
+    std::fs::read(file).unwrap()
+}
+
+#[test]
+fn losses_and_gradients_are_those_of_torch() {
+    for name in MODELS {
+        let bytes = golden(name);
+        let golden = SafeTensors::deserialize(&bytes).unwrap();
+        let mut model = Model::load(name, &golden);
+        let mut gradients = model.parameters.gradients();
+        let loss = model.learn(&Compute::serial(), &golden, &mut gradients);
+        let expected = numbers(&golden, "loss", f64::from_le_bytes)[0];
+        assert!(
+            (loss - expected).abs() < 1e-6,
+            "{name}: {loss}, torch has {expected}"
+        );
+
+        let mut worst: (f64, &str) = (0.0, "");
+        for (parameter, found) in model.parameters.iter().zip(gradients.iter()) {
+            let tensor = format!("gradient.{}", parameter.name);
+            let expected = numbers(&golden, &tensor, f32::from_le_bytes);
+            let square = |x: f64| x * x;
+            let length: f64 = expected.iter().map(|&x| square(x.into())).sum();
+            let pairs = found.iter().zip(&expected);
+            let error: f64 = pairs
+                .map(|(&a, &b)| square(f64::from(a) - f64::from(b)))
+                .sum();
+            // A key's bias moves all scores of a query alike, so its gradient is nothing but rounding.
+            let relative = match length.sqrt() < 1e-9 {
+                true => error.sqrt(),
+                false => (error / length).sqrt(),
+            };
+            if relative > worst.0 {
+                worst = (relative, &parameter.name);
+            }
+            assert!(relative < 2e-5, "{name}, {}: {relative:e}", parameter.name);
+        }
+        println!("{name}: at worst {:e}, of {}", worst.0, worst.1);
+    }
+}
+
+#[test]
+fn ten_steps_of_adamw_are_those_of_torch() {
+    for name in MODELS {
+        let bytes = golden(name);
+        let golden = SafeTensors::deserialize(&bytes).unwrap();
+        let mut model = Model::load(name, &golden);
+        let mut gradients = model.parameters.gradients();
+        let mut adamw = AdamW::new(&model.parameters, Settings::default());
+        let compute = Compute::serial();
+        let losses = numbers(&golden, "losses", f64::from_le_bytes);
+        assert_eq!(losses.len(), 10);
+        // Torch's own steps bring the loss down by far more than what is allowed here.
+        assert!(losses[9] < losses[0] - 0.01, "{name}: {losses:?}");
+        let mut worst = 0.0f64;
+        for (step, expected) in losses.iter().enumerate() {
+            let loss = model.learn(&compute, &golden, &mut gradients);
+            let error = (loss - expected).abs();
+            assert!(
+                error < 1e-4,
+                "{name}, step {step}: {loss}, torch has {expected}"
+            );
+            worst = worst.max(error);
+            adamw.step(&compute, &mut model.parameters, &gradients, 1e-3, 1.0);
+            gradients.clear();
+        }
+        println!("{name}: at worst {worst:e}");
+    }
+}

@@ -1,0 +1,253 @@
+//! From a recipe to a trained model.
+
+use std::path::{Path, PathBuf};
+
+use super::adamw::Settings;
+use super::card::Card;
+use super::learner::NetworkLearner;
+use super::log::{Figures, Line, read_log};
+use super::prepare::{StudentModel, Tables, check_packed, head, models};
+use super::trainer::{Material, Observer, Outcome, Plan, train};
+use super::{folder, learnable};
+use crate::error::{Error, Result};
+use crate::kernels::Engine;
+use crate::model::engine;
+use crate::tokenizer::TokenizerWarning;
+use crate::train::atomic::replace_bytes;
+use crate::train::data::Batching;
+use crate::train::distill::intermediate::PROJECTION;
+use crate::train::losses::objective::Objective;
+use crate::train::model::network::Tape;
+use crate::train::model::vocabulary::Coverage;
+use crate::train::recipe::Recipe;
+
+/// A training that is ready to begin, or to go on.
+#[derive(Debug)]
+pub struct Job {
+    engine: Engine,
+    learner: NetworkLearner,
+    plan: Plan,
+    balance: bool,
+    coverage: Option<Coverage>,
+    warnings: Vec<TokenizerWarning>,
+    recipe: Recipe,
+}
+
+impl Job {
+    /// Reads a recipe, with settings over it (`training.rate` and a value), and everything that it names.
+    ///
+    /// # Errors
+    /// `Recipe` and `Config` for a recipe that cannot be; `Data` with file and line for a row that cannot; whatever is wrong
+    /// with the model's files; `Option` for what this model cannot learn, and for an output that is no folder of a training.
+    pub fn new(
+        recipe: Option<&Path>,
+        settings: &[(String, String)],
+        threads: Option<usize>,
+    ) -> Result<Self> {
+        Self::of(&Recipe::read(recipe, settings)?, threads)
+    }
+
+    /// The same of a recipe that is read.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of(recipe: &Recipe, threads: Option<usize>) -> Result<Self> {
+        let models = models(recipe);
+        check_packed(recipe)?;
+        folder::check(&recipe.output, &models)?;
+        let engine = engine(threads)?;
+        let tables = Tables::read(recipe)?;
+        let mut fingerprint = tables.fingerprint(&models)?;
+        let mut student = StudentModel::open(recipe, &tables, &mut fingerprint)?;
+        let labels = tables.labels(recipe)?;
+        let (config, tokenizer) = student.configure(recipe, &labels)?;
+        let max_length = recipe.training.tokens(config.encoder.max_tokens())?;
+        // The run is that of the resolved recipe: the same one with the key written out.
+        let mut resolved = recipe.clone();
+        resolved.training.max_length = Some(max_length);
+        let recipe = &resolved;
+        let (examples, dev) = tables.encode(recipe, max_length, &tokenizer, &labels)?;
+        let head = head(recipe, &config, &labels)?;
+        let (network, mut parameters) = student.network(recipe, &config, head, &engine.threads)?;
+        let outputs = tables.teacher_outputs(recipe, max_length, &labels, threads)?;
+        let teacher =
+            student.attach_teacher(recipe, outputs, &network, &mut parameters, &engine.threads)?;
+        if let Some(teacher) = &teacher {
+            teacher.check(&student.tokenizer, labels.names())?;
+        }
+        let unused = student.unused(recipe, &network, head, &engine.threads)?;
+        let learner = NetworkLearner {
+            objective: Objective::new(recipe.task, &recipe.training, network.outputs()),
+            network,
+            parameters,
+            unused,
+            blueprint: student.blueprint,
+            teacher,
+            examples,
+            dev,
+            labels,
+            metric: recipe.training.metric.clone(),
+            seed: recipe.training.seed,
+            dropout: recipe.training.dropout,
+            tape: Tape::default(),
+        };
+        Ok(Self {
+            engine,
+            learner,
+            plan: plan(recipe, fingerprint.of(recipe)),
+            balance: recipe.data.balance,
+            coverage: student.pruned.map(|pruned| pruned.coverage),
+            warnings: student.tokenizer.warnings(),
+            recipe: recipe.clone(),
+        })
+    }
+
+    /// Takes over what the teacher answered to a job of the same recipe with another seed or output: it is not asked again. Of
+    /// another recipe nothing is taken.
+    pub fn follow(&mut self, earlier: Self) {
+        if self.recipe.alike(&earlier.recipe)
+            && let (Some(own), Some(other)) = (&mut self.learner.teacher, earlier.learner.teacher)
+        {
+            own.answers_of(other);
+        }
+    }
+
+    /// Examples to learn from, and to measure with.
+    pub fn examples(&self) -> (usize, usize) {
+        (self.learner.examples.len(), self.learner.dev.len())
+    }
+
+    /// What [`Tokenizer::warnings`](crate::Tokenizer::warnings) says of the model that the training starts from.
+    pub fn warnings(&self) -> &[TokenizerWarning] {
+        &self.warnings
+    }
+
+    /// The labels of the model, by their ids; none of a task without labels.
+    pub fn labels(&self) -> &[String] {
+        self.learner.labels.names()
+    }
+
+    /// How many examples to learn from each label has, or of `tokens` how many words; none where tables do not say.
+    pub fn label_counts(&self) -> Option<Vec<usize>> {
+        learnable::counts(&self.learner.examples, &self.learner.labels)
+    }
+
+    /// Numbers of the model.
+    pub fn parameters(&self) -> usize {
+        let own = self.learner.parameters.iter();
+        let own = own.filter(|parameter| !parameter.name.starts_with(PROJECTION));
+        own.map(|parameter| parameter.values.len()).sum()
+    }
+
+    /// Tokens of the vocabulary before and after it was pruned, and the share of the corpus that is covered by what is kept;
+    /// none if it was not.
+    pub fn coverage(&self) -> Option<(usize, usize, f64)> {
+        let share = |coverage: Coverage| coverage.covered as f64 / coverage.tokens.max(1) as f64;
+        self.coverage
+            .map(|coverage| (coverage.before, coverage.after, share(coverage)))
+    }
+
+    /// The log of the training, JSON lines.
+    pub fn log(&self) -> PathBuf {
+        self.plan.output.join(folder::TRAINING).join("log.jsonl")
+    }
+
+    /// Trains, or goes on with it. The output folder then has the best model.
+    ///
+    /// # Errors
+    /// `Io`; `State` if another training is at work in the folder, or was with other settings or data, or if one is over
+    /// whose model is gone; `NonFinite` for a training that has gone astray.
+    pub fn train(&mut self, observer: &mut impl Observer) -> Result<Outcome> {
+        let lengths = self.learner.lengths();
+        let classes = match self.balance {
+            true => Some(self.learner.classes().ok_or_else(|| Error::Option {
+                name: "balance",
+                reason:
+                    "only of examples with one label each can there be as many of each".to_owned(),
+            })?),
+            false => None,
+        };
+        let material = Material {
+            lengths: &lengths,
+            classes: classes.as_deref(),
+        };
+        let outcome = train(
+            &self.engine,
+            &mut self.learner,
+            &self.plan,
+            material,
+            observer,
+        )?;
+        if outcome == Outcome::Over {
+            let model = self.plan.output.join("model.safetensors");
+            if !model.exists() {
+                return Err(Error::State {
+                    file: model.display().to_string(),
+                    reason: format!(
+                        "it is gone, and its training is over: remove {} to begin anew",
+                        self.plan.output.display()
+                    ),
+                });
+            }
+            self.write_card()?;
+        }
+        Ok(outcome)
+    }
+
+    /// The figures of the model that is kept, by the log; none if nothing was measured, or not yet.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn best(&self) -> Result<Option<Figures>> {
+        let lines = read_log(&self.log())?.into_iter().rev();
+        Ok(lines.filter_map(Line::into_figures).find(|it| it.best))
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    fn write_card(&self) -> Result<()> {
+        let best = self.best()?;
+        let card = Card {
+            recipe: &self.recipe,
+            encoder: self.learner.network.config(),
+            labels: self.learner.labels.names(),
+            parameters: self.parameters(),
+            examples: self.learner.examples.len(),
+            coverage: self.coverage,
+            best: best.as_ref(),
+        };
+        replace_bytes(&self.plan.output.join("README.md"), card.text().as_bytes())
+    }
+}
+
+fn plan(recipe: &Recipe, run: String) -> Plan {
+    let training = &recipe.training;
+    Plan {
+        run,
+        output: recipe.output.clone(),
+        batching: Batching {
+            size: training.batch,
+            seed: training.seed,
+            by_length: true,
+        },
+        epochs: training.epochs,
+        accumulate: training.accumulate,
+        adamw: Settings {
+            decay: training.decay,
+            ..Settings::default()
+        },
+        rate: training.rate,
+        warmup: training.warmup,
+        clip: training.clip,
+        measure_every: training.measure_every,
+        patience: training.patience,
+        save_every: training.save_every,
+        log_every: training.log_every,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! A network that learns from examples.
+
+use std::path::Path;
+
+use super::figures::{self, Answers};
+use super::trainer::{Learned, Learner};
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::kernels::Compute;
+use crate::train::data::{Example, Labels, Target};
+use crate::train::distill::intermediate::{PROJECTION, Pass};
+use crate::train::distill::teacher::Teacher;
+use crate::train::losses::objective::Objective;
+use crate::train::model::checkpoint::Blueprint;
+use crate::train::model::network::{Network, OutputGradients, Tape, Wanted};
+use crate::train::model::ops::dropout::Dropout;
+use crate::train::model::parameters::{Gradients, Parameter, Parameters};
+
+/// Texts that are measured at once.
+const MEASURED: usize = 32;
+
+/// A network, what it learns, and from what.
+#[derive(Debug)]
+pub(crate) struct NetworkLearner {
+    pub(crate) network: Network,
+    pub(crate) parameters: Parameters,
+    /// What is saved as it is.
+    pub(crate) unused: Vec<Parameter>,
+    pub(crate) blueprint: Blueprint,
+    pub(crate) objective: Objective,
+    pub(crate) teacher: Option<Teacher>,
+    pub(crate) examples: Vec<Example>,
+    pub(crate) dev: Vec<Example>,
+    pub(crate) labels: Labels,
+    /// The figure that decides, if it is not the task's first.
+    pub(crate) metric: Option<String>,
+    pub(crate) seed: u64,
+    /// The share of numbers that are dropped.
+    pub(crate) dropout: f32,
+    pub(crate) tape: Tape,
+}
+
+impl NetworkLearner {
+    /// How many tokens each example has.
+    pub(crate) fn lengths(&self) -> Vec<usize> {
+        let second = |example: &Example| example.second.as_ref().map_or(0, |second| second.len());
+        let length = |example: &Example| example.first.len() + second(example);
+        self.examples.iter().map(length).collect()
+    }
+
+    /// The class of each example, if all have one.
+    pub(crate) fn classes(&self) -> Option<Vec<usize>> {
+        let class = |example: &Example| match example.target {
+            Target::Class(class) => Some(class),
+            _ => None,
+        };
+        self.examples.iter().map(class).collect()
+    }
+}
+
+/// First texts, and behind them second ones.
+fn batch(examples: &[&Example]) -> Batch {
+    let firsts = examples.iter().map(|example| &example.first);
+    let seconds = examples
+        .iter()
+        .filter_map(|example| example.second.as_ref());
+    Batch::new(firsts.chain(seconds))
+}
+
+impl Learner for NetworkLearner {
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn parameters_mut(&mut self) -> &mut Parameters {
+        &mut self.parameters
+    }
+
+    fn prepare(&mut self, done: &mut dyn FnMut(usize, usize)) -> Result<()> {
+        match &mut self.teacher {
+            Some(teacher) => teacher.prepare(self.network.outputs(), done),
+            None => Ok(()),
+        }
+    }
+
+    fn learn(
+        &mut self,
+        compute: &Compute,
+        numbers: &[usize],
+        draw: u64,
+        weight: f64,
+        gradients: &mut Gradients,
+    ) -> Result<Learned> {
+        let examples: Vec<&Example> = numbers.iter().map(|&at| &self.examples[at]).collect();
+        let batch = batch(&examples);
+        let dropout = Dropout {
+            seed: self.seed,
+            step: draw,
+            hidden: self.dropout,
+            attention: self.dropout,
+            head: self.dropout,
+        };
+        let wanted = self.teacher.as_ref().map_or(Wanted::Head, Teacher::wanted);
+        let Self {
+            network,
+            parameters,
+            tape,
+            objective,
+            ..
+        } = self;
+        network.forward(compute, parameters, &batch, (&dropout, wanted), tape)?;
+
+        let mut outputs = OutputGradients::default();
+        let mut loss = 0.0;
+        let hard = self.teacher.as_ref().map_or(1.0, Teacher::hard);
+        if hard > 0.0 {
+            let own = objective.of_targets(tape.output(), &batch.starts, &examples);
+            loss += hard * own.value;
+            outputs.head = own.times(hard * weight).gradient;
+        }
+        if let Some(teacher) = &mut self.teacher {
+            let pass = Pass {
+                compute,
+                batch: &batch,
+                examples: numbers,
+                network,
+                parameters,
+                tape,
+                weight,
+            };
+            loss += teacher.learn(&pass, objective, &mut outputs, gradients)?;
+        }
+        network.backward(compute, parameters, &batch, tape, &outputs, gradients);
+        Ok(Learned {
+            loss,
+            tokens: batch.rows(),
+        })
+    }
+
+    fn measure(&mut self, compute: &Compute) -> Result<Vec<(String, f64)>> {
+        let task = self.objective.task;
+        let mut answers = Answers::default();
+        let all: Vec<&Example> = self.dev.iter().collect();
+        // As the model will answer that is saved.
+        let network = self.network.exact();
+        for examples in all.chunks(MEASURED) {
+            let batch = batch(examples);
+            let Self {
+                parameters, tape, ..
+            } = self;
+            network.forward(
+                compute,
+                parameters,
+                &batch,
+                (&Dropout::NONE, Wanted::Head),
+                tape,
+            )?;
+            answers.take(task, &self.labels, tape.output(), &batch.starts, examples);
+        }
+        let mut figures = answers.figures(task);
+        if let (Some(metric), false) = (&self.metric, figures.is_empty()) {
+            figures[..=figures::known(task, metric)?].rotate_right(1);
+        }
+        Ok(figures)
+    }
+
+    /// # Errors
+    /// `Io`; `NonFinite` for weights that no model could be opened with.
+    fn save(&self, folder: &Path) -> Result<()> {
+        let own = || {
+            let all = self.parameters.iter();
+            all.filter(|parameter| !parameter.name.starts_with(PROJECTION))
+        };
+        let is_finite = |parameter: &&Parameter| parameter.values.iter().all(|x| x.is_finite());
+        if let Some(wrong) = own().find(|parameter| !is_finite(parameter)) {
+            return Err(Error::NonFinite {
+                what: format!("weight {} after this training", wrong.name),
+            });
+        }
+        self.blueprint.write(folder, own().chain(&self.unused))
+    }
+}

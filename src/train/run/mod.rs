@@ -1,0 +1,25 @@
+//! A run: from a recipe to a trained model. `job` puts everything together in steps of `prepare`, `trainer` takes the steps, the others keep what
+//! stays on disk.
+
+mod adamw;
+mod card;
+mod figures;
+mod fingerprint;
+mod folder;
+#[cfg(test)]
+mod goldens;
+mod job;
+mod learnable;
+mod learner;
+mod log;
+mod prepare;
+mod schedule;
+mod schema;
+mod state;
+mod trainer;
+mod trial;
+
+pub use job::Job;
+pub use log::{Figures, Line, Steps, read_log};
+pub use trainer::{At, Observer, Outcome};
+pub use trial::Trial;

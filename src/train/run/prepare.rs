@@ -1,0 +1,372 @@
+//! Steps from a recipe to a job: its tables, the student's files and network, and its teacher.
+
+use std::path::Path;
+
+use super::fingerprint::Identity;
+use super::schema::{TableSchema, labels};
+use super::{figures, learnable};
+use crate::config::{Config, EncoderConfig, Family};
+use crate::error::{Error, Result};
+use crate::kernels::Threads;
+use crate::tokenizer::Tokenizer;
+use crate::train::data::{
+    ColumnNames, Dataset, Example, ExampleEncoder, Labels, Source, TEXT_COLUMNS, named,
+};
+use crate::train::distill::outputs::{Targets, Texts};
+use crate::train::distill::teacher::Teacher;
+use crate::train::model::checkpoint::{Blueprint, Shape};
+use crate::train::model::network::{HeadKind, Network, Origin};
+use crate::train::model::parameters::{Parameter, Parameters};
+use crate::train::model::student_init;
+use crate::train::model::vocabulary::{self, Pruned};
+use crate::train::recipe::{Recipe, Rule, Start, Student};
+use crate::train::task::TaskHead;
+use crate::weights::Files;
+
+/// The tables of a recipe.
+pub(super) struct Tables {
+    schema: TableSchema,
+    dev_schema: TableSchema,
+    train: Vec<Dataset>,
+    unlabelled: Vec<Dataset>,
+    dev: Vec<Dataset>,
+}
+
+impl Tables {
+    /// Reads all tables.
+    ///
+    /// # Errors
+    /// Those of [`TableSchema::read`] and [`TableSchema::to_learn`].
+    pub(super) fn read(recipe: &Recipe) -> Result<Self> {
+        let schema = TableSchema::to_learn(recipe)?;
+        let dev_schema = TableSchema::to_measure(recipe);
+        Ok(Self {
+            train: schema.read(&recipe.data.train, recipe)?,
+            unlabelled: schema
+                .without_target()
+                .read(&recipe.data.unlabelled, recipe)?,
+            dev: dev_schema.read(&recipe.data.dev, recipe)?,
+            schema,
+            dev_schema,
+        })
+    }
+
+    /// Tables to learn from, with targets and without.
+    fn learned(&self) -> impl Iterator<Item = &Dataset> {
+        self.train.iter().chain(&self.unlabelled)
+    }
+
+    /// Hashes the tables and the files of models.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub(super) fn fingerprint(&self, models: &[&Path]) -> Result<Identity> {
+        let mut fingerprint = Identity::default();
+        let all = self.learned().chain(&self.dev);
+        all.for_each(|table| fingerprint.table(table));
+        for model in models {
+            fingerprint.model(model)?;
+        }
+        Ok(fingerprint)
+    }
+
+    /// Finds the labels, and checks that each has a weight if any has.
+    ///
+    /// # Errors
+    /// Those of [`labels`]; `Option` for another number of weights.
+    pub(super) fn labels(&self, recipe: &Recipe) -> Result<Labels> {
+        let labels = labels(recipe, &self.schema, &self.train)?;
+        match &recipe.training.weights {
+            Some(weights) if weights.len() != labels.len() => Err(Error::Option {
+                name: "weights",
+                reason: format!(
+                    "there are {} of them, for {} labels",
+                    weights.len(),
+                    labels.len()
+                ),
+            }),
+            _ => Ok(labels),
+        }
+    }
+
+    /// Encodes the examples to learn from, and those to measure with.
+    ///
+    /// # Errors
+    /// `Data` for a row that is not an example; those of [`learnable::check`].
+    pub(super) fn encode(
+        &self,
+        recipe: &Recipe,
+        max_length: usize,
+        tokenizer: &Tokenizer,
+        labels: &Labels,
+    ) -> Result<(Vec<Example>, Vec<Example>)> {
+        let encoder = ExampleEncoder {
+            tokenizer,
+            max_length,
+            labels,
+        };
+        let mut examples = self.schema.encode(&self.train, &encoder)?;
+        learnable::check(recipe, max_length, labels, &self.train, &examples)?;
+        let unlabelled = self.schema.without_target();
+        examples.extend(unlabelled.encode(&self.unlabelled, &encoder)?);
+        Ok((examples, self.dev_schema.encode(&self.dev, &encoder)?))
+    }
+
+    /// Outputs of a teacher that can be known ahead of the first step; none if there is no teacher, or nothing to know.
+    ///
+    /// # Errors
+    /// Those of [`TableSchema::logits`] and [`Targets::asked`].
+    pub(super) fn teacher_outputs(
+        &self,
+        recipe: &Recipe,
+        max_length: usize,
+        labels: &Labels,
+        threads: Option<usize>,
+    ) -> Result<Option<Targets>> {
+        if let Some(known) = self.schema.logits(self.learned())? {
+            return Ok(Some(known));
+        }
+        let distillation = recipe.distillation.as_ref();
+        if recipe.task.spec().is_per_token() || !distillation.is_some_and(|it| it.learns_outputs())
+        {
+            return Ok(None);
+        }
+        let texts = Texts::of(self.learned());
+        Targets::asked(recipe, max_length, texts, labels, threads).map(Some)
+    }
+}
+
+/// Files of the model to train, and of what it is made.
+pub(super) struct StudentModel {
+    pub(super) blueprint: Blueprint,
+    /// Encoder that the recipe names, before it was reshaped.
+    base: EncoderConfig,
+    /// Tokenizer of the whole vocabulary.
+    pub(super) tokenizer: Tokenizer,
+    student: Student,
+    pub(super) pruned: Option<Pruned>,
+}
+
+impl StudentModel {
+    /// Opens the recipe's model, prunes its vocabulary and gives it the student's shape.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the model's files; `Option` for a family that is not trained and for an unknown metric.
+    pub(super) fn open(
+        recipe: &Recipe,
+        tables: &Tables,
+        fingerprint: &mut Identity,
+    ) -> Result<Self> {
+        let blueprint = Blueprint::of(&recipe.model)?;
+        let base = Config::read(&blueprint.files())?.encoder;
+        if !matches!(base.family, Family::Bert | Family::DistilBert) {
+            let family = base.family.name();
+            return Err(Error::Option {
+                name: "model",
+                reason: format!(
+                    "it is of family {family}, and only BERT and DistilBERT are trained"
+                ),
+            });
+        }
+        if let Some(metric) = &recipe.training.metric {
+            figures::known(recipe.task.spec(), metric)?;
+        }
+        let mut opened = Self {
+            tokenizer: Tokenizer::open(&blueprint.files(), "", false)?,
+            blueprint,
+            base,
+            student: recipe.student.clone().unwrap_or_default(),
+            pruned: None,
+        };
+        opened.prune(tables, fingerprint)?;
+        let student = &opened.student;
+        let shape = Shape {
+            layers: student.layers,
+            hidden: student.hidden,
+            heads: student.heads,
+            intermediate: student.intermediate,
+            vocabulary: opened.pruned.as_ref().map(|pruned| pruned.kept.len()),
+        };
+        opened.blueprint.reshape(opened.base.family, shape)?;
+        Ok(opened)
+    }
+
+    /// Keeps the tokens of the corpus that the recipe names, if it names one.
+    fn prune(&mut self, tables: &Tables, fingerprint: &mut Identity) -> Result<()> {
+        let student = &self.student;
+        let corpus = match &student.vocabulary[..] {
+            [] if student.tokens.is_none() && student.least.is_none() => return Ok(()),
+            [] => Texts::of(tables.learned()),
+            sources => corpus(sources)?,
+        };
+        fingerprint.texts(corpus.iter());
+        let keep = vocabulary::Keep {
+            least: student.least.unwrap_or(1),
+            most: student.tokens,
+        };
+        let (tokenizer, size) = (&self.tokenizer, self.base.vocab_size);
+        let pruned = vocabulary::prune(tokenizer, corpus.iter(), size, keep)?;
+        vocabulary::apply(&mut self.blueprint, tokenizer, &pruned.kept)?;
+        self.pruned = Some(pruned);
+        Ok(())
+    }
+
+    /// Makes the files those of the recipe's task and labels, and opens them.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the files that come of it.
+    pub(super) fn configure(
+        &mut self,
+        recipe: &Recipe,
+        labels: &Labels,
+    ) -> Result<(Config, Tokenizer)> {
+        let family = self.base.family;
+        self.blueprint
+            .for_task(family, recipe.task, labels.names())?;
+        let config = Config::read(&self.blueprint.files())?;
+        let tokenizer = Tokenizer::open(&self.blueprint.files(), "", false)?;
+        tokenizer.check_rows(config.encoder.vocab_size)?;
+        Ok((config, tokenizer))
+    }
+
+    /// Ids in the whole vocabulary of the tokens that are kept, if it was pruned.
+    fn kept(&self) -> Option<&[u32]> {
+        self.pruned.as_ref().map(|pruned| &pruned.kept[..])
+    }
+
+    /// Builds the network and its initial parameters.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the checkpoint; `Option` for a first layer that the model does not have.
+    pub(super) fn network(
+        &self,
+        recipe: &Recipe,
+        config: &Config,
+        head: HeadKind,
+        threads: &Threads,
+    ) -> Result<(Network, Parameters)> {
+        let seed = recipe.training.seed;
+        let files = Files::folder(&recipe.model);
+        let (mut network, mut parameters) = Network::load(&files, Some(head), seed, threads)?;
+        if recipe.student.is_some() {
+            let (base, base_parameters) = (network, parameters);
+            (network, parameters) = Network::build(&config.encoder, head, &Origin::fresh(seed))?;
+            let layers = self.initial_layers(config.encoder.layers, base.config().layers)?;
+            if self.student.start != Start::Rule(Rule::Fresh) {
+                student_init::copy(&mut parameters, &base_parameters, &layers, self.kept());
+            }
+        }
+        network.rounding = recipe.training.precision;
+        Ok((network, parameters))
+    }
+
+    /// Layers of the model, which has `of`, that the student's `count` layers start from.
+    fn initial_layers(&self, count: usize, of: usize) -> Result<Vec<usize>> {
+        match &self.student.start {
+            Start::Layers(layers) => match layers.iter().find(|&&layer| layer >= of) {
+                Some(wrong) => Err(Error::Option {
+                    name: "start",
+                    reason: format!("there is no layer {wrong}: the model has {of}"),
+                }),
+                None => Ok(layers.clone()),
+            },
+            Start::Rule(rule) => Ok(student_init::layers(*rule, count, of)),
+            Start::Unsaid => Ok(student_init::layers(Rule::Lower, count, of)),
+        }
+    }
+
+    /// Makes the recipe's teacher, if there is one, and adds its projections to the student's parameters.
+    ///
+    /// # Errors
+    /// Those of [`Teacher::new`].
+    pub(super) fn attach_teacher(
+        &self,
+        recipe: &Recipe,
+        outputs: Option<Targets>,
+        network: &Network,
+        parameters: &mut Parameters,
+        threads: &Threads,
+    ) -> Result<Option<Teacher>> {
+        let Some(distillation) = &recipe.distillation else {
+            return Ok(None);
+        };
+        let kept = self.kept().map(<[u32]>::to_vec);
+        let inside = (kept, threads, recipe.training.seed);
+        Teacher::new(distillation, outputs, (network, parameters), inside).map(Some)
+    }
+
+    /// Parameters of the model that are saved as they are; none if the student has another width.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the checkpoint.
+    pub(super) fn unused(
+        &self,
+        recipe: &Recipe,
+        network: &Network,
+        head: HeadKind,
+        threads: &Threads,
+    ) -> Result<Vec<Parameter>> {
+        if network.config().hidden != self.base.hidden {
+            return Ok(Vec::new());
+        }
+        Network::unused_pooler(&Files::folder(&recipe.model), head, threads)
+    }
+}
+
+/// Folders or files of the model to begin with, and of the teacher if that is another one.
+pub(super) fn models(recipe: &Recipe) -> Vec<&Path> {
+    let teacher = recipe.distillation.as_ref();
+    let teacher = teacher.and_then(|it| it.teacher.as_deref());
+    // A student is often made of its teacher.
+    let teacher = teacher.filter(|&teacher| teacher != recipe.model);
+    std::iter::once(&*recipe.model).chain(teacher).collect()
+}
+
+/// Head of the network that a recipe trains.
+///
+/// # Errors
+/// `Option` for a pooling that is not trained.
+pub(super) fn head(recipe: &Recipe, config: &Config, labels: &Labels) -> Result<HeadKind> {
+    let labels = labels.len();
+    match recipe.task.spec().head {
+        TaskHead::Sequence => Ok(HeadKind::Sequence { labels }),
+        TaskHead::Tokens => Ok(HeadKind::Tokens { labels }),
+        TaskHead::Spans => Ok(HeadKind::Spans),
+        TaskHead::Pooling => HeadKind::of(config),
+    }
+}
+
+/// Refuses a packed file in the place of the model to begin with.
+pub(super) fn check_packed(recipe: &Recipe) -> Result<()> {
+    let distillation = recipe.distillation.as_ref();
+    if !recipe.model.is_file() {
+        return Ok(());
+    }
+    let file = recipe.model.display();
+    let reason = match distillation.and_then(|it| it.teacher.as_ref()) == Some(&recipe.model) {
+        true => format!(
+            "the teacher {file} is a packed file, of which no student can be made: name the folder of a model (-m)"
+        ),
+        false => format!("{file} is a file: a training begins with the folder of a model"),
+    };
+    Err(Error::Option {
+        name: "model",
+        reason,
+    })
+}
+
+/// Reads the texts of files, each of which has its own columns.
+fn corpus(sources: &[Source]) -> Result<Texts> {
+    let usual = [&TEXT_COLUMNS[..], &["question", "tokens"]].concat();
+    let texts = |source: &Source| {
+        let names = ColumnNames {
+            text: named(source.text.as_deref(), &usual),
+            pair: source.pair.as_ref().map(|pair| vec![pair.clone()]),
+            ..ColumnNames::default()
+        };
+        let dataset = Dataset::read(source, &names)?;
+        Ok(Texts::of(std::iter::once(&dataset)))
+    };
+    let texts = sources.iter().map(texts).collect::<Result<Vec<Texts>>>()?;
+    Ok(texts.into_iter().reduce(Texts::join).unwrap_or_default())
+}

@@ -1,0 +1,263 @@
+//! Which columns of its tables a recipe's task reads, and what becomes of their rows.
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::train::data::{
+    Cell, ColumnNames, Dataset, Example, ExampleEncoder, LOGIT, Labels, PairMode, SECOND_COLUMNS,
+    Source, TEXT_COLUMNS, Table, TargetKind, named,
+};
+use crate::train::distill::outputs::{Targets, teacher_of};
+use crate::train::recipe::Recipe;
+use crate::train::task::{Criterion, LabelSet, RowTexts, TargetType};
+use crate::weights::{Access, Files};
+
+/// What a row of a table has.
+#[derive(Clone, Debug)]
+pub(crate) struct TableSchema {
+    /// How a second text is read; none where rows have one text.
+    pair: Option<PairMode>,
+    target: TargetKind,
+    /// Columns of a teacher's logits.
+    logits: Vec<String>,
+}
+
+impl TableSchema {
+    /// Of tables to learn from.
+    ///
+    /// # Errors
+    /// `Data` for a first table that should have a teacher's logits, and has none.
+    pub(crate) fn to_learn(recipe: &Recipe) -> Result<Self> {
+        let own = Self::of_task(recipe);
+        let criterion = recipe.task.spec().criterion;
+        let target = match (criterion, &recipe.distillation) {
+            // Where a teacher says what is right, tables need not.
+            (_, Some(distillation)) if distillation.hard == 0.0 => TargetKind::None,
+            (Criterion::MultipleNegatives, _) => TargetKind::None,
+            // The loss compares it with a cosine; a measurement compares orders.
+            (Criterion::CosineSimilarity, _) => TargetKind::Score {
+                scale: recipe.data.scale,
+                reach: 1.0,
+            },
+            _ => own.target,
+        };
+        let logits = logit_columns(recipe)?;
+        Ok(match criterion {
+            // Any text will do.
+            Criterion::None if recipe.data.pair.is_none() => Self {
+                pair: None,
+                target: TargetKind::None,
+                logits,
+            },
+            _ => Self {
+                target,
+                logits,
+                ..own
+            },
+        })
+    }
+
+    /// The same of texts alone.
+    pub(crate) fn without_target(&self) -> Self {
+        Self {
+            target: TargetKind::None,
+            ..self.clone()
+        }
+    }
+
+    /// Of tables to measure with.
+    pub(crate) fn to_measure(recipe: &Recipe) -> Self {
+        Self::of_task(recipe)
+    }
+
+    fn of_task(recipe: &Recipe) -> Self {
+        let task = recipe.task.spec();
+        let target = match task.target {
+            TargetType::Class => TargetKind::Class,
+            TargetType::Classes => TargetKind::Classes,
+            TargetType::Tags => TargetKind::Tags,
+            TargetType::Span => TargetKind::Span,
+            TargetType::Score => TargetKind::Score {
+                scale: recipe.data.scale,
+                reach: f32::INFINITY,
+            },
+        };
+        let pair = match task.texts {
+            RowTexts::Two => Some(PairMode::Separate),
+            RowTexts::Pair => Some(PairMode::Joint),
+            RowTexts::TextOrPair => recipe.data.pair.as_ref().map(|_| PairMode::Joint),
+        };
+        Self {
+            pair,
+            target,
+            logits: Vec::new(),
+        }
+    }
+
+    /// Reads tables, of the columns that are needed.
+    ///
+    /// # Errors
+    /// Those of [`Source::read`]; `Data` for sentences of what is more than a text.
+    pub(crate) fn read(&self, sources: &[Source], recipe: &Recipe) -> Result<Vec<Dataset>> {
+        sources
+            .iter()
+            .map(|source| self.dataset(source, recipe))
+            .collect()
+    }
+
+    fn dataset(&self, source: &Source, recipe: &Recipe) -> Result<Dataset> {
+        let (task, data) = (recipe.task.spec(), &recipe.data);
+        let wrong = |reason: &str| Error::Data {
+            file: source.file.display().to_string(),
+            line: 1,
+            reason: reason.to_owned(),
+        };
+        if source.pair.is_some() && self.pair.is_none() {
+            return Err(wrong(
+                "it has a second text, but the recipe has none: data.pair",
+            ));
+        }
+        let is_text = self.pair.is_none() && self.target == TargetKind::None;
+        if source.sentences && !(is_text && self.logits.is_empty()) {
+            return Err(wrong(
+                "sentences can be cut of texts alone, without a pair or a target",
+            ));
+        }
+        let chosen = |own: &Option<String>, all: &Option<String>, usual: &[&str]| {
+            named(own.as_deref().or(all.as_deref()), usual)
+        };
+        let usual = task.text_columns.as_ref();
+        let usual = usual.map_or(&TEXT_COLUMNS[..], std::slice::from_ref);
+        let pair = || chosen(&source.pair, &data.pair, &SECOND_COLUMNS);
+        let target = || chosen(&source.target, &data.target, task.target_columns);
+        let names = ColumnNames {
+            text: chosen(&source.text, &data.text, usual),
+            pair: self.pair.map(|_| pair()),
+            target: (self.target != TargetKind::None).then(target),
+            answer_start: (self.target == TargetKind::Span)
+                .then(|| vec!["answer_start".to_owned()]),
+            logits: self.logits.clone(),
+        };
+        Dataset::read(source, &names)
+    }
+
+    /// Encodes the rows of tables.
+    ///
+    /// # Errors
+    /// Those of [`ExampleEncoder::encode`].
+    pub(crate) fn encode(
+        &self,
+        tables: &[Dataset],
+        encoder: &ExampleEncoder<'_>,
+    ) -> Result<Vec<Example>> {
+        let mut examples = Vec::new();
+        for table in tables {
+            examples.extend(encoder.encode(table, self.pair, self.target)?);
+        }
+        Ok(examples)
+    }
+
+    /// Returns the logits of a teacher that tables have; none if they have none.
+    ///
+    /// # Errors
+    /// `Data` for a cell that is not a finite number.
+    pub(crate) fn logits<'t>(
+        &self,
+        tables: impl Iterator<Item = &'t Dataset>,
+    ) -> Result<Option<Targets>> {
+        if self.logits.is_empty() {
+            return Ok(None);
+        }
+        let mut values = Vec::new();
+        for table in tables {
+            for row in &table.rows {
+                for cell in &row.logits {
+                    let value = cell.text().parse::<f32>().ok();
+                    let value = value.filter(|value| value.is_finite());
+                    values.push(value.ok_or_else(|| {
+                        table.blame(row, format!("logit {:?} is no number", cell.text()))
+                    })?);
+                }
+            }
+        }
+        Ok(Some(Targets::known(values, self.logits.len())))
+    }
+}
+
+/// The columns of a teacher that is not there itself, in the order of the labels.
+fn logit_columns(recipe: &Recipe) -> Result<Vec<String>> {
+    match &recipe.distillation {
+        Some(distillation) if distillation.teacher.is_none() && distillation.learns_outputs() => {}
+        _ => return Ok(Vec::new()),
+    }
+    let named_labels = recipe.task.spec().labels != LabelSet::Single;
+    if let (Some(labels), true) = (&recipe.data.labels, named_labels) {
+        return Ok(labels
+            .iter()
+            .map(|label| format!("{LOGIT}{label}"))
+            .collect());
+    }
+    let data = &recipe.data;
+    let Some(first) = data.train.iter().chain(&data.unlabelled).next() else {
+        return Ok(Vec::new());
+    };
+    let mut names = Table::names(&first.file)?;
+    names.retain(|name| name.starts_with(LOGIT));
+    match names.len() {
+        1.. if named_labels || names.len() == 1 => Ok(names),
+        count => Err(Error::Data {
+            file: first.file.display().to_string(),
+            line: 1,
+            reason: format!(
+                "there is no teacher, and {count} columns of its logits, which are named {LOGIT}LABEL"
+            ),
+        }),
+    }
+}
+
+/// The labels that the recipe names; else a teacher's, whose answers are to be learned; else all that the tables have.
+///
+/// # Errors
+/// Whatever is wrong with the teacher's files; `Option` if nothing says what the labels are.
+pub(crate) fn labels(recipe: &Recipe, schema: &TableSchema, tables: &[Dataset]) -> Result<Labels> {
+    match recipe.task.spec().labels {
+        LabelSet::Named => {}
+        LabelSet::Single => return Ok(Labels::new(vec!["LABEL_0".to_owned()])),
+        LabelSet::None => return Ok(Labels::new(Vec::new())),
+    }
+    if let Some(names) = &recipe.data.labels {
+        let names = names.iter().map(|name| name.trim().to_owned());
+        return Ok(Labels::new(names.collect()));
+    }
+    let distillation = recipe.distillation.as_ref();
+    if let Some((distillation, teacher)) =
+        distillation.and_then(|it| Some((it, it.teacher.as_ref()?)))
+    {
+        let config = match distillation.learns_outputs() {
+            true => teacher_of(teacher, recipe.task)?,
+            false => Config::read(&Files::open(teacher, Access::Read)?)?,
+        };
+        if !config.head.labels.is_empty() {
+            return Ok(Labels::new(config.head.labels));
+        }
+    }
+    if !schema.logits.is_empty() {
+        let label = |column: &String| column[LOGIT.len()..].to_owned();
+        return Ok(Labels::new(schema.logits.iter().map(label).collect()));
+    }
+    if schema.target == TargetKind::None {
+        return Err(Error::Option {
+            name: "labels",
+            reason: "neither a teacher nor a table says what they are: data.labels can".to_owned(),
+        });
+    }
+    let cells = tables.iter().flat_map(|table| &table.rows);
+    let cells = cells.filter_map(|row| row.target.as_ref());
+    let found: Vec<&str> = match schema.target {
+        TargetKind::Classes => cells.flat_map(Cell::labels).collect(),
+        TargetKind::Tags => cells.flat_map(Cell::tags).collect(),
+        // A cell without a label, or with several, is found with its line when rows are read.
+        _ => cells.filter_map(|cell| cell.label().ok()).collect(),
+    };
+    let found = found.into_iter().filter(|label| !label.is_empty());
+    Ok(Labels::of(found))
+}

@@ -1,0 +1,254 @@
+//! Where a run stands, on disk: what it takes to go on from there as if nothing had happened.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use super::adamw::AdamW;
+use crate::error::{Error, Result};
+use crate::train::atomic::{replace_tensors, view};
+use crate::train::model::parameters::Parameters;
+
+/// The key of the file's one fact.
+const PROGRESS: &str = "progress";
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// What is trained, on what and how: another run's state is of no use.
+    pub(crate) run: String,
+    /// Steps taken.
+    pub(crate) step: u64,
+    /// Epochs that are over,
+    pub(crate) epoch: u64,
+    /// and batches of the next one.
+    pub(crate) batch: u64,
+    /// The best figure so far, and after which step.
+    pub(crate) best: Option<(Exact, u64)>,
+    /// Measurements since then.
+    pub(crate) worse: u64,
+    /// Losses since the last line of the log: their sum and number.
+    pub(crate) losses: (Exact, u64),
+    /// Bytes of the log.
+    pub(crate) log: u64,
+    /// Whether all is done.
+    pub(crate) over: bool,
+}
+
+/// A number that is written so that the very same is read: by its bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "u64", into = "u64")]
+pub(crate) struct Exact(pub(crate) f64);
+
+impl From<u64> for Exact {
+    fn from(bits: u64) -> Self {
+        Self(f64::from_bits(bits))
+    }
+}
+
+impl From<Exact> for u64 {
+    fn from(number: Exact) -> Self {
+        number.0.to_bits()
+    }
+}
+
+/// Writes the state of a run: parameters, moments, progress.
+///
+/// # Errors
+/// `Io`, which names the file.
+pub(crate) fn save(
+    path: &Path,
+    parameters: &Parameters,
+    adamw: &AdamW,
+    progress: &Progress,
+) -> Result<()> {
+    let all = parameters.iter().zip(&adamw.moments);
+    let tensors = all.flat_map(|(parameter, moments)| {
+        [
+            ("", &parameter.values),
+            ("first ", &moments.first),
+            ("second ", &moments.second),
+        ]
+        .map(|(prefix, numbers)| {
+            (
+                format!("{prefix}{}", parameter.name),
+                view(&parameter.shape, numbers),
+            )
+        })
+    });
+    let progress = serde_json::to_string(progress).unwrap_or_default();
+    replace_tensors(path, tensors, (PROGRESS, progress))
+}
+
+/// Writes that a run is over, for which nothing else is needed.
+///
+/// # Errors
+/// `Io`, which names the file.
+pub(crate) fn save_over(path: &Path, progress: &Progress) -> Result<()> {
+    let progress = serde_json::to_string(progress).unwrap_or_default();
+    replace_tensors(path, std::iter::empty(), (PROGRESS, progress))
+}
+
+/// Reads the state of a run, if there is one, into parameters and moments.
+///
+/// # Errors
+/// `Io`, and `State` for a file that is none, is another run's, or has other parameters.
+pub(crate) fn load(
+    path: &Path,
+    run: &str,
+    parameters: &mut Parameters,
+    adamw: &mut AdamW,
+) -> Result<Option<Progress>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(Error::Io {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    let wrong = |reason: String| Error::State {
+        file: path.display().to_string(),
+        reason,
+    };
+    let damaged = |error: &dyn std::fmt::Display| wrong(format!("it is damaged: {error}"));
+    let (_, facts) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&error))?;
+    let progress = facts
+        .metadata()
+        .as_ref()
+        .and_then(|facts| facts.get(PROGRESS));
+    let progress = progress.ok_or_else(|| wrong("it is no state of a run".to_owned()))?;
+    let progress: Progress = serde_json::from_str(progress).map_err(|error| damaged(&error))?;
+    if progress.run != run {
+        return Err(wrong(
+            "it is of a run with other settings or data: go on with those, or choose another output"
+                .to_owned(),
+        ));
+    }
+    if progress.over {
+        return Ok(Some(progress));
+    }
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(&error))?;
+    let fill = |name: String, shape: &[usize], numbers: &mut Vec<f32>| {
+        let tensor = tensors.tensor(&name).map_err(|error| damaged(&error))?;
+        if tensor.shape() != shape || tensor.dtype() != Dtype::F32 {
+            return Err(wrong(format!("{name} has another shape or type")));
+        }
+        // The bytes of a file may lie at any address.
+        let four = tensor.data().as_chunks::<4>().0.iter();
+        numbers.clear();
+        numbers.extend(four.map(|&bytes| f32::from_le_bytes(bytes)));
+        Ok(())
+    };
+    for (parameter, moments) in parameters.iter_mut().zip(&mut adamw.moments) {
+        let shape = &parameter.shape;
+        fill(parameter.name.clone(), shape, &mut parameter.values)?;
+        fill(
+            format!("first {}", parameter.name),
+            shape,
+            &mut moments.first,
+        )?;
+        fill(
+            format!("second {}", parameter.name),
+            shape,
+            &mut moments.second,
+        )?;
+    }
+    adamw.steps = progress.step;
+    Ok(Some(progress))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::model::parameters::Parameter;
+    use crate::train::run::adamw::Settings;
+
+    fn parameters(values: [f32; 3]) -> Parameters {
+        let mut parameters = Parameters::default();
+        parameters.add(Parameter {
+            name: "a.weight".to_owned(),
+            shape: vec![1, 3],
+            values: values.to_vec(),
+            decays: true,
+        });
+        parameters
+    }
+
+    #[test]
+    fn what_is_saved_comes_back_bit_for_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let saved = parameters([0.1, f32::MIN_POSITIVE / 4.0, -0.0]);
+        let mut adamw = AdamW::new(&saved, Settings::default());
+        adamw.moments[0].first = vec![1.0, 2.0, 3.0];
+        adamw.moments[0].second = vec![4.0, 5.0, 6.0];
+        let progress = Progress {
+            run: "r".to_owned(),
+            step: 7,
+            best: Some((Exact(0.1 + 0.2), 3)),
+            losses: (Exact(-1.0 / 3.0), 2),
+            ..Progress::default()
+        };
+        save(&path, &saved, &adamw, &progress).unwrap();
+        let mut found = parameters([9.0; 3]);
+        let mut state = AdamW::new(&found, Settings::default());
+        assert_eq!(
+            load(&path, "r", &mut found, &mut state).unwrap(),
+            Some(progress.clone())
+        );
+        let bits = |p: &Parameters| {
+            p.iter()
+                .flat_map(|p| p.values.clone())
+                .map(f32::to_bits)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(bits(&found), bits(&saved));
+        assert_eq!((state.steps, state.moments), (7, adamw.moments));
+
+        let over = Progress {
+            over: true,
+            ..progress
+        };
+        save_over(&path, &over).unwrap();
+        let found = load(
+            &path,
+            "r",
+            &mut found,
+            &mut AdamW::new(&saved, Settings::default()),
+        );
+        assert_eq!(found.unwrap(), Some(over));
+    }
+
+    #[test]
+    fn what_is_no_state_of_this_run_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let mut own = parameters([1.0; 3]);
+        let mut adamw = AdamW::new(&own, Settings::default());
+        let mut says = |own: &mut Parameters, run: &str| match load(&path, run, own, &mut adamw) {
+            Ok(found) => format!("{found:?}"),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(says(&mut own, "r"), "None");
+        let adamw = AdamW::new(&own, Settings::default());
+        save(&path, &own, &adamw, &Progress::default()).unwrap();
+        assert!(says(&mut own, "r").contains("a run with other settings"));
+        own.iter_mut().for_each(|p| p.shape = vec![3]);
+        assert!(says(&mut own, "").ends_with("a.weight has another shape or type"));
+        own.iter_mut().for_each(|p| p.name = "b".to_owned());
+        assert!(says(&mut own, "").contains("it is damaged"));
+        let bytes = fs::read(&path).unwrap();
+        for bad in [&bytes[..bytes.len() - 1], b"", &bytes[..20]] {
+            fs::write(&path, bad).unwrap();
+            assert!(says(&mut own, "").contains("it is damaged"));
+        }
+        replace_tensors(&path, std::iter::empty(), ("format", "pt".to_owned())).unwrap();
+        assert!(says(&mut own, "").contains("no state of a run"));
+    }
+}

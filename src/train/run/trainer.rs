@@ -1,0 +1,382 @@
+//! The loop of training: batches, steps, measurements, and what stays on disk of all that.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::adamw::{AdamW, Settings, clip_factor, norm};
+use super::folder;
+use super::log::{Figures, Line, Log, Steps};
+use super::schedule::Schedule;
+use super::state::{self, Exact, Progress};
+use crate::error::{Error, Result};
+use crate::kernels::{Compute, Engine};
+use crate::train::data::{Batching, Epoch};
+use crate::train::model::parameters::{Gradients, Parameters};
+
+/// What learns: a network, its loss and its data.
+pub(crate) trait Learner {
+    fn parameters(&self) -> &Parameters;
+
+    fn parameters_mut(&mut self) -> &mut Parameters;
+
+    /// What is computed once, ahead of the first step of a run or of its rest; says how many of how many texts are done.
+    fn prepare(&mut self, done: &mut dyn FnMut(usize, usize)) -> Result<()> {
+        let _ = done;
+        Ok(())
+    }
+
+    /// Adds to `gradients` those of `weight` times the mean loss of some examples.
+    ///
+    /// `draw` is what chance is to depend on, such as which numbers are dropped.
+    fn learn(
+        &mut self,
+        compute: &Compute,
+        examples: &[usize],
+        draw: u64,
+        weight: f64,
+        gradients: &mut Gradients,
+    ) -> Result<Learned>;
+
+    /// How good it is on examples that it does not learn from: names and figures, the one that decides first, and the
+    /// higher the better. None if there are no such examples.
+    fn measure(&mut self, compute: &Compute) -> Result<Vec<(String, f64)>>;
+
+    /// Writes the model as a folder.
+    fn save(&self, folder: &Path) -> Result<()>;
+}
+
+/// What came of some examples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Learned {
+    /// The mean loss, without the weight.
+    pub(crate) loss: f64,
+    pub(crate) tokens: usize,
+}
+
+/// How a learner is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Plan {
+    /// What tells this run from others, for the state on disk.
+    pub(crate) run: String,
+    pub(crate) output: PathBuf,
+    pub(crate) batching: Batching,
+    pub(crate) epochs: u64,
+    /// In how many parts a batch is computed, one after the other.
+    pub(crate) accumulate: usize,
+    pub(crate) adamw: Settings,
+    /// The highest learning rate,
+    pub(crate) rate: f64,
+    /// and the share of all steps that lead up to it.
+    pub(crate) warmup: f64,
+    /// The most that a gradient may be long.
+    pub(crate) clip: f64,
+    /// After how many steps the model is measured; none means after each epoch.
+    pub(crate) measure_every: Option<u64>,
+    /// How many measurements in a row may bring nothing new before the run ends.
+    pub(crate) patience: Option<u64>,
+    /// After how many steps the state is saved, beside after each measurement.
+    pub(crate) save_every: u64,
+    /// After how many steps the log has a line, beside after the last one.
+    pub(crate) log_every: u64,
+}
+
+/// Who watches, and may have it stop.
+pub trait Observer {
+    /// The teacher has answered about so many of so many texts, ahead of the first step.
+    fn taught(&mut self, done: usize, of: usize) {
+        let _ = (done, of);
+    }
+
+    /// After each step; `false` ends the run, which can be gone on with later.
+    fn step(&mut self, at: At) -> bool {
+        let _ = at;
+        true
+    }
+
+    /// After each line of the log.
+    fn line(&mut self, line: &Line) {
+        let _ = line;
+    }
+}
+
+/// Where a run is, after a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct At {
+    /// Steps taken,
+    pub step: u64,
+    /// and in all.
+    pub steps: u64,
+    /// The mean loss of this step.
+    pub loss: f64,
+    /// Tokens of this step.
+    pub tokens: usize,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// All steps are taken, or the patience is at its end; the best model is there.
+    Over,
+    /// The observer wanted it to.
+    Stopped,
+}
+
+/// The examples that are learned from: how long each is, and to which class it belongs if classes are to be balanced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Material<'a> {
+    pub(crate) lengths: &'a [usize],
+    pub(crate) classes: Option<&'a [usize]>,
+}
+
+/// Trains; goes on where the last run with this plan ended. Killed at any moment and gone on with, it ends with the same
+/// bits. The output folder has the best model, and `training` in it the state, the log and what holds others off.
+///
+/// # Errors
+/// Those of the learner, `Io`, `State` for a state that cannot be gone on from or a folder in which another run is at work,
+/// and `NonFinite` for a gradient that is not.
+pub(crate) fn train(
+    engine: &Engine,
+    learner: &mut impl Learner,
+    plan: &Plan,
+    material: Material<'_>,
+    observer: &mut impl Observer,
+) -> Result<Outcome> {
+    let (folder, _lock) = folder::open(&plan.output)?;
+    let mut run = Run::begin(learner, plan, material, &folder)?;
+    if run.progress.over {
+        return Ok(Outcome::Over);
+    }
+    learner.prepare(&mut |done, of| observer.taught(done, of))?;
+    run.since = Instant::now();
+    while run.progress.epoch < plan.epochs {
+        let epoch = plan
+            .batching
+            .epoch(run.progress.epoch, material.lengths, material.classes);
+        let outcome = run.epoch(engine, learner, &epoch, observer)?;
+        if let Some(outcome) = outcome {
+            return Ok(outcome);
+        }
+    }
+    run.end(learner)
+}
+
+/// A run on its way.
+struct Run<'a> {
+    plan: &'a Plan,
+    state: PathBuf,
+    log: Log,
+    adamw: AdamW,
+    gradients: Gradients,
+    schedule: Schedule,
+    progress: Progress,
+    /// Tokens since the last line of the log, and when that was. Not in the state: no result depends on it.
+    tokens: usize,
+    since: Instant,
+}
+
+impl<'a> Run<'a> {
+    fn begin(
+        learner: &mut impl Learner,
+        plan: &'a Plan,
+        material: Material<'_>,
+        folder: &Path,
+    ) -> Result<Self> {
+        let batches = plan
+            .batching
+            .batches(material.lengths.len(), material.classes) as u64;
+        let steps = batches * plan.epochs;
+        let mut adamw = AdamW::new(learner.parameters(), plan.adamw);
+        let state = folder.join("state.safetensors");
+        let progress = state::load(&state, &plan.run, learner.parameters_mut(), &mut adamw)?;
+        let progress = progress.unwrap_or_else(|| Progress {
+            run: plan.run.clone(),
+            ..Progress::default()
+        });
+        Ok(Self {
+            plan,
+            state,
+            log: Log::open(&folder.join("log.jsonl"), progress.log)?,
+            adamw,
+            gradients: learner.parameters().gradients(),
+            schedule: Schedule {
+                rate: plan.rate,
+                warmup: (plan.warmup * steps as f64).ceil() as u64,
+                steps,
+            },
+            progress,
+            tokens: 0,
+            since: Instant::now(),
+        })
+    }
+
+    /// The rest of an epoch; an outcome if the run ends in it.
+    fn epoch(
+        &mut self,
+        engine: &Engine,
+        learner: &mut impl Learner,
+        epoch: &Epoch,
+        observer: &mut impl Observer,
+    ) -> Result<Option<Outcome>> {
+        let batches = epoch.len() as u64;
+        while self.progress.batch < batches {
+            let batch = &epoch[self.progress.batch as usize];
+            let compute = engine.compute();
+            let (at, rate, norm) = self.step(&compute, learner, batch)?;
+            self.progress.batch += 1;
+            if self.progress.step.is_multiple_of(self.plan.log_every) || at.step == at.steps {
+                self.write_steps(batches, rate, norm, observer)?;
+            }
+            let ends = self.progress.batch == batches;
+            if ends {
+                self.progress.batch = 0;
+                self.progress.epoch += 1;
+            }
+            let due = match self.plan.measure_every {
+                Some(every) => self.progress.step.is_multiple_of(every) || at.step == at.steps,
+                None => ends,
+            };
+            if due && self.measure(&compute, learner, observer)? {
+                return self.end(learner).map(Some);
+            }
+            if due || self.progress.step.is_multiple_of(self.plan.save_every) {
+                self.save(learner)?;
+            }
+            if !observer.step(at) {
+                return Ok(Some(Outcome::Stopped));
+            }
+            if ends {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// One step on a batch, with the learning rate and the length of the gradient.
+    fn step(
+        &mut self,
+        compute: &Compute,
+        learner: &mut impl Learner,
+        batch: &[usize],
+    ) -> Result<(At, f64, f64)> {
+        let part = batch.len().div_ceil(self.plan.accumulate);
+        let (mut loss, mut tokens) = (0.0, 0);
+        for (index, examples) in batch.chunks(part).enumerate() {
+            let weight = examples.len() as f64 / batch.len() as f64;
+            let draw = self.progress.step * self.plan.accumulate as u64 + index as u64;
+            let learned = learner.learn(compute, examples, draw, weight, &mut self.gradients)?;
+            loss += weight * learned.loss;
+            tokens += learned.tokens;
+        }
+        let norm = norm(compute, &self.gradients);
+        let step = self.progress.step;
+        if !norm.is_finite() {
+            return Err(Error::NonFinite {
+                what: format!("the gradient of step {}", step + 1),
+            });
+        }
+        let rate = self.schedule.rate_at(step);
+        let factor = clip_factor(norm, self.plan.clip);
+        let parameters = learner.parameters_mut();
+        self.adamw
+            .step(compute, parameters, &self.gradients, rate, factor);
+        self.gradients.clear();
+        self.progress.step += 1;
+        let (Exact(sum), count) = self.progress.losses;
+        self.progress.losses = (Exact(sum + loss), count + 1);
+        self.tokens += tokens;
+        let at = At {
+            step: self.progress.step,
+            steps: self.schedule.steps,
+            loss,
+            tokens,
+        };
+        Ok((at, rate, norm))
+    }
+
+    fn write_steps(
+        &mut self,
+        batches: u64,
+        rate: f64,
+        norm: f64,
+        observer: &mut impl Observer,
+    ) -> Result<()> {
+        let (Exact(sum), count) = std::mem::take(&mut self.progress.losses);
+        let seconds = self.since.elapsed().as_secs_f64();
+        let line = Line::Steps(Steps {
+            step: self.progress.step,
+            epoch: self.progress.epoch as f64 + self.progress.batch as f64 / batches as f64,
+            loss: sum / count as f64,
+            rate,
+            norm,
+            tokens_per_second: std::mem::take(&mut self.tokens) as f64 / seconds,
+        });
+        self.since = Instant::now();
+        observer.line(&line);
+        self.log.write(&line)
+    }
+
+    /// Measures, and keeps the model if it is the best; whether the patience is at its end.
+    fn measure(
+        &mut self,
+        compute: &Compute,
+        learner: &mut impl Learner,
+        observer: &mut impl Observer,
+    ) -> Result<bool> {
+        let begun = Instant::now();
+        let figures = learner.measure(compute)?;
+        let Some(&(_, figure)) = figures.first() else {
+            return Ok(false);
+        };
+        let best = self
+            .progress
+            .best
+            .is_none_or(|(Exact(best), _)| figure > best);
+        if best {
+            learner.save(&self.plan.output)?;
+            self.progress.best = Some((Exact(figure), self.progress.step));
+            self.progress.worse = 0;
+        } else {
+            self.progress.worse += 1;
+        }
+        let line = Line::Figures(Figures {
+            step: self.progress.step,
+            figures,
+            best,
+        });
+        observer.line(&line);
+        self.log.write(&line)?;
+        // The time that this took is none of the steps'.
+        self.since += begun.elapsed();
+        Ok(self
+            .plan
+            .patience
+            .is_some_and(|patience| self.progress.worse >= patience))
+    }
+
+    fn save(&mut self, learner: &impl Learner) -> Result<()> {
+        let begun = Instant::now();
+        self.progress.log = self.log.sync()?;
+        state::save(
+            &self.state,
+            learner.parameters(),
+            &self.adamw,
+            &self.progress,
+        )?;
+        self.since += begun.elapsed();
+        Ok(())
+    }
+
+    /// The end: the model is kept if nothing was ever measured, and the state says that there is nothing left to do.
+    fn end(&mut self, learner: &impl Learner) -> Result<Outcome> {
+        if self.progress.best.is_none() {
+            learner.save(&self.plan.output)?;
+        }
+        self.progress.log = self.log.sync()?;
+        self.progress.over = true;
+        state::save_over(&self.state, &self.progress)?;
+        Ok(Outcome::Over)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! A step of training on numbers that mean nothing, for benchmarks.
+
+use super::adamw::{AdamW, Settings, clip_factor, norm};
+use crate::batch::{Batch, Encoding};
+use crate::config::{EncoderConfig, Family};
+use crate::error::{Error, Result};
+use crate::kernels::gemm::Rounding;
+use crate::kernels::{Activation, Compute, Cpu, Engine, Threads};
+use crate::train::model::network::{HeadKind, Network, Origin, OutputGradients, Tape, Wanted};
+use crate::train::model::ops::dropout::Dropout;
+use crate::train::model::parameters::{Gradients, Parameters};
+
+/// Texts of a step,
+const TEXTS: usize = 32;
+/// and labels that each has one of.
+const LABELS: usize = 2;
+
+/// A classifier of MiniLM-L6's shape (6 layers, 384 wide, 30,522 words) with fresh weights, and a batch as SST-2 has them
+/// in the mean: 32 texts, 426 tokens.
+#[derive(Debug)]
+pub struct Trial {
+    engine: Engine,
+    network: Network,
+    parameters: Parameters,
+    gradients: Gradients,
+    adamw: AdamW,
+    tape: Tape,
+    batch: Batch,
+    outputs: OutputGradients,
+    steps: u64,
+}
+
+impl Trial {
+    /// On the best instruction set, with so many threads.
+    ///
+    /// # Errors
+    /// `Threads` if they cannot be started.
+    pub fn new(threads: usize) -> Result<Self> {
+        let config = EncoderConfig {
+            family: Family::Bert,
+            vocab_size: 30_522,
+            positions: 512,
+            token_types: 2,
+            embedding_size: 384,
+            hidden: 384,
+            intermediate: 1536,
+            layers: 6,
+            heads: 12,
+            activation: Activation::Gelu,
+            eps: 1e-12,
+            mobile: None,
+        };
+        let kind = HeadKind::Sequence { labels: LABELS };
+        let (network, parameters) = Network::build(&config, kind, &Origin::fresh(1))?;
+        let pool = Threads::new(threads).map_err(|source| Error::Threads { threads, source })?;
+        let texts: Vec<Encoding> = (0..TEXTS).map(text).collect();
+        Ok(Self {
+            engine: Engine::new(Cpu::detect(), pool),
+            gradients: parameters.gradients(),
+            adamw: AdamW::new(&parameters, Settings::default()),
+            network,
+            parameters,
+            tape: Tape::default(),
+            batch: Batch::new(&texts),
+            outputs: OutputGradients::default(),
+            steps: 0,
+        })
+    }
+
+    /// With products in bf16.
+    #[must_use]
+    pub fn in_bf16(mut self) -> Self {
+        self.network.rounding = Rounding::Bf16;
+        self
+    }
+
+    /// Tokens of a step.
+    pub fn tokens(&self) -> usize {
+        self.batch.rows()
+    }
+
+    /// Forward and backward with a dropout of 0.1 everywhere, and a step of AdamW against the clipped gradient; gives the
+    /// mean cross-entropy.
+    ///
+    /// # Errors
+    /// None that its own data lead to.
+    pub fn step(&mut self) -> Result<f64> {
+        let compute = self.engine.compute();
+        let loss = self.learn(&compute)?;
+        let factor = clip_factor(norm(&compute, &self.gradients), 1.0);
+        self.adamw.step(
+            &compute,
+            &mut self.parameters,
+            &self.gradients,
+            2e-5,
+            factor,
+        );
+        self.gradients.clear();
+        Ok(loss)
+    }
+
+    /// Forward and backward.
+    fn learn(&mut self, compute: &Compute) -> Result<f64> {
+        let dropout = Dropout {
+            seed: 1,
+            step: self.steps,
+            hidden: 0.1,
+            attention: 0.1,
+            head: 0.1,
+        };
+        self.steps += 1;
+        let Self {
+            network,
+            parameters,
+            gradients,
+            tape,
+            batch,
+            outputs,
+            ..
+        } = self;
+        network.forward(compute, parameters, batch, (&dropout, Wanted::Head), tape)?;
+        outputs.head.clear();
+        let mut loss = 0.0;
+        for (text, row) in tape.output().chunks_exact(LABELS).enumerate() {
+            let exponentials = [row[0], row[1]].map(|x| f64::from(x).exp());
+            let sum: f64 = exponentials.iter().sum();
+            let label = text % LABELS;
+            loss -= (exponentials[label] / sum).ln() / TEXTS as f64;
+            for (class, e) in exponentials.iter().enumerate() {
+                let hit = if class == label { 1.0 } else { 0.0 };
+                outputs.head.push(((e / sum - hit) / TEXTS as f64) as f32);
+            }
+        }
+        network.backward(compute, parameters, batch, tape, outputs, gradients);
+        Ok(loss)
+    }
+}
+
+/// A text of 5 to 21 tokens.
+fn text(index: usize) -> Encoding {
+    let len = 6 + index / 2 - usize::from(index < 6);
+    let id = |at: usize| ((index * 977 + at * 7919) % 30_522) as u32;
+    Encoding::from_ids((0..len).map(id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_has_the_tokens_and_the_loss_of_fresh_weights() {
+        let trial = || Trial::new(2).unwrap();
+        let losses = [trial(), trial().in_bf16()].map(|mut trial| {
+            assert_eq!(trial.tokens(), 426);
+            let loss = trial.step().unwrap();
+            assert!((loss - std::f64::consts::LN_2).abs() < 0.05, "{loss}");
+            loss
+        });
+        assert_ne!(losses[0], losses[1]);
+    }
+}

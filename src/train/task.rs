@@ -1,0 +1,236 @@
+//! Tasks that can be trained: one entry of a table each. A new task is a new entry; nothing else matches on [`TaskKind`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Task;
+
+/// A task, by its name in a recipe.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TaskKind {
+    /// One label for a text or a pair.
+    Classification,
+    /// Any number of labels for a text or a pair.
+    MultiLabel,
+    /// A number for a text or a pair.
+    Regression,
+    /// A label for each word.
+    Tokens,
+    /// The span of an answer in a context.
+    Questions,
+    /// Embeddings whose cosine is a pair's score.
+    Similarity,
+    /// Embeddings of pairs that belong together.
+    Ranking,
+    /// Embeddings that are a teacher's.
+    Embedding,
+}
+
+/// Everything that distinguishes a task from the others.
+#[derive(Debug)]
+pub(crate) struct TaskSpec {
+    /// Usual names of the column of the text; none where they are those of any text.
+    pub(crate) text_columns: Option<&'static str>,
+    pub(crate) texts: RowTexts,
+    pub(crate) target: TargetType,
+    /// Usual names of the column of the target.
+    pub(crate) target_columns: &'static [&'static str],
+    pub(crate) labels: LabelSet,
+    pub(crate) head: TaskHead,
+    pub(crate) criterion: Criterion,
+    /// Names of the metrics, the one that selects the best model first.
+    pub(crate) metrics: &'static [&'static str],
+    /// Task of the trained model, and of a teacher whose outputs are learned.
+    pub(crate) model_task: Task,
+    /// What follows the family in `architectures` of config.json.
+    pub(crate) architecture: &'static str,
+    /// `problem_type` of config.json.
+    pub(crate) problem_type: Option<&'static str>,
+    pub(crate) library_name: &'static str,
+    pub(crate) pipeline_tag: &'static str,
+    /// What the model does, for its card.
+    pub(crate) does: &'static str,
+}
+
+/// Texts of a row, and how they are read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum RowTexts {
+    /// One text, or a pair that is one sequence if the recipe names a second column.
+    TextOrPair,
+    /// A pair that is one sequence.
+    Pair,
+    /// Two texts that are a sequence each.
+    Two,
+}
+
+/// Type of a target.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TargetType {
+    Class,
+    Classes,
+    Score,
+    Tags,
+    Span,
+}
+
+/// Where the names of labels come from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum LabelSet {
+    /// There are no labels.
+    None,
+    /// The single output has a fixed name.
+    Single,
+    /// The recipe, a teacher or the tables name them.
+    Named,
+}
+
+/// Head of the network.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum TaskHead {
+    /// An output a label for each text.
+    Sequence,
+    /// An output a label for each token.
+    Tokens,
+    /// Two outputs for each token: start and end.
+    Spans,
+    /// The pooling of the model's configuration.
+    Pooling,
+}
+
+/// Loss of a task's targets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Criterion {
+    CrossEntropy,
+    BinaryCrossEntropy,
+    MeanSquaredError,
+    TokenCrossEntropy,
+    AnswerSpans,
+    CosineSimilarity,
+    MultipleNegatives,
+    /// Targets have no loss: only a teacher's outputs do.
+    None,
+}
+
+impl TaskKind {
+    pub(crate) fn spec(self) -> &'static TaskSpec {
+        match self {
+            Self::Classification => &CLASSIFICATION,
+            Self::MultiLabel => &MULTI_LABEL,
+            Self::Regression => &REGRESSION,
+            Self::Tokens => &TOKENS,
+            Self::Questions => &QUESTIONS,
+            Self::Similarity => &SIMILARITY,
+            Self::Ranking => &RANKING,
+            Self::Embedding => &EMBEDDING,
+        }
+    }
+}
+
+impl TaskSpec {
+    /// Whether the network has an output for each token, and not for each text.
+    pub(crate) fn is_per_token(&self) -> bool {
+        matches!(self.head, TaskHead::Tokens | TaskHead::Spans)
+    }
+
+    /// Whether the outputs are embeddings.
+    pub(crate) fn is_embedding(&self) -> bool {
+        self.model_task == Task::Embedding
+    }
+}
+
+const CLASSIFICATION: TaskSpec = TaskSpec {
+    text_columns: None,
+    texts: RowTexts::TextOrPair,
+    target: TargetType::Class,
+    target_columns: &["label"],
+    labels: LabelSet::Named,
+    head: TaskHead::Sequence,
+    criterion: Criterion::CrossEntropy,
+    metrics: &["accuracy", "macro-f1", "mcc"],
+    model_task: Task::Classification,
+    architecture: "ForSequenceClassification",
+    problem_type: Some("single_label_classification"),
+    library_name: "transformers",
+    pipeline_tag: "text-classification",
+    does: "gives a text one label",
+};
+
+const MULTI_LABEL: TaskSpec = TaskSpec {
+    target: TargetType::Classes,
+    target_columns: &["labels", "label"],
+    criterion: Criterion::BinaryCrossEntropy,
+    metrics: &["micro-f1", "macro-f1"],
+    problem_type: Some("multi_label_classification"),
+    does: "gives a text any of its labels",
+    ..CLASSIFICATION
+};
+
+const REGRESSION: TaskSpec = TaskSpec {
+    target: TargetType::Score,
+    target_columns: &["score", "label"],
+    labels: LabelSet::Single,
+    criterion: Criterion::MeanSquaredError,
+    metrics: &["spearman", "pearson"],
+    problem_type: Some("regression"),
+    does: "gives a text a number",
+    ..CLASSIFICATION
+};
+
+const TOKENS: TaskSpec = TaskSpec {
+    text_columns: Some("tokens"),
+    target: TargetType::Tags,
+    target_columns: &["tags"],
+    head: TaskHead::Tokens,
+    criterion: Criterion::TokenCrossEntropy,
+    metrics: &["entity-f1", "accuracy"],
+    model_task: Task::TokenClassification,
+    architecture: "ForTokenClassification",
+    problem_type: None,
+    pipeline_tag: "token-classification",
+    does: "gives each word a label",
+    ..CLASSIFICATION
+};
+
+const QUESTIONS: TaskSpec = TaskSpec {
+    text_columns: Some("question"),
+    texts: RowTexts::Pair,
+    target: TargetType::Span,
+    target_columns: &["answer"],
+    labels: LabelSet::None,
+    head: TaskHead::Spans,
+    criterion: Criterion::AnswerSpans,
+    metrics: &["accuracy"],
+    model_task: Task::QuestionAnswering,
+    architecture: "ForQuestionAnswering",
+    problem_type: None,
+    pipeline_tag: "question-answering",
+    does: "finds answers in contexts",
+    ..CLASSIFICATION
+};
+
+const SIMILARITY: TaskSpec = TaskSpec {
+    text_columns: None,
+    texts: RowTexts::Two,
+    target: TargetType::Score,
+    target_columns: &["score", "label"],
+    labels: LabelSet::None,
+    head: TaskHead::Pooling,
+    criterion: Criterion::CosineSimilarity,
+    metrics: &["spearman", "pearson"],
+    model_task: Task::Embedding,
+    architecture: "Model",
+    problem_type: None,
+    library_name: "sentence-transformers",
+    pipeline_tag: "sentence-similarity",
+    does: "makes vectors of texts, whose cosine says how alike they are",
+};
+
+const RANKING: TaskSpec = TaskSpec {
+    criterion: Criterion::MultipleNegatives,
+    ..SIMILARITY
+};
+
+const EMBEDDING: TaskSpec = TaskSpec {
+    criterion: Criterion::None,
+    ..SIMILARITY
+};

@@ -1,0 +1,131 @@
+//! Tables whose rows are looked up one by one.
+
+use std::borrow::Cow;
+
+use super::bytes::PodBuf;
+use super::tensor::Tensor;
+use crate::error::Result;
+
+/// When a table's rows are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Residency {
+    /// All of them when the table is loaded: for small tables, and for those that are needed whole.
+    InMemory,
+    /// Each when it is used. A text needs few rows of the word embeddings, a table that is larger than all layers together
+    /// (all-MiniLM-L6-v2: 47 MB and 43 MB). A `pread` from the page cache takes 0.5 to 1 us a row, about 2 % of a short text
+    /// in int8 on Zen 5, so recently read rows are cached.
+    OnDemand,
+}
+
+/// The rows of an embedding table, however they are stored.
+#[derive(Debug)]
+pub(crate) struct EmbeddingRows {
+    width: usize,
+    data: Data,
+}
+
+#[derive(Debug)]
+enum Data {
+    /// (rows, width).
+    InMemory(PodBuf<f32>),
+    OnDemand(Tensor),
+    /// Int8 rows, and the scale of each.
+    Scaled(Tensor, PodBuf<f32>),
+}
+
+impl EmbeddingRows {
+    /// A tensor of rows of `width` values.
+    pub(super) fn of(tensor: Tensor, width: usize, residency: Residency) -> Result<Self> {
+        let data = match residency {
+            Residency::InMemory => Data::InMemory(tensor.to_vec()?.into()),
+            Residency::OnDemand => Data::OnDemand(tensor.with_row_cache(width)),
+        };
+        Ok(Self { width, data })
+    }
+
+    /// EmbeddingRows of `width` values that are in memory already.
+    pub(super) fn held(values: PodBuf<f32>, width: usize) -> Self {
+        let data = Data::InMemory(values);
+        Self { width, data }
+    }
+
+    /// An int8 tensor of rows of `width` values, and a scale for each row.
+    pub(super) fn scaled(
+        tensor: Tensor,
+        scales: PodBuf<f32>,
+        width: usize,
+        residency: Residency,
+    ) -> Result<Self> {
+        let data = match residency {
+            Residency::InMemory => {
+                let data = Data::Scaled(tensor, scales);
+                let rows = Self { width, data }.whole()?.into_owned();
+                Data::InMemory(rows.into())
+            }
+            Residency::OnDemand => Data::Scaled(tensor.with_row_cache(width), scales),
+        };
+        Ok(Self { width, data })
+    }
+
+    /// The whole table, (rows, width).
+    ///
+    /// # Errors
+    /// `NonFinite` and `Io` if rows are read on demand.
+    pub(crate) fn whole(&self) -> Result<Cow<'_, [f32]>> {
+        match &self.data {
+            Data::InMemory(data) => Ok(Cow::Borrowed(data)),
+            Data::OnDemand(tensor) => tensor.to_vec().map(Cow::Owned),
+            Data::Scaled(tensor, scales) => {
+                let mut table = tensor.to_vec()?;
+                for (row, &factor) in table.chunks_exact_mut(self.width).zip(&**scales) {
+                    scale(row, factor);
+                }
+                Ok(Cow::Owned(table))
+            }
+        }
+    }
+
+    /// Copies a row, which must be there.
+    ///
+    /// # Errors
+    /// `Io` if rows are read on demand; `NonFinite` if they are an unpacked checkpoint's, which is checked only when used.
+    pub(crate) fn copy(&self, index: usize, row: &mut [f32]) -> Result<()> {
+        let start = index * self.width;
+        match &self.data {
+            Data::InMemory(data) => row.copy_from_slice(&data[start..][..self.width]),
+            Data::OnDemand(tensor) => tensor.read(start, row)?,
+            Data::Scaled(tensor, scales) => {
+                tensor.read(start, row)?;
+                scale(row, scales[index]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees the rest of the checkpoint in memory that a table on demand keeps alive, if nothing else holds it. To be called
+    /// when everything is loaded.
+    pub(crate) fn release_other_bytes(&mut self) {
+        if let Data::OnDemand(tensor) = &mut self.data {
+            tensor.release_other_bytes();
+        }
+    }
+
+    /// Returns a row, which must be there.
+    ///
+    /// # Errors
+    /// Those of [`copy`](Self::copy).
+    pub(crate) fn row(&self, index: usize) -> Result<Cow<'_, [f32]>> {
+        match &self.data {
+            Data::InMemory(data) => Ok(Cow::Borrowed(&data[index * self.width..][..self.width])),
+            Data::OnDemand(_) | Data::Scaled(..) => {
+                let mut row = vec![0.0; self.width];
+                self.copy(index, &mut row)?;
+                Ok(Cow::Owned(row))
+            }
+        }
+    }
+}
+
+fn scale(row: &mut [f32], scale: f32) {
+    row.iter_mut().for_each(|x| *x *= scale);
+}

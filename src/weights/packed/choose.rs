@@ -1,0 +1,113 @@
+//! The decision which of the encoder's matrices become int8.
+
+use super::calibrate::{Calibration, calibrate, relative_error};
+use super::matrix::MatrixRequest;
+use super::options::{PackOptions, PackedMatrix, Stored};
+use crate::kernels::gemm::{Dtype, PackedWeights, Panels};
+
+/// Ends of the names of matrices whose input is smoothed: what goes into them comes out of a norm.
+const SMOOTHED: [&str; 2] = [
+    "self.query+self.key+self.value.weight",
+    "intermediate.dense.weight",
+];
+
+/// Decides what a matrix of the encoder, loaded as floats, is stored as.
+pub(super) fn choose(
+    options: &PackOptions,
+    calibration: Option<&Calibration>,
+    request: &MatrixRequest<'_>,
+    floats: PackedWeights,
+) -> (PackedWeights, PackedMatrix) {
+    let weights = floats.unpack();
+    let (n, k) = (floats.n(), floats.k());
+    let mut bytes = PackedWeights::pack(Dtype::Int8, &weights, n, k);
+    let error = relative_error(&bytes.unpack(), &weights);
+    let smooth = SMOOTHED.iter().any(|end| request.name.ends_with(end));
+    let mut output_error = None;
+    if let (Panels::Int8(_), Some(Calibration { samples, engine })) = (bytes.panels(), calibration)
+        && let Some(rows) = samples.take(request.name)
+        && let Some(calibrated) = calibrate(&engine.compute(), &rows, &weights, k, smooth)
+    {
+        bytes = calibrated.matrix;
+        output_error = Some(calibrated.error);
+    }
+    let stored = match bytes.panels() {
+        _ if options.keeps_f32(request.name) => Stored::F32AsAsked,
+        Panels::F32(_) | Panels::Bf16(_) => Stored::F32ForWidth,
+        Panels::Int8(_) if output_error.unwrap_or(error) > options.error_bound() => {
+            Stored::F32ForError
+        }
+        Panels::Int8(_) => Stored::Int8,
+    };
+    let answer = match stored {
+        Stored::Int8 => bytes,
+        _ => floats,
+    };
+    let report = PackedMatrix {
+        name: request.name.to_owned(),
+        error,
+        output_error,
+        stored,
+    };
+    (answer, report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::packed::precision::Precision;
+
+    const NAME: &str = "encoder.layer.1.attention.output.dense.weight";
+
+    fn chosen(options: &PackOptions, weights: &[f32], k: usize) -> (PackedWeights, PackedMatrix) {
+        let n = weights.len() / k;
+        let request = MatrixRequest {
+            name: NAME,
+            n,
+            k,
+            dtype: Dtype::Int8,
+        };
+        let floats = PackedWeights::new(weights, n, k);
+        choose(options, None, &request, floats)
+    }
+
+    #[test]
+    fn the_error_is_that_of_the_weights() {
+        // Scales of 1 and of 2: the first row is exact, of the second 1 is on the way from 0 to 2, and becomes 0.
+        let (_, matrix) = chosen(
+            &PackOptions::new(Precision::Int8),
+            &[127.0, -3.0, 254.0, 1.0],
+            2,
+        );
+        let all: f64 = 127.0 * 127.0 + 9.0 + 254.0 * 254.0 + 1.0;
+        assert!((matrix.error - (1.0 / all).sqrt()).abs() < 1e-12);
+        let (_, zeros) = chosen(&PackOptions::new(Precision::Int8), &[0.0; 6], 3);
+        assert_eq!((zeros.error, zeros.stored), (0.0, Stored::Int8));
+    }
+
+    #[test]
+    fn what_is_not_to_be_bytes_stays_as_it_is() {
+        // One large weight makes zeros of all others.
+        let mut weights = vec![0.38; 300];
+        weights[0] = 100.0;
+        let all = PackOptions::new(Precision::Int8);
+        let (bytes, matrix) = chosen(&all, &weights, 300);
+        assert!((0.065..0.066).contains(&matrix.error), "{}", matrix.error);
+        assert_eq!(matrix.stored, Stored::F32ForError);
+        assert_eq!(bytes.unpack(), weights);
+        let (bytes, matrix) = chosen(&all.clone().max_error(0.07), &weights, 300);
+        assert_eq!(matrix.stored, Stored::Int8);
+        assert_eq!(bytes.unpack()[..2], [100.0, 0.0]);
+        // The error at the bound is not above it.
+        let (_, same) = chosen(&all.clone().max_error(matrix.error), &weights, 300);
+        assert_eq!(same.stored, Stored::Int8);
+        let (bytes, kept) = chosen(&all.clone().keep_f32("output"), &weights, 300);
+        assert_eq!(
+            (kept.error, kept.stored),
+            (matrix.error, Stored::F32AsAsked)
+        );
+        assert_eq!(bytes.unpack(), weights);
+        let (_, wide) = chosen(&all, &vec![1.0; 65_537], 65_537);
+        assert_eq!((wide.error, wide.stored), (0.0, Stored::F32ForWidth));
+    }
+}

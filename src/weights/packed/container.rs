@@ -1,0 +1,131 @@
+//! Writing a packed file.
+
+use std::io::Write;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::entry::TensorEntry;
+use super::format::{ALIGNMENT, PADDING, VERSION};
+use super::open::PackedSummary;
+use super::preamble::{Preamble, hexadecimal};
+
+/// A packed file ahead of its being written.
+#[derive(Debug)]
+pub(crate) struct Container {
+    /// Everything up to the end of the vocabulary.
+    prefix: Vec<u8>,
+    /// What follows.
+    weights: Vec<TensorEntry>,
+    digest: String,
+    /// Bytes by kind.
+    inventory: Vec<(&'static str, usize)>,
+}
+
+impl Container {
+    /// Lays out a file: `prefix` holds settings and vocabulary, `metadata` keys and values for the header.
+    pub(crate) fn new(
+        prefix: Vec<TensorEntry>,
+        mut weights: Vec<TensorEntry>,
+        metadata: &[(&str, String)],
+    ) -> Self {
+        // Tables go last; all else is in the order in which it is used.
+        weights.sort_by_key(|entry| match entry.shape.len() {
+            0 | 1 => 0,
+            2 => 2,
+            _ => 1,
+        });
+        let mut paddings = 0;
+        let (prefix, weights) = (pad(prefix, &mut paddings), pad(weights, &mut paddings));
+        let mut hash = Xxh3::new();
+        weights.iter().for_each(|entry| hash.update(&entry.bytes));
+        let prefix_len: usize = prefix.iter().map(|entry| entry.bytes.len()).sum();
+
+        let mut header = String::new();
+        let metadata = metadata.iter().map(|(key, value)| (*key, value.clone()));
+        for (key, value) in metadata.chain([("weights", hexadecimal(&hash))]) {
+            header += &format!("{}:{},", json(key), json(&value));
+        }
+        header.pop(); // the last comma
+        header.push('}');
+        let mut start = 0;
+        let mut inventory = Vec::new();
+        for (index, entry) in prefix.iter().chain(&weights).enumerate() {
+            let end = start + entry.bytes.len();
+            header += &format!(
+                ",{}:{{\"dtype\":\"{:?}\",\"shape\":{:?},\"data_offsets\":[{start},{end}]}}",
+                json(&entry.name),
+                entry.dtype,
+                entry.shape,
+            );
+            start = end;
+            let kind = TensorEntry::kind_of(&entry.name, entry.shape.len(), index < prefix.len());
+            inventory.push((kind, entry.bytes.len()));
+        }
+        header.push('}');
+
+        // The preamble has the same length whatever it says.
+        let data = (8 + Preamble::text(0).len() + header.len()).next_multiple_of(ALIGNMENT);
+        let mut bytes = Vec::with_capacity(data + prefix_len);
+        bytes.extend((data as u64 - 8).to_le_bytes());
+        bytes.extend(Preamble::text(data + prefix_len));
+        bytes.extend(header.as_bytes());
+        bytes.resize(data, b' ');
+        prefix.iter().for_each(|entry| bytes.extend(&entry.bytes));
+        let digest = Preamble::seal(&mut bytes);
+        inventory.insert(0, ("header", data));
+        Self {
+            prefix: bytes,
+            weights,
+            digest,
+            inventory,
+        }
+    }
+
+    /// The length of the file in bytes.
+    pub(crate) fn len(&self) -> usize {
+        let weights = self.weights.iter().map(|entry| entry.bytes.len());
+        self.prefix.len() + weights.sum::<usize>()
+    }
+
+    pub(crate) fn summary(&self) -> PackedSummary {
+        PackedSummary {
+            version: VERSION,
+            digest: self.digest.clone(),
+        }
+    }
+
+    /// What the file is made of: kinds and bytes, one a tensor.
+    pub(crate) fn inventory(&self) -> &[(&'static str, usize)] {
+        &self.inventory
+    }
+
+    /// Writes all of it.
+    pub(crate) fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+        out.write_all(&self.prefix)?;
+        let mut weights = self.weights.iter();
+        weights.try_for_each(|entry| out.write_all(&entry.bytes))
+    }
+}
+
+/// The entries with whatever brings each to a multiple of the alignment.
+fn pad(entries: Vec<TensorEntry>, count: &mut usize) -> Vec<TensorEntry> {
+    let mut padded = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let len = entry.bytes.len();
+        let missing = len.next_multiple_of(ALIGNMENT) - len;
+        padded.push(entry);
+        if missing > 0 {
+            padded.push(TensorEntry::bytes(
+                &format!("{PADDING}{count}"),
+                vec![0; missing],
+            ));
+            *count += 1;
+        }
+    }
+    padded
+}
+
+/// A string as JSON has it.
+fn json(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

@@ -1,0 +1,93 @@
+//! One tensor of a packed file, ready to be written.
+
+use safetensors::Dtype;
+
+use super::format::{PADDING, VOCABULARY};
+use crate::error::{Error, Result};
+
+/// A tensor of a packed file.
+#[derive(Debug)]
+pub(crate) struct TensorEntry {
+    pub(crate) name: String,
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl TensorEntry {
+    pub(super) fn new(name: &str, dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> Self {
+        let len: usize = shape.iter().product();
+        assert_eq!(bytes.len(), len * dtype.bitsize() / 8, "{name}");
+        Self {
+            name: name.to_owned(),
+            dtype,
+            shape,
+            bytes,
+        }
+    }
+
+    /// Floats, converted to `dtype`.
+    ///
+    /// # Errors
+    /// `NonFinite` if one of them is too large for it.
+    pub(super) fn floats(
+        name: &str,
+        dtype: Dtype,
+        shape: Vec<usize>,
+        floats: &[f32],
+    ) -> Result<Self> {
+        let bytes = encode(floats, dtype).ok_or_else(|| Error::NonFinite {
+            what: format!("weight {name} in {dtype:?}"),
+        })?;
+        Ok(Self::new(name, dtype, shape, bytes))
+    }
+
+    /// A tensor of bytes.
+    pub(crate) fn bytes(name: &str, bytes: Vec<u8>) -> Self {
+        Self::new(name, Dtype::U8, vec![bytes.len()], bytes)
+    }
+
+    /// Unsigned integers of four bytes, of any shape.
+    pub(crate) fn u32s(name: &str, shape: Vec<usize>, values: &[u32]) -> Self {
+        let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+        Self::new(name, Dtype::U32, shape, bytes)
+    }
+
+    /// Unsigned integers of two bytes, the lower first.
+    pub(crate) fn u16s(name: &str, values: &[[u8; 2]]) -> Self {
+        let bytes = values.as_flattened().to_vec();
+        Self::new(name, Dtype::U16, vec![values.len()], bytes)
+    }
+
+    /// Which section of a file a tensor belongs to; `prefix` tells whether it comes before the weights.
+    pub(super) fn kind_of(name: &str, dimensions: usize, prefix: bool) -> &'static str {
+        match dimensions {
+            _ if name.starts_with(PADDING) => "padding",
+            _ if name.starts_with(VOCABULARY) => "vocabulary",
+            _ if prefix => "settings",
+            0 | 1 => "numbers",
+            2 => "tables",
+            _ => "matrices",
+        }
+    }
+}
+
+/// Converts floats to little-endian bytes of a type; `None` if one of them has no finite value in it.
+fn encode(floats: &[f32], dtype: Dtype) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(floats.len() * dtype.bitsize() / 8);
+    let mut finite = true;
+    match dtype {
+        Dtype::F16 => floats.iter().for_each(|&x| {
+            let x = half::f16::from_f32(x);
+            finite &= x.is_finite();
+            bytes.extend(x.to_le_bytes());
+        }),
+        Dtype::BF16 => floats.iter().for_each(|&x| {
+            let x = half::bf16::from_f32(x);
+            finite &= x.is_finite();
+            bytes.extend(x.to_le_bytes());
+        }),
+        _ => floats.iter().for_each(|x| bytes.extend(x.to_le_bytes())),
+    }
+    finite.then_some(bytes)
+}

@@ -151,11 +151,13 @@ impl Tokenizer {
         }
         let truncated =
             one < first.len() || second.as_ref().is_some_and(|second| two < second.len());
-        let second = second.as_ref().map(|second| &second[..two]);
-        Ok(self
-            .settings
-            .template
-            .apply(&first[..one], second, truncated))
+        let settings = &self.settings;
+        let kept = |len, kept| settings.truncation_side.range(len, kept);
+        let second = second
+            .as_ref()
+            .map(|second| &second[kept(second.len(), two)]);
+        let first = &first[kept(first.len(), one)];
+        Ok(settings.template.apply(first, second, truncated))
     }
 
     /// All tokens of a text or a pair that may be longer than the limit, in windows that overlap by the stride.
@@ -175,14 +177,15 @@ impl Tokenizer {
         truncation.check_stride(self.settings.template.specials(false))?;
         let other = second.as_ref().map(Vec::len);
         let (one, two) = truncation.lengths(first.len(), other, specials)?;
-        let firsts = windows(first.len(), one, truncation.stride)?;
+        let side = self.settings.truncation_side;
+        let firsts = windows(first.len(), one, truncation.stride, side)?;
         let Some(second) = second else {
             let window = |range: std::ops::Range<usize>| {
                 self.settings.template.apply(&first[range], None, false)
             };
             return Ok(firsts.into_iter().map(window).collect());
         };
-        let seconds = windows(second.len(), two, truncation.stride)?;
+        let seconds = windows(second.len(), two, truncation.stride, side)?;
         let rest_of_first = (1..firsts.len()).flat_map(|i| (0..seconds.len()).map(move |j| (i, j)));
         let rest_of_second = (1..seconds.len()).map(|j| (0, j));
         let order = std::iter::once((0, 0))

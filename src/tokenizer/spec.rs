@@ -4,6 +4,7 @@ use super::added::AddedToken;
 use super::normalizer::Normalizer;
 use super::quote::cut;
 use super::template::Template;
+use super::truncate::TruncationSide;
 use super::vocab::Vocab;
 use super::warning::TokenizerWarning;
 use crate::error::{Error, Result};
@@ -19,6 +20,7 @@ pub(super) struct Settings {
     pub(super) template: Template,
     pub(super) names: Names,
     pub(super) max_length: Option<usize>,
+    pub(super) truncation_side: TruncationSide,
     /// The tokens that stand in every text.
     pub(super) ends: Vec<Named>,
     /// The token that stands for a word to be guessed, if it has an id.

@@ -27,6 +27,26 @@ pub enum TruncationStrategy {
     OnlySecond,
 }
 
+/// Which end of a text is cut off, by the tokenizer's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+pub(super) enum TruncationSide {
+    /// The end: the first tokens stay.
+    #[default]
+    Right,
+    /// The start: the last tokens stay.
+    Left,
+}
+
+impl TruncationSide {
+    /// Which of `len` tokens stay where `kept` do.
+    pub(super) fn range(self, len: usize, kept: usize) -> Range<usize> {
+        match self {
+            Self::Right => 0..kept,
+            Self::Left => len - kept..len,
+        }
+    }
+}
+
 impl Truncation {
     /// To this many tokens, the longest text first.
     pub fn to(max_length: usize) -> Self {
@@ -125,8 +145,24 @@ fn share(first: usize, second: usize, room: usize) -> (usize, usize) {
     }
 }
 
-/// The windows of a text of `len` tokens: each of at most `size`, `stride` of which the window before it has, too.
-pub(super) fn windows(len: usize, size: usize, stride: usize) -> Result<Vec<Range<usize>>> {
+/// The windows of a text of `len` tokens: each of at most `size`, `stride` of which the window before it has, too. They begin
+/// with the one that stays where the others are cut off.
+pub(super) fn windows(
+    len: usize,
+    size: usize,
+    stride: usize,
+    side: TruncationSide,
+) -> Result<Vec<Range<usize>>> {
+    let mut windows = windows_from_start(len, size, stride)?;
+    if side == TruncationSide::Left {
+        for window in &mut windows {
+            *window = len - window.end..len - window.start;
+        }
+    }
+    Ok(windows)
+}
+
+fn windows_from_start(len: usize, size: usize, stride: usize) -> Result<Vec<Range<usize>>> {
     if len <= size {
         return Ok(std::iter::once(0..len).collect());
     }
@@ -201,6 +237,7 @@ mod tests {
 
     #[test]
     fn windows_overlap_by_the_stride_and_cover_all() {
+        let windows = |len, size, stride| windows(len, size, stride, TruncationSide::Right);
         assert_eq!(windows(10, 4, 1).unwrap(), [0..4, 3..7, 6..10]);
         assert_eq!(
             windows(4, 4, 1).unwrap().as_slice(),
@@ -208,5 +245,7 @@ mod tests {
         );
         assert_eq!(windows(5, 4, 3).unwrap(), [0..4, 1..5]);
         assert!(windows(5, 4, 4).is_err());
+        let from_end = super::windows(9, 4, 1, TruncationSide::Left).unwrap();
+        assert_eq!(from_end, [5..9, 2..6, 0..3]);
     }
 }

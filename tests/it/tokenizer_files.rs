@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::folders::Folders;
-use bertless::{Files, Tokenizer, TokenizerWarning};
+use bertless::{Files, Tokenizer, TokenizerWarning, Truncation};
 use serde_json::{Value, json};
 
 type Texts = BTreeMap<String, String>;
@@ -196,5 +196,55 @@ fn added_tokens_that_get_another_id_than_their_file_says_are_named() {
         let warnings = warnings(case).into_iter();
         let ids = warnings.filter(|it| matches!(it, TokenizerWarning::OtherId { .. }));
         assert_eq!(ids.collect::<Vec<_>>(), expected, "{case}");
+    }
+}
+
+/// Which end of a text is cut off, with the ids of transformers: tokenizer_config.json says it, else tokenizer.json.
+#[test]
+fn the_side_that_is_cut_off() {
+    let text = "the and was that with for not this from she they you";
+    let pair = ("the and was that with for not", "this from she they you");
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/fixtures/models/sentence-mean/"
+    );
+    let read = |name: &str| std::fs::read(format!("{folder}{name}")).unwrap();
+    let ids = |side: Value, direction: Value| {
+        let mut config: Value = serde_json::from_slice(&read("tokenizer_config.json")).unwrap();
+        if !side.is_null() {
+            config["truncation_side"] = side;
+        }
+        let mut json: Value = serde_json::from_slice(&read("tokenizer.json")).unwrap();
+        if !direction.is_null() {
+            json["truncation"] = json!({"direction": direction, "max_length": 6,
+                "strategy": "LongestFirst", "stride": 0});
+        }
+        let files = Files::new()
+            .with("tokenizer_config.json", config.to_string().into_bytes())
+            .with("tokenizer.json", json.to_string().into_bytes());
+        let tokenizer = Tokenizer::from_parts(files)?;
+        let one = tokenizer.encode(text, Some(&Truncation::to(8)))?;
+        let two = tokenizer.encode(pair, Some(&Truncation::to(9)))?;
+        Ok::<_, bertless::Error>((one.ids, two.ids))
+    };
+    let start = (
+        vec![2, 88, 91, 95, 97, 98, 99, 3],
+        vec![2, 88, 91, 95, 3, 105, 106, 107, 3],
+    );
+    let end = (
+        vec![2, 103, 105, 106, 107, 109, 111, 3],
+        vec![2, 98, 99, 103, 3, 107, 109, 111, 3],
+    );
+    let none = || Value::Null;
+    assert_eq!(ids(none(), none()).unwrap(), start);
+    assert_eq!(ids("left".into(), none()).unwrap(), end);
+    assert_eq!(ids(none(), "Left".into()).unwrap(), end);
+    assert_eq!(ids("right".into(), "Left".into()).unwrap(), start);
+    for wrong in [json!("middle"), json!("Left"), json!(1)] {
+        let error = ids(wrong, none()).unwrap_err().to_string();
+        assert!(
+            error.contains("tokenizer_config.json") && error.contains("truncation_side"),
+            "{error}"
+        );
     }
 }

@@ -17,6 +17,7 @@ use super::normalizer::Normalizer;
 use super::quote::cut;
 use super::spec::{Named, Names, Settings};
 use super::template::Template;
+use super::truncate::TruncationSide;
 use super::vocab::Vocab;
 use super::warning::TokenizerWarning;
 use crate::error::{Error, Result};
@@ -153,6 +154,7 @@ impl Settings {
                 mask: name("mask_token", "[MASK]"),
             },
             max_length: limit(&config, specials)?,
+            truncation_side: truncation_side(&config, json.as_ref())?,
             ends,
             mask,
             lowered_by,
@@ -278,6 +280,22 @@ fn limit(config: &Document, specials: usize) -> Result<Option<usize>> {
             key,
             format!("{limit} leaves no room for a word beside {specials} special tokens"),
         )),
+    }
+}
+
+/// Returns which end of a long text is cut off: what tokenizer_config.json says, else tokenizer.json, for every class.
+///
+/// # Errors
+/// `Config` for any other value than `left` and `right`.
+fn truncation_side(config: &Document, json: Option<&Json>) -> Result<TruncationSide> {
+    const KEY: &str = "truncation_side";
+    match (config.get(KEY), config.text(KEY)) {
+        (None, _) => Ok(json
+            .and_then(|json| json.truncation_side)
+            .unwrap_or_default()),
+        (_, Ok(Some("right"))) => Ok(TruncationSide::Right),
+        (_, Ok(Some("left"))) => Ok(TruncationSide::Left),
+        _ => Err(config.wrong(KEY, "it must be \"left\" or \"right\"")),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::tokenizer::model::wordpiece::{MAX_CHARACTERS, PREFIX};
 use crate::tokenizer::normalizer::Normalizer;
 use crate::tokenizer::quote::cut;
 use crate::tokenizer::template::Template;
+use crate::tokenizer::truncate::TruncationSide;
 use crate::tokenizer::vocab::Vocab;
 use crate::weights::Files;
 use post_processor::PostProcessor;
@@ -32,6 +33,8 @@ pub(super) struct Json {
     normalizer: Option<Step>,
     pre_tokenizer: Option<Step>,
     post_processor: Option<PostProcessor>,
+    /// Which end of a long text its truncation cuts off, if it has one.
+    pub(super) truncation_side: Option<TruncationSide>,
 }
 
 /// The WordPiece model of a tokenizer.json: its settings and its vocabulary.
@@ -49,7 +52,14 @@ struct File {
     normalizer: Option<Step>,
     pre_tokenizer: Option<Step>,
     post_processor: Option<PostProcessor>,
+    truncation: Option<TruncationEntry>,
     model: ModelEntry,
+}
+
+#[derive(Deserialize)]
+struct TruncationEntry {
+    #[serde(default)]
+    direction: TruncationSide,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +129,7 @@ impl Json {
             normalizer: json.normalizer,
             pre_tokenizer: json.pre_tokenizer,
             post_processor: json.post_processor,
+            truncation_side: json.truncation.map(|truncation| truncation.direction),
         })
     }
 

@@ -1,15 +1,15 @@
-//! What can go wrong: one variant for each thing that a caller can act on.
+//! Errors of the crate: one variant for each cause that a caller can act on.
 
 use std::path::{Path, PathBuf};
 
-/// The result of everything here that can fail.
+/// Result type of this crate, with [`Error`] as its default error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Characters of an input that an error repeats.
+/// Number of characters of an input that an error quotes.
 #[cfg(feature = "train")]
 const EXCERPT: usize = 200;
 
-/// An input as an error repeats it: its first 200 characters.
+/// Cuts a quoted input to its first 200 characters.
 #[cfg(feature = "train")]
 pub(crate) fn excerpt(input: &str) -> std::borrow::Cow<'_, str> {
     match input.char_indices().nth(EXCERPT) {
@@ -18,9 +18,9 @@ pub(crate) fn excerpt(input: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// Why a model could not be loaded, or a text not be answered.
+/// Error of loading, running, packing or training a model.
 ///
-/// Every variant names its culprit, and both sides where two things disagree. Messages are one line.
+/// Every variant names the file, key or weight at fault, and both values where two disagree. Messages are one line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -29,7 +29,7 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// None of the files that could hold this part of a model is there.
@@ -296,7 +296,7 @@ pub enum Error {
     Threads {
         /// How many threads were asked for.
         threads: usize,
-        /// What the system said.
+        /// Error of the operating system.
         source: rayon::ThreadPoolBuildError,
     },
 }

@@ -33,7 +33,7 @@ impl Model {
     /// Opens a folder or a packed file, with options.
     ///
     /// # Errors
-    /// As [`load`](Self::load), and `Option` for options that the model cannot follow.
+    /// Those of [`load`](Self::load), and `Option` for options that the model cannot follow.
     pub fn load_with(path: impl AsRef<Path>, options: ModelOptions) -> Result<Self> {
         let files = Files::open(path.as_ref(), access(&options))?;
         Self::open(&files, options)
@@ -44,7 +44,7 @@ impl Model {
     /// Weights are used where they lie. Bytes that do not start at a multiple of 64 are copied first.
     ///
     /// # Errors
-    /// As [`load`](Self::load), without `Io`.
+    /// Those of [`load`](Self::load), without `Io`.
     pub fn from_static(bytes: &'static [u8]) -> Result<Self> {
         Self::from_static_with(bytes, ModelOptions::default())
     }
@@ -52,7 +52,7 @@ impl Model {
     /// Opens a packed file that is part of the program, with options.
     ///
     /// # Errors
-    /// As [`load_with`](Self::load_with), without `Io`.
+    /// Those of [`load_with`](Self::load_with), without `Io`.
     pub fn from_static_with(bytes: &'static [u8], options: ModelOptions) -> Result<Self> {
         Self::open(&Files::packed_bytes(bytes)?, options)
     }
@@ -63,7 +63,7 @@ impl Model {
     /// the model is there; until then they are beside the packed ones. Borrowed bytes stay as they are.
     ///
     /// # Errors
-    /// As [`load`](Self::load).
+    /// Those of [`load`](Self::load).
     pub fn from_parts(files: Files) -> Result<Self> {
         Self::from_parts_with(files, ModelOptions::default())
     }
@@ -71,7 +71,7 @@ impl Model {
     /// Opens a model whose files are in memory, with options.
     ///
     /// # Errors
-    /// As [`load_with`](Self::load_with).
+    /// Those of [`load_with`](Self::load_with).
     pub fn from_parts_with(files: Files, options: ModelOptions) -> Result<Self> {
         let mut model = Self::open(&files, options)?;
         drop(files);

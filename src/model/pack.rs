@@ -60,7 +60,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// As [`load`](Self::load), and `NonFinite` if a weight is too large for the precision.
+    /// Those of [`load`](Self::load), and `NonFinite` if a weight is too large for the precision.
     pub fn pack(dir: impl AsRef<Path>, precision: Precision) -> Result<Packed> {
         Self::pack_with(dir, PackOptions::new(precision))
     }
@@ -68,7 +68,7 @@ impl Model {
     /// The same, as the options say: of int8, which matrices stay in f32.
     ///
     /// # Errors
-    /// As [`pack`](Self::pack), and `Option` for a pattern that matches nothing, a bound that is no number, no text to calibrate
+    /// Those of [`pack`](Self::pack), and `Option` for a pattern that matches nothing, a bound that is no number, no text to calibrate
     /// by, and for any of these in another precision than int8; `Input` for a text that cannot be read.
     pub fn pack_with(dir: impl AsRef<Path>, options: PackOptions) -> Result<Packed> {
         options.check()?;

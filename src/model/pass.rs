@@ -17,7 +17,7 @@ impl Model {
     /// The last hidden states of a text or a pair: (tokens, hidden).
     ///
     /// # Errors
-    /// As [`predict`](Self::predict).
+    /// Those of [`predict`](Self::predict).
     pub fn encode<'a>(&self, input: impl Into<Input<'a>>) -> Result<Array2<f32>> {
         let encoding = self.read(input.into())?;
         let rows = self.forward([&encoding], |_, _, rows| Ok(rows.to_vec()))?;
@@ -62,7 +62,7 @@ impl Model {
     /// All hidden states of a text or a pair: after the embeddings, then after each layer, each (tokens, hidden).
     ///
     /// # Errors
-    /// As [`predict`](Self::predict).
+    /// Those of [`predict`](Self::predict).
     pub fn hidden_states<'a>(&self, input: impl Into<Input<'a>>) -> Result<Vec<Array2<f32>>> {
         let encoding = self.read(input.into())?;
         let mut states = Vec::new();

@@ -94,7 +94,7 @@ impl Tokenizer {
     /// `special_tokens_map.json` and `added_tokens.json` if there are such files.
     ///
     /// # Errors
-    /// As [`load`](Self::load), without `Io`.
+    /// Those of [`load`](Self::load), without `Io`.
     pub fn from_parts(files: Files) -> Result<Self> {
         Self::open(&files, "", false)
     }
@@ -164,7 +164,7 @@ impl Tokenizer {
     /// of the second, then the first window of the first with the rest. None counts as truncated.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode), and `Option` if the stride leaves no progress.
+    /// Those of [`encode`](Self::encode), and `Option` if the stride leaves no progress.
     pub fn encode_windows<'a>(
         &self,
         input: impl Into<Input<'a>>,

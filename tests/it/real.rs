@@ -191,7 +191,7 @@ fn mpnet_embeddings() {
     embeddings_agree("all-mpnet-base-v2");
 }
 
-/// The same label as transformers on each sentence of SST-2 dev.
+/// Each sentence of SST-2 dev gets the label that transformers gives it.
 #[test]
 fn sentiment_labels() {
     let (Some(dir), Some(data)) = (shared("models/minilm-l6-sst2"), shared("data/sst2/dev.tsv"))

@@ -102,7 +102,7 @@ pub struct Summary {
     pub embedding: Option<usize>,
     /// Number of parameters in the checkpoint.
     pub parameters: usize,
-    /// Size of the weights, in bytes.
+    /// Size of the weight files, or of the packed file, in bytes.
     pub bytes: usize,
     /// Type that most parameters are stored in.
     pub dtype: String,

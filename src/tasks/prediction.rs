@@ -114,7 +114,7 @@ pub struct Entity {
     pub text: String,
     /// Start in the text, in characters, as Python counts them.
     pub start: usize,
-    /// End in the text, in characters, exclusive.
+    /// End, in characters, exclusive.
     pub end: usize,
     /// Range in the text, in bytes, for slicing in Rust.
     #[serde(skip)]
@@ -131,7 +131,7 @@ pub struct Answer {
     pub score: f32,
     /// Start in the context, in characters.
     pub start: usize,
-    /// End in the text, in characters, exclusive.
+    /// End, in characters, exclusive.
     pub end: usize,
     /// Range in the context, in bytes.
     #[serde(skip)]
@@ -155,9 +155,9 @@ pub struct AnswerSpan {
     pub score: f32,
     /// Start in the context, in characters.
     pub start: usize,
-    /// End in the text, in characters, exclusive.
+    /// End, in characters, exclusive.
     pub end: usize,
-    /// Where it stands, in bytes.
+    /// Range in the context, in bytes, for slicing in Rust.
     #[serde(skip)]
     pub bytes: Range<usize>,
 }

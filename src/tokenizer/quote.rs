@@ -1,6 +1,6 @@
 //! Quotations in errors and warnings, cut to a length that fits a line.
 
-/// The most bytes of a file's own words that an error quotes.
+/// Maximum number of bytes of a file that an error quotes.
 const QUOTED: usize = 200;
 
 /// Cuts what an error quotes to [`QUOTED`] bytes.

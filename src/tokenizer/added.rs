@@ -17,7 +17,7 @@ pub(super) struct AddedToken {
     /// Whether it is matched in the normalised text instead of the original.
     pub(super) normalized: bool,
     pub(super) special: bool,
-    /// Found and not taken: it is cut like any other text.
+    /// Whether a match is tokenized like any other text instead of becoming this token.
     pub(super) split: bool,
 }
 

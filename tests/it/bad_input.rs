@@ -1,4 +1,5 @@
-//! What is wrong is refused with an error that names it: one test for each variant, and inputs at the limits.
+//! Invalid files, options and inputs are refused with an error that names the culprit: one test for each variant of the
+//! error, and inputs at the limits.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -26,7 +26,7 @@ struct Ran {
 }
 
 impl Ran {
-    /// The lines of standard output, of a command that went well.
+    /// The lines of standard output, of a command that succeeded.
     #[track_caller]
     fn lines(&self) -> Vec<&str> {
         assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{self:?}");

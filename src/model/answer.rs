@@ -27,11 +27,11 @@ impl Question<'_> {
     /// Decodes the logits of all windows, (tokens, 2), to an answer.
     fn answer(&self, mut logits: &[f32], options: &AnswerOptions) -> Result<Answer> {
         let window = |encoding| {
-            let own;
-            (own, logits) = logits.split_at(LOGITS * Encoding::len(encoding));
+            let window_logits;
+            (window_logits, logits) = logits.split_at(LOGITS * Encoding::len(encoding));
             Window {
                 encoding,
-                logits: own,
+                logits: window_logits,
             }
         };
         let windows: Vec<Window<'_>> = self.windows.iter().map(window).collect();
@@ -90,9 +90,9 @@ impl Model {
             let logits = self.window_logits(windows)?;
             let mut logits = logits.as_slice();
             for question in &questions {
-                let own;
-                (own, logits) = logits.split_at(LOGITS * question.tokens());
-                let answer = question.answer(own, &options);
+                let question_logits;
+                (question_logits, logits) = logits.split_at(LOGITS * question.tokens());
+                let answer = question.answer(question_logits, &options);
                 answers.push(answer.map_err(|error| about(error, answers.len()))?);
             }
         }

@@ -158,17 +158,17 @@ impl Model {
 
     fn compare<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Vec<f32>> {
         let prompts = &self.config.sentence.prompts;
-        let own = |names: &'static [&str]| -> Option<&str> {
+        let find = |names: &'static [&str]| -> Option<&str> {
             names
                 .iter()
                 .copied()
                 .find(|&name| prompts.contains_key(name))
         };
-        let query = match own(&QUERY_PROMPTS) {
+        let query = match find(&QUERY_PROMPTS) {
             Some(prompt) => self.embed_prompted(prompt, &[query])?,
             None => self.embed_batch(&[query])?,
         };
-        let passages = match own(&PASSAGE_PROMPTS) {
+        let passages = match find(&PASSAGE_PROMPTS) {
             Some(prompt) => self.embed_prompted(prompt, passages)?,
             None => self.embed_batch(passages)?,
         };

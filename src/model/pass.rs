@@ -52,8 +52,8 @@ impl Model {
             self.forward(together?, |_, batch, rows| {
                 finite("a hidden state", rows)?;
                 for text in batch.starts.windows(2) {
-                    let own = &rows[text[0] * hidden..text[1] * hidden];
-                    states.push(self.array(own.to_vec(), hidden)?);
+                    let text_rows = &rows[text[0] * hidden..text[1] * hidden];
+                    states.push(self.array(text_rows.to_vec(), hidden)?);
                 }
                 Ok(())
             })?;

@@ -45,11 +45,15 @@ impl AnswerOptions {
     /// special tokens.
     pub(crate) fn windows(&self, limit: usize, taken: usize) -> (usize, usize) {
         let window = self.max_window.min(limit);
-        let usual = 128.min(window / 2);
+        let default_stride = 128.min(window / 2);
         let room = window.saturating_sub(taken);
         // Where the default stride leaves no progress the reference fails; here the stride is reduced, since the caller
         // did not choose it.
-        let fitting = if usual < room { usual } else { room / 2 };
+        let fitting = if default_stride < room {
+            default_stride
+        } else {
+            room / 2
+        };
         (window, self.stride.unwrap_or(fitting))
     }
 

@@ -99,8 +99,8 @@ pub(crate) fn classify(
     let scores = logits;
     let best = argmax(&scores);
     let order = descending(&scores);
-    let usual = Thresholds::default();
-    let thresholds = thresholds.unwrap_or(&usual);
+    let default = Thresholds::default();
+    let thresholds = thresholds.unwrap_or(&default);
     let labels = head.multi_label.then(|| {
         let holds = |&&id: &&usize| scores[id] >= thresholds.of(&head.labels[id]);
         let holding = order.iter().filter(holds);

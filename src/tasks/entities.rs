@@ -173,7 +173,7 @@ fn tag_word<'a>(word: &[Piece], aggregation: Aggregation, labels: &'a [String]) 
     }
 }
 
-/// Splits a label into whether it begins with `B-` and what follows the prefix.
+/// Returns whether a label begins with `B-`, and the label without its `B-` or `I-`.
 fn split(label: &str) -> (bool, &str) {
     match label.strip_prefix("B-") {
         Some(kind) => (true, kind),

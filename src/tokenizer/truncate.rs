@@ -9,13 +9,13 @@ use crate::error::{Error, Result};
 pub struct Truncation {
     /// Maximum number of tokens, special tokens included.
     pub max_length: usize,
-    /// Which text of a pair is cut.
+    /// Text of a pair that is cut.
     pub strategy: TruncationStrategy,
     /// Number of tokens that a window shares with the window before it.
     pub stride: usize,
 }
 
-/// Which text of a pair is cut.
+/// Rule that chooses the text of a pair to cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TruncationStrategy {
     /// Cuts the longer text until the pair fits or both are equally long, then both.

@@ -44,7 +44,7 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// Reads a file of a model's `folder`; `None` if there is no such file.
+    /// Reads a file of a model's `folder`; `None` if the file does not exist.
     ///
     /// # Errors
     /// `Json` for a file that is not a JSON object, `Io` for one that cannot be read.

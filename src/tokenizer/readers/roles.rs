@@ -72,7 +72,7 @@ impl Fields {
     /// Adds the tokens of tokenizer_config.json.
     ///
     /// # Errors
-    /// `Config` for what cannot be a token.
+    /// `Config` for a value that cannot be a token.
     pub(super) fn config(&mut self, config: &Document) -> Result<()> {
         for (role, key) in self.roles.iter_mut().zip(ROLES) {
             match config.get(key) {
@@ -124,7 +124,7 @@ impl Fields {
     /// Adds the tokens of special_tokens_map.json, which override those read before.
     ///
     /// # Errors
-    /// `Config` for what cannot be a token.
+    /// `Config` for a value that cannot be a token.
     pub(super) fn map(&mut self, map: &Document) -> Result<()> {
         let special = |key: &str, json: &Json| {
             token(map, key, json).map(|entry| Entry {

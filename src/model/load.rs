@@ -22,7 +22,7 @@ impl Model {
     ///
     /// A folder holds `config.json`, `model.safetensors` (or shards and their index), and `tokenizer.json` or
     /// `vocab.txt`; with `modules.json` it is an embedding model. Of a packed file, header, settings and vocabulary are
-    /// checked. Its weights are used in place if the file is mapped ([`ModelOptions::map`]), and read into memory
+    /// checked. Its weights are used in place if the file is mapped (`ModelOptions::map`), and read into memory
     /// otherwise.
     ///
     /// # Errors

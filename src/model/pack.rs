@@ -72,9 +72,9 @@ impl Model {
     /// f32.
     ///
     /// # Errors
-    /// Those of [`pack`](Self::pack); `Option` for a pattern that matches nothing, a bound that is NaN, an empty set of
-    /// calibration texts, and for any of these in another precision than int8; `Input` for a text that cannot be
-    /// tokenized.
+    /// Those of [`pack`](Self::pack); `Option` for a pattern that matches nothing, a bound that is NaN or negative, an
+    /// empty set of calibration texts, and for any of these in another precision than int8; `Input` for a text that
+    /// cannot be tokenized.
     pub fn pack_with(dir: impl AsRef<Path>, options: PackOptions) -> Result<Packed> {
         options.check()?;
         let precision = options.precision();

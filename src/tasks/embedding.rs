@@ -276,7 +276,7 @@ mod tests {
             pool(Pooling::WeightedMean, &ROWS, 2, 1),
             [21.0 / 5.0, -12.0 / 5.0]
         );
-        assert_eq!(pool(Pooling::Mean, &ROWS, 2, 3), [3.0, -2.0]); // nothing else is there
+        assert_eq!(pool(Pooling::Mean, &ROWS, 2, 3), [3.0, -2.0]); // only the prompt is left to pool
     }
 
     #[test]

@@ -298,7 +298,7 @@ mod tests {
     fn positions_count_characters_and_bytes() {
         let mut characters = CharacterCounter::new(TEXT);
         assert_eq!(characters.before(20), 19);
-        assert_eq!(characters.before(4), 3); // and back again
+        assert_eq!(characters.before(4), 3); // a step back
     }
 
     #[test]

@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(chosen(&labels, Some(2), None).unwrap(), 2);
         assert_eq!(chosen(&labels, Some(2), Some("no")).unwrap(), 0);
         assert_eq!(chosen(&labels, None, Some("3")).unwrap(), 3);
-        assert_eq!(chosen(&["1", "0"], None, Some("0")).unwrap(), 1); // a name counts ahead of an id
+        assert_eq!(chosen(&["1", "0"], None, Some("0")).unwrap(), 1); // a name takes precedence over an id
         for (wrong, says) in [
             ("4", "no, 1, yes, yes"),
             ("-1", "0 to 3"),

@@ -62,7 +62,7 @@ impl AddedTokens {
     /// Calls `piece` with each piece of a text, in order. Where several tokens match at a position, the longest one
     /// wins.
     pub(super) fn split(&self, text: &str, mut piece: impl FnMut(Piece)) {
-        let mut done = 0; // up to here pieces are out
+        let mut done = 0; // end of the text that `piece` has seen
         let mut at = 0;
         while let Some((start, token, len)) = self.next(text, at) {
             at = start + len;

@@ -150,7 +150,7 @@ fn scalar(x: &[i8], w: &[i8], sums: &mut [i32], (n, k): (usize, usize)) {
     }
 }
 
-/// The same product by another crate.
+/// Computes `x` times the transpose of `w` with the crate `matrixmultiply`.
 #[allow(unsafe_code, reason = "the other crate takes raw pointers")]
 fn multiply(x: &[f32], w: &[f32], out: &mut [f32], rows: usize, n: usize, k: usize) {
     assert!(x.len() == rows * k && w.len() == n * k && out.len() == rows * n);

@@ -1,16 +1,16 @@
-//! Plain data between the tokenizer and the encoder: what goes in ([`Input`]), one text as tokens
-//! ([`Encoding`]), many texts as rows ([`Batch`]).
+//! Plain data between the tokenizer and the encoder: a text or a pair ([`Input`]), its tokens ([`Encoding`]), and the
+//! tokens of many texts as rows ([`Batch`]).
 
 use std::borrow::Cow;
 
-/// What a model is asked about: one text, or two that belong together.
+/// Input of a model: one text, or a pair of texts.
 ///
-/// Both convert by themselves, so `predict("text")` and `predict(("question", "context"))` read as they should.
+/// Strings and pairs of strings convert to it, so `predict("text")` and `predict(("question", "context"))` both work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input<'a> {
     /// One text.
     Text(&'a str),
-    /// Two texts: sentence and sentence, query and passage, question and context, premise and hypothesis.
+    /// Two texts: two sentences, query and passage, question and context, or premise and hypothesis.
     Pair(&'a str, &'a str),
 }
 
@@ -22,7 +22,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The second text, if there are two.
+    /// The second text of a pair; `None` for a single text.
     pub fn second(self) -> Option<&'a str> {
         match self {
             Input::Text(_) => None,
@@ -73,27 +73,29 @@ impl<'a> From<&Input<'a>> for Input<'a> {
     }
 }
 
-/// One text, or one pair, as the tokens that the model reads.
+/// Tokens of one text or pair, as the model reads them.
 ///
-/// The vectors run in step: entry `i` of each is about token `i`.
+/// The vectors are parallel: entry `i` of each describes token `i`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Encoding {
-    /// Rows of the word-embedding table.
+    /// Token ids, which are rows of the word-embedding table.
     pub ids: Vec<u32>,
-    /// Rows of the token-type table: 0, and 1 for the second text of a pair where the family tells them apart.
+    /// Token-type ids, which are rows of the token-type table: 0, or 1 for the second text of a pair in families that
+    /// distinguish the texts.
     pub type_ids: Vec<u32>,
-    /// Where each token stands in its own text: bytes, end exclusive. `(0, 0)` for special tokens.
+    /// Byte range of each token in its text, end exclusive; `(0, 0)` for special tokens.
     pub offsets: Vec<(u32, u32)>,
-    /// Which text each token comes from, 0 or 1; `None` for special tokens.
+    /// Text that each token comes from, 0 or 1; `None` for special tokens.
     pub sequences: Vec<Option<u8>>,
-    /// Which word (by white space and punctuation) of its text each token belongs to; `None` for special tokens.
+    /// Index of the word that each token belongs to, counted in its text (white space and punctuation separate words);
+    /// `None` for special tokens.
     pub words: Vec<Option<u32>>,
-    /// Whether tokens were cut off to keep to a length limit.
+    /// Whether tokens were cut off because of a length limit.
     pub truncated: bool,
 }
 
 impl Encoding {
-    /// Tokens that come from no text, all of type 0.
+    /// Creates an encoding from token ids alone: all of type 0, none with a text or an offset.
     ///
     /// ```
     /// let encoding = bertless::Encoding::from_ids(vec![101, 7592, 102]);
@@ -116,17 +118,17 @@ impl Encoding {
         self.ids.len()
     }
 
-    /// Whether there is no token at all.
+    /// Whether the encoding has no tokens.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// Which tokens stand around the texts instead of coming from one.
+    /// Mask of the special tokens: true for each token that comes from no text.
     pub fn special_tokens_mask(&self) -> Vec<bool> {
         self.sequences.iter().map(Option::is_none).collect()
     }
 
-    /// The offsets in characters, as Python counts, of an encoding of `input`.
+    /// Converts the offsets to characters, as Python counts them. `input` is the text or pair that was encoded.
     ///
     /// ```
     /// use bertless::{Encoding, Input};
@@ -152,7 +154,7 @@ impl Encoding {
     }
 }
 
-/// Counts characters up to bytes that mostly move forward.
+/// Converts byte offsets to character offsets, fast for offsets that mostly ascend.
 pub(crate) struct CharacterCounter<'a> {
     text: &'a str,
     bytes: usize,
@@ -168,11 +170,12 @@ impl<'a> CharacterCounter<'a> {
         }
     }
 
-    /// How many characters start before this byte; the text's end stands in for bytes past it.
+    /// Number of characters that start before this byte. A byte past the text's end counts as the end.
     pub(crate) fn before(&mut self, byte: usize) -> usize {
         let byte = byte.min(self.text.len());
         if byte < self.bytes {
-            // Tokens may share a character, or start anew in a second window: a step back is short, or to the front.
+            // Two tokens may share a character, and a second window starts again from the front: a step back is short,
+            // or goes to the front.
             let behind = count(&self.text.as_bytes()[byte..self.bytes]);
             self.characters -= behind;
         } else {
@@ -183,12 +186,12 @@ impl<'a> CharacterCounter<'a> {
     }
 }
 
-/// How many characters start in these bytes of a text.
+/// Number of characters that start in these bytes of a text.
 fn count(bytes: &[u8]) -> usize {
     bytes.iter().filter(|&&byte| byte & 0xC0 != 0x80).count()
 }
 
-/// Which rows of each text the encoder returns.
+/// Rows of each text that the encoder returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutputRows {
     /// The rows of all tokens.
@@ -197,17 +200,17 @@ pub(crate) enum OutputRows {
     First,
 }
 
-/// Many texts as one run of rows, without padding.
+/// Tokens of many texts, concatenated without padding; each token is a row of the encoder's matrices.
 ///
-/// Text `i` owns rows `starts[i]..starts[i + 1]`; every dense layer runs over all rows at once, and only attention
-/// looks at `starts`.
+/// Text `i` has rows `starts[i]..starts[i + 1]`. Every dense layer runs over all rows at once; only attention reads
+/// `starts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Batch {
     /// Token ids of all texts, one after the other.
     pub(crate) ids: Vec<u32>,
-    /// Token-type ids, in step with `ids`.
+    /// Token-type ids, parallel to `ids`.
     pub(crate) type_ids: Vec<u32>,
-    /// Where each text starts, and at the end the number of rows; so one entry more than there are texts.
+    /// First row of each text, followed by the number of rows: one entry more than there are texts.
     pub(crate) starts: Vec<usize>,
 }
 
@@ -222,7 +225,7 @@ impl Default for Batch {
 }
 
 impl Batch {
-    /// The texts' tokens, one text after the other.
+    /// Concatenates the tokens of these texts.
     pub(crate) fn new<'a>(encodings: impl IntoIterator<Item = &'a Encoding>) -> Self {
         let mut batch = Self::default();
         for encoding in encodings {
@@ -231,7 +234,7 @@ impl Batch {
         batch
     }
 
-    /// Adds one text.
+    /// Appends one text.
     pub(crate) fn push(&mut self, encoding: &Encoding) {
         self.ids.extend_from_slice(&encoding.ids);
         self.type_ids.extend_from_slice(&encoding.type_ids);

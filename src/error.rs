@@ -1,15 +1,15 @@
-//! What can go wrong: one variant for each thing that a caller can act on.
+//! Errors of the crate: one variant for each cause that a caller can act on.
 
 use std::path::{Path, PathBuf};
 
-/// The result of everything here that can fail.
+/// Result type of this crate, with [`Error`] as its default error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Characters of an input that an error repeats.
+/// Number of characters of an input that an error quotes.
 #[cfg(feature = "train")]
 const EXCERPT: usize = 200;
 
-/// An input as an error repeats it: its first 200 characters.
+/// Cuts a quoted input to its first 200 characters.
 #[cfg(feature = "train")]
 pub(crate) fn excerpt(input: &str) -> std::borrow::Cow<'_, str> {
     match input.char_indices().nth(EXCERPT) {
@@ -18,290 +18,290 @@ pub(crate) fn excerpt(input: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// Why a model could not be loaded, or a text not be answered.
+/// Error of loading, running, packing or training a model.
 ///
-/// Every variant names its culprit, and both sides where two things disagree. Messages are one line.
+/// Every variant names the file, key or weight at fault, and both values where two disagree. Messages are one line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read or written.
     #[error("{}", path.display())]
     Io {
-        /// The file.
+        /// File at fault.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// None of the files that could hold this part of a model is there.
+    /// A part of a model is missing: none of the files that could hold it exists.
     #[error("{} has no {what}", dir.display())]
     FileMissing {
-        /// The folder that was searched.
+        /// Folder that was searched.
         dir: PathBuf,
-        /// The part, with the file names that would have served.
+        /// Missing part, with the names of the files that could hold it.
         what: &'static str,
     },
-    /// A path in a model's files leads out of the model's folder.
+    /// A path in one of a model's files leads out of the model's folder.
     #[error("{file} names {path:?}, which is not inside the model's folder")]
     PathOutside {
-        /// The file that holds the path.
+        /// File that holds the path.
         file: String,
-        /// The path as written there.
+        /// Path as written in the file.
         path: String,
     },
-    /// A JSON file cannot be read as what it should be.
+    /// A JSON file is malformed or has an unexpected structure.
     #[error("{file} cannot be read")]
     Json {
-        /// The file.
+        /// File at fault.
         file: String,
-        /// Where and why the parser stopped.
+        /// Position and reason of the parser's error.
         source: serde_json::Error,
     },
-    /// A key of a configuration file has a value that no model can have.
+    /// A key of a configuration file has an invalid value.
     #[error("{file}: {key}: {reason}")]
     Config {
-        /// The file.
+        /// File at fault.
         file: String,
-        /// The key.
+        /// Key at fault.
         key: String,
-        /// What is wrong with its value.
+        /// Fault of the value.
         reason: String,
     },
-    /// The model is not of a family that this crate implements.
+    /// The model belongs to a family that this crate does not implement.
     #[error(
         "model family {found:?} is not supported: bert, distilbert, electra, mobilebert and mpnet are"
     )]
     UnsupportedFamily {
-        /// `model_type` of config.json.
+        /// Value of `model_type` in config.json.
         found: String,
     },
-    /// The family is known, but the head on top of it is not.
+    /// The model's head, or one of its modules, is not supported.
     #[error("architecture {found:?} is not supported")]
     UnsupportedArchitecture {
-        /// The entry of `architectures` in config.json, or the module of modules.json.
+        /// Entry of `architectures` in config.json, or module of modules.json.
         found: String,
     },
-    /// The activation function has no implementation here.
+    /// The activation function is not supported.
     #[error(
         "activation {found:?} is not supported: gelu, gelu_new, gelu_pytorch_tanh, relu, tanh and identity are"
     )]
     UnsupportedActivation {
-        /// Its name in the configuration file.
+        /// Name of the function in the configuration file.
         found: String,
     },
-    /// The tokenizer is not a BERT WordPiece tokenizer, or not one that can be followed exactly.
+    /// The tokenizer is not a BERT WordPiece tokenizer, or has settings that cannot be reproduced exactly.
     #[error("{file}: {reason}")]
     UnsupportedTokenizer {
-        /// The file.
+        /// File at fault.
         file: String,
-        /// Which part of it is not supported.
+        /// Part of the file that is not supported.
         reason: String,
     },
-    /// The vocabulary cannot be used.
+    /// The vocabulary is invalid.
     #[error("{file}: {reason}")]
     Vocabulary {
-        /// The file.
+        /// File at fault.
         file: String,
-        /// What is wrong with it.
+        /// Fault that was found.
         reason: String,
     },
-    /// A token that the model cannot do without is not in its vocabulary.
+    /// A token that the model needs is not in its vocabulary.
     #[error("{file}: {key}: {token:?} is not in the vocabulary: name a token that is")]
     TokenNotInVocabulary {
-        /// The file that names the token, or that would name another one.
+        /// File that names the token, or that could name another one.
         file: String,
-        /// The key there.
+        /// Key of the token in the file.
         key: String,
-        /// The token.
+        /// Token.
         token: String,
     },
-    /// A token that stands in every text has no row in the embedding table.
+    /// A token that is added to every text has no row in the embedding table.
     #[error(
         "{file}: {key}: {token:?} has id {id}, and the embedding table has {rows} rows: name a token that has one"
     )]
     TokenWithoutRow {
-        /// The file that names the token.
+        /// File that names the token.
         file: String,
-        /// The key there.
+        /// Key of the token in the file.
         key: String,
-        /// The token.
+        /// Token.
         token: String,
-        /// Its id.
+        /// Id of the token.
         id: u32,
-        /// How many rows the table has.
+        /// Number of rows of the table.
         rows: usize,
     },
     /// A token id, type id or position has no row in the model's embedding table.
     #[error("{table} has {rows} rows, but row {id} was asked for")]
     EmbeddingOutOfRange {
-        /// The table.
+        /// Name of the embedding table.
         table: &'static str,
-        /// The row that was asked for.
+        /// Requested row.
         id: usize,
-        /// How many rows the table has.
+        /// Number of rows of the table.
         rows: usize,
     },
-    /// The file is not a safetensors file, or a damaged one.
+    /// The file is not a safetensors file, or is damaged.
     #[error("{file} is not a valid safetensors file: {reason}")]
     Safetensors {
-        /// The file.
+        /// File at fault.
         file: String,
-        /// What the check of its header found.
+        /// Fault that the check of the header found.
         reason: String,
     },
-    /// The file is no packed model: one that `bertless pack` has written.
+    /// The file is not a packed model, which `bertless pack` writes.
     #[error(
         "{file} is not a packed model, as `bertless pack` writes it: of a model in several files, give the folder"
     )]
     PackedForeign {
-        /// The file.
+        /// File at fault.
         file: String,
     },
-    /// A packed model has been put into a folder, in place of the weights there.
+    /// A packed model is in a model's folder, in place of the weights.
     #[error("{file} is a packed model: open the file itself, not its folder")]
     PackedInFolder {
-        /// The file.
+        /// File at fault.
         file: String,
     },
-    /// The file is a packed model of another version of the format.
+    /// The packed model has another version of the format than this crate reads.
     #[error(
         "{file} is packed in version {found} of the format, {supported} can be read: pack it again"
     )]
     PackedVersion {
-        /// The file.
+        /// File at fault.
         file: String,
-        /// Its version.
+        /// Version of the file.
         found: usize,
-        /// The version that can be read.
+        /// Version that this crate reads.
         supported: usize,
     },
-    /// The file is a packed model that has changed since it was written.
+    /// The packed model has changed since it was written.
     #[error("{file} is damaged in its {part}")]
     PackedDamaged {
-        /// The file.
+        /// File at fault.
         file: String,
-        /// Where the damage is.
+        /// Damaged part of the file.
         part: &'static str,
     },
-    /// The weights of a model, or of one of its modules, are there only as PyTorch pickles them.
+    /// The weights of a model, or of one of its modules, exist only as a PyTorch pickle, which is never read.
     #[error("{} is a pickle, and only safetensors are read; this converts it: {}", file.display(), conversion(file))]
     WeightsPickled {
-        /// The file, or the index of several.
+        /// Pickle, or index of several.
         file: PathBuf,
     },
-    /// A weight that the model needs is not in the checkpoint.
+    /// A weight that the model needs is missing from the checkpoint.
     #[error("weight {name} is missing")]
     WeightMissing {
-        /// Its name, without the family's prefix.
+        /// Name of the weight, without the family's prefix.
         name: String,
     },
-    /// Two weights of the checkpoint have one name once the family's prefix is taken off.
+    /// Two weights of the checkpoint have the same name without the family's prefix.
     #[error("weight {name} is there twice, once as {other}")]
     WeightTwice {
-        /// Its name in the checkpoint.
+        /// Name of the weight in the checkpoint.
         name: String,
-        /// The other name.
+        /// Name of the other weight in the checkpoint.
         other: String,
     },
-    /// The checkpoint holds a weight that cannot be left out, but that the model as configured does not have: a misspelt
-    /// name, or more layers than config.json says.
+    /// The checkpoint holds a weight that the configured model does not have and that cannot be ignored, such as one
+    /// with a misspelt name or of a layer beyond those in config.json.
     #[error("weight {name} is not expected: {reason}")]
     WeightUnexpected {
-        /// Its name in the checkpoint.
+        /// Name of the weight in the checkpoint.
         name: String,
-        /// Why it cannot be one that is simply not needed.
+        /// Reason why the weight cannot be ignored.
         reason: String,
     },
-    /// A weight has another shape than the configuration says.
+    /// A weight has another shape than the configuration requires.
     #[error("weight {name} has shape {found:?}, expected {expected:?}")]
     WeightShape {
-        /// Its name in the checkpoint.
+        /// Name of the weight in the checkpoint.
         name: String,
-        /// The shape that follows from the configuration.
+        /// Shape that the configuration requires.
         expected: Vec<usize>,
-        /// The shape in the checkpoint.
+        /// Shape in the checkpoint.
         found: Vec<usize>,
     },
-    /// A weight is stored in a type that cannot be read as numbers of a model.
+    /// A weight is stored in a type that is not supported.
     #[error("weight {name} is stored as {found}: F32, F16, BF16, F64 and I64 can be read")]
     WeightType {
-        /// Its name in the checkpoint.
+        /// Name of the weight in the checkpoint.
         name: String,
-        /// Its type in the checkpoint.
+        /// Type of the weight in the checkpoint.
         found: String,
     },
-    /// A weight, or a number computed from the weights, is NaN or infinite.
+    /// A weight, or an output that was computed from the weights, is NaN or infinite.
     #[error("{what} is not finite")]
     NonFinite {
-        /// The weight's name, or which output.
+        /// Name of the weight or of the output.
         what: String,
     },
-    /// A line of a table to learn from cannot be read as what it should be.
+    /// A line of a training table is invalid.
     #[error("{file}, line {line}: {reason}")]
     Data {
-        /// The table.
+        /// Table file.
         file: String,
-        /// The line, counted from 1.
+        /// Line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// Fault that was found.
         reason: String,
     },
-    /// A file is no table or text that can be read, or nothing can be learned from it.
+    /// A file is not a table or text that can be read, or holds nothing to train on.
     #[error("{file}: {reason}")]
     Table {
-        /// The file.
+        /// File at fault.
         file: String,
-        /// What it is, or what is wrong with it.
+        /// Kind of the file, or its fault.
         reason: String,
     },
-    /// The recipe of a training cannot be read.
+    /// A training recipe is invalid.
     #[error("{file}: {reason}")]
     Recipe {
-        /// The recipe.
+        /// Recipe file.
         file: String,
-        /// What is wrong with it, with the line or the key.
+        /// Fault of the recipe, with the line or the key.
         reason: String,
     },
-    /// The state of a run of training cannot be gone on from.
+    /// A training run cannot be resumed from its saved state.
     #[error("{file}: {reason}")]
     State {
-        /// The file.
+        /// File at fault.
         file: String,
-        /// What is wrong with it.
+        /// Fault that was found.
         reason: String,
     },
-    /// The model answers another question than the one that was put.
+    /// The model is for another task than the one that was requested.
     #[error("this is a model for {found}, not for {wanted}")]
     WrongTask {
-        /// What the caller asked for.
+        /// Requested task.
         wanted: &'static str,
-        /// What the model does.
+        /// Task of the model.
         found: &'static str,
     },
-    /// The input is not of the form that the model needs.
+    /// The input does not have the form that the model needs.
     #[error("{reason}")]
     Input {
-        /// What was given, and what is needed.
+        /// Form that was given, and form that is needed.
         reason: String,
     },
-    /// An option has a value that this model cannot follow.
+    /// An option has a value that is invalid, or that this model does not support.
     #[error("option {name}: {reason}")]
     Option {
-        /// The option.
+        /// Name of the option.
         name: &'static str,
-        /// What is wrong with its value.
+        /// Fault of the value.
         reason: String,
     },
-    /// The thread pool could not be made.
+    /// The threads could not be started.
     #[error("a pool of {threads} threads could not be started")]
     Threads {
-        /// How many threads were asked for.
+        /// Requested number of threads.
         threads: usize,
-        /// What the system said.
+        /// Error of the operating system.
         source: rayon::ThreadPoolBuildError,
     },
 }
 
-/// The command that writes model.safetensors beside a pickle, or beside the pickles that an index lists.
+/// Shell command that writes model.safetensors beside a pickle, or beside the pickles that an index lists.
 fn conversion(file: &Path) -> String {
     let dir = file.parent().unwrap_or(file);
     let pickles = match file.extension().is_some_and(|ending| ending == "json") {

@@ -1,9 +1,8 @@
 //! BERT for serverless functions, in pure Rust.
 //!
-//! A text goes in, the right answer comes out: [`Model::load`] opens the folder of a Hugging Face or
-//! sentence-transformers model of the BERT family, and [`Model::predict`] answers as the same model does in Python. The
-//! crate brings its own encoder, WordPiece tokenizer and safetensors loader; it needs no shared library, no C compiler
-//! and no network.
+//! Runs models of the BERT family on the CPU: [`Model::load`] opens the folder of a Hugging Face or
+//! sentence-transformers model, and [`Model::predict`] answers as the model does in Python. The crate brings its own
+//! encoder, WordPiece tokenizer and safetensors loader; it needs no shared library, no C compiler and no network.
 //!
 //! ```
 //! # fn main() -> bertless::Result<()> {
@@ -22,26 +21,28 @@
 //! | to get | from | use |
 //! |---|---|---|
 //! | labels of a text or a pair | a sequence classifier | [`Classifier`] |
-//! | a vector, or how alike two texts are | an embedding model | [`Embedder`] |
-//! | passages in the order in which they fit a query | a cross-encoder, or an embedding model | [`Reranker`] |
+//! | a vector, or the similarity of two texts | an embedding model | [`Embedder`] |
+//! | passages ranked by relevance to a query | a cross-encoder, or an embedding model | [`Reranker`] |
 //! | names of people and places in a text | a token classifier | [`TokenClassifier`] |
 //! | the answer to a question in a context | a question answerer | [`QuestionAnswerer`] |
 //! | the word behind a mask | a masked-language model | [`MaskFiller`] |
-//! | labels that nobody trained | a model of entailment | [`ZeroShot`] |
+//! | labels that a model was not trained on | an entailment (NLI) model | [`ZeroShot`] |
 //! | any of these, decided by the checkpoint | | [`Model`] |
 //!
 //! Families: BERT (and so TinyBERT, MiniLM, BGE, E5, GTE), DistilBERT, ELECTRA, MobileBERT, MPNet.
 //!
-//! An answer never depends on what else is in a batch, on the order of texts or on the number of threads: the same text
-//! gives the same bits on the same instruction set.
+//! An answer never depends on the other texts of a batch, on their order or on the number of threads: on one
+//! instruction set, a text always gives the same bits.
 //!
-//! [`Model::pack`] makes one file of a folder, with weights and vocabulary as they are used: [`Model::load`] opens it, or
-//! [`Model::from_static`] as a part of the program ([`include_model!`]), where they lie.
+//! [`Model::pack`] turns a folder into one packed file, which holds weights and vocabulary in the layout that inference
+//! uses. [`Model::load`] opens the file; [`Model::from_static`] opens one that is embedded in the program
+//! ([`include_model!`]) and uses its weights in place.
 //!
 //! # Features
-//! - `mmap`: opens weight files by mapping them, for callers who vouch that nobody changes them ([`ModelOptions::map`]).
+//! - `mmap`: memory-maps weight files, for callers that can promise that the files do not change
+//!   ([`ModelOptions::map`]).
 //! - `cli`: the `bertless` command.
-//! - `default-model`: `Model::built_in`, a classifier of sentiment.
+//! - `default-model`: `Model::built_in`, a sentiment classifier for English.
 //! - `train`: fine-tuning and distillation.
 
 mod batch;
@@ -75,8 +76,8 @@ pub use tasks::{
 pub use tokenizer::{Tokenizer, TokenizerWarning, Truncation, TruncationStrategy};
 pub use weights::{Files, PackOptions, PackedMatrix, PackedSummary, Precision, Stored};
 
-/// A packed model as a part of the program, at an address that is a multiple of 64: `&'static [u8]` for
-/// [`Model::from_static`]. The path is as [`include_bytes!`] takes it.
+/// Embeds a packed model in the program, as a `&'static [u8]` for [`Model::from_static`], aligned to 64 bytes. The path
+/// follows the rules of [`include_bytes!`].
 ///
 /// ```ignore
 /// let model = bertless::Model::from_static(bertless::include_model!("model.safetensors"))?;

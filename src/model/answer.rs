@@ -1,4 +1,4 @@
-//! Questions about contexts: each is read in windows, and windows of one or many questions are computed together.
+//! Question answering: each context is read in windows, and windows of one or many questions are computed together.
 
 use super::Model;
 use super::pass::about;
@@ -9,29 +9,29 @@ use crate::tasks::answering::{self, Window};
 use crate::tasks::{Answer, AnswerOptions};
 use crate::tokenizer::{Truncation, TruncationStrategy};
 
-/// Logits of a token: one for the start of an answer, one for its end.
+/// Number of logits per token: one for the start of an answer, one for its end.
 const LOGITS: usize = 2;
 
-/// A question that was read.
+/// A tokenized question and its context.
 struct Question<'a> {
     context: &'a str,
     windows: Vec<Encoding>,
 }
 
 impl Question<'_> {
-    /// The tokens of all its windows.
+    /// Number of tokens of all windows together.
     fn tokens(&self) -> usize {
         self.windows.iter().map(Encoding::len).sum()
     }
 
-    /// The answer that its windows' logits, (tokens, 2), say.
+    /// Decodes the logits of all windows, (tokens, 2), to an answer.
     fn answer(&self, mut logits: &[f32], options: &AnswerOptions) -> Result<Answer> {
         let window = |encoding| {
-            let own;
-            (own, logits) = logits.split_at(LOGITS * Encoding::len(encoding));
+            let window_logits;
+            (window_logits, logits) = logits.split_at(LOGITS * Encoding::len(encoding));
             Window {
                 encoding,
-                logits: own,
+                logits: window_logits,
             }
         };
         let windows: Vec<Window<'_>> = self.windows.iter().map(window).collect();
@@ -54,10 +54,11 @@ impl Question<'_> {
 }
 
 impl Model {
-    /// The span of `context` that answers `question`.
+    /// Finds the span of `context` that answers `question`.
     ///
     /// # Errors
-    /// `WrongTask` for other models; `Input` if the context has no word, `Option` if the question leaves no room for it.
+    /// `WrongTask` if the model is not a question answerer, `Input` if the context has no word, `Option` if the
+    /// question leaves no room for the context.
     pub fn answer(&self, question: &str, context: &str) -> Result<Answer> {
         if self.task() != Task::QuestionAnswering {
             return Err(self.wrong_task("question answering"));
@@ -65,14 +66,14 @@ impl Model {
         self.answer_pair(Input::Pair(question, context))
     }
 
-    /// The same of a question and its context as one input.
+    /// Answers a question about a context, which are the two texts of `input`.
     pub(super) fn answer_pair(&self, input: Input<'_>) -> Result<Answer> {
         let options = self.answer_options();
         let question = self.read_question(input, &options)?;
         question.answer(&self.window_logits(&question.windows)?, &options)
     }
 
-    /// The same of many, in their order.
+    /// Answers many questions about their contexts, in the order of `inputs`.
     pub(super) fn answer_pairs<'a>(
         &self,
         inputs: impl Iterator<Item = Input<'a>>,
@@ -89,9 +90,9 @@ impl Model {
             let logits = self.window_logits(windows)?;
             let mut logits = logits.as_slice();
             for question in &questions {
-                let own;
-                (own, logits) = logits.split_at(LOGITS * question.tokens());
-                let answer = question.answer(own, &options);
+                let question_logits;
+                (question_logits, logits) = logits.split_at(LOGITS * question.tokens());
+                let answer = question.answer(question_logits, &options);
                 answers.push(answer.map_err(|error| about(error, answers.len()))?);
             }
         }
@@ -104,7 +105,7 @@ impl Model {
         options
     }
 
-    /// A question and its context, cut into windows.
+    /// Tokenizes a question and its context and cuts them into windows.
     fn read_question<'a>(&self, input: Input<'a>, options: &AnswerOptions) -> Result<Question<'a>> {
         let Input::Pair(question, context) = input else {
             return Err(Error::Input {
@@ -126,7 +127,7 @@ impl Model {
         })
     }
 
-    /// Logits, (tokens, 2), of windows one after the other.
+    /// Computes the logits, (tokens, 2), of windows; those of one window follow those of the window before.
     fn window_logits<'e>(
         &self,
         windows: impl IntoIterator<Item = &'e Encoding>,

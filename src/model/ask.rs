@@ -1,4 +1,4 @@
-//! Questions of more than one text: embeddings and their likeness, ranking, labels nobody trained.
+//! Embeddings and what builds on several texts: similarity, reranking and zero-shot classification.
 
 use ndarray::Array2;
 use serde::Serialize;
@@ -11,27 +11,27 @@ use crate::tasks::heads::Head;
 use crate::tasks::{Classification, Similarity, ZeroShotOptions, classification, zero_shot};
 use crate::tokenizer::{Truncation, TruncationStrategy};
 
-/// Names of prompts for what is searched with, and for what is searched in, as sentence-transformers looks for them.
+/// Names of the prompts for queries and for passages, as sentence-transformers looks for them.
 const QUERY_PROMPTS: [&str; 1] = ["query"];
 const PASSAGE_PROMPTS: [&str; 3] = ["document", "passage", "corpus"];
 
-/// A passage's place and its score.
+/// Index and score of a passage.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Ranked {
-    /// Which of the passages it is, counted from 0.
+    /// Index of the passage among those given, counted from 0.
     pub index: usize,
-    /// How well it fits the query; higher is better.
+    /// Relevance to the query; higher is better.
     pub score: f32,
 }
 
 impl Model {
-    /// A text as a vector.
+    /// Computes the embedding of a text.
     ///
     /// Pooling, dense layers, normalisation and the default prompt are those of sentence-transformers' files; without
-    /// such files it is the mean of the last hidden states.
+    /// such files the embedding is the mean of the last hidden states.
     ///
     /// # Errors
-    /// As [`predict`](Self::predict).
+    /// Those of [`predict`](Self::predict).
     pub fn embed(&self, text: &str) -> Result<Vec<f32>> {
         let embeddings = self.embed_batch(&[text])?;
         Ok(embeddings.into_raw_vec_and_offset().0)
@@ -40,15 +40,15 @@ impl Model {
     /// Texts as vectors: (texts, width).
     ///
     /// # Errors
-    /// As [`predict_batch`](Self::predict_batch).
+    /// Those of [`predict_batch`](Self::predict_batch).
     pub fn embed_batch<S: AsRef<str>>(&self, texts: &[S]) -> Result<Array2<f32>> {
         self.embed_after(self.prompt(), texts)
     }
 
-    /// Texts as vectors, after the prompt of this name.
+    /// Computes the embeddings of texts, (texts, width), with the prompt of this name in front of each.
     ///
     /// # Errors
-    /// `Option` if the model has no such prompt, else as [`predict_batch`](Self::predict_batch).
+    /// `Option` if the model has no such prompt; otherwise those of [`predict_batch`](Self::predict_batch).
     pub fn embed_prompted<S: AsRef<str>>(&self, prompt: &str, texts: &[S]) -> Result<Array2<f32>> {
         match self.config.sentence.prompts.get(prompt) {
             Some(prompt) => self.embed_after(Some(prompt.as_str()), texts),
@@ -59,30 +59,30 @@ impl Model {
         }
     }
 
-    /// How alike two texts are: by default the cosine of their embeddings, from -1 to 1; `similarity_fn_name` of
-    /// sentence-transformers' files may ask for another measure.
+    /// Computes the similarity of two texts: by default the cosine of their embeddings, from -1 to 1, or the measure
+    /// that `similarity_fn_name` of sentence-transformers' files names.
     ///
     /// # Errors
-    /// As [`predict`](Self::predict).
+    /// Those of [`predict`](Self::predict).
     pub fn similarity(&self, a: &str, b: &str) -> Result<f32> {
         let both = self.embed_batch(&[a, b])?;
         let row = |index| both.row(index).to_vec();
         Ok(self.similarity.of(&row(0), &row(1)))
     }
 
-    /// How this model's embeddings are to be compared.
+    /// Measure by which this model's embeddings are compared.
     pub fn similarity_measure(&self) -> Similarity {
         self.similarity
     }
 
-    /// Passages in the order in which they fit a query, best first; equal ones in their own order.
+    /// Ranks passages by their relevance to a query, best first; passages of equal score keep their order.
     ///
-    /// A cross-encoder reads each passage together with the query, and its one logit becomes the score by the activation
-    /// that the model's files name, else by a sigmoid, as `CrossEncoder` of sentence-transformers has it. An embedding model
-    /// compares embeddings, with the prompts for queries and passages if it has them.
+    /// A cross-encoder reads each passage together with the query; the activation that the model's files name, by
+    /// default a sigmoid, turns its one logit into the score, as in sentence-transformers' `CrossEncoder`. An embedding
+    /// model compares embeddings, with its prompts for queries and passages if it has them.
     ///
     /// # Errors
-    /// `WrongTask` for other models, else as [`predict_batch`](Self::predict_batch).
+    /// `WrongTask` for other models; otherwise those of [`predict_batch`](Self::predict_batch).
     pub fn rerank<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Vec<Ranked>> {
         let scores: Vec<f32> = match self.task() {
             Task::Classification if self.labels().len() == 1 => {
@@ -103,11 +103,12 @@ impl Model {
         Ok(ranked)
     }
 
-    /// Which of `labels` a text is about, by a model of entailment (NLI).
+    /// Classifies a text by labels that the model was not trained on, with an entailment (NLI) model.
     ///
     /// # Errors
-    /// `WrongTask` for a model that is no classifier, `Input` for one whose files do not say which of its labels means
-    /// entailment unless the options do, `Option` for a template without `{}` and for a label that the model does not have.
+    /// `WrongTask` if the model is not a classifier, `Input` if neither its files nor the options say which of its
+    /// labels means entailment, `Option` for a template without `{}` and for an entailment label that the model does
+    /// not have.
     pub fn zero_shot<S: AsRef<str>>(
         &self,
         text: &str,
@@ -143,10 +144,10 @@ impl Model {
         Ok(answer)
     }
 
-    /// The label that means entailment, of a model of entailment (NLI) whose files name it: the one that begins with
-    /// "entail".
+    /// Label of an entailment (NLI) model that means entailment: the one that begins with "entail". `None` if there is
+    /// no such label.
     ///
-    /// [`zero_shot`](Self::zero_shot) goes by it unless [`ZeroShotOptions::entailment_label`] names another.
+    /// [`zero_shot`](Self::zero_shot) uses it unless [`ZeroShotOptions::entailment_label`] names another.
     pub fn entailment_label(&self) -> Option<&str> {
         let id = self.config.head.entailment?;
         match self.task() {
@@ -157,17 +158,17 @@ impl Model {
 
     fn compare<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Vec<f32>> {
         let prompts = &self.config.sentence.prompts;
-        let own = |names: &'static [&str]| -> Option<&str> {
+        let find = |names: &'static [&str]| -> Option<&str> {
             names
                 .iter()
                 .copied()
                 .find(|&name| prompts.contains_key(name))
         };
-        let query = match own(&QUERY_PROMPTS) {
+        let query = match find(&QUERY_PROMPTS) {
             Some(prompt) => self.embed_prompted(prompt, &[query])?,
             None => self.embed_batch(&[query])?,
         };
-        let passages = match own(&PASSAGE_PROMPTS) {
+        let passages = match find(&PASSAGE_PROMPTS) {
             Some(prompt) => self.embed_prompted(prompt, passages)?,
             None => self.embed_batch(passages)?,
         };
@@ -178,7 +179,7 @@ impl Model {
             .collect())
     }
 
-    /// What goes ahead of each text to embed: the caller's choice, else the model's own.
+    /// Prompt that goes in front of each text to embed: the one that the options name, else the model's default.
     pub(super) fn prompt(&self) -> Option<&str> {
         let sentence = &self.config.sentence;
         let chosen = self.options.prompt.as_ref();
@@ -186,10 +187,11 @@ impl Model {
         sentence.prompts.get(name).map(String::as_str)
     }
 
-    /// How many tokens at the front of a text are the prompt's and, as the model's files may say, are not pooled.
+    /// Number of tokens at the front of a text that belong to the prompt and are left out of pooling; 0 if the model's
+    /// files include the prompt in pooling.
     pub(super) fn unpooled(&self, prompt: Option<&str>) -> Result<usize> {
         match prompt {
-            // The prompt as the tokenizer sees it, without the special token that ends a text.
+            // The prompt's tokens, without the special token at the end.
             Some(prompt) if !prompt.is_empty() && !self.embedding.includes_prompt() => {
                 let encoding = self.read(Input::Text(prompt))?;
                 let ends = encoding.sequences.last() == Some(&None);
@@ -199,7 +201,7 @@ impl Model {
         }
     }
 
-    /// Texts as vectors after a prompt, whose tokens are pooled or not as the model's files say.
+    /// Computes the embeddings of texts after a prompt. The model's files say whether its tokens are pooled.
     fn embed_after<S: AsRef<str>>(&self, prompt: Option<&str>, texts: &[S]) -> Result<Array2<f32>> {
         let mut vectors = Vec::with_capacity(texts.len() * self.embedding.width());
         let skip = self.unpooled(prompt)?;

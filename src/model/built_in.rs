@@ -1,17 +1,17 @@
-//! The model that is part of the crate.
+//! The sentiment classifier that is embedded in the crate.
 
 use super::{Model, ModelOptions};
 use crate::error::Result;
 
-/// `fixtures/default/`, whose README is its card.
+/// Packed model of `fixtures/default/`, whose README is its model card.
 static PACKED: &[u8] = crate::include_model!("../../fixtures/default/model.safetensors");
 
 impl Model {
     /// The classifier of English sentiment that comes with the crate (feature `default-model`): `positive` or `negative`, with
     /// a score.
     ///
-    /// Three layers of 384 numbers in int8, distilled by this crate from all-MiniLM-L6-v2 fine-tuned on SST-2. What it learned
-    /// from, what it scores and what it should not be used for is said by its card, `fixtures/default/README.md`.
+    /// Has three layers of hidden size 384 in int8, distilled by this crate from all-MiniLM-L6-v2 fine-tuned on SST-2.
+    /// Its model card, `fixtures/default/README.md`, describes training data, scores and limits.
     ///
     /// ```
     /// # fn main() -> bertless::Result<()> {
@@ -22,15 +22,16 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// `Threads` if they cannot be started; `Option` for a `BERTLESS_CPU` that the processor does not have.
+    /// `Threads` if threads cannot be started; `Option` if the processor lacks the instruction set that `BERTLESS_CPU`
+    /// names.
     pub fn built_in() -> Result<Self> {
         Self::built_in_with(ModelOptions::default())
     }
 
-    /// The classifier that comes with the crate, with options.
+    /// The English sentiment classifier that comes with the crate, opened with options.
     ///
     /// # Errors
-    /// As [`built_in`](Self::built_in), and `Option` for options that it cannot follow.
+    /// Those of [`built_in`](Self::built_in), and `Option` for options that the model cannot follow.
     pub fn built_in_with(options: ModelOptions) -> Result<Self> {
         Self::from_static_with(PACKED, options)
     }

@@ -1,4 +1,4 @@
-//! Typed doors: a model whose task is known gives answers of that task's type.
+//! Typed wrappers of [`Model`]: each holds a model of one task and returns that task's type of answer.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::tasks::{
     Answer, Classification, Entities, Entity, Fill, Prediction, ZeroShotOptions, zero_shot,
 };
 
-/// What all doors have: ways in, and the way back to the model.
+/// Declares a wrapper type with its constructors and access to the model.
 macro_rules! door {
     ($(#[$doc:meta])* $name:ident, $wanted:literal, $fits:expr) => {
         $(#[$doc])*
@@ -20,23 +20,23 @@ macro_rules! door {
         pub struct $name(Model);
 
         impl $name {
-            /// Opens a folder or a packed file that must hold a model of this task.
+            /// Opens a folder or a packed file, which must hold a model for this task.
             ///
             /// # Errors
-            /// `WrongTask` if it does not, else as [`Model::load`].
+            /// `WrongTask` if the model is for another task; otherwise those of [`Model::load`].
             pub fn load(path: impl AsRef<Path>) -> Result<Self> {
                 Model::load(path)?.try_into()
             }
 
-            /// The same with options.
+            /// Opens a folder or a packed file, which must hold a model for this task, with options.
             ///
             /// # Errors
-            /// `WrongTask` if the model is for another task, else as [`Model::load_with`].
+            /// `WrongTask` if the model is for another task; otherwise those of [`Model::load_with`].
             pub fn load_with(path: impl AsRef<Path>, options: ModelOptions) -> Result<Self> {
                 Model::load_with(path, options)?.try_into()
             }
 
-            /// The model behind the door.
+            /// The wrapped model.
             pub fn model(&self) -> &Model {
                 &self.0
             }
@@ -56,7 +56,7 @@ macro_rules! door {
     };
 }
 
-/// Takes the answer of one kind out of a prediction.
+/// Extracts the answer of one kind from a prediction.
 macro_rules! only {
     ($self:ident, $kind:ident, $prediction:expr) => {
         match $prediction {
@@ -67,25 +67,25 @@ macro_rules! only {
 }
 
 door!(
-    /// A model that gives labels to texts or pairs.
+    /// A sequence classifier: labels texts or pairs.
     Classifier,
     "sequence classification",
     |model| model.task() == Task::Classification
 );
 
 impl Classifier {
-    /// The labels of a text or a pair, and their scores.
+    /// Classifies a text or a pair.
     ///
     /// # Errors
-    /// As [`Model::predict`].
+    /// Those of [`Model::predict`].
     pub fn classify<'a>(&self, input: impl Into<Input<'a>>) -> Result<Classification> {
         only!(self, Classification, self.0.predict(input)?)
     }
 
-    /// The same for many.
+    /// Classifies many texts or pairs, and returns the answers in the order of the inputs.
     ///
     /// # Errors
-    /// As [`Model::predict_batch`].
+    /// Those of [`Model::predict_batch`].
     pub fn classify_batch<'a, I>(&self, inputs: &'a [I]) -> Result<Vec<Classification>>
     where
         &'a I: Into<Input<'a>>,
@@ -98,50 +98,50 @@ impl Classifier {
 }
 
 door!(
-    /// A model that gives vectors to texts.
+    /// An embedding model: maps texts to vectors.
     Embedder,
     "embedding",
     |model| model.task() == Task::Embedding
 );
 
 impl Embedder {
-    /// A text as a vector.
+    /// Computes the embedding of a text.
     ///
     /// # Errors
-    /// As [`Model::embed`].
+    /// Those of [`Model::embed`].
     pub fn embed(&self, text: &str) -> Result<Vec<f32>> {
         self.0.embed(text)
     }
 
-    /// Texts as vectors: (texts, width).
+    /// Computes the embeddings of texts: (texts, width).
     ///
     /// # Errors
-    /// As [`Model::embed_batch`].
+    /// Those of [`Model::embed_batch`].
     pub fn embed_batch<S: AsRef<str>>(&self, texts: &[S]) -> Result<Array2<f32>> {
         self.0.embed_batch(texts)
     }
 
-    /// How alike two texts are.
+    /// Computes the similarity of two texts, by the model's own measure.
     ///
     /// # Errors
-    /// As [`Model::similarity`].
+    /// Those of [`Model::similarity`].
     pub fn similarity(&self, a: &str, b: &str) -> Result<f32> {
         self.0.similarity(a, b)
     }
 }
 
 door!(
-    /// A model that finds pieces of a text: names of people and places, parts of speech.
+    /// A token classifier: labels spans of a text, such as names of people and places, or parts of speech.
     TokenClassifier,
     "token classification",
     |model| model.task() == Task::TokenClassification
 );
 
 impl TokenClassifier {
-    /// What stands where in a text.
+    /// Finds the entities of a text, in the order of the text.
     ///
     /// # Errors
-    /// As [`Model::predict`].
+    /// Those of [`Model::predict`].
     pub fn entities(&self, text: &str) -> Result<Vec<Entity>> {
         let found: Entities = only!(self, Entities, self.0.predict(text)?)?;
         Ok(found.entities)
@@ -149,41 +149,41 @@ impl TokenClassifier {
 }
 
 door!(
-    /// A model that finds the answer to a question in a context.
+    /// An extractive question answerer: finds the answer to a question in a context.
     QuestionAnswerer,
     "question answering",
     |model| model.task() == Task::QuestionAnswering
 );
 
 impl QuestionAnswerer {
-    /// The span of `context` that answers `question`.
+    /// Finds the span of `context` that answers `question`.
     ///
     /// # Errors
-    /// As [`Model::answer`].
+    /// Those of [`Model::answer`].
     pub fn answer(&self, question: &str, context: &str) -> Result<Answer> {
         self.0.answer(question, context)
     }
 }
 
 door!(
-    /// A model that guesses masked words.
+    /// A masked-language model: predicts masked words.
     MaskFiller,
     "fill-mask",
     |model| model.task() == Task::FillMask
 );
 
 impl MaskFiller {
-    /// Words for each mask of a text.
+    /// Predicts the likeliest tokens for each mask of a text.
     ///
     /// # Errors
-    /// As [`Model::predict`]; `Input` if there is no mask.
+    /// Those of [`Model::predict`]; `Input` if there is no mask.
     pub fn fill(&self, text: &str) -> Result<Fill> {
         only!(self, Fill, self.0.predict(text)?)
     }
 }
 
 door!(
-    /// A model that orders passages by how they fit a query: a cross-encoder, or an embedding model.
+    /// A reranker: orders passages by their relevance to a query. Wraps a cross-encoder or an embedding model.
     Reranker,
     "reranking",
     |model| {
@@ -193,18 +193,18 @@ door!(
 );
 
 impl Reranker {
-    /// Passages in the order in which they fit a query, best first.
+    /// Ranks passages by their relevance to a query, best first.
     ///
     /// # Errors
-    /// As [`Model::rerank`].
+    /// Those of [`Model::rerank`].
     pub fn rerank<S: AsRef<str>>(&self, query: &str, passages: &[S]) -> Result<Vec<Ranked>> {
         self.0.rerank(query, passages)
     }
 }
 
 door!(
-    /// A model of entailment (NLI) that gives labels which nobody trained. One whose labels have no names
-    /// (`LABEL_0`, `LABEL_1` ..) needs [`ZeroShotOptions::entailment_label`].
+    /// A zero-shot classifier: an entailment (NLI) model that classifies texts by labels it was not trained on. A model
+    /// whose labels have no names (`LABEL_0`, `LABEL_1` ..) needs [`ZeroShotOptions::entailment_label`].
     ZeroShot,
     "zero-shot classification",
     |model| {
@@ -214,18 +214,18 @@ door!(
 );
 
 impl ZeroShot {
-    /// Which of `labels` a text is about: exactly one of them.
+    /// Classifies a text by `labels`, of which exactly one holds.
     ///
     /// # Errors
-    /// As [`Model::zero_shot`].
+    /// Those of [`Model::zero_shot`].
     pub fn classify<S: AsRef<str>>(&self, text: &str, labels: &[S]) -> Result<Classification> {
         self.0.zero_shot(text, labels, &ZeroShotOptions::default())
     }
 
-    /// Which of `labels` a text is about, with options.
+    /// Classifies a text by `labels`, with options.
     ///
     /// # Errors
-    /// As [`Model::zero_shot`].
+    /// Those of [`Model::zero_shot`].
     pub fn classify_with<S: AsRef<str>>(
         &self,
         text: &str,

@@ -1,4 +1,4 @@
-//! A model out of its files.
+//! Opening a model: from a folder, a packed file, or files in memory.
 
 use std::path::Path;
 
@@ -13,57 +13,59 @@ use crate::tasks::heads::Head;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Access, Files, Residency, Store, join_within};
 
-/// Names the instruction set to use instead of the best that there is; for tests and benchmarks.
+/// Environment variable that names the instruction set to use instead of the best one; for tests and benchmarks.
 const FORCED_CPU: &str = "BERTLESS_CPU";
 
 impl Model {
-    /// Opens the folder of a Hugging Face or sentence-transformers model, or the file that [`pack`](Self::pack) has made
-    /// of one.
+    /// Opens the folder of a Hugging Face or sentence-transformers model, or a packed file that [`pack`](Self::pack)
+    /// made from one.
     ///
-    /// A folder has `config.json`, `model.safetensors` (or shards and their index), and `tokenizer.json` or `vocab.txt`; with
-    /// `modules.json` it is an embedding model. Of a packed file, header, settings and vocabulary are checked; weights
-    /// are used where they lie if the file is mapped, else read.
+    /// A folder holds `config.json`, `model.safetensors` (or shards and their index), and `tokenizer.json` or
+    /// `vocab.txt`; with `modules.json` it is an embedding model. Of a packed file, header, settings and vocabulary are
+    /// checked. Its weights are used in place if the file is mapped (`ModelOptions::map`), and read into memory
+    /// otherwise.
     ///
     /// # Errors
-    /// Whatever is wrong with the files; each [`Error`] names the file, key or weight that it is about.
+    /// An [`Error`] that names the file, key or weight at fault.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Self::load_with(path, ModelOptions::default())
     }
 
-    /// Opens a folder or a packed file, with options.
+    /// Opens a model's folder or a packed file, with options.
     ///
     /// # Errors
-    /// As [`load`](Self::load), and `Option` for options that the model cannot follow.
+    /// Those of [`load`](Self::load), and `Option` for options that the model cannot follow.
     pub fn load_with(path: impl AsRef<Path>, options: ModelOptions) -> Result<Self> {
         let files = Files::open(path.as_ref(), access(&options))?;
         Self::open(&files, options)
     }
 
-    /// Opens a packed file that is part of the program, as [`include_model!`](crate::include_model) puts it there.
+    /// Opens a packed file that is embedded in the program by [`include_model!`](crate::include_model).
     ///
-    /// Weights are used where they lie. Bytes that do not start at a multiple of 64 are copied first.
+    /// Weights are used in place. Bytes that are not aligned to 64 are copied first.
     ///
     /// # Errors
-    /// As [`load`](Self::load), without `Io`.
+    /// Those of [`load`](Self::load), without `Io`.
     pub fn from_static(bytes: &'static [u8]) -> Result<Self> {
         Self::from_static_with(bytes, ModelOptions::default())
     }
 
-    /// Opens a packed file that is part of the program, with options.
+    /// Opens a packed file that is embedded in the program, with options.
     ///
     /// # Errors
-    /// As [`load_with`](Self::load_with), without `Io`.
+    /// Those of [`load_with`](Self::load_with), without `Io`.
     pub fn from_static_with(bytes: &'static [u8], options: ModelOptions) -> Result<Self> {
         Self::open(&Files::packed_bytes(bytes)?, options)
     }
 
     /// Opens a model whose files are in memory.
     ///
-    /// Of weights in bytes that are owned, and that no clone of `files` holds as well, only the table of words stays when
-    /// the model is there; until then they are beside the packed ones. Borrowed bytes stay as they are.
+    /// While the model is loaded, the given bytes and the weights packed from them are both in memory. Afterwards owned
+    /// bytes of weights are freed, except for the word-embedding table, unless a clone of `files` holds them, too.
+    /// Borrowed bytes are left alone.
     ///
     /// # Errors
-    /// As [`load`](Self::load).
+    /// Those of [`load`](Self::load).
     pub fn from_parts(files: Files) -> Result<Self> {
         Self::from_parts_with(files, ModelOptions::default())
     }
@@ -71,7 +73,7 @@ impl Model {
     /// Opens a model whose files are in memory, with options.
     ///
     /// # Errors
-    /// As [`load_with`](Self::load_with).
+    /// Those of [`load_with`](Self::load_with).
     pub fn from_parts_with(files: Files, options: ModelOptions) -> Result<Self> {
         let mut model = Self::open(&files, options)?;
         drop(files);
@@ -137,10 +139,11 @@ impl Model {
     }
 }
 
-/// What is computed with: so many threads, or as many as are granted, and the best instruction set or the one that is forced.
+/// Starts `threads` threads, by default as many as the CPU quota grants, and chooses the best instruction set or the
+/// one that `BERTLESS_CPU` names.
 ///
 /// # Errors
-/// `Option` for no threads and for an instruction set that this processor lacks, `Threads`.
+/// `Option` for 0 threads and for an instruction set that this processor lacks, `Threads` if they cannot be started.
 pub(crate) fn engine(threads: Option<usize>) -> Result<Engine> {
     let count = match threads {
         Some(0) => {
@@ -182,7 +185,8 @@ fn access(_: &ModelOptions) -> Access {
     Access::Read
 }
 
-/// The most tokens of a text: what is asked for, else what the files say; never more than there are positions.
+/// Maximum number of tokens of a text: the one of the options, else that of the files; never more than the number of
+/// positions.
 fn max_length(
     files: &Files,
     config: &Config,
@@ -228,14 +232,14 @@ fn max_length(
     Ok(max_length)
 }
 
-/// The name of the file in which sentence-transformers limits texts.
+/// Name of the file in which sentence-transformers limits the length of texts.
 fn reading_file(files: &Files, folder: &str) -> &'static str {
     let is_there = |name: &&str| join_within(folder, name, name).is_ok_and(|file| files.has(&file));
     let mut names = READING_FILES.into_iter();
     names.find(is_there).unwrap_or(READING_FILES[0])
 }
 
-/// Options that do not fit the model.
+/// Refuses options that do not fit the model.
 fn check(config: &Config, options: &ModelOptions) -> Result<()> {
     if options.top_k == Some(0) {
         return Err(Error::Option {

@@ -1,4 +1,4 @@
-//! The roof: text goes in, an answer comes out. The only place that knows text, encoder and task at once.
+//! The model: turns a text into an answer. Only this module knows tokenizer, encoder and task at once.
 
 mod answer;
 mod ask;
@@ -39,14 +39,13 @@ use crate::tasks::{
 use crate::tokenizer::{Tokenizer, Truncation};
 use crate::weights::PackedSummary;
 
-/// How many words a mask gets if nobody says otherwise, as in transformers.
+/// Default number of predictions per mask, as in transformers.
 const WORDS_PER_MASK: usize = 5;
 
-/// A model, ready to answer.
+/// A loaded model.
 ///
-/// What it answers is what its checkpoint was trained for; [`Prediction`] holds any of it, and [`Classifier`],
-/// [`Embedder`] and their kin are for callers who know. A model is shared by reference: all that it does takes
-/// `&self`, from any number of threads.
+/// The checkpoint decides the task. [`Prediction`] holds the answer to any task; [`Classifier`], [`Embedder`] and the
+/// other typed wrappers return one kind of answer. All methods take `&self`, so threads can share a model by reference.
 ///
 /// ```no_run
 /// # fn main() -> bertless::Result<()> {
@@ -68,58 +67,58 @@ pub struct Model {
     max_length: usize,
     dtype: Dtype,
     engine: Engine,
-    /// Memory to compute in, one for each caller.
+    /// Reusable buffers for intermediate results, one set for each concurrent caller.
     scratch: BufferPool<Scratch>,
     summary: Summary,
 }
 
-/// What a model is, in short.
+/// Architecture, task, size and limits of a model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Which kin of BERT.
+    /// Model family, such as BERT or MPNet.
     pub family: Family,
-    /// The class that config.json names; empty if it names none.
+    /// Name of the model's class in config.json; empty if the file names none.
     pub architecture: String,
-    /// What it was trained to do.
+    /// Task that the model was trained for.
     pub task: Task,
-    /// How many layers.
+    /// Number of encoder layers (`num_hidden_layers`).
     pub layers: usize,
-    /// Width of the rows between them.
+    /// Width of the hidden states (`hidden_size`).
     pub hidden: usize,
-    /// Heads of attention in each.
+    /// Number of attention heads per layer (`num_attention_heads`).
     pub heads: usize,
-    /// Rows of the word-embedding table.
+    /// Number of rows of the word-embedding table (`vocab_size`).
     pub vocabulary: usize,
     /// The most tokens of a text.
     pub max_length: usize,
-    /// Names of the labels, by id.
+    /// Label names, indexed by label id.
     pub labels: Vec<String>,
-    /// How a classifier's logits become scores.
+    /// Function that turns a classifier's logits into scores; `None` for other tasks.
     pub score: Option<ScoreFunction>,
-    /// How rows become an embedding; of an embedding model.
+    /// Poolings of an embedding model, whose results are concatenated; empty for other tasks.
     pub pooling: Vec<Pooling>,
-    /// Width of an embedding; of an embedding model.
+    /// Dimension of an embedding; `None` for models that are not embedding models.
     pub embedding: Option<usize>,
-    /// How many numbers the checkpoint holds.
+    /// Number of parameters in the checkpoint.
     pub parameters: usize,
-    /// The bytes of its files.
+    /// Size of the weight files, or of the packed file, in bytes.
     pub bytes: usize,
-    /// The type that most of them are stored in.
+    /// Type that most parameters are stored in.
     pub dtype: String,
-    /// What a packed file says of itself; `None` for a folder.
+    /// Summary that a packed file carries; `None` for a folder.
     pub packed: Option<PackedSummary>,
 }
 
 impl Model {
-    /// Answers about a text or a pair.
+    /// Runs the model's task on a text or a pair.
     ///
-    /// A text that is longer than the model is cut off at its end, and the answer says so; a question's context is
-    /// read to its end in windows.
+    /// A text that is longer than [`max_length`](Self::max_length) is cut off at its end, and the answer says so. The
+    /// context of a question is read to its end, in windows.
     ///
     /// # Errors
-    /// `Input` if the text is not of the form that the task needs, `EmbeddingOutOfRange` if tokenizer and weights do not
-    /// belong together, `NonFinite` if the weights lead to no number.
+    /// `Input` if the task needs another form of input, `EmbeddingOutOfRange` if tokenizer and weights do not belong
+    /// together, `NonFinite` if the weights lead to NaN or infinity.
     pub fn predict<'a>(&self, input: impl Into<Input<'a>>) -> Result<Prediction> {
         let input = input.into();
         if self.config.head.task == Task::QuestionAnswering {
@@ -132,12 +131,13 @@ impl Model {
         })
     }
 
-    /// Answers about many texts or pairs, in their order. Each answer is, bit for bit, the one that its text gets alone.
+    /// Runs the model's task on many texts or pairs, and returns the answers in the order of the inputs. Each answer
+    /// is, bit for bit, the one that [`predict`](Self::predict) gives for its input alone.
     ///
-    /// Memory is bounded by the answers: texts are read and computed a few at a time.
+    /// Texts are tokenized and computed a few at a time, so memory grows with the answers only.
     ///
     /// # Errors
-    /// As [`predict`](Self::predict); an `Input` error says which text it is about, counted from 0.
+    /// Those of [`predict`](Self::predict); an `Input` error names the index of the input at fault, counted from 0.
     pub fn predict_batch<'a, I>(&self, inputs: &'a [I]) -> Result<Vec<Prediction>>
     where
         &'a I: Into<Input<'a>>,
@@ -154,17 +154,17 @@ impl Model {
         Ok(predictions)
     }
 
-    /// The tokenizer.
+    /// The model's tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
     }
 
-    /// What the model was trained to do.
+    /// Task that the model was trained for.
     pub fn task(&self) -> Task {
         self.config.head.task
     }
 
-    /// Names of the labels, by id; empty for tasks without labels.
+    /// Label names, indexed by label id; empty for tasks without labels.
     pub fn labels(&self) -> &[String] {
         &self.config.head.labels
     }
@@ -174,44 +174,45 @@ impl Model {
         self.max_length
     }
 
-    /// The most tokens that its tables have positions for, special ones included; `max_length` may be less.
+    /// Number of tokens that the position table has rows for, special tokens included; [`max_length`](Self::max_length)
+    /// may be less.
     pub fn max_positions(&self) -> usize {
         self.config.encoder.max_tokens()
     }
 
-    /// How many threads compute.
+    /// Number of threads that the model computes with.
     pub fn threads(&self) -> usize {
         self.engine.threads.count()
     }
 
-    /// The name of the instruction set that it computes with, as the environment variable `BERTLESS_CPU` takes it.
+    /// Name of the instruction set that the model computes with, as the environment variable `BERTLESS_CPU` takes it.
     pub fn instruction_set(&self) -> &'static str {
         self.engine.cpu.name()
     }
 
-    /// What the encoder's dense layers compute in.
+    /// Number type that the encoder's dense layers compute in.
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
 
-    /// What the model is, in short.
+    /// Architecture, task, size and limits of the model.
     pub fn summary(&self) -> &Summary {
         &self.summary
     }
 
-    /// What stands on top of the encoder.
+    /// Configuration of the head on top of the encoder.
     #[cfg(feature = "train")]
     pub(crate) fn head(&self) -> &HeadConfig {
         &self.config.head
     }
 
-    /// The tokens that the model reads of a text, cut to its limit.
+    /// Tokenizes an input and truncates it to the model's limit.
     fn read(&self, input: Input<'_>) -> Result<Encoding> {
         self.tokenizer
             .encode(input, Some(&Truncation::to(self.max_length)))
     }
 
-    /// The same of a text, or the first of a pair, with a prompt ahead of it.
+    /// Tokenizes an input with `prompt` in front of its first text, and truncates it to the model's limit.
     fn read_after(&self, prompt: Option<&str>, input: Input<'_>) -> Result<Encoding> {
         let Some(prompt) = prompt.filter(|prompt| !prompt.is_empty()) else {
             return self.read(input);
@@ -223,7 +224,7 @@ impl Model {
         })
     }
 
-    /// The prompt of a model whose answers are embeddings.
+    /// Prompt that goes in front of each text; `None` unless the model's task is embedding.
     fn own_prompt(&self) -> Option<&str> {
         match self.head {
             Head::Rows => self.prompt(),
@@ -231,7 +232,7 @@ impl Model {
         }
     }
 
-    /// Answers about texts that are computed together; any task but question answering.
+    /// Runs the task on texts that are computed together. Any task but question answering.
     fn predict_chunk(&self, chunk: &[(Input<'_>, Encoding)]) -> Result<Vec<Prediction>> {
         let encodings = || chunk.iter().map(|(_, encoding)| encoding);
         match &self.head {
@@ -347,7 +348,7 @@ impl Model {
     }
 }
 
-/// The text of an input to a task that takes one.
+/// Returns the text of an input to a task that takes single texts.
 fn single_text(input: Input<'_>, task: Task) -> Result<&str> {
     match input {
         Input::Text(text) => Ok(text),

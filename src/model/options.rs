@@ -1,4 +1,4 @@
-//! What a caller can choose.
+//! Options of loading and running a model.
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use crate::tasks::{Aggregation, AnswerOptions, Thresholds};
 #[cfg(feature = "mmap")]
 use crate::weights::Unchanging;
 
-/// How a model is loaded and how it answers; what is not chosen is as the model's files say.
+/// Options of loading and running a model. What is not set follows the model's files.
 ///
 /// ```
 /// let options = bertless::ModelOptions::new().threads(1).max_length(128);
@@ -31,22 +31,22 @@ pub struct ModelOptions {
 }
 
 impl ModelOptions {
-    /// Nothing chosen.
+    /// Creates options with nothing set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How many threads compute; one means the caller's alone. By default as many as the container's CPU quota grants,
-    /// on AWS Lambda one for each 1,769 MB, rounded.
+    /// Sets the number of threads that compute; with 1 only the caller's thread does. Default: as many as the
+    /// container's CPU quota grants; on AWS Lambda one per 1,769 MB, rounded.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
     }
 
-    /// What the encoder's dense layers compute in; heads, norms and embeddings are always single precision. By default
-    /// single precision too, and with a packed file what it was packed for, which cannot be changed, except that one in
-    /// bf16 can compute in `f32`.
+    /// Sets the number type that the encoder's dense layers compute in; heads, norms and embeddings are always in f32.
+    /// Default: f32, or the type that a packed file was packed for. The type of a packed file cannot be changed, except
+    /// that one in bf16 can compute in f32.
     ///
     /// ```
     /// let options = bertless::ModelOptions::new().dtype(bertless::Dtype::Int8);
@@ -57,70 +57,73 @@ impl ModelOptions {
         self
     }
 
-    /// The most tokens of a text, special ones included. By default `max_seq_length` of sentence-transformers' files, if
-    /// `modules.json` is there, else `model_max_length` of the tokenizer's, else what the position table has room for.
+    /// Sets the maximum number of tokens of a text, special tokens included. Default: `max_seq_length` of
+    /// sentence-transformers' files if there is a `modules.json`, else the tokenizer's `model_max_length`, else the
+    /// number of positions.
     #[must_use]
     pub fn max_length(mut self, tokens: usize) -> Self {
         self.max_length = Some(tokens);
         self
     }
 
-    /// How rows become one embedding. `Dense` modules, which belong to the pooling that they were trained with, are
-    /// left out if this is another one.
+    /// Sets the pooling, which turns a text's hidden states into one embedding. If it differs from the pooling of the
+    /// model's files, the `Dense` modules that were trained with that one are left out.
     #[must_use]
     pub fn pooling(mut self, pooling: Pooling) -> Self {
         self.pooling = Some(pooling);
         self
     }
 
-    /// Whether embeddings are brought to length one at the end, after a truncation (`truncate_dim`) if there is one.
+    /// Sets whether embeddings are normalised to unit length at the end, after a truncation (`truncate_dim`) if there
+    /// is one.
     #[must_use]
     pub fn normalize(mut self, normalize: bool) -> Self {
         self.normalize = Some(normalize);
         self
     }
 
-    /// The name of the prompt that is put in front of every text to embed, as
-    /// `config_sentence_transformers.json` lists them.
+    /// Sets the prompt that goes in front of every text to embed, by its name in `config_sentence_transformers.json`.
     #[must_use]
     pub fn prompt(mut self, name: impl Into<String>) -> Self {
         self.prompt = Some(name.into());
         self
     }
 
-    /// From which score on labels of a multi-label classifier hold, from 0 to 1; an error for any other model.
+    /// Sets the scores, from 0 to 1, from which on labels of a multi-label classifier hold. Loading fails for any other
+    /// model.
     #[must_use]
     pub fn thresholds(mut self, thresholds: Thresholds) -> Self {
         self.thresholds = Some(thresholds);
         self
     }
 
-    /// How many scores, answers or words for a mask are given. By default all scores, one answer, five words.
+    /// Sets the number of scores, of answers, or of tokens per mask that a prediction holds. Default: all scores, one
+    /// answer, five tokens.
     #[must_use]
     pub fn top_k(mut self, top_k: usize) -> Self {
         self.top_k = Some(top_k);
         self
     }
 
-    /// How the labels of tokens become those of entities.
+    /// Sets how labels of tokens are merged into entities.
     #[must_use]
     pub fn aggregation(mut self, aggregation: Aggregation) -> Self {
         self.aggregation = aggregation;
         self
     }
 
-    /// How answers are looked for; its `top_k` gives way to [`top_k`](Self::top_k).
+    /// Sets the options of question answering; [`top_k`](Self::top_k) overrides their `top_k`.
     #[must_use]
     pub fn answers(mut self, answers: AnswerOptions) -> Self {
         self.answers = answers;
         self
     }
 
-    /// Opens weight files by mapping them instead of reading them.
+    /// Memory-maps weight files instead of reading them.
     ///
-    /// A checkpoint's dense weights are packed when they are loaded, so mapping saves system calls for the table of
-    /// words, not the weights' memory; and pages of the map that were read count as this process's. A packed file that is
-    /// mapped is used where it lies, its weights too.
+    /// A packed file that is mapped is used in place, its weights too. A checkpoint's dense weights are packed when
+    /// they are loaded, so mapping it saves system calls for the word-embedding table but not the weights' memory; and
+    /// pages of the map that were read count as memory of this process.
     ///
     /// ```no_run
     /// // SAFETY: the disk of a deployed function is read-only.
@@ -130,15 +133,15 @@ impl ModelOptions {
     /// ```
     ///
     /// # Safety
-    /// No file of a model that is opened with these options or a clone of them may be changed or truncated, by any process,
-    /// from when it is opened until the model is dropped. A mapped file is memory: where a process truncates it, the next
-    /// access kills this one, and where a process overwrites it, weights change under a running model.
+    /// No process may change or truncate a file of a model that is opened with these options or a clone of them, from
+    /// when the file is opened until the model is dropped. A mapped file is memory: if a process truncates it, the next
+    /// access kills this process; if a process overwrites it, weights change under a running model.
     #[cfg(feature = "mmap")]
     #[must_use]
     #[allow(unsafe_code, reason = "the caller promises what a map needs")]
     pub unsafe fn map(mut self) -> Self {
-        // SAFETY: these options and their clones keep the value, and the caller promises what it asks for of every file that
-        // is opened with them.
+        // SAFETY: these options and their clones keep the value, and the caller promises what the value requires for
+        // every file that is opened with them.
         self.map = Some(unsafe { Unchanging::promised() });
         self
     }

@@ -1,4 +1,4 @@
-//! A model in one file, ready to be used where it lies.
+//! Packing: a whole model in one file, which is used in place.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -19,7 +19,7 @@ use crate::weights::{
     PackedSummary, PackingWriter, Precision, TensorEntry, check_name, packed_file,
 };
 
-/// A model made ready to be deployed, ahead of its being written: see [`Model::pack`].
+/// A packed model in memory, to be written to a file; [`Model::pack`] makes it.
 #[derive(Debug)]
 pub struct Packed {
     container: Container,
@@ -27,23 +27,26 @@ pub struct Packed {
     warnings: Vec<TokenizerWarning>,
 }
 
-/// Tensors of one kind in a packed file.
+/// Count and size of the sections of one kind in a packed file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct PackedKind {
-    /// Header, settings, vocabulary, numbers (biases, norms), matrices, tables (of words and positions), or padding.
+    /// Name of the kind: header, settings, vocabulary, numbers (biases and norms), matrices, tables (embedding tables),
+    /// or padding.
     pub kind: &'static str,
-    /// How many there are.
+    /// Number of sections.
     pub tensors: usize,
-    /// What they take together.
+    /// Size of all of them together, in bytes.
     pub bytes: usize,
 }
 
 impl Model {
-    /// Makes one file of a model's folder: weights packed and aligned, vocabulary built, settings beside them.
+    /// Packs a model's folder into one file: aligned weights in the layout of the kernels, the built vocabulary, and
+    /// the settings.
     ///
-    /// [`Model::load`] opens it without converting or building anything, [`Model::from_static`] out of the program
-    /// itself. It is a valid safetensors file. In [`Precision::F32`] its answers are those of the folder, bit for bit.
+    /// [`Model::load`] opens the file without converting or building anything; [`Model::from_static`] opens one that is
+    /// embedded in the program. It is a valid safetensors file. In [`Precision::F32`] its answers equal those of the
+    /// folder, bit for bit.
     ///
     /// ```
     /// # fn main() -> bertless::Result<()> {
@@ -60,16 +63,18 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// As [`load`](Self::load), and `NonFinite` if a weight is too large for the precision.
+    /// Those of [`load`](Self::load), and `NonFinite` if a weight is too large for the precision.
     pub fn pack(dir: impl AsRef<Path>, precision: Precision) -> Result<Packed> {
         Self::pack_with(dir, PackOptions::new(precision))
     }
 
-    /// The same, as the options say: of int8, which matrices stay in f32.
+    /// Packs a model's folder into one file, with options. They set the precision and, for int8, which matrices stay in
+    /// f32.
     ///
     /// # Errors
-    /// As [`pack`](Self::pack), and `Option` for a pattern that matches nothing, a bound that is no number, no text to calibrate
-    /// by, and for any of these in another precision than int8; `Input` for a text that cannot be read.
+    /// Those of [`pack`](Self::pack); `Option` for a pattern that matches nothing, a bound that is NaN or negative, an
+    /// empty set of calibration texts, and for any of these in another precision than int8; `Input` for a text that
+    /// cannot be tokenized.
     pub fn pack_with(dir: impl AsRef<Path>, options: PackOptions) -> Result<Packed> {
         options.check()?;
         let precision = options.precision();
@@ -102,7 +107,7 @@ impl Model {
     }
 }
 
-/// Computes these texts in f32 and keeps what goes into the encoder's matrices.
+/// Runs these texts in f32 and keeps the inputs of the encoder's matrices for calibration.
 fn sample(
     dir: &Path,
     texts: &[(String, Option<String>)],
@@ -133,17 +138,17 @@ fn sample(
 }
 
 impl Packed {
-    /// The length of the file in bytes.
+    /// Length of the file in bytes.
     pub fn bytes(&self) -> usize {
         self.container.len()
     }
 
-    /// What the file will say of itself.
+    /// Summary that the file will carry.
     pub fn summary(&self) -> PackedSummary {
         self.container.summary()
     }
 
-    /// What it is made of, in the order in which it is written.
+    /// Kinds of sections that make up the file, in the order in which they are written.
     pub fn inventory(&self) -> Vec<PackedKind> {
         let mut kinds: Vec<PackedKind> = Vec::new();
         for &(kind, bytes) in self.container.inventory() {
@@ -162,18 +167,17 @@ impl Packed {
         kinds
     }
 
-    /// The encoder's matrices that int8 is for, and what became of each; none in another precision.
+    /// Encoder matrices that int8 applies to, with the outcome of each; empty in another precision.
     pub fn matrices(&self) -> &[PackedMatrix] {
         &self.matrices
     }
 
-    /// What may make answers worse than the model's makers meant, as [`Tokenizer::warnings`](crate::Tokenizer::warnings)
-    /// has it.
+    /// Warnings about the tokenizer's files, as [`Tokenizer::warnings`](crate::Tokenizer::warnings) returns them.
     pub fn warnings(&self) -> &[TokenizerWarning] {
         &self.warnings
     }
 
-    /// The file in memory.
+    /// Bytes of the file.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.bytes());
         let written = self.container.write(&mut bytes);
@@ -181,26 +185,27 @@ impl Packed {
         bytes
     }
 
-    /// Writes the file, which must not be there yet.
+    /// Writes the file to a path that must not exist yet.
     ///
-    /// It is written under another name beside it and renamed: so there is never half of it. (A process that is killed in
-    /// between leaves a file whose name starts with a dot.)
+    /// It is written under another name in the same folder and renamed, so a file at `path` is always complete. (A
+    /// process that is killed in between leaves a file whose name starts with a dot.)
     ///
     /// # Errors
-    /// `Io`, of kind `AlreadyExists` if it is there.
+    /// `Io`, of kind `AlreadyExists` if the path exists.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         refuse_existing(path)?;
         self.write_beside(path)?.rename_to_new()
     }
 
-    /// Writes the file in place of what is there; whoever has that open keeps it as it was.
+    /// Writes the file to a path, and replaces a file that exists there. A process that has the old file open keeps its
+    /// contents.
     ///
     /// # Errors
-    /// `Io`, of kind `InvalidInput` if something else than a file is there, such as a folder or a device.
+    /// `Io`, of kind `InvalidInput` if the path is not a file but, for example, a folder or a device.
     pub fn replace(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        // Of a link it is what it leads to that counts, of /dev/stdout a pipe.
+        // Follows links: /dev/stdout may lead to a pipe.
         match path.metadata() {
             Ok(there) if !there.is_file() => Err(Error::Io {
                 path: path.to_owned(),
@@ -225,10 +230,10 @@ impl Packed {
         })
     }
 
-    /// Checks all of a packed file, weights included, which [`Model::load`] leaves unread.
+    /// Checks all of a packed file, including the weights, which [`Model::load`] does not check.
     ///
     /// # Errors
-    /// `PackedDamaged`, and whatever else is wrong with the file.
+    /// `PackedDamaged` for a damaged file; otherwise those of opening a packed file.
     pub fn verify(path: impl AsRef<Path>) -> Result<PackedSummary> {
         let file = packed_file(path.as_ref(), Access::Read)?;
         file.verify()?;
@@ -236,16 +241,16 @@ impl Packed {
     }
 }
 
-/// A file of this program alone that is removed unless it gets its name.
+/// A temporary file, removed on drop unless it was renamed to its target.
 struct Temporary<'a> {
     path: PathBuf,
     target: &'a Path,
-    /// Whether it has its name.
+    /// Whether the file was renamed to its target.
     done: bool,
 }
 
 impl<'a> Temporary<'a> {
-    /// A new file beside the one that it is to become, and open.
+    /// Creates and opens a temporary file in the target's folder.
     fn beside(target: &'a Path) -> std::io::Result<(Self, File)> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         loop {
@@ -254,7 +259,7 @@ impl<'a> Temporary<'a> {
             name.push(target.file_name().unwrap_or_default());
             name.push(format!(".{}.{count}", std::process::id()));
             let path = target.with_file_name(name);
-            // Never one that is there: another process of this number, in another container, may be writing it.
+            // Never opens an existing file: a process with the same id, in another container, may be writing it.
             match File::options().write(true).create_new(true).open(&path) {
                 Ok(file) => {
                     let done = false;
@@ -266,12 +271,12 @@ impl<'a> Temporary<'a> {
         }
     }
 
-    /// Gives it its name, which nobody may have.
+    /// Renames the file to its target, which must not exist.
     fn rename_to_new(self) -> Result<()> {
-        // A second name is refused where there is one already, and in one step; then the first is removed.
+        // Creating a hard link fails, atomically, if the target exists; the first name is removed on drop.
         match std::fs::hard_link(&self.path, self.target) {
             Ok(()) => Ok(()),
-            // Some file systems know no second names.
+            // Some file systems have no hard links.
             Err(_) => {
                 refuse_existing(self.target)?;
                 self.rename()
@@ -311,7 +316,8 @@ fn refuse_existing(path: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// What is kept of a matrix's inputs are the first rows, in their order: a packed file hangs on no thread.
+    /// The samples of a matrix's inputs are the first rows, in their order, so a packed file does not depend on the
+    /// number of threads.
     #[test]
     fn samples_are_the_same_at_any_number_of_threads() {
         let text = "the quick brown fox jumps over the lazy dog in the city ".repeat(3);

@@ -1,4 +1,4 @@
-//! Passes through the encoder: which texts are computed together, and in which memory.
+//! Forward passes: chooses the texts that are computed together and the buffers for them.
 
 use ndarray::Array2;
 
@@ -9,15 +9,15 @@ use crate::kernels::Compute;
 use crate::tasks::finite;
 use crate::tasks::heads::{Head, SequenceHead};
 
-/// Tokens that are computed together, for each thread: enough for large products, few enough that most of what goes from
-/// layer to layer stays in a core's second-level cache (1,024 take 1 to 2 % longer).
+/// Number of tokens per thread that are computed together: enough for large matrix products, few enough that most of
+/// what goes from layer to layer stays in a core's L2 cache (1,024 take 1 to 2 % longer).
 const TOKENS_PER_THREAD: usize = 256;
 
 impl Model {
-    /// The last hidden states of a text or a pair: (tokens, hidden).
+    /// Computes the last hidden states of a text or a pair: (tokens, hidden).
     ///
     /// # Errors
-    /// As [`predict`](Self::predict).
+    /// Those of [`predict`](Self::predict).
     pub fn encode<'a>(&self, input: impl Into<Input<'a>>) -> Result<Array2<f32>> {
         let encoding = self.read(input.into())?;
         let rows = self.forward([&encoding], |_, _, rows| Ok(rows.to_vec()))?;
@@ -25,10 +25,11 @@ impl Model {
         self.array(rows, self.encoder.hidden_size())
     }
 
-    /// The last hidden states, (tokens, hidden), of texts that are tokens already; of each the same bits as alone.
+    /// Computes the last hidden states, (tokens, hidden), of texts that are tokenized already. Those of a text do not
+    /// depend on the other texts, bit for bit.
     ///
-    /// Only ids and type ids are looked at. A text may be as long as the model has
-    /// [positions](Self::max_positions), whatever [`max_length`](Self::max_length) says.
+    /// Reads only `ids` and `type_ids` of an encoding. A text may have as many tokens as the model has
+    /// [positions](Self::max_positions), even if [`max_length`](Self::max_length) is less.
     ///
     /// ```no_run
     /// # fn main() -> bertless::Result<()> {
@@ -40,8 +41,9 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// `Input` for a text without a token or with another number of type ids than of ids, `EmbeddingOutOfRange` for an
-    /// id, a type or a length that the model's tables have no row for, `NonFinite` if the weights lead to no number.
+    /// `Input` for a text without a token or with unequal numbers of ids and type ids, `EmbeddingOutOfRange` for an id,
+    /// a type id or a length that the model's tables have no row for, `NonFinite` if the weights lead to NaN or
+    /// infinity.
     pub fn encode_batch(&self, encodings: &[Encoding]) -> Result<Vec<Array2<f32>>> {
         check(encodings)?;
         let hidden = self.encoder.hidden_size();
@@ -50,8 +52,8 @@ impl Model {
             self.forward(together?, |_, batch, rows| {
                 finite("a hidden state", rows)?;
                 for text in batch.starts.windows(2) {
-                    let own = &rows[text[0] * hidden..text[1] * hidden];
-                    states.push(self.array(own.to_vec(), hidden)?);
+                    let text_rows = &rows[text[0] * hidden..text[1] * hidden];
+                    states.push(self.array(text_rows.to_vec(), hidden)?);
                 }
                 Ok(())
             })?;
@@ -59,10 +61,11 @@ impl Model {
         Ok(states)
     }
 
-    /// All hidden states of a text or a pair: after the embeddings, then after each layer, each (tokens, hidden).
+    /// Computes all hidden states of a text or a pair: after the embeddings, then after each layer, each (tokens,
+    /// hidden).
     ///
     /// # Errors
-    /// As [`predict`](Self::predict).
+    /// Those of [`predict`](Self::predict).
     pub fn hidden_states<'a>(&self, input: impl Into<Input<'a>>) -> Result<Vec<Array2<f32>>> {
         let encoding = self.read(input.into())?;
         let mut states = Vec::new();
@@ -75,11 +78,11 @@ impl Model {
         states.into_iter().map(array).collect()
     }
 
-    /// The head's logits for a text or a pair: (1, labels) of a classifier, (tokens, labels) of a token classifier,
-    /// (tokens, 2) of a question answerer, (tokens, vocabulary) of a masked-language model.
+    /// Computes the head's logits for a text or a pair: (1, labels) for a classifier, (tokens, labels) for a token
+    /// classifier, (tokens, 2) for a question answerer, (tokens, vocabulary) for a masked-language model.
     ///
     /// # Errors
-    /// `WrongTask` for a model without a head, else as [`predict`](Self::predict).
+    /// `WrongTask` for a model without a head; otherwise those of [`predict`](Self::predict).
     pub fn logits<'a>(&self, input: impl Into<Input<'a>>) -> Result<Array2<f32>> {
         let encoding = self.read(input.into())?;
         let (logits, width) = match &self.head {
@@ -98,10 +101,11 @@ impl Model {
         self.array(logits, width)
     }
 
-    /// A classifier's logits for texts or pairs, (texts, labels); of each the same bits as alone.
+    /// Computes a classifier's logits for texts or pairs: (texts, labels). Those of a text do not depend on the other
+    /// texts, bit for bit.
     ///
     /// # Errors
-    /// `WrongTask` for other models, else as [`predict_batch`](Self::predict_batch).
+    /// `WrongTask` for other models; otherwise those of [`predict_batch`](Self::predict_batch).
     pub fn logits_batch<'a, I>(&self, inputs: &'a [I]) -> Result<Array2<f32>>
     where
         &'a I: Into<Input<'a>>,
@@ -119,11 +123,11 @@ impl Model {
         self.array(logits, self.labels().len())
     }
 
-    /// A classifier's logits, (texts, labels), of texts that are tokens already, as [`encode_batch`](Self::encode_batch)
-    /// takes them; of each the same bits as alone.
+    /// Computes a classifier's logits, (texts, labels), of texts that are tokenized already, as for
+    /// [`encode_batch`](Self::encode_batch). Those of a text do not depend on the other texts, bit for bit.
     ///
     /// # Errors
-    /// `WrongTask` for other models, else as `encode_batch`.
+    /// `WrongTask` for other models; otherwise those of `encode_batch`.
     pub fn logits_of_encodings(&self, encodings: &[Encoding]) -> Result<Array2<f32>> {
         let Head::Sequence(head) = &self.head else {
             return Err(self.wrong_task("labels of texts"));
@@ -137,7 +141,7 @@ impl Model {
         self.array(logits, self.labels().len())
     }
 
-    /// Logits of texts, (texts, labels), of which only first rows count.
+    /// Computes a sequence head's logits, (texts, labels), from the first row of each text.
     pub(super) fn text_logits<'e>(
         &self,
         head: &SequenceHead,
@@ -150,7 +154,7 @@ impl Model {
         )
     }
 
-    /// Logits of all tokens, (tokens, columns), of a head that has them.
+    /// Computes the logits of all tokens, (tokens, head outputs), of a token head.
     pub(super) fn token_logits<'e>(
         &self,
         encodings: impl IntoIterator<Item = &'e Encoding>,
@@ -165,7 +169,7 @@ impl Model {
         })
     }
 
-    /// Logits over the vocabulary, (chosen tokens, vocabulary), of the tokens whose id is chosen.
+    /// Computes logits over the vocabulary, (chosen tokens, vocabulary), for the tokens whose id is chosen.
     pub(super) fn word_logits<'e>(
         &self,
         encodings: impl IntoIterator<Item = &'e Encoding>,
@@ -183,7 +187,7 @@ impl Model {
         })
     }
 
-    /// Embeddings, (texts, width); the first `skip` tokens of each text are not pooled.
+    /// Computes embeddings, (texts, width). The first `skip` tokens of each text are not pooled.
     pub(super) fn embed_encodings<'e>(
         &self,
         encodings: impl IntoIterator<Item = &'e Encoding>,
@@ -206,7 +210,7 @@ impl Model {
         Ok(vectors)
     }
 
-    /// Passes texts through the encoder together, and their rows through `head`.
+    /// Runs texts through the encoder together, and all their rows through `head`.
     pub(super) fn forward<'e, T>(
         &self,
         encodings: impl IntoIterator<Item = &'e Encoding>,
@@ -215,8 +219,8 @@ impl Model {
         self.observed((encodings, OutputRows::All), |_, _| {}, head)
     }
 
-    /// Passes texts through the encoder together, and their output rows through `head`. Calls `observe(layer, rows)` after
-    /// the embeddings (layer 0) and after each layer.
+    /// Runs texts through the encoder together, and their output rows through `head`. Calls `observe(layer, rows)`
+    /// after the embeddings (layer 0) and after each layer.
     fn observed<'e, T>(
         &self,
         (encodings, outputs): (impl IntoIterator<Item = &'e Encoding>, OutputRows),
@@ -232,7 +236,8 @@ impl Model {
         head(&compute, &batch, rows)
     }
 
-    /// Reads texts, each after a prompt if there is one, and hands them on, as many at a time as are computed together.
+    /// Tokenizes texts, each with the prompt in front if there is one, and calls `pass` with chunks of texts that are
+    /// computed together.
     pub(super) fn in_chunks<'a, I>(
         &self,
         inputs: &'a [I],
@@ -257,7 +262,7 @@ impl Model {
         Ok(())
     }
 
-    /// What is read one after the other, as many at a time as are computed together: at least one.
+    /// Groups items into chunks that are computed together: as many as the threads' token budget allows, at least one.
     pub(super) fn gathered<T>(
         &self,
         read: impl IntoIterator<Item = Result<T>>,
@@ -266,7 +271,7 @@ impl Model {
         gathered(TOKENS_PER_THREAD * self.threads(), read, tokens)
     }
 
-    /// Passes a chunk; if a text of it is at fault, finds out which.
+    /// Calls `pass` with a chunk. If it fails because of a text, the error names that text's index.
     fn pass_chunk<'a>(
         &self,
         chunk: &[(Input<'a>, Encoding)],
@@ -301,14 +306,14 @@ impl Model {
     }
 }
 
-/// What is read one after the other, as many at a time as have so many tokens together: at least one.
+/// Groups items into chunks of at most `most` tokens, but of at least one item. An error ends the chunk.
 fn gathered<T>(
     most: usize,
     read: impl IntoIterator<Item = Result<T>>,
     tokens: impl Fn(&T) -> usize,
 ) -> impl Iterator<Item = Result<Vec<T>>> {
     let mut read = read.into_iter().fuse();
-    // The one that did not fit beside those ahead of it.
+    // The item that did not fit into the chunk before.
     let mut left = None;
     std::iter::from_fn(move || {
         let mut together: Vec<T> = left.take().into_iter().collect();
@@ -329,7 +334,7 @@ fn gathered<T>(
     })
 }
 
-/// Refuses tokens that are not a text's.
+/// Refuses encodings without tokens, and those with unequal numbers of ids and type ids.
 fn check(encodings: &[Encoding]) -> Result<()> {
     for (index, encoding) in encodings.iter().enumerate() {
         let (ids, types) = (encoding.ids.len(), encoding.type_ids.len());
@@ -342,7 +347,7 @@ fn check(encodings: &[Encoding]) -> Result<()> {
     Ok(())
 }
 
-/// Texts to compute together. One without a token, which only a tokenizer without special tokens makes, has no answer.
+/// Makes a batch of texts. Refuses a text without a token, which only a tokenizer without special tokens can produce.
 pub(super) fn batch<'e>(encodings: impl IntoIterator<Item = &'e Encoding>) -> Result<Batch> {
     let batch = Batch::new(encodings);
     match batch.starts.windows(2).any(|text| text[0] == text[1]) {
@@ -354,7 +359,7 @@ pub(super) fn batch<'e>(encodings: impl IntoIterator<Item = &'e Encoding>) -> Re
     }
 }
 
-/// An error about one of several texts.
+/// Adds the index of the input at fault to an error.
 pub(super) fn about(error: Error, index: usize) -> Error {
     match error {
         Error::Input { reason } => Error::Input {

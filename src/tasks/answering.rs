@@ -1,4 +1,4 @@
-//! Extractive question answering: the span of a context that answers a question.
+//! Extractive question answering: finds the span of a context that answers a question.
 //!
 //! Follows `QuestionAnsweringPipeline` of transformers 4: a long context is read in overlapping windows; in each, start
 //! and end have probabilities among the context's tokens, a span's score is their product, and the scores of one answer
@@ -8,21 +8,22 @@ use super::{AnswerSpan, finite};
 use crate::batch::{CharacterCounter, Encoding};
 use crate::error::{Error, Result};
 
-/// How answers are looked for.
+/// Options of question answering.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnswerOptions {
-    /// How many answers to give.
+    /// Number of answers to return.
     pub top_k: usize,
-    /// The most tokens that an answer has.
+    /// Maximum number of tokens of an answer.
     pub max_answer_tokens: usize,
-    /// The most tokens of a window, question and special tokens included; the model's limit is the limit of this one.
+    /// Maximum number of tokens of a window, question and special tokens included; never more than the model's own
+    /// limit.
     pub max_window: usize,
-    /// How many tokens two neighbouring windows share; by default 128, at most half of a window, and half of what a
-    /// long question leaves of it if that is less.
+    /// Number of tokens that two neighbouring windows share. Default: 128, at most half of a window, and half of what a
+    /// long question leaves of the window if that is less.
     pub stride: Option<usize>,
-    /// Whether "there is no answer in it", as an empty string, is an answer.
+    /// Whether an empty string, for "the context holds no answer", is a possible answer.
     pub allow_no_answer: bool,
-    /// Whether an answer starts and ends with whole words.
+    /// Whether answers are extended to whole words.
     pub align_to_words: bool,
 }
 
@@ -40,13 +41,19 @@ impl Default for AnswerOptions {
 }
 
 impl AnswerOptions {
-    /// Window and stride for a model that reads `limit` tokens, `taken` of which are the question and special tokens.
+    /// Returns window length and stride for a model that reads `limit` tokens, `taken` of which are the question and
+    /// special tokens.
     pub(crate) fn windows(&self, limit: usize, taken: usize) -> (usize, usize) {
         let window = self.max_window.min(limit);
-        let usual = 128.min(window / 2);
+        let default_stride = 128.min(window / 2);
         let room = window.saturating_sub(taken);
-        // The reference has an error where the usual stride leaves no progress; nobody asked for that stride.
-        let fitting = if usual < room { usual } else { room / 2 };
+        // Where the default stride leaves no progress the reference fails; here the stride is reduced, since the caller
+        // did not choose it.
+        let fitting = if default_stride < room {
+            default_stride
+        } else {
+            room / 2
+        };
         (window, self.stride.unwrap_or(fitting))
     }
 
@@ -66,14 +73,14 @@ impl AnswerOptions {
     }
 }
 
-/// One window and its logits: (tokens, 2), start and end.
+/// A window of a context, and its logits: (tokens, 2), start and end.
 #[derive(Debug)]
 pub(crate) struct Window<'a> {
     pub(crate) encoding: &'a Encoding,
     pub(crate) logits: &'a [f32],
 }
 
-/// The best answers, highest score first, and the probability that there is none: the least of all windows.
+/// Returns the best answers, highest score first, and the probability that there is none: the minimum over all windows.
 pub(crate) fn decode(
     windows: &[Window<'_>],
     context: &str,
@@ -81,7 +88,7 @@ pub(crate) fn decode(
 ) -> Result<(Vec<AnswerSpan>, f32)> {
     let mut answers: Vec<Candidate<'_>> = Vec::new();
     let mut no_answer = f64::INFINITY;
-    // Aligning to words makes some candidates equal.
+    // Spans that are extended to whole words may coincide, so more candidates are needed.
     let candidates = match options.align_to_words {
         true => 2 * options.top_k + 10,
         false => options.top_k,
@@ -135,8 +142,7 @@ fn alike(a: &str, b: &str) -> bool {
     a == b || a.to_lowercase() == b.to_lowercase()
 }
 
-/// Softmax of one column of logits among the tokens that an answer can use, and the first token, which stands for no
-/// answer.
+/// Softmax of one column of logits over the context's tokens and the first token, which stands for "no answer".
 fn probabilities(window: &Window<'_>, column: usize) -> Vec<f64> {
     let first = window.encoding.ids.first();
     let usable = |index: usize| {
@@ -161,7 +167,7 @@ fn probabilities(window: &Window<'_>, column: usize) -> Vec<f64> {
     powers.into_iter().map(|power| power / sum).collect()
 }
 
-/// The `count` likeliest spans of context tokens: first token, last token, score.
+/// The `count` most probable spans of context tokens: first token, last token, score.
 fn best_spans(
     encoding: &Encoding,
     starts: &[f64],
@@ -184,7 +190,7 @@ fn best_spans(
     spans
 }
 
-/// Where a span of tokens stands in the context, in bytes.
+/// Byte range in the context of a span of tokens.
 fn place(encoding: &Encoding, start: usize, end: usize, align_to_words: bool) -> (usize, usize) {
     let (mut first, mut last) = (start, end);
     if align_to_words {

@@ -9,12 +9,12 @@ use crate::error::{Error, Result};
 use crate::kernels::Cpu;
 use crate::kernels::softmax::softmax;
 
-/// From which score on a label of a multi-label model holds, from 0 to 1.
+/// Scores, from 0 to 1, from which on labels of a multi-label model hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Thresholds {
-    /// For labels that have none of their own.
+    /// Threshold of every label that is not in `labels`.
     pub default: f32,
-    /// By label.
+    /// Thresholds of single labels, by label name.
     pub labels: BTreeMap<String, f32>,
 }
 
@@ -28,7 +28,7 @@ impl Default for Thresholds {
 }
 
 impl Thresholds {
-    /// One threshold for all labels.
+    /// Sets one threshold for all labels.
     pub fn all(threshold: f32) -> Self {
         Self {
             default: threshold,
@@ -36,8 +36,8 @@ impl Thresholds {
         }
     }
 
-    /// Thresholds for a model that has none, for a label that the model does not have, or that no score can be, are
-    /// mistakes.
+    /// Refuses thresholds for a model that is not a multi-label classifier, for a label that the model does not have,
+    /// and outside of 0 to 1.
     pub(crate) fn check(&self, head: &HeadConfig) -> Result<()> {
         let wrong = |reason: String| Error::Option {
             name: "thresholds",
@@ -74,7 +74,7 @@ impl Thresholds {
     }
 }
 
-/// Logits of one text as scores, in place.
+/// Turns the logits of one text into scores, in place.
 pub(crate) fn score(function: ScoreFunction, cpu: Cpu, logits: &mut [f32]) {
     match function {
         ScoreFunction::Identity => {}
@@ -86,7 +86,7 @@ pub(crate) fn score(function: ScoreFunction, cpu: Cpu, logits: &mut [f32]) {
     }
 }
 
-/// One text's logits, (labels), as an answer.
+/// Decodes the logits of one text, (labels), to an answer.
 pub(crate) fn classify(
     mut logits: Vec<f32>,
     head: &HeadConfig,
@@ -99,8 +99,8 @@ pub(crate) fn classify(
     let scores = logits;
     let best = argmax(&scores);
     let order = descending(&scores);
-    let usual = Thresholds::default();
-    let thresholds = thresholds.unwrap_or(&usual);
+    let default = Thresholds::default();
+    let thresholds = thresholds.unwrap_or(&default);
     let labels = head.multi_label.then(|| {
         let holds = |&&id: &&usize| scores[id] >= thresholds.of(&head.labels[id]);
         let holding = order.iter().filter(holds);

@@ -1,4 +1,4 @@
-//! Sentence embeddings: the rows of a text become one vector (Reimers and Gurevych 2019).
+//! Sentence embeddings: pools the hidden states of a text to one vector (Reimers and Gurevych 2019).
 
 use crate::config::{DenseConfig, Family, Module, Pooling, SentenceConfig};
 use crate::error::Result;
@@ -6,10 +6,10 @@ use crate::kernels::{Activation, Compute, Threads};
 use crate::layers::Linear;
 use crate::weights::{Access, Files, Store};
 
-/// The least length that a vector is divided by, as torch's `normalize` has it.
+/// Lower bound of the norm that a vector is divided by, as in torch's `normalize`.
 const MIN_LENGTH: f64 = 1e-12;
 
-/// Pooling and the modules that follow it.
+/// Pooling, and the modules of sentence-transformers that follow it.
 #[derive(Debug)]
 pub(crate) struct EmbeddingHead {
     pooling: Vec<Pooling>,
@@ -26,21 +26,21 @@ enum Step {
         residual: Residual,
     },
     Normalize,
-    /// Keeps this many numbers of each vector, counted from the first, or all if there are fewer.
+    /// Keeps the first components of each vector, this many at most.
     Truncate(usize),
 }
 
 #[derive(Debug)]
 enum Residual {
     None,
-    /// The input itself.
+    /// Adds the layer's input.
     Input,
-    /// The input brought to the output's width.
+    /// Adds a linear projection of the layer's input to the output's width.
     Projected(Linear),
 }
 
 impl EmbeddingHead {
-    /// Reads the weights of `Dense` modules.
+    /// Builds pooling and modules, and reads the weights of `Dense` modules.
     pub(crate) fn load(
         files: &Files,
         config: &SentenceConfig,
@@ -62,7 +62,8 @@ impl EmbeddingHead {
         })
     }
 
-    /// Pools in another way than the model's files say; `Dense` modules, whose width would not fit, are left out.
+    /// Replaces the pooling of the model's files. If the new one differs, removes the `Dense` modules, whose width
+    /// would not fit.
     pub(crate) fn pool_by(&mut self, pooling: Pooling) {
         if self.pooling != [pooling] {
             self.pooling = vec![pooling];
@@ -71,7 +72,8 @@ impl EmbeddingHead {
         }
     }
 
-    /// Ends in a normalisation, of what is left of a truncated vector; or in none, be it ahead of the truncation.
+    /// Adds a normalisation as the last step, after a truncation, if `wanted`; otherwise removes the last one, also if
+    /// it precedes a truncation.
     pub(crate) fn normalize(&mut self, wanted: bool) {
         let end = match self.steps.last() {
             Some(Step::Truncate(_)) if !wanted => self.steps.len() - 1,
@@ -87,7 +89,7 @@ impl EmbeddingHead {
         }
     }
 
-    /// The poolings whose results stand side by side.
+    /// Poolings, whose results are concatenated.
     pub(crate) fn pooling(&self) -> &[Pooling] {
         &self.pooling
     }
@@ -97,12 +99,12 @@ impl EmbeddingHead {
         self.include_prompt
     }
 
-    /// Whether of a text's rows only the first is pooled, if none is skipped.
+    /// Whether pooling reads only the first row of each text, as long as no rows are skipped.
     pub(crate) fn sees_firsts(&self) -> bool {
         self.pooling.iter().all(|&pooling| pooling == Pooling::Cls)
     }
 
-    /// Width of an embedding.
+    /// Dimension of an embedding.
     pub(crate) fn width(&self) -> usize {
         let pooled = self.pooling.len() * self.hidden;
         self.steps.iter().fold(pooled, |width, step| match step {
@@ -112,7 +114,8 @@ impl EmbeddingHead {
         })
     }
 
-    /// Embeddings, (texts, width), of rows (tokens, hidden). The first `skip` tokens of each text are not pooled.
+    /// Computes embeddings, (texts, width), from rows (tokens, hidden). The first `skip` tokens of each text are not
+    /// pooled.
     pub(crate) fn forward(
         &self,
         compute: &Compute,
@@ -168,7 +171,7 @@ fn load_dense(
     threads: &Threads,
 ) -> Result<Step> {
     let (outputs, inputs) = (config.outputs, config.inputs);
-    // A module's weights carry no family's prefix, so any family's names serve.
+    // The weights of a module have no family prefix, so any family will do here.
     let store = Store::open(files, &config.folder, Family::Bert, access, threads)?;
     let weights = store.weights();
     let linear = match config.bias {
@@ -194,10 +197,10 @@ fn add(out: &mut [f32], other: &[f32]) {
     out.iter_mut().zip(other).for_each(|(sum, x)| *sum += x);
 }
 
-/// One vector of a text's rows; sums are kept in f64.
+/// Pools the rows of a text to one vector; sums are accumulated in f64.
 fn pool(pooling: Pooling, rows: &[f32], hidden: usize, skip: usize) -> Vec<f32> {
     let count = rows.len() / hidden;
-    // A text that is all prompt has nothing else to pool.
+    // A text that consists of the prompt alone has nothing else to pool.
     let skip = if skip < count { skip } else { 0 };
     let kept = &rows[skip * hidden..];
     let first = || kept[..hidden].to_vec();
@@ -226,7 +229,7 @@ fn pool(pooling: Pooling, rows: &[f32], hidden: usize, skip: usize) -> Vec<f32> 
         Pooling::Max => {
             let mut largest = first();
             for row in kept.chunks_exact(hidden) {
-                // Written so that NaN is kept.
+                // Propagates NaN.
                 for (max, &x) in largest.iter_mut().zip(row) {
                     *max = if x > *max || x.is_nan() { x } else { *max };
                 }
@@ -273,7 +276,7 @@ mod tests {
             pool(Pooling::WeightedMean, &ROWS, 2, 1),
             [21.0 / 5.0, -12.0 / 5.0]
         );
-        assert_eq!(pool(Pooling::Mean, &ROWS, 2, 3), [3.0, -2.0]); // nothing else is there
+        assert_eq!(pool(Pooling::Mean, &ROWS, 2, 3), [3.0, -2.0]); // only the prompt is left to pool
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Token classification: labels of tokens become pieces of the text.
+//! Token classification: merges labels of tokens into entities, which are spans of the text.
 //!
-//! Follows `TokenClassificationPipeline` of transformers, but for one thing: an entity's text is the slice of the
-//! input, not its tokens joined again.
+//! Follows `TokenClassificationPipeline` of transformers, with one exception: an entity's text is a slice of the input,
+//! not its tokens joined again.
 
 use super::{Entity, argmax, finite};
 use crate::batch::{CharacterCounter, Encoding};
@@ -9,23 +9,23 @@ use crate::error::{Error, Result};
 use crate::kernels::Cpu;
 use crate::kernels::softmax::softmax;
 
-/// The label of tokens that are no entity's.
+/// Label of tokens outside of all entities.
 const OUTSIDE: &str = "O";
 
-/// How the labels of tokens become those of entities.
+/// Rule by which labels of tokens are merged into entities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Aggregation {
-    /// Each token with its own label, `B-` and `I-` included.
+    /// Returns each token with its own label, `B-` and `I-` included.
     None,
-    /// Neighbouring tokens of one label are one entity.
+    /// Merges neighbouring tokens of one label into an entity.
     #[default]
     Simple,
-    /// The same by words, each with the label of its first token.
+    /// Gives each word the label of its first token, then merges neighbouring words of one label.
     First,
-    /// The same by words, each with the best label of its tokens' mean scores.
+    /// Gives each word the best label by the mean of its tokens' scores, then merges neighbouring words of one label.
     Average,
-    /// The same by words, each with the label of its surest token.
+    /// Gives each word the label of its token with the highest score, then merges neighbouring words of one label.
     Max,
 }
 
@@ -49,17 +49,17 @@ impl std::str::FromStr for Aggregation {
     }
 }
 
-/// A token, or a word.
+/// Scores and span of a token or of a word.
 #[derive(Debug, Clone)]
 struct Piece {
     scores: Vec<f32>,
     start: usize,
     end: usize,
-    /// Whether it goes on with the word ahead of it.
+    /// Whether the piece continues the word before it.
     continues: bool,
 }
 
-/// A piece whose label is chosen.
+/// A span with its chosen label.
 #[derive(Debug, Clone)]
 struct Tagged<'a> {
     label: &'a str,
@@ -68,18 +68,18 @@ struct Tagged<'a> {
     end: usize,
 }
 
-/// How tokens are decoded.
+/// Parameters of decoding.
 #[derive(Debug)]
 pub(crate) struct Decoding<'a> {
-    /// Names of the labels, by id.
+    /// Label names, indexed by label id.
     pub(crate) labels: &'a [String],
     pub(crate) aggregation: Aggregation,
-    /// The id of words that the vocabulary cannot spell.
+    /// Id of the unknown token, such as `[UNK]`.
     pub(crate) unknown: u32,
     pub(crate) cpu: Cpu,
 }
 
-/// One text's logits, (tokens, labels), as entities. `token` gives the string of an id.
+/// Decodes the logits of one text, (tokens, labels), to entities. `token` returns the string of a token id.
 pub(crate) fn decode<'t>(
     mut logits: Vec<f32>,
     text: &str,
@@ -103,7 +103,7 @@ pub(crate) fn decode<'t>(
         let (start, end) = encoding.offsets[index];
         let (start, end) = (start as usize, end as usize);
         let id = encoding.ids[index];
-        // A token as long as its text is taken for a word's beginning, as the reference does.
+        // A token that is as long as its text begins a word, as in the reference.
         let written = token(id).map_or(0, |token| token.chars().count());
         let continues = id != unknown && written != text[start..end].chars().count();
         pieces.push(Piece {
@@ -133,7 +133,7 @@ pub(crate) fn decode<'t>(
     Ok(entities(&found, text))
 }
 
-/// Runs of pieces that make up a word.
+/// Splits pieces into words.
 fn words(pieces: &[Piece]) -> impl Iterator<Item = &[Piece]> {
     pieces.chunk_by(|_, next| next.continues)
 }
@@ -173,7 +173,7 @@ fn tag_word<'a>(word: &[Piece], aggregation: Aggregation, labels: &'a [String]) 
     }
 }
 
-/// `B-` or not, and what follows it.
+/// Returns whether a label begins with `B-`, and the label without its `B-` or `I-`.
 fn split(label: &str) -> (bool, &str) {
     match label.strip_prefix("B-") {
         Some(kind) => (true, kind),
@@ -181,7 +181,7 @@ fn split(label: &str) -> (bool, &str) {
     }
 }
 
-/// Neighbours of one kind become one, unless a `B-` stands between them.
+/// Merges neighbours of one label into one, except where a `B-` begins a new entity.
 fn groups<'a>(tagged: &[Tagged<'a>]) -> Vec<Tagged<'a>> {
     let together = |a: &Tagged<'_>, b: &Tagged<'_>| {
         let (begins, kind) = split(b.label);
@@ -190,7 +190,8 @@ fn groups<'a>(tagged: &[Tagged<'a>]) -> Vec<Tagged<'a>> {
     let group = |group: &[Tagged<'a>]| {
         let sum: f64 = group.iter().map(|tagged| f64::from(tagged.score)).sum();
         Tagged {
-            // What follows the first hyphen, be it `B-`, `I-` or part of the name: so does the reference.
+            // Takes all that follows the first hyphen, even if that hyphen is part of the label's name, as the
+            // reference does.
             label: group[0]
                 .label
                 .split_once('-')
@@ -297,7 +298,7 @@ mod tests {
     fn positions_count_characters_and_bytes() {
         let mut characters = CharacterCounter::new(TEXT);
         assert_eq!(characters.before(20), 19);
-        assert_eq!(characters.before(4), 3); // and back again
+        assert_eq!(characters.before(4), 3); // a step back
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! Fill-mask: the likeliest tokens behind a mask.
+//! Fill-mask: predicts the most probable tokens for a mask.
 
 use super::{TokenScore, descending, finite};
 use crate::error::Result;
 use crate::kernels::Cpu;
 use crate::kernels::softmax::softmax;
 
-/// What marks a token that goes on with the word ahead of it.
+/// Prefix of a token that continues the word before it.
 const CONTINUES: &str = "##";
 
-/// One mask's logits, (vocabulary), as its `top_k` best tokens. `mask` is where it stands in `text`, in bytes.
+/// Decodes the logits of one mask, (vocabulary), to its `top_k` best tokens. `mask` is the mask's byte range in `text`.
 pub(crate) fn decode<'t>(
     mut logits: Vec<f32>,
     top_k: usize,
@@ -23,7 +23,7 @@ pub(crate) fn decode<'t>(
     let scored = best.map(|id| {
         let score = logits[id];
         let id = id as u32;
-        // Rows beyond the vocabulary, which some tables are padded with, have no token.
+        // Some embedding tables are padded with rows beyond the vocabulary, which have no token.
         let token = token(id).unwrap_or_default().to_owned();
         let text = filled(text, mask, &token);
         TokenScore {
@@ -36,10 +36,10 @@ pub(crate) fn decode<'t>(
     Ok(scored.collect())
 }
 
-/// The text with a token in place of the mask.
+/// Returns the text with a token in place of the mask.
 fn filled(text: &str, (start, end): (usize, usize), token: &str) -> String {
     let mask = &text[start..end];
-    // A mask token may take in the space ahead of it.
+    // A mask token may include the space before it.
     let space = &mask[..mask.len() - mask.trim_start().len()];
     let before = &text[..start];
     match token.strip_prefix(CONTINUES) {

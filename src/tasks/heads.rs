@@ -1,4 +1,4 @@
-//! What stands between an encoder's rows and logits.
+//! Heads: the layers that compute logits from the encoder's rows.
 
 use std::borrow::Cow;
 
@@ -10,26 +10,26 @@ use crate::kernels::{Activation, Compute};
 use crate::layers::{Linear, Norm};
 use crate::weights::Weights;
 
-/// The layers on top of an encoder, by task.
+/// Head of a model, by task.
 #[derive(Debug)]
 pub(crate) enum Head {
-    /// None: the rows themselves are asked for.
+    /// No head: the rows are the output.
     Rows,
-    /// One row of logits a text.
+    /// Computes one row of logits per text.
     Sequence(SequenceHead),
-    /// One row of logits a token; for question answering its two columns are start and end.
+    /// Computes one row of logits per token; for question answering the two columns are start and end.
     Tokens(Linear),
-    /// One row of logits a token, over the vocabulary.
+    /// Computes one row of logits over the vocabulary per token.
     Words(WordHead),
 }
 
 impl Head {
-    /// Whether its decoder is the table of words.
+    /// Whether the decoder is the word-embedding table (`tie_word_embeddings`).
     pub(crate) fn shares_words(head: &HeadConfig) -> bool {
         head.task == Task::FillMask && head.tied
     }
 
-    /// Takes its weights from the top of a checkpoint.
+    /// Loads the head's weights, whose names have no encoder prefix.
     pub(crate) fn load(
         weights: &Weights<'_>,
         encoder: &EncoderConfig,
@@ -51,7 +51,7 @@ impl Head {
     }
 }
 
-/// The error for a classifier whose weights are for another number of labels than config.json has.
+/// Converts a shape error of a classifier's weights into one that names the number of labels in config.json.
 fn of_labels(error: Error, labels: usize) -> Error {
     match &error {
         Error::WeightShape {
@@ -70,7 +70,7 @@ fn of_labels(error: Error, labels: usize) -> Error {
     }
 }
 
-/// From the first row of each text to the logits of its labels.
+/// Head of a sequence classifier: computes label logits from the first row of each text.
 #[derive(Debug)]
 pub(crate) struct SequenceHead {
     pooler: Option<(Linear, Activation)>,
@@ -97,7 +97,7 @@ impl SequenceHead {
         })
     }
 
-    /// Logits, (texts, labels), of each text's first row, (texts, hidden).
+    /// Computes logits, (texts, labels), from the first row of each text, (texts, hidden).
     pub(crate) fn forward(&self, compute: &Compute, first: &[f32]) -> Vec<f32> {
         let texts = first.len() / self.classifier.inputs();
         let mut pooled = Cow::Borrowed(first);
@@ -112,18 +112,18 @@ impl SequenceHead {
     }
 }
 
-/// From rows to logits over the vocabulary.
+/// Head of a masked-language model: computes logits over the vocabulary from rows.
 #[derive(Debug)]
 pub(crate) struct WordHead {
     transform: Linear,
     activation: Activation,
     norm: Norm,
-    /// A decoder of its own; `None` where the word-embedding table is the decoder.
+    /// Untied decoder; `None` if the decoder is the word-embedding table.
     decoder: Option<Linear>,
-    /// MobileBERT's decoder for the part of a row that is wider than an embedding.
+    /// MobileBERT's decoder for the columns of a row beyond `embedding_size`.
     beyond: Option<Linear>,
     bias: Vec<f32>,
-    /// Width of an embedding.
+    /// Width of the word-embedding table (`embedding_size`).
     narrow: usize,
 }
 
@@ -131,7 +131,7 @@ impl WordHead {
     fn load(weights: &Weights<'_>, config: &EncoderConfig, tied: bool) -> Result<Self> {
         let names = WordNames::of(config.family);
         let (hidden, narrow, vocab) = (config.hidden, config.embedding_size, config.vocab_size);
-        // ELECTRA's generator narrows rows to the embeddings here; MobileBERT keeps them wide.
+        // ELECTRA's generator projects rows to the embedding width here; MobileBERT keeps the hidden width.
         let width = match config.family {
             Family::Electra => narrow,
             _ => hidden,
@@ -144,7 +144,7 @@ impl WordHead {
         if tied {
             names.check_tie(weights, vocab, narrow)?;
         }
-        // A decoder of its own has a bias of its own, where the checkpoint holds both.
+        // If the checkpoint holds both biases, an untied decoder uses its own.
         let bias = match decoder.has("bias") && !(tied && weights.has(names.bias)) {
             true => decoder.tensor("bias", &[vocab])?,
             false => weights.tensor(names.bias, &[vocab])?,
@@ -174,10 +174,11 @@ impl WordHead {
         })
     }
 
-    /// Logits, (rows, vocabulary), of rows (rows, hidden). `encoder` holds the table that a tied decoder shares.
+    /// Computes logits, (rows, vocabulary), from rows (rows, hidden). `encoder` holds the word-embedding table that a
+    /// tied decoder uses.
     ///
     /// # Errors
-    /// Those of reading that table, if it was not read before.
+    /// Those of reading the word-embedding table, if it was not read before.
     pub(crate) fn forward(
         &self,
         compute: &Compute,
@@ -203,8 +204,8 @@ impl WordHead {
                 decoder.forward(compute, &words, &mut logits);
                 logits
             }
-            // The table has many rows and there are few texts: so the texts are packed, and the table is read where it
-            // lies.
+            // The table has many rows and there are few masked tokens, so their rows are packed and the table is read
+            // in place.
             None => {
                 let packed = PackedWeights::new(&words, count, self.narrow);
                 let mut columns = vec![0.0; vocab * count];
@@ -230,10 +231,10 @@ impl WordHead {
     }
 }
 
-/// The table that a tied decoder is.
+/// Name of the word-embedding table, which is the weight of a tied decoder.
 const WORDS: &str = "embeddings.word_embeddings.weight";
 
-/// What the families call the parts of the masked-language head.
+/// Names of the masked-language head's weights in one family's checkpoints.
 struct WordNames {
     transform: &'static str,
     norm: &'static str,
@@ -273,8 +274,8 @@ impl WordNames {
 }
 
 impl WordNames {
-    /// A decoder that is saved although it is tied must be what it is tied to. (Where it is not, transformers 4 ties it
-    /// nevertheless and transformers 5 does not: there is no right answer.)
+    /// Refuses a checkpoint whose tied decoder is saved with other values than the table and bias that it is tied to.
+    /// (transformers 4 ties such a decoder nevertheless and transformers 5 does not, so neither answer is right.)
     fn check_tie(&self, weights: &Weights<'_>, vocab: usize, width: usize) -> Result<()> {
         for (name, other, shape) in [
             ("weight", WORDS, &[vocab, width][..]),
@@ -294,7 +295,7 @@ impl WordNames {
     }
 }
 
-/// A matrix of rows of `width` with its columns as rows.
+/// Transposes a matrix with rows of `width`.
 fn transposed(matrix: &[f32], width: usize) -> Vec<f32> {
     let column = |index: usize| matrix.iter().skip(index).step_by(width);
     (0..width)

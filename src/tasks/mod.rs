@@ -1,7 +1,7 @@
-//! What a model's logits mean: one file a task.
+//! Tasks: one file each, which turns logits into an answer.
 //!
-//! A head computes logits from rows; the task's file turns them into an answer of [`Prediction`]. Decoding follows the
-//! pipelines of transformers, so that the same checkpoint gives the same answer.
+//! A head computes logits from hidden states; the task's file decodes them to an answer of [`Prediction`]. Decoding
+//! follows the pipelines of transformers, so that a checkpoint gives the answers that it gives there.
 
 pub(crate) mod answering;
 pub(crate) mod classification;
@@ -26,7 +26,7 @@ pub use zero_shot::ZeroShotOptions;
 use crate::error::{Error, Result};
 use crate::kernels::finite::all_finite;
 
-/// Lets numbers pass that are numbers.
+/// Refuses values that contain NaN or infinity; `what` names them in the error.
 pub(crate) fn finite(what: &str, numbers: &[f32]) -> Result<()> {
     match all_finite(numbers) {
         true => Ok(()),
@@ -36,7 +36,7 @@ pub(crate) fn finite(what: &str, numbers: &[f32]) -> Result<()> {
     }
 }
 
-/// The place of the largest number; of equal ones, the first.
+/// Index of the largest value; of equal ones, the first.
 pub(crate) fn argmax(numbers: &[f32]) -> usize {
     let mut best = 0;
     for (index, &x) in numbers.iter().enumerate() {
@@ -47,7 +47,7 @@ pub(crate) fn argmax(numbers: &[f32]) -> usize {
     best
 }
 
-/// The places of the numbers, largest first; equal ones in their order.
+/// Indices of the values, largest value first; those of equal values in their order.
 pub(crate) fn descending(numbers: &[f32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..numbers.len()).collect();
     order.sort_by(|&a, &b| numbers[b].total_cmp(&numbers[a]));

@@ -1,30 +1,30 @@
-//! Answers.
+//! Types of the answers of each task.
 
 use std::ops::Range;
 
 use serde::Serialize;
 
-/// What a model answers; which kind is the checkpoint's own, see [`Task`](crate::Task).
+/// Answer of a model. The checkpoint's [`Task`](crate::Task) decides the variant.
 ///
-/// It serialises as the answer alone, without a tag: each kind documents its shape.
+/// Serialises as the answer alone, without a tag; the type of each answer documents its JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Prediction {
-    /// Of a sequence classifier, a cross-encoder or a regressor.
+    /// Answer of a sequence classifier, a cross-encoder or a regressor.
     Classification(Classification),
-    /// Of a token classifier.
+    /// Answer of a token classifier.
     Entities(Entities),
-    /// Of a question answerer.
+    /// Answer of a question answerer.
     Answer(Answer),
-    /// Of a masked-language model.
+    /// Answer of a masked-language model.
     Fill(Fill),
-    /// Of an embedding model.
+    /// Answer of an embedding model.
     Embedding(Embedding),
 }
 
 impl Prediction {
-    /// The number of tokens that the model read, special ones included.
+    /// Number of tokens that the model read, special tokens included.
     pub fn n_tokens(&self) -> usize {
         match self {
             Self::Classification(answer) => answer.n_tokens,
@@ -35,7 +35,7 @@ impl Prediction {
         }
     }
 
-    /// Whether the text was longer than the model, and its end not read.
+    /// Whether the text was longer than the model's limit, so that its end was cut off.
     pub fn truncated(&self) -> bool {
         match self {
             Self::Classification(answer) => answer.truncated,
@@ -46,7 +46,7 @@ impl Prediction {
         }
     }
 
-    /// The best label, of a classification.
+    /// Best label of a classification; `None` for other answers.
     pub fn label(&self) -> Option<&str> {
         match self {
             Self::Classification(answer) => Some(&answer.label),
@@ -54,7 +54,7 @@ impl Prediction {
         }
     }
 
-    /// The score of the best label or answer, where there is one.
+    /// Score of the best label of a classification, or of the answer to a question; `None` for other predictions.
     pub fn score(&self) -> Option<f32> {
         match self {
             Self::Classification(answer) => Some(answer.score),
@@ -64,83 +64,83 @@ impl Prediction {
     }
 }
 
-/// Scores of labels: `{"label", "score", "scores": [{"label", "score"}], "n_tokens", "truncated"}`, and
-/// `"labels": [..]` ahead of `"scores"` where several may hold.
+/// Labels of a text with their scores. As JSON: `{"label", "score", "scores": [{"label", "score"}], "n_tokens",
+/// "truncated"}`, with `"labels": [..]` before `"scores"` for a multi-label model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Classification {
     /// The label with the highest score.
     pub label: String,
-    /// Its score.
+    /// Score of that label.
     pub score: f32,
-    /// Of a multi-label model: the labels that reach their threshold, highest first.
+    /// Labels that reach their threshold, highest score first; `None` unless the model is multi-label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
-    /// All labels, highest score first; equal ones by id.
+    /// All labels, highest score first; labels of equal score in the order of their ids.
     pub scores: Vec<LabelScore>,
-    /// The number of tokens read.
+    /// Number of tokens read, special tokens included.
     pub n_tokens: usize,
-    /// Whether the end of the text was not read.
+    /// Whether the end of the text was cut off.
     pub truncated: bool,
 }
 
 /// A label and its score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LabelScore {
-    /// As config.json names it, or as the caller did.
+    /// Name of the label, from config.json or, in zero-shot classification, from the caller.
     pub label: String,
-    /// From 0 to 1; of a regression, the value itself.
+    /// Score from 0 to 1; for a regression, the predicted value.
     pub score: f32,
 }
 
-/// What stands where in a text: `{"entities": [{"label", "score", "text", "start", "end"}], "n_tokens", "truncated"}`.
+/// Entities of a text. As JSON: `{"entities": [{"label", "score", "text", "start", "end"}], "n_tokens", "truncated"}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Entities {
-    /// In the order of the text.
+    /// Entities in the order of the text.
     pub entities: Vec<Entity>,
-    /// The number of tokens read.
+    /// Number of tokens read, special tokens included.
     pub n_tokens: usize,
-    /// Whether the end of the text was not read.
+    /// Whether the end of the text was cut off.
     pub truncated: bool,
 }
 
-/// A piece of a text that has a label.
+/// A labelled span of a text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Entity {
-    /// Without `B-` or `I-`, unless tokens were not aggregated.
+    /// Label, without `B-` or `I-` unless the aggregation is [`Aggregation::None`](crate::Aggregation::None).
     pub label: String,
-    /// The mean over its tokens or words.
+    /// Mean score of the entity's tokens or words.
     pub score: f32,
-    /// The piece as it stands in the text.
+    /// Slice of the input text.
     pub text: String,
-    /// Where it starts, in characters, as Python counts.
+    /// Start in the text, in characters, as Python counts them.
     pub start: usize,
-    /// Where it ends, in characters.
+    /// End, in characters, exclusive.
     pub end: usize,
-    /// Where it stands, in bytes, as Rust slices.
+    /// Range in the text, in bytes, for slicing in Rust.
     #[serde(skip)]
     pub bytes: Range<usize>,
 }
 
-/// The answer to a question:
-/// `{"answer", "score", "start", "end", "no_answer_score", "answers": [{"answer", "score", "start", "end"}], "n_tokens", "truncated"}`.
+/// Answer to a question. As JSON: `{"answer", "score", "start", "end", "no_answer_score", "answers": [{"answer",
+/// "score", "start", "end"}], "n_tokens", "truncated"}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Answer {
-    /// The best answer as it stands in the context; empty where none is allowed and best.
+    /// Best answer, a slice of the context; empty if "no answer" is allowed and scores best.
     pub answer: String,
-    /// Its probability; the probabilities of one answer that several windows found are added up.
+    /// Probability of the answer. If several windows contain it, their probabilities are added up.
     pub score: f32,
-    /// Where it starts in the context, in characters.
+    /// Start in the context, in characters.
     pub start: usize,
-    /// Where it ends, in characters.
+    /// End, in characters, exclusive.
     pub end: usize,
-    /// Where it stands in the context, in bytes.
+    /// Range in the context, in bytes.
     #[serde(skip)]
     pub bytes: Range<usize>,
-    /// The probability that the context holds no answer: the least over its windows.
+    /// Probability that the context holds no answer: the minimum over its windows.
     pub no_answer_score: f32,
-    /// The best answers, highest score first; as many as `top_k` asks for.
+    /// The `top_k` best answers, highest score first.
     pub answers: Vec<AnswerSpan>,
-    /// The number of tokens read, in all windows together.
+    /// Number of tokens read, in all windows together.
     pub n_tokens: usize,
     /// Always false: a long context is read in windows.
     pub truncated: bool,
@@ -149,50 +149,51 @@ pub struct Answer {
 /// One of several answers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AnswerSpan {
-    /// As it stands in the context.
+    /// Slice of the context.
     pub answer: String,
-    /// Its probability.
+    /// Probability of the prediction.
     pub score: f32,
-    /// Where it starts, in characters.
+    /// Start in the context, in characters.
     pub start: usize,
-    /// Where it ends, in characters.
+    /// End, in characters, exclusive.
     pub end: usize,
-    /// Where it stands, in bytes.
+    /// Range in the context, in bytes, for slicing in Rust.
     #[serde(skip)]
     pub bytes: Range<usize>,
 }
 
-/// Words for masks: `{"masks": [[{"token", "id", "score", "text"}]], "n_tokens", "truncated"}`.
+/// Predictions for the masks of a text. As JSON: `{"masks": [[{"token", "id", "score", "text"}]], "n_tokens",
+/// "truncated"}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fill {
-    /// For each mask, in the order of the text, its best tokens, highest score first.
+    /// Best tokens of each mask, highest score first; masks in the order of the text.
     pub masks: Vec<Vec<TokenScore>>,
-    /// The number of tokens read.
+    /// Number of tokens read, special tokens included.
     pub n_tokens: usize,
-    /// Whether the end of the text was not read.
+    /// Whether the end of the text was cut off.
     pub truncated: bool,
 }
 
-/// A token for a mask.
+/// A token that is predicted for a mask.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TokenScore {
-    /// As it stands in the vocabulary.
+    /// String of the token in the vocabulary.
     pub token: String,
-    /// Its id.
+    /// Token id.
     pub id: u32,
-    /// Its probability.
+    /// Probability of the prediction.
     pub score: f32,
-    /// The whole text with this mask filled.
+    /// Whole text with this mask filled.
     pub text: String,
 }
 
-/// A text as a vector: `{"embedding": [..], "n_tokens", "truncated"}`.
+/// Embedding of a text. As JSON: `{"embedding": [..], "n_tokens", "truncated"}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Embedding {
-    /// The vector.
+    /// Components of the vector.
     pub embedding: Vec<f32>,
-    /// The number of tokens read.
+    /// Number of tokens read, special tokens included.
     pub n_tokens: usize,
-    /// Whether the end of the text was not read.
+    /// Whether the end of the text was cut off.
     pub truncated: bool,
 }

@@ -1,24 +1,24 @@
-//! How alike two embeddings are.
+//! Similarity of two embeddings.
 
 use crate::error::{Error, Result};
 
-/// How two embeddings are compared.
+/// Measure by which two embeddings are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Similarity {
-    /// The cosine of the angle between them, from -1 to 1.
+    /// Cosine of the angle between the vectors, from -1 to 1.
     #[default]
     Cosine,
-    /// Their dot product.
+    /// Dot product.
     Dot,
-    /// The negative Euclidean distance.
+    /// Negative Euclidean distance.
     Euclidean,
-    /// The negative sum of absolute differences.
+    /// Negative sum of absolute differences.
     Manhattan,
 }
 
 impl Similarity {
-    /// By the name that sentence-transformers gives it in `similarity_fn_name`.
+    /// Returns the measure of a name in sentence-transformers' `similarity_fn_name`.
     ///
     /// # Errors
     /// `Config` for any other name.
@@ -36,7 +36,7 @@ impl Similarity {
         }
     }
 
-    /// Compares two vectors of equal length; larger is more alike. Sums are kept in f64.
+    /// Computes the similarity of two vectors of equal length; higher is more similar. Sums are accumulated in f64.
     pub fn of(self, a: &[f32], b: &[f32]) -> f32 {
         let pairs = || a.iter().zip(b).map(|(&a, &b)| (f64::from(a), f64::from(b)));
         let dot = |a: &[f32], b: &[f32]| -> f64 {

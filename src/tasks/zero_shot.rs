@@ -1,4 +1,5 @@
-//! Zero-shot classification: does the text entail "This example is {label}."? (Yin et al. 2019)
+//! Zero-shot classification: asks an entailment model whether a text entails "This example is {label}." (Yin et al.
+//! 2019).
 
 use super::{Classification, LabelScore, descending, finite};
 use crate::config::HeadConfig;
@@ -6,14 +7,14 @@ use crate::error::{Error, Result};
 use crate::kernels::Cpu;
 use crate::kernels::softmax::softmax;
 
-/// How labels are put to the model.
+/// Options of zero-shot classification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZeroShotOptions {
-    /// The hypothesis, with `{}` where the label goes.
+    /// Hypothesis, with `{}` as the placeholder of the label.
     pub template: String,
-    /// Whether several labels may hold: each is then judged by itself.
+    /// Whether several labels may hold; each label is then scored by itself.
     pub multi_label: bool,
-    /// The label of the model that means entailment, by its name or its id. `None`: the one whose name begins with "entail".
+    /// Name or id of the model's label that means entailment. `None` selects the label whose name begins with "entail".
     pub entailment_label: Option<String>,
 }
 
@@ -28,7 +29,7 @@ impl Default for ZeroShotOptions {
 }
 
 impl ZeroShotOptions {
-    /// The hypothesis about a label.
+    /// Returns the hypothesis for a label.
     pub(crate) fn hypothesis(&self, label: &str) -> Result<String> {
         if !self.template.contains("{}") {
             return Err(Error::Option {
@@ -40,10 +41,11 @@ impl ZeroShotOptions {
     }
 }
 
-/// The id of the label that means entailment: the one that the options name, else the one that the model's files name.
+/// Returns the id of the label that means entailment: the one that the options name, else the one that the model's
+/// files name.
 ///
 /// # Errors
-/// `Option` for a label that the model does not have, `Input` if nothing says which one it is.
+/// `Option` for a label that the model does not have, `Input` if neither options nor files name one.
 pub(crate) fn entailment(head: &HeadConfig, options: &ZeroShotOptions) -> Result<usize> {
     let labels = &head.labels;
     let Some(chosen) = &options.entailment_label else {
@@ -79,13 +81,13 @@ pub(crate) fn entailment(head: &HeadConfig, options: &ZeroShotOptions) -> Result
     }
 }
 
-/// Whether the labels say nothing of their meaning: each is `LABEL_` and its id, or its id alone.
+/// Whether the labels have no names of their own: each is `LABEL_` and its id, or its id alone.
 pub(crate) fn are_unnamed(labels: &[String]) -> bool {
     let mut numbered = labels.iter().enumerate();
     numbered.all(|(id, label)| label.strip_prefix("LABEL_").unwrap_or(label) == id.to_string())
 }
 
-/// The first few of the labels, of at most 200 characters.
+/// Lists the first few labels, in at most 200 characters.
 fn some(labels: &[String]) -> String {
     const FEW: usize = 8;
     let list = labels[..labels.len().min(FEW)].join(", ");
@@ -96,7 +98,7 @@ fn some(labels: &[String]) -> String {
     cut
 }
 
-/// Logits of each hypothesis, (labels asked for, labels of the model), as an answer.
+/// Decodes the logits of all hypotheses, (candidate labels, the model's labels), to an answer.
 pub(crate) fn decode(
     logits: &[f32],
     model_labels: usize,
@@ -106,7 +108,7 @@ pub(crate) fn decode(
     cpu: Cpu,
 ) -> Result<Classification> {
     finite("a logit of the classifier", logits)?;
-    // Where entailment comes first, contradiction comes last.
+    // If entailment is the first label, contradiction is the last; otherwise contradiction is the first.
     let contradiction = if entailment == 0 { model_labels - 1 } else { 0 };
     let rows = logits.chunks_exact(model_labels);
     let scores: Vec<f32> = if options.multi_label || labels.len() == 1 {
@@ -198,7 +200,7 @@ mod tests {
         assert_eq!(chosen(&labels, Some(2), None).unwrap(), 2);
         assert_eq!(chosen(&labels, Some(2), Some("no")).unwrap(), 0);
         assert_eq!(chosen(&labels, None, Some("3")).unwrap(), 3);
-        assert_eq!(chosen(&["1", "0"], None, Some("0")).unwrap(), 1); // a name counts ahead of an id
+        assert_eq!(chosen(&["1", "0"], None, Some("0")).unwrap(), 1); // a name takes precedence over an id
         for (wrong, says) in [
             ("4", "no, 1, yes, yes"),
             ("-1", "0 to 3"),

@@ -1,46 +1,46 @@
-//! Tokens that are found in a text as they are, ahead of any cutting into words.
+//! Added tokens: matched in a text as whole strings, before it is cut into words.
 
 use super::swar::{Marked, read};
 use super::unicode;
 
-/// A token that stands for itself.
+/// Added token with its flags, named as in `tokenizers`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AddedToken {
     pub(super) content: String,
     pub(super) id: u32,
-    /// Only where no letter touches it.
+    /// Whether it matches only between characters that are not part of a word.
     pub(super) single_word: bool,
-    /// Takes in the white space ahead of it.
+    /// Whether a match includes the white space before it.
     pub(super) lstrip: bool,
-    /// Takes in the white space after it.
+    /// Whether a match includes the white space after it.
     pub(super) rstrip: bool,
-    /// Looked for in the normalised text.
+    /// Whether it is matched in the normalised text instead of the original.
     pub(super) normalized: bool,
     pub(super) special: bool,
-    /// Found and not taken: it is cut like any other text.
+    /// Whether a match is tokenized like any other text instead of becoming this token.
     pub(super) split: bool,
 }
 
-/// A set of such tokens, to look for together.
+/// Set of added tokens that are matched together.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AddedTokens {
-    /// What is looked for, with the token it is; longest first.
+    /// Strings to match, each with its token; longest first.
     patterns: Vec<(String, AddedToken)>,
-    /// The bytes that patterns start with, each once.
+    /// First bytes of all patterns, without duplicates.
     starts: Vec<u8>,
 }
 
-/// A piece of a text: a token, or what is between tokens.
+/// A piece of a text: an added token, or the text between two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Piece {
-    /// The token's id.
+    /// Id of the added token; `None` for text between tokens.
     pub(super) id: Option<u32>,
     pub(super) start: usize,
     pub(super) end: usize,
 }
 
 impl AddedTokens {
-    /// Of the tokens and what they look like in the texts to search.
+    /// Builds the set from tokens, each with its string in the texts to be searched.
     pub(super) fn new(patterns: impl Iterator<Item = (String, AddedToken)>) -> Self {
         let mut patterns: Vec<_> = patterns
             .filter(|(pattern, _)| !pattern.is_empty())
@@ -59,9 +59,10 @@ impl AddedTokens {
         self.patterns.is_empty()
     }
 
-    /// Calls `piece` with each piece of a text, in order: at each place the longest token counts.
+    /// Calls `piece` with each piece of a text, in order. Where several tokens match at a position, the longest one
+    /// wins.
     pub(super) fn split(&self, text: &str, mut piece: impl FnMut(Piece)) {
-        let mut done = 0; // up to here pieces are out
+        let mut done = 0; // end of the text that `piece` has seen
         let mut at = 0;
         while let Some((start, token, len)) = self.next(text, at) {
             at = start + len;
@@ -90,7 +91,7 @@ impl AddedTokens {
                     end: start,
                 });
             }
-            // White space that one token took in is not there for the next.
+            // White space that the token before included cannot be included again.
             let start = start.max(done);
             if start < end {
                 piece(Piece {
@@ -110,7 +111,7 @@ impl AddedTokens {
         }
     }
 
-    /// The first token from `from` on: where it starts, and the length of its pattern.
+    /// Finds the first token at or after `from`: its start, the token, and the length of its pattern.
     fn next(&self, text: &str, from: usize) -> Option<(usize, &AddedToken, usize)> {
         if self.is_empty() {
             return None;
@@ -129,7 +130,7 @@ impl AddedTokens {
             .find_map(here)
     }
 
-    /// Where in a block a pattern may start.
+    /// Positions in a block of eight bytes where a pattern may start.
     fn places(&self, block: u64) -> Marked {
         let starts = self.starts.iter();
         starts

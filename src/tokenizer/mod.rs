@@ -1,6 +1,6 @@
-//! Texts become token ids: BERT's WordPiece, id for id as Hugging Face's `tokenizers` 0.23 gives them.
+//! Tokenization: BERT's WordPiece, with exactly the ids of Hugging Face's `tokenizers` 0.23.
 //!
-//! A text goes down this list; an arrow between modules points down, too, from what calls to what is called.
+//! A text passes through these modules from top to bottom; a module calls only those below it.
 //!
 //! ```text
 //! added          finds added tokens, such as `[MASK]`, in the text as it is or as it is normalised
@@ -12,9 +12,9 @@
 //! truncate       says how many tokens of each text stay, and cuts windows
 //! ```
 //!
-//! `spec` is what a tokenizer is. `readers` make it of a model's files: `class` says what the files mean, `tokenizer_json`
-//! and `vocab_txt` read them, `declared`, `roles`, `entry` and `numbered` give added tokens their ids. `swar` (eight bytes
-//! at a time) and `unicode` with its `tables` are the ground of all.
+//! `spec` describes a tokenizer. `readers` build that description from a model's files: `class` decides what the files
+//! mean, `tokenizer_json` and `vocab_txt` read them, `declared`, `roles`, `entry` and `numbered` give added tokens
+//! their ids. All of these use `swar` (eight bytes at a time) and `unicode` with its `tables`.
 
 mod added;
 mod model;
@@ -67,25 +67,26 @@ use truncate::windows;
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     settings: Settings,
-    /// The normalizer of the settings, with a memory.
+    /// Normalizer with a cache of the characters it has seen.
     characters: Characters,
-    /// Added tokens that are looked for in the text as it is.
+    /// Added tokens that are matched in the original text.
     raw: AddedTokens,
-    /// Added tokens that are looked for after normalisation.
+    /// Added tokens that are matched in the normalised text.
     normalized: AddedTokens,
-    /// Added tokens that the vocabulary does not have, by id.
+    /// Added tokens that are not in the vocabulary, by id.
     beyond: BTreeMap<u32, String>,
 }
 
 impl Tokenizer {
-    /// Reads the tokenizer of a model's folder, where weights need not be, or of a packed file.
+    /// Reads the tokenizer of a model's folder, which need not hold weights, or of a packed file.
     ///
-    /// `tokenizer_class`, in `tokenizer_config.json` or `config.json`, decides what the files mean, as in transformers 5:
-    /// `tokenizer.json` says everything, or it or `vocab.txt` has the vocabulary of a class that brings its own pipeline.
+    /// As in transformers 5, `tokenizer_class` in `tokenizer_config.json` or `config.json` decides how the files are
+    /// read: either `tokenizer.json` defines everything, or `tokenizer.json` or `vocab.txt` supplies the vocabulary of
+    /// a class that has its own pipeline.
     ///
     /// # Errors
     /// `UnsupportedTokenizer` for a class or a pipeline that is not BERT's; `Io`, `FileMissing`, `Json`, `Config`,
-    /// `Vocabulary`, `TokenNotInVocabulary`; of a packed file those of opening it.
+    /// `Vocabulary` and `TokenNotInVocabulary` for faults of the files; those of opening a packed file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Self::from_parts(Files::open(path.as_ref(), Access::Read)?)
     }
@@ -94,7 +95,7 @@ impl Tokenizer {
     /// `special_tokens_map.json` and `added_tokens.json` if there are such files.
     ///
     /// # Errors
-    /// As [`load`](Self::load), without `Io`.
+    /// Those of [`load`](Self::load), without `Io`.
     pub fn from_parts(files: Files) -> Result<Self> {
         Self::open(&files, "", false)
     }
@@ -126,14 +127,14 @@ impl Tokenizer {
         })
     }
 
-    /// What a packed file holds of it beside the files that it was read from.
+    /// Sections of a packed file that hold the built vocabulary.
     pub(crate) fn parts(&self) -> Vec<TensorEntry> {
         self.settings.vocab.parts()
     }
 
-    /// The tokens of a text or a pair, special ones included.
+    /// Tokenizes a text or a pair, and adds special tokens.
     ///
-    /// Without `truncation` nothing is cut off, however long the text.
+    /// Without `truncation` no token is cut off, however long the text.
     ///
     /// # Errors
     /// `Option` if `truncation` leaves no room, `Input` for a text of 4 GiB and more.
@@ -160,13 +161,14 @@ impl Tokenizer {
         Ok(settings.template.apply(first, second, truncated))
     }
 
-    /// All tokens of a text or a pair that may be longer than the limit, in windows that overlap by the stride.
+    /// Tokenizes a text or a pair, which may be longer than the limit, into windows that overlap by the stride.
     ///
-    /// They come in the order of the reference: where both texts of a pair are cut, the windows of the first with all
-    /// of the second, then the first window of the first with the rest. None counts as truncated.
+    /// The windows are in the order of the reference. If both texts of a pair are cut: first the windows of the first
+    /// text with all of the second, then the first window of the first text with the rest of the second. No window
+    /// counts as truncated.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode), and `Option` if the stride leaves no progress.
+    /// Those of [`encode`](Self::encode), and `Option` if the stride leaves no progress.
     pub fn encode_windows<'a>(
         &self,
         input: impl Into<Input<'a>>,
@@ -208,7 +210,7 @@ impl Tokenizer {
         self.settings.vocab.len().max(beyond)
     }
 
-    /// The token of an id.
+    /// Returns the token of an id.
     pub fn id_to_token(&self, id: u32) -> Option<&str> {
         match self.beyond.get(&id) {
             Some(token) => Some(token),
@@ -216,7 +218,7 @@ impl Tokenizer {
         }
     }
 
-    /// The id of a token.
+    /// Returns the id of a token.
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
         let added = self
             .settings
@@ -228,22 +230,22 @@ impl Tokenizer {
             .or_else(|| self.settings.vocab.id(token))
     }
 
-    /// The token that stands for a word to be guessed, such as `[MASK]`.
+    /// Mask token, such as `[MASK]`.
     pub fn mask_token(&self) -> &str {
         &self.settings.names.mask
     }
 
-    /// Its id, if the vocabulary has it.
+    /// Id of the mask token; `None` if the vocabulary does not have it.
     pub fn mask_id(&self) -> Option<u32> {
         self.token_to_id(&self.settings.names.mask)
     }
 
-    /// The id of the padding token, if the vocabulary has it. Nothing here pads.
+    /// Id of the padding token; `None` if the vocabulary does not have it. This crate itself never pads.
     pub fn pad_id(&self) -> Option<u32> {
         self.token_to_id(&self.settings.names.pad)
     }
 
-    /// The id of words that the vocabulary cannot spell.
+    /// Id of the unknown token, such as `[UNK]`, which replaces words that the vocabulary cannot form.
     pub fn unk_id(&self) -> u32 {
         self.settings.unknown
     }
@@ -256,21 +258,21 @@ impl Tokenizer {
             .any(|token| token.special && token.id == id)
     }
 
-    /// The longest text, in tokens, that `tokenizer_config.json` names.
+    /// Maximum number of tokens that `tokenizer_config.json` names (`model_max_length`).
     pub fn model_max_length(&self) -> Option<usize> {
         self.settings.max_length
     }
 
-    /// What may make answers worse than the model's makers meant: capital letters that are lost, parts of tokenizer.json
-    /// that do not count. Empty for most models.
+    /// Lists what may make answers worse than the model's authors intended, such as capital letters that are lost or
+    /// parts of tokenizer.json that are ignored. Empty for most models.
     ///
-    /// Each call looks through the vocabulary.
+    /// Each call scans the vocabulary.
     pub fn warnings(&self) -> Vec<TokenizerWarning> {
         let settings = &self.settings;
         let mut warnings = settings.ignored.clone();
         if settings.normalizer.lowers() {
             let (capitals, tokens) = (settings.vocab.capitals(), settings.vocab.count());
-            // Uncased vocabularies, too, have one or two.
+            // Uncased vocabularies also have one or two tokens with capital letters.
             if capitals * 100 > tokens {
                 warnings.push(TokenizerWarning::CasedVocabulary {
                     capitals,
@@ -282,9 +284,9 @@ impl Tokenizer {
         warnings
     }
 
-    /// Refuses a tokenizer whose every text holds a token that an embedding table of so many rows has no row for.
+    /// Refuses a tokenizer that puts a token around every text for which an embedding table of `rows` rows has no row.
     ///
-    /// Added tokens that a text may or may not hold are left alone: folders often have such tokens that no text uses.
+    /// Other added tokens are not checked: folders often declare tokens that no text uses.
     ///
     /// # Errors
     /// `TokenWithoutRow`.
@@ -295,7 +297,7 @@ impl Tokenizer {
             .try_for_each(|end| end.check(rows))
     }
 
-    /// Refuses a mask token without a row, for a model that fills masks.
+    /// Refuses a mask token for which an embedding table of `rows` rows has no row; for fill-mask models.
     ///
     /// # Errors
     /// `TokenWithoutRow`.
@@ -304,7 +306,7 @@ impl Tokenizer {
         mask.map_or(Ok(()), |mask| mask.check(rows))
     }
 
-    /// How many special tokens stand around one text, or two.
+    /// Number of special tokens that are added to a text, or to a pair.
     pub(crate) fn special_tokens(&self, pair: bool) -> usize {
         self.settings.template.specials(pair)
     }
@@ -347,7 +349,7 @@ impl Tokenizer {
         Ok(pieces.tokens)
     }
 
-    /// Cuts a text in which no more tokens are looked for as they are.
+    /// Tokenizes a piece of text that is already free of the added tokens matched in the original text.
     fn cut(&self, text: &str, offset: u32, pieces: &mut WordPiece<'_>) {
         if self.normalized.is_empty() {
             return scan(text, offset, &self.characters, pieces);

@@ -1,9 +1,9 @@
-//! Quotations in errors and warnings, cut to a length that fits a line.
+//! Shortens what errors and warnings quote from files, so that a message fits a line.
 
-/// The most bytes of a file's own words that an error quotes.
+/// Maximum number of bytes of a file that an error quotes.
 const QUOTED: usize = 200;
 
-/// Cuts what an error quotes to [`QUOTED`] bytes.
+/// Cuts a quotation to [`QUOTED`] bytes.
 pub(super) fn cut(text: &str) -> String {
     if text.len() <= QUOTED {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! What a tokenizer is, as the readers make it of a model's files.
+//! Description of a tokenizer, which the readers build from a model's files.
 
 use super::added::AddedToken;
 use super::normalizer::Normalizer;
@@ -9,7 +9,7 @@ use super::vocab::Vocab;
 use super::warning::TokenizerWarning;
 use crate::error::{Error, Result};
 
-/// All that the files say.
+/// Settings of a tokenizer.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub(super) vocab: Vocab,
@@ -21,17 +21,17 @@ pub(super) struct Settings {
     pub(super) names: Names,
     pub(super) max_length: Option<usize>,
     pub(super) truncation_side: TruncationSide,
-    /// The tokens that stand in every text.
+    /// Special tokens that are added to every text.
     pub(super) ends: Vec<Named>,
-    /// The token that stands for a word to be guessed, if it has an id.
+    /// Mask token; `None` if it has no id.
     pub(super) mask: Option<Named>,
-    /// What lower-cases texts, for a warning; empty if nothing does.
+    /// File and key, or class, that make the tokenizer lower-case texts, for a warning; empty if nothing does.
     pub(super) lowered_by: String,
-    /// Parts of tokenizer.json that do not count.
+    /// Warnings about parts of tokenizer.json that are ignored.
     pub(super) ignored: Vec<TokenizerWarning>,
 }
 
-/// The contents of the special tokens that the crate asks for.
+/// Strings of the special tokens that the crate looks up.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     pub(super) pad: String,
@@ -48,7 +48,7 @@ pub(super) struct Named {
 }
 
 impl Named {
-    /// Refuses a token for which an embedding table of so many rows has none.
+    /// Refuses a token for which an embedding table of `rows` rows has no row.
     ///
     /// # Errors
     /// `TokenWithoutRow`.

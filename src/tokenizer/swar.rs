@@ -1,12 +1,12 @@
-//! Eight bytes of text at a time, as one number: the first byte is the lowest.
+//! SIMD within a register: eight bytes of text at a time in a `u64`, the first byte lowest.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x80 * ONES;
 
-/// The bit that makes ASCII letters lower-case, in each byte; digits have it, too.
+/// Mask with the bit that makes ASCII letters lower-case, in each byte; it is set in digits, too.
 pub(super) const LOWER: u64 = 0x20 * ONES;
 
-/// Eight bytes of a text; zeros stand for bytes past its end.
+/// Reads eight bytes of a text; bytes past its end are read as zeros.
 #[inline]
 pub(super) fn read(text: &[u8], from: usize) -> u64 {
     match text.get(from..).and_then(|rest| rest.first_chunk()) {
@@ -21,7 +21,7 @@ pub(super) fn read(text: &[u8], from: usize) -> u64 {
     }
 }
 
-/// A number with so many bytes of ones, the lowest; all of them from eight on.
+/// Mask of the `len` lowest bytes; all eight for a `len` of eight or more.
 #[inline]
 pub(super) fn low_bytes(len: usize) -> u64 {
     match len {
@@ -30,29 +30,29 @@ pub(super) fn low_bytes(len: usize) -> u64 {
     }
 }
 
-/// Which bytes of a block have some property: their high bits.
+/// Set of bytes of a block, as their high bits. Iterates over the positions of the bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Marked(u64);
 
 impl Marked {
-    /// Bytes that are this one.
+    /// Marks the bytes that equal `byte`.
     #[inline]
     pub(super) fn equal(block: u64, byte: u8) -> Self {
         let zero_if_equal = block ^ (ONES * u64::from(byte));
-        // Without their high bits, bytes can be added to and stay inside themselves.
+        // With the high bits cleared, an addition does not carry into the next byte.
         let low = (zero_if_equal & !HIGH) + (0x7F * ONES);
         Self(!(low | zero_if_equal) & HIGH)
     }
 
-    /// The same in fewer steps, of bytes that are all even.
+    /// Marks the bytes that equal `byte`, in fewer steps than [`equal`](Self::equal). All bytes must be even.
     #[inline]
     pub(super) fn equal_even(block: u64, byte: u8) -> Self {
         let zero_if_equal = block ^ (ONES * u64::from(byte));
-        // What a zero borrows from the byte above it makes no even one look like a zero.
+        // A zero borrows one from the byte above, which cannot make an even byte look like zero.
         Self(zero_if_equal.wrapping_sub(ONES) & !zero_if_equal & HIGH)
     }
 
-    /// Bytes that are an ASCII letter or digit.
+    /// Marks ASCII letters and digits.
     #[inline]
     pub(super) fn alphanumeric(block: u64) -> Self {
         let low = block & !HIGH;
@@ -64,20 +64,20 @@ impl Marked {
         Self((letters | digits) & !block & HIGH)
     }
 
-    /// Either way.
+    /// Union of both sets.
     #[inline]
     pub(super) fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// How many bytes are marked ahead of the first that is not.
+    /// Number of marked bytes before the first unmarked one.
     #[inline]
     pub(super) fn run(self) -> usize {
         (!self.0 & HIGH).trailing_zeros() as usize / 8
     }
 }
 
-/// The places of the marked bytes, in order.
+/// Yields the positions of the marked bytes in ascending order.
 impl Iterator for Marked {
     type Item = usize;
 

@@ -1,18 +1,18 @@
-//! What stands around and between the texts: `[CLS] A [SEP] B [SEP]` and its kin.
+//! Templates of special tokens around and between texts, such as `[CLS] A [SEP] B [SEP]`.
 
 use super::model::Token;
 use crate::batch::Encoding;
 
-/// One part of what the model reads.
+/// One part of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     /// A special token.
     Special { id: u32, type_id: u32 },
-    /// The first text, 0, or the second, 1.
+    /// A text: the first for index 0, the second for index 1.
     Text { index: u8, type_id: u32 },
 }
 
-/// What the model reads, for one text and for two.
+/// Templates for a single text and for a pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Template {
     pub(super) single: Vec<Part>,
@@ -20,7 +20,7 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// `[CLS] A [SEP] B [SEP]`, the second half of type 1.
+    /// Creates BERT's template, `[CLS] A [SEP] B [SEP]`, with `B [SEP]` of type 1.
     pub(super) fn bert(cls: u32, sep: u32) -> Self {
         let special = |id, type_id| Part::Special { id, type_id };
         let text = |index, type_id| Part::Text { index, type_id };
@@ -36,7 +36,7 @@ impl Template {
         }
     }
 
-    /// `<s> A </s></s> B </s>`, all of type 0.
+    /// Creates RoBERTa's template, `<s> A </s></s> B </s>`, all of type 0.
     pub(super) fn roberta(cls: u32, sep: u32) -> Self {
         let special = |id| Part::Special { id, type_id: 0 };
         let text = |index| Part::Text { index, type_id: 0 };
@@ -53,7 +53,7 @@ impl Template {
         }
     }
 
-    /// The ids of the special tokens around one text or two.
+    /// Ids of the special tokens of both templates.
     pub(super) fn special_ids(&self) -> impl Iterator<Item = u32> {
         let parts = self.single.iter().chain(&self.pair);
         parts.filter_map(|part| match part {
@@ -62,7 +62,7 @@ impl Template {
         })
     }
 
-    /// The texts alone, the second of type 1.
+    /// Creates a template without special tokens; the second text is of type 1.
     pub(super) fn bare() -> Self {
         let text = |index| Part::Text {
             index,
@@ -78,13 +78,13 @@ impl Template {
         if pair { &self.pair } else { &self.single }
     }
 
-    /// How many special tokens there are.
+    /// Number of special tokens in the template for a text, or for a pair.
     pub(super) fn specials(&self, pair: bool) -> usize {
         let special = |part: &&Part| matches!(part, Part::Special { .. });
         self.parts(pair).iter().filter(special).count()
     }
 
-    /// What the model reads of these tokens.
+    /// Fills the template with the tokens of one text or two.
     pub(super) fn apply(
         &self,
         first: &[Token],

@@ -1,44 +1,44 @@
-//! Texts that are too long: what is cut off, and the windows that it makes.
+//! Truncation of long texts, and the windows that they are split into.
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 
-/// How a text that is too long is cut.
+/// Length limit of a text or pair, and how it is enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Truncation {
-    /// The most tokens, special ones included.
+    /// Maximum number of tokens, special tokens included.
     pub max_length: usize,
-    /// Which text of a pair is cut.
+    /// Text of a pair that is cut.
     pub strategy: TruncationStrategy,
-    /// How many tokens a window shares with the one before it.
+    /// Number of tokens that a window shares with the window before it.
     pub stride: usize,
 }
 
-/// Which text of a pair is cut.
+/// Rule that chooses the text of a pair to cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TruncationStrategy {
-    /// The longer one, until both are as long or it fits.
+    /// Cuts the longer text until the pair fits or both are equally long, then both.
     #[default]
     LongestFirst,
-    /// The first.
+    /// Cuts the first text.
     OnlyFirst,
-    /// The second.
+    /// Cuts the second text.
     OnlySecond,
 }
 
-/// Which end of a text is cut off, by the tokenizer's files.
+/// End of a text that truncation removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 pub(super) enum TruncationSide {
-    /// The end: the first tokens stay.
+    /// Removes the end; the first tokens remain.
     #[default]
     Right,
-    /// The start: the last tokens stay.
+    /// Removes the start; the last tokens remain.
     Left,
 }
 
 impl TruncationSide {
-    /// Which of `len` tokens stay where `kept` do.
+    /// Indices of the tokens that remain, for a text of `len` tokens of which `kept` remain.
     pub(super) fn range(self, len: usize, kept: usize) -> Range<usize> {
         match self {
             Self::Right => 0..kept,
@@ -48,7 +48,8 @@ impl TruncationSide {
 }
 
 impl Truncation {
-    /// To this many tokens, the longest text first.
+    /// Limits inputs to `max_length` tokens, with the strategy [`LongestFirst`](TruncationStrategy::LongestFirst) and a
+    /// stride of 0.
     pub fn to(max_length: usize) -> Self {
         Self {
             max_length,
@@ -57,7 +58,7 @@ impl Truncation {
         }
     }
 
-    /// How many tokens of each text stay, for texts of these lengths beside `specials` special tokens.
+    /// Number of tokens that are kept of each text, for texts of these lengths with `specials` special tokens.
     pub(super) fn lengths(
         &self,
         first: usize,
@@ -108,7 +109,7 @@ impl Truncation {
 }
 
 impl Truncation {
-    /// A stride longer than a window is refused even where no second window is needed.
+    /// Refuses a stride longer than a window, even if no second window is needed.
     pub(super) fn check_stride(&self, specials: usize) -> Result<()> {
         let room = self.max_length.saturating_sub(specials);
         if self.stride <= room {
@@ -121,7 +122,7 @@ impl Truncation {
     }
 }
 
-/// The room of two texts that do not fit: the shorter one stays whole if it takes less than half.
+/// Divides the room between two texts that do not fit. The shorter text is kept whole if it takes less than half.
 fn share(first: usize, second: usize, room: usize) -> (usize, usize) {
     let (short, swapped) = if first > second {
         (second, true)
@@ -145,8 +146,9 @@ fn share(first: usize, second: usize, room: usize) -> (usize, usize) {
     }
 }
 
-/// The windows of a text of `len` tokens: each of at most `size`, `stride` of which the window before it has, too. They begin
-/// with the one that stays where the others are cut off.
+/// Windows of a text of `len` tokens: each has at most `size` tokens and shares `stride` of them with the window before.
+///
+/// The first window is the one that remains when the text is truncated on this side.
 pub(super) fn windows(
     len: usize,
     size: usize,
@@ -162,12 +164,13 @@ pub(super) fn windows(
     Ok(windows)
 }
 
+/// Windows from the start of a text to its end.
 fn windows_from_start(len: usize, size: usize, stride: usize) -> Result<Vec<Range<usize>>> {
     if len <= size {
         return Ok(std::iter::once(0..len).collect());
     }
     if size == 0 {
-        // Nothing stays; what is cut off is one piece.
+        // No token is kept; all that is cut off is one window.
         return Ok(vec![0..0, 0..len]);
     }
     if stride >= size {

@@ -1,4 +1,4 @@
-//! What the tokenizer knows of characters.
+//! Character properties that tokenization uses.
 
 use unicode_normalization::char::{canonical_combining_class, decompose_canonical};
 
@@ -10,7 +10,8 @@ fn contains(ranges: &Ranges, c: char) -> bool {
     after > 0 && c <= ranges[after - 1].1
 }
 
-/// Whether cleaning removes it: controls but tab and line ends, formats, private use, the replacement character.
+/// Whether cleaning removes the character: controls except tab and line ends, formats, private use, the replacement
+/// character.
 pub(super) fn is_removed(c: char) -> bool {
     match c {
         '\t' | '\n' | '\r' => false,
@@ -19,7 +20,7 @@ pub(super) fn is_removed(c: char) -> bool {
     }
 }
 
-/// Whether it is a word of its own.
+/// Whether the character is punctuation, which is always a word of its own.
 pub(super) fn is_punctuation(c: char) -> bool {
     if c.is_ascii() {
         c.is_ascii_punctuation()
@@ -28,17 +29,17 @@ pub(super) fn is_punctuation(c: char) -> bool {
     }
 }
 
-/// Whether it is an ideograph that is spaced apart.
+/// Whether the character is an ideograph that gets a space on both sides.
 pub(super) fn is_chinese(c: char) -> bool {
     u32::from(c) >= CHINESE[0].0 && contains(CHINESE, c)
 }
 
-/// Whether stripping accents removes it.
+/// Whether stripping accents removes the character.
 pub(super) fn is_mark(c: char) -> bool {
     u32::from(c) >= MARKS[0].0 && contains(MARKS, c)
 }
 
-/// Whether it counts as part of a word where an added token must stand alone.
+/// Whether the character is part of a word, next to which an added token with `single_word` does not match.
 pub(super) fn is_word(c: char) -> bool {
     let joins = matches!(
         c,
@@ -47,7 +48,7 @@ pub(super) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || joins || is_mark(c)
 }
 
-/// Calls `emit` with each character of its lower-case form.
+/// Calls `emit` with each character of the lower-case form of `c`.
 pub(super) fn lower(c: char, mut emit: impl FnMut(char)) {
     if c.is_ascii() {
         return emit(c.to_ascii_lowercase());
@@ -58,7 +59,7 @@ pub(super) fn lower(c: char, mut emit: impl FnMut(char)) {
     }
     let code = u32::from(c);
     let after = LOWER.partition_point(|&(first, ..)| first <= code);
-    // Runs may interleave: upper and lower case alternate, and so may two runs.
+    // Runs may interleave: where upper and lower case alternate, two runs may alternate, too.
     let moved = LOWER[after.saturating_sub(4)..after]
         .iter()
         .rev()
@@ -67,7 +68,7 @@ pub(super) fn lower(c: char, mut emit: impl FnMut(char)) {
     emit(moved.unwrap_or(c));
 }
 
-/// Calls `emit` with each character of its canonical decomposition.
+/// Calls `emit` with each character of the canonical decomposition of `c`.
 pub(super) fn decompose(c: char, mut emit: impl FnMut(char)) {
     if u32::from(c) < 0xC0 || contains(UNDECOMPOSED, c) {
         emit(c);
@@ -76,7 +77,7 @@ pub(super) fn decompose(c: char, mut emit: impl FnMut(char)) {
     }
 }
 
-/// Its canonical combining class; 0 for all that does not move.
+/// Canonical combining class of the character; 0 for those that canonical ordering does not move.
 pub(super) fn combining_class(c: char) -> u8 {
     if u32::from(c) < MARKS[0].0 {
         return 0;

@@ -1,29 +1,29 @@
-//! What a user should know of a tokenizer that opened all the same.
+//! Warnings about a tokenizer's files that do not keep it from opening.
 
 use std::fmt;
 
-/// Something in a tokenizer's files that may make answers worse than the model's makers meant.
+/// Something in a tokenizer's files that may make answers worse than the model's authors intended.
 ///
-/// The files are followed as transformers 5 follows them, so these are the answers that Python gives, too.
+/// The files are read as transformers 5 reads them, so Python gives the same answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenizerWarning {
     /// Texts are lower-cased, and the vocabulary has tokens with capital letters, which are never found.
     CasedVocabulary {
-        /// How many tokens have capital letters, special ones left out.
+        /// Number of tokens with capital letters, special tokens excluded.
         capitals: usize,
-        /// How many tokens the vocabulary has.
+        /// Number of tokens in the vocabulary.
         tokens: usize,
-        /// What lower-cases texts: a file and its key, or the tokenizer's class.
+        /// Cause of the lower-casing: a file and its key, or the tokenizer's class.
         cause: String,
     },
-    /// A part of tokenizer.json does not count, because the tokenizer's class has its own.
+    /// A part of tokenizer.json is ignored, because the tokenizer's class has its own.
     ///
     /// Version 4 of transformers followed it, so the model may have been trained with it.
     Ignored {
-        /// The key in tokenizer.json.
+        /// Key in tokenizer.json.
         part: &'static str,
-        /// What stands there.
+        /// Value of the key.
         found: String,
         /// The tokenizer's class.
         class: String,
@@ -32,13 +32,13 @@ pub enum TokenizerWarning {
     ///
     /// Ids of added tokens are the vocabulary's, or new ones after it.
     OtherId {
-        /// The file, with the key if the file has others.
+        /// File, with the key if the file has others.
         file: String,
-        /// The token; others of the file may be concerned, too.
+        /// First such token of the file; there may be more.
         token: String,
-        /// Its id in the file.
+        /// Id of the token in the file.
         wanted: i64,
-        /// Its id here; `None` if it is no token, because tokenizer.json has another one with its id.
+        /// Id that the token gets; `None` if it is not a token, because tokenizer.json has another one with its id.
         id: Option<u32>,
     },
 }

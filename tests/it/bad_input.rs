@@ -1,4 +1,5 @@
-//! What is wrong is refused with an error that names it: one test for each variant, and inputs at the limits.
+//! Invalid files, options and inputs are refused with an error that names the culprit: one test for each variant of the
+//! error, and inputs at the limits.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ fn refused(file: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Error {
     Model::from_parts(parts(CLASSIFIER).with(file, bytes)).unwrap_err()
 }
 
-/// config.json of the classifier with a key replaced or added.
+/// The classifier's config.json with a key replaced or added.
 fn config_with(key: &str, value: serde_json::Value) -> Vec<u8> {
     let mut config: serde_json::Value =
         serde_json::from_slice(&read(CLASSIFIER, "config.json")).unwrap();

@@ -1,4 +1,4 @@
-//! The folders of tokenizer files that `fixtures/tokenizer_folders.py` writes, with the ids of transformers.
+//! Folders of tokenizer files that `fixtures/tokenizer_folders.py` writes, with the ids that transformers gives.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Words are read where they lie: the same answers wherever that is, and clear errors when it goes wrong; and texts that
-//! are tokens already.
+//! Reading rows of the word-embedding table in place: the same answers from every kind of source, and clear errors if a
+//! read fails. Also texts that are tokenized already.
 
 use std::path::{Path, PathBuf};
 

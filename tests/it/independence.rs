@@ -1,4 +1,4 @@
-//! The law: a text's answer is the same bits alone, in any batch, in any order, at any number of threads.
+//! A text's answer has the same bits alone, in any batch, in any order, and with any number of threads.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
-//! Instruction sets agree: the same text's embedding differs by at most 1e-5 from one to another, in rounded types by more;
-//! and what they pack is the same to the bit.
+//! Instruction sets agree: the embeddings of a text differ by at most 1e-5 between them, in rounded types by more, and
+//! their packed files are the same to the bit.
 //!
-//! The level is chosen once a process, so this test runs itself again with `BERTLESS_CPU` set.
+//! A process chooses its instruction set once, so this test runs itself again with `BERTLESS_CPU` set.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! Real models give what transformers gives, on real sentences.
+//! Real models agree with transformers on real sentences.
 //!
-//! These tests need models that `python3 fixtures/fetch_models.py --all` fetches, and the folder of data and models that
-//! `BERTLESS_SHARED` names (by default `../shared`). Where something is missing a test says so and passes, unless
-//! `BERTLESS_REAL=1` says that all must be there. They are slow without `--release`.
+//! These tests need the models that `python3 fixtures/fetch_models.py --all` downloads, and the folder of data and
+//! models that `BERTLESS_SHARED` names (by default `../shared`). If something is missing, a test prints a message and
+//! passes, unless `BERTLESS_REAL=1` requires everything. They are slow without `--release`.
 
 use std::path::{Path, PathBuf};
 
@@ -191,7 +191,7 @@ fn mpnet_embeddings() {
     embeddings_agree("all-mpnet-base-v2");
 }
 
-/// The same label as transformers on each sentence of SST-2 dev.
+/// Each sentence of SST-2 dev gets the label that transformers gives it.
 #[test]
 fn sentiment_labels() {
     let (Some(dir), Some(data)) = (shared("models/minilm-l6-sst2"), shared("data/sst2/dev.tsv"))

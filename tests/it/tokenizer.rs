@@ -1,5 +1,5 @@
-//! The tokenizer against committed references (`fixtures/tokenizer_reference.py` writes them), and its laws on random
-//! strings. `tests/parity/run.py` compares over whole vocabularies and all of Unicode.
+//! Comparison of the tokenizer with committed references (`fixtures/tokenizer_reference.py` writes them), and its
+//! invariants on random strings. `tests/parity/run.py` compares whole vocabularies and all of Unicode.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! What the files of a tokenizer mean, against transformers (`fixtures/tokenizer_folders.py` writes the references).
+//! Comparison with transformers of how a tokenizer's files are read (`fixtures/tokenizer_folders.py` writes the
+//! references).
 
 use std::collections::BTreeMap;
 

@@ -12,10 +12,10 @@ use crate::measure::Plan;
 /// What a row is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum What {
-    /// From its start to the first time that it asks for an event, files in the page cache.
+    /// Time from the process's start to its first request for an event, with its files in the page cache.
     #[serde(rename = "init cached")]
     InitCached,
-    /// The same, files on the disk alone.
+    /// Time from the process's start to its first request for an event, with its files on the disk alone.
     #[serde(rename = "init evicted")]
     InitEvicted,
     /// Requests with a pause before each.

@@ -1,14 +1,14 @@
-//! The models that make tokens of words, one a file.
+//! Models that split words into tokens, one per file.
 
 pub(super) mod wordpiece;
 
-/// A token of a text.
+/// A token with its position in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) id: u32,
-    /// The bytes of the text that it stands for.
+    /// First byte of the token in the text; `end` is one past the last.
     pub(super) start: u32,
     pub(super) end: u32,
-    /// The number of its word.
+    /// Index of its word in the text.
     pub(super) word: u32,
 }

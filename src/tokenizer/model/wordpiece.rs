@@ -1,4 +1,5 @@
-//! Words become tokens: the longest piece that the vocabulary has, then the next (Wu et al. 2016; Devlin et al. 2019).
+//! WordPiece: splits a word into the longest piece that the vocabulary has, then the next longest (Wu et al. 2016;
+//! Devlin et al. 2019).
 
 use super::Token;
 use crate::tokenizer::normalizer::Unit;
@@ -15,30 +16,30 @@ pub(in crate::tokenizer) const MAX_CHARACTERS: usize = 100;
 pub(in crate::tokenizer) struct WordPiece<'a> {
     vocab: Lookup<'a>,
     unknown: u32,
-    /// A word of more characters than this is unknown.
+    /// Words with more characters than this become the unknown token (`max_input_chars_per_word`).
     max_characters: usize,
-    /// The word so far.
+    /// Word that is being collected.
     word: Word,
-    /// Its number.
+    /// Index of that word in the text.
     index: u32,
     pub(in crate::tokenizer) tokens: Vec<Token>,
 }
 
-/// A word that comes character by character.
+/// A word that is collected character by character.
 #[derive(Default)]
 struct Word {
-    /// Its characters after normalisation.
+    /// Characters of the word after normalisation, in UTF-8.
     text: Vec<u8>,
-    /// Of each byte of `text`, the bytes of the original that its character stands for.
+    /// For each byte of `text`, the byte range of the original text that its character stands for.
     places: Vec<[u32; 2]>,
-    /// How many characters it has; more than are kept where it is too long.
+    /// Number of characters; of a word that is too long, `text` does not keep all.
     len: usize,
-    /// The end of the last character, kept or not.
+    /// End of the last character in the original text, kept or not.
     end: u32,
 }
 
 impl<'a> WordPiece<'a> {
-    /// For a text of `bytes` bytes.
+    /// Creates a splitter with room for the tokens of a text of `bytes` bytes.
     pub(in crate::tokenizer) fn new(
         vocab: &'a Vocab,
         unknown: u32,
@@ -51,12 +52,12 @@ impl<'a> WordPiece<'a> {
             max_characters,
             word: Word::default(),
             index: 0,
-            // English has a token for every four to five bytes.
+            // English has one token per four to five bytes.
             tokens: Vec::with_capacity(bytes / 4 + 8),
         }
     }
 
-    /// The next character: white space and punctuation end a word, and punctuation is one by itself.
+    /// Adds the next character. White space and punctuation end a word; a punctuation character is a word by itself.
     pub(in crate::tokenizer) fn push(&mut self, unit: Unit) {
         if unit.c.is_whitespace() {
             self.end_word();
@@ -69,13 +70,13 @@ impl<'a> WordPiece<'a> {
         }
     }
 
-    /// A token that stands in the text as such.
+    /// Adds an added token, which was matched in the text as a whole.
     pub(in crate::tokenizer) fn push_added(&mut self, id: u32, start: u32, end: u32) {
         self.end_word();
         self.push_whole(id, start, end);
     }
 
-    /// A whole word of ASCII; `start` is where it is in the text.
+    /// Adds an ASCII word of at most 16 bytes; `start` is its position in the text.
     #[inline]
     pub(in crate::tokenizer) fn push_short(&mut self, word: Short, start: u32) {
         if word.len() <= self.max_characters
@@ -87,7 +88,7 @@ impl<'a> WordPiece<'a> {
         }
     }
 
-    /// The same for a word of any length, perhaps of several tokens.
+    /// Adds an ASCII word of any length; `start` is its position in the text.
     pub(in crate::tokenizer) fn push_ascii(&mut self, word: Key<'_>, start: u32) {
         let end = start + word.len() as u32;
         self.push_word(word, word.len(), [start, end], |from, to| {
@@ -95,7 +96,7 @@ impl<'a> WordPiece<'a> {
         });
     }
 
-    /// A character that is a word of its own.
+    /// Adds a character that is a word of its own.
     pub(in crate::tokenizer) fn push_alone(&mut self, unit: Unit) {
         let mut bytes = [0; 8];
         let len = unit.c.encode_utf8(&mut bytes).len();
@@ -105,7 +106,7 @@ impl<'a> WordPiece<'a> {
         self.push_whole(known.unwrap_or(self.unknown), unit.start, unit.end);
     }
 
-    /// A word that is one token.
+    /// Adds a word that is a single token.
     #[inline]
     fn push_whole(&mut self, id: u32, start: u32, end: u32) {
         self.tokens.push(Token {
@@ -117,7 +118,7 @@ impl<'a> WordPiece<'a> {
         self.index += 1;
     }
 
-    /// A character of the word so far.
+    /// Adds a character to the current word.
     pub(in crate::tokenizer) fn extend_word(&mut self, unit: Unit) {
         let word = &mut self.word;
         if word.len < self.max_characters || word.len == 0 {
@@ -130,14 +131,14 @@ impl<'a> WordPiece<'a> {
         word.end = unit.end;
     }
 
-    /// Makes tokens of the word so far.
+    /// Ends the current word and splits it into tokens.
     pub(in crate::tokenizer) fn end_word(&mut self) {
         let Some(&[start, _]) = self.word.places.first() else {
             return;
         };
         let mut word = std::mem::take(&mut self.word);
         let len = word.text.len();
-        // So that what starts at any byte can be read in whole blocks.
+        // Padding, so that whole blocks can be read from any byte of the word.
         word.text.resize(len + Short::MAX, 0);
         let place = |from: usize, to: usize| [word.places[from][0], word.places[to - 1][1]];
         let key = Key::new(&word.text, 0, len);
@@ -146,16 +147,17 @@ impl<'a> WordPiece<'a> {
         self.drop_word();
     }
 
-    /// Forgets the word so far.
+    /// Discards the current word.
     pub(in crate::tokenizer) fn drop_word(&mut self) {
         self.word.text.clear();
         self.word.places.clear();
         self.word.len = 0;
     }
 
-    /// Adds a word's tokens; the unknown one if there is a piece that the vocabulary does not have.
+    /// Adds the tokens of a word, or the unknown token if a piece is not in the vocabulary.
     ///
-    /// `place` says where in the text the bytes `from` up to `to` of the word are from, `whole` all of them.
+    /// `place(from, to)` returns the range in the text of the bytes `from..to` of the word; `whole` is the range of the
+    /// word.
     fn push_word(
         &mut self,
         word: Key<'_>,

@@ -1,4 +1,4 @@
-//! What becomes of each character, remembered: the steps of normalisation are many, and texts repeat their characters.
+//! Cache of the normalised form of each character: normalisation takes many steps, and texts repeat their characters.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -6,33 +6,33 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::{Normalizer, normalize};
 use crate::tokenizer::unicode;
 
-/// Characters are remembered below this code: all scripts in use, and emoji.
+/// Characters below this code point are cached: all scripts in use, and emoji.
 const END: usize = 0x2_0000;
-/// How many neighbours' memory is made at once.
+/// Number of neighbouring characters whose cache entries are allocated together.
 const BLOCK: usize = 256;
 
-/// What becomes of a character if no mark follows it.
+/// Result of normalising a character that no combining mark follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::tokenizer) enum Fate {
-    /// Marks ahead or behind have a say in it.
+    /// Depends on the characters before or after it.
     Unsettled,
-    /// Part of a word.
+    /// A character that is part of a word.
     Letter(char),
-    /// Several parts of a word.
+    /// Several characters that are part of a word.
     Letters,
-    /// A word of its own.
+    /// A character that is a word of its own.
     Alone(char),
     /// White space.
     Space,
-    /// Nothing.
+    /// Nothing: the character is removed.
     Removed,
 }
 
-/// A normalizer with what it made of the characters that were seen.
+/// Normalizer with a cache of the characters it has seen.
 #[derive(Debug)]
 pub(in crate::tokenizer) struct Characters {
     normalizer: Normalizer,
-    /// Fates as [`Fate::pack`] writes them, 0 where it is not known yet.
+    /// Results in the encoding of [`Fate::pack`]; 0 if not computed yet.
     blocks: Box<[OnceLock<Box<[AtomicU32; BLOCK]>>]>,
 }
 
@@ -52,7 +52,7 @@ impl Characters {
         &self.normalizer
     }
 
-    /// What becomes of a character.
+    /// Returns the result for a character, from the cache if it has it.
     #[inline]
     pub(in crate::tokenizer) fn fate(&self, c: char) -> Fate {
         let code = c as usize;
@@ -60,7 +60,7 @@ impl Characters {
             return self.find_out(c);
         };
         let block = block.get_or_init(|| Box::new([const { AtomicU32::new(0) }; BLOCK]));
-        // Whoever finds it out writes the same: no order is needed.
+        // All threads compute the same value, so relaxed ordering is enough.
         let known = &block[code % BLOCK];
         match known.load(Ordering::Relaxed) {
             0 => {
@@ -94,7 +94,7 @@ impl Characters {
         }
     }
 
-    /// Whether its decomposition starts with what may move ahead of other marks.
+    /// Whether the decomposition of `c` starts with a mark, which canonical ordering may move ahead of other marks.
     fn starts_with_mark(&self, c: char) -> bool {
         let mut first = None;
         let mut see = |c| unicode::decompose(c, |c| first = first.or(Some(c)));
@@ -107,7 +107,7 @@ impl Characters {
 }
 
 impl Fate {
-    /// As a number that is not 0: the character above three bits that tell the rest.
+    /// Encodes the result as a non-zero integer: the variant in the three lowest bits, the character above them.
     fn pack(self) -> u32 {
         match self {
             Self::Unsettled => 1,

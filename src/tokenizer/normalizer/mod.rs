@@ -1,17 +1,17 @@
-//! What happens to a text before it is cut into words, with each character's place in the text kept.
+//! Normalisation of a text before it is cut into words. Keeps the position of each character in the original text.
 //!
-//! The steps and their order are those of `BertNormalizer` in Hugging Face's `tokenizers`: clean, space ideographs
-//! apart, strip accents, lower-case. A place is carried as the reference carries it: where marks are put into canonical
-//! order, places stay in the order of the text.
+//! The steps and their order are those of `BertNormalizer` in Hugging Face's `tokenizers`: clean, put spaces around
+//! ideographs, strip accents, lower-case. Positions are tracked as in the reference: where marks are reordered
+//! canonically, positions stay in the order of the text.
 
 pub(super) mod char_cache;
 
 use super::unicode;
 
-/// Which steps are taken.
+/// Steps of normalisation that are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Normalizer {
-    /// Lower-case ahead of everything else.
+    /// Lower-case before all other steps.
     pub(super) lower_first: bool,
     /// Remove controls, and make each white space a space.
     pub(super) clean: bool,
@@ -24,7 +24,7 @@ pub(super) struct Normalizer {
 }
 
 impl Normalizer {
-    /// Nothing happens.
+    /// No step at all.
     pub(super) const NONE: Self = Self {
         lower_first: false,
         clean: false,
@@ -33,12 +33,12 @@ impl Normalizer {
         lower: false,
     };
 
-    /// Whether marks are removed.
+    /// Whether accents are stripped.
     pub(super) fn strips(&self) -> bool {
         self.strip_accents.unwrap_or(self.lower)
     }
 
-    /// Whether letters come out in lower case.
+    /// Whether letters are lower-cased.
     pub(super) fn lowers(&self) -> bool {
         self.lower_first || self.lower
     }
@@ -48,12 +48,12 @@ impl Normalizer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unit {
     pub(super) c: char,
-    /// The bytes of the text that it stands for: first, and one past the last.
+    /// First byte of the original text that the character stands for; `end` is one past the last.
     pub(super) start: u32,
     pub(super) end: u32,
 }
 
-/// Calls `emit` with the characters that `text` becomes; `offset` is where it starts in the whole text.
+/// Calls `emit` with the characters of the normalised `text`. `offset` is the position of `text` in the whole text.
 pub(super) fn normalize(normalizer: &Normalizer, text: &str, offset: u32, emit: impl FnMut(Unit)) {
     let mut stage = Stage {
         normalizer,
@@ -108,11 +108,11 @@ impl<E: FnMut(Unit)> Stage<'_, E> {
             return self.lower(unit);
         }
         if unit.c.is_ascii() {
-            // Most text, and nothing to decompose or to order.
+            // The common case: nothing to decompose or to reorder.
             self.flush();
             return self.lower(unit);
         }
-        // What has a class may move ahead of marks that wait; anything else sends them on their way.
+        // A mark with a combining class may move ahead of pending marks; any other character flushes them.
         let mut first = true;
         unicode::decompose(unit.c, |c| {
             let class = unicode::combining_class(c);
@@ -128,7 +128,7 @@ impl<E: FnMut(Unit)> Stage<'_, E> {
         });
     }
 
-    /// Passes on the marks that wait, in canonical order, but for those that are removed.
+    /// Emits the pending characters in canonical order, without the marks that are stripped.
     fn flush(&mut self) {
         if self.marks.is_empty() {
             return;
@@ -155,16 +155,16 @@ impl<E: FnMut(Unit)> Stage<'_, E> {
     }
 }
 
-/// A character and the marks after it, until no other mark can come.
+/// Pending character and the marks that follow it, until no more marks can follow.
 #[derive(Default)]
 struct Marks {
     /// Character, combining class, and whether a decomposition added it.
     waiting: Vec<(char, u8, bool)>,
-    /// Of the characters that decompositions began with, in the order of the text.
+    /// Byte ranges of the decomposed characters, in the order of the text.
     places: Vec<(u32, u32)>,
-    /// How many places are taken.
+    /// Number of ranges that are used already.
     taken: usize,
-    /// The place that was taken last.
+    /// Range that was used last.
     last: (u32, u32),
 }
 
@@ -183,7 +183,7 @@ impl Marks {
         }
     }
 
-    /// An added character stands where the one ahead of it does.
+    /// Range of the next character; a character that a decomposition added shares the range of the one before it.
     fn next_place(&mut self, added: bool) -> (u32, u32) {
         if !added {
             self.last = self.places[self.taken];
@@ -192,7 +192,7 @@ impl Marks {
         self.last
     }
 
-    /// Keeps what is needed for what follows: the last place, and the memory.
+    /// Clears the pending characters, but keeps the last range and the allocations.
     fn forget(&mut self) {
         self.waiting.clear();
         self.places.drain(..self.taken);

@@ -1,8 +1,9 @@
-//! The ways through a text: a short one for words of ASCII, which are found and lower-cased eight bytes at a time, a
-//! middle one for characters whose fate is settled, and the long one, by `normalize`.
+//! BERT's pre-tokenizer, in three paths: a fast path for ASCII words, which are found and lower-cased eight bytes at a
+//! time; a middle path for characters whose normalised form is cached and independent of their neighbours; and the slow
+//! path, through `normalize`.
 //!
-//! ASCII white space and punctuation end a word whatever the normalizer does, and nothing that follows them depends on
-//! what came ahead. So a text is cut there, and each piece takes the shortest way that is open to it.
+//! ASCII white space and punctuation end a word whatever the normalizer does, and no text after them depends on the
+//! text before. So a text is cut there, and each piece takes the fastest path that can handle it.
 
 use crate::tokenizer::model::wordpiece::WordPiece;
 use crate::tokenizer::normalizer::char_cache::{Characters, Fate};
@@ -10,10 +11,10 @@ use crate::tokenizer::normalizer::{Unit, normalize};
 use crate::tokenizer::swar::{LOWER, Marked, read};
 use crate::tokenizer::vocab::key::{Key, Short};
 
-/// A longer word of ASCII takes the middle way.
+/// Maximum length of an ASCII word on the fast path; a longer one takes the middle path.
 const LONGEST: usize = 128;
 
-/// What a byte means for cutting.
+/// Role of a byte in cutting a text into words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
     /// White space that ends a word.
@@ -33,7 +34,8 @@ const fn classes() -> [Class; 256] {
     let mut byte = 0;
     while byte < 128 {
         classes[byte] = match byte as u8 {
-            // Vertical tab and form feed are removed where the normalizer cleans, and elsewhere are spaces.
+            // Vertical tab and form feed are excluded: a normalizer that cleans removes them, for any other they are
+            // spaces.
             b' ' | b'\t' | b'\n' | b'\r' => Class::Space,
             byte if byte.is_ascii_punctuation() => Class::Punctuation,
             byte if byte.is_ascii_alphanumeric() => Class::Alphanumeric,
@@ -48,12 +50,12 @@ fn class(byte: u8) -> Class {
     CLASSES[usize::from(byte)]
 }
 
-/// Whether a word ends ahead of this byte.
+/// Whether a word ends before this byte.
 fn cuts(byte: u8) -> bool {
     matches!(class(byte), Class::Space | Class::Punctuation)
 }
 
-/// Makes tokens of a text without added tokens; `offset` is where it starts in the whole text.
+/// Tokenizes a text without added tokens. `offset` is its position in the whole text.
 pub(in crate::tokenizer) fn scan(
     text: &str,
     offset: u32,
@@ -76,7 +78,7 @@ pub(in crate::tokenizer) fn scan(
                 pieces.push_short(Short::new([byte.into(), 0], 1), offset + start as u32);
             }
             Class::Alphanumeric => {
-                // Mostly a word ends in its first block, nearly always in its second.
+                // Most words end in the first block of eight bytes, nearly all in the second.
                 let first = read(bytes, start);
                 let mut second = 0;
                 let mut len = Marked::alphanumeric(first).run();
@@ -105,7 +107,7 @@ pub(in crate::tokenizer) fn scan(
 
 /// Copies the letters and digits from `start` on into `word`, with the bits of `case` set, and counts them.
 ///
-/// Of more than [`LONGEST`] not all need be counted; past the last one, `word` is anything.
+/// May stop counting after [`LONGEST`] bytes. Bytes of `word` past the count are unspecified.
 fn copy_word(bytes: &[u8], start: usize, case: u64, word: &mut [u8; LONGEST + 8]) -> usize {
     let mut len = 0;
     for copy in word.as_chunks_mut::<8>().0 {
@@ -120,7 +122,8 @@ fn copy_word(bytes: &[u8], start: usize, case: u64, word: &mut [u8; LONGEST + 8]
     len
 }
 
-/// Makes tokens of the characters from `start` up to the next place to cut, which is returned.
+/// Tokenizes the characters from `start` up to the next cut, by the cache of characters, and returns the position of
+/// the cut.
 fn middle_way(
     text: &str,
     start: usize,
@@ -128,7 +131,7 @@ fn middle_way(
     characters: &Characters,
     pieces: &mut WordPiece<'_>,
 ) -> usize {
-    // Marks settle what becomes of their own word: then that starts anew.
+    // A combining mark affects only its own word, so the slow path starts again from the word's start.
     let mut word = start;
     for (at, c) in text[start..].char_indices() {
         let at = start + at;
@@ -170,7 +173,7 @@ fn middle_way(
     text.len()
 }
 
-/// The same, whatever the characters are.
+/// Tokenizes any characters from `start` up to the next cut, through `normalize`, and returns the position of the cut.
 #[cold]
 fn long_way(
     text: &str,
@@ -202,7 +205,7 @@ mod tests {
     const TOKENS: &str = "[UNK]\na\nb\nab\n##a\n##b\n##ab\n1\n##1\ne\n##e\né\n##é\nи\n##и\n.\n—\n中\n##\u{1161}\n\u{1112}\n##\u{11ab}\n\
         abababab\n##abababab\n##ababababababababab\n\u{301}\n##\u{301}\n##\u{302e}\nA\n##A\n\0\n##\0";
 
-    /// A text's tokens by the shortest ways, and all the long way.
+    /// Tokens of a text by the fastest paths, and by the slow path alone.
     fn both(text: &str, normalizer: Normalizer, max_characters: usize) -> [Vec<Token>; 2] {
         let vocab = Vocab::new("vocab.txt", "##", TOKENS.into(), lines(TOKENS)).unwrap();
         let mut short = WordPiece::new(&vocab, 0, max_characters, text.len());

@@ -1,3 +1,3 @@
-//! Pre-tokenizers, which cut a text into words, one a file.
+//! Pre-tokenizers, which cut a text into words, one per file.
 
 pub(super) mod bert;

@@ -1,7 +1,7 @@
-//! Which class of transformers a folder's tokenizer is of, and so what its files mean.
+//! Tokenizer classes of transformers: finds a folder's class, which decides how its files are read.
 //!
-//! transformers 5 builds a class's own pipeline anew around the vocabulary of `tokenizer.json` or `vocab.txt`; only its
-//! generic classes follow the rest of `tokenizer.json`. (Version 4 followed `tokenizer.json` whatever the class.)
+//! transformers 5 builds a class's own pipeline around the vocabulary of `tokenizer.json` or `vocab.txt`; only its
+//! generic classes follow the rest of `tokenizer.json`. (Version 4 followed `tokenizer.json` for every class.)
 
 use serde::Deserialize;
 
@@ -11,26 +11,26 @@ use crate::error::{Error, Result};
 use crate::tokenizer::quote::cut;
 use crate::weights::{Files, join_within};
 
-/// What the files of a tokenizer mean.
+/// Way in which a tokenizer's files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
-    /// A vocabulary for BERT's pipeline; keys of tokenizer_config.json say how it normalises.
+    /// The files hold a vocabulary for BERT's pipeline; keys of tokenizer_config.json configure its normalizer.
     Bert,
-    /// A vocabulary for BERT's pipeline between MPNet's special tokens.
+    /// The files hold a vocabulary for BERT's pipeline with MPNet's special tokens.
     Mpnet,
-    /// `tokenizer.json` says everything.
+    /// `tokenizer.json` defines the whole tokenizer.
     File,
 }
 
-/// A tokenizer's class.
+/// Tokenizer class of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Class {
-    /// Its name in transformers.
+    /// Name of the class in transformers.
     pub(super) name: String,
     pub(super) scheme: Scheme,
 }
 
-/// What transformers 5 opens as `BertTokenizer`.
+/// Classes that transformers 5 opens as `BertTokenizer`.
 const BERT: [&str; 7] = [
     "BertTokenizer",
     "DistilBertTokenizer",
@@ -41,7 +41,7 @@ const BERT: [&str; 7] = [
     "SqueezeBertTokenizer",
 ];
 const MPNET: &str = "MPNetTokenizer";
-/// What transformers 5 opens by `tokenizer.json` alone.
+/// Classes that transformers 5 opens by `tokenizer.json` alone.
 const GENERIC: [&str; 4] = [
     "PreTrainedTokenizer",
     "PythonBackend",
@@ -50,7 +50,7 @@ const GENERIC: [&str; 4] = [
 ];
 /// Classes of transformers 5.23 that read a folder in other ways.
 ///
-/// A name that is in none of the lists is not a class of transformers, which then follows `tokenizer.json`.
+/// A name in none of the lists is not a class of transformers, which then follows `tokenizer.json`.
 const OTHERS: &str = "AlbertTokenizer AutoTokenizer BartTokenizer BarthezTokenizer BartphoTokenizer BasicTokenizer \
     BertGenerationTokenizer BertJapaneseTokenizer BertTokenizerLegacy BertweetTokenizer BigBirdTokenizer BioGptTokenizer \
     BlenderbotSmallTokenizer BlenderbotTokenizer ByT5Tokenizer CLIPTokenizer CTRLTokenizer CamembertTokenizer \
@@ -69,7 +69,7 @@ const OTHERS: &str = "AlbertTokenizer AutoTokenizer BartTokenizer BarthezTokeniz
     VitsTokenizer Wav2Vec2CTCTokenizer Wav2Vec2PhonemeCTCTokenizer WhisperTokenizer WordpieceTokenizer XGLMTokenizer \
     XLMRobertaTokenizer XLMTokenizer XLNetTokenizer";
 
-/// `config.json`, as far as it says which class a tokenizer is of.
+/// Keys of `config.json` that decide a tokenizer's class.
 #[derive(Default, Deserialize)]
 struct Model {
     tokenizer_class: Option<Json>,
@@ -77,11 +77,11 @@ struct Model {
 }
 
 impl Class {
-    /// The class that tokenizer_config.json names, else config.json, else that of the model's family.
+    /// Finds the class: the one that tokenizer_config.json names, else config.json, else that of the model's family.
     ///
     /// # Errors
-    /// `UnsupportedTokenizer` for a class that does not cut texts as BERT does, and for one that needs a `tokenizer.json`
-    /// where there is none; `Config`, `Json`, `Io`.
+    /// `UnsupportedTokenizer` for a class that does not tokenize as BERT does, and for one that needs a missing
+    /// `tokenizer.json`; `Config`, `Json` and `Io` for faults of the files.
     pub(super) fn of(files: &Files, folder: &str, config: &Document) -> Result<Self> {
         let is_listed = files.has(&join_within(folder, TOKENIZER, TOKENIZER)?);
         if let Some(name) = config.text("tokenizer_class")? {
@@ -98,14 +98,14 @@ impl Class {
         if let Some(name) = text(&file, "tokenizer_class", &model.tokenizer_class)? {
             return Self::named(&file, "tokenizer_class", name, is_listed);
         }
-        // Code in the folder is not run, and nothing else says what it would do with a vocabulary alone.
+        // Code in the folder is never run, and nothing else defines how it would use a vocabulary alone.
         if let Some(name) = own_code(config).filter(|_| !is_listed) {
             return Self::named(config.file(), "auto_map", name, is_listed);
         }
         let (name, scheme) = match text(&file, "model_type", &model.model_type)? {
             Some("mpnet") => (MPNET, Scheme::Mpnet),
             Some("bert" | "distilbert" | "electra" | "mobilebert") => (BERT[0], Scheme::Bert),
-            // A tokenizer without a model, or with one of a family that is not supported.
+            // A tokenizer without a model, or with a model of an unsupported family.
             _ if is_listed => ("TokenizersBackend", Scheme::File),
             _ => (BERT[0], Scheme::Bert),
         };
@@ -113,7 +113,7 @@ impl Class {
         Ok(Self { name, scheme })
     }
 
-    /// The class of this name, which `key` of `file` has.
+    /// Returns the class of this name, which `key` of `file` holds.
     fn named(file: &str, key: &str, name: &str, is_listed: bool) -> Result<Self> {
         let plain = name.strip_suffix("Fast").unwrap_or(name);
         let unsupported = |reason: &str| {
@@ -147,7 +147,7 @@ impl Class {
     }
 }
 
-/// A string of config.json; `None` for a key that is absent, `null` or empty.
+/// Returns a string of config.json; `None` for a key that is absent, `null` or empty.
 fn text<'a>(file: &str, key: &str, value: &'a Option<Json>) -> Result<Option<&'a str>> {
     match value {
         None | Some(Json::Null) => Ok(None),
@@ -160,7 +160,7 @@ fn text<'a>(file: &str, key: &str, value: &'a Option<Json>) -> Result<Option<&'a
     }
 }
 
-/// The class that `auto_map` names: `{"AutoTokenizer": ["file.Slow", "file.Fast"]}`, or the list alone.
+/// Returns the class that `auto_map` names, as `{"AutoTokenizer": ["file.Slow", "file.Fast"]}` or as the list alone.
 fn own_code(config: &Document) -> Option<&str> {
     let classes = match config.get("auto_map")? {
         Json::Object(map) => map.get("AutoTokenizer")?,
@@ -263,7 +263,7 @@ mod tests {
         }
         assert_eq!(scheme(own, bert, true), Some(Scheme::File));
         assert_eq!(scheme(generic, bert, true), Some(Scheme::File));
-        // Without its code transformers goes by the family.
+        // Without the class's code, transformers follows the model's family.
         assert_eq!(scheme(code, bert, true), Some(Scheme::Bert));
     }
 }

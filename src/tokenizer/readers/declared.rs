@@ -1,7 +1,7 @@
-//! The tokens that a folder's files declare, special ones and others, in the order in which transformers 5.23 adds them.
+//! Tokens that a folder's files declare, special and others, in the order in which transformers 5.23 adds them.
 //!
-//! If tokenizer_config.json has `added_tokens_decoder`, only this file counts. Else special_tokens_map.json stands over it,
-//! and added_tokens.json and the `added_tokens` of tokenizer.json count, too.
+//! If tokenizer_config.json has `added_tokens_decoder`, only this file counts. Otherwise special_tokens_map.json
+//! overrides it, and added_tokens.json and the `added_tokens` of tokenizer.json count as well.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -19,13 +19,13 @@ const MAP: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
 const DECODER: &str = "added_tokens_decoder";
 
-/// The tokens that the files declare beside the vocabulary.
+/// Tokens that the files declare in addition to the vocabulary.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Declared {
-    /// Tokens with an index, which orders them: their ids are the vocabulary's, or new ones.
+    /// Tokens with an index, which only orders them: their ids are those of the vocabulary, or new ones.
     indexed: BTreeMap<i64, Entry>,
     roles: Roles,
-    /// Tokens of added_tokens.json and of `added_tokens_decoder`, with the file and the id there.
+    /// Tokens of added_tokens.json and of `added_tokens_decoder`: file, token, and its id in the file.
     listed: Vec<(String, String, i64)>,
 }
 
@@ -33,7 +33,7 @@ impl Declared {
     /// Reads the tokens of all files; `listed` are those of tokenizer.json.
     ///
     /// # Errors
-    /// `Config` for what cannot be a token, with its file and key; `Json`, `Io`.
+    /// `Config` for a value that cannot be a token, with its file and key; `Json` and `Io` for faults of the files.
     pub(super) fn read(
         files: &Files,
         folder: &str,
@@ -86,7 +86,7 @@ impl Declared {
         })
     }
 
-    /// The content of the token with a role.
+    /// Returns the content of the token with a role.
     pub(super) fn role(&self, key: &str) -> Option<&str> {
         let mut roles = self.roles.by_key.iter();
         roles
@@ -94,7 +94,7 @@ impl Declared {
             .map(|(_, entry)| entry.content.as_str())
     }
 
-    /// The file that names the token with a role; `None` for the class's own token.
+    /// Returns the file that names the token with a role; `None` for the class's own token.
     pub(super) fn file_of(&self, key: &str) -> Option<&str> {
         let mut named = self.roles.named.iter();
         named
@@ -102,14 +102,14 @@ impl Declared {
             .map(|(_, file)| file.as_str())
     }
 
-    /// Whether a file names the token with a role: it is not the class's own.
+    /// Whether a file names the token with a role, instead of the class.
     pub(super) fn is_named(&self, key: &str) -> bool {
         let content = self.role(key);
         let is_it = |entry: &Entry| Some(entry.content.as_str()) == content;
         self.file_of(key).is_some() || self.indexed.values().any(is_it)
     }
 
-    /// Warns of tokens that `numbered` does not have, or has under another id than their file says: of the first in each file.
+    /// Warns of the first token of each file that `numbered` lacks or has under another id than the file says.
     pub(super) fn lost(&self, numbered: &Numbered<'_>) -> Vec<TokenizerWarning> {
         let mut warnings: Vec<TokenizerWarning> = Vec::new();
         let mut seen = HashSet::new();
@@ -128,7 +128,8 @@ impl Declared {
         warnings
     }
 
-    /// The tokens in the order in which they are added. `known` says which are there already, from tokenizer.json.
+    /// Returns the tokens in the order in which they are added. `known` tells which tokens tokenizer.json has added
+    /// already.
     pub(super) fn in_order(&self, known: impl Fn(&str) -> bool) -> Vec<Entry> {
         let roles = || self.roles.by_key.iter().map(|(_, entry)| entry);
         let with_role: HashSet<&str> = roles().map(|role| &*role.content).collect();

@@ -1,4 +1,4 @@
-//! Small JSON files of settings, with their keys in the order of the file: tokens that are new get their ids in that order.
+//! Small JSON files of settings. Keeps keys in the order of the file, because new tokens get their ids in that order.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub(super) enum Json {
 pub(super) struct Object(Vec<(String, Json)>);
 
 impl Object {
-    /// The value of a key; of a key that is there twice, the last one.
+    /// Returns the value of a key; for a duplicate key, the last value.
     pub(super) fn get(&self, key: &str) -> Option<&Json> {
         let mut entries = self.0.iter().rev();
         entries.find(|(name, _)| name == key).map(|(_, json)| json)
@@ -36,7 +36,7 @@ impl Object {
     }
 }
 
-/// The keys of a JSON file, with its name for errors.
+/// A JSON file whose value is an object, with the file's name for errors.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Document {
     file: String,
@@ -44,10 +44,10 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// Reads a file of a model's `folder`; `None` if there is no such file.
+    /// Reads a file of a model's `folder`; `None` if the file does not exist.
     ///
     /// # Errors
-    /// `Json` for a file that is no JSON object, `Io`.
+    /// `Json` for a file that is not a JSON object, `Io` for one that cannot be read.
     pub(super) fn read(files: &Files, folder: &str, name: &str) -> Result<Option<Self>> {
         let file = join_within(folder, name, name)?;
         let Some(bytes) = files.read(&file)? else {
@@ -59,7 +59,7 @@ impl Document {
         }
     }
 
-    /// The file's name inside the model.
+    /// Path of the file inside the model's folder.
     pub(super) fn file(&self) -> &str {
         &self.file
     }
@@ -74,7 +74,7 @@ impl Document {
         self.object.get(key)
     }
 
-    /// A string; `None` for a key that is absent, `null` or empty.
+    /// Returns the string under a key; `None` for a key that is absent, `null` or empty.
     ///
     /// # Errors
     /// `Config` for a value of another type.
@@ -86,7 +86,7 @@ impl Document {
         }
     }
 
-    /// True or false; `None` for a key that is absent or `null`.
+    /// Returns the boolean under a key; `None` for a key that is absent or `null`.
     ///
     /// # Errors
     /// `Config` for a value of another type.
@@ -98,7 +98,7 @@ impl Document {
         }
     }
 
-    /// A number; `None` for a key that is absent or `null`.
+    /// Returns the number under a key; `None` for a key that is absent or `null`.
     ///
     /// # Errors
     /// `Config` for a value of another type.
@@ -110,7 +110,7 @@ impl Document {
         }
     }
 
-    /// The error for a value that cannot be.
+    /// Error for an invalid value of a key.
     pub(super) fn wrong(&self, key: impl Into<String>, reason: impl Into<String>) -> Error {
         Error::Config {
             file: self.file.clone(),
@@ -120,7 +120,7 @@ impl Document {
     }
 }
 
-/// As an error quotes it: lists and objects are not spelt out.
+/// Shows a value as errors quote it: lists and objects are not spelt out.
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! One token as a file declares it: a string, or an object with flags.
+//! Token declarations in files: a string, or an object with flags.
 
 use super::document::{Document, Json};
 use crate::error::Result;
@@ -11,15 +11,16 @@ pub(super) struct Entry {
     pub(super) single_word: bool,
     pub(super) lstrip: bool,
     pub(super) rstrip: bool,
-    /// Whether it is looked for in the normalised text; `None` follows `special`: a special token is not.
+    /// Whether the token is matched in the normalised text; `None` means that it is, unless it is special.
     pub(super) normalized: Option<bool>,
     pub(super) special: bool,
-    /// Whether the file has a string. transformers takes it for another token than an object with the same content.
+    /// Whether the file declares the token as a string. transformers treats it as different from an object with the
+    /// same content.
     pub(super) plain: bool,
 }
 
 impl Entry {
-    /// A special token by its content alone.
+    /// Creates a special token from its content alone.
     pub(super) fn special(content: impl Into<String>) -> Self {
         Self {
             content: content.into(),
@@ -58,7 +59,7 @@ impl Entry {
         })
     }
 
-    /// The token with every flag spelt out, by which transformers compares tokens.
+    /// Returns the token with every flag set explicitly, the form in which transformers compares tokens.
     pub(super) fn resolved(&self) -> Self {
         Self {
             normalized: Some(self.normalized.unwrap_or(!self.special)),
@@ -66,7 +67,7 @@ impl Entry {
         }
     }
 
-    /// The token with its id.
+    /// Converts the declaration to an added token with this id.
     pub(super) fn with_id(self, id: u32) -> AddedToken {
         AddedToken {
             content: self.content,
@@ -81,19 +82,19 @@ impl Entry {
     }
 }
 
-/// The token under a key.
+/// Reads the token under a key.
 ///
 /// # Errors
-/// `Config` for a value that is no token.
+/// `Config` for a value that is not a token.
 pub(super) fn token(document: &Document, key: &str, json: &Json) -> Result<Entry> {
     let wrong = || document.wrong(key, format!("{json} is not a token"));
     Entry::read(json).ok_or_else(wrong)
 }
 
-/// The tokens that a key lists; none for `null`.
+/// Reads the list of tokens under a key; empty for `null`.
 ///
 /// # Errors
-/// `Config` for a value that is no list of tokens.
+/// `Config` for a value that is not a list of tokens.
 pub(super) fn tokens(document: &Document, key: &str, json: &Json) -> Result<Vec<Entry>> {
     match json {
         Json::Null => Ok(Vec::new()),

@@ -1,7 +1,7 @@
-//! The files that say how a tokenizer works, read as transformers 5.23 and `tokenizers` 0.23 read them.
+//! Readers of a tokenizer's files, which follow transformers 5.23 and `tokenizers` 0.23.
 //!
-//! The tokenizer's class (`class`) decides what counts: tokenizer.json alone, or its vocabulary or vocab.txt with the keys
-//! of tokenizer_config.json. Tokens beside the vocabulary come from all files (`declared`).
+//! The tokenizer's class (`class`) decides which files count: tokenizer.json alone, or its vocabulary or vocab.txt with
+//! the keys of tokenizer_config.json. Tokens outside the vocabulary come from all files (`declared`).
 
 mod class;
 mod declared;
@@ -30,10 +30,10 @@ use tokenizer_json::{Json, TOKENIZER};
 use vocab_txt::VOCAB;
 
 const CONFIG: &str = "tokenizer_config.json";
-/// The least limit that means no limit.
+/// Values of `model_max_length` from this one on mean no limit.
 const NO_LIMIT: f64 = 1e9;
 
-/// The steps that a text takes, by tokenizer.json or by a class.
+/// Steps of tokenization, from tokenizer.json or from a class.
 struct Pipeline {
     normalizer: Normalizer,
     lowered_by: String,
@@ -43,7 +43,8 @@ struct Pipeline {
 }
 
 impl Settings {
-    /// Reads the files in `folder` of a model. `lower_first`: lower-case whatever the tokenizer itself does.
+    /// Reads the tokenizer's files in `folder` of a model. `lower_first` lower-cases texts whatever the tokenizer
+    /// itself does.
     pub(super) fn read(files: &Files, folder: &str, lower_first: bool) -> Result<Self> {
         let config = Document::read(files, folder, CONFIG)?.unwrap_or_default();
         let class = Class::of(files, folder, &config)?;
@@ -165,7 +166,7 @@ impl Settings {
 }
 
 impl Pipeline {
-    /// Follows tokenizer.json.
+    /// Builds the steps that tokenizer.json defines.
     ///
     /// # Errors
     /// `UnsupportedTokenizer` for steps that cannot be followed.
@@ -184,7 +185,7 @@ impl Pipeline {
         })
     }
 
-    /// Builds a class's own pipeline by the keys of tokenizer_config.json.
+    /// Builds a class's own steps, with the settings of tokenizer_config.json.
     ///
     /// # Errors
     /// `Config` for values of another type.
@@ -213,7 +214,7 @@ impl Pipeline {
         })
     }
 
-    /// Notes which parts of tokenizer.json do not count beside the class's own pipeline.
+    /// Records warnings about parts of tokenizer.json that the class's own pipeline replaces.
     fn ignore(&mut self, json: &Json, class: &Class, unknown: &str, numbered: &Numbered<'_>) {
         let mut parts = json.ignored(&self.template, unknown);
         let mut lost = json
@@ -234,7 +235,7 @@ impl Pipeline {
     }
 }
 
-/// Gives all tokens beside the vocabulary their ids.
+/// Assigns ids to all tokens outside the vocabulary.
 fn number<'a>(
     vocab: &'a Vocab,
     json: Option<&Json>,
@@ -253,12 +254,12 @@ fn number<'a>(
     numbered
 }
 
-/// Returns the most tokens of a text that tokenizer_config.json names, `specials` of which are special; `None` for no limit,
-/// which 0 and large numbers mean, too.
+/// Returns the maximum number of tokens in tokenizer_config.json (`model_max_length`), `specials` of which are special;
+/// `None` for no limit, which 0 and very large values also mean.
 ///
 /// # Errors
-/// `Config` for what is no number of tokens, or leaves no room for a word. (transformers fails at the first text that it is to
-/// cut, or does not cut it.)
+/// `Config` for a value that is not a number of tokens, or that leaves no room for a word. (transformers fails at the
+/// first text that it has to truncate, or does not truncate it.)
 fn limit(config: &Document, specials: usize) -> Result<Option<usize>> {
     let (key, limit) = match config.number("model_max_length")? {
         None => ("max_len", config.number("max_len")?),
@@ -307,7 +308,7 @@ fn missing((file, key): (String, &str), token: &str) -> Error {
     }
 }
 
-/// What tokens that continue a word start with.
+/// Prefix of tokens that continue a word.
 fn prefix(json: &Json, scheme: Scheme) -> &str {
     match (scheme, &json.model.prefix) {
         (Scheme::File, Some(prefix)) => prefix,
@@ -315,10 +316,11 @@ fn prefix(json: &Json, scheme: Scheme) -> &str {
     }
 }
 
-/// What a packed file holds of a model's file: all of it, or what is left without the vocabulary; `None` for nothing.
+/// Returns the part of a model's file that a packed file keeps: all of it, or all but the vocabulary; `None` for
+/// nothing.
 ///
 /// # Errors
-/// `Json` for a tokenizer.json that is read only as far as its unknown parts are not looked at.
+/// `Json` for a tokenizer.json that cannot be parsed as a whole, although its known parts can.
 pub(crate) fn without_vocabulary(name: &str, bytes: Vec<u8>) -> Result<Option<Vec<u8>>> {
     let json = |source| Error::Json {
         file: name.to_owned(),

@@ -1,4 +1,5 @@
-//! Added tokens get their ids as `tokenizers` gives them: the vocabulary's, or new ones after it, whatever a file says.
+//! Ids of added tokens, assigned as `tokenizers` assigns them: the vocabulary's id, or a new one after it, whatever a
+//! file says.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,14 +11,14 @@ use crate::tokenizer::vocab::Vocab;
 #[derive(Debug)]
 pub(super) struct Numbered<'a> {
     vocab: &'a Vocab,
-    /// Counts the tokens of the vocabulary; asked only if a token needs a new id.
+    /// Counts the tokens of the vocabulary; called only if a token needs a new id.
     len: fn(&Vocab) -> usize,
     by_id: BTreeMap<u32, AddedToken>,
     ids: HashMap<String, u32>,
 }
 
 impl<'a> Numbered<'a> {
-    /// No token yet.
+    /// Creates an empty set of added tokens.
     pub(super) fn new(vocab: &'a Vocab, len: fn(&Vocab) -> usize) -> Self {
         Self {
             vocab,
@@ -27,7 +28,7 @@ impl<'a> Numbered<'a> {
         }
     }
 
-    /// Adds tokens in their order; one that is there already is put in its place.
+    /// Adds tokens in order. A token that exists already is replaced.
     pub(super) fn add(&mut self, tokens: impl IntoIterator<Item = Entry>) {
         let highest = self.by_id.keys().next_back().copied();
         let mut next = None;
@@ -42,19 +43,19 @@ impl<'a> Numbered<'a> {
             });
             self.ids.insert(token.content.clone(), id);
             let mut token = token.with_id(id);
-            // What was special stays so.
+            // A token that was special stays special.
             token.special |= self.by_id.get(&id).is_some_and(|there| there.special);
             self.by_id.insert(id, token);
         }
     }
 
-    /// The id of a token, added or the vocabulary's.
+    /// Returns the id of a token, added or in the vocabulary.
     pub(super) fn id(&self, content: &str) -> Option<u32> {
         let added = self.ids.get(content).copied();
         added.or_else(|| self.vocab.id(content))
     }
 
-    /// The content of an id, added or the vocabulary's.
+    /// Returns the content of an id, added or in the vocabulary.
     pub(super) fn content(&self, id: u32) -> Option<&str> {
         match self.by_id.get(&id) {
             Some(token) => Some(&token.content),
@@ -67,7 +68,7 @@ impl<'a> Numbered<'a> {
         self.ids.contains_key(content)
     }
 
-    /// All tokens, in the order of their ids.
+    /// Returns all added tokens in the order of their ids.
     pub(super) fn finish(self) -> Vec<AddedToken> {
         self.by_id.into_values().collect()
     }

@@ -1,5 +1,5 @@
-//! The tokens that have a part of their own, such as `cls_token`, and special tokens beside them, as tokenizer_config.json
-//! and special_tokens_map.json name them.
+//! Tokens with a role, such as `cls_token`, and further special tokens, as tokenizer_config.json and
+//! special_tokens_map.json name them.
 
 use super::class::Scheme;
 use super::document::{Document, Json};
@@ -7,7 +7,7 @@ use super::entry::{Entry, token, tokens};
 use crate::error::{Error, Result};
 
 const EXTRA: &str = "extra_special_tokens";
-/// What `extra_special_tokens` was called up to transformers 4.
+/// Name of `extra_special_tokens` up to transformers 4.
 const ADDITIONAL: &str = "additional_special_tokens";
 
 /// Keys of the roles that every tokenizer has, in the order in which their tokens are added.
@@ -27,51 +27,52 @@ const NEEDED: [&str; 3] = ["unk_token", "sep_token", "cls_token"];
 /// Tokens with a role, and special tokens without one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Roles {
-    /// Tokens with a role, by its key, in the order in which they are added: those of every tokenizer, then a model's own.
+    /// Tokens with a role, by the role's key, in the order in which they are added: roles of every tokenizer, then a
+    /// model's own.
     pub(super) by_key: Vec<(String, Entry)>,
-    /// Keys of every tokenizer's roles that a file names, each with the file.
+    /// Keys of those roles of every tokenizer whose token a file names, each with the file.
     pub(super) named: Vec<(&'static str, String)>,
     /// Special tokens without a role.
     pub(super) extra: Vec<Entry>,
 }
 
-/// What stands under a key of [`ROLES`].
+/// Value of a key of [`ROLES`].
 #[derive(Debug, Clone, Default)]
 enum Field {
-    /// No value: the class's own token counts.
+    /// The key is absent: the class's own token counts.
     #[default]
     Absent,
-    /// `null`, in the file of this name: the tokenizer has no such token.
+    /// The value is `null` in the file of this name: the tokenizer has no such token.
     Null(String),
-    /// A token, with the file that names it.
+    /// The value is a token, with the file that names it.
     Token(Entry, Spelling, String),
 }
 
-/// Whether transformers knows a token's content while it reads added_tokens.json.
+/// Form of a declared token, which decides whether transformers knows its content while it reads added_tokens.json.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spelling {
     Known,
-    /// An object in tokenizer_config.json.
+    /// An object in tokenizer_config.json, whose content is not known yet.
     Object,
 }
 
-/// The tokens under the keys of the files read so far; a later file stands over an earlier one.
+/// Tokens of the files read so far, by key; a later file overrides an earlier one.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     roles: [Field; ROLES.len()],
-    /// Tokens with a role of the model's own; those in `explicit` are added after them, and stand over them.
+    /// Tokens with a role of the model's own; those in `explicit` are added after them and override them.
     own: Vec<(String, Option<Entry>)>,
     explicit: Vec<(String, Entry)>,
     extra: Option<Vec<Entry>>,
-    /// Special tokens under the older key, which count if `extra` is absent.
+    /// Special tokens under the older key [`ADDITIONAL`], which count if `extra` is absent.
     additional: Option<Vec<Entry>>,
 }
 
 impl Fields {
-    /// Takes in tokenizer_config.json.
+    /// Adds the tokens of tokenizer_config.json.
     ///
     /// # Errors
-    /// `Config` for what cannot be a token.
+    /// `Config` for a value that cannot be a token.
     pub(super) fn config(&mut self, config: &Document) -> Result<()> {
         for (role, key) in self.roles.iter_mut().zip(ROLES) {
             match config.get(key) {
@@ -93,7 +94,7 @@ impl Fields {
                 Json::Object(object) if object.get("__type").is_some() => {
                     put(&mut self.own, key, Some(token(config, key, json)?));
                 }
-                // Nothing, unless special_tokens_map.json has a token for this place.
+                // Reserves the position, in case special_tokens_map.json has a token for this role.
                 _ => put(&mut self.own, key, None),
             }
         }
@@ -120,10 +121,10 @@ impl Fields {
         Ok(())
     }
 
-    /// Takes in special_tokens_map.json, which stands over what was there.
+    /// Adds the tokens of special_tokens_map.json, which override those read before.
     ///
     /// # Errors
-    /// `Config` for what cannot be a token.
+    /// `Config` for a value that cannot be a token.
     pub(super) fn map(&mut self, map: &Document) -> Result<()> {
         let special = |key: &str, json: &Json| {
             token(map, key, json).map(|entry| Entry {
@@ -176,7 +177,7 @@ impl Fields {
         Ok(())
     }
 
-    /// Takes in special tokens: a list, or an object that gives each a role.
+    /// Adds special tokens: a list, or an object that gives each one a role.
     fn extra(&mut self, document: &Document, key: &str, json: &Json) -> Result<()> {
         match json {
             Json::Object(object) => {
@@ -199,10 +200,10 @@ impl Fields {
         self.roles.iter().any(is_role) || self.extra.iter().flatten().any(is_it)
     }
 
-    /// Completes the tokens with those of the class where the files name none.
+    /// Completes the tokens with those of the class for roles that the files do not name.
     ///
     /// # Errors
-    /// `Config` for a `null` in place of a token that a text cannot do without.
+    /// `Config` for a `null` in place of a token that every text needs.
     pub(super) fn finish(self, scheme: Scheme) -> Result<Roles> {
         let mut roles: Vec<(String, Entry)> = Vec::new();
         let mut named = Vec::new();
@@ -227,7 +228,7 @@ impl Fields {
             };
             if scheme == Scheme::Mpnet && std::mem::take(&mut entry.plain) {
                 entry.special = false; // until it is added for its role
-                // It behaves like a word: it takes in the space ahead of it.
+                // The mask token behaves like a word: it includes the space before it.
                 entry.lstrip = key == "mask_token";
             }
             roles.push((key.to_owned(), entry));
@@ -245,7 +246,7 @@ impl Fields {
     }
 }
 
-/// What a class calls its tokens where no file names them.
+/// Default token of a class for a role that no file names.
 fn default(scheme: Scheme, key: &str) -> Option<&'static str> {
     match (scheme, key) {
         (Scheme::File, _) => None,
@@ -262,13 +263,13 @@ fn default(scheme: Scheme, key: &str) -> Option<&'static str> {
     }
 }
 
-/// The keys of roles that are a model's own, such as `image_token`.
+/// Keys of the roles that are a model's own, such as `image_token`, with their values.
 fn own_roles(document: &Document) -> impl Iterator<Item = (&str, &Json)> {
     let entries = document.object().entries();
     entries.filter(|(key, _)| key.ends_with("_token") && !ROLES.contains(key))
 }
 
-/// Puts a token in under its key, or in place of the one there.
+/// Inserts a token under its key, or replaces the one there.
 fn put<T>(roles: &mut Vec<(String, T)>, key: &str, entry: T) {
     match roles.iter_mut().find(|(name, _)| name == key) {
         Some((_, there)) => *there = entry,

@@ -1,4 +1,4 @@
-//! `vocab.txt`: a token a line.
+//! `vocab.txt`: one token per line.
 
 use std::borrow::Cow;
 use std::str::Utf8Error;
@@ -9,10 +9,10 @@ use crate::tokenizer::swar::{Marked, read as read_block};
 use crate::tokenizer::vocab::{Span, Vocab};
 use crate::weights::{Files, join_within};
 
-/// The file that has a vocabulary alone.
+/// Name of the file that holds only a vocabulary.
 pub(super) const VOCAB: &str = "vocab.txt";
 
-/// The vocabulary of `vocab.txt`, or that of the packed file.
+/// Reads the vocabulary of `vocab.txt`, or that of the packed file.
 pub(super) fn read(files: &Files, folder: &str) -> Result<Vocab> {
     if let Some(vocab) = Vocab::stored(files, PREFIX) {
         return vocab;
@@ -27,7 +27,7 @@ pub(super) fn read(files: &Files, folder: &str) -> Result<Vocab> {
     Vocab::new(&file, PREFIX, text, spans)
 }
 
-/// The text that bytes are.
+/// Converts bytes to text.
 fn text(bytes: Cow<'static, [u8]>) -> Result<Cow<'static, str>, Utf8Error> {
     match bytes {
         Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed),
@@ -43,7 +43,7 @@ fn text(bytes: Cow<'static, [u8]>) -> Result<Cow<'static, str>, Utf8Error> {
 /// Only a line feed ends a line, as in `tokenizers`.
 pub(in crate::tokenizer) fn lines(text: &str) -> Vec<Span> {
     let bytes = text.as_bytes();
-    // A token and its line's end take six bytes at the least in all but small vocabularies.
+    // A token and its line end take at least six bytes on average, except in small vocabularies.
     let mut spans = Vec::with_capacity(bytes.len() / 6);
     let mut start = 0;
     for from in (0..bytes.len()).step_by(8) {
@@ -59,7 +59,7 @@ pub(in crate::tokenizer) fn lines(text: &str) -> Vec<Span> {
     spans
 }
 
-/// Where a line's token is.
+/// Span of a line's token, without the white space at its end.
 fn trimmed(text: &str, start: usize, end: usize) -> Span {
     let is_plain = |byte: &u8| byte.is_ascii_graphic();
     let end = match text.as_bytes()[start..end].last() {

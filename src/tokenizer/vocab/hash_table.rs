@@ -1,34 +1,34 @@
-//! Ids by the hashes of their tokens: a table with open addressing, in three bytes a slot.
+//! Hash table from tokens to ids, with open addressing and three bytes per slot.
 
 use crate::tokenizer::swar::Marked;
 use crate::weights::PodBuf;
 
-/// The slots that are looked at together.
+/// Number of slots per bucket, which are compared together.
 const SLOTS: usize = 8;
-/// The tag of an empty slot.
+/// Tag of an empty slot.
 const EMPTY: u8 = 0;
 
-/// Eight slots: a tag of each, then the two lower bytes of each one's id, the lowest first. Tags are seven bits of the
-/// tokens' hashes, which tell most other tokens apart.
+/// Eight slots: their tags, then the two lower bytes of each id, lowest first. A tag is seven bits of the token's hash,
+/// which rules out most other tokens.
 pub(super) type Bucket = [u8; 3 * SLOTS];
-/// The third byte of each id.
+/// Third bytes of the ids of a bucket.
 pub(super) type High = [u8; SLOTS];
 
-/// Ids in buckets. A full bucket goes on in the next.
+/// Table of ids in buckets. A full bucket overflows into the next.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     pub(super) buckets: PodBuf<Bucket>,
-    /// None where they are all zero, as in vocabularies of up to 65,536 tokens.
+    /// Third bytes of the ids; empty if all are zero, as in vocabularies of up to 65,536 tokens.
     pub(super) high: PodBuf<High>,
 }
 
-/// A table that is being filled.
+/// Builder of a table.
 pub(super) struct Builder {
     buckets: Vec<Bucket>,
     high: Vec<High>,
 }
 
-/// A table as it is looked up in.
+/// Borrowed table for look-ups.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slots<'a> {
     buckets: &'a [Bucket],
@@ -36,9 +36,9 @@ pub(super) struct Slots<'a> {
 }
 
 impl Builder {
-    /// For so many tokens, whose ids are below `ids`.
+    /// Creates an empty table for `tokens` tokens whose ids are below `ids`.
     pub(super) fn new(tokens: usize, ids: usize) -> Self {
-        // Two of three slots are taken: so a table is small, and one bucket of five is full.
+        // Two of three slots are used: the table stays small, and one bucket in five is full.
         let buckets = (tokens + tokens / 2) / SLOTS + 1;
         let high = if ids > 1 << 16 { buckets } else { 0 };
         Self {
@@ -47,7 +47,8 @@ impl Builder {
         }
     }
 
-    /// Puts an id in by its token's hash, and says whether there was an equal one; then the later one stays.
+    /// Inserts an id by its token's hash. Returns whether the table held an equal token, of which the later one is
+    /// kept.
     pub(super) fn insert(
         &mut self,
         hash: u64,
@@ -91,7 +92,7 @@ impl Builder {
         }
     }
 
-    /// The table, to be looked up in.
+    /// Returns the finished table.
     pub(super) fn finish(self) -> Table {
         Table {
             buckets: self.buckets.into(),
@@ -110,7 +111,7 @@ impl Table {
 }
 
 impl Slots<'_> {
-    /// The id of the token with this hash that `is_equal` says is the right one.
+    /// Finds the id of the token with this hash for which `is_equal` is true.
     #[inline]
     pub(super) fn find(&self, hash: u64, is_equal: impl Fn(u32) -> bool) -> Option<u32> {
         let at = first(hash, self.buckets.len());
@@ -128,7 +129,7 @@ impl Slots<'_> {
         self.find_further(at, tag(hash), is_equal)
     }
 
-    /// The same from a bucket on. Not inlined, so that what is mostly enough has the registers for itself.
+    /// Continues a search from the bucket `at`. Not inlined, so that the common case keeps all registers.
     #[inline(never)]
     fn find_further(&self, mut at: usize, tag: u8, is_equal: impl Fn(u32) -> bool) -> Option<u32> {
         loop {
@@ -151,9 +152,9 @@ impl Slots<'_> {
         u32::from_le_bytes([ids[2 * place], ids[2 * place + 1], third, 0])
     }
 
-    /// Whether every search in it ends, and at ids below `count`; asked of what was not built here.
+    /// Whether every search ends and finds only ids below `count`. Checks tables that were read from a file.
     pub(super) fn is_sound(&self, count: usize) -> bool {
-        // Of all slots, empty ones too, without a way out in the middle, so that a compiler uses vectors.
+        // Includes empty slots and has no early exit, so that the compiler vectorises the loop.
         let greatest = match self.high {
             [] => {
                 let buckets = self.buckets.iter();
@@ -171,13 +172,13 @@ impl Slots<'_> {
     }
 }
 
-/// Whether a search ends here: slots are taken in order.
+/// Whether a search ends at this bucket. Slots are filled in order, so the last one tells.
 #[inline]
 fn has_room(bucket: &Bucket) -> bool {
     bucket[SLOTS - 1] == EMPTY
 }
 
-/// The places of the slots with a tag, found without a branch a slot: which they are, nothing foretells.
+/// Marks the slots with a tag, without a branch per slot, which would be unpredictable.
 #[inline]
 fn tagged(bucket: &Bucket, tag: u8) -> Marked {
     let tags = bucket
@@ -186,7 +187,7 @@ fn tagged(bucket: &Bucket, tag: u8) -> Marked {
     Marked::equal_even(tags, tag)
 }
 
-/// The bucket where the search begins: its share of all is that of the hash's upper half.
+/// Bucket where a search begins: the upper half of the hash, scaled to the number of buckets.
 #[inline]
 fn first(hash: u64, buckets: usize) -> usize {
     (((hash >> 32) * buckets as u64) >> 32) as usize
@@ -197,7 +198,7 @@ fn next(at: usize, buckets: usize) -> usize {
     if at + 1 == buckets { 0 } else { at + 1 }
 }
 
-/// What a hash leaves in the slot that it takes: an even number, and not that of an empty slot.
+/// Tag of a hash: even, and never [`EMPTY`].
 #[inline]
 fn tag(hash: u64) -> u8 {
     (hash as u8 & !1).max(EMPTY + 2)
@@ -207,7 +208,7 @@ fn tag(hash: u64) -> u8 {
 mod tests {
     use super::*;
 
-    /// Tokens that are their own hashes, of which ids are the places.
+    /// Builds a table of tokens whose hashes are given and whose ids are their indices.
     fn table(hashes: &[u64], ids: usize) -> Table {
         let mut builder = Builder::new(hashes.len(), ids);
         for (id, hash) in (0..).zip(hashes) {
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_full_bucket_goes_on_in_the_next() {
-        // All begin in the last bucket, and have three tags.
+        // All begin in the last bucket, with three different tags.
         let hashes: Vec<u64> = (0..30)
             .map(|i| (!0 << 32) | (i << 8) | (i % 3) << 1)
             .collect();

@@ -1,19 +1,19 @@
-//! Pieces of text as what is looked up: their hashes, and whether they are what stands elsewhere.
+//! Look-up keys: hashing pieces of text, and comparing them with tokens.
 
 use super::token_spans::Place;
 use crate::tokenizer::swar::{low_bytes, read};
 
-/// Keep products of blocks from being zero.
+/// Constants that keep products of blocks from being zero.
 const SEEDS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD6E8_FEB8_6659_FD93];
 
-/// Two blocks as one number, of both halves of a product.
+/// Mixes two blocks into one: the halves of their 128-bit product, combined.
 #[inline]
 fn mix(first: u64, second: u64) -> u64 {
     let product = u128::from(first ^ SEEDS[0]) * u128::from(second ^ SEEDS[1]);
     (product >> 64) as u64 ^ product as u64
 }
 
-/// A piece of at most sixteen bytes, which most tokens and words are: in two numbers, with zeros above.
+/// Piece of at most sixteen bytes, as most tokens and words are, in two integers padded with zeros.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::tokenizer) struct Short {
     blocks: [u64; 2],
@@ -21,10 +21,10 @@ pub(in crate::tokenizer) struct Short {
 }
 
 impl Short {
-    /// The most bytes.
+    /// Maximum length in bytes.
     pub(in crate::tokenizer) const MAX: usize = 16;
 
-    /// The first `len` bytes of two blocks.
+    /// Creates a piece from the first `len` bytes of two blocks.
     #[inline]
     pub(in crate::tokenizer) fn new(blocks: [u64; 2], len: usize) -> Self {
         let [first, second] = blocks;
@@ -39,7 +39,7 @@ impl Short {
         self.len
     }
 
-    /// Its bytes, and as many zeros: what starts at any of them can be read in whole blocks.
+    /// Bytes of the piece, padded with zeros so that whole blocks can be read from any of them.
     pub(in crate::tokenizer) fn bytes(self) -> [u8; 32] {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&self.blocks[0].to_le_bytes());
@@ -47,7 +47,7 @@ impl Short {
         bytes
     }
 
-    /// Whether it is what stands at a place in a text, but for the first `skip` bytes there.
+    /// Whether the piece equals the bytes of a text at `place`, without the first `skip` of them.
     #[inline]
     pub(super) fn is(self, text: &[u8], place: Place, skip: usize) -> bool {
         let from = place.start as usize + skip;
@@ -62,9 +62,9 @@ impl Short {
     }
 }
 
-/// A piece of a text, in bytes.
+/// Piece of a text, in bytes.
 ///
-/// The text may go on where the piece ends: it is read in blocks, and what is past the end is masked out.
+/// It is read in blocks; bytes of the text past the end of the piece are masked out.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::tokenizer) struct Key<'a> {
     text: &'a [u8],
@@ -73,39 +73,39 @@ pub(in crate::tokenizer) struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// The piece of `text` from `start` up to `end`.
+    /// Creates the piece `start..end` of `text`.
     #[inline]
     pub(in crate::tokenizer) fn new(text: &'a [u8], start: usize, end: usize) -> Self {
         Self { text, start, end }
     }
 
-    /// The number of its bytes.
+    /// Length in bytes.
     #[inline]
     pub(in crate::tokenizer) fn len(self) -> usize {
         self.end - self.start
     }
 
-    /// Its first two bytes; zeros where it has none.
+    /// First two bytes, padded with zeros.
     #[inline]
     pub(in crate::tokenizer) fn first_two(self) -> [u8; 2] {
         let [first, second, ..] = self.block(0).to_le_bytes();
         [first, second]
     }
 
-    /// Its first bytes, and what follows them in the text.
+    /// First two blocks, including bytes of the text past the end of the piece.
     #[inline]
     pub(in crate::tokenizer) fn blocks(self) -> [u64; 2] {
         [read(self.text, self.start), read(self.text, self.start + 8)]
     }
 
-    /// Whether its first `len` bytes end between two characters of UTF-8.
+    /// Whether the first `len` bytes end at a character boundary of UTF-8.
     #[inline]
     pub(in crate::tokenizer) fn is_boundary(self, len: usize) -> bool {
         let at = self.start + len;
         at >= self.end || self.text[at] & 0xC0 != 0x80
     }
 
-    /// Its first `len` bytes.
+    /// First `len` bytes of the piece.
     pub(in crate::tokenizer) fn cut(self, len: usize) -> Self {
         Self {
             end: self.start + len,
@@ -113,7 +113,7 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// What follows its first `len` bytes.
+    /// Piece without its first `len` bytes.
     #[inline]
     pub(in crate::tokenizer) fn skip(self, len: usize) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// Whether it is what stands at a place in another text, but for the first `skip` bytes there.
+    /// Whether the piece equals the bytes of another text at `place`, without the first `skip` of them.
     pub(super) fn is(self, text: &[u8], place: Place, skip: usize) -> bool {
         let start = place.start as usize;
         let other = Key::new(text, start + skip, start + place.len as usize);
@@ -132,7 +132,8 @@ impl<'a> Key<'a> {
                 .all(|at| self.block(at) == other.block(at))
     }
 
-    /// Sixteen bytes at a time, so that most tokens take no branch; that of [`Short`] for what is short.
+    /// Hash of the piece, sixteen bytes at a time, so that most tokens need no branch. Equals the hash of [`Short`] for
+    /// a piece of at most sixteen bytes.
     #[inline]
     pub(in crate::tokenizer) fn hash(self) -> u64 {
         let mut hash = mix(self.block(0), self.block(8));
@@ -144,7 +145,7 @@ impl<'a> Key<'a> {
         hash
     }
 
-    /// The eight bytes from `at` on as a number; zeros stand for bytes past the end.
+    /// Reads the eight bytes from `at`; bytes past the end are read as zeros.
     #[inline]
     fn block(self, at: usize) -> u64 {
         let from = self.start + at;

@@ -1,7 +1,7 @@
-//! The vocabulary: tokens and their ids, both ways.
+//! Vocabulary: maps tokens to ids and ids to tokens.
 //!
-//! All of it is flat: bytes of text, places in them, slots of hash tables. So it is built in one pass without an
-//! allocation a token, and a packed file holds it as it is (`stored`).
+//! All data are flat arrays: the text of all tokens, their spans in it, and slots of hash tables. So a vocabulary is
+//! built in one pass without an allocation per token, and a packed file holds the arrays as they are (`packed`).
 
 mod hash_table;
 pub(super) mod key;
@@ -19,53 +19,53 @@ use key::{Key, Short};
 pub(super) use token_spans::Span;
 use token_spans::{MOST_BYTES, Place, Places, PlacesRef};
 
-/// The largest id that is believed: the tables keep ids in 24 bits.
+/// Largest valid id: the tables keep ids in 24 bits.
 const MAX_ID: u32 = (1 << 24) - 2;
-/// The place of a token that is not there.
+/// Span of an id without a token.
 const ABSENT: Span = [u32::MAX; 2];
 
-/// Tokens by id, and ids by token; in memory of its own, or where a packed file has it.
+/// Vocabulary, either in owned memory or borrowed from a packed file.
 #[derive(Debug, Clone)]
 pub(super) struct Vocab {
-    /// The tokens, and nothing between them.
+    /// All tokens, concatenated in the order of their ids.
     text: PodBuf<u8>,
-    /// Where each id's token is in `text`; empty where there is none.
+    /// Span of each id's token in `text`; empty for an id without a token.
     places: Places,
-    /// Ids by token; without those of `continuing` where no word can start with the prefix.
+    /// Ids of whole tokens; excludes those in `continuing` if no word can start with the prefix.
     whole: Table,
-    /// Ids of tokens that continue a word, by what follows their prefix.
+    /// Ids of tokens that continue a word, by the text after their prefix.
     continuing: Table,
-    /// The longest tokens of each table, as [`Longest`] has them.
+    /// Lengths of the longest tokens of each table, in the layout of [`Longest`].
     longest: PodBuf<Lens>,
     prefix: Prefix,
 }
 
-/// A vocabulary as it is looked up in, its places found once for many words.
+/// Vocabulary prepared for looking up many words.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lookup<'a> {
     text: &'a [u8],
     places: PlacesRef<'a>,
     whole: Slots<'a>,
     continuing: Slots<'a>,
-    /// Of each table.
+    /// Lengths of the longest tokens of each table.
     longest: &'a [Lens],
-    /// The length of the prefix.
+    /// Length of the prefix in bytes.
     prefix: usize,
 }
 
-/// Where in a word a piece of it stands.
+/// Position of a piece in its word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Position {
-    /// At its start.
+    /// At the start of the word.
     First,
     /// After another piece.
     Later,
 }
 
 impl Vocab {
-    /// Of tokens, as places in `text` in ascending order, and their ids.
+    /// Creates a vocabulary from tokens, given as ascending spans in `text`, and their ids.
     ///
-    /// Of equal tokens only the last one is there, as in any map.
+    /// Of equal tokens only the last one is kept, as in any map.
     pub(super) fn of_map(
         file: &str,
         prefix: &str,
@@ -86,7 +86,8 @@ impl Vocab {
         Ok(vocab)
     }
 
-    /// Of tokens in the order of their ids, as places in `text`; of equal tokens the last one's id counts.
+    /// Creates a vocabulary from tokens in the order of their ids, given as spans in `text`. Of equal tokens the last
+    /// one's id counts.
     ///
     /// `prefix` starts tokens that continue a word.
     pub(super) fn new(
@@ -98,7 +99,8 @@ impl Vocab {
         Self::build(file, prefix, text, spans).map(|(vocab, _)| vocab)
     }
 
-    /// The same, and whether a token is listed more than once.
+    /// Creates a vocabulary from tokens in the order of their ids, and returns whether a token is listed more than
+    /// once.
     fn build(
         file: &str,
         prefix: &str,
@@ -139,7 +141,7 @@ impl Vocab {
         Ok((vocab, repeats))
     }
 
-    /// Forgets the tokens in whose stead an equal one is found.
+    /// Removes the tokens of ids whose token has a later, equal one.
     fn keep_last_of_equals(&mut self) {
         let counts = |&id: &u32| {
             self.token(id)
@@ -162,7 +164,7 @@ impl Vocab {
         self.places.len()
     }
 
-    /// How many tokens there are, equal ones once.
+    /// Number of distinct tokens.
     pub(super) fn count(&self) -> usize {
         let ids = 0..self.len() as u32;
         ids.filter(|&id| {
@@ -172,13 +174,13 @@ impl Vocab {
         .count()
     }
 
-    /// How many tokens there are, equal ones once, where an id without a token is an empty line: all of those are one.
+    /// Number of distinct tokens if each id without a token counts as an empty line; all of these are one token.
     pub(super) fn count_lines(&self) -> usize {
         let has_empty = (0..self.len() as u32).any(|id| self.token(id).is_none());
         self.count() + usize::from(has_empty)
     }
 
-    /// How many tokens have a capital letter, those left out that stand in brackets, as special ones do.
+    /// Number of tokens with a capital letter, without those in brackets, as special tokens are.
     pub(super) fn capitals(&self) -> usize {
         let is_special = |token: &str| {
             let ends = (token.chars().next(), token.chars().next_back());
@@ -190,7 +192,7 @@ impl Vocab {
             .count()
     }
 
-    /// The token of an id.
+    /// Returns the token of an id.
     pub(super) fn token(&self, id: u32) -> Option<&str> {
         let [start, end] = self.places.get(id)?;
         let token = self.text.get(start as usize..end as usize)?;
@@ -199,7 +201,7 @@ impl Vocab {
             .filter(|token| !token.is_empty())
     }
 
-    /// The id of a whole token.
+    /// Returns the id of a whole token.
     pub(super) fn id(&self, token: &str) -> Option<u32> {
         let (bytes, len) = (token.as_bytes(), token.len() as u32);
         let key = Key::new(bytes, 0, token.len());
@@ -212,7 +214,7 @@ impl Vocab {
         }
     }
 
-    /// To look up many words.
+    /// Prepares the vocabulary for looking up many words.
     pub(super) fn lookup(&self) -> Lookup<'_> {
         Lookup {
             text: &self.text,
@@ -226,14 +228,14 @@ impl Vocab {
 }
 
 impl<'a> Lookup<'a> {
-    /// The id of a piece of a word.
+    /// Returns the id of a piece of a word.
     pub(super) fn find(&self, position: Position, piece: Key<'_>) -> Option<u32> {
         let (table, skip) = self.table(position);
         let text = self.text;
         table.find(piece.hash(), |id| piece.is(text, self.places.of(id), skip))
     }
 
-    /// The same for a short piece.
+    /// Returns the id of a piece of at most sixteen bytes.
     #[inline]
     pub(super) fn find_short(&self, position: Position, piece: Short) -> Option<u32> {
         let (table, skip) = self.table(position);
@@ -241,7 +243,8 @@ impl<'a> Lookup<'a> {
         table.find(piece.hash(), |id| piece.is(text, self.places.of(id), skip))
     }
 
-    /// The id and the length of the longest token that starts this piece of UTF-8.
+    /// Finds the longest token that is a prefix of this piece of UTF-8: its id and its length in bytes, without the
+    /// continuation prefix.
     pub(super) fn longest(&self, position: Position, piece: Key<'_>) -> Option<(u32, usize)> {
         let longest = Longest(&self.longest[position as usize]).of(piece);
         let blocks = piece.blocks();
@@ -259,7 +262,7 @@ impl<'a> Lookup<'a> {
         None
     }
 
-    /// Where pieces at this position are found, and how many bytes of a token stand ahead of them.
+    /// Table for pieces at this position, and the number of bytes before them in a token.
     #[inline]
     fn table(&self, position: Position) -> (&Slots<'a>, usize) {
         match position {
@@ -269,7 +272,7 @@ impl<'a> Lookup<'a> {
     }
 }
 
-/// Puts all ids into the tables, and says whether a token is there more than once.
+/// Inserts all ids into the tables, and returns whether a token occurs more than once.
 fn fill(
     [whole, continuing]: &mut [Builder; 2],
     [longest_whole, longest_continuing]: &mut [Lens; 2],
@@ -280,7 +283,7 @@ fn fill(
     let mut repeats = false;
     let skip = prefix.bytes.len();
     for (&span, id) in spans.iter().zip(0..).filter(|&(&span, _)| span != ABSENT) {
-        // The text is in the order of the file.
+        // Spans ascend in the order of the file.
         let is_later = |other: u32| spans[other as usize][0] < span[0];
         let [start, end] = span.map(|at| at as usize);
         let key = Key::new(text, start, end);
@@ -305,12 +308,12 @@ fn place(&[start, end]: &Span) -> Place {
     Place { start, len }
 }
 
-/// The bytes of a token; none of one that is not there.
+/// Length of a token in bytes; 0 for an absent one.
 fn len(span: &Span) -> u32 {
     place(span).len
 }
 
-/// Tokens one behind the other, in the order of their ids.
+/// Concatenates the tokens in the order of their ids.
 fn in_a_row(text: Cow<'static, str>, spans: &[Span]) -> PodBuf<u8> {
     let mut end = 0;
     let mut follows = |span: &Span| span[0] == std::mem::replace(&mut end, span[1]);
@@ -331,13 +334,14 @@ fn joined(text: &[u8], spans: &[Span]) -> Vec<u8> {
     joined
 }
 
-/// What the tokens that continue a word start with.
+/// Prefix of the tokens that continue a word.
 #[derive(Debug, Clone)]
 struct Prefix {
     bytes: Box<[u8]>,
-    /// Its first eight bytes.
+    /// First eight bytes of the prefix.
     block: u64,
-    /// Whether it begins with punctuation, which is a word by itself: so no longer word begins with it.
+    /// Whether the prefix begins with punctuation. Punctuation is a word by itself, so no longer word can begin with
+    /// the prefix.
     is_apart: bool,
 }
 
@@ -350,22 +354,23 @@ impl Prefix {
         }
     }
 
-    /// Whether a token is it and something behind it.
+    /// Whether a token is the prefix followed by at least one byte.
     fn continues(&self, text: &[u8], [start, end]: Span) -> bool {
         let (start, len) = (start as usize, self.bytes.len());
-        // Mostly the block decides, with nothing to call.
+        // The block usually decides, without a call.
         read(text, start) & low_bytes(len) == self.block
             && (end as usize) - start > len
             && (len <= 8 || text[start..].starts_with(&self.bytes))
     }
 }
 
-/// How long the longest token is, by the lowest five bits of its first two bytes: what is longer need not be tried.
+/// Length of the longest token, by the lowest five bits of each of its first two bytes; longer pieces need not be
+/// tried.
 ///
-/// Lengths are in bytes; 255 stands for all that is longer.
+/// Lengths are in bytes; 255 means 255 or more.
 struct Longest<'a>(&'a Lens);
 
-/// Lengths by [`Longest::index`].
+/// Array of lengths, indexed by [`Longest::index`].
 type Lens = [u8; Longest::LEN];
 
 impl Longest<'_> {
@@ -382,12 +387,12 @@ impl Longest<'_> {
         *len = (*len).max(u8::try_from(token.len()).unwrap_or(u8::MAX));
     }
 
-    /// The most bytes of a token that may start this piece.
+    /// Maximum length of a token that may be a prefix of this piece.
     #[inline]
     fn of(&self, piece: Key<'_>) -> usize {
         match self.0[Self::index(piece)] {
             u8::MAX => piece.len(),
-            // A token of one byte is listed without the second.
+            // A token of one byte is listed under a second byte of zero, so one byte is always tried.
             len => piece.len().min(usize::from(len).max(1)),
         }
     }
@@ -407,7 +412,7 @@ fn check_len(file: &str, text: &str) -> Result<()> {
     }
 }
 
-/// The places in the order of their ids.
+/// Sorts the spans by their ids.
 fn by_id(file: &str, text: &str, spans: &[Span], ids: &[u32]) -> Result<Vec<Span>> {
     let mut sorted: Vec<Span> = Vec::with_capacity(spans.len());
     for (&span, &id) in spans.iter().zip(ids) {

@@ -1,4 +1,4 @@
-//! A vocabulary in a packed file: its arrays as they are after building.
+//! Vocabularies in packed files: the arrays of a built vocabulary.
 
 use super::hash_table::Table;
 use super::token_spans::{Places, TwoBytes};
@@ -11,7 +11,7 @@ const STARTS: &str = "starts";
 const RUNS: &str = "runs";
 const WHOLE: &str = "whole";
 const CONTINUING: &str = "continuing";
-/// What the name of a table is followed by for the third bytes of its ids, if there are any.
+/// Suffix of a table's name for the array of its ids' third bytes, if there is one.
 const HIGH: &str = ".high";
 const LONGEST: &str = "longest";
 
@@ -20,10 +20,10 @@ fn named(array: &str) -> String {
 }
 
 impl Vocab {
-    /// The vocabulary that a packed file holds, used where it lies; `None` if these files are none.
+    /// Opens the vocabulary of a packed file in place; `None` if `files` are not a packed file.
     ///
     /// # Errors
-    /// `Vocabulary` if it is not one that this crate has built.
+    /// `Vocabulary` if this crate cannot have built it.
     pub(in crate::tokenizer) fn stored(files: &Files, prefix: &str) -> Option<Result<Self>> {
         let packed = files.packed()?;
         let vocab = Self::of_arrays(|name| packed.stored(name), prefix).filter(Self::is_sound);
@@ -55,14 +55,14 @@ impl Vocab {
         })
     }
 
-    /// Whether looking up can neither fail nor go on for ever.
+    /// Whether look-ups can neither fail nor loop forever.
     fn is_sound(&self) -> bool {
         let tables = [&self.whole, &self.continuing];
         let sound = |table: &&Table| table.slots().is_sound(self.len());
         tables.iter().all(sound) && self.longest.len() == tables.len()
     }
 
-    /// What a packed file holds of it.
+    /// Sections of a packed file that hold the vocabulary.
     pub(in crate::tokenizer) fn parts(&self) -> Vec<TensorEntry> {
         let bytes = |name: &str, bytes: &[u8]| TensorEntry::bytes(&named(name), bytes.to_vec());
         let starts = TensorEntry::u16s(&named(STARTS), &self.places.starts);

@@ -1,4 +1,4 @@
-//! Tokens and ids, both ways.
+//! Tests of the vocabulary: ids of tokens and tokens of ids.
 
 use super::*;
 

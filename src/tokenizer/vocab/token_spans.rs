@@ -1,37 +1,37 @@
-//! Where each id's token stands in a text that holds the tokens one behind the other, in the order of their ids.
+//! Span of each id's token in a text that concatenates the tokens in the order of their ids.
 
 use crate::weights::PodBuf;
 
-/// Where a token starts and ends.
+/// Start and end of a token, in bytes.
 pub(in crate::tokenizer) type Span = [u32; 2];
 
-/// The most ids, as a power of two, that share a whole number: 256 tokens of BERT take 3 KB.
+/// Base-2 logarithm of the maximum number of ids that share a 32-bit start: 256 tokens of BERT take 3 KB.
 const MOST_SHARED: u32 = 8;
-/// The most bytes of a token, and of what lies ahead of one in its run of ids.
+/// Maximum length of a token, and of the text before it in its run of ids.
 pub(super) const MOST_BYTES: u32 = u16::MAX as u32;
 
-/// A number below 65,536, the lower byte first: so it is read where it lies on every machine.
+/// Little-endian 16-bit integer as bytes, so that it can be read in place on every machine.
 pub(super) type TwoBytes = [u8; 2];
 
-/// Where a token stands.
+/// Position of a token in the text.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     pub(super) start: u32,
     pub(super) len: u32,
 }
 
-/// Starts of tokens, in two bytes each.
+/// Starts of tokens: the lower 16 bits of each, and all 32 bits once per run of ids.
 #[derive(Debug, Clone)]
 pub(super) struct Places {
-    /// The lower half of each start; one more is that of where the last token ends.
+    /// Lower 16 bits of each token's start, followed by those of the last token's end.
     pub(super) starts: PodBuf<TwoBytes>,
-    /// Where the first token of each run of ids starts.
+    /// Start of the first token of each run of ids.
     pub(super) runs: PodBuf<u32>,
-    /// How many ids make a run, as a power of two.
+    /// Base-2 logarithm of the number of ids per run.
     shared: u32,
 }
 
-/// The same, found once for many look-ups.
+/// Borrowed spans, prepared for many look-ups.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PlacesRef<'a> {
     starts: &'a [TwoBytes],
@@ -40,7 +40,8 @@ pub(super) struct PlacesRef<'a> {
 }
 
 impl Places {
-    /// Of tokens of these lengths, none above [`MOST_BYTES`], as long together as fits into 32 bits.
+    /// Builds the spans of tokens of these lengths. No length may exceed [`MOST_BYTES`], and the sum must fit into 32
+    /// bits.
     pub(super) fn of(lens: impl Iterator<Item = u32>) -> Self {
         let mut end = 0;
         let mut starts = vec![0];
@@ -52,7 +53,7 @@ impl Places {
             let mut runs = starts.chunks(1 << shared);
             runs.all(|run| run[run.len() - 1] - run[0] <= MOST_BYTES)
         };
-        // A run of one token fits always.
+        // A run of one token always fits.
         let shared = (0..=MOST_SHARED).rev().find(fits).unwrap_or_default();
         let runs: Vec<u32> = starts.iter().copied().step_by(1 << shared).collect();
         let lower = |start: u32| (start as u16).to_le_bytes();
@@ -64,7 +65,8 @@ impl Places {
         }
     }
 
-    /// Of what a file holds, of a text of `len` bytes; `None` if a token would be outside of it, or there are none.
+    /// Reads spans from a file, for a text of `len` bytes; `None` if there are no tokens or one lies outside of the
+    /// text.
     pub(super) fn stored(starts: PodBuf<TwoBytes>, runs: PodBuf<u32>, len: usize) -> Option<Self> {
         let count = u32::try_from(starts.len()).ok()?.checked_sub(1)?;
         let len = u32::try_from(len).ok()?;
@@ -77,7 +79,7 @@ impl Places {
         };
         let by_id = places.by_id();
         let end = |Place { start, len }| u64::from(start) + u64::from(len);
-        // Of all of them, without a way out in the middle, so that a compiler uses vectors.
+        // Visits all without an early exit, so that the compiler vectorises the loop.
         let last = (0..count).map(|id| end(by_id.of(id))).fold(0, u64::max);
         (last <= u64::from(len)).then_some(places)
     }
@@ -87,7 +89,7 @@ impl Places {
         self.starts.len() - 1
     }
 
-    /// The place of an id's token; where there is none, it takes no bytes.
+    /// Span of an id's token; empty for an id without a token, `None` past the last id.
     pub(super) fn get(&self, id: u32) -> Option<Span> {
         ((id as usize) < self.len()).then(|| {
             let Place { start, len } = self.by_id().of(id);
@@ -105,7 +107,7 @@ impl Places {
 }
 
 impl PlacesRef<'_> {
-    /// The place of the token of an id that there is.
+    /// Position of the token of an existing id.
     #[inline]
     pub(super) fn of(self, id: u32) -> Place {
         let index = id as usize;
@@ -130,7 +132,7 @@ mod tests {
             .collect()
     }
 
-    /// Of lengths that fit into runs of every size.
+    /// Lengths that fit into runs of every size.
     #[test]
     fn tokens_lie_one_behind_the_other() {
         for (longest, runs) in [(10, 3), (300, 3), (1000, 5), (65_535, 300)] {

@@ -1,4 +1,4 @@
-//! What each command prints of each task.
+//! Output of each command for each task.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `bench`: the shape of what it prints; the figures are this machine's.
+//! `bench`: the form of its output; the measured values depend on the machine.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! `cost`: what it reckons with, and what it prints; the arithmetic has tests of its own beside it.
+//! `cost`: its inputs and its output. Unit tests beside the code check the arithmetic.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Errors: one clear line on standard error and code 1, or clap's usage error and code 2.
+//! Errors of the command: one line on standard error and exit code 1, or clap's usage error and exit code 2.
 
 use super::{Ran, bertless, fixture, on, on_reading};
 

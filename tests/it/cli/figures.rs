@@ -1,4 +1,4 @@
-//! `evaluate`: tables in, figures out.
+//! `evaluate`: metrics of a model on a table.
 
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
-//! The memory that a real model takes: that of a process of its own, which does nothing else.
+//! Memory that a real model takes, measured as that of a process which does nothing else.
 //!
-//! Needs `python3 fixtures/fetch_models.py`; without it the test says so and passes, unless `BERTLESS_REAL=1` says that
-//! the model must be there.
+//! Needs the model that `python3 fixtures/fetch_models.py` downloads. Without it the test prints a message and passes,
+//! unless `BERTLESS_REAL=1` requires the model.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;

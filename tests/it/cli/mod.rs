@@ -26,7 +26,7 @@ struct Ran {
 }
 
 impl Ran {
-    /// The lines of standard output, of a command that went well.
+    /// The lines of standard output, of a command that succeeded.
     #[track_caller]
     fn lines(&self) -> Vec<&str> {
         assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{self:?}");
@@ -34,7 +34,7 @@ impl Ran {
         self.out.lines().collect()
     }
 
-    /// The same as JSON.
+    /// The lines of standard output, each parsed as JSON, of a command that succeeded.
     #[track_caller]
     fn objects(&self) -> Vec<Value> {
         let lines = self.lines().into_iter();
@@ -60,7 +60,7 @@ fn bertless(arguments: &[&str]) -> Ran {
     bertless_reading(arguments, b"")
 }
 
-/// The same with bytes on standard input.
+/// Runs `bertless` with these arguments and with `input` on standard input.
 fn bertless_reading(arguments: &[&str], input: &[u8]) -> Ran {
     let mut child = command()
         .args(arguments)

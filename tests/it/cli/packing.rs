@@ -1,4 +1,4 @@
-//! `bertless pack`, and what it makes in place of a folder.
+//! `bertless pack`, and its packed files as models of other commands.
 
 use super::{begins, bertless, fixture};
 

@@ -1,4 +1,5 @@
-//! What a command refuses for what it is: streams that cannot be written or read, numbers, `-` for a file, files that are no text.
+//! Inputs and outputs that a command refuses: streams that cannot be written or read, invalid numbers, `-` as a file,
+//! files that are not text.
 
 use super::errors::fails;
 use super::{Ran, bertless, fixture, on, on_reading};

@@ -1,4 +1,4 @@
-//! Where texts come from.
+//! Sources of texts: arguments, files and standard input.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! `bertless train`, `label` and `distill`, and what they leave.
+//! `bertless train`, `label` and `distill`, and the files that they write.
 
 use std::fs;
 use std::process::Stdio;

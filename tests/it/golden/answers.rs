@@ -1,4 +1,4 @@
-//! Final answers, as the pipelines of transformers give them.
+//! Predictions of all tasks, compared with the pipelines of transformers.
 
 use bertless::{
     Aggregation, Answer, AnswerOptions, Classification, ModelOptions, Prediction, Thresholds,

@@ -1,4 +1,4 @@
-//! What a model is for, where its configuration does not say so.
+//! The task of a model whose configuration does not name it, found from the head's weights.
 
 use bertless::{Embedder, Model, ModelOptions, Precision, Task, ZeroShot, ZeroShotOptions};
 

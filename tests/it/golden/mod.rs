@@ -1,5 +1,5 @@
-//! Every fixture model gives what the reference implementations give: ids, hidden states layer by layer, logits,
-//! final answers. `fixtures/generate.py` writes models and references.
+//! Every fixture model agrees with the reference implementations in ids, hidden states of each layer, logits and
+//! predictions. `fixtures/generate.py` writes models and references.
 
 mod answers;
 mod heads;

@@ -1,4 +1,4 @@
-//! Embeddings and cross-encoders, as sentence-transformers gives them.
+//! Embeddings and scores of cross-encoders, compared with sentence-transformers.
 
 use bertless::{Embedder, Prediction, Reranker};
 

@@ -1,4 +1,4 @@
-//! Ids, hidden states and logits.
+//! Token ids, hidden states and logits, compared with transformers.
 
 use bertless::{Dtype, ModelOptions};
 

@@ -1,4 +1,4 @@
-//! Files that are not what `pack` wrote.
+//! Damaged or foreign files in place of packed ones.
 
 use std::io::{Seek, SeekFrom, Write};
 

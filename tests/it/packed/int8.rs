@@ -1,4 +1,4 @@
-//! Every fixture in int8: near single precision, and the same out of a packed file as out of a folder.
+//! Every fixture in int8: close to f32, and the same from a packed file as from a folder.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The deployable file: it answers as its folder does, from wherever it is opened, and no damage goes unnoticed.
+//! Packed files: they answer as their folder does, from every kind of source, and all damage is detected.
 
 mod damage;
 mod int8;

@@ -1,4 +1,4 @@
-//! Weights in fewer bits: how far answers move.
+//! Differences between models with weights of fewer bits and the originals.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! How large files in int8 are.
+//! Sizes of packed files in int8.
 
 use std::path::{Path, PathBuf};
 

@@ -20,7 +20,7 @@ use post_processor::PostProcessor;
 use step::{BERT_NORMALIZER, BERT_PRE_TOKENIZER, Step};
 use vocab::VocabJson;
 
-/// The file that may say everything of a tokenizer.
+/// Name of the file that may define a whole tokenizer.
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 
 /// The content of a tokenizer.json whose model is WordPiece.
@@ -133,8 +133,8 @@ impl Json {
         })
     }
 
-    /// Takes the vocabulary out of this file, or reads that of the packed model, if `files` are one. Tokens that continue a
-    /// word start with `prefix`.
+    /// Takes the vocabulary out of this file, or reads it from the packed model if `files` are one. Tokens that
+    /// continue a word start with `prefix`.
     ///
     /// # Errors
     /// `Vocabulary` if it cannot be used, `Json` if there is none.
@@ -151,7 +151,7 @@ impl Json {
         }
     }
 
-    /// Returns what happens to a text before it is cut into words.
+    /// Returns the normalizer.
     ///
     /// # Errors
     /// `UnsupportedTokenizer` for steps that cannot be followed exactly.
@@ -181,7 +181,7 @@ impl Json {
         )))
     }
 
-    /// Returns the special tokens that stand around and between texts.
+    /// Returns the template of special tokens around and between texts.
     ///
     /// # Errors
     /// `UnsupportedTokenizer` for another post-processor, or a template that cannot be followed.

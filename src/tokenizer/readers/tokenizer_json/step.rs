@@ -57,7 +57,8 @@ impl Step {
                 normalizer.lower_first = true;
                 Ok(())
             }
-            // A second time changes nothing but the final form of a dotted capital I, which is spelt out by then.
+            // Lower-casing twice differs from once only in the final form of a dotted capital I, which is decomposed by
+            // then.
             LOWERCASE => {
                 normalizer.strip_accents = Some(normalizer.strips());
                 normalizer.lower = true;

@@ -12,14 +12,14 @@ use crate::tokenizer::vocab::Span;
 pub(super) enum VocabJson {
     /// Tokens and their ids.
     Map {
-        /// All tokens, in the order of the file.
+        /// All tokens, concatenated in the order of the file.
         text: String,
-        /// Where they are in it.
+        /// Span of each token in `text`.
         spans: Vec<Span>,
-        /// Their ids.
+        /// Id of each token.
         ids: Vec<u32>,
     },
-    /// No map: another kind of model has other vocabularies.
+    /// A value that is not a map, as in models other than WordPiece.
     Other,
 }
 
@@ -39,7 +39,7 @@ impl<'de> Visitor<'de> for VocabJsonVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<VocabJson, A::Error> {
-        // BERT's own vocabularies fit; memory that is not touched costs nothing.
+        // Fits BERT's own vocabularies; memory that is never touched costs nothing.
         let (mut spans, mut ids) = (Vec::with_capacity(1 << 15), Vec::with_capacity(1 << 15));
         let mut text = String::with_capacity(1 << 18);
         while let Some(span) = map.next_key_seed(Append(&mut text))? {
@@ -76,7 +76,7 @@ impl Visitor<'_> for Append<'_> {
     fn visit_str<E>(self, token: &str) -> Result<Span, E> {
         let start = self.0.len();
         self.0.push_str(token);
-        // Wrong from 4 GiB on, which the vocabulary refuses.
+        // The casts truncate from 4 GiB on, which the vocabulary refuses.
         Ok([start as u32, self.0.len() as u32])
     }
 }

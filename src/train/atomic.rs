@@ -1,4 +1,4 @@
-//! Files that are never half-written.
+//! Atomic file replacement: files are never half-written.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -9,8 +9,8 @@ use safetensors::{Dtype, SafeTensorError};
 
 use crate::error::{Error, Result};
 
-/// Writes a file under a name of its own, brings it to the disk, and only then gives it its name: whenever the process
-/// ends, the file is the old one or the new one, whole.
+/// Writes a file under a temporary name, syncs it to the disk, and only then renames it. Whenever the process ends, the file is
+/// the old one or the new one, complete.
 ///
 /// # Errors
 /// `Io`, which names the file.
@@ -28,20 +28,20 @@ pub(crate) fn replace(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<
             let _ = fs::remove_file(&fresh); // it may never have been there
             io(source)
         })?;
-    // The new name is on the disk once its folder is; systems that cannot open one do this by themselves.
+    // The rename is on the disk once its folder is synced; systems that cannot open a folder do this by themselves.
     if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
         folder.sync_all().map_err(io)?;
     }
     Ok(())
 }
 
-/// Whether two paths lead to one file or folder, which is there.
+/// Returns whether two paths lead to one existing file or folder.
 pub(crate) fn are_one(a: &Path, b: &Path) -> bool {
     let there = |path: &Path| path.canonicalize().ok();
     there(a).is_some_and(|a| there(b) == Some(a))
 }
 
-/// Writes bytes, as [`replace`].
+/// Writes bytes atomically; see [`replace`].
 ///
 /// # Errors
 /// `Io`, which names the file.
@@ -49,7 +49,7 @@ pub(crate) fn replace_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, |fresh| fs::write(fresh, bytes))
 }
 
-/// Writes tensors and one fact about them, as [`replace`]. More facts would come in an order that chance decides.
+/// Writes tensors and one metadata entry atomically; see [`replace`]. More entries would be written in a random order.
 ///
 /// # Errors
 /// `Io`, which names the file.
@@ -60,7 +60,7 @@ pub(crate) fn replace_tensors<'a>(
 ) -> Result<()> {
     let facts = HashMap::from([(key.to_owned(), value)]);
     replace(path, |fresh| {
-        // The rights of an ordinary file; safetensors makes it its owner's alone.
+        // Gives the file ordinary permissions; safetensors makes it readable for its owner alone.
         let rights = File::create(fresh)?.metadata()?.permissions();
         safetensors::serialize_to_file(tensors, Some(facts), fresh).map_err(
             |error| match error {
@@ -72,7 +72,7 @@ pub(crate) fn replace_tensors<'a>(
     })
 }
 
-/// Numbers as a tensor of a file.
+/// Wraps floats as a tensor of a file.
 pub(crate) fn view<'a>(shape: &[usize], numbers: &'a [f32]) -> TensorView<'a> {
     TensorView::new(Dtype::F32, shape.to_vec(), bytemuck::cast_slice(numbers))
         .expect("a parameter has as many numbers as its shape says")

@@ -1,8 +1,9 @@
-//! Learning: fine-tuning and distillation, by backward passes written by hand. Nothing below knows that it exists.
+//! Fine-tuning and distillation, with backward passes written by hand. No module of the crate below this one depends on it.
 //!
-//! Floors, lowest first: `random` and `atomic` (files that are never half-written); `data` (tables as examples); `task` (one
-//! table of tasks); `recipe`; `model` (network, parameters, checkpoint); `losses`; `distill` (what a teacher gives); `run` (the loop and its folder); beside
-//! `run`, `label` (a teacher's tables).
+//! Modules in order of dependency, lowest first: `random`; `atomic` (files that are never half-written); `data` (tables to
+//! examples); `task` (the table of tasks); `recipe`; `model` (network, parameters, checkpoint); `losses`; `distill` (outputs
+//! and hidden states of a teacher); `run` (the training loop and its folder). Beside `run`, `label` writes tables of a
+//! teacher's predictions.
 
 mod atomic;
 mod data;

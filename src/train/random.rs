@@ -1,10 +1,9 @@
-//! Chance that repeats.
+//! Seeded random numbers (SplitMix64).
 
-/// From one number of [`mix`]'s counter to the next.
+/// Increment of [`mix`]'s counter from one number to the next.
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// A number that looks like chance, and is the same for the same `x`: SplitMix64 (Steele, Lea and Flood 2014) from the
-/// counter `x` on.
+/// Hashes `x` to a pseudo-random number: SplitMix64 (Steele, Lea and Flood 2014) with the counter at `x`.
 pub(crate) fn mix(x: u64) -> u64 {
     let mut x = x.wrapping_add(STEP);
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -12,12 +11,12 @@ pub(crate) fn mix(x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// A generator of 64-bit numbers (SplitMix64), whose numbers depend on its seed and stream alone.
+/// A generator of 64-bit random numbers (SplitMix64), which depend on its seed and stream alone.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// Of a seed, and of what it is used for: numbers of different streams have nothing in common.
+    /// Creates a generator for one purpose, its stream. Numbers of different streams are independent.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut streams = Self(stream);
         let mut random = Self(seed ^ streams.next());
@@ -31,20 +30,20 @@ impl Random {
         number
     }
 
-    /// A whole number below `end`, which is not 0.
+    /// Draws an integer below `end`, which is not 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        // The high half of the product: its bias, end / 2^64, is nothing.
+        // The high half of the product; its bias, end / 2^64, is negligible.
         ((u128::from(self.next()) * end as u128) >> 64) as usize
     }
 
-    /// A number from a normal distribution of mean 0 and deviation 1 (Box and Muller 1958).
+    /// Draws a normally distributed number with mean 0 and deviation 1 (Box and Muller 1958).
     pub(crate) fn normal(&mut self) -> f64 {
         let mut unit = || ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
         let (radius, angle) = (unit(), unit());
         (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
     }
 
-    /// Brings a slice into a random order (Fisher and Yates 1938).
+    /// Shuffles a slice (Fisher and Yates 1938).
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));

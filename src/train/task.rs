@@ -1,4 +1,4 @@
-//! Tasks that can be trained: one entry of a table each. A new task is a new entry; nothing else matches on [`TaskKind`].
+//! Trainable tasks: one entry of a table each. A new task is a new entry; no other code matches on [`TaskKind`].
 
 use serde::{Deserialize, Serialize};
 
@@ -8,11 +8,11 @@ use crate::config::Task;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum TaskKind {
-    /// One label for a text or a pair.
+    /// One label for each text or pair.
     Classification,
-    /// Any number of labels for a text or a pair.
+    /// Any number of labels for each text or pair.
     MultiLabel,
-    /// A number for a text or a pair.
+    /// A score for each text or pair.
     Regression,
     /// A label for each word.
     Tokens,
@@ -20,46 +20,46 @@ pub(crate) enum TaskKind {
     Questions,
     /// Embeddings whose cosine is a pair's score.
     Similarity,
-    /// Embeddings of pairs that belong together.
+    /// Embeddings of matching pairs.
     Ranking,
-    /// Embeddings that are a teacher's.
+    /// Embeddings like a teacher's.
     Embedding,
 }
 
 /// Everything that distinguishes a task from the others.
 #[derive(Debug)]
 pub(crate) struct TaskSpec {
-    /// Usual names of the column of the text; none where they are those of any text.
+    /// Usual names of the text column; `None` for those of any text.
     pub(crate) text_columns: Option<&'static str>,
     pub(crate) texts: RowTexts,
     pub(crate) target: TargetType,
-    /// Usual names of the column of the target.
+    /// Usual names of the target column.
     pub(crate) target_columns: &'static [&'static str],
     pub(crate) labels: LabelSet,
     pub(crate) head: TaskHead,
     pub(crate) criterion: Criterion,
-    /// Names of the metrics, the one that selects the best model first.
+    /// Names of the metrics; the first one selects the best model.
     pub(crate) metrics: &'static [&'static str],
     /// Task of the trained model, and of a teacher whose outputs are learned.
     pub(crate) model_task: Task,
-    /// What follows the family in `architectures` of config.json.
+    /// Suffix of the architecture's name in config.json, after the family.
     pub(crate) architecture: &'static str,
     /// `problem_type` of config.json.
     pub(crate) problem_type: Option<&'static str>,
     pub(crate) library_name: &'static str,
     pub(crate) pipeline_tag: &'static str,
-    /// What the model does, for its card.
+    /// Description of the model's purpose, for its card.
     pub(crate) does: &'static str,
 }
 
-/// Texts of a row, and how they are read.
+/// Number of texts in a row, and how they are encoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum RowTexts {
-    /// One text, or a pair that is one sequence if the recipe names a second column.
+    /// One text, or a pair encoded as one sequence if the recipe names a second column.
     TextOrPair,
-    /// A pair that is one sequence.
+    /// A pair encoded as one sequence.
     Pair,
-    /// Two texts that are a sequence each.
+    /// Two texts encoded as a sequence each.
     Two,
 }
 
@@ -73,7 +73,7 @@ pub(crate) enum TargetType {
     Span,
 }
 
-/// Where the names of labels come from.
+/// Source of the label names.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum LabelSet {
     /// There are no labels.
@@ -87,17 +87,17 @@ pub(crate) enum LabelSet {
 /// Head of the network.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum TaskHead {
-    /// An output a label for each text.
+    /// One output per label for each text.
     Sequence,
-    /// An output a label for each token.
+    /// One output per label for each token.
     Tokens,
-    /// Two outputs for each token: start and end.
+    /// Two outputs for each token: start and end of the span.
     Spans,
     /// The pooling of the model's configuration.
     Pooling,
 }
 
-/// Loss of a task's targets.
+/// Loss against a task's targets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Criterion {
     CrossEntropy,
@@ -107,7 +107,7 @@ pub(crate) enum Criterion {
     AnswerSpans,
     CosineSimilarity,
     MultipleNegatives,
-    /// Targets have no loss: only a teacher's outputs do.
+    /// No loss against targets: only a teacher's outputs are learned.
     None,
 }
 
@@ -127,12 +127,12 @@ impl TaskKind {
 }
 
 impl TaskSpec {
-    /// Whether the network has an output for each token, and not for each text.
+    /// Returns whether the network has outputs for each token rather than for each text.
     pub(crate) fn is_per_token(&self) -> bool {
         matches!(self.head, TaskHead::Tokens | TaskHead::Spans)
     }
 
-    /// Whether the outputs are embeddings.
+    /// Returns whether the outputs are embeddings.
     pub(crate) fn is_embedding(&self) -> bool {
         self.model_task == Task::Embedding
     }

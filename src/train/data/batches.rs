@@ -1,28 +1,28 @@
-//! In which order examples are seen.
+//! Batches of examples, and their order.
 
 use crate::train::random::Random;
 
-/// Batches of texts of one length, roughly, are cut from runs of so many batches: as in `transformers`.
+/// Number of batches in a run of examples that is sorted by length, as in `transformers`.
 const RUN: usize = 50;
 
-/// How examples become batches.
+/// Settings of the batches.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Batching {
-    /// Examples of a batch.
+    /// Number of examples in a batch.
     pub(crate) size: usize,
     pub(crate) seed: u64,
-    /// Whether texts of similar length go together, which makes batches of similar cost.
+    /// Whether texts of similar length share a batch, which makes batches of similar cost.
     pub(crate) by_length: bool,
 }
 
-/// The batches of one pass over the examples, each a list of their numbers.
+/// The batches of one pass over the examples, each a list of example indices.
 pub(crate) type Epoch = Vec<Vec<usize>>;
 
 impl Batching {
-    /// The batches of an epoch, in the order in which they are learned: by seed and epoch alone.
+    /// Returns the batches of an epoch in training order, a function of seed and epoch alone.
     ///
-    /// `lengths` has a number for each example. With `classes`, as many examples of each class take part as the rarest has,
-    /// drawn anew each epoch.
+    /// `lengths` has the length of each example. With `classes`, the epoch has as many examples of each class as the rarest
+    /// one, drawn anew each epoch.
     pub(crate) fn epoch(&self, epoch: u64, lengths: &[usize], classes: Option<&[usize]>) -> Epoch {
         let mut random = Random::new(self.seed, epoch);
         let mut order: Vec<usize> = (0..lengths.len()).collect();
@@ -43,7 +43,7 @@ impl Batching {
         batches
     }
 
-    /// How many batches an epoch has.
+    /// Returns the number of batches in an epoch.
     pub(crate) fn batches(&self, examples: usize, classes: Option<&[usize]>) -> usize {
         let taken = match classes {
             Some(classes) => {
@@ -76,7 +76,7 @@ fn rarest(counts: &[usize]) -> usize {
         .unwrap_or(0)
 }
 
-/// Keeps the first of each class, as many as the rarest has.
+/// Undersamples: keeps the first examples of each class, as many as the rarest class has.
 fn undersample(order: &mut Vec<usize>, classes: &[usize]) {
     let mut left = counts(classes);
     let rarest = rarest(&left);

@@ -1,4 +1,4 @@
-//! The usual names of columns, where nothing names another.
+//! Usual names of columns, used where a recipe names no other.
 
 /// Usual names of the column of a text, the first text of a pair included. The first that a table has is read.
 pub const TEXT_COLUMNS: [&str; 4] = ["sentence", "text", "sentence1", "premise"];
@@ -6,7 +6,7 @@ pub const TEXT_COLUMNS: [&str; 4] = ["sentence", "text", "sentence1", "premise"]
 /// Usual names of the column of the second text of a pair. The first that a table has is read.
 pub const SECOND_COLUMNS: [&str; 4] = ["sentence2", "text_pair", "context", "hypothesis"];
 
-/// What the names of columns with a teacher's logits start with; the label follows.
+/// Prefix of the names of columns with a teacher's logits; the label follows.
 pub(crate) const LOGIT: &str = "logit:";
 
 /// Usual names of the two columns of a pair.
@@ -31,7 +31,7 @@ pub fn usual_pair(has: impl Fn(&str) -> bool) -> Option<[&'static str; 2]> {
         .find(|pair| pair.iter().all(|name| has(name)))
 }
 
-/// A column that somebody named, or usual names.
+/// Returns the given name of a column, or else its usual names.
 pub(crate) fn named(name: Option<&str>, usual: &[&str]) -> Vec<String> {
     match name {
         Some(name) => vec![name.to_owned()],

@@ -1,16 +1,16 @@
-//! Tables as rows with named fields: what a training reads of a file.
+//! Datasets: tables as rows with named fields.
 
 use super::{Cell, Column, Row, Source, Table};
 use crate::error::{Error, Result};
 
-/// Names of the columns to read. Of several names of a column, the first that a table has is read.
+/// Names of the columns to read. Each column may have several names; the first that a table has is read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ColumnNames {
     pub(crate) text: Vec<String>,
     pub(crate) pair: Option<Vec<String>>,
     pub(crate) target: Option<Vec<String>>,
     pub(crate) answer_start: Option<Vec<String>>,
-    /// A teacher's logits, a column each.
+    /// Columns of a teacher's logits, one per label.
     pub(crate) logits: Vec<String>,
 }
 
@@ -75,12 +75,12 @@ impl Dataset {
 }
 
 impl TextRow {
-    /// The text, and the second one if there is one.
+    /// Iterates over the text and, if there is one, the second text.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &Cell> {
         std::iter::once(&self.text).chain(&self.pair)
     }
 
-    /// All cells, in the order of the fields.
+    /// Iterates over all cells, in the order of the fields.
     pub(crate) fn cells(&self) -> impl Iterator<Item = &Cell> {
         let target = self.target.iter().chain(&self.answer_start);
         self.texts().chain(target).chain(&self.logits)

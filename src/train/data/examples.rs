@@ -1,4 +1,4 @@
-//! Rows of tables as tokens and targets.
+//! Encoding of rows as examples: tokens and targets.
 
 use std::ops::Range;
 
@@ -7,72 +7,72 @@ use crate::batch::{Encoding, Input};
 use crate::error::{Result, excerpt};
 use crate::tokenizer::{Tokenizer, Truncation, TruncationStrategy};
 
-/// What is learned from one row.
+/// A training example, from one row.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Example {
     pub(crate) first: Encoding,
-    /// The other text, where each is read for itself and their embeddings are compared.
+    /// The second text, if each text is encoded separately and their embeddings are compared.
     pub(crate) second: Option<Encoding>,
     pub(crate) target: Target,
 }
 
-/// What is right about a text.
+/// The target of an example.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Target {
-    /// Nothing is known: a teacher says.
+    /// No target: only a teacher's outputs are learned.
     None,
     /// One label.
     Class(usize),
-    /// Any of the labels: 1 for those that hold, 0 for the others.
+    /// Any number of labels: 1 for those that hold, 0 for the others.
     Classes(Vec<f32>),
     Score(f32),
-    /// A label for each token that is the first of a word.
+    /// A label for each token that is the first of a word; `None` for other tokens.
     Tags(Vec<Option<usize>>),
-    /// The first and the last token of an answer, if the tokens that are left have it whole.
+    /// First and last token of an answer; `None` if truncation has cut into it.
     Span(Option<(usize, usize)>),
 }
 
-/// What the target column of a table says.
+/// Kind of the values in a target column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum TargetKind {
-    /// There is none.
+    /// No target column.
     None,
     Class,
     /// Any number of labels.
     Classes,
-    /// A number.
+    /// A score.
     Score {
-        /// What it is divided by.
+        /// Divisor of the scores.
         scale: f32,
-        /// How far from 0 the quotient may be.
+        /// Largest allowed absolute value after division.
         reach: f32,
     },
-    /// As many tags as the text has words.
+    /// One tag for each word of the text.
     Tags,
-    /// Two columns: the answer, and at which character of the second text it starts.
+    /// Two columns: the answer, and the index of its first character in the second text.
     Span,
 }
 
-/// How the two texts of a row are read.
+/// How the two texts of a row are encoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum PairMode {
-    /// Both are one sequence.
+    /// Both texts as one sequence.
     Joint,
-    /// Each is a sequence of its own.
+    /// Each text as a sequence of its own.
     Separate,
 }
 
-/// Makes examples of rows.
+/// Encodes rows as examples.
 #[derive(Debug)]
 pub(crate) struct ExampleEncoder<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
-    /// Most tokens of a sequence, special ones included.
+    /// Maximum number of tokens in a sequence, special tokens included.
     pub(crate) max_length: usize,
     pub(crate) labels: &'a Labels,
 }
 
 impl ExampleEncoder<'_> {
-    /// Encodes all rows. `pair` says how second texts are read, `kind` what targets are.
+    /// Encodes all rows. `pair` says how second texts are encoded, `kind` what the targets are.
     ///
     /// # Errors
     /// `Data` with the line of a row whose target cannot be read, and those of [`Tokenizer::encode`].
@@ -103,7 +103,7 @@ impl ExampleEncoder<'_> {
     ) -> Result<(Encoding, Option<Encoding>)> {
         let mut truncation = Truncation::to(self.max_length);
         if kind == TargetKind::Span {
-            // The question stays whole.
+            // The question is not truncated.
             truncation.strategy = TruncationStrategy::OnlySecond;
         }
         let encode = |input: Input<'_>| {
@@ -158,10 +158,10 @@ impl ExampleEncoder<'_> {
     }
 }
 
-/// How much farther than a cosine's ends a score may be: models' own cosines are rounded.
+/// Tolerance of the range of cosines, because the cosines of models are rounded.
 const ROUNDED: f32 = 1e-3;
 
-/// A score divided by `scale`, which may be `reach` away from 0.
+/// Parses a score and divides it by `scale`. The absolute value of the quotient may be at most `reach`.
 fn score(cell: &str, scale: f32, reach: f32) -> Result<f32, String> {
     let score = cell.trim().parse::<f32>().ok();
     let Some(score) = score.filter(|score| score.is_finite()) else {
@@ -182,7 +182,7 @@ fn score(cell: &str, scale: f32, reach: f32) -> Result<f32, String> {
     ))
 }
 
-/// The tag of each token that is the first of one of these words, which are ranges of the text's bytes.
+/// Returns the tag of each token that is the first of a word. `words` are byte ranges of the text.
 fn first_tokens(
     encoding: &Encoding,
     words: &[Range<usize>],
@@ -196,7 +196,7 @@ fn first_tokens(
     let tag = |((from, _), sequence): (&(u32, u32), &Option<u8>)| {
         sequence.as_ref()?;
         let from = *from as usize;
-        // Words of which no token is left over, such as control characters, have no tag.
+        // Words without tokens, such as control characters, have no tag.
         while next.next_if(|(word, _)| word.end <= from).is_some() {}
         let (_, tag) = next.next_if(|(word, _)| word.start <= from)?;
         Some(*tag)
@@ -204,7 +204,7 @@ fn first_tokens(
     Ok(tokens.map(tag).collect())
 }
 
-/// The bytes of an answer in its context, from the character at which it starts.
+/// Returns the byte range of an answer in its context, given the index of its first character.
 fn range(context: &str, answer: &str, start: &str) -> Result<(usize, usize), String> {
     let characters: usize = start
         .trim()
@@ -220,7 +220,7 @@ fn range(context: &str, answer: &str, start: &str) -> Result<(usize, usize), Str
         })
 }
 
-/// The first and the last token that have a part of these bytes of the second text; none if some of it was cut off.
+/// Returns the first and last token that overlap a byte range of the second text; `None` if truncation has cut into it.
 fn span(encoding: &Encoding, (start, end): (usize, usize)) -> Option<(usize, usize)> {
     let tokens = encoding.offsets.iter().zip(&encoding.sequences).enumerate();
     let inside: Vec<usize> = tokens

@@ -1,25 +1,25 @@
-//! Labels and their numbers.
+//! Labels and their ids.
 
 use std::collections::BTreeSet;
 
 use super::Cell;
 use crate::error::excerpt;
 
-/// The most labels that an error names.
+/// Maximum number of labels that an error lists.
 const NAMED: usize = 20;
 
-/// The labels that a model tells apart, by number.
+/// Label names, in the order of their ids.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Labels(Vec<String>);
 
 impl Labels {
-    /// Labels with these names, in this order.
+    /// Creates labels with these names, in this order.
     pub(crate) fn new(names: Vec<String>) -> Self {
         Self(names)
     }
 
-    /// All that occur: whole numbers in their order, otherwise in that of the alphabet. Whole numbers that are written with a
-    /// fraction of zero, as `1.0`, are written without it.
+    /// Collects all labels that occur: integers in numeric order, others in alphabetic order. Integers with a fraction of zero,
+    /// such as `1.0`, lose it.
     pub(crate) fn of<'a>(found: impl Iterator<Item = &'a str>) -> Self {
         let distinct: BTreeSet<&str> = found.collect();
         let number = |name: &str| without_fraction(name).parse::<i128>().ok();
@@ -34,18 +34,18 @@ impl Labels {
         })
     }
 
-    /// The number of a label, as [`label_id`].
+    /// Returns the id of a label; see [`label_id`].
     ///
     /// # Errors
-    /// The reason, if it is none of them.
+    /// The reason, if there is no such label.
     pub(crate) fn number(&self, label: &str) -> Result<usize, String> {
         label_id(&self.0, label)
     }
 
-    /// The numbers of a cell's labels, as [`label_ids`].
+    /// Returns the ids of a cell's labels; see [`label_ids`].
     ///
     /// # Errors
-    /// The reason, if one is none of them or stands twice.
+    /// The reason, if a label is unknown or repeated.
     pub(crate) fn numbers(&self, cell: &Cell) -> Result<Vec<usize>, String> {
         label_ids(&self.0, cell)
     }
@@ -59,10 +59,10 @@ impl Labels {
     }
 }
 
-/// Returns which of `labels` a table means by `label`: by its name, or by its id if no name is a number itself.
+/// Returns the id of a label, given by its name, or by its id if no name is a number itself.
 ///
-/// Spaces around a name do not count, nor does a fraction of zero behind a whole number. An id is digits alone, without a sign
-/// and without leading zeros.
+/// Spaces around a name are ignored, and so is a fraction of zero after an integer. An id consists of digits alone, without a
+/// sign and without leading zeros.
 ///
 /// ```
 /// use bertless::train::label_id;
@@ -76,7 +76,7 @@ impl Labels {
 /// ```
 ///
 /// # Errors
-/// The reason, if it is none of them, or if two labels have its name.
+/// The reason, if there is no such label, or if two labels have this name.
 pub fn label_id(labels: &[String], label: &str) -> Result<usize, String> {
     let label = label.trim();
     let mut named = (0..labels.len()).filter(|&id| labels[id].trim() == label);
@@ -109,7 +109,7 @@ pub fn label_id(labels: &[String], label: &str) -> Result<usize, String> {
     })
 }
 
-/// Returns which of `labels` a table means by the labels of a cell: the items of a list, or what commas part, each as
+/// Returns the ids of all labels in a cell: the items of a list, or the parts of a text between commas. Each is given as in
 /// [`label_id`].
 ///
 /// ```
@@ -122,7 +122,7 @@ pub fn label_id(labels: &[String], label: &str) -> Result<usize, String> {
 /// ```
 ///
 /// # Errors
-/// The reason, if a label is none of them, or stands twice, as in a list that has a 0 or a 1 for each label.
+/// The reason, if a label is unknown or repeated, as in a list that has a 0 or a 1 for each label.
 pub fn label_ids(labels: &[String], cell: &Cell) -> Result<Vec<usize>, String> {
     let mut ids = Vec::new();
     let named = cell.labels();
@@ -145,7 +145,7 @@ pub fn label_ids(labels: &[String], cell: &Cell) -> Result<Vec<usize>, String> {
     Ok(ids)
 }
 
-/// A whole number without a fraction of zero, as `1` for `1.0`; any other text as it is.
+/// Removes a fraction of zero from an integer, as `1` for `1.0`; returns any other text unchanged.
 fn without_fraction(name: &str) -> &str {
     match name.split_once('.') {
         Some((whole, zeros))
@@ -157,7 +157,7 @@ fn without_fraction(name: &str) -> &str {
     }
 }
 
-/// Whether a text is a whole number as programs write it: digits without leading zeros, behind a minus or nothing.
+/// Returns whether a text is an integer as programs write it: digits without leading zeros, optionally after a minus sign.
 fn is_whole(text: &str) -> bool {
     match text.strip_prefix('-').unwrap_or(text).as_bytes() {
         [b'0'] => text == "0",

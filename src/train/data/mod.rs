@@ -1,7 +1,7 @@
-//! What is learned from: tables of texts and of what is right about them.
+//! Training data: tables of texts and targets.
 //!
-//! `table` reads named columns of files, `labels` gives labels their numbers, `examples` makes tokens and targets of rows, and
-//! `batches` says in which order they are seen. Nothing here knows the network.
+//! `table` reads named columns of files, `labels` maps labels to ids, `examples` encodes rows as tokens and targets, and
+//! `batches` orders them. This module does not depend on the network.
 
 mod batches;
 mod columns;

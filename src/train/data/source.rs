@@ -1,4 +1,4 @@
-//! Where rows come from: a file, and which of its columns and rows.
+//! Sources of rows: a table file, its columns, and a filter of its rows.
 
 use std::path::{Path, PathBuf};
 
@@ -7,25 +7,25 @@ use serde::{Deserialize, Serialize};
 use super::{Column, Row, Table};
 use crate::error::Result;
 
-/// A table of a recipe: its path alone, or with more than that.
+/// A table of a recipe. In TOML, either a bare path or a table with these keys.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Source {
-    /// The table.
+    /// Path of the table.
     pub file: PathBuf,
-    /// The column of the text, if it is not the one that the recipe names.
+    /// Name of the text column; overrides the recipe's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// The same of the second text,
+    /// Name of the second text's column; overrides the recipe's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair: Option<String>,
-    /// and of what is right.
+    /// Name of the target column; overrides the recipe's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Which rows are taken; by default all.
+    /// Condition that a row must meet to be read; all rows are read by default. The key in TOML is `where`.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
     pub only: Option<Condition>,
-    /// Whether each text is cut into its sentences, each a row: only of texts without a pair and without a target.
+    /// Whether to split each text into sentences, each of which becomes a row. Valid only for single texts without targets.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sentences: bool,
 }
@@ -83,10 +83,11 @@ impl From<&Path> for Source {
 }
 
 impl Source {
-    /// The rows that are taken, of these columns. If texts are cut, the first one's sentences are rows of their own.
+    /// Reads the given columns of the rows that meet the condition. With `sentences`, each sentence of the first column becomes
+    /// a row.
     ///
     /// # Errors
-    /// Those of [`Table::read`]; `Data` for a file with no such row.
+    /// Those of [`Table::read`]; `Data` if no row is left.
     pub(crate) fn read(&self, columns: &[Column<'_>]) -> Result<Table> {
         let mut all = columns.to_vec();
         let own = self.only.as_ref().map(|only| [only.column.as_str()]);
@@ -129,7 +130,7 @@ impl Source {
     }
 }
 
-/// A text cut behind full stops, question marks and exclamation marks that a space follows.
+/// Splits a text after each full stop, question mark or exclamation mark that a space follows.
 fn sentences(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     let parts = std::iter::from_fn(move || {
@@ -143,7 +144,7 @@ fn sentences(text: &str) -> impl Iterator<Item = &str> {
         rest = behind;
         Some(part.trim())
     });
-    // A mark alone is the end of what stands ahead of it.
+    // Parts without a letter or digit, such as a mark alone, are dropped.
     parts.filter(|part| part.chars().any(char::is_alphanumeric))
 }
 

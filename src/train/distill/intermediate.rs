@@ -1,4 +1,4 @@
-//! The inside of a teacher: its hidden states, attention and relations, and what a student learns of them.
+//! Distillation of intermediate states: a teacher's hidden states, attention and relations.
 
 use std::path::Path;
 
@@ -19,38 +19,38 @@ use crate::train::random::Random;
 use crate::train::recipe::Distillation;
 use crate::weights::{Access, Files, Residency, Store};
 
-/// What names of projections start with: they learn with the student and are no part of it.
+/// Prefix of the projections' parameter names. Projections are trained with the student but are not part of it.
 pub(crate) const PROJECTION: &str = "projection.";
 
-/// The student's part of a pass.
+/// A forward pass of the student.
 pub(crate) struct Pass<'a> {
     pub(crate) compute: &'a Compute,
     pub(crate) batch: &'a Batch,
-    /// Which examples the batch has.
+    /// Indices of the examples in the batch.
     pub(crate) examples: &'a [usize],
     pub(crate) network: &'a Network,
     pub(crate) parameters: &'a Parameters,
     pub(crate) tape: &'a Tape,
-    /// By how much all gradients are multiplied.
+    /// Factor of all gradients.
     pub(crate) weight: f64,
 }
 
-/// A teacher that is asked at each step.
+/// A teacher network that runs in each step.
 #[derive(Debug)]
 pub(super) struct Inside {
     body: Body,
-    /// The teacher's number of each of the student's tokens, where those are fewer.
+    /// Teacher's id of each of the student's tokens, if the student's vocabulary was pruned.
     kept: Option<Vec<u32>>,
-    /// Of the student's hidden states, projections to the teacher's width; none where both are as wide.
+    /// Projections of the student's hidden states to the teacher's width; `None` where both have the same width.
     projections: Vec<Option<Id>>,
 }
 
-/// What computes: nothing of it learns.
+/// The network of a teacher, which is not trained.
 #[derive(Debug)]
 enum Body {
-    /// All that a tape holds, in f32.
+    /// A network whose tape keeps all intermediate states, in f32.
     Network(Box<(Network, Parameters, Tape)>),
-    /// Hidden states alone, in any type, of any family.
+    /// An encoder that gives hidden states alone, in any compute type, of any family.
     Encoder(Box<States>),
 }
 
@@ -60,12 +60,12 @@ struct States {
     encoder: Encoder,
     config: EncoderConfig,
     scratch: Scratch,
-    /// Those after the embeddings and after each layer, (rows, hidden).
+    /// Hidden states after the embeddings and after each layer, (rows, hidden).
     hidden: Vec<Vec<f32>>,
 }
 
 impl Body {
-    /// `outputs` says that what the teacher puts out is asked for, too.
+    /// Loads the network. `outputs` says whether the teacher's outputs are needed, too.
     fn load(
         weights: &Distillation,
         folder: &Path,
@@ -74,7 +74,7 @@ impl Body {
     ) -> Result<Self> {
         let loaded = match outputs || weights.attention > 0.0 || weights.relations > 0.0 {
             true => {
-                // The head is its own, never a fresh one; where its answers are known or do not count, it needs none.
+                // The head is the teacher's own, never a new one. Where its outputs are not needed in each step it has no head.
                 let head = match outputs {
                     true => None,
                     false => Some(HeadKind::Rows),
@@ -114,7 +114,7 @@ impl Body {
         }
     }
 
-    /// The rows after a layer, counted from 1; 0 are the embeddings.
+    /// Returns the hidden states after a layer, counted from 1; 0 are the embeddings.
     fn hidden(&self, layer: usize) -> &[f32] {
         match self {
             Self::Network(network) => network.2.hidden(layer),
@@ -122,7 +122,7 @@ impl Body {
         }
     }
 
-    /// What holds queries, keys, values and outputs.
+    /// Returns the tape with queries, keys, values and outputs, if there is one.
     fn tape(&self) -> Option<&Tape> {
         match self {
             Self::Network(network) => Some(&network.2),
@@ -141,7 +141,7 @@ impl States {
             Some(dtype) => store.with_compute_dtype(dtype)?,
             None => store,
         };
-        // Every row of the table is read sooner or later.
+        // Every row of the embedding table is read sooner or later.
         let encoder = Encoder::load(&store.weights(), &config.encoder, Residency::InMemory)?;
         Ok(Self {
             hidden: vec![Vec::new(); config.encoder.layers + 1],
@@ -164,11 +164,11 @@ impl States {
 }
 
 impl Inside {
-    /// Reads the student's tokens, by their numbers in `kept` if those are fewer, and adds projections to the student's
-    /// parameters. `outputs` says that what the teacher puts out is learned from it, too.
+    /// Loads the teacher, which reads the student's tokens; `kept` maps the ids of a pruned vocabulary to the teacher's. Adds
+    /// projections to the student's parameters. `outputs` says whether the teacher's outputs are learned in each step, too.
     ///
     /// # Errors
-    /// Whatever is wrong with the teacher's files; `Option` for one from which such a student cannot learn such parts.
+    /// Any error of reading the teacher's files; `Option` for a teacher that such a student cannot learn these states from.
     pub(super) fn new(
         weights: &Distillation,
         (folder, outputs): (&Path, bool),
@@ -235,7 +235,7 @@ impl Inside {
         })
     }
 
-    /// The pass of the student's batch.
+    /// Runs the teacher on the student's batch.
     pub(super) fn forward(&mut self, pass: &Pass<'_>, wanted: Wanted) -> Result<()> {
         let own = self.kept.as_ref().map(|kept| {
             let mut batch = pass.batch.clone();
@@ -246,12 +246,12 @@ impl Inside {
         self.body.forward(pass.compute, batch, wanted)
     }
 
-    /// What the teacher put out for the batch, if it was asked.
+    /// Returns the teacher's outputs for the batch, if they are needed in each step.
     pub(super) fn output(&self) -> Option<&[f32]> {
         self.body.tape().map(Tape::output)
     }
 
-    /// The loss of the student's hidden states, attention and relations, and its gradients.
+    /// Computes the loss of the student's hidden states, attention and relations, with its gradients.
     pub(super) fn learn(
         &self,
         weights: &Distillation,
@@ -281,7 +281,7 @@ impl Inside {
         value
     }
 
-    /// The teacher's layer, counted from 1, that belongs to one of the student's; 0 are the embeddings of both.
+    /// Returns the teacher's layer for one of the student's, counted from 1; 0 are the embeddings of both.
     fn layer(&self, pass: &Pass<'_>, layer: usize) -> usize {
         layer * self.body.config().layers / pass.network.config().layers.max(1)
     }
@@ -318,7 +318,7 @@ impl Inside {
         value
     }
 
-    /// Relations of projections (0 for queries, 1 for keys, 2 for values) in one of the student's layers.
+    /// Computes the loss of relations of projections (0 for queries, 1 for keys, 2 for values) in one of the student's layers.
     fn relations(
         &self,
         pass: &Pass<'_>,
@@ -366,7 +366,7 @@ impl Inside {
     }
 }
 
-/// `sum += weight * x`.
+/// Computes `sum += weight * x`.
 pub(super) fn add(sum: &mut [f32], x: &[f32], weight: f64) {
     assert_eq!(sum.len(), x.len());
     for (sum, x) in sum.iter_mut().zip(x) {

@@ -1,4 +1,4 @@
-//! What a student learns from a teacher: its outputs, hidden states, attention and relations.
+//! Distillation: a student learns a teacher's outputs, hidden states, attention and relations.
 
 pub(crate) mod intermediate;
 pub(crate) mod outputs;

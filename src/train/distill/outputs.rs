@@ -1,4 +1,4 @@
-//! What a teacher puts out for each text: known ahead of the first step, so that no step pays for it.
+//! Outputs of a teacher for each text, computed before the first step, so that no step pays for them.
 
 use std::path::{Path, PathBuf};
 
@@ -11,14 +11,14 @@ use crate::train::recipe::Recipe;
 use crate::train::task::TaskKind;
 use crate::weights::{Access, Files};
 
-/// Texts that a teacher is asked about at a time.
+/// Number of texts in a batch of the teacher.
 const ASKED: usize = 512;
 
-/// The texts of rows, one or two each.
+/// Texts of rows, one or two each.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Texts {
     texts: Vec<String>,
-    /// How many a row has.
+    /// Number of texts in a row.
     width: usize,
 }
 
@@ -44,29 +44,29 @@ impl Texts {
     }
 }
 
-/// A teacher's outputs, a row a text: logits, or embeddings.
+/// A teacher's outputs with a row per text: logits or embeddings.
 #[derive(Debug)]
 pub(crate) struct Targets {
-    /// (examples, texts of one that are read apart, width).
+    /// Outputs, (examples, separately encoded texts of an example, width).
     numbers: Vec<f32>,
     width: usize,
-    /// Texts of an example that have an output each.
+    /// Number of texts of an example that have an output each.
     apart: usize,
     unasked: Option<Unasked>,
 }
 
-/// A teacher that has not been asked yet.
+/// A teacher that has not run yet.
 #[derive(Debug)]
 struct Unasked {
     folder: PathBuf,
     options: ModelOptions,
     texts: Texts,
-    /// Which of the teacher's numbers is which of the student's.
+    /// Index of each of the student's outputs among the teacher's.
     order: Vec<usize>,
 }
 
 impl Targets {
-    /// Outputs that a table has, (examples, width).
+    /// Wraps outputs that a table holds, (examples, width).
     pub(crate) fn known(numbers: Vec<f32>, width: usize) -> Self {
         Self {
             numbers,
@@ -76,10 +76,10 @@ impl Targets {
         }
     }
 
-    /// Those of the recipe's teacher, which reads the texts by its own vocabulary; it is asked later.
+    /// Prepares the recipe's teacher, which reads the texts with its own tokenizer. It runs later, in [`ask`](Self::ask).
     ///
     /// # Errors
-    /// Whatever is wrong with its files; `Option` for one that is no teacher of this task or of these labels.
+    /// Any error of opening the teacher; `Option` if it is no teacher for this task or these labels.
     pub(crate) fn asked(
         recipe: &Recipe,
         max_length: usize,
@@ -116,10 +116,10 @@ impl Targets {
         })
     }
 
-    /// Asks the teacher, unless it has been; says how many of how many texts are done.
+    /// Runs the teacher, unless it has run. Calls `done(done, total)` with numbers of texts.
     ///
     /// # Errors
-    /// Whatever is wrong with the teacher; `Option` for one that puts out another number of numbers than `width`.
+    /// Any error of the teacher; `Option` if the width of its outputs is not `width`.
     pub(crate) fn ask(&mut self, width: usize, done: &mut dyn FnMut(usize, usize)) -> Result<()> {
         let Some(unasked) = self.unasked.take() else {
             return Ok(());
@@ -172,8 +172,8 @@ impl Targets {
         Ok(())
     }
 
-    /// Those of some examples, as a student's head has them: of pairs that are read apart the first texts, and behind them the
-    /// second ones.
+    /// Returns the outputs for some examples in the order of the student's head: of separately encoded pairs all first texts,
+    /// then all second ones.
     pub(crate) fn of(&self, examples: &[usize]) -> Vec<f32> {
         let mut found = Vec::with_capacity(examples.len() * self.apart * self.width);
         for text in 0..self.apart {
@@ -186,10 +186,10 @@ impl Targets {
     }
 }
 
-/// The settings of a teacher whose outputs are learned.
+/// Reads the configuration of a teacher whose outputs are learned.
 ///
 /// # Errors
-/// Whatever is wrong with its files; `Option` for one of another task.
+/// Any error of reading its files; `Option` for a teacher of another task.
 pub(crate) fn teacher_of(path: &Path, task: TaskKind) -> Result<Config> {
     let config = Config::read(&Files::open(path, Access::Read)?)?;
     let wanted = task.spec().model_task;
@@ -202,7 +202,7 @@ pub(crate) fn teacher_of(path: &Path, task: TaskKind) -> Result<Config> {
     }
 }
 
-/// Where the teacher has each of the student's labels; nothing if it has others, or the same in the same order.
+/// Returns the teacher's index of each of the student's labels; empty if the labels differ, or are the same in the same order.
 fn order(student: &[String], teacher: &[String]) -> Vec<usize> {
     let place = |label: &String| teacher.iter().position(|own| own == label);
     let order: Option<Vec<usize>> = student.iter().map(place).collect();

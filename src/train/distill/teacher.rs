@@ -1,4 +1,4 @@
-//! What a student learns from a teacher: its outputs, and what is inside of it.
+//! The teacher of a distillation: its outputs and its intermediate states.
 
 use super::intermediate::{Inside, Pass, add};
 use super::outputs::Targets;
@@ -13,22 +13,22 @@ use crate::train::model::parameters::{Gradients, Parameters};
 use crate::train::recipe::Distillation;
 use crate::weights::{Access, Files};
 
-/// What is taught, and how much each part of it counts.
+/// A teacher, and the weight of each loss.
 #[derive(Debug)]
 pub(crate) struct Teacher {
     weights: Distillation,
-    /// Outputs that are known ahead of the first step,
+    /// Outputs that are computed before the first step.
     targets: Option<Targets>,
-    /// and what has to be computed for each: the inside of the network, or what it says of tokens.
+    /// Teacher network that runs in each step, for its intermediate states or its outputs for tokens.
     inside: Option<Inside>,
 }
 
 impl Teacher {
-    /// The teacher's network is there only if it is needed: reads the student's
-    /// tokens, by their numbers in `kept` if those are fewer, and adds projections to the student's parameters.
+    /// Loads the teacher's network only if a loss needs it in each step. It reads the student's tokens; `kept` maps the ids of
+    /// a pruned vocabulary to the teacher's. Adds projections to the student's parameters where widths differ.
     ///
     /// # Errors
-    /// `Option` for a teacher from which such a student cannot learn such parts.
+    /// `Option` for a teacher that such a student cannot learn from in the way that the recipe asks for.
     pub(crate) fn new(
         weights: &Distillation,
         targets: Option<Targets>,
@@ -60,11 +60,11 @@ impl Teacher {
         Ok(teacher)
     }
 
-    /// That a teacher that is asked at each step reads the student's tokens, before any were pruned, and has its labels, as
-    /// both know them by number alone.
+    /// Checks that a teacher that runs in each step has the student's tokens, before pruning, and its labels, because both
+    /// exchange only ids.
     ///
     /// # Errors
-    /// `Option` for another one; whatever is wrong with its files.
+    /// `Option` for a teacher with other tokens or labels; any error of reading its files.
     pub(crate) fn check(&self, tokenizer: &Tokenizer, labels: &[String]) -> Result<()> {
         let (Some(folder), Some(_)) = (&self.weights.teacher, &self.inside) else {
             return Ok(());
@@ -91,12 +91,12 @@ impl Teacher {
         Ok(())
     }
 
-    /// How much the labels of the tables count beside it.
+    /// Weight of the loss against the tables' own targets.
     pub(crate) fn hard(&self) -> f64 {
         self.weights.hard
     }
 
-    /// Computes the outputs that can be known ahead of the first step; says how many of how many texts are done.
+    /// Computes the outputs that are needed before the first step. Calls `done(done, total)` with numbers of texts.
     ///
     /// # Errors
     /// Those of [`Targets::ask`].
@@ -111,12 +111,12 @@ impl Teacher {
         }
     }
 
-    /// Takes the outputs of the same teacher for the same texts.
+    /// Takes over the outputs of an equal teacher for the same texts.
     pub(crate) fn answers_of(&mut self, other: Self) {
         self.targets = other.targets;
     }
 
-    /// What is looked at of both passes.
+    /// Parts of the forward passes that the losses read.
     pub(crate) fn wanted(&self) -> Wanted {
         let Distillation {
             hidden,
@@ -130,8 +130,8 @@ impl Teacher {
         }
     }
 
-    /// The loss of the student's pass against what the teacher has for the same batch, whose gradients go into `outputs`, and
-    /// those of projections into `gradients`.
+    /// Computes the loss of the student's pass against the teacher's for the same batch. Writes its gradients to `outputs`, and
+    /// adds those of the projections to `gradients`.
     ///
     /// # Errors
     /// Those of the teacher's forward pass.

@@ -1,4 +1,4 @@
-//! What a model says of texts and pairs: a label, a score, logits.
+//! Predictions of a model for texts and pairs: label, score, logits.
 
 use super::write::Cell;
 use crate::batch::Input;
@@ -9,22 +9,22 @@ use crate::model::Model;
 use crate::tasks::{Similarity, Thresholds, argmax, classification};
 use crate::train::data::LOGIT;
 
-/// A model that can be asked.
+/// A model that can label texts.
 pub(super) struct Answers<'a> {
     model: &'a Model,
     head: &'a HeadConfig,
 }
 
-/// Which labels hold.
+/// The labels of a prediction.
 enum Said {
-    /// The model gives numbers.
+    /// No label: the model's outputs are numbers.
     Nothing,
     One(String),
-    /// Any number of them.
+    /// Any number of labels, of a multi-label model.
     Set(Vec<String>),
 }
 
-/// What it says of one row.
+/// The prediction for one row.
 pub(super) struct Answer {
     label: Said,
     pub(super) score: f32,
@@ -32,7 +32,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// In the order of [`Answers::columns`].
+    /// Cells of the prediction, in the order of [`Answers::columns`].
     pub(super) fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
         let label = match &self.label {
             Said::Nothing => None,
@@ -64,7 +64,7 @@ impl<'a> Answers<'a> {
         self.model.task() == Task::Embedding || self.head.labels.len() == 1
     }
 
-    /// The highest score that there can be, if there is one.
+    /// Highest possible score; `None` if scores are unbounded.
     pub(super) fn highest(&self) -> Option<f32> {
         let bounded = match self.model.task() {
             Task::Embedding => self.model.similarity_measure() == Similarity::Cosine,
@@ -73,7 +73,7 @@ impl<'a> Answers<'a> {
         bounded.then_some(1.0)
     }
 
-    /// Columns of an answer.
+    /// Column names of a prediction.
     pub(super) fn columns(&self) -> Vec<String> {
         let score = "score".to_owned();
         let logit = |label: &String| format!("{LOGIT}{label}");
@@ -95,10 +95,10 @@ impl<'a> Answers<'a> {
         }
     }
 
-    /// Of all rows.
+    /// Predicts all rows.
     ///
     /// # Errors
-    /// As [`Model::predict_batch`].
+    /// Those of [`Model::predict_batch`].
     pub(super) fn all(&self, rows: &[(&str, Option<&str>)]) -> Result<Vec<Answer>> {
         if self.model.task() == Task::Embedding {
             let texts = rows

@@ -1,24 +1,24 @@
-//! Texts that share rare words: how pairs are mined from texts that nobody has paired.
+//! BM25 search: finds texts that share rare words, to mine pairs from unpaired texts.
 
 use std::collections::HashMap;
 
-/// How fast more of one word counts less,
+/// Saturation of term frequency, `k1`: the lower, the less repeated words add.
 const K1: f64 = 1.2;
-/// and how much a long text is held against it.
+/// Length normalization, `b`: from 0 (none) to 1 (full).
 const B: f64 = 0.75;
 
-/// An index of texts by their words (Okapi BM25, Robertson and Zaragoza 2009).
+/// An inverted index of texts (Okapi BM25, Robertson and Zaragoza 2009).
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// Of each word the texts that have it, and how often.
+    /// Postings of each word: text indices and numbers of occurrences.
     postings: HashMap<String, Vec<(u32, u32)>>,
-    /// How many words each text has.
+    /// Number of words in each text.
     lengths: Vec<u32>,
     mean: f64,
 }
 
 impl Index {
-    /// Of texts, which are known by their numbers from then on.
+    /// Builds the index. Texts are identified by their position in `texts`.
     pub(crate) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut postings: HashMap<String, Vec<(u32, u32)>> = HashMap::new();
         let mut lengths = Vec::new();
@@ -42,8 +42,8 @@ impl Index {
         }
     }
 
-    /// The texts that a query fits best, at most `count`, best first, with their scores; of equal ones the first. Texts that
-    /// share no word with it are not among them, nor is `except`.
+    /// Returns the indices of the `count` best matches of a query and their scores, best first; ties are in index order. Texts
+    /// that share no word with the query, and `except`, are left out.
     pub(crate) fn best(
         &self,
         query: &str,
@@ -74,7 +74,7 @@ impl Index {
         found
     }
 
-    /// Pairs of different texts, each text with the `count` that it fits best; a pair is there once.
+    /// Pairs each text with its `count` best matches. Each pair of different texts is returned once.
     pub(crate) fn pairs(&self, texts: &[&str], count: usize) -> Vec<(usize, usize)> {
         let mut pairs = Vec::new();
         for (number, text) in texts.iter().enumerate() {
@@ -87,7 +87,7 @@ impl Index {
     }
 }
 
-/// Runs of letters and digits, in lower case.
+/// Splits a text into runs of letters and digits, in lower case.
 fn words(text: &str) -> impl Iterator<Item = String> {
     let words = text.split(|c: char| !c.is_alphanumeric());
     words.filter(|word| !word.is_empty()).map(str::to_lowercase)

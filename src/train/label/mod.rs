@@ -1,4 +1,4 @@
-//! A teacher says what it thinks of texts that nobody has labelled: a table that can be learned from.
+//! Labelling by a teacher: predictions of a model for unlabelled texts, written as a table to train on.
 
 mod answers;
 mod bm25;
@@ -15,54 +15,56 @@ use answers::Answers;
 use bm25::Index;
 use write::{Cell, Format, Writer};
 
-/// Rows that are answered at a time.
+/// Number of rows in a batch of predictions.
 const ROWS: usize = 512;
 
-/// What is labelled, and how.
+/// Options of [`label`].
 #[derive(Debug, Clone, Default)]
 pub struct Labelling {
-    /// The texts, or pairs of them.
+    /// Tables with the texts or pairs to label.
     pub from: Vec<Source>,
-    /// The table: JSON lines, comma-separated or tab-separated, by its ending (`.jsonl`, `.csv`, `.tsv`).
+    /// Path of the table to write. Its extension selects the format: JSON lines, comma-separated or tab-separated (`.jsonl`,
+    /// `.csv`, `.tsv`).
     pub output: PathBuf,
-    /// Of all texts pairs are made: of each with so many others that share its words (BM25).
+    /// If set, pairs are mined from all texts: each text is paired with up to this many others that share words with it (BM25).
     pub mine: Option<usize>,
-    /// Rows whose score is less are left out.
+    /// Minimum score; rows with a lower score are left out.
     pub least_score: Option<f32>,
-    /// Whether all columns of the tables are kept.
+    /// Whether to copy all other columns of the input tables.
     pub keep: bool,
 }
 
-/// How many rows there were, and how many are in the table.
+/// Row counts of a labelled table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Labelled {
-    /// Texts or pairs that the model was asked about.
+    /// Number of texts or pairs that the model predicted.
     pub asked: usize,
-    /// Those whose score was high enough.
+    /// Number of rows written, whose score reached the minimum.
     pub written: usize,
 }
 
-/// A text or a pair, and what else its row has.
+/// A text or a pair to label, with the other cells of its row.
 struct Asked<'a> {
     first: &'a str,
     second: Option<&'a str>,
     kept: &'a [data::Cell],
-    /// The table and the row; of a pair that was mined, those of its first text.
+    /// Indices of the table and the row; for a mined pair, those of its first text.
     place: (usize, usize),
 }
 
-/// Labels texts by a model, and writes them as a table, whole or not at all. `done` hears how many rows of how many are
-/// done.
+/// Labels texts with a model and writes them as a table, which is complete or not written at all. Calls `done(done, total)`
+/// with numbers of rows.
 ///
-/// Columns are `text`, or `sentence1` and `sentence2`; then, if they are kept, those of the tables, with `gold_` ahead of names
-/// that are taken; then, of a classifier, `label` (`labels` where several may hold: a list in JSON lines, else with commas
-/// between them), `score` and the logits, named `logit:LABEL`; of a model with one output and of the similarity of embeddings
-/// `score`.
+/// The columns are `text`, or `sentence1` and `sentence2`; then, with `keep`, those of the input tables, where names that are
+/// taken get the prefix `gold_`; then the prediction. A classifier's prediction is `label` (`labels` for multi-label models: a
+/// list in JSON lines, else separated by commas), `score` and the logits, named `logit:LABEL`. A model with one output, and the
+/// similarity of embeddings, give `score` alone.
 ///
 /// # Errors
-/// `WrongTask` for models of other tasks; `Input` for an embedding model that is asked about single texts; `Option` for an
-/// output that is one of the tables or has another ending, for a least score that no score of the model reaches, for kept columns of pairs that are mined, and where tables to be
-/// kept differ; `Data` with file and line for what cannot be read or answered or, in a tab-separated table, written; `Io`.
+/// `WrongTask` for models of other tasks; `Input` for an embedding model with single texts; `Option` for an output that is one
+/// of the input tables or has another extension, for a minimum score that no score of the model can reach, for `keep` with
+/// mined pairs, and for `keep` with tables whose columns differ; `Data`, with file and line, for a row that cannot be read or
+/// predicted or, in a tab-separated table, written; `Io`.
 pub fn label(
     model: &Model,
     labelling: &Labelling,
@@ -196,7 +198,7 @@ pub fn label(
     }
 }
 
-/// A table, how many of its first cells are texts, and the names of those behind them.
+/// Reads a table. Returns it with the number of its leading text cells and the names of the other columns.
 fn read(source: &Source, keep: bool) -> Result<(Table, usize, Vec<String>)> {
     let there = Table::names(&source.file)?;
     let has = |name: &str| there.iter().any(|own| own == name);
@@ -244,7 +246,7 @@ fn rows(tables: &[(Table, usize)]) -> Vec<Asked<'_>> {
     asked
 }
 
-/// Pairs of different texts that share words; a text that is there more than once counts once.
+/// Mines pairs of different texts that share words. Duplicate texts count once.
 fn mined(tables: &[(Table, usize)], count: usize) -> Vec<Asked<'_>> {
     let mut texts = Vec::new();
     let mut seen = std::collections::HashSet::new();
@@ -268,7 +270,7 @@ fn mined(tables: &[(Table, usize)], count: usize) -> Vec<Asked<'_>> {
     asked.collect()
 }
 
-/// Answers some rows; an error is put down to its row.
+/// Predicts a batch of rows; an error names the row that caused it.
 fn answer(
     answers: &Answers<'_>,
     asked: &[Asked<'_>],

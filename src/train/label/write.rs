@@ -1,4 +1,4 @@
-//! Tables of texts and numbers, row by row.
+//! Writers of tables with texts and numbers, row by row.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -7,18 +7,18 @@ use std::path::Path;
 
 use crate::train::data;
 
-/// What a cell holds.
+/// The value of a cell.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Cell<'a> {
     Text(&'a str),
-    /// A set of labels: a list in JSON lines, else names with commas between them.
+    /// A set of labels: a list in JSON lines, else names separated by commas.
     Labels(&'a [String]),
-    /// A list, which only JSON lines can hold.
+    /// A list of texts, which only JSON lines can hold.
     List(&'a data::Cell),
     Number(f32),
 }
 
-/// How rows are written.
+/// Format of a table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Format {
     Tabs,
@@ -27,7 +27,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// Why a row cannot be written, if it cannot.
+    /// Returns the reason why a row cannot be written in this format, or `None` if it can.
     pub(super) fn refuses(self, cells: &[Cell<'_>]) -> Option<&'static str> {
         if self == Self::Json {
             return None;
@@ -48,7 +48,7 @@ impl Format {
         })
     }
 
-    /// A cell as it is written.
+    /// Formats a cell as text.
     fn written<'a>(self, cell: &Cell<'a>) -> Cow<'a, str> {
         let text = match *cell {
             Cell::Number(number) => return number.to_string().into(),
@@ -71,7 +71,7 @@ impl Format {
         }
     }
 
-    /// By the ending of a file's name, if it is one of a table.
+    /// Returns the format for a file's extension, or `None` if there is none.
     pub(super) fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
             "jsonl" => Some(Self::Json),
@@ -103,7 +103,7 @@ impl Writer {
         Ok(writer)
     }
 
-    /// In the order of the names.
+    /// Writes a row; its cells are in the order of the column names.
     pub(super) fn write(&mut self, cells: &[Cell<'_>]) -> Result<()> {
         for (at, (cell, name)) in cells.iter().zip(&self.names).enumerate() {
             match (self.format, at) {

@@ -1,23 +1,23 @@
-//! Losses of labels: one of many, or any of many.
+//! Losses of classification: one label of many, or any number of labels.
 
 use super::{Loss, log_softmax};
 
-/// Cross-entropy of rows of logits, (rows, classes), with one right class each.
+/// Cross-entropy of rows of logits, (rows, classes), with one target class each.
 ///
-/// Of a row with the class y it is `(1 - s) w_y nll_y + s / classes * sum over c of w_c nll_c` with `nll = -log softmax`,
-/// the class weights w and the label smoothing s; the mean divides the sum by that of the w_y. As
-/// `torch.nn.functional.cross_entropy`.
+/// The loss of a row with class y is `(1 - s) w_y nll_y + s / classes * sum over c of w_c nll_c` with `nll = -log softmax`, the
+/// class weights w and the label smoothing s. The mean divides the sum by that of the w_y, as
+/// `torch.nn.functional.cross_entropy` does.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CrossEntropy {
-    /// From 0 to 1: what share of the target is spread over all classes.
+    /// Label smoothing, from 0 to 1: the fraction of the target that is spread over all classes.
     pub(crate) smoothing: f64,
-    /// A weight a class; none means 1 for each.
+    /// Weight of each class; `None` means 1 for each.
     pub(crate) weights: Option<Vec<f64>>,
 }
 
 impl CrossEntropy {
-    /// The mean over the rows that have a class; rows of `None` (special tokens, later pieces of words) do not count.
-    /// Without any such row it is 0.
+    /// Computes the mean over the rows that have a class. Rows of `None` (special tokens, later pieces of words) do not count.
+    /// Without any row that counts the loss is 0.
     pub(crate) fn loss(&self, logits: &[f32], targets: &[Option<usize>]) -> Loss {
         let mut loss = Loss::none(logits.len());
         let weight = |class: usize| self.weights.as_ref().map_or(1.0, |weights| weights[class]);
@@ -33,7 +33,7 @@ impl CrossEntropy {
         for ((row, gradient), target) in rows.zip(gradients).zip(targets) {
             let Some(target) = *target else { continue };
             let logs = log_softmax(row, 1.0);
-            // The weighted target distribution: how much each class's logarithm counts.
+            // The weighted target distribution: the weight of each class's log-probability.
             let share = |class: usize| {
                 let hit = if class == target {
                     1.0 - self.smoothing
@@ -52,18 +52,19 @@ impl CrossEntropy {
     }
 }
 
-/// Binary cross-entropy of logits, (rows, labels), with any of the labels right.
+/// Binary cross-entropy of logits, (rows, labels), with any number of target labels.
 ///
-/// The mean over all rows and labels, as `torch.nn.functional.binary_cross_entropy_with_logits`; `weights` is its
-/// `pos_weight`: how much a label counts where it holds.
+/// The mean over all rows and labels, as `torch.nn.functional.binary_cross_entropy_with_logits`; `weights` is its `pos_weight`,
+/// the weight of a label where it holds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BinaryCrossEntropy {
-    /// A weight a label; none means 1 for each.
+    /// Weight of each label; `None` means 1 for each.
     pub(crate) weights: Option<Vec<f64>>,
 }
 
 impl BinaryCrossEntropy {
-    /// `targets`, from 0 to 1, are as many as logits: shares are allowed, such as those of a teacher.
+    /// Computes the mean. `targets`, from 0 to 1, has the shape of `logits`; fractions, such as a teacher's probabilities, are
+    /// allowed.
     pub(crate) fn loss(&self, logits: &[f32], targets: &[f32], labels: usize) -> Loss {
         assert_eq!(logits.len(), targets.len());
         let mut loss = Loss::none(logits.len());

@@ -1,8 +1,8 @@
-//! What training makes small: functions of logits, embeddings or rows, and their gradients.
+//! Loss functions of logits, embeddings or hidden states, with their gradients.
 //!
 //! A loss is computed in f64 from f32 and is a mean, as in PyTorch, so that it does not grow with the batch; its gradient is
-//! that of the mean. Nothing here knows the network, parameters or steps: who calls hands the gradient to a backward pass.
-//! A slice of rows is row-major, (rows, width).
+//! that of the mean. This module does not depend on the network, parameters or steps: the caller hands the gradient to a
+//! backward pass. A slice of rows is row-major, (rows, width).
 
 mod classes;
 mod numbers;
@@ -21,11 +21,11 @@ pub(crate) use relations::{Heads, Measure, relation};
 pub(crate) use soft::soft_targets;
 pub(crate) use spans::answer_spans;
 
-/// A loss, and its gradient with respect to what it was computed from.
+/// A loss, and its gradient with respect to its input.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Loss {
     pub(crate) value: f64,
-    /// In the shape of the input.
+    /// Gradient, in the shape of the input.
     pub(crate) gradient: Vec<f32>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct PairLoss {
 }
 
 impl Loss {
-    /// No loss, of an input of so many numbers.
+    /// Returns a loss of zero for an input of `len` floats.
     fn none(len: usize) -> Self {
         Self {
             value: 0.0,
@@ -46,7 +46,7 @@ impl Loss {
         }
     }
 
-    /// The same, so many times as much.
+    /// Multiplies value and gradient by `weight`.
     #[must_use]
     pub(crate) fn times(mut self, weight: f64) -> Self {
         self.value *= weight;
@@ -57,7 +57,7 @@ impl Loss {
     }
 }
 
-/// Logarithms of the softmax of `scores / temperature`.
+/// Computes the logarithms of the softmax of `scores / temperature`.
 fn log_softmax(scores: &[f32], temperature: f64) -> Vec<f64> {
     let scaled = scores.iter().map(|&score| f64::from(score) / temperature);
     let mut logs: Vec<f64> = scaled.collect();
@@ -68,7 +68,7 @@ fn log_softmax(scores: &[f32], temperature: f64) -> Vec<f64> {
     logs
 }
 
-/// What the tests of all losses share: figures of PyTorch, and differences.
+/// Shared helpers of the tests: values of PyTorch, and differences.
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,8 @@
-//! Losses of numbers: scores, embeddings, hidden states.
+//! Losses of real values: scores, embeddings, hidden states.
 
 use super::{Loss, PairLoss};
 
-/// The mean of `(x - target)^2` over all numbers: regression, and embeddings or hidden states of the teacher's width
+/// Mean of `(x - target)^2` over all values: for regression, and for embeddings or hidden states of the teacher's width
 /// (Reimers and Gurevych 2020; Jiao et al. 2020). As `torch.nn.functional.mse_loss`.
 pub(crate) fn mean_squared_error(x: &[f32], targets: &[f32]) -> Loss {
     assert_eq!(x.len(), targets.len());
@@ -17,8 +17,8 @@ pub(crate) fn mean_squared_error(x: &[f32], targets: &[f32]) -> Loss {
     loss
 }
 
-/// The mean of `(cos(first, second) - score)^2` over pairs of embeddings, (pairs, width) each: the cosine-similarity
-/// regression of Sentence-BERT (Reimers and Gurevych 2019).
+/// Mean of `(cos(first, second) - score)^2` over pairs of embeddings, (pairs, width) each: the cosine-similarity regression of
+/// Sentence-BERT (Reimers and Gurevych 2019).
 pub(crate) fn cosine_similarity(
     first: &[f32],
     second: &[f32],
@@ -47,7 +47,7 @@ pub(crate) fn cosine_similarity(
     loss
 }
 
-/// A vector as direction and length.
+/// A vector, split into direction and length.
 #[derive(Clone, Debug)]
 pub(super) struct Unit {
     pub(super) direction: Vec<f64>,
@@ -55,7 +55,7 @@ pub(super) struct Unit {
 }
 
 impl Unit {
-    /// A length of less than 1e-8 counts as that, as in PyTorch's `cosine_similarity`.
+    /// Splits a vector. A length below 1e-8 is taken as 1e-8, as in PyTorch's `cosine_similarity`.
     pub(super) fn of(vector: &[f32]) -> Self {
         let squares: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
         let length = squares.sqrt().max(1e-8);
@@ -70,8 +70,8 @@ impl Unit {
         products.map(|(a, b)| a * b).sum()
     }
 
-    /// The gradient of the vector, from `slope` times `towards` as that of its direction; `along` is the part of `towards`
-    /// in the vector's own direction, which its length takes away.
+    /// Returns the gradient of the vector, given that of its direction as `slope` times `towards`. `along` is the component of
+    /// `towards` along the direction, which normalization removes.
     pub(super) fn back<'a>(
         &'a self,
         towards: &'a [f64],

@@ -1,4 +1,4 @@
-//! Which loss belongs to which task.
+//! Losses of the tasks.
 
 use super::{
     BinaryCrossEntropy, CrossEntropy, Loss, PairLoss, answer_spans, cosine_similarity,
@@ -9,16 +9,16 @@ use crate::train::data::{Example, Target};
 use crate::train::recipe::Training;
 use crate::train::task::{Criterion, TaskKind, TaskSpec};
 
-/// What sentence-transformers scales cosines by.
+/// Scale of cosines, as in sentence-transformers.
 const RANKING_SCALE: f64 = 20.0;
 
-/// The loss of a task's own targets, and of a teacher's outputs in their place.
+/// The loss of a task against its own targets or against a teacher's outputs.
 #[derive(Clone, Debug)]
 pub(crate) struct Objective {
     pub(crate) task: &'static TaskSpec,
     cross_entropy: CrossEntropy,
     binary: BinaryCrossEntropy,
-    /// Numbers of a row of the network's output.
+    /// Width of a row of the network's output.
     width: usize,
 }
 
@@ -37,8 +37,8 @@ impl Objective {
         }
     }
 
-    /// Of the network's output for some examples; `starts` says which rows are whose, with the second texts behind all first
-    /// ones. Those of which nothing is known have no loss, and the others count no more for that.
+    /// Computes the loss of the network's output against the examples' targets. `starts` is the row offset of each text, with
+    /// the second texts after all first ones. Examples without a target have no loss and do not count in the mean.
     pub(crate) fn of_targets(
         &self,
         output: &[f32],
@@ -59,7 +59,7 @@ impl Objective {
         if self.task.is_per_token() {
             return self.of_known(output, starts, examples).times(share);
         }
-        // A row a text: those that are known make a batch of their own.
+        // A row per text: the examples with targets form a batch of their own.
         let texts = output.len() / (self.width * examples.len());
         let rows: Vec<usize> = (0..texts * examples.len())
             .filter(|row| is_known(&examples[row % examples.len()]))
@@ -145,7 +145,8 @@ impl Objective {
         }
     }
 
-    /// Of a teacher's output for the same rows: its distribution where there are labels, else its numbers.
+    /// Computes the loss against a teacher's output for the same rows: its distribution where there are labels, else its
+    /// values.
     pub(crate) fn of_teacher(&self, output: &[f32], teacher: &[f32], temperature: f64) -> Loss {
         match self.task.criterion {
             Criterion::CrossEntropy | Criterion::TokenCrossEntropy => {
@@ -160,7 +161,8 @@ impl Objective {
         }
     }
 
-    /// Of what a teacher holds for the likeliest, as if somebody had said so; its numbers where there are no labels.
+    /// Computes the loss against the teacher's most likely label as if it were the target, or against its values where there
+    /// are no labels.
     pub(crate) fn of_likeliest(&self, output: &[f32], teacher: &[f32]) -> Loss {
         match self.task.criterion {
             Criterion::CrossEntropy | Criterion::TokenCrossEntropy => {
@@ -186,7 +188,7 @@ fn scores(examples: &[&Example]) -> Vec<f32> {
     examples.iter().map(score).collect()
 }
 
-/// Both gradients one after the other, as both texts' embeddings are.
+/// Concatenates both gradients, in the order of both texts' embeddings.
 fn joined(loss: PairLoss) -> Loss {
     let mut gradient = loss.first;
     gradient.extend(loss.second);

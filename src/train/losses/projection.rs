@@ -1,4 +1,4 @@
-//! Hidden states of a student that is narrower than its teacher, through a projection that is learned with it.
+//! Loss of hidden states of a student narrower than its teacher, through a projection that is trained with it.
 
 use ndarray::{ArrayView2, linalg::general_mat_mul};
 
@@ -12,8 +12,8 @@ pub(crate) struct Projected {
     pub(crate) weight: Vec<f32>,
 }
 
-/// `mean((x W^T - teacher)^2)` (TinyBERT, Jiao et al. 2020, equation 8): `x` is (rows, width), `weight` (wide, width), as
-/// a linear layer stores it, `teacher` (rows, wide).
+/// Computes `mean((x W^T - teacher)^2)` (TinyBERT, Jiao et al. 2020, equation 8). `x` is (rows, width), `weight` (wide, width),
+/// as a linear layer stores it, `teacher` (rows, wide).
 pub(crate) fn projected_mean_squared_error(
     x: &[f32],
     width: usize,
@@ -45,12 +45,12 @@ pub(crate) fn projected_mean_squared_error(
     found
 }
 
-/// A slice as a matrix.
+/// Views a slice as a matrix.
 pub(super) fn matrix(of: &[f32], rows: usize, columns: usize) -> ArrayView2<'_, f32> {
     ArrayView2::from_shape((rows, columns), of).expect("as many numbers as the shape has")
 }
 
-/// `out = a b`.
+/// Computes `out = a b`.
 fn product(out: &mut [f32], a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) {
     let mut out = ndarray::ArrayViewMut2::from_shape((a.nrows(), b.ncols()), out)
         .expect("as many numbers as the product has");

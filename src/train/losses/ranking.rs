@@ -1,10 +1,10 @@
-//! Pairs that belong together, against all others of the batch.
+//! Ranking loss of matching pairs against all other pairs of the batch.
 
 use super::numbers::Unit;
 use super::{CrossEntropy, PairLoss};
 
-/// Multiple-negatives ranking (Henderson et al. 2017): cross-entropy of `scale cos(first_i, second_j)` over all j, with
-/// the class i. Embeddings are (pairs, width) each; sentence-transformers scales by 20.
+/// Multiple-negatives ranking (Henderson et al. 2017): cross-entropy of `scale cos(first_i, second_j)` over all j, with class
+/// i. Embeddings are (pairs, width) each; sentence-transformers scales by 20.
 pub(crate) fn multiple_negatives_ranking(
     first: &[f32],
     second: &[f32],
@@ -26,7 +26,8 @@ pub(crate) fn multiple_negatives_ranking(
     let loss = CrossEntropy::default().loss(&scores, &targets);
 
     let slope = |i: usize, j: usize| scale * f64::from(loss.gradient[i * firsts.len() + j]);
-    // Of a vector the gradients of all its cosines: what they pull towards, and how much of that lies along itself.
+    // Gradient of a vector from all its cosines: the weighted sum of the others' directions, and its component along the
+    // vector.
     let back = |own: &Unit, others: &[Unit], cosines: &dyn Fn(usize) -> (f64, f64)| {
         let (mut towards, mut along) = (vec![0.0; width], 0.0);
         for (at, other) in others.iter().enumerate() {

@@ -1,9 +1,9 @@
-//! How tokens relate to each other in a teacher, learned by a student of any width.
+//! Losses of relations between tokens, which a student of any width learns from a teacher.
 //!
-//! A relation is the scaled dot products of two projections of a layer, a head at a time: of queries and keys it is
-//! attention itself (TinyBERT, Jiao et al. 2020; MiniLM, Wang et al. 2020), of values and values MiniLM's value relation,
-//! of queries and queries, keys and keys, values and values those of MiniLMv2 (Wang et al. 2021). Heads need not be the
-//! layers' own: a width is cut into as many as both sides are to have.
+//! A relation is the scaled dot products of two projections of a layer, one head at a time. Queries and keys give attention
+//! itself (TinyBERT, Jiao et al. 2020; MiniLM, Wang et al. 2020); values and values give MiniLM's value relation; queries and
+//! queries, keys and keys, values and values give those of MiniLMv2 (Wang et al. 2021). Heads need not be the layers' own: the
+//! widths of both sides are split into the same number of heads.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -28,15 +28,15 @@ pub(crate) struct Heads<'a> {
 pub(crate) enum Measure {
     /// `KL(teacher || student)` of the softmax of each row: the mean over heads and rows (MiniLM and MiniLMv2).
     Distributions,
-    /// The mean of squared differences of the scores before the softmax (TinyBERT).
+    /// Mean squared difference of the scores before the softmax (TinyBERT).
     Scores,
 }
 
-/// The loss of a relation, with gradients of the student's left and right; where both are the same projection, its
+/// The loss of a relation, with gradients of the student's left and right projections. If both are the same projection, its
 /// gradient is their sum.
 ///
-/// Text i owns rows `starts[i]..starts[i + 1]`; `heads` divides both widths. Computed in f32, and summed in f64 in the order
-/// of texts.
+/// Text i owns rows `starts[i]..starts[i + 1]`; `heads` divides both widths. The loss is computed in f32 and summed in f64 in
+/// the order of texts.
 pub(crate) fn relation(
     compute: &Compute,
     measure: Measure,
@@ -63,7 +63,7 @@ pub(crate) fn relation(
     };
 
     let cpu = compute.cpu;
-    // What a text's task writes. The locks are never waited for: each is taken once.
+    // Outputs of a text's task. The locks are never contended: each is taken once.
     let (mut first, mut second) = (&mut loss.first[..], &mut loss.second[..]);
     let mut parts = Vec::with_capacity(texts);
     for length in lengths() {
@@ -92,7 +92,7 @@ pub(crate) fn relation(
     loss
 }
 
-/// What belongs to one head of one text.
+/// One head's columns of the rows of one text.
 struct Head<'a> {
     left: ArrayView2<'a, f32>,
     right: ArrayView2<'a, f32>,
@@ -101,7 +101,7 @@ struct Head<'a> {
 }
 
 impl<'a> Heads<'a> {
-    /// One of so many heads, of the rows of one text.
+    /// Returns head number `head` of `heads`, for the rows of one text.
     fn head(self, head: usize, heads: usize, rows: Range<usize>) -> Head<'a> {
         let width = self.width / heads;
         let columns = head * width..(head + 1) * width;
@@ -119,7 +119,7 @@ impl<'a> Heads<'a> {
 }
 
 impl Head<'_> {
-    /// Scaled dot products, (tokens, tokens).
+    /// Computes scaled dot products, (tokens, tokens).
     fn scores(&self, scores: &mut Vec<f32>) {
         let tokens = self.left.nrows();
         scores.resize(tokens * tokens, 0.0);
@@ -136,7 +136,7 @@ struct Scratch {
 }
 
 impl Scratch {
-    /// Leaves the sum of a head's losses in `value`, and the slope of each of the student's scores in `student`.
+    /// Writes the sum of a head's losses to `value`, and the gradient of each of the student's scores to `student`.
     fn compare(&mut self, measure: Measure, cpu: Cpu, [student, teacher]: [&Head<'_>; 2]) {
         student.scores(&mut self.student);
         teacher.scores(&mut self.teacher);
@@ -153,7 +153,8 @@ impl Scratch {
                     }
                 }
                 Measure::Distributions => {
-                    // log p of a score is the score less `all`; differences of both are summed before the softmax.
+                    // The log-probability of a score is the score minus `all`; differences of both are summed before the
+                    // softmax.
                     let gap: Vec<f32> = teacher
                         .iter()
                         .zip(student.iter())
@@ -176,7 +177,7 @@ impl Scratch {
         }
     }
 
-    /// From the slopes of scores to those of left and right, times `factor`.
+    /// Computes the gradients of left and right from those of the scores, times `factor`.
     fn back(&mut self, head: &Head<'_>, factor: f32, left: &mut [f32], right: &mut [f32]) {
         let (tokens, width) = head.left.dim();
         let slopes = square(&mut self.student, tokens);

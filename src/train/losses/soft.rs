@@ -1,9 +1,9 @@
-//! A teacher's whole distribution as the target.
+//! Soft targets: a teacher's whole distribution as the target.
 
 use super::{Loss, log_softmax};
 
-/// `T^2 KL(teacher || student)` of `softmax(logits / T)`, the mean over rows (Hinton et al. 2015, section 2): T^2 keeps
-/// gradients as large at any temperature, so that its weight beside hard labels can stay.
+/// Computes `T^2 KL(teacher || student)` of `softmax(logits / T)`, the mean over rows (Hinton et al. 2015, section 2). The
+/// factor T^2 keeps gradients equally large at any temperature, so that the weight beside hard labels can stay.
 ///
 /// Both logits are (rows, classes); the gradient is of the student's.
 pub(crate) fn soft_targets(
@@ -24,7 +24,7 @@ pub(crate) fn soft_targets(
         let teacher = log_softmax(teacher, temperature);
         for ((student, teacher), gradient) in student.iter().zip(&teacher).zip(gradient) {
             let share = teacher.exp();
-            // A share of 0 has an infinite logarithm, and counts for nothing.
+            // A probability of 0 has an infinite logarithm and contributes nothing.
             if share > 0.0 {
                 loss.value += temperature * temperature * share * (teacher - student) / rows;
             }

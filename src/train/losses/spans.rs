@@ -1,12 +1,12 @@
-//! Answers as spans of tokens.
+//! Loss of answer spans in question answering.
 
 use super::{CrossEntropy, Loss};
 
-/// Cross-entropy of where answers start and end: of each text's tokens, one is the right start and one the right end. The
+/// Cross-entropy of the start and end of answers: among each text's tokens one is the target start and one the target end. The
 /// mean over texts, and over start and end, as in the question-answering models of `transformers`.
 ///
-/// `logits` is (rows, 2), start and end; text i owns rows `starts[i]..starts[i + 1]`; spans are counted within their text,
-/// both ends included. Texts without a span do not count.
+/// `logits` is (rows, 2), start and end; text i owns rows `starts[i]..starts[i + 1]`. Spans are token indices within their
+/// text, both ends included. Texts without a span do not count.
 pub(crate) fn answer_spans(
     logits: &[f32],
     starts: &[usize],

@@ -1,4 +1,4 @@
-//! The folder of a model that is trained: all of its files but the weights, known before the first step.
+//! The folder of a trained model: all of its files but the weights, known before the first step.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::weights::Files;
 const CONFIG: &str = "config.json";
 const MODULES: &str = "modules.json";
 
-/// Files that a folder may have beside its configuration and its weights.
+/// Tokenizer files that a folder may have.
 const TOKENIZER: [&str; 5] = [
     "tokenizer.json",
     "tokenizer_config.json",
@@ -25,10 +25,10 @@ const TOKENIZER: [&str; 5] = [
     "special_tokens_map.json",
     "added_tokens.json",
 ];
-/// What sentence-transformers has beside its modules and the file of an encoder's limits.
+/// File of sentence-transformers beside its module list and the encoder's length limit.
 const SENTENCE: &str = "config_sentence_transformers.json";
 
-/// Sizes that differ from those of the model that a student comes from.
+/// Sizes of a student that differ from the initial model's.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Shape {
     pub(crate) layers: Option<usize>,
@@ -38,15 +38,15 @@ pub(crate) struct Shape {
     pub(crate) vocabulary: Option<usize>,
 }
 
-/// The files of a folder by name, weights left out.
+/// Files of a model's folder by name, without the weights.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Blueprint(BTreeMap<String, Vec<u8>>);
 
 impl Blueprint {
-    /// Those of a model's folder.
+    /// Reads the files of a model's folder.
     ///
     /// # Errors
-    /// `Io`, and `Json` for files that say where others are.
+    /// `Io`; `Json` for files that list other files.
     pub(crate) fn of(folder: &Path) -> Result<Self> {
         let mut blueprint = Self(BTreeMap::new());
         let config = read(folder, CONFIG)?.ok_or_else(|| Error::FileMissing {
@@ -60,7 +60,7 @@ impl Blueprint {
         }
         let modules = blueprint.json(MODULES)?;
         for module in modules.as_array().into_iter().flatten() {
-            // The encoder's own module is the folder itself, or has its files where this does not look.
+            // The encoder's own module is the folder itself, or its files are elsewhere and not read here.
             if let Some(path) = module["path"].as_str().filter(|path| !path.is_empty()) {
                 crate::weights::join_within("", path, MODULES)?;
                 blueprint.take(folder, &format!("{path}/config.json"))?;
@@ -76,7 +76,7 @@ impl Blueprint {
         Ok(())
     }
 
-    /// A file as JSON, null if there is none.
+    /// Returns a file as JSON; null if it does not exist.
     ///
     /// # Errors
     /// `Json`.
@@ -90,24 +90,24 @@ impl Blueprint {
         })
     }
 
-    /// Puts a file in, or replaces it.
+    /// Adds or replaces a file.
     pub(crate) fn put(&mut self, name: &str, bytes: Vec<u8>) {
         self.0.insert(name.to_owned(), bytes);
     }
 
-    /// Puts JSON in, or replaces it.
+    /// Adds or replaces a JSON file.
     pub(crate) fn put_json(&mut self, name: &str, value: &Value) {
         let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
         text.push('\n');
         self.put(name, text.into_bytes());
     }
 
-    /// Whether there is a file of this name.
+    /// Returns whether a file of this name exists.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// Changes the configuration.
+    /// Edits the configuration.
     fn configure(&mut self, change: impl FnOnce(&mut Map<String, Value>)) -> Result<()> {
         let mut config = self.json(CONFIG)?;
         if let Some(keys) = config.as_object_mut() {
@@ -117,10 +117,10 @@ impl Blueprint {
         Ok(())
     }
 
-    /// Gives the model other sizes.
+    /// Sets other sizes in the configuration.
     ///
     /// # Errors
-    /// `Json` for a configuration that is none.
+    /// `Json` for an invalid configuration.
     pub(crate) fn reshape(&mut self, family: Family, shape: Shape) -> Result<()> {
         let names = match family {
             Family::DistilBert => ["n_layers", "dim", "n_heads", "hidden_dim"],
@@ -148,11 +148,11 @@ impl Blueprint {
         })
     }
 
-    /// Makes it a model for a task with these labels; an embedder of the first row's or the mean's pooling stays as it is,
-    /// and a model that was none pools by the mean and brings embeddings to length one.
+    /// Rewrites the configuration for a task with these labels. An embedding model with CLS or mean pooling stays as it is; any
+    /// other model becomes one with mean pooling and normalized embeddings.
     ///
     /// # Errors
-    /// `Json` for a configuration that is none.
+    /// `Json` for an invalid configuration.
     pub(crate) fn for_task(
         &mut self,
         family: Family,
@@ -179,7 +179,7 @@ impl Blueprint {
                 "num_labels",
                 "problem_type",
                 "_name_or_path",
-                // What cross-encoders of sentence-transformers do with a single output.
+                // Activation of a single output, as cross-encoders of sentence-transformers store it.
                 "sentence_transformers",
                 "sbert_ce_default_activation_function",
                 "torch_dtype",
@@ -219,7 +219,7 @@ impl Blueprint {
         }
     }
 
-    /// Tells modules behind the encoder how wide its rows are.
+    /// Sets the width of the encoder's rows in the modules behind it.
     fn pool_width(&mut self, width: usize) -> Result<()> {
         let modules: Vec<String> = self
             .0
@@ -270,7 +270,7 @@ impl Blueprint {
         Ok(())
     }
 
-    /// The files in memory, for whoever reads a model's.
+    /// Returns the files in memory, as a model can be opened from them.
     pub(crate) fn files(&self) -> Files {
         let all = self.0.iter();
         all.fold(Files::new(), |files, (name, bytes)| {
@@ -278,7 +278,7 @@ impl Blueprint {
         })
     }
 
-    /// Writes the folder, with these weights; each file is the old or the new one at any moment, weights come last.
+    /// Writes the folder with these weights. Each file is the old or the new one at any moment; the weights come last.
     ///
     /// # Errors
     /// `Io`.
@@ -294,7 +294,7 @@ impl Blueprint {
                 path: parent.to_owned(),
                 source,
             })?;
-            // What is there already need not be brought to the disk again.
+            // A file with the same content need not be written to the disk again.
             if fs::read(&path).is_ok_and(|old| old == *bytes) {
                 continue;
             }
@@ -306,13 +306,13 @@ impl Blueprint {
                 view(&parameter.shape, &parameter.values),
             )
         });
-        // transformers wants to be told.
+        // transformers requires this metadata.
         let format = ("format", "pt".to_owned());
         replace_tensors(&folder.join("model.safetensors"), tensors, format)
     }
 }
 
-/// A file of a folder, if it is there.
+/// Reads a file of a folder, if it exists.
 fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     let path = folder.join(name);
     match fs::read(&path) {

@@ -1,6 +1,7 @@
-//! The model that learns: its network, forward and backward, its parameters, and the folder that it is read from and saved as.
+//! The trainable model: its network with forward and backward pass, its parameters, and the folder that it is read from and
+//! saved to.
 //!
-//! Nothing here knows tables, losses or steps.
+//! This module does not depend on tables, losses or steps.
 
 pub(crate) mod checkpoint;
 pub(crate) mod network;

@@ -1,32 +1,32 @@
-//! What training changes: the tensors of a model, and their gradients.
+//! Trainable parameters of a model, and their gradients.
 
 use std::ops::Range;
 
-/// A tensor that training changes.
+/// A trainable tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Parameter {
-    /// As the checkpoint names it.
+    /// Name in the checkpoint.
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
     /// Row-major.
     pub(crate) values: Vec<f32>,
-    /// Whether weight decay draws it to zero: not biases, nor the factors and terms of layer norms.
+    /// Whether weight decay applies: not to biases, nor to weights and biases of layer norms.
     pub(crate) decays: bool,
 }
 
-/// Where a parameter stands among its model's.
+/// Index of a parameter in its model's [`Parameters`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Id(usize);
 
 impl Id {
-    /// Its place in their order.
+    /// Index in the order of the parameters.
     #[cfg(test)]
     pub(crate) fn index(self) -> usize {
         self.0
     }
 }
 
-/// The parameters of a model, in the order in which they were added.
+/// Parameters of a model, in the order in which they were added.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Parameters(Vec<Parameter>);
 
@@ -40,7 +40,7 @@ impl Parameters {
         &self.0[id.0].values
     }
 
-    /// The places of all, in their order.
+    /// Ids of all parameters, in order.
     #[cfg(test)]
     pub(crate) fn ids(&self) -> impl Iterator<Item = Id> + use<> {
         (0..self.0.len()).map(Id)
@@ -54,7 +54,7 @@ impl Parameters {
         self.0.iter_mut()
     }
 
-    /// Gradients of them all, zero.
+    /// Returns gradients of zero for all parameters.
     pub(crate) fn gradients(&self) -> Gradients {
         Gradients {
             values: self.0.iter().map(|p| vec![0.0; p.values.len()]).collect(),
@@ -63,39 +63,39 @@ impl Parameters {
     }
 }
 
-/// The gradient of each parameter, in the same order; backward passes add to it.
+/// Gradients of all parameters, in the same order; backward passes add to them.
 ///
-/// To clear a hundred megabytes costs as much as a layer. So what is cleared is only marked, and the next backward pass
-/// stores where it would else have added; and of a table of which a batch has used a few rows, only those are cleared.
+/// To clear a hundred megabytes costs as much as a layer. So clearing only marks a gradient, and the next backward pass stores
+/// where it would otherwise add. If a batch has used only a few rows of an embedding table, only those rows are cleared.
 #[derive(Clone, Debug)]
 pub(crate) struct Gradients {
     values: Vec<Vec<f32>>,
     states: Vec<State>,
 }
 
-/// What is known of a gradient.
+/// What a gradient's buffer holds.
 #[derive(Clone, Debug, PartialEq)]
 enum State {
-    /// It is zero.
+    /// Zeros.
     Zero,
-    /// It counts as zero, and still holds what it was.
+    /// Old values that count as zero.
     Stale,
-    /// It was written to,
+    /// Valid values.
     Written,
-    /// or only these rows of it, which are so wide.
+    /// Valid values in these rows, of this width, and zeros in all others.
     Rows(Vec<u32>, usize),
 }
 
-/// The rows of a table outside of which its gradient is zero.
+/// Rows of an embedding table outside of which its gradient is zero.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Touched<'a> {
-    /// In their order.
+    /// Row indices, ascending.
     rows: &'a [u32],
     pub(crate) width: usize,
 }
 
 impl<'a> Touched<'a> {
-    /// Those that have one of these numbers of the table.
+    /// Returns the touched rows that overlap a range of the gradient, given in floats.
     pub(crate) fn among(self, numbers: Range<usize>) -> &'a [u32] {
         let start = |&row: &u32| (row as usize + 1) * self.width <= numbers.start;
         let end = |&row: &u32| (row as usize) * self.width < numbers.end;
@@ -118,10 +118,10 @@ impl Gradients {
         gradient
     }
 
-    /// Several of them, to be added to.
+    /// Borrows the gradients of several parameters, to be added to.
     ///
     /// # Panics
-    /// If two are the same.
+    /// If two ids are equal.
     pub(crate) fn many_mut<const N: usize>(&mut self, ids: [Id; N]) -> [&mut [f32]; N] {
         let Self { values, states } = self;
         for Id(id) in ids {
@@ -140,7 +140,8 @@ impl Gradients {
             .map(Vec::as_mut_slice)
     }
 
-    /// To be asked by who writes all of a gradient next: whether there is something that has to be added to.
+    /// Marks a gradient as written, before the caller writes all of it. Returns `true` if it holds a value, so that the caller
+    /// must add instead of store.
     pub(crate) fn begin(&mut self, id: Id) -> bool {
         let state = &mut self.states[id.0];
         let nothing = matches!(state, State::Zero | State::Stale);
@@ -148,7 +149,7 @@ impl Gradients {
         !nothing
     }
 
-    /// To be said by who adds to a few rows next, each `width` wide.
+    /// Prepares a gradient, before the caller adds to these rows, each `width` wide.
     pub(crate) fn begin_rows(&mut self, id: Id, rows: &[u32], width: usize) {
         let state = &mut self.states[id.0];
         match state {
@@ -170,7 +171,7 @@ impl Gradients {
         }
     }
 
-    /// Each of them, and of a table, where that is known, the rows outside of which it is zero.
+    /// Iterates over the gradients. For an embedding table the touched rows come with it, where they are known.
     pub(crate) fn touched(&self) -> impl Iterator<Item = (&[f32], Option<Touched<'_>>)> {
         let touched = self.states.iter().map(|state| match state {
             State::Rows(rows, width) => Some(Touched {
@@ -196,7 +197,7 @@ impl Gradients {
         self.values.iter_mut().map(Vec::as_mut_slice)
     }
 
-    /// Makes them count as zero.
+    /// Marks all gradients as zero.
     pub(crate) fn clear(&mut self) {
         for (values, state) in self.values.iter_mut().zip(&mut self.states) {
             match state {
@@ -212,7 +213,8 @@ impl Gradients {
         }
     }
 
-    /// Makes zero what counts as zero: at the end of a backward pass, which may have left out some parameters.
+    /// Zeroes the gradients that only count as zero. Called at the end of a backward pass, which may have left out some
+    /// parameters.
     pub(crate) fn settle(&mut self) {
         for (values, state) in self.values.iter_mut().zip(&mut self.states) {
             if *state == State::Stale {

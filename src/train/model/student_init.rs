@@ -1,15 +1,15 @@
-//! Where a student starts from: layers and rows of a larger model.
+//! Initialization of a student from layers and rows of a larger model.
 
 use super::parameters::{Parameter, Parameters};
 use crate::train::recipe::Rule;
 
-/// The layers of a model of `layers` from which a student of `count` starts, lowest first; `Fresh` and models without
-/// layers give none.
+/// Returns the layers of a model with `layers` layers that a student of `count` layers is copied from, lowest first. Empty for
+/// `Fresh` and for models without layers.
 pub(crate) fn layers(rule: Rule, count: usize, layers: usize) -> Vec<usize> {
     match rule {
         Rule::Fresh => Vec::new(),
         Rule::Lower => (0..count.min(layers)).collect(),
-        // The last one of each of `count` even parts.
+        // The last layer of each of `count` even parts.
         Rule::Alternate if layers >= count => {
             (1..=count).map(|part| part * layers / count - 1).collect()
         }
@@ -17,16 +17,16 @@ pub(crate) fn layers(rule: Rule, count: usize, layers: usize) -> Vec<usize> {
     }
 }
 
-/// The products of a feed-forward network, of BERT and of DistilBERT: to its wide rows, and back.
+/// Names of the feed-forward network's dense layers in BERT and in DistilBERT: expansion, and projection back.
 const FEED_FORWARD: [(&str, &str); 2] = [
     ("intermediate.dense", "output.dense"),
     ("ffn.lin1", "ffn.lin2"),
 ];
 
-/// Copies a larger model's numbers into a student: what has the same name and shape, of layer i what belongs to the
-/// model's layer `layers[i]`, of the table of words the rows `kept`, if it is one of those, and of a wider feed-forward
-/// network the neurons that can have the greatest effect. Gives the names of the
-/// student's parameters that have nothing to start from, and stay as they are.
+/// Copies weights of a larger model into a student: parameters of equal name and shape, where the student's layer i takes the
+/// model's layer `layers[i]`; of the word embeddings the rows `kept`, if given; of a wider feed-forward network the neurons
+/// that can have the greatest effect. Returns the names of the student's parameters that were not copied and keep their initial
+/// values.
 pub(crate) fn copy(
     student: &mut Parameters,
     model: &Parameters,
@@ -58,7 +58,7 @@ pub(crate) fn copy(
     fresh
 }
 
-/// A parameter of a feed-forward network with fewer neurons than it has; none if it is no such parameter.
+/// Narrows a feed-forward parameter to the student's number of neurons. `None` for other parameters.
 fn narrowed(shape: &[usize], found: &Parameter, model: &Parameters) -> Option<Vec<f32>> {
     let (before, inside) = found.name.split_once(".layer.")?;
     let (layer, inside) = inside.split_once('.')?;
@@ -74,7 +74,7 @@ fn narrowed(shape: &[usize], found: &Parameter, model: &Parameters) -> Option<Ve
     let [neurons, width] = into.shape[..] else {
         return None;
     };
-    // How far a neuron can move what goes on: the length of what it looks for times the length of what it adds.
+    // Upper bound of a neuron's effect: the norm of its input weights times the norm of its output weights.
     let square = |x: f32| f64::from(x) * f64::from(x);
     let effect = |neuron: usize| {
         let into = into.values[neuron * width..][..width].iter();
@@ -110,7 +110,7 @@ fn narrowed(shape: &[usize], found: &Parameter, model: &Parameters) -> Option<Ve
     (values.len() == shape.iter().product::<usize>()).then_some(values)
 }
 
-/// The name of the model's parameter that the student's comes from, if its layer comes from one.
+/// Name of the model's parameter that a student's parameter is copied from; `None` if its layer is not copied.
 fn source(name: &str, layers: &[usize]) -> Option<String> {
     let Some((before, inside)) = name.split_once(".layer.") else {
         return Some(name.to_owned());

@@ -1,4 +1,4 @@
-//! A vocabulary that keeps only what a corpus needs: the table of words is most of a small model.
+//! Vocabulary pruning: keeps only the tokens that a corpus needs. Word embeddings are most of a small model.
 
 use std::collections::HashMap;
 
@@ -9,41 +9,41 @@ use crate::batch::Input;
 use crate::error::Result;
 use crate::tokenizer::Tokenizer;
 
-/// What is left of a vocabulary.
+/// A pruned vocabulary.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pruned {
-    /// The old number of each token that is kept, in the order of their new ones.
+    /// Old id of each kept token, in the order of the new ids.
     pub(crate) kept: Vec<u32>,
     pub(crate) coverage: Coverage,
 }
 
-/// How much of a corpus a vocabulary covers.
+/// Coverage of a corpus by a pruned vocabulary.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Coverage {
-    /// Tokens of the vocabulary before,
+    /// Size of the vocabulary before pruning.
     pub(crate) before: usize,
-    /// and after.
+    /// Size of the vocabulary after pruning.
     pub(crate) after: usize,
-    /// Tokens of the corpus,
+    /// Number of tokens in the corpus.
     pub(crate) tokens: u64,
-    /// how many of them are kept; the others' words are spelt by smaller pieces,
+    /// Number of tokens in the corpus that are kept. The words of the others are spelt by smaller pieces.
     pub(crate) covered: u64,
-    /// and how many were unknown before.
+    /// Number of tokens in the corpus that were unknown before pruning.
     pub(crate) unknown: u64,
 }
 
-/// Which tokens of a corpus are kept.
+/// Criteria for keeping a token.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keep {
-    /// How often one must be there.
+    /// Minimum number of occurrences in the corpus.
     pub(crate) least: u64,
-    /// The most that are kept in all, the most frequent ones.
+    /// Maximum size of the vocabulary; the most frequent tokens are kept.
     pub(crate) most: Option<usize>,
 }
 
-/// Keeps the tokens that a corpus has often, special tokens, and single characters, by which any word of them can still be
-/// spelt; if only so many may be kept, of characters only those of ASCII and those that the corpus has. Tokens without one
-/// of the `rows` of the model's table of words are left out.
+/// Keeps the corpus's frequent tokens, special tokens, and single characters, by which any of its words can still be spelt. If
+/// `most` limits the size, only characters of ASCII and of the corpus are kept. Tokens outside the `rows` rows of the word
+/// embeddings are dropped.
 ///
 /// # Errors
 /// Those of [`Tokenizer::encode`].
@@ -67,7 +67,7 @@ pub(crate) fn prune<'a>(
         tokenizer.pad_id(),
         Some(tokenizer.unk_id()),
     ];
-    // The ends of an empty text, which need not be called special.
+    // The tokens around an empty text, which need not be marked as special.
     let ends = tokenizer.encode("", None)?.ids;
     let special =
         |id: u32| tokenizer.is_special(id) || names.contains(&Some(id)) || ends.contains(&id);
@@ -107,13 +107,13 @@ pub(crate) fn prune<'a>(
     Ok(Pruned { kept, coverage })
 }
 
-/// Makes a model's files those of the tokens that are kept. Its sizes stay to be changed.
+/// Rewrites a model's files for the kept tokens. The sizes in its configuration are left to the caller.
 ///
 /// # Errors
-/// `Json` for files that are none.
+/// `Json` for invalid files.
 pub(crate) fn apply(blueprint: &mut Blueprint, tokenizer: &Tokenizer, kept: &[u32]) -> Result<()> {
     let numbers: HashMap<u64, u64> = kept.iter().map(|&old| u64::from(old)).zip(0..).collect();
-    // A file may have another id for an added token than the tokenizer.
+    // A file may give an added token another id than the tokenizer does.
     let number = |content: &Value| {
         let content = content.as_str().or_else(|| content["content"].as_str())?;
         let old = tokenizer.token_to_id(content)?;

@@ -1,11 +1,11 @@
-//! Values that no recipe can have.
+//! Range checks of a recipe's values.
 
 use super::{Distillation, Recipe, Start, Training};
 use crate::error::{Error, Result};
 use crate::train::task::Criterion;
 
 impl Recipe {
-    /// Values that no training can have.
+    /// Checks that all values are in the range that training accepts.
     pub(super) fn check(&self, file: &str) -> Result<()> {
         let Training {
             epochs,

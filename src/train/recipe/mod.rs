@@ -1,4 +1,4 @@
-//! The recipe of a training: one small TOML file, and what stands over it.
+//! Training recipes: a small TOML file and the settings that override its keys.
 
 mod check;
 mod pair;
@@ -14,112 +14,112 @@ use crate::kernels::gemm::{Dtype, Rounding};
 use crate::train::data::Source;
 use crate::train::task::TaskKind;
 
-/// Everything that a training is told. Each part has its defaults, which are those of the usual fine-tuning of BERT.
+/// Settings of a training run. Every section has defaults, which are those of the usual fine-tuning of BERT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Recipe {
-    /// The folder of the model to begin with; by default the teacher's.
+    /// Folder of the initial model; the teacher's by default.
     pub(crate) model: PathBuf,
-    /// The folder for the model that comes of it.
+    /// Folder that the trained model is written to.
     pub(crate) output: PathBuf,
     pub(crate) task: TaskKind,
     pub(crate) data: Data,
     #[serde(default)]
     pub(crate) training: Training,
-    /// A teacher, if there is one.
+    /// Distillation settings, if the run has a teacher or the logits of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) distillation: Option<Distillation>,
-    /// What the model is made into ahead of the training.
+    /// Changes to the initial model's shape and vocabulary, made before training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) student: Option<Student>,
 }
 
-/// Tables and their columns.
+/// Tables of a run and the columns that are read from them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Data {
-    /// Tables to learn from.
+    /// Training tables.
     #[serde(default)]
     pub(crate) train: Vec<Source>,
-    /// Tables of texts alone, of which a teacher says what is right.
+    /// Tables of texts without targets; a teacher supplies the targets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) unlabelled: Vec<Source>,
-    /// Tables to measure with.
+    /// Evaluation tables.
     #[serde(default)]
     pub(crate) dev: Vec<Source>,
-    /// The column of the text; by default `sentence`, `text`, `sentence1`, `question` or `tokens`.
+    /// Name of the text column; `sentence`, `text`, `sentence1`, `question` or `tokens` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<String>,
-    /// The column of the second text; by default `sentence2` beside `sentence1`, `text_pair` beside `text`, and `context`
+    /// Name of the second text's column; by default `sentence2` beside `sentence1`, `text_pair` beside `text`, and `context`
     /// beside `question`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pair: Option<String>,
-    /// The column of what is right; by default as the task has it.
+    /// Name of the target column; the task's usual names by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<String>,
-    /// The labels in the order of their numbers; by default all that occur.
+    /// Label names in the order of their ids; all labels that occur in the tables by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) labels: Option<Vec<String>>,
-    /// What scores are divided by.
+    /// Divisor of the scores in the tables.
     #[serde(default = "one")]
     pub(crate) scale: f32,
-    /// Whether as many examples of each label are seen as the rarest has.
+    /// Whether each epoch undersamples the examples to as many of each label as the rarest label has.
     #[serde(default)]
     pub(crate) balance: bool,
 }
 
-/// How steps are taken.
+/// Settings of the optimizer, the learning rate and the loop.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Training {
     pub(crate) epochs: u64,
-    /// Examples of a step,
+    /// Number of examples in a batch, which is one optimizer step.
     pub(crate) batch: usize,
-    /// which is computed in so many parts.
+    /// Number of micro-batches that a batch is split into. They run one after the other and their gradients add up.
     pub(crate) accumulate: usize,
-    /// The highest learning rate.
+    /// Peak learning rate.
     pub(crate) rate: f64,
-    /// Weight decay.
+    /// Weight decay of AdamW.
     pub(crate) decay: f64,
-    /// The share of steps that lead up to the highest rate.
+    /// Fraction of all steps spent in linear warm-up to the peak learning rate.
     pub(crate) warmup: f64,
-    /// The most that a gradient may be long.
+    /// Maximum norm of the gradient; longer gradients are scaled down to it.
     pub(crate) clip: f64,
     pub(crate) dropout: f32,
-    /// What both sides of the layers' products are rounded to.
+    /// Rounding of both operands of the layers' matrix products.
     #[serde(skip_serializing_if = "is_default", with = "RoundingName")]
     pub(crate) precision: Rounding,
-    /// The most tokens of a text, special ones included; absent: see [`tokens`](Self::tokens).
+    /// Maximum number of tokens of a text, special tokens included. See [`tokens`](Self::tokens) for the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_length: Option<usize>,
     pub(crate) seed: u64,
-    /// Label smoothing.
+    /// Label smoothing, from 0 to 1.
     pub(crate) smoothing: f64,
-    /// How much each label counts.
+    /// Weight of each label in the loss, in the order of the label ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) weights: Option<Vec<f64>>,
-    /// After how many steps the model is measured; by default after each epoch.
+    /// Number of steps between evaluations; one evaluation after each epoch by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) measure_every: Option<u64>,
-    /// The figure that decides which model is the best; by default the task's first.
+    /// Metric that selects the best model; the task's first metric by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) metric: Option<String>,
-    /// After how many measurements without a better one the training ends.
+    /// Number of evaluations in a row without improvement after which the training ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) patience: Option<u64>,
     pub(crate) save_every: u64,
     pub(crate) log_every: u64,
 }
 
-/// The most tokens of a text where the recipe has no `training.max-length`.
+/// Maximum number of tokens of a text where the recipe does not set `training.max-length`.
 const TOKENS: usize = 128;
 
 impl Training {
-    /// Returns the most tokens of a text for a model with so many `positions`: those of the recipe, else 128 or all positions,
-    /// whichever is less.
+    /// Returns the maximum number of tokens of a text for a model with `positions` positions: the recipe's value, or else the
+    /// lesser of 128 and `positions`.
     ///
     /// # Errors
-    /// `Option` for more tokens in the recipe than positions.
+    /// `Option` if the recipe asks for more tokens than the model has positions.
     pub(crate) fn tokens(&self, positions: usize) -> Result<usize> {
         match self.max_length {
             Some(wanted) if wanted > positions => Err(Error::Option {
@@ -159,16 +159,16 @@ impl Default for Training {
     }
 }
 
-/// What of a teacher is learned, and how much each counts.
+/// Distillation settings: the teacher, and the weight of each loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Distillation {
-    /// The teacher's folder, or its packed file if only its outputs are learned; without one the tables have its logits, in
-    /// columns named `logit:LABEL`.
+    /// Folder of the teacher. A packed file is possible if only the teacher's outputs are learned. Without a teacher the tables
+    /// hold its logits, in columns named `logit:LABEL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) teacher: Option<PathBuf>,
-    /// What its outputs and hidden states are computed in, by default what it is stored for; attention and relations are in
-    /// f32.
+    /// Compute type of the teacher's outputs and hidden states; the type that it is stored for by default. Attention and
+    /// relations are computed in f32.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -177,37 +177,37 @@ pub(crate) struct Distillation {
     pub(crate) dtype: Option<Dtype>,
     #[serde(default = "two")]
     pub(crate) temperature: f64,
-    /// The labels of the tables.
+    /// Weight of the loss against the tables' own targets.
     #[serde(default)]
     pub(crate) hard: f64,
-    /// The teacher's logits, or its embeddings.
+    /// Weight of the loss against the teacher's logits or embeddings.
     #[serde(default = "whole")]
     pub(crate) soft: f64,
-    /// The label that the teacher holds for the likeliest, as if it were right.
+    /// Weight of the loss against the teacher's most likely label, taken as if it were the target.
     #[serde(default)]
     pub(crate) pseudo: f64,
-    /// Hidden states and embeddings through learned projections (TinyBERT).
+    /// Weight of the loss on hidden states and embeddings, compared through learned projections (TinyBERT).
     #[serde(default)]
     pub(crate) hidden: f64,
-    /// Scores of attention (TinyBERT).
+    /// Weight of the loss on attention scores (TinyBERT).
     #[serde(default)]
     pub(crate) attention: f64,
-    /// Relations of queries, keys and values of the last layer, each with itself (MiniLMv2),
+    /// Weight of the loss on self-relations of queries, keys and values in the last layer (MiniLMv2).
     #[serde(default)]
     pub(crate) relations: f64,
-    /// in so many heads.
+    /// Number of heads that the relations are split into.
     #[serde(default = "twelve")]
     pub(crate) relation_heads: usize,
 }
 
-/// The shape of a student. What is not said is as in the model that it comes from.
+/// Shape and vocabulary of a student. Whatever is not set is as in the initial model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Student {
-    /// How many layers,
+    /// Number of layers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) layers: Option<usize>,
-    /// and which of the model's they start from.
+    /// Layers of the initial model that the student's layers are copied from.
     #[serde(skip_serializing_if = "Start::is_unsaid")]
     pub(crate) start: Start,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -216,25 +216,25 @@ pub(crate) struct Student {
     pub(crate) heads: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) intermediate: Option<usize>,
-    /// Texts whose words are all that the vocabulary keeps; by default those that are learned from, if one of the next two
-    /// is said.
+    /// Texts of the corpus that decides which tokens the vocabulary keeps. By default the training texts, if `tokens` or
+    /// `least` is set.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) vocabulary: Vec<Source>,
-    /// The most tokens that are kept, the most frequent ones,
+    /// Maximum number of tokens to keep; the most frequent ones are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tokens: Option<usize>,
-    /// and how often a token must be there to be one of them.
+    /// Minimum number of occurrences in the corpus for a token to be kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) least: Option<u64>,
 }
 
-/// Where the layers of a student come from.
+/// Initialization of a student's layers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", untagged)]
 pub(crate) enum Start {
-    /// By a rule.
+    /// Layers selected by a rule.
     Rule(Rule),
-    /// These layers of the model, counted from 0.
+    /// Layers of the initial model with these indices, counted from 0.
     Layers(Vec<usize>),
     #[default]
     #[serde(skip)]
@@ -244,16 +244,16 @@ pub(crate) enum Start {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Rule {
-    /// The lowest.
+    /// The lowest layers.
     Lower,
-    /// Evenly among all, the last one with them.
+    /// Evenly spaced layers, the last one included.
     Alternate,
-    /// None: all is fresh.
+    /// No layers: all weights are newly initialized.
     Fresh,
 }
 
 impl Distillation {
-    /// Whether any of the teacher's outputs is learned.
+    /// Returns whether the teacher's outputs are part of the loss.
     pub(crate) fn learns_outputs(&self) -> bool {
         self.soft > 0.0 || self.pseudo > 0.0
     }
@@ -265,7 +265,7 @@ impl Start {
     }
 }
 
-/// A rounding, by the type that it leads to.
+/// Serialized form of [`Rounding`]: the name of the type that values are rounded to.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Rounding")]
 enum RoundingName {
@@ -275,7 +275,7 @@ enum RoundingName {
     Bf16,
 }
 
-/// A type of computing, by its name.
+/// Serialized form of a compute type: its name.
 mod name_of_type {
     use super::Dtype;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
@@ -294,7 +294,7 @@ mod name_of_type {
     }
 }
 
-/// Whether nothing was said, so that a recipe of before is the same run as ever.
+/// Returns whether a value is the default. Defaults are not written, so that older recipes keep their fingerprint.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -316,11 +316,12 @@ fn twelve() -> usize {
 }
 
 impl Recipe {
-    /// Reads a recipe, if there is a file, and puts settings over it: keys such as `training.rate`, and values as TOML has
-    /// them, or text without its quotes.
+    /// Reads a recipe from `file`, if there is one, and overrides its keys with `settings`. A setting is a dotted key such as
+    /// `training.rate` and a TOML value; a text may stand without quotes.
     ///
     /// # Errors
-    /// `Io`; `Recipe` for what cannot be read; `Config` with the key for a value that cannot be.
+    /// `Io` if the file cannot be read; `Recipe` for invalid TOML, unknown keys and values of the wrong type; `Config`, which
+    /// names the key, for values out of range.
     pub fn read(file: Option<&Path>, settings: &[(String, String)]) -> Result<Self> {
         let (name, mut table) = match file {
             None => ("the command line".to_owned(), Table::new()),
@@ -380,12 +381,12 @@ impl Recipe {
         Ok(recipe.with_usual_pair())
     }
 
-    /// The folder for the model that comes of it.
+    /// Folder that the trained model is written to.
     pub fn output(&self) -> &Path {
         &self.output
     }
 
-    /// A command that asks the model in a folder what it was trained for.
+    /// Returns an example command line that runs the trained model in `folder` on its task.
     pub fn usage(&self, folder: &Path) -> String {
         let folder = folder.display();
         match self.task.spec().model_task {
@@ -402,12 +403,12 @@ impl Recipe {
         }
     }
 
-    /// Whether there is a teacher, or are its logits.
+    /// Whether the recipe distils: it has a teacher, or its tables hold the logits of one.
     pub fn distils(&self) -> bool {
         self.distillation.is_some()
     }
 
-    /// The same with another seed, in the folder `seed-N` of its output.
+    /// Returns a copy with another seed, whose output is the subfolder `seed-N` of this recipe's.
     #[must_use]
     pub fn with_seed(&self, seed: u64) -> Self {
         let mut recipe = self.clone();
@@ -416,7 +417,7 @@ impl Recipe {
         recipe
     }
 
-    /// Whether it is the same but for seed and output.
+    /// Returns whether two recipes are equal apart from seed and output.
     pub(crate) fn alike(&self, other: &Self) -> bool {
         let mut other = other.clone();
         other.training.seed = self.training.seed;
@@ -425,7 +426,7 @@ impl Recipe {
     }
 }
 
-/// Puts a value at a key such as `training.rate`.
+/// Sets the value of a dotted key such as `training.rate`.
 fn put(table: &mut Table, key: &str, value: &str) -> Result<(), String> {
     match key.split_once('.') {
         None => {
@@ -447,7 +448,8 @@ fn put(table: &mut Table, key: &str, value: &str) -> Result<(), String> {
     }
 }
 
-/// One table is a list of one, and a path alone is a table of which nothing else is said.
+/// Normalizes the value of a table key to a list of tables: a single entry becomes a list of one, and a bare path becomes a
+/// table with only `file`.
 fn sources(value: Value) -> Value {
     let table = |value| match value {
         Value::String(_) => Value::Table(Table::from_iter([("file".to_owned(), value)])),

@@ -1,14 +1,14 @@
-//! Whether the texts of a recipe's tables are pairs, where it does not say so.
+//! Detection of text pairs in a recipe's tables, where the recipe does not name the columns.
 
 use super::Recipe;
 use crate::config::Task;
 use crate::train::data::{Table, usual_pair};
 
 impl Recipe {
-    /// Takes the second texts of tables that have them under their usual names: nothing is passed over in silence. Who names
-    /// the column of the text means it alone.
+    /// Sets the second text's column if the tables have a usual pair of columns, so that no second text is ignored silently. A
+    /// recipe that names only the text column keeps its single texts.
     ///
-    /// A table that cannot be opened is left to whoever reads its rows.
+    /// A table that cannot be opened is skipped here; reading its rows reports the error.
     pub(super) fn with_usual_pair(mut self) -> Self {
         let may_have_pairs = self.task.spec().model_task == Task::Classification;
         let data = &mut self.data;

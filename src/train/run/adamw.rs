@@ -1,4 +1,4 @@
-//! AdamW, and what a step does to gradients ahead of it.
+//! AdamW and gradient clipping.
 
 use std::sync::Mutex;
 
@@ -6,17 +6,17 @@ use crate::kernels::Compute;
 use crate::kernels::simd::{Kernel, Simd};
 use crate::train::model::parameters::{Gradients, Parameters, Touched};
 
-/// Floats of a piece, on which one thread works at a time. Pieces do not depend on the number of threads, so neither does
-/// any sum over them; four arrays of this length fit into a core's own cache.
+/// Number of floats in a piece, which one thread updates at a time. Pieces do not depend on the number of threads, so neither
+/// does any sum over them; four arrays of this length fit into a core's own cache.
 const PIECE: usize = 1 << 14;
 
 /// AdamW (Loshchilov and Hutter 2019), step for step as `torch.optim.AdamW`.
 #[derive(Clone, Debug)]
 pub(crate) struct AdamW {
     pub(crate) settings: Settings,
-    /// Steps taken so far.
+    /// Number of steps taken so far.
     pub(crate) steps: u64,
-    /// Running means of the gradient and of its square, one a parameter.
+    /// Running means of the gradient and of its square, for each parameter.
     pub(crate) moments: Vec<Moments>,
 }
 
@@ -25,12 +25,12 @@ pub(crate) struct Settings {
     pub(crate) beta1: f64,
     pub(crate) beta2: f64,
     pub(crate) eps: f64,
-    /// What share of a parameter that decays is taken off a step, times the learning rate.
+    /// Weight decay: the fraction of a decaying parameter that a step subtracts, times the learning rate.
     pub(crate) decay: f64,
 }
 
 impl Default for Settings {
-    /// As in PyTorch.
+    /// The defaults of PyTorch.
     fn default() -> Self {
         Self {
             beta1: 0.9,
@@ -48,7 +48,7 @@ pub(crate) struct Moments {
 }
 
 impl AdamW {
-    /// Before the first step.
+    /// Creates the optimizer before its first step.
     pub(crate) fn new(parameters: &Parameters, settings: Settings) -> Self {
         let zeros = |len: usize| Moments {
             first: vec![0.0; len],
@@ -61,7 +61,7 @@ impl AdamW {
         }
     }
 
-    /// One step against the gradients, times `factor` (see [`clip_factor`]), at a learning rate.
+    /// Takes one step with the gradients times `factor` (see [`clip_factor`]).
     pub(crate) fn step(
         &mut self,
         compute: &Compute,
@@ -97,7 +97,7 @@ impl AdamW {
         for (parameter, ((gradient, touched), moments)) in parameters.iter_mut().zip(states) {
             let constants = constants(parameter.decays);
             assert_eq!(gradient.len(), parameter.values.len(), "{}", parameter.name);
-            // Of a table, whole rows.
+            // A piece of an embedding table is whole rows.
             let piece = touched.map_or(PIECE, |Touched { width, .. }| {
                 (PIECE / width).max(1) * width
             });
@@ -126,7 +126,7 @@ impl AdamW {
             pieces.len(),
             || (),
             |(), index| {
-                // Never waited for: each piece is one task's.
+                // The lock is never contended: each piece belongs to one task.
                 let mut piece = pieces[index]
                     .lock()
                     .unwrap_or_else(|lock| lock.into_inner());
@@ -136,7 +136,7 @@ impl AdamW {
     }
 }
 
-/// What is the same for all numbers of a parameter.
+/// Values of a step that are common to all elements of a parameter.
 #[derive(Clone, Copy, Debug)]
 struct Constants {
     factor: f32,
@@ -152,14 +152,14 @@ struct Constants {
 /// A piece of a parameter.
 struct Update<'a> {
     part: Part<'a>,
-    /// Where in the parameter it starts.
+    /// Offset of the piece in the parameter.
     start: usize,
-    /// Where the parameter's gradient is not zero, if it is a table.
+    /// Rows where the gradient is not zero, if the parameter is an embedding table.
     touched: Option<Touched<'a>>,
     constants: Constants,
 }
 
-/// Some numbers, and what belongs to them.
+/// Some elements of a parameter with their gradients and moments.
 struct Part<'a> {
     values: &'a mut [f32],
     gradient: &'a [f32],
@@ -170,8 +170,9 @@ struct Part<'a> {
 impl Kernel for &mut Update<'_> {
     type Output = ();
 
-    /// A step is bound by memory, and most of a large table is in no batch: where the gradient is zero it is not read, and of
-    /// rows that no batch has had yet the moments are zero, too, and are not written. The bits are those of the whole.
+    /// A step is bound by memory, and most rows of a large table are in no batch. So where the gradient is zero it is not read;
+    /// and for rows that no batch has had yet the moments are zero, too, and are not written. The bits are those of a full
+    /// update.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let Update {
@@ -209,7 +210,7 @@ impl Kernel for &mut Update<'_> {
     }
 }
 
-// Plain numbers, which the compiler puts into vectors of the level: nothing is fused, so all levels agree.
+// Plain floats, which the compiler vectorises for the instruction set. Nothing is fused, so all instruction sets agree.
 impl Part<'_> {
     #[inline(always)]
     fn step(&mut self, c: Constants) {
@@ -220,7 +221,7 @@ impl Part<'_> {
         }
     }
 
-    /// A step whose gradient is zero.
+    /// Updates elements whose gradient is zero.
     #[inline(always)]
     fn fade(&mut self, c: Constants) {
         let moments = self.first.iter_mut().zip(self.second.iter_mut());
@@ -229,7 +230,7 @@ impl Part<'_> {
         }
     }
 
-    /// A step whose gradient and moments are zero.
+    /// Updates elements whose gradient and moments are zero.
     #[inline(always)]
     fn decay(&mut self, c: Constants) {
         if c.keep != 1.0 {
@@ -237,7 +238,7 @@ impl Part<'_> {
         }
     }
 
-    /// Whether all moments are zero.
+    /// Returns whether all moments are zero.
     #[inline(always)]
     fn rests(&self) -> bool {
         let moments = self.first.iter().zip(&*self.second);
@@ -258,7 +259,7 @@ impl Constants {
     }
 }
 
-/// The length of all gradients as one vector. Summed in f64, pieces in their order, so that it does not depend on threads.
+/// Computes the norm of all gradients as one vector. Summed in f64, pieces in order, so that it does not depend on threads.
 pub(crate) fn norm(compute: &Compute, gradients: &Gradients) -> f64 {
     let pieces = gradients.touched().flat_map(|(gradient, touched)| {
         // Zeros add nothing.
@@ -285,7 +286,7 @@ pub(crate) fn norm(compute: &Compute, gradients: &Gradients) -> f64 {
     sums.sum::<f64>().sqrt()
 }
 
-/// By what gradients of this norm are multiplied so that it is at most `limit`; as `torch.nn.utils.clip_grad_norm_`.
+/// Returns the factor that scales gradients of this norm down to at most `limit`, as `torch.nn.utils.clip_grad_norm_`.
 pub(crate) fn clip_factor(norm: f64, limit: f64) -> f64 {
     (limit / (norm + 1e-6)).min(1.0)
 }

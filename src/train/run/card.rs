@@ -1,4 +1,4 @@
-//! The card of a trained model: what it is, how good it was found, what it was made of.
+//! Model cards: what a trained model is, its metrics, and how it was trained.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -10,25 +10,25 @@ use crate::train::model::vocabulary::Coverage;
 use crate::train::recipe::Recipe;
 use crate::train::task::{LabelSet, TaskSpec};
 
-/// What a card is about.
+/// Contents of a model card.
 pub(crate) struct Card<'a> {
     pub(crate) recipe: &'a Recipe,
     pub(crate) encoder: &'a EncoderConfig,
     pub(crate) labels: &'a [String],
-    /// Numbers that were trained.
+    /// Number of trained parameters.
     pub(crate) parameters: usize,
-    /// Examples that were learned from.
+    /// Number of training examples.
     pub(crate) examples: usize,
     pub(crate) coverage: Option<Coverage>,
-    /// The figures of the model that was kept; none if there was nothing to measure with.
+    /// Metrics of the saved model; `None` without evaluation examples.
     pub(crate) best: Option<&'a Figures>,
 }
 
 impl Card<'_> {
-    /// As Markdown, with the settings that model hubs look for at its head.
+    /// Formats the card as Markdown, with the metadata that model hubs read at its head.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        // A string takes whatever is written to it.
+        // Writing to a string cannot fail.
         let _ = self.write(&mut text);
         text
     }
@@ -143,7 +143,7 @@ impl Card<'_> {
     }
 }
 
-/// A table, and which of its rows.
+/// Names a table and the condition on its rows.
 fn named(source: &Source) -> String {
     match &source.only {
         Some(only) => format!(

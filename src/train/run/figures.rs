@@ -1,14 +1,14 @@
-//! How good a network is on examples that it does not learn from.
+//! Evaluation: metrics of a network on held-out examples.
 
 use crate::error::{Error, Result};
 use crate::metrics;
 use crate::train::data::{Example, Labels, Target};
 use crate::train::task::{TargetType, TaskSpec};
 
-/// Names and numbers, the one that decides first.
+/// Metric names and values; the first one selects the best model.
 pub(crate) type Figures = Vec<(String, f64)>;
 
-/// Answers to examples, beside what is right.
+/// Predictions for examples, beside their targets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answers {
     classes: Vec<(usize, usize)>,
@@ -19,7 +19,7 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// Takes in the network's output for some examples; `starts` and the order of texts are as for the loss.
+    /// Adds the network's output for some examples. `starts` and the order of texts are as for the loss.
     pub(crate) fn take(
         &mut self,
         task: &TaskSpec,
@@ -76,7 +76,7 @@ impl Answers {
         }
     }
 
-    /// The figures of a task; none if nothing was taken in.
+    /// Computes the metrics of a task; empty if there are no predictions.
     pub(crate) fn figures(&self, task: &TaskSpec) -> Figures {
         let figures = match task.target {
             TargetType::Class if !self.classes.is_empty() => vec![
@@ -97,7 +97,7 @@ impl Answers {
                 vec![metrics::span_f1(&self.tags).f1, metrics::accuracy(&tags)]
             }
             TargetType::Span if !self.spans.is_empty() => vec![metrics::accuracy(&self.spans)],
-            // Of answers that are all the same there is no correlation.
+            // Constant predictions have no correlation.
             _ if !self.numbers.is_empty() => vec![
                 metrics::spearman(&self.numbers).unwrap_or(0.0),
                 metrics::pearson(&self.numbers).unwrap_or(0.0),
@@ -109,10 +109,10 @@ impl Answers {
     }
 }
 
-/// Which of a task's figures somebody names; `macro_f1` is `macro-f1`, as `bertless evaluate` prints it.
+/// Returns the index of a task's metric by its name. `macro_f1`, as `bertless evaluate` prints it, is accepted for `macro-f1`.
 ///
 /// # Errors
-/// `Option` for none of them.
+/// `Option` for a name that the task does not have.
 pub(crate) fn known(task: &TaskSpec, metric: &str) -> Result<usize> {
     let names = task.metrics;
     let same = |name: &&str| *name == metric.replace('_', "-");
@@ -122,7 +122,7 @@ pub(crate) fn known(task: &TaskSpec, metric: &str) -> Result<usize> {
     })
 }
 
-/// Where the largest is; of equal ones the first.
+/// Returns the index of the largest score; the first one of equal scores.
 fn largest<'a>(scores: impl Iterator<Item = &'a f32>) -> usize {
     let mut best = (0, f32::NEG_INFINITY);
     for (at, &score) in scores.enumerate() {

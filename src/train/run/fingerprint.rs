@@ -1,4 +1,4 @@
-//! What tells one run from another: its recipe, and the very bytes of what it learns from.
+//! Fingerprint of a run: a digest of its recipe and of all data that it learns from.
 
 use std::fs;
 use std::io::Read;
@@ -11,21 +11,21 @@ use crate::error::{Error, Result};
 use crate::train::data::Dataset;
 use crate::train::recipe::Recipe;
 
-/// Endings of the files of a model that something depends on.
+/// Extensions of a model's files that a run depends on.
 const OF_MODELS: [&str; 4] = ["safetensors", "bin", "json", "txt"];
 
-/// A digest that grows with all that a run depends on (XXH3, 128 bits: against mistakes, not against malice).
+/// A digest of all inputs of a run (XXH3, 128 bits: against mistakes, not against malice).
 #[derive(Default)]
 pub(crate) struct Identity(Xxh3);
 
 impl Identity {
-    /// The rows of a table: what was read of them, and not what else the file has.
+    /// Hashes the rows of a table: only the columns that were read.
     pub(crate) fn table(&mut self, table: &Dataset) {
         self.0.update(&table.rows.len().to_le_bytes());
         for row in &table.rows {
             for cell in row.cells() {
                 self.bytes(cell.text().as_bytes());
-                // A list is more than its items one behind the other.
+                // A list differs from its items concatenated.
                 for item in cell.items().unwrap_or_default() {
                     self.0.update(&item.len().to_le_bytes());
                 }
@@ -33,12 +33,12 @@ impl Identity {
         }
     }
 
-    /// Texts, each for itself.
+    /// Hashes texts, each separately.
     pub(crate) fn texts<'a>(&mut self, texts: impl Iterator<Item = &'a str>) {
         texts.for_each(|text| self.bytes(text.as_bytes()));
     }
 
-    /// A model: its packed file, or the files of its folder and of those in it, but for what a training has left there.
+    /// Hashes a model: its packed file, or the files of its folder and subfolders, except for those that a training left there.
     ///
     /// # Errors
     /// `Io`, which names the file.
@@ -61,7 +61,7 @@ impl Identity {
         Ok(())
     }
 
-    /// The recipe and the digest, as a line. A folder that was moved is the same run.
+    /// Returns the recipe and the digest as a line. A folder that was moved is the same run.
     pub(crate) fn of(&self, recipe: &Recipe) -> String {
         let nowhere = Recipe {
             output: PathBuf::new(),
@@ -71,7 +71,7 @@ impl Identity {
         format!("{recipe} {:032x}", self.0.digest128())
     }
 
-    /// With their length ahead, so that no two sequences are the same bytes.
+    /// Hashes bytes after their length, so that no two sequences hash the same bytes.
     fn bytes(&mut self, bytes: &[u8]) {
         self.0.update(&bytes.len().to_le_bytes());
         self.0.update(bytes);
@@ -96,7 +96,7 @@ impl Identity {
     }
 }
 
-/// What a folder has, in the order of the names.
+/// Lists a folder in the order of the names.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let io = |source| Error::Io {
         path: folder.to_owned(),

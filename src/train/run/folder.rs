@@ -1,4 +1,4 @@
-//! The folder that a training writes: whose it is, who is at work in it, and what a run that was killed has left in it.
+//! The output folder of a training: its ownership, its lock, and the leftovers of a killed run.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::train::atomic::are_one;
 
-/// The part of it that is the training's own: state, log, and what holds others off.
+/// Name of the subfolder with the state, the log and the lock file.
 pub(crate) const TRAINING: &str = "training";
 
-/// That a training may write here: a folder that is not there yet, that is empty, or that a training has made, and that is
-/// none of the models that it learns from.
+/// Checks that a training may write to a folder: one that does not exist, is empty, or was made by a training, and is none of
+/// the models that the training reads.
 ///
 /// # Errors
-/// `Option` for any other.
+/// `Option` for any other folder.
 pub(crate) fn check(output: &Path, models: &[&Path]) -> Result<()> {
     let wrong = |reason: &str| {
         Err(Error::Option {
@@ -37,11 +37,11 @@ pub(crate) fn check(output: &Path, models: &[&Path]) -> Result<()> {
     }
 }
 
-/// Makes the folder, if it is not there, holds other runs off for as long as the file is open, and takes away what a run that
-/// was killed had not finished writing. Gives the training's own part.
+/// Creates the folder if needed, locks it for as long as the returned file is open, and removes files that a killed run had not
+/// finished. Returns the path of the training's subfolder.
 ///
 /// # Errors
-/// `Io`; `State` if another run is at work there.
+/// `Io`; `State` if another run is active in the folder.
 pub(crate) fn open(output: &Path) -> Result<(PathBuf, File)> {
     let folder = output.join(TRAINING);
     fs::create_dir_all(&folder).map_err(|source| Error::Io {
@@ -70,8 +70,8 @@ fn lock(folder: &Path) -> Result<File> {
     }
 }
 
-/// Removes files that have not got their names yet: `.NAME.new`, and those of safetensors, `.tmp` and six characters. One that
-/// cannot be removed does no harm.
+/// Removes temporary files: `.NAME.new`, and those of safetensors, `.tmp` and six characters. A file that cannot be removed
+/// does no harm.
 fn sweep(folder: &Path) {
     let is_unfinished = |name: &str| {
         let temporary = name.strip_prefix(".tmp");

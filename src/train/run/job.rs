@@ -1,4 +1,4 @@
-//! From a recipe to a trained model.
+//! Training jobs: from a recipe to a trained model.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use crate::train::model::network::Tape;
 use crate::train::model::vocabulary::Coverage;
 use crate::train::recipe::Recipe;
 
-/// A training that is ready to begin, or to go on.
+/// A training run that is ready to start or to resume.
 #[derive(Debug)]
 pub struct Job {
     engine: Engine,
@@ -34,11 +34,12 @@ pub struct Job {
 }
 
 impl Job {
-    /// Reads a recipe, with settings over it (`training.rate` and a value), and everything that it names.
+    /// Reads a recipe with `settings` over it (dotted keys such as `training.rate`, and values), and opens all models and
+    /// tables that it names.
     ///
     /// # Errors
-    /// `Recipe` and `Config` for a recipe that cannot be; `Data` with file and line for a row that cannot; whatever is wrong
-    /// with the model's files; `Option` for what this model cannot learn, and for an output that is no folder of a training.
+    /// `Recipe` and `Config` for an invalid recipe; `Data`, with file and line, for an invalid row; any error of opening the
+    /// model; `Option` for what this model cannot learn, and for an output folder that is not a training's.
     pub fn new(
         recipe: Option<&Path>,
         settings: &[(String, String)],
@@ -47,10 +48,10 @@ impl Job {
         Self::of(&Recipe::read(recipe, settings)?, threads)
     }
 
-    /// The same of a recipe that is read.
+    /// Creates a job from a recipe that has been read. `threads` is the number of threads, chosen automatically by default.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Those of [`new`](Self::new).
     pub fn of(recipe: &Recipe, threads: Option<usize>) -> Result<Self> {
         let models = models(recipe);
         check_packed(recipe)?;
@@ -62,7 +63,7 @@ impl Job {
         let labels = tables.labels(recipe)?;
         let (config, tokenizer) = student.configure(recipe, &labels)?;
         let max_length = recipe.training.tokens(config.encoder.max_tokens())?;
-        // The run is that of the resolved recipe: the same one with the key written out.
+        // The fingerprint is of the resolved recipe, so that writing the default out makes no other run.
         let mut resolved = recipe.clone();
         resolved.training.max_length = Some(max_length);
         let recipe = &resolved;
@@ -102,8 +103,8 @@ impl Job {
         })
     }
 
-    /// Takes over what the teacher answered to a job of the same recipe with another seed or output: it is not asked again. Of
-    /// another recipe nothing is taken.
+    /// Takes over the teacher's outputs from an earlier job, so that the teacher does not run again. Has no effect unless both
+    /// recipes are equal apart from seed and output.
     pub fn follow(&mut self, earlier: Self) {
         if self.recipe.alike(&earlier.recipe)
             && let (Some(own), Some(other)) = (&mut self.learner.teacher, earlier.learner.teacher)
@@ -112,51 +113,51 @@ impl Job {
         }
     }
 
-    /// Examples to learn from, and to measure with.
+    /// Numbers of training examples and of evaluation examples.
     pub fn examples(&self) -> (usize, usize) {
         (self.learner.examples.len(), self.learner.dev.len())
     }
 
-    /// What [`Tokenizer::warnings`](crate::Tokenizer::warnings) says of the model that the training starts from.
+    /// Warnings of the initial model's tokenizer; see [`Tokenizer::warnings`](crate::Tokenizer::warnings).
     pub fn warnings(&self) -> &[TokenizerWarning] {
         &self.warnings
     }
 
-    /// The labels of the model, by their ids; none of a task without labels.
+    /// Label names of the model in the order of their ids; empty for a task without labels.
     pub fn labels(&self) -> &[String] {
         self.learner.labels.names()
     }
 
-    /// How many examples to learn from each label has, or of `tokens` how many words; none where tables do not say.
+    /// Number of training examples with each label, or of words for the task `tokens`. `None` if the tables have no labels.
     pub fn label_counts(&self) -> Option<Vec<usize>> {
         learnable::counts(&self.learner.examples, &self.learner.labels)
     }
 
-    /// Numbers of the model.
+    /// Number of trainable parameters of the model.
     pub fn parameters(&self) -> usize {
         let own = self.learner.parameters.iter();
         let own = own.filter(|parameter| !parameter.name.starts_with(PROJECTION));
         own.map(|parameter| parameter.values.len()).sum()
     }
 
-    /// Tokens of the vocabulary before and after it was pruned, and the share of the corpus that is covered by what is kept;
-    /// none if it was not.
+    /// Numbers of vocabulary tokens before and after pruning, and the fraction of the corpus's tokens that the kept ones cover.
+    /// `None` if the vocabulary was not pruned.
     pub fn coverage(&self) -> Option<(usize, usize, f64)> {
         let share = |coverage: Coverage| coverage.covered as f64 / coverage.tokens.max(1) as f64;
         self.coverage
             .map(|coverage| (coverage.before, coverage.after, share(coverage)))
     }
 
-    /// The log of the training, JSON lines.
+    /// Path of the training log, in JSON lines.
     pub fn log(&self) -> PathBuf {
         self.plan.output.join(folder::TRAINING).join("log.jsonl")
     }
 
-    /// Trains, or goes on with it. The output folder then has the best model.
+    /// Trains the model, or resumes an unfinished run. On completion the output folder holds the best model.
     ///
     /// # Errors
-    /// `Io`; `State` if another training is at work in the folder, or was with other settings or data, or if one is over
-    /// whose model is gone; `NonFinite` for a training that has gone astray.
+    /// `Io`; `State` if another run is active in the folder, if the folder holds a run with other settings or data, or if the
+    /// model of a completed run is missing; `NonFinite` if the training diverges.
     pub fn train(&mut self, observer: &mut impl Observer) -> Result<Outcome> {
         let lengths = self.learner.lengths();
         let classes = match self.balance {
@@ -194,7 +195,7 @@ impl Job {
         Ok(outcome)
     }
 
-    /// The figures of the model that is kept, by the log; none if nothing was measured, or not yet.
+    /// Metrics of the best model, read from the log. `None` if the log has no evaluation.
     ///
     /// # Errors
     /// `Io`.
@@ -203,7 +204,7 @@ impl Job {
         Ok(lines.filter_map(Line::into_figures).find(|it| it.best))
     }
 
-    /// The recipe.
+    /// The recipe of this job.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
     }

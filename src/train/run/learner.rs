@@ -1,4 +1,4 @@
-//! A network that learns from examples.
+//! A network as a learner: forward, loss, backward, evaluation.
 
 use std::path::Path;
 
@@ -16,15 +16,15 @@ use crate::train::model::network::{Network, OutputGradients, Tape, Wanted};
 use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::parameters::{Gradients, Parameter, Parameters};
 
-/// Texts that are measured at once.
+/// Number of texts in a batch of an evaluation.
 const MEASURED: usize = 32;
 
-/// A network, what it learns, and from what.
+/// A network with its objective and its examples.
 #[derive(Debug)]
 pub(crate) struct NetworkLearner {
     pub(crate) network: Network,
     pub(crate) parameters: Parameters,
-    /// What is saved as it is.
+    /// Parameters that are saved unchanged.
     pub(crate) unused: Vec<Parameter>,
     pub(crate) blueprint: Blueprint,
     pub(crate) objective: Objective,
@@ -32,23 +32,23 @@ pub(crate) struct NetworkLearner {
     pub(crate) examples: Vec<Example>,
     pub(crate) dev: Vec<Example>,
     pub(crate) labels: Labels,
-    /// The figure that decides, if it is not the task's first.
+    /// Metric that selects the best model; `None` for the task's first.
     pub(crate) metric: Option<String>,
     pub(crate) seed: u64,
-    /// The share of numbers that are dropped.
+    /// Dropout rate.
     pub(crate) dropout: f32,
     pub(crate) tape: Tape,
 }
 
 impl NetworkLearner {
-    /// How many tokens each example has.
+    /// Number of tokens in each example.
     pub(crate) fn lengths(&self) -> Vec<usize> {
         let second = |example: &Example| example.second.as_ref().map_or(0, |second| second.len());
         let length = |example: &Example| example.first.len() + second(example);
         self.examples.iter().map(length).collect()
     }
 
-    /// The class of each example, if all have one.
+    /// Class of each example; `None` unless all examples have one.
     pub(crate) fn classes(&self) -> Option<Vec<usize>> {
         let class = |example: &Example| match example.target {
             Target::Class(class) => Some(class),
@@ -58,7 +58,7 @@ impl NetworkLearner {
     }
 }
 
-/// First texts, and behind them second ones.
+/// Batches the first texts of examples, then the second ones.
 fn batch(examples: &[&Example]) -> Batch {
     let firsts = examples.iter().map(|example| &example.first);
     let seconds = examples
@@ -141,7 +141,7 @@ impl Learner for NetworkLearner {
         let task = self.objective.task;
         let mut answers = Answers::default();
         let all: Vec<&Example> = self.dev.iter().collect();
-        // As the model will answer that is saved.
+        // Evaluates without rounding, as the saved model will run.
         let network = self.network.exact();
         for examples in all.chunks(MEASURED) {
             let batch = batch(examples);
@@ -165,7 +165,7 @@ impl Learner for NetworkLearner {
     }
 
     /// # Errors
-    /// `Io`; `NonFinite` for weights that no model could be opened with.
+    /// `Io`; `NonFinite` for weights that a model could not be opened with.
     fn save(&self, folder: &Path) -> Result<()> {
         let own = || {
             let all = self.parameters.iter();

@@ -1,4 +1,4 @@
-//! The log of a run: JSON lines that a run which goes on continues at the right place.
+//! The log of a run, in JSON lines. A resumed run continues it after the last saved step.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// A line of the log.
+/// A record of the training log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Line {
-    /// How steps go, from the line before to this one.
+    /// Mean loss and throughput since the previous record.
     Steps(Steps),
-    /// How good the model is.
+    /// Metrics of an evaluation.
     Figures(Figures),
 }
 
@@ -27,35 +27,35 @@ impl Line {
     }
 }
 
-/// A line about steps.
+/// A log record about training steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Steps {
-    /// Steps taken so far.
+    /// Number of steps taken so far.
     pub step: u64,
-    /// Epochs, in parts of one.
+    /// Number of epochs so far, with the fraction of the current one.
     pub epoch: f64,
-    /// The mean loss since the line before.
+    /// Mean loss of the steps since the previous record.
     pub loss: f64,
-    /// The learning rate of the last step,
+    /// Learning rate of the last step.
     pub rate: f64,
-    /// and the length of its gradient before it was clipped.
+    /// Norm of the last step's gradient, before clipping.
     pub norm: f64,
-    /// How fast the steps were.
+    /// Throughput since the previous record, in tokens per second.
     pub tokens_per_second: f64,
 }
 
-/// A line about figures.
+/// A log record about an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Steps taken so far.
+    /// Number of steps taken so far.
     pub step: u64,
-    /// Names and numbers, the one that decides first.
+    /// Metric names and values; the first one selects the best model.
     pub figures: Vec<(String, f64)>,
     /// Whether the model is the best so far.
     pub best: bool,
 }
 
-/// An open log.
+/// A log file that is open for writing.
 #[derive(Debug)]
 pub(crate) struct Log {
     file: File,
@@ -64,7 +64,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens a log to go on after its first bytes; what stands behind them belongs to steps that are taken again.
+    /// Opens a log and truncates it to its first `bytes` bytes. Later records belong to steps that the resumed run takes again.
     ///
     /// # Errors
     /// `Io`, which names the file.
@@ -92,7 +92,7 @@ impl Log {
         })
     }
 
-    /// Adds a line, in one piece.
+    /// Appends a record in a single write.
     ///
     /// # Errors
     /// `Io`, which names the file.
@@ -106,7 +106,7 @@ impl Log {
         })
     }
 
-    /// How long it is, all of it being on the disk.
+    /// Syncs the log to the disk and returns its length in bytes.
     ///
     /// # Errors
     /// `Io`, which names the file.
@@ -119,7 +119,7 @@ impl Log {
     }
 }
 
-/// All lines of a log; a last one that is cut off is left out.
+/// Reads all records of a log. A last line that is incomplete is left out.
 ///
 /// # Errors
 /// `Io`, which names the file.

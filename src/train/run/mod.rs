@@ -1,5 +1,5 @@
-//! A run: from a recipe to a trained model. `job` puts everything together in steps of `prepare`, `trainer` takes the steps, the others keep what
-//! stays on disk.
+//! Training runs: from a recipe to a trained model. `job` assembles a run from the steps in `prepare`, `trainer` runs the loop,
+//! and the other modules handle its files and its evaluation.
 
 mod adamw;
 mod card;

@@ -51,7 +51,7 @@ impl Tables {
         })
     }
 
-    /// Tables to learn from, with targets and without.
+    /// Training tables, with targets and without.
     fn learned(&self) -> impl Iterator<Item = &Dataset> {
         self.train.iter().chain(&self.unlabelled)
     }
@@ -112,7 +112,8 @@ impl Tables {
         Ok((examples, self.dev_schema.encode(&self.dev, &encoder)?))
     }
 
-    /// Outputs of a teacher that can be known ahead of the first step; none if there is no teacher, or nothing to know.
+    /// Prepares the teacher's outputs that can be computed before the first step. `None` if there is no teacher, or no such
+    /// output.
     ///
     /// # Errors
     /// Those of [`TableSchema::logits`] and [`Targets::asked`].
@@ -136,12 +137,12 @@ impl Tables {
     }
 }
 
-/// Files of the model to train, and of what it is made.
+/// Files of the initial model, as they are changed into the student's.
 pub(super) struct StudentModel {
     pub(super) blueprint: Blueprint,
-    /// Encoder that the recipe names, before it was reshaped.
+    /// Configuration of the encoder that the recipe names, before it was reshaped.
     base: EncoderConfig,
-    /// Tokenizer of the whole vocabulary.
+    /// Tokenizer before pruning.
     pub(super) tokenizer: Tokenizer,
     student: Student,
     pub(super) pruned: Option<Pruned>,
@@ -151,7 +152,7 @@ impl StudentModel {
     /// Opens the recipe's model, prunes its vocabulary and gives it the student's shape.
     ///
     /// # Errors
-    /// Whatever is wrong with the model's files; `Option` for a family that is not trained and for an unknown metric.
+    /// Any error of opening the model; `Option` for a family that cannot be trained and for an unknown metric.
     pub(super) fn open(
         recipe: &Recipe,
         tables: &Tables,
@@ -191,7 +192,7 @@ impl StudentModel {
         Ok(opened)
     }
 
-    /// Keeps the tokens of the corpus that the recipe names, if it names one.
+    /// Prunes the vocabulary to the recipe's corpus, if it names one.
     fn prune(&mut self, tables: &Tables, fingerprint: &mut Identity) -> Result<()> {
         let student = &self.student;
         let corpus = match &student.vocabulary[..] {
@@ -211,10 +212,10 @@ impl StudentModel {
         Ok(())
     }
 
-    /// Makes the files those of the recipe's task and labels, and opens them.
+    /// Configures the files for the recipe's task and labels, and opens them.
     ///
     /// # Errors
-    /// Whatever is wrong with the files that come of it.
+    /// Any error of opening the configured files.
     pub(super) fn configure(
         &mut self,
         recipe: &Recipe,
@@ -229,7 +230,7 @@ impl StudentModel {
         Ok((config, tokenizer))
     }
 
-    /// Ids in the whole vocabulary of the tokens that are kept, if it was pruned.
+    /// Old ids of the kept tokens; `None` if the vocabulary was not pruned.
     fn kept(&self) -> Option<&[u32]> {
         self.pruned.as_ref().map(|pruned| &pruned.kept[..])
     }
@@ -237,7 +238,7 @@ impl StudentModel {
     /// Builds the network and its initial parameters.
     ///
     /// # Errors
-    /// Whatever is wrong with the checkpoint; `Option` for a first layer that the model does not have.
+    /// Any error of reading the checkpoint; `Option` for a start layer that the model does not have.
     pub(super) fn network(
         &self,
         recipe: &Recipe,
@@ -260,7 +261,7 @@ impl StudentModel {
         Ok((network, parameters))
     }
 
-    /// Layers of the model, which has `of`, that the student's `count` layers start from.
+    /// Returns the layers of the model, which has `of`, that the student's `count` layers are copied from.
     fn initial_layers(&self, count: usize, of: usize) -> Result<Vec<usize>> {
         match &self.student.start {
             Start::Layers(layers) => match layers.iter().find(|&&layer| layer >= of) {
@@ -275,7 +276,7 @@ impl StudentModel {
         }
     }
 
-    /// Makes the recipe's teacher, if there is one, and adds its projections to the student's parameters.
+    /// Creates the recipe's teacher, if there is one, and adds its projections to the student's parameters.
     ///
     /// # Errors
     /// Those of [`Teacher::new`].
@@ -295,10 +296,10 @@ impl StudentModel {
         Teacher::new(distillation, outputs, (network, parameters), inside).map(Some)
     }
 
-    /// Parameters of the model that are saved as they are; none if the student has another width.
+    /// Parameters of the model that are saved unchanged; none if the student has another width.
     ///
     /// # Errors
-    /// Whatever is wrong with the checkpoint.
+    /// Any error of reading the checkpoint.
     pub(super) fn unused(
         &self,
         recipe: &Recipe,
@@ -313,19 +314,19 @@ impl StudentModel {
     }
 }
 
-/// Folders or files of the model to begin with, and of the teacher if that is another one.
+/// Paths of the initial model, and of the teacher if that is another one.
 pub(super) fn models(recipe: &Recipe) -> Vec<&Path> {
     let teacher = recipe.distillation.as_ref();
     let teacher = teacher.and_then(|it| it.teacher.as_deref());
-    // A student is often made of its teacher.
+    // The initial model is often the teacher itself.
     let teacher = teacher.filter(|&teacher| teacher != recipe.model);
     std::iter::once(&*recipe.model).chain(teacher).collect()
 }
 
-/// Head of the network that a recipe trains.
+/// Returns the head of the network that a recipe trains.
 ///
 /// # Errors
-/// `Option` for a pooling that is not trained.
+/// `Option` for a pooling that cannot be trained.
 pub(super) fn head(recipe: &Recipe, config: &Config, labels: &Labels) -> Result<HeadKind> {
     let labels = labels.len();
     match recipe.task.spec().head {
@@ -336,7 +337,7 @@ pub(super) fn head(recipe: &Recipe, config: &Config, labels: &Labels) -> Result<
     }
 }
 
-/// Refuses a packed file in the place of the model to begin with.
+/// Refuses a packed file as the initial model.
 pub(super) fn check_packed(recipe: &Recipe) -> Result<()> {
     let distillation = recipe.distillation.as_ref();
     if !recipe.model.is_file() {
@@ -355,7 +356,7 @@ pub(super) fn check_packed(recipe: &Recipe) -> Result<()> {
     })
 }
 
-/// Reads the texts of files, each of which has its own columns.
+/// Reads the texts of tables, each of which has its own columns.
 fn corpus(sources: &[Source]) -> Result<Texts> {
     let usual = [&TEXT_COLUMNS[..], &["question", "tokens"]].concat();
     let texts = |source: &Source| {

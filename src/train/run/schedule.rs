@@ -1,19 +1,18 @@
-//! How large steps are.
+//! Learning-rate schedule.
 
-/// The learning rate of each step: from 0 up in a line, and down to 0 in another. As
-/// `transformers.get_linear_schedule_with_warmup`.
+/// Linear warm-up from 0 to the peak rate, then linear decay to 0, as `transformers.get_linear_schedule_with_warmup`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Schedule {
-    /// The highest.
+    /// Peak learning rate.
     pub(crate) rate: f64,
-    /// Steps on the way up,
+    /// Number of warm-up steps.
     pub(crate) warmup: u64,
-    /// and in all.
+    /// Number of steps in the whole run.
     pub(crate) steps: u64,
 }
 
 impl Schedule {
-    /// The learning rate of a step, counted from 0.
+    /// Returns the learning rate of a step, counted from 0.
     pub(crate) fn rate_at(self, step: u64) -> f64 {
         let share = match step < self.warmup {
             true => step as f64 / self.warmup as f64,

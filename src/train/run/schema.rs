@@ -1,4 +1,4 @@
-//! Which columns of its tables a recipe's task reads, and what becomes of their rows.
+//! Columns that a recipe's task reads from its tables, and the encoding of their rows.
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -11,29 +11,29 @@ use crate::train::recipe::Recipe;
 use crate::train::task::{Criterion, LabelSet, RowTexts, TargetType};
 use crate::weights::{Access, Files};
 
-/// What a row of a table has.
+/// Columns of a table, and how its rows become examples.
 #[derive(Clone, Debug)]
 pub(crate) struct TableSchema {
-    /// How a second text is read; none where rows have one text.
+    /// How a second text is read; `None` where rows have one text.
     pair: Option<PairMode>,
     target: TargetKind,
-    /// Columns of a teacher's logits.
+    /// Names of the columns with a teacher's logits.
     logits: Vec<String>,
 }
 
 impl TableSchema {
-    /// Of tables to learn from.
+    /// Creates the schema of the training tables.
     ///
     /// # Errors
-    /// `Data` for a first table that should have a teacher's logits, and has none.
+    /// `Data` if the first table lacks the teacher's logits that it should have.
     pub(crate) fn to_learn(recipe: &Recipe) -> Result<Self> {
         let own = Self::of_task(recipe);
         let criterion = recipe.task.spec().criterion;
         let target = match (criterion, &recipe.distillation) {
-            // Where a teacher says what is right, tables need not.
+            // Without a loss on the tables' own targets, tables need no target column.
             (_, Some(distillation)) if distillation.hard == 0.0 => TargetKind::None,
             (Criterion::MultipleNegatives, _) => TargetKind::None,
-            // The loss compares it with a cosine; a measurement compares orders.
+            // The loss compares the score with a cosine; the evaluation compares only ranks.
             (Criterion::CosineSimilarity, _) => TargetKind::Score {
                 scale: recipe.data.scale,
                 reach: 1.0,
@@ -56,7 +56,7 @@ impl TableSchema {
         })
     }
 
-    /// The same of texts alone.
+    /// Returns the schema of tables with the texts alone.
     pub(crate) fn without_target(&self) -> Self {
         Self {
             target: TargetKind::None,
@@ -64,7 +64,7 @@ impl TableSchema {
         }
     }
 
-    /// Of tables to measure with.
+    /// Creates the schema of the evaluation tables.
     pub(crate) fn to_measure(recipe: &Recipe) -> Self {
         Self::of_task(recipe)
     }
@@ -93,10 +93,10 @@ impl TableSchema {
         }
     }
 
-    /// Reads tables, of the columns that are needed.
+    /// Reads the needed columns of tables.
     ///
     /// # Errors
-    /// Those of [`Source::read`]; `Data` for sentences of what is more than a text.
+    /// Those of [`Source::read`]; `Data` for `sentences` on tables with more than single texts.
     pub(crate) fn read(&self, sources: &[Source], recipe: &Recipe) -> Result<Vec<Dataset>> {
         sources
             .iter()
@@ -140,7 +140,7 @@ impl TableSchema {
         Dataset::read(source, &names)
     }
 
-    /// Encodes the rows of tables.
+    /// Encodes the rows of tables as examples.
     ///
     /// # Errors
     /// Those of [`ExampleEncoder::encode`].
@@ -156,7 +156,7 @@ impl TableSchema {
         Ok(examples)
     }
 
-    /// Returns the logits of a teacher that tables have; none if they have none.
+    /// Returns the teacher's logits in the tables; `None` if they have none.
     ///
     /// # Errors
     /// `Data` for a cell that is not a finite number.
@@ -183,7 +183,7 @@ impl TableSchema {
     }
 }
 
-/// The columns of a teacher that is not there itself, in the order of the labels.
+/// Names of the logit columns of a teacher that is not a model here, in the order of the labels.
 fn logit_columns(recipe: &Recipe) -> Result<Vec<String>> {
     match &recipe.distillation {
         Some(distillation) if distillation.teacher.is_none() && distillation.learns_outputs() => {}
@@ -214,10 +214,10 @@ fn logit_columns(recipe: &Recipe) -> Result<Vec<String>> {
     }
 }
 
-/// The labels that the recipe names; else a teacher's, whose answers are to be learned; else all that the tables have.
+/// Returns the label names: the recipe's, or those of a teacher whose outputs are learned, or all that the tables have.
 ///
 /// # Errors
-/// Whatever is wrong with the teacher's files; `Option` if nothing says what the labels are.
+/// Any error of reading the teacher's files; `Option` if nothing determines the labels.
 pub(crate) fn labels(recipe: &Recipe, schema: &TableSchema, tables: &[Dataset]) -> Result<Labels> {
     match recipe.task.spec().labels {
         LabelSet::Named => {}
@@ -255,7 +255,7 @@ pub(crate) fn labels(recipe: &Recipe, schema: &TableSchema, tables: &[Dataset]) 
     let found: Vec<&str> = match schema.target {
         TargetKind::Classes => cells.flat_map(Cell::labels).collect(),
         TargetKind::Tags => cells.flat_map(Cell::tags).collect(),
-        // A cell without a label, or with several, is found with its line when rows are read.
+        // Cells without a label, or with several, are reported with their line when rows are encoded.
         _ => cells.filter_map(|cell| cell.label().ok()).collect(),
     };
     let found = found.into_iter().filter(|label| !label.is_empty());

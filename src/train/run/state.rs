@@ -1,4 +1,4 @@
-//! Where a run stands, on disk: what it takes to go on from there as if nothing had happened.
+//! The state of a run on disk, from which it resumes as if it had not been interrupted.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,33 +12,33 @@ use crate::error::{Error, Result};
 use crate::train::atomic::{replace_tensors, view};
 use crate::train::model::parameters::Parameters;
 
-/// The key of the file's one fact.
+/// Key of the progress in the file's metadata.
 const PROGRESS: &str = "progress";
 
-/// How far a run is.
+/// Progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    /// What is trained, on what and how: another run's state is of no use.
+    /// Fingerprint of the run. The state of another run cannot be used.
     pub(crate) run: String,
-    /// Steps taken.
+    /// Number of steps taken.
     pub(crate) step: u64,
-    /// Epochs that are over,
+    /// Number of completed epochs.
     pub(crate) epoch: u64,
-    /// and batches of the next one.
+    /// Number of completed batches in the current epoch.
     pub(crate) batch: u64,
-    /// The best figure so far, and after which step.
+    /// Best value of the deciding metric so far, and the step of its evaluation.
     pub(crate) best: Option<(Exact, u64)>,
-    /// Measurements since then.
+    /// Number of evaluations since the best one.
     pub(crate) worse: u64,
-    /// Losses since the last line of the log: their sum and number.
+    /// Sum and number of the losses since the last log record.
     pub(crate) losses: (Exact, u64),
-    /// Bytes of the log.
+    /// Length of the log in bytes.
     pub(crate) log: u64,
-    /// Whether all is done.
+    /// Whether the run is completed.
     pub(crate) over: bool,
 }
 
-/// A number that is written so that the very same is read: by its bits.
+/// A float that is serialized by its bits, so that it is read back exactly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "u64", into = "u64")]
 pub(crate) struct Exact(pub(crate) f64);
@@ -55,7 +55,7 @@ impl From<Exact> for u64 {
     }
 }
 
-/// Writes the state of a run: parameters, moments, progress.
+/// Writes the state of a run: parameters, moments and progress.
 ///
 /// # Errors
 /// `Io`, which names the file.
@@ -83,7 +83,7 @@ pub(crate) fn save(
     replace_tensors(path, tensors, (PROGRESS, progress))
 }
 
-/// Writes that a run is over, for which nothing else is needed.
+/// Writes the state of a completed run, which needs no parameters or moments.
 ///
 /// # Errors
 /// `Io`, which names the file.
@@ -95,7 +95,7 @@ pub(crate) fn save_over(path: &Path, progress: &Progress) -> Result<()> {
 /// Reads the state of a run, if there is one, into parameters and moments.
 ///
 /// # Errors
-/// `Io`, and `State` for a file that is none, is another run's, or has other parameters.
+/// `Io`; `State` for a file that is not a state, belongs to another run, or has other parameters.
 pub(crate) fn load(
     path: &Path,
     run: &str,
@@ -139,7 +139,7 @@ pub(crate) fn load(
         if tensor.shape() != shape || tensor.dtype() != Dtype::F32 {
             return Err(wrong(format!("{name} has another shape or type")));
         }
-        // The bytes of a file may lie at any address.
+        // The bytes of a file may be unaligned.
         let four = tensor.data().as_chunks::<4>().0.iter();
         numbers.clear();
         numbers.extend(four.map(|&bytes| f32::from_le_bytes(bytes)));

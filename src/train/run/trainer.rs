@@ -1,4 +1,4 @@
-//! The loop of training: batches, steps, measurements, and what stays on disk of all that.
+//! The training loop: batches, steps, evaluations, and the files of a run.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -13,21 +13,22 @@ use crate::kernels::{Compute, Engine};
 use crate::train::data::{Batching, Epoch};
 use crate::train::model::parameters::{Gradients, Parameters};
 
-/// What learns: a network, its loss and its data.
+/// A network with its loss and its data, as the training loop sees it.
 pub(crate) trait Learner {
     fn parameters(&self) -> &Parameters;
 
     fn parameters_mut(&mut self) -> &mut Parameters;
 
-    /// What is computed once, ahead of the first step of a run or of its rest; says how many of how many texts are done.
+    /// Computes what is needed once before the first step, also of a resumed run. Calls `done(done, total)` with numbers of
+    /// texts.
     fn prepare(&mut self, done: &mut dyn FnMut(usize, usize)) -> Result<()> {
         let _ = done;
         Ok(())
     }
 
-    /// Adds to `gradients` those of `weight` times the mean loss of some examples.
+    /// Adds the gradients of `weight` times the mean loss of some examples to `gradients`.
     ///
-    /// `draw` is what chance is to depend on, such as which numbers are dropped.
+    /// `draw` is the key of the random numbers, such as dropout masks.
     fn learn(
         &mut self,
         compute: &Compute,
@@ -37,103 +38,103 @@ pub(crate) trait Learner {
         gradients: &mut Gradients,
     ) -> Result<Learned>;
 
-    /// How good it is on examples that it does not learn from: names and figures, the one that decides first, and the
-    /// higher the better. None if there are no such examples.
+    /// Evaluates the model on held-out examples. Returns metric names and values, higher is better; the first one selects the
+    /// best model. Empty if there are no such examples.
     fn measure(&mut self, compute: &Compute) -> Result<Vec<(String, f64)>>;
 
-    /// Writes the model as a folder.
+    /// Writes the model to a folder.
     fn save(&self, folder: &Path) -> Result<()>;
 }
 
-/// What came of some examples.
+/// The result of a forward and backward pass over some examples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Learned {
-    /// The mean loss, without the weight.
+    /// Mean loss, before it is multiplied by the weight.
     pub(crate) loss: f64,
     pub(crate) tokens: usize,
 }
 
-/// How a learner is trained.
+/// Settings of a training run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
-    /// What tells this run from others, for the state on disk.
+    /// Fingerprint of the run, which its state on disk must match.
     pub(crate) run: String,
     pub(crate) output: PathBuf,
     pub(crate) batching: Batching,
     pub(crate) epochs: u64,
-    /// In how many parts a batch is computed, one after the other.
+    /// Number of micro-batches that a batch is split into.
     pub(crate) accumulate: usize,
     pub(crate) adamw: Settings,
-    /// The highest learning rate,
+    /// Peak learning rate.
     pub(crate) rate: f64,
-    /// and the share of all steps that lead up to it.
+    /// Fraction of all steps spent in linear warm-up.
     pub(crate) warmup: f64,
-    /// The most that a gradient may be long.
+    /// Maximum norm of the gradient.
     pub(crate) clip: f64,
-    /// After how many steps the model is measured; none means after each epoch.
+    /// Number of steps between evaluations; `None` evaluates after each epoch.
     pub(crate) measure_every: Option<u64>,
-    /// How many measurements in a row may bring nothing new before the run ends.
+    /// Number of evaluations in a row without improvement after which the run ends.
     pub(crate) patience: Option<u64>,
-    /// After how many steps the state is saved, beside after each measurement.
+    /// Number of steps between saves of the state, which is also saved after each evaluation.
     pub(crate) save_every: u64,
-    /// After how many steps the log has a line, beside after the last one.
+    /// Number of steps between log records; the last step has one, too.
     pub(crate) log_every: u64,
 }
 
-/// Who watches, and may have it stop.
+/// Progress callbacks of a training run. A callback may also stop it.
 pub trait Observer {
-    /// The teacher has answered about so many of so many texts, ahead of the first step.
+    /// Called before the first step, as the teacher's outputs are computed: `done` of `of` texts are complete.
     fn taught(&mut self, done: usize, of: usize) {
         let _ = (done, of);
     }
 
-    /// After each step; `false` ends the run, which can be gone on with later.
+    /// Called after each step. Returning `false` stops the run, which can be resumed later.
     fn step(&mut self, at: At) -> bool {
         let _ = at;
         true
     }
 
-    /// After each line of the log.
+    /// Called after each record is written to the log.
     fn line(&mut self, line: &Line) {
         let _ = line;
     }
 }
 
-/// Where a run is, after a step.
+/// Progress of a run after a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct At {
-    /// Steps taken,
+    /// Number of steps taken so far.
     pub step: u64,
-    /// and in all.
+    /// Number of steps in the whole run.
     pub steps: u64,
-    /// The mean loss of this step.
+    /// Mean loss of this step.
     pub loss: f64,
-    /// Tokens of this step.
+    /// Number of tokens in this step.
     pub tokens: usize,
 }
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
-    /// All steps are taken, or the patience is at its end; the best model is there.
+    /// Completed: all steps are taken, or evaluations stopped improving. The best model is saved.
     Over,
-    /// The observer wanted it to.
+    /// Stopped by the observer.
     Stopped,
 }
 
-/// The examples that are learned from: how long each is, and to which class it belongs if classes are to be balanced.
+/// The training examples: the length of each, and its class if classes are to be balanced.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Material<'a> {
     pub(crate) lengths: &'a [usize],
     pub(crate) classes: Option<&'a [usize]>,
 }
 
-/// Trains; goes on where the last run with this plan ended. Killed at any moment and gone on with, it ends with the same
-/// bits. The output folder has the best model, and `training` in it the state, the log and what holds others off.
+/// Trains, or resumes the last run of this plan. A run that is killed at any moment and resumed ends with the same bits. The
+/// output folder holds the best model; its subfolder `training` holds the state, the log and the lock file.
 ///
 /// # Errors
-/// Those of the learner, `Io`, `State` for a state that cannot be gone on from or a folder in which another run is at work,
-/// and `NonFinite` for a gradient that is not.
+/// Those of the learner; `Io`; `State` for a state that cannot be resumed or a folder in which another run is active;
+/// `NonFinite` for a gradient that is not finite.
 pub(crate) fn train(
     engine: &Engine,
     learner: &mut impl Learner,
@@ -160,7 +161,7 @@ pub(crate) fn train(
     run.end(learner)
 }
 
-/// A run on its way.
+/// A run in progress.
 struct Run<'a> {
     plan: &'a Plan,
     state: PathBuf,
@@ -169,7 +170,7 @@ struct Run<'a> {
     gradients: Gradients,
     schedule: Schedule,
     progress: Progress,
-    /// Tokens since the last line of the log, and when that was. Not in the state: no result depends on it.
+    /// Number of tokens since the last log record, and its time. Not in the state: no result depends on it.
     tokens: usize,
     since: Instant,
 }
@@ -209,7 +210,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// The rest of an epoch; an outcome if the run ends in it.
+    /// Trains the rest of an epoch. Returns an outcome if the run ends in it.
     fn epoch(
         &mut self,
         engine: &Engine,
@@ -251,7 +252,7 @@ impl<'a> Run<'a> {
         Ok(None)
     }
 
-    /// One step on a batch, with the learning rate and the length of the gradient.
+    /// Takes one step on a batch. Returns its loss, the learning rate and the gradient's norm.
     fn step(
         &mut self,
         compute: &Compute,
@@ -315,7 +316,7 @@ impl<'a> Run<'a> {
         self.log.write(&line)
     }
 
-    /// Measures, and keeps the model if it is the best; whether the patience is at its end.
+    /// Evaluates the model and saves it if it is the best so far. Returns whether the patience is exhausted.
     fn measure(
         &mut self,
         compute: &Compute,
@@ -345,7 +346,7 @@ impl<'a> Run<'a> {
         });
         observer.line(&line);
         self.log.write(&line)?;
-        // The time that this took is none of the steps'.
+        // Throughput excludes the time of evaluations.
         self.since += begun.elapsed();
         Ok(self
             .plan
@@ -366,7 +367,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The end: the model is kept if nothing was ever measured, and the state says that there is nothing left to do.
+    /// Ends the run: saves the model if it was never evaluated, and marks the state as completed.
     fn end(&mut self, learner: &impl Learner) -> Result<Outcome> {
         if self.progress.best.is_none() {
             learner.save(&self.plan.output)?;

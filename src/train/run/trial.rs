@@ -1,4 +1,4 @@
-//! A step of training on numbers that mean nothing, for benchmarks.
+//! A training step on synthetic data, for benchmarks.
 
 use super::adamw::{AdamW, Settings, clip_factor, norm};
 use crate::batch::{Batch, Encoding};
@@ -10,13 +10,13 @@ use crate::train::model::network::{HeadKind, Network, Origin, OutputGradients, T
 use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::parameters::{Gradients, Parameters};
 
-/// Texts of a step,
+/// Number of texts in a batch.
 const TEXTS: usize = 32;
-/// and labels that each has one of.
+/// Number of labels of the classifier.
 const LABELS: usize = 2;
 
-/// A classifier of MiniLM-L6's shape (6 layers, 384 wide, 30,522 words) with fresh weights, and a batch as SST-2 has them
-/// in the mean: 32 texts, 426 tokens.
+/// A classifier of MiniLM-L6's shape (6 layers, 384 wide, 30,522 tokens) with random weights, and a batch of SST-2's mean size:
+/// 32 texts, 426 tokens.
 #[derive(Debug)]
 pub struct Trial {
     engine: Engine,
@@ -31,10 +31,10 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// On the best instruction set, with so many threads.
+    /// Creates a trial for the best instruction set of the processor and `threads` threads.
     ///
     /// # Errors
-    /// `Threads` if they cannot be started.
+    /// `Threads` if the threads cannot be started.
     pub fn new(threads: usize) -> Result<Self> {
         let config = EncoderConfig {
             family: Family::Bert,
@@ -67,23 +67,23 @@ impl Trial {
         })
     }
 
-    /// With products in bf16.
+    /// Rounds the operands of matrix products to bf16.
     #[must_use]
     pub fn in_bf16(mut self) -> Self {
         self.network.rounding = Rounding::Bf16;
         self
     }
 
-    /// Tokens of a step.
+    /// Number of tokens in a step.
     pub fn tokens(&self) -> usize {
         self.batch.rows()
     }
 
-    /// Forward and backward with a dropout of 0.1 everywhere, and a step of AdamW against the clipped gradient; gives the
-    /// mean cross-entropy.
+    /// Takes one step: forward and backward pass with a dropout of 0.1 everywhere, then AdamW with the clipped gradient.
+    /// Returns the mean cross-entropy.
     ///
     /// # Errors
-    /// None that its own data lead to.
+    /// None that the synthetic data can cause.
     pub fn step(&mut self) -> Result<f64> {
         let compute = self.engine.compute();
         let loss = self.learn(&compute)?;
@@ -99,7 +99,7 @@ impl Trial {
         Ok(loss)
     }
 
-    /// Forward and backward.
+    /// Runs the forward and backward pass and returns the loss.
     fn learn(&mut self, compute: &Compute) -> Result<f64> {
         let dropout = Dropout {
             seed: 1,
@@ -136,7 +136,7 @@ impl Trial {
     }
 }
 
-/// A text of 5 to 21 tokens.
+/// Generates a text of 5 to 21 tokens.
 fn text(index: usize) -> Encoding {
     let len = 6 + index / 2 - usize::from(index < 6);
     let id = |at: usize| ((index * 977 + at * 7919) % 30_522) as u32;

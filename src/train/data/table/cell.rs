@@ -1,10 +1,10 @@
-//! What stands in a table's cell.
+//! Cells of a table.
 
 use std::ops::Range;
 
 use crate::error::excerpt;
 
-/// A value of a table: a text, or a list where JSON lines have one.
+/// A value in a table: a text or, in JSON lines, possibly a list.
 ///
 /// ```
 /// use bertless::train::Cell;
@@ -16,9 +16,9 @@ use crate::error::excerpt;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
-    /// The text; of a list its items with spaces between them.
+    /// The text of the cell; the items of a list, joined by spaces.
     text: String,
-    /// Where the items of a list are.
+    /// Byte ranges of a list's items in the text.
     items: Option<Vec<Range<usize>>>,
 }
 
@@ -35,7 +35,7 @@ impl From<&str> for Cell {
 }
 
 impl Cell {
-    /// A list of items.
+    /// Creates a cell with a list of items.
     pub fn list(items: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let mut text = String::new();
         let mut places = Vec::new();
@@ -53,22 +53,21 @@ impl Cell {
         }
     }
 
-    /// The text; of a list its items with spaces between them.
+    /// The text of the cell; the items of a list, joined by spaces.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The items of a list.
+    /// The items of a list; `None` for a text.
     pub fn items(&self) -> Option<Vec<&str>> {
         let items = self.items.as_ref()?.iter();
         Some(items.map(|place| &self.text[place.clone()]).collect())
     }
 }
 
-/// Methods for what a training or an evaluation expects of a cell.
+/// Interpretations of a cell in training and evaluation.
 impl Cell {
-    /// The labels, without the spaces around them: the items of a list, and of a text what commas part. Empty ones are left
-    /// out.
+    /// Labels, without surrounding spaces: the items of a list, or the parts of a text between commas. Empty ones are left out.
     pub fn labels(&self) -> Vec<&str> {
         let labels = self
             .items()
@@ -77,7 +76,7 @@ impl Cell {
         labels.filter(|label| !label.is_empty()).collect()
     }
 
-    /// The one label, without the spaces around it.
+    /// The only label, without surrounding spaces.
     ///
     /// # Errors
     /// The reason, for a cell without a label and for a list of several.
@@ -101,7 +100,7 @@ impl Cell {
         }
     }
 
-    /// Where the words are in the text: the items of a list, and of a text what spaces part.
+    /// Byte ranges of the words in the text: the items of a list, or the parts of a text between spaces.
     pub fn words(&self) -> Vec<Range<usize>> {
         if let Some(items) = &self.items {
             return items.clone();
@@ -115,7 +114,7 @@ impl Cell {
         words.filter(|range| !range.is_empty()).collect()
     }
 
-    /// The tags of words: the items of a list, and of a text what spaces part.
+    /// Tags of words: the items of a list, or the parts of a text between spaces.
     pub fn tags(&self) -> Vec<&str> {
         let words = self.words().into_iter();
         words.map(|range| self.text[range].trim()).collect()

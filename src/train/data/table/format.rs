@@ -1,39 +1,38 @@
-//! Which kind of table a file is, and what is no table at all.
+//! Formats of table files, and detection of files that are not tables.
 
 use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// How the rows of a table are written.
+/// Format of a table file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum TableFormat {
-    /// Cells with tabs between them, in which a quote is text. The first line names the columns.
+    /// Tab-separated cells, in which a quote is part of the text. The first line names the columns.
     Tabs,
-    /// Cells with commas between them. A cell with commas, quotes or line breaks in it has quotes around it. The first line
-    /// names the columns.
+    /// Comma-separated cells. A cell that contains commas, quotes or line breaks is quoted. The first line names the columns.
     Commas,
-    /// JSON objects, one a line, whose keys are the names of the columns.
+    /// JSON objects, one per line, whose keys are the names of the columns.
     JsonLines,
-    /// Texts, one a line, in a column that is called `text`.
+    /// Texts, one per line, in a column named `text`.
     Lines,
 }
 
 impl TableFormat {
-    /// Returns the format by the ending of a file's name, in lower or upper case: `.csv`, `.jsonl` or `.ndjson`, `.txt`, and
-    /// tabs for any other but `.json`.
+    /// Returns the format for a file's extension, in lower or upper case: `.csv`, `.jsonl` or `.ndjson`, `.txt`, and tabs for
+    /// any other but `.json`.
     ///
     /// # Errors
-    /// `Table` for `.json`, which is no table row by row.
+    /// `Table` for `.json`, because a JSON document cannot be read row by row.
     pub fn of(path: &Path) -> Result<Self> {
         Ok(Self::named(path)?.unwrap_or(Self::Tabs))
     }
 
-    /// Returns the format that the ending of a file's name says, in lower or upper case: `.csv`, `.tsv` or `.tab`, `.jsonl` or
-    /// `.ndjson`, `.txt`. `None` for any other ending but `.json`.
+    /// Returns the format that a file's extension names, in lower or upper case: `.csv`, `.tsv` or `.tab`, `.jsonl` or
+    /// `.ndjson`, `.txt`. `None` for any other extension but `.json`.
     ///
     /// # Errors
-    /// `Table` for `.json`, which is no table row by row.
+    /// `Table` for `.json`, because a JSON document cannot be read row by row.
     pub fn named(path: &Path) -> Result<Option<Self>> {
         let ending = path.extension().and_then(|ending| ending.to_str());
         Ok(Some(match ending.map(str::to_ascii_lowercase).as_deref() {
@@ -47,7 +46,7 @@ impl TableFormat {
     }
 }
 
-/// The error for a file of another kind.
+/// The error for a file that is not a table.
 pub(super) fn no_table(file: &str) -> Error {
     Error::Table {
         file: file.to_owned(),
@@ -56,7 +55,7 @@ pub(super) fn no_table(file: &str) -> Error {
     }
 }
 
-/// How files of other kinds start, what they are, and what to do about it.
+/// First bytes of files of other kinds, what they are, and how to convert them.
 const FOREIGN: [(&[u8], &str); 11] = [
     (b"\x1f\x8b", "is compressed (gzip): unpack it first"),
     (b"\xfd7zXZ\0", "is compressed (xz): unpack it first"),
@@ -87,13 +86,13 @@ const UTF_16: &str = "is UTF-16: save it as UTF-8 first (iconv -f UTF-16 -t UTF-
 const UTF_16_LE: &str = "is UTF-16: save it as UTF-8 first (iconv -f UTF-16LE -t UTF-8)";
 const UTF_16_BE: &str = "is UTF-16: save it as UTF-8 first (iconv -f UTF-16BE -t UTF-8)";
 
-/// Bytes by which UTF-16 without a byte order mark is told.
+/// Number of bytes in which UTF-16 without a byte order mark is detected.
 const HEAD: usize = 1 << 10;
 
-/// What the first bytes of a file say that it is, if that is no UTF-8 text.
+/// Identifies a file that is not UTF-8 text by its first bytes.
 ///
-/// UTF-16 without a byte order mark is found where every other byte of most characters is a control character, as in the
-/// scripts of Europe and the Near East. Others are not valid UTF-8, or cannot be told from it.
+/// UTF-16 without a byte order mark is detected where every other byte of most characters is a control character, as in the
+/// scripts of Europe and the Near East. Other UTF-16 is not valid UTF-8, or cannot be told from it.
 pub(super) fn foreign(head: &[u8]) -> Option<&'static str> {
     let known = FOREIGN.iter().find(|(start, _)| head.starts_with(start));
     if let Some((_, what)) = known {

@@ -1,4 +1,4 @@
-//! JSON objects and values as tables have them: members in their order, and values as cells.
+//! JSON objects and values as rows and cells of a table; members keep their order.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -6,8 +6,7 @@ use serde_json::value::RawValue;
 use super::cell::Cell;
 use crate::error::excerpt;
 
-/// The members of an object in the order in which they are written, with the source text of their values. A key that is
-/// written twice is there twice.
+/// Members of an object in source order, with the source text of their values. A repeated key is kept twice.
 pub(super) struct Members<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -34,12 +33,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// What a key of an object has.
+/// The value of a key.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     Null,
     Cell(Cell),
-    /// Something that has no form in a table, and why not. It is an error only where the key is read.
+    /// A value that cannot be a cell, with the reason. It is an error only if the key is read.
     Other(String),
 }
 
@@ -62,7 +61,7 @@ impl Value {
     }
 }
 
-/// A list of values as a cell.
+/// Converts a JSON list to a cell.
 fn list(raw: &str) -> Result<Cell, String> {
     let items: Vec<&RawValue> = serde_json::from_str(raw).map_err(|error| error.to_string())?;
     let items = items.iter().enumerate().map(|(at, item)| {
@@ -78,7 +77,7 @@ fn list(raw: &str) -> Result<Cell, String> {
     items.map(Cell::list)
 }
 
-/// The text of a value that is not made of others; what it is instead, if it is no such value.
+/// Returns the text of a scalar value. The error names what the value is instead.
 fn scalar(raw: &str) -> Result<String, &'static str> {
     match raw.as_bytes().first() {
         Some(b'"') => serde_json::from_str(raw).map_err(|_| "no text"),

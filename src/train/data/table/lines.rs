@@ -1,4 +1,4 @@
-//! Lines of a file or of any other reader, with their numbers.
+//! Numbered lines of a file or of any other reader.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -7,12 +7,12 @@ use super::blame;
 use super::format::foreign;
 use crate::error::{Error, Result};
 
-/// Bytes that are read at a time.
+/// Number of bytes in a read.
 const BUFFER: usize = 1 << 16;
-/// The UTF-8 byte order mark, which is part of no text.
+/// The UTF-8 byte order mark, which is not part of the text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What ends a line.
+/// Line terminators.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Ends {
     /// A line feed, with or without a carriage return before it.
@@ -26,9 +26,9 @@ pub(super) struct Lines {
     input: BufReader<Box<dyn Read + Send>>,
     file: String,
     ends: Ends,
-    /// Bytes up to and with a line feed.
+    /// Bytes read, up to and including a line feed.
     held: Vec<u8>,
-    /// How many bytes of `held` belong to lines that were returned.
+    /// Number of bytes of `held` in lines that were already returned.
     at: usize,
     number: usize,
     bytes: u64,
@@ -78,7 +78,7 @@ impl Lines {
         }
         let read = self.input.read_until(b'\n', &mut self.held).map_err(io)?;
         if self.bytes == 0 {
-            // The first bytes of a pipe may have been too few to tell.
+            // The first bytes of a pipe may have been too few to identify the file.
             if let Some(what) = foreign(&self.held) {
                 return Err(self.refuse(what));
             }
@@ -103,10 +103,10 @@ impl Lines {
         }
     }
 
-    /// The next line, with what ends it, behind its number, which is counted from 1.
+    /// Returns the next line with its terminator, and its number, counted from 1.
     ///
     /// # Errors
-    /// `Io`; `Table` for a file that starts as no text does.
+    /// `Io`; `Table` for a file whose first bytes are not text.
     pub(super) fn next(&mut self) -> Result<Option<(usize, &[u8])>> {
         if self.at == self.held.len() && !self.fill()? {
             return Ok(None);
@@ -123,7 +123,7 @@ impl Lines {
     }
 }
 
-/// A line without what ends it.
+/// Returns a line without its terminator.
 pub(super) fn content(line: &[u8], ends: Ends) -> &[u8] {
     match (line, ends) {
         ([rest @ .., b'\r', b'\n'] | [rest @ .., b'\n'], _) => rest,
@@ -132,7 +132,7 @@ pub(super) fn content(line: &[u8], ends: Ends) -> &[u8] {
     }
 }
 
-/// The bytes of a line as text; the reason, if they are none.
+/// Returns the bytes of a line as text. The error is the reason, if they are not UTF-8.
 pub(super) fn text(line: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(line).map_err(|error| {
         let at = error.valid_up_to() + 1;
@@ -140,10 +140,10 @@ pub(super) fn text(line: &[u8]) -> Result<&str, String> {
     })
 }
 
-/// Texts, one a line.
+/// A reader of texts, one per line.
 ///
-/// A line ends with a line feed, with or without a carriage return before it. An empty line is an empty text. A byte order
-/// mark at the start is skipped. What is no text, such as UTF-16 or a compressed file, is named as what it is.
+/// A line ends with a line feed, with or without a carriage return before it. An empty line is an empty text. A byte order mark
+/// at the start is skipped. An input that is not text, such as UTF-16 or a compressed file, is an error that names its kind.
 ///
 /// ```
 /// let mut lines = bertless::train::TextLines::new("texts", &b"one\r\n\ntwo"[..]);
@@ -162,15 +162,15 @@ impl std::fmt::Debug for TextLines {
 }
 
 impl TextLines {
-    /// Lines of `input`, which errors call `name`.
+    /// Creates a reader of `input`, which errors call `name`.
     pub fn new(name: impl Into<String>, input: impl Read + Send + 'static) -> Self {
         Self(Lines::new(name.into(), Ends::Feed, input))
     }
 
-    /// The next text, with the number of its line, counted from 1.
+    /// Returns the next text and its line number, counted from 1.
     ///
     /// # Errors
-    /// `Io`; `Table` for a file that is no text; `Data` with the line for what is not UTF-8.
+    /// `Io`; `Table` for an input that is not text; `Data` with the line for bytes that are not UTF-8.
     pub fn next_text(&mut self) -> Result<Option<(usize, String)>> {
         let Some((number, line)) = self.0.next()? else {
             return Ok(None);
@@ -186,7 +186,7 @@ impl TextLines {
         self.0.is_ready()
     }
 
-    /// Bytes read so far.
+    /// Number of bytes read so far.
     pub fn bytes(&self) -> u64 {
         self.0.bytes()
     }

@@ -1,7 +1,7 @@
-//! Tables of named columns: TSV, CSV, JSON objects one a line, and lines of text.
+//! Tables of named columns: TSV, CSV, JSON lines, and lines of text.
 //!
 //! Every command that reads texts reads them here. `lines` finds lines, `separated` and `objects` make rows of them, `json`
-//! reads members and values of objects, `format` knows the kinds of files.
+//! parses members and values of objects, `format` knows the formats of files.
 
 mod cell;
 mod format;
@@ -26,13 +26,13 @@ use separated::Separated;
 
 use crate::error::{Error, Result, excerpt};
 
-/// The name of the column of a file of lines.
+/// Name of the column in a file of lines.
 const LINE: &str = "text";
 
-/// A column by its name, or by the first of several names that is there.
+/// A column given by its name, or by several names of which the first that exists is taken.
 pub(crate) type Column<'a> = &'a [&'a str];
 
-/// The rows of a file, of the columns that were selected.
+/// The rows of a file, with the selected columns.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Table {
     pub(crate) file: String,
@@ -42,7 +42,7 @@ pub(crate) struct Table {
 /// A row of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// The line that the row begins in, counted from 1.
+    /// Number of the row's first line, counted from 1.
     pub line: usize,
     /// The cells of the selected columns, in the order of the selection.
     pub cells: Vec<Cell>,
@@ -52,7 +52,7 @@ impl Table {
     /// Reads some columns of a file.
     ///
     /// # Errors
-    /// Those of [`TableReader`]; `Table` for what is no regular file.
+    /// Those of [`TableReader`]; `Table` for anything but a regular file.
     pub(crate) fn read(path: &Path, columns: &[Column<'_>]) -> Result<Self> {
         check_regular(path)?;
         let mut reader = TableReader::open(path)?;
@@ -60,34 +60,34 @@ impl Table {
         reader.rest()
     }
 
-    /// The names of a file's columns, of JSON lines those of the first one.
+    /// Reads the names of a file's columns; of JSON lines the keys of the first object.
     ///
     /// # Errors
-    /// Those of [`TableReader::open`]; `Table` for what is no regular file.
+    /// Those of [`TableReader::open`]; `Table` for anything but a regular file.
     pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
         check_regular(path)?;
         Ok(TableReader::open(path)?.names)
     }
 
-    /// An error about all of its rows.
+    /// Returns an error about the whole table.
     pub(crate) fn blame_all(&self, reason: impl Into<String>) -> Error {
         blame(&self.file, 1, reason)
     }
 
-    /// An error about one of its rows.
+    /// Returns an error about one of the rows.
     pub(crate) fn blame(&self, row: &Row, reason: impl Into<String>) -> Error {
         blame(&self.file, row.line, reason)
     }
 }
 
-/// Refuses pipes, whose rows would be gone after their header was read.
+/// Refuses pipes: reading the header would consume their rows.
 fn check_regular(path: &Path) -> Result<()> {
     match std::fs::metadata(path) {
         Ok(data) if !data.is_file() && !data.is_dir() => Err(Error::Table {
             file: path.display().to_string(),
             reason: "is read more than once: write it to a file first".to_owned(),
         }),
-        // Whatever else is wrong is found when it is opened.
+        // Other problems are reported when the file is opened.
         _ => Ok(()),
     }
 }
@@ -102,8 +102,8 @@ fn blame(file: &str, line: usize, reason: impl Into<String>) -> Error {
 
 /// A reader of a table, row by row.
 ///
-/// The first row names the columns; of JSON lines it is the keys of the first object. [`select`](Self::select) says which of
-/// them [`next_row`](Self::next_row) returns. A byte order mark at the start, and empty lines, are skipped.
+/// The first row names the columns; in JSON lines the keys of the first object do. [`select`](Self::select) chooses the columns
+/// that [`next_row`](Self::next_row) returns. A byte order mark at the start, and empty lines, are skipped.
 ///
 /// ```
 /// use bertless::train::{TableFormat, TableReader};
@@ -121,11 +121,11 @@ fn blame(file: &str, line: usize, reason: impl Into<String>) -> Error {
 pub struct TableReader {
     source: Source,
     names: Vec<String>,
-    /// The names of each selected column.
+    /// Names of each selected column.
     wanted: Vec<Vec<String>>,
-    /// Where each selected column is, if rows have no names themselves.
+    /// Index of each selected column, in formats with a header.
     places: Vec<usize>,
-    /// What a row with another number of cells differs from.
+    /// What the number of cells in a row is compared with, for errors.
     header: &'static str,
 }
 
@@ -138,10 +138,10 @@ impl std::fmt::Debug for TableReader {
     }
 }
 
-/// Where rows come from.
+/// Rows by format.
 enum Source {
     Cells(Box<Separated>),
-    /// The first object is read ahead of the others, for its keys.
+    /// JSON lines, and the first object, which is read early for its keys.
     Objects(JsonLines, Option<(usize, JsonRow)>),
     Texts(Lines),
 }
@@ -157,10 +157,10 @@ impl Source {
 }
 
 impl TableReader {
-    /// Opens a file, whose ending says which format it has ([`TableFormat::of`]), and reads the names of its columns.
+    /// Opens a file, whose extension selects the format ([`TableFormat::of`]), and reads the names of its columns.
     ///
     /// # Errors
-    /// `Io`; `Table` for a file of another kind, such as UTF-16, `.gz` or `.json`; `Data` for one without a first row.
+    /// `Io`; `Table` for a file of another kind, such as UTF-16, `.gz` or `.json`; `Data` for a table without a first row.
     pub fn open(path: &Path) -> Result<Self> {
         let format = TableFormat::of(path)?;
         let input = File::open(path).map_err(|source| Error::Io {
@@ -170,10 +170,10 @@ impl TableReader {
         Self::new(path.display().to_string(), format, input)
     }
 
-    /// Reads the names of the columns of `input`, which errors call `name`.
+    /// Creates a reader of `input`, which errors call `name`, and reads the names of its columns.
     ///
     /// # Errors
-    /// `Io`; `Table` for what is no text, or JSON where there should be cells; `Data` for a table without a first row.
+    /// `Io`; `Table` for an input that is not text, or is JSON instead of cells; `Data` for a table without a first row.
     pub fn new(
         name: impl Into<String>,
         format: TableFormat,
@@ -207,7 +207,7 @@ impl TableReader {
         })
     }
 
-    /// A table with tabs between its cells and without names of its own: the first line is a row, too.
+    /// Creates a reader of tab-separated cells without a header: the first line is a row, too.
     pub fn without_header(
         name: impl Into<String>,
         columns: &[&str],
@@ -223,20 +223,20 @@ impl TableReader {
         }
     }
 
-    /// The name of the file, as errors have it.
+    /// Name of the file in errors.
     pub fn name(&self) -> &str {
         self.source.lines().file()
     }
 
-    /// The names of the columns.
+    /// Names of the columns.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Selects columns, each by the first of its names that is there.
+    /// Selects columns, each by the first of its names that exists.
     ///
     /// # Errors
-    /// `Data` for a column that is not there, or there twice. Objects of JSON lines are looked at one by one, by
+    /// `Data` for a column that is missing or duplicated. Objects of JSON lines are checked one by one, by
     /// [`next_row`](Self::next_row).
     pub fn select(&mut self, columns: &[&[&str]]) -> Result<()> {
         let own = |column: &&[&str]| column.iter().map(|&name| name.to_owned()).collect();
@@ -252,7 +252,7 @@ impl TableReader {
         Ok(())
     }
 
-    /// The cells of the selected columns in the next row.
+    /// Returns the cells of the selected columns in the next row.
     ///
     /// # Errors
     /// `Io`, and `Data` with the line for a row with another number of cells than there are columns, for an object without a
@@ -302,12 +302,12 @@ impl TableReader {
         self.source.lines().is_ready()
     }
 
-    /// Bytes read so far.
+    /// Number of bytes read so far.
     pub fn bytes(&self) -> u64 {
         self.source.lines().bytes()
     }
 
-    /// All rows that are left.
+    /// Reads all remaining rows.
     fn rest(mut self) -> Result<Table> {
         let mut rows = Vec::new();
         while let Some(row) = self.next_row()? {
@@ -320,7 +320,7 @@ impl TableReader {
     }
 }
 
-/// Rows behind their first one, which names the columns.
+/// Splits off the first row, which names the columns.
 fn headed(mut rows: Separated) -> Result<(Source, Vec<String>)> {
     let names = match rows.next()? {
         None => Err("there is no header"),
@@ -339,16 +339,16 @@ fn headed(mut rows: Separated) -> Result<(Source, Vec<String>)> {
     }
 }
 
-/// Whether a header's first cell is the start of JSON.
+/// Returns whether a header's first cell is the start of JSON.
 fn is_json(cell: &[u8]) -> bool {
     let starts: [&[u8]; 3] = [b"[{", b"[\"", b"{\""];
     matches!(cell.trim_ascii(), b"[" | b"{") || starts.iter().any(|start| cell.starts_with(start))
 }
 
-/// Where the first of a column's names is.
+/// Returns the index of the first of a column's names that exists.
 fn place(names: &[String], column: &[String]) -> Result<usize, String> {
     let Some(name) = column.iter().find(|name| names.contains(name)) else {
-        // Cells with something else between them are one.
+        // A single cell that contains another separator suggests another format.
         let other = names.len() == 1 && names[0].contains([';', '|', '\t', ',']);
         let hint = match other {
             true => ": cells of .csv have commas between them, those of .tsv tabs",
@@ -367,7 +367,7 @@ fn place(names: &[String], column: &[String]) -> Result<usize, String> {
     }
 }
 
-/// The cells of a row at some places.
+/// Returns the cells of a row at some indices.
 fn picked(
     row: &[&[u8]],
     names: &[String],
@@ -391,7 +391,7 @@ fn picked(
     places.iter().map(cell).collect()
 }
 
-/// The first cell of an object that has one of these names.
+/// Returns the first cell of an object that has one of these names.
 fn named(row: &JsonRow, names: &[String]) -> Result<Cell, String> {
     for name in names {
         if let Some(cell) = row.get(name)? {

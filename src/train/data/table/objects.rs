@@ -1,4 +1,4 @@
-//! Rows that are JSON objects, one a line.
+//! Rows of JSON lines.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -30,7 +30,7 @@ impl JsonRow {
     /// ([`replace_lone_surrogates`]).
     ///
     /// # Errors
-    /// The reason, for what is no JSON object, and for an object that has a key twice.
+    /// The reason, if the line is not a JSON object, or if the object has a key twice.
     pub fn parse(line: &str) -> Result<Self, String> {
         let text = replace_lone_surrogates(line);
         let Members(members) = serde_json::from_str(&text).map_err(|error| unread(line, &error))?;
@@ -50,15 +50,15 @@ impl JsonRow {
         Ok(Self(cells))
     }
 
-    /// The names of the cells.
+    /// Names of the cells.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// The cell of this name, if there is one that is not null.
+    /// Returns the cell of this name; `None` if it is missing or null.
     ///
     /// # Errors
-    /// The reason, for an object or a list of other things than values.
+    /// The reason, for a value that cannot be a cell: an object, or a list of anything but scalars.
     pub fn get(&self, name: &str) -> Result<Option<Cell>, String> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
@@ -68,10 +68,10 @@ impl JsonRow {
     }
 }
 
-/// Why a line is no JSON object.
+/// Returns the reason why a line is not a JSON object.
 fn unread(line: &str, error: &serde_json::Error) -> String {
     let said = error.to_string();
-    // There is one line, and its number is known better.
+    // The parser sees a single line; the caller knows its number in the file.
     let place = format!(" at line {} column {}", error.line(), error.column());
     let what = excerpt(said.strip_suffix(&place).unwrap_or(&said));
     let hint = match line.trim_start().starts_with('[') {
@@ -82,7 +82,7 @@ fn unread(line: &str, error: &serde_json::Error) -> String {
     format!("no JSON object: {what} (column {}){hint}", error.column())
 }
 
-/// JSON objects, one a line. Empty lines are skipped.
+/// A reader of JSON objects, one per line. Empty lines are skipped.
 ///
 /// ```
 /// let lines = &b"{\"text\": \"one\"}\n\n{\"text\": \"two\"}\n"[..];
@@ -102,15 +102,15 @@ impl std::fmt::Debug for JsonLines {
 }
 
 impl JsonLines {
-    /// Lines of `input`, which errors call `name`.
+    /// Creates a reader of `input`, which errors call `name`.
     pub fn new(name: impl Into<String>, input: impl Read + Send + 'static) -> Self {
         Self(Lines::new(name.into(), Ends::Any, input))
     }
 
-    /// The next object, with the number of its line, counted from 1.
+    /// Returns the next object and its line number, counted from 1.
     ///
     /// # Errors
-    /// `Io`; `Table` for a file that is no text; `Data` with the line for what is not UTF-8 or no JSON object.
+    /// `Io`; `Table` for an input that is not text; `Data` with the line for bytes that are not UTF-8 or not a JSON object.
     pub fn next_row(&mut self) -> Result<Option<(usize, JsonRow)>> {
         loop {
             let Some((number, line)) = self.0.next()? else {
@@ -132,7 +132,7 @@ impl JsonLines {
         self.0.is_ready()
     }
 
-    /// Bytes read so far.
+    /// Number of bytes read so far.
     pub fn bytes(&self) -> u64 {
         self.0.bytes()
     }

@@ -1,4 +1,4 @@
-//! Rows whose cells have tabs or commas between them.
+//! Rows of tab-separated or comma-separated cells.
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
@@ -6,37 +6,37 @@ use super::blame;
 use super::lines::Lines;
 use crate::error::Result;
 
-/// Rows, one after the other.
+/// A reader of rows.
 pub(super) struct Separated {
     lines: Lines,
     splitter: Splitter,
-    /// Whether a quote at the start of a cell is more than text.
+    /// Whether a quote at the start of a cell quotes it.
     quoting: bool,
 }
 
-/// The bytes of a row's cells.
+/// The cells of a row, as bytes.
 pub(super) struct Record<'a> {
-    /// The line that the row begins in, counted from 1.
+    /// Number of the row's first line, counted from 1.
     pub(super) line: usize,
     pub(super) cells: Vec<&'a [u8]>,
 }
 
 impl Separated {
-    /// Rows of cells with tabs between them, in which a quote is text.
+    /// Creates a reader of tab-separated cells, in which a quote is part of the text.
     pub(super) fn by_tabs(lines: Lines) -> Self {
         let splitter = ReaderBuilder::new().delimiter(b'\t').quoting(false).build();
         Self::new(lines, splitter, false)
     }
 
-    /// Rows of cells with commas between them. A cell with commas, quotes or line breaks in it has quotes around it.
+    /// Creates a reader of comma-separated cells. A cell that contains commas, quotes or line breaks is quoted.
     pub(super) fn by_commas(lines: Lines) -> Self {
         Self::new(lines, Reader::new(), true)
     }
 
     fn new(lines: Lines, mut reader: Reader, quoting: bool) -> Self {
         let (mut cells, mut ends) = (vec![0; 1 << 10], vec![0; 1 << 4]);
-        // The reader drops a byte-order mark from its first input. `Lines` has dropped the file's own, and what looks like one
-        // behind empty lines is text: the first input is an empty line.
+        // The parser drops a byte order mark from its first input. `Lines` has dropped the file's own, and what looks like one
+        // after empty lines is text, so the first input is an empty line.
         reader.read_record(b"\n", &mut cells, &mut ends);
         Self {
             lines,
@@ -55,10 +55,10 @@ impl Separated {
         &self.lines
     }
 
-    /// The next row. Empty lines between rows are skipped.
+    /// Returns the next row. Empty lines between rows are skipped.
     ///
     /// # Errors
-    /// `Io`; `Table` for a file that is no text; `Data` with the line that a quote stands in which is never closed, or which is
+    /// `Io`; `Table` for an input that is not text; `Data`, with the line of the quote, for a quote that is never closed or is
     /// closed in the middle of a cell.
     pub(super) fn next(&mut self) -> Result<Option<Record<'_>>> {
         let splitter = &mut self.splitter;
@@ -86,7 +86,7 @@ impl Separated {
             return Ok(None);
         };
         if !complete {
-            // The last line has no end.
+            // The last line has no terminator.
             splitter.take(&[]);
         }
         Ok(Some(Record {
@@ -96,27 +96,27 @@ impl Separated {
     }
 }
 
-/// Where a row's quotes stand, as far as its lines have been read.
+/// State of a row's quotes, after the lines read so far.
 ///
-/// A quote in the middle of a cell that starts without one is text, as readers of CSV have it, and opens nothing.
+/// A quote in the middle of an unquoted cell is text, as in other CSV readers, and opens nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Quotes {
-    /// A cell starts.
+    /// At the start of a cell.
     #[default]
     Start,
-    /// In a cell without quotes around it.
+    /// Inside an unquoted cell.
     Bare,
-    /// In a cell whose quote opened in this line.
+    /// Inside a quoted cell whose quote opened in this line.
     Open { line: usize },
-    /// Behind a quote that closes the cell, or is the first of two that stand for one.
+    /// After a quote that closes the cell, or is the first of a doubled quote.
     Closed { line: usize },
 }
 
-/// Text behind a closing quote.
+/// An error: text after a closing quote.
 struct Misplaced {
-    /// Where the quote opened,
+    /// Line of the opening quote.
     opened: usize,
-    /// and where it closed.
+    /// Line of the closing quote.
     closed: usize,
 }
 
@@ -135,7 +135,7 @@ impl Misplaced {
 }
 
 impl Quotes {
-    /// Follows a line of this number.
+    /// Advances over a line with this number.
     fn take(&mut self, bytes: &[u8], number: usize) -> Result<(), Misplaced> {
         for &byte in bytes {
             *self = match (*self, byte) {
@@ -157,16 +157,16 @@ impl Quotes {
     }
 }
 
-/// Cuts lines into the cells of a row.
+/// Splits lines into the cells of a row.
 struct Splitter {
     reader: Reader,
-    /// The cells, one behind the other, and room for more.
+    /// Cells, concatenated, and spare room.
     cells: Vec<u8>,
-    /// Where each cell ends, and room for more.
+    /// End offset of each cell, and spare room.
     ends: Vec<usize>,
-    /// How much of `cells` is used.
+    /// Number of bytes used in `cells`.
     bytes: usize,
-    /// How much of `ends` is used.
+    /// Number of entries used in `ends`.
     count: usize,
 }
 
@@ -175,7 +175,7 @@ impl Splitter {
         (self.bytes, self.count) = (0, 0);
     }
 
-    /// Takes in a line, or the end of the input, which is no bytes. Returns whether the row is complete.
+    /// Adds a line, or the end of the input, which is an empty slice. Returns whether the row is complete.
     fn take(&mut self, mut line: &[u8]) -> bool {
         loop {
             let (cells, ends) = (&mut self.cells[self.bytes..], &mut self.ends[self.count..]);

@@ -1,4 +1,4 @@
-//! A network out of a checkpoint, or out of nothing.
+//! Construction of a network, from a checkpoint or with random weights.
 
 use super::head::Head;
 use super::layer::Layer;
@@ -14,29 +14,29 @@ use crate::train::model::parameters::{Id, Parameter, Parameters};
 use crate::train::random::mix;
 use crate::weights::{Access, Files, Store, Weights, checkpoint_name};
 
-/// The standard deviation of fresh weights (Devlin et al. 2019).
+/// Standard deviation of newly initialized weights (Devlin et al. 2019).
 const DEVIATION: f32 = 0.02;
 
-/// What a network is to put out.
+/// Kind of head, by its output.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum HeadKind {
-    /// Hidden states.
+    /// Hidden states, without a head.
     Rows,
-    /// So many logits a text.
+    /// `labels` logits for each text.
     Sequence { labels: usize },
-    /// So many logits a token.
+    /// `labels` logits for each token.
     Tokens { labels: usize },
-    /// Of each token, how well an answer would start and end there.
+    /// Two logits for each token: start and end of an answer.
     Spans,
-    /// A vector a text.
+    /// One embedding for each text.
     Embedding { pool: Pool, normalize: bool },
 }
 
 impl HeadKind {
-    /// That of a model whose settings these are.
+    /// Returns the head of a model with this configuration.
     ///
     /// # Errors
-    /// `Option` for a head that cannot learn here.
+    /// `Option` for a head that cannot be trained.
     pub(crate) fn of(config: &Config) -> Result<Self> {
         let labels = config.head.labels.len();
         match config.head.task {
@@ -65,7 +65,7 @@ impl HeadKind {
         }
     }
 
-    /// What names of the encoder start with: a model without a head has names without a prefix.
+    /// Prefix of the encoder's parameter names; empty for a model without a head.
     fn prefix(self, family: Family) -> &'static str {
         match self {
             Self::Rows | Self::Embedding { .. } => "",
@@ -81,19 +81,19 @@ fn not_learned(what: &str) -> Error {
     }
 }
 
-/// Where a parameter's numbers come from.
+/// Source of a parameter's initial values.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin<'a> {
-    /// The checkpoint, if there is one.
+    /// Weights of the checkpoint, if there is one.
     weights: Option<Weights<'a>>,
-    /// Whether a head that the checkpoint does not hold is fresh; else it must be there.
+    /// Whether a head that is missing in the checkpoint is newly initialized; otherwise it is an error.
     new_head: bool,
-    /// Makes what the checkpoint does not hold.
+    /// Seed of newly initialized weights.
     seed: u64,
 }
 
 impl<'a> Origin<'a> {
-    /// Fresh numbers.
+    /// Random initialization of all parameters.
     pub(crate) fn fresh(seed: u64) -> Self {
         Self {
             weights: None,
@@ -104,12 +104,12 @@ impl<'a> Origin<'a> {
 }
 
 impl Network {
-    /// The network of a model's folder, with its own head, which must be there, or with one of this kind, whose weights are
-    /// fresh where the checkpoint has none.
+    /// Builds the network of a model's folder. Without `head` it has the model's own head, which must be in the checkpoint;
+    /// with one, weights that the checkpoint lacks are newly initialized.
     ///
     /// # Errors
-    /// Whatever is wrong with the files; `WeightMissing` for a head of its own that is not there; `Option` for a family or
-    /// a head that cannot learn here.
+    /// Any error of reading the files; `WeightMissing` if the model's own head is not in the checkpoint; `Option` for a family
+    /// or a head that cannot be trained.
     pub(crate) fn load(
         files: &Files,
         head: Option<HeadKind>,
@@ -131,11 +131,11 @@ impl Network {
         Self::build(&config.encoder, kind, &origin)
     }
 
-    /// The pooler of a model's folder where a head of this kind has no use for it: nothing is learned of it, and who reads the
-    /// folder of a model expects it there.
+    /// Reads a model's pooler if this kind of head does not use it. It is not trained, but programs that open the saved folder
+    /// expect it there.
     ///
     /// # Errors
-    /// Whatever is wrong with the files.
+    /// Any error of reading the files.
     pub(crate) fn unused_pooler(
         files: &Files,
         kind: HeadKind,
@@ -165,10 +165,10 @@ impl Network {
             .collect()
     }
 
-    /// The network of these sizes; its numbers come from `origin`.
+    /// Builds a network of these sizes with initial values from `origin`.
     ///
     /// # Errors
-    /// `Option` for a family that cannot learn here; those of reading weights.
+    /// `Option` for a family that cannot be trained; those of reading weights.
     pub(crate) fn build(
         config: &EncoderConfig,
         kind: HeadKind,
@@ -210,23 +210,23 @@ impl Network {
     }
 }
 
-/// Takes parameters in, one after the other.
+/// Collects the parameters of a network, one after the other.
 struct Builder<'a> {
     config: &'a EncoderConfig,
     origin: &'a Origin<'a>,
-    /// What names of the encoder start with.
+    /// Prefix of the encoder's parameter names.
     prefix: &'static str,
     parameters: Parameters,
 }
 
 impl Builder<'_> {
-    /// A parameter of the encoder, by BERT's name: the checkpoint, if there is one, must have it.
+    /// Adds a parameter of the encoder, given by BERT's name. A checkpoint must have it.
     fn encoder(&mut self, name: &str, shape: &[usize]) -> Result<Id> {
         let own = checkpoint_name(self.config.family, name);
         self.take(name, format!("{}{own}", self.prefix), shape, true)
     }
 
-    /// A parameter; if it is of a head that may be new, the checkpoint need not have it.
+    /// Adds a parameter. Unless it `must` be in the checkpoint, a missing one is newly initialized.
     fn take(&mut self, name: &str, own: String, shape: &[usize], must: bool) -> Result<Id> {
         let weights = self.origin.weights.as_ref();
         let is_bias = name.ends_with(".bias");
@@ -234,7 +234,7 @@ impl Builder<'_> {
         let must = must || !self.origin.new_head;
         let stored = weights.filter(|weights| must || weights.has(name));
         let stored = match stored.map(|weights| weights.tensor(name, shape)) {
-            // A head for other labels than the checkpoint's begins anew.
+            // A head for other labels than the checkpoint's is newly initialized.
             Some(Err(Error::WeightShape { .. })) if !must => None,
             stored => stored.transpose()?,
         };
@@ -261,7 +261,7 @@ impl Builder<'_> {
         })
     }
 
-    /// A dense layer of the head; `prefix` is what its name starts with in the checkpoint.
+    /// Adds a dense layer of the head; `prefix` is the prefix of its name in the checkpoint.
     fn head_dense(&mut self, prefix: &str, name: &str, outputs: usize) -> Result<Dense> {
         let inputs = self.config.hidden;
         let [weight, bias] = ["weight", "bias"].map(|kind| format!("{name}.{kind}"));
@@ -346,8 +346,8 @@ impl Builder<'_> {
     }
 }
 
-/// Fresh weights: normal with deviation 0.02, cut off at twice that. A function of seed and name, so that what else
-/// there is makes no difference.
+/// New weights: normal with deviation 0.02, truncated at twice that. They depend on seed and name alone, not on other
+/// parameters.
 fn fresh(seed: u64, name: &str, len: usize) -> Vec<f32> {
     let key = name
         .bytes()

@@ -1,4 +1,4 @@
-//! What stands on the encoder while it learns.
+//! Heads of the trainable network.
 
 use super::parts::{Dense, Pass};
 use super::tape::{HeadTape, Scratch};
@@ -8,15 +8,15 @@ use crate::train::model::ops::pooling::{self, Pool};
 use crate::train::model::ops::{activation, dropout};
 use crate::train::model::parameters::Gradients;
 
-/// The place of the head among those where numbers are dropped.
+/// Dropout site of the head.
 const SITE: u64 = u64::MAX;
 
-/// A head's parameters.
+/// Parameters of a head.
 #[derive(Clone, Debug)]
 pub(super) enum Head {
-    /// None: hidden states are what comes out.
+    /// No head: the output is the hidden states.
     Rows,
-    /// A text's first row, a dense layer with its activation, dropout, and a dense layer: (texts, labels).
+    /// First row of each text, a dense layer with activation, dropout, and a dense layer: (texts, labels).
     Sequence {
         inner: Dense,
         activation: Activation,
@@ -24,7 +24,7 @@ pub(super) enum Head {
     },
     /// Dropout where the reference has it, and a dense layer: (tokens, labels).
     Tokens { classifier: Dense, drops: bool },
-    /// Pooling, and length one where the model has it: (texts, hidden).
+    /// Pooling, then scaling to length one where the model does so: (texts, hidden).
     Embedding { pool: Pool, normalize: bool },
 }
 
@@ -39,7 +39,7 @@ impl Head {
         }
     }
 
-    /// Whether only the first row of each text counts.
+    /// Returns whether the head reads only the first row of each text.
     pub(super) fn sees_firsts(&self) -> bool {
         matches!(
             self,
@@ -51,7 +51,7 @@ impl Head {
         )
     }
 
-    /// From the encoder's rows to `tape.out`.
+    /// Forward pass from the encoder's rows to `tape.out`.
     pub(super) fn forward(&self, pass: &Pass<'_>, rows: &[f32], tape: &mut HeadTape) {
         let Pass {
             compute,
@@ -103,7 +103,7 @@ impl Head {
         }
     }
 
-    /// Adds to `d_rows` what the gradient of `tape.out` makes of it; an empty one makes nothing.
+    /// Backward pass: adds to `d_rows` the gradient that follows from that of `tape.out`. An empty gradient adds nothing.
     pub(super) fn backward(
         &self,
         pass: &Pass<'_>,
@@ -146,7 +146,7 @@ impl Head {
                 dropout::apply(compute, dropout.mask(SITE, dropout.head), hidden, d);
                 let again = d_context.at_least(len);
                 activation::backward(compute, *function, &tape.inner[..len], d, again);
-                // inner = W input, the first rows
+                // inner = W input, where `input` holds the first rows.
                 dense.backward_parameters(pass, &tape.input[..len], d, gradients, transposed);
                 let d_input = again;
                 dense.backward_input(pass, d, StoreMode::Overwrite, d_input);

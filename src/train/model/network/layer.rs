@@ -12,7 +12,7 @@ use crate::train::model::ops::pooling::{self, Pool};
 use crate::train::model::ops::{activation, residual};
 use crate::train::model::parameters::Gradients;
 
-/// The parameters of a layer.
+/// Parameters of a layer.
 #[derive(Clone, Debug)]
 pub(super) struct Layer {
     pub(super) projections: [Dense; 3],
@@ -23,28 +23,28 @@ pub(super) struct Layer {
     pub(super) output_norm: NormIds,
     pub(super) heads: usize,
     pub(super) activation: Activation,
-    /// Whether what attention puts out is dropped: in BERT, not in DistilBERT.
+    /// Whether attention's output has dropout: it has in BERT, not in DistilBERT.
     pub(super) drops_attended: bool,
-    /// The first of its three places where numbers are dropped.
+    /// Number of the first of the layer's three dropout sites.
     pub(super) site: u64,
 }
 
-/// What the forward pass of a layer leaves behind.
+/// Intermediate results of a layer's forward pass.
 #[derive(Debug, Default)]
 pub(super) struct LayerTape {
-    /// The first row of each text, where only those are to come out.
+    /// First row of each text, where only those are computed.
     first: AlignedFloats,
     pub(super) query: AlignedFloats,
     pub(super) key: AlignedFloats,
     pub(super) value: AlignedFloats,
     context: AlignedFloats,
-    /// Ahead of the first norm,
+    /// Input of the first norm.
     attention_sum: AlignedFloats,
-    /// and after it.
+    /// Output of the first norm.
     attended: AlignedFloats,
-    /// Inside the feed-forward network, ahead of the activation: (rows, intermediate).
+    /// Input of the activation in the feed-forward network: (rows, intermediate).
     inner: AlignedFloats,
-    /// Ahead of the second norm.
+    /// Input of the second norm.
     output_sum: AlignedFloats,
 }
 
@@ -61,7 +61,7 @@ impl Layer {
         )
     }
 
-    /// From `x`, (rows, hidden), to `out`: as many rows, or the first ones of all texts.
+    /// Forward pass from `x`, (rows, hidden), to `out`, which has as many rows, or only the first one of each text.
     pub(super) fn forward(
         &self,
         pass: &Pass<'_>,
@@ -79,7 +79,7 @@ impl Layer {
         } = *pass;
         let len = out.len();
         let hidden = self.output.outputs;
-        // What queries are made of, and what attention is added to.
+        // Input of the query projection, to which attention's output is added.
         let asking = match pass.firsts {
             None => x,
             Some(_) => {
@@ -122,8 +122,8 @@ impl Layer {
         residual::forward(compute, attended, output_mask, norm, sum, out);
     }
 
-    /// From the gradient of `out`, which `d` begins with, to that of `x`, (rows, hidden), in its place. `outputs` are
-    /// gradients of the projections that come from a loss.
+    /// Backward pass: replaces the gradient of `out` in `d` by that of `x`, (rows, hidden). `outputs` holds a loss's gradients
+    /// of the projections.
     pub(super) fn backward(
         &self,
         pass: &Pass<'_>,
@@ -165,7 +165,7 @@ impl Layer {
         activation::backward(compute, self.activation, inner, d_inner, activated);
         self.down
             .backward_parameters(pass, activated, d_branch, gradients, transposed);
-        // inner = W_1 attended; `attended` has gone two ways.
+        // inner = W_1 attended; the gradient of `attended` has two terms.
         let attended = &tape.attended[..len];
         self.up
             .backward_parameters(pass, attended, d_inner, gradients, transposed);

@@ -1,9 +1,9 @@
-//! A network that learns: an encoder of BERT or DistilBERT with a head, forward and backward.
+//! The trainable network: an encoder of BERT or DistilBERT with a head, forward and backward.
 //!
-//! A [`Network`] is wiring: it knows which parameters there are and in which order operations come. Numbers are
-//! elsewhere: parameters and gradients with whoever trains, what a pass leaves behind on a [`Tape`]. A loss reads
-//! outputs off the tape and writes its gradient with respect to each into an [`OutputGradients`]; so a loss on hidden
-//! states or on projections is hung in as one on logits is.
+//! A [`Network`] is wiring: it knows the parameters and the order of operations. Values are elsewhere: the caller owns
+//! parameters and gradients, and a [`Tape`] holds the intermediate results of a pass. A loss reads outputs from the tape and
+//! writes its gradient with respect to each into an [`OutputGradients`], so a loss on hidden states or projections is attached
+//! in the same way as one on logits.
 
 mod build;
 mod head;
@@ -32,7 +32,7 @@ use crate::train::model::ops::embeddings::{self, Tables};
 use crate::train::model::ops::layer_norm::{self, NormGradient};
 use crate::train::model::parameters::{Gradients, Id, Parameters};
 
-/// The place of the embeddings among those where numbers are dropped; layers have the next ones.
+/// Dropout site of the embeddings; the sites of the layers follow.
 const EMBEDDINGS: u64 = 0;
 
 /// The wiring of an encoder and a head.
@@ -43,12 +43,12 @@ pub(crate) struct Network {
     norm: NormIds,
     layers: Vec<Layer>,
     head: Head,
-    /// What both sides of the layers' products are rounded to; nothing, unless it is told.
+    /// Rounding of the operands of the layers' products; none by default.
     pub(crate) rounding: Rounding,
 }
 
 impl Network {
-    /// The same network, of which nothing is rounded.
+    /// Returns the network without rounding.
     pub(crate) fn exact(&self) -> Self {
         Self {
             rounding: Rounding::None,
@@ -56,20 +56,20 @@ impl Network {
         }
     }
 
-    /// The sizes of the encoder.
+    /// Configuration of the encoder.
     pub(crate) fn config(&self) -> &EncoderConfig {
         &self.config
     }
 
-    /// Numbers of each row of the head's output: labels, or the width of an embedding; 0 without a head.
+    /// Width of a row of the head's output: the number of labels, or the width of an embedding; 0 without a head.
     pub(crate) fn outputs(&self) -> usize {
         self.head.outputs(self.config.hidden)
     }
 
-    /// Passes a batch through the network and leaves everything on the tape.
+    /// Runs the forward pass of a batch and records it on the tape.
     ///
     /// # Errors
-    /// `EmbeddingOutOfRange` for a token, a type or a length that the tables have no row for.
+    /// `EmbeddingOutOfRange` for a token, a type or a position outside the embedding tables.
     pub(crate) fn forward(
         &self,
         compute: &Compute,
@@ -121,12 +121,12 @@ impl Network {
         Ok(())
     }
 
-    /// Whether of a layer's output only the first row of each text is computed.
+    /// Returns whether a layer computes only the first row of each text.
     fn is_narrow(&self, layer: usize, wanted: Wanted) -> bool {
         wanted == Wanted::Head && self.head.sees_firsts() && layer + 1 == self.layers.len()
     }
 
-    /// The pass as the head sees it: exact, and where the last layer is narrow, of texts of one row.
+    /// Returns the pass as the head sees it: without rounding and, where the last layer is narrow, with texts of one row.
     fn head_pass<'a>(&self, pass: Pass<'a>, wanted: Wanted, firsts: &'a [usize]) -> Pass<'a> {
         let narrow = (0..self.layers.len()).any(|layer| self.is_narrow(layer, wanted));
         Pass {
@@ -136,7 +136,7 @@ impl Network {
         }
     }
 
-    /// Adds to the gradients what a loss's gradients with respect to the outputs on the tape make of them.
+    /// Backward pass: adds the gradients of the parameters, given a loss's gradients of the outputs on the tape.
     ///
     /// `batch` and `parameters` must be those of the forward pass.
     pub(crate) fn backward(
@@ -159,7 +159,7 @@ impl Network {
             dropout,
             rounding: self.rounding,
         };
-        // `d` is the gradient of the rows between layers, from the last to the first.
+        // `d` is the gradient of the hidden states between layers, from the last layer to the first.
         let mut d = std::mem::take(&mut tape.scratch.d);
         let firsts = std::mem::take(&mut tape.firsts);
         let rows = d.at_least(len);

@@ -1,4 +1,4 @@
-//! What layers and heads are put together from: names of parameters, with the operations that they go into.
+//! Building blocks of layers and heads: parameter ids with the operations that use them.
 
 use crate::kernels::Compute;
 use crate::kernels::gemm::{Rounding, StoreMode};
@@ -8,22 +8,22 @@ use crate::train::model::ops::layer_norm::Norm;
 use crate::train::model::ops::linear::{self, How};
 use crate::train::model::parameters::{Gradients, Id, Parameters};
 
-/// What is the same for all parts in one pass, on the way there and back.
+/// Context of a forward or backward pass, common to all its operations.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pass<'a> {
     pub(super) compute: &'a Compute,
     pub(super) parameters: &'a Parameters,
-    /// Where each text of the batch starts, and the end.
+    /// Row offset of each text in the batch, and the total.
     pub(super) starts: &'a [usize],
-    /// 0, 1, 2 and so on, where only the first row of each text is to come out: rows of texts of one row.
+    /// If set, only the first row of each text is computed: the offsets 0, 1, 2 and so on, of texts with one row each.
     pub(super) firsts: Option<&'a [usize]>,
     pub(super) dropout: Dropout,
-    /// Of the products of dense layers.
+    /// Rounding of the operands of the dense layers' products.
     pub(super) rounding: Rounding,
 }
 
 impl<'a> Pass<'a> {
-    /// The same pass, of which only first rows are to come out if `narrow`.
+    /// Returns the pass with only first rows as its output if `narrow`, else with all rows.
     pub(super) fn firsts<'b>(self, narrow: bool, firsts: &'b [usize]) -> Pass<'b>
     where
         'a: 'b,
@@ -34,7 +34,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// What products are computed with, and how exactly.
+    /// Returns the context of the matrix products.
     fn how(&self) -> How<'a> {
         (self.compute, self.rounding)
     }
@@ -47,18 +47,18 @@ impl<'a> Pass<'a> {
         self.starts[self.texts()]
     }
 
-    /// Where each text starts among the rows that come out, and the end.
+    /// Row offset of each text in the output, and the total.
     pub(super) fn out_starts(&self) -> &'a [usize] {
         self.firsts.unwrap_or(self.starts)
     }
 
-    /// How many rows come out.
+    /// Number of rows in the output.
     pub(super) fn out_rows(&self) -> usize {
         self.out_starts()[self.texts()]
     }
 }
 
-/// A dense layer.
+/// Parameters of a dense layer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dense {
     pub(super) weight: Id,
@@ -68,13 +68,13 @@ pub(super) struct Dense {
 }
 
 impl Dense {
-    /// `out = x W^T + b`.
+    /// Computes `out = x W^T + b`.
     pub(super) fn forward(&self, pass: &Pass<'_>, x: &[f32], out: &mut [f32]) {
         let [weight, bias] = [self.weight, self.bias].map(|id| pass.parameters.values(id));
         linear::forward(pass.how(), x, weight, bias, out);
     }
 
-    /// `d_x = d_out W`, and what `sum` says.
+    /// Computes `d_x = d_out W`; `sum` says whether it is stored or added.
     pub(super) fn backward_input(
         &self,
         pass: &Pass<'_>,
@@ -86,7 +86,7 @@ impl Dense {
         linear::backward_input(pass.how(), d_out, weight, self.inputs, sum, d_x);
     }
 
-    /// The gradients of weight and bias.
+    /// Adds the gradients of weight and bias.
     pub(super) fn backward_parameters(
         &self,
         pass: &Pass<'_>,
@@ -106,7 +106,7 @@ impl Dense {
     }
 }
 
-/// A layer norm.
+/// Parameters of a layer norm.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NormIds {
     pub(super) weight: Id,

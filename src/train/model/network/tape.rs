@@ -1,4 +1,4 @@
-//! What a pass leaves behind, for losses and for the way back.
+//! The tape: intermediate results of a forward pass, kept for losses and for the backward pass.
 
 use super::layer::LayerTape;
 use crate::batch::Batch;
@@ -6,73 +6,73 @@ use crate::config::EncoderConfig;
 use crate::kernels::memory::AlignedFloats;
 use crate::train::model::ops::dropout::Dropout;
 
-/// What of a pass is asked for.
+/// Outputs of a forward pass that the caller needs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Wanted {
-    /// The head's output. Where it depends on first rows alone, the last layer computes no others: a seventh of the work
-    /// on six layers less.
+    /// The head's output. If it depends on first rows alone, the last layer computes no others, which saves a seventh of the
+    /// work on six layers.
     #[default]
     Head,
-    /// Hidden states and projections of all layers, too.
+    /// Hidden states and projections of all layers, beside the head's output.
     All,
 }
 
-/// Everything that one forward pass has computed and its backward pass reads again.
+/// Intermediate results of one forward pass, which its backward pass reads.
 ///
-/// Buffers grow to the largest batch that they have seen and are used again: with r rows they hold about
-/// (layers * (8 * hidden + intermediate) + 8 * hidden + 3 * intermediate) * r floats.
+/// Buffers are reused and grow to the largest batch so far. With r rows they hold about (layers * (8 * hidden + intermediate) +
+/// 8 * hidden + 3 * intermediate) * r floats.
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
-    /// Sizes of the pass that is on it.
+    /// Number of rows in the recorded pass.
     rows: usize,
     width: usize,
     pub(super) dropout: Dropout,
     pub(super) wanted: Wanted,
-    /// 0, 1, 2 and so on, up to the number of texts.
+    /// The offsets 0, 1, 2 and so on, up to the number of texts.
     pub(super) firsts: Vec<usize>,
-    /// The embeddings ahead of their norm.
+    /// Sum of the embeddings, before their layer norm.
     pub(super) embedded: AlignedFloats,
-    /// After the embeddings, and after each layer.
+    /// Hidden states after the embeddings and after each layer.
     pub(super) hidden: Vec<AlignedFloats>,
     pub(super) layers: Vec<LayerTape>,
     pub(super) head: HeadTape,
     pub(super) scratch: Scratch,
 }
 
-/// What a head leaves behind.
+/// Intermediate results of a head.
 #[derive(Debug, Default)]
 pub(super) struct HeadTape {
-    /// A row a text, or a row a token: what the encoder hands over.
+    /// Input from the encoder, with a row per text or per token.
     pub(super) input: AlignedFloats,
-    /// What comes out of the layer between, ahead of its activation.
+    /// Output of the intermediate layer, before its activation.
     pub(super) inner: AlignedFloats,
-    /// What goes into the last layer.
+    /// Input of the last layer.
     pub(super) last: AlignedFloats,
-    /// Logits or embeddings,
+    /// Logits or embeddings.
     pub(super) out: AlignedFloats,
-    /// and how many numbers they are.
+    /// Number of floats in `out` that are valid.
     pub(super) len: usize,
 }
 
-/// Memory that nothing outlives.
+/// Working memory, valid within one pass only.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    /// The gradient of the rows between layers: (rows, hidden), as the next two.
+    /// Gradient of the hidden states between layers: (rows, hidden), as the next two.
     pub(super) d: AlignedFloats,
     pub(super) d_branch: AlignedFloats,
     pub(super) d_context: AlignedFloats,
     /// Gradients of queries, keys and values.
     pub(super) d_projections: [AlignedFloats; 3],
-    /// Inside the feed-forward network: (rows, intermediate), as the next.
+    /// Gradient inside the feed-forward network: (rows, intermediate), as the next.
     pub(super) inner: AlignedFloats,
     pub(super) d_inner: AlignedFloats,
-    /// A gradient the other way round.
+    /// A transposed gradient.
     pub(super) transposed: AlignedFloats,
     pub(super) sums: AlignedFloats,
 }
 
 impl Tape {
-    /// Makes room for a pass.
+    /// Prepares the buffers for a pass.
     pub(super) fn start(
         &mut self,
         config: &EncoderConfig,
@@ -90,24 +90,24 @@ impl Tape {
         self.layers.resize_with(config.layers, Default::default);
     }
 
-    /// The head's output: logits or embeddings, a row a text or a token.
+    /// Output of the head: logits or embeddings, a row per text or token.
     pub(crate) fn output(&self) -> &[f32] {
         &self.head.out[..self.head.len]
     }
 
-    /// The rows after the embeddings, as number 0, or after a layer: (rows, hidden).
+    /// Hidden states after the embeddings (index 0) or after a layer (counted from 1): (rows, hidden).
     ///
     /// # Panics
-    /// If the head alone was wanted.
+    /// If the pass computed only the head's output.
     pub(crate) fn hidden(&self, index: usize) -> &[f32] {
         assert_eq!(self.wanted, Wanted::All);
         &self.hidden[index][..self.rows * self.width]
     }
 
-    /// Queries, keys and values of a layer, each (rows, hidden): what relations of MiniLMv2 (Wang et al. 2021) and the
-    /// scores of TinyBERT (Jiao et al. 2020) are made of.
+    /// Queries, keys and values of a layer, each (rows, hidden). The relations of MiniLMv2 (Wang et al. 2021) and the attention
+    /// scores of TinyBERT (Jiao et al. 2020) are computed from them.
     ///
-    /// # Panics
+    /// If the pass computed only the head's output.
     /// If the head alone was wanted.
     pub(crate) fn projections(&self, layer: usize) -> [&[f32]; 3] {
         assert_eq!(self.wanted, Wanted::All);
@@ -119,19 +119,19 @@ impl Tape {
     }
 }
 
-/// The gradient of a loss with respect to what a pass puts out; what is empty plays no part in it.
+/// Gradients of a loss with respect to the outputs of a pass. An empty one counts as zero.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OutputGradients {
-    /// Of the head's output.
+    /// Gradient of the head's output.
     pub(crate) head: Vec<f32>,
-    /// Of hidden states, by their numbers on the tape.
+    /// Gradients of hidden states, with the indices of the tape.
     pub(crate) hidden: Vec<Vec<f32>>,
-    /// Of queries, keys and values, by layer.
+    /// Gradients of queries, keys and values, by layer.
     pub(crate) projections: Vec<[Vec<f32>; 3]>,
 }
 
 impl OutputGradients {
-    /// Adds that of a hidden state.
+    /// Adds the gradient of a hidden state to `d`.
     pub(super) fn add_hidden(&self, index: usize, d: &mut [f32]) {
         let Some(own) = self.hidden.get(index).filter(|own| !own.is_empty()) else {
             return;

@@ -1,10 +1,10 @@
-//! The function between two dense layers, element by element.
+//! Activation functions between two dense layers, applied element by element.
 
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 use crate::kernels::{Activation, Compute, math};
 
-/// Numbers that one task takes: what it reads and writes stays in a core's second-level cache.
+/// Number of floats per task: its inputs and outputs stay in a core's second-level cache.
 const PER_TASK: usize = 8 * 1024;
 
 /// `out = activation(x)`.
@@ -23,8 +23,8 @@ pub(crate) fn forward(compute: &Compute, activation: Activation, x: &[f32], out:
     );
 }
 
-/// From the gradient of `activation(x)`, in `d`, to that of `x` in its place; `out = activation(x)` once more, so that
-/// nobody has to keep it from the forward pass.
+/// Backward pass: replaces the gradient of `activation(x)` in `d` by that of `x`. Recomputes `out = activation(x)`, so that it
+/// need not be kept from the forward pass.
 pub(crate) fn backward(
     compute: &Compute,
     activation: Activation,
@@ -50,14 +50,14 @@ pub(crate) fn backward(
     });
 }
 
-/// The function and its derivative at x.
+/// Returns the activation and its derivative at x.
 #[inline(always)]
 fn both<S: Simd>(s: S, activation: Activation, x: S::F32) -> (S::F32, S::F32) {
     let (zero, one) = (s.splat(0.0), s.splat(1.0));
     match activation {
         Activation::Identity => (x, one),
         Activation::Gelu => {
-            // x P(x) has the derivative P(x) + x p(x), with p(x) = exp(-x^2 / 2) / sqrt(2 pi).
+            // The derivative of x P(x) is P(x) + x p(x), with p(x) = exp(-x^2 / 2) / sqrt(2 pi).
             const HALF_LOG2_E: f32 = 0.5 * std::f32::consts::LOG2_E;
             const ONE_OVER_SQRT_2_PI: f32 = 0.398_942_3;
             let cdf = math::normal_cdf(s, x);
@@ -77,7 +77,7 @@ fn both<S: Simd>(s: S, activation: Activation, x: S::F32) -> (S::F32, S::F32) {
             let slope = s.mul(slope, s.sub(one, s.mul(tanh, tanh)));
             (s.mul(x, half), s.mul_add(x, slope, half))
         }
-        // Zero, as torch has it, at zero.
+        // The derivative at zero is zero, as in torch.
         Activation::Relu => (s.max(zero, x), s.select_by_sign(s.sub(zero, x), one, zero)),
         Activation::Tanh => {
             let tanh = math::tanh(s, x);
@@ -97,7 +97,7 @@ impl Kernel for Forward<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        // One loop a function, so that the choice is made once.
+        // One loop per function, so that the choice is made once.
         match self.activation {
             Activation::Identity => self.out.copy_from_slice(self.x),
             Activation::Gelu => self.apply(s, Activation::Gelu),

@@ -1,7 +1,7 @@
-//! Scaled dot-product attention over ragged rows (Vaswani et al. 2017, section 3.2.1), with dropout of its shares:
-//! `out = dropout(P) V` with `P = softmax(Q K^T / sqrt(head_dim))`, for each text and head.
+//! Scaled dot-product attention over ragged rows (Vaswani et al. 2017, section 3.2.1), with dropout of the probabilities: `out
+//! = dropout(P) V` with `P = softmax(Q K^T / sqrt(head_dim))`, for each text and head.
 //!
-//! The backward pass computes the shares once more: to keep them would take memory with the square of a text's length.
+//! The backward pass recomputes the probabilities: to keep them would take memory with the square of a text's length.
 
 use super::dropout::{Mask, MaskRow};
 use crate::kernels::gemm::Small;
@@ -10,22 +10,22 @@ use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 use crate::kernels::{Compute, softmax};
 
-/// What attention reads: three projections, each (rows, heads * head_dim).
+/// Inputs of attention: three projections, each (rows, heads * head_dim).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attention<'a> {
     pub(crate) query: &'a [f32],
-    /// Where each text's queries start, and the end: as many as it has keys, or fewer.
+    /// Offset of each text's first query, and the total. A text has as many queries as keys, or fewer.
     pub(crate) query_starts: &'a [usize],
     pub(crate) key: &'a [f32],
     pub(crate) value: &'a [f32],
-    /// Where each text's keys and values start, and the end.
+    /// Offset of each text's first key and value, and the total.
     pub(crate) starts: &'a [usize],
     pub(crate) heads: usize,
-    /// Of the shares of a query; its row is `row * heads + head`, its column the key's place in the text.
+    /// Dropout mask of the probabilities: its row is `row * heads + head`, its column the key's index in the text.
     pub(crate) mask: Mask,
 }
 
-/// What comes out, (queries, heads * head_dim).
+/// Forward pass; `out` is (queries, heads * head_dim).
 pub(crate) fn forward(compute: &Compute, input: &Attention<'_>, out: &mut [f32]) {
     let cpu = compute.cpu;
     let outs = [OutputChunks::by_sequence(input.query_starts, out)];
@@ -40,7 +40,7 @@ pub(crate) fn forward(compute: &Compute, input: &Attention<'_>, out: &mut [f32])
     );
 }
 
-/// From the gradient of what came out to those of the three projections.
+/// Backward pass: computes the gradients of the three projections from that of the output.
 pub(crate) fn backward(
     compute: &Compute,
     input: &Attention<'_>,
@@ -69,17 +69,17 @@ pub(crate) fn backward(
     );
 }
 
-/// One text.
+/// The rows of one text in all inputs.
 #[derive(Clone, Copy)]
 struct Text<'a> {
     input: Attention<'a>,
-    /// Its first row among the queries, and how many it has,
+    /// Row of the text's first query; the text's number of queries follows.
     first_query: usize,
     queries: usize,
-    /// and the same among keys and values.
+    /// Row of the text's first key and value; the text's number of keys follows.
     first_key: usize,
     keys: usize,
-    /// From one row to the next.
+    /// Distance from one row to the next, in floats.
     hidden: usize,
     head_dim: usize,
 }
@@ -100,26 +100,26 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Its rows of what has a row a query.
+    /// Returns the text's slice of a buffer with a row per query.
     #[inline(always)]
     fn of_queries(&self, rows: &'a [f32]) -> &'a [f32] {
         &rows[self.first_query * self.hidden..][..self.queries * self.hidden]
     }
 
-    /// Its rows of what has a row a key.
+    /// Returns the text's slice of a buffer with a row per key.
     #[inline(always)]
     fn of_keys(&self, rows: &'a [f32]) -> &'a [f32] {
         &rows[self.first_key * self.hidden..][..self.keys * self.hidden]
     }
 
-    /// Floats of the panels that rows of a head become, by rows or by columns.
+    /// Number of floats in the panels of a head's rows, whether packed by rows or by columns.
     fn panels(&self) -> usize {
         let by_rows = Small::panels(self.keys, self.head_dim);
         by_rows.max(Small::panels(self.head_dim, self.keys.max(self.queries)))
     }
 
-    /// Products of rows with a row a query and rows with a row a key, (queries, padded keys); both begin with a head's
-    /// first column.
+    /// Computes the dot products of query rows and key rows, (queries, padded keys). Both slices begin with the head's first
+    /// column.
     #[inline(always)]
     fn products<S: Simd>(&self, s: S, [a, b]: [&[f32]; 2], panels: &mut [f32], out: &mut [f32]) {
         let panels = &mut panels[..Small::panels(self.keys, self.head_dim)];
@@ -134,8 +134,8 @@ impl<'a> Text<'a> {
         product.multiply(s, self.queries, padded, out, padded);
     }
 
-    /// A head's columns of `out = weights rows`: `weights` is (n, padded k), `rows` has k rows and `out` n; both begin with
-    /// the head's first column.
+    /// Computes a head's columns of `out = weights rows`: `weights` is (n, padded k), `rows` has k rows and `out` has n. Both
+    /// begin with the head's first column.
     #[inline(always)]
     fn mix<S: Simd>(
         &self,
@@ -156,7 +156,7 @@ impl<'a> Text<'a> {
         product.multiply(s, n, self.head_dim, out, self.hidden);
     }
 
-    /// P of a head, (queries, padded keys); the columns past the keys are zero.
+    /// Computes P of a head, (queries, padded keys); the columns past the keys are zero.
     #[inline(always)]
     fn shares<S: Simd>(&self, s: S, head: usize, panels: &mut [f32], shares: &mut [f32]) {
         let column = head * self.head_dim;
@@ -174,20 +174,20 @@ impl<'a> Text<'a> {
         1.0 / (self.head_dim as f32).sqrt()
     }
 
-    /// The row of the mask for a query.
+    /// Returns the row of the dropout mask for a query.
     #[inline(always)]
     fn mask_row(&self, query: usize, head: usize) -> MaskRow {
         let row = self.first_query + query;
         self.input.mask.row(row * self.input.heads + head)
     }
 
-    /// Whether there is nothing to do.
+    /// Returns whether the text has no rows to compute.
     fn is_empty(&self) -> bool {
         self.queries == 0 || self.keys == 0
     }
 }
 
-/// Rows of a matrix of scores are whole vectors.
+/// Length of a row of scores, padded to whole vectors.
 #[inline(always)]
 fn padded(len: usize) -> usize {
     len.next_multiple_of(LANES)
@@ -230,10 +230,10 @@ impl Kernel for Forward<'_> {
 
 struct Backward<'a> {
     text: Text<'a>,
-    /// The rows of the text's queries.
+    /// Gradient of the output, for the rows of the text's queries.
     d_out: &'a [f32],
     buffer: &'a mut AlignedFloats,
-    /// The gradients of the text's queries, keys and values.
+    /// Gradients of the text's queries, keys and values.
     outs: [&'a mut [f32]; 3],
 }
 
@@ -307,7 +307,7 @@ impl Kernel for Backward<'_> {
     }
 }
 
-/// A matrix of scores, (queries, padded keys), the other way round: (keys, padded queries).
+/// Transposes a matrix of scores, (queries, padded keys), to (keys, padded queries).
 #[inline(always)]
 fn turn(scores: &[f32], (queries, keys): (usize, usize), out: &mut [f32]) {
     let (padded_keys, padded_queries) = (padded(keys), padded(queries));

@@ -1,7 +1,7 @@
-//! Dropout (Srivastava et al. 2014): some numbers become zero, the others are scaled so that the mean stays.
+//! Dropout (Srivastava et al. 2014): some values become zero, the others are scaled so that the mean stays.
 //!
-//! Which ones is a function of seed, step, site, row and column: nothing is drawn one after the other, so a run repeats
-//! bit for bit at any number of threads, and a backward pass finds the mask of its forward pass without keeping it.
+//! The mask is a function of seed, step, site, row and column. No random numbers are drawn in sequence, so a run repeats bit
+//! for bit at any number of threads, and a backward pass finds the mask of its forward pass without keeping it.
 
 use super::ROWS_PER_TASK;
 use crate::kernels::Compute;
@@ -9,21 +9,21 @@ use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, Simd};
 use crate::train::random::mix;
 
-/// What a step of training drops, by the kind of place.
+/// Dropout rates of a training step, by kind of site.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Dropout {
     pub(crate) seed: u64,
     pub(crate) step: u64,
-    /// The share of numbers that are dropped from rows between layers,
+    /// Fraction of the values dropped from hidden states between layers.
     pub(crate) hidden: f32,
-    /// from shares of attention,
+    /// Fraction of the attention probabilities dropped.
     pub(crate) attention: f32,
-    /// and ahead of a head's last layer.
+    /// Fraction of the values dropped before a head's last layer.
     pub(crate) head: f32,
 }
 
 impl Dropout {
-    /// Nothing is dropped.
+    /// Dropout rates of zero.
     pub(crate) const NONE: Self = Self {
         seed: 0,
         step: 0,
@@ -32,7 +32,7 @@ impl Dropout {
         head: 0.0,
     };
 
-    /// The mask of one place in the network, of which every place has its own number.
+    /// Returns the mask of one site in the network; each site has a number of its own.
     pub(crate) fn mask(&self, site: u64, rate: f32) -> Mask {
         let rate = f64::from(rate).clamp(0.0, 1.0);
         let dropped = (rate * f64::from(u32::MAX)).round();
@@ -47,17 +47,17 @@ impl Dropout {
     }
 }
 
-/// What is dropped at one place in one step.
+/// The dropout mask of one site in one step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mask {
     key: u64,
-    /// So many of 2^32 numbers are dropped.
+    /// Dropout rate in units of 2^-32.
     dropped: u32,
-    /// What the others are multiplied by.
+    /// Factor of the values that are kept.
     scale: f32,
 }
 
-/// A row of a mask.
+/// A row of a dropout mask.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MaskRow {
     keys: (u32, u32),
@@ -66,7 +66,7 @@ pub(crate) struct MaskRow {
 }
 
 impl Mask {
-    /// The factors of one row.
+    /// Returns one row of the mask.
     #[inline(always)]
     pub(crate) fn row(self, row: usize) -> MaskRow {
         let key = mix(self.key ^ row as u64);
@@ -79,10 +79,10 @@ impl Mask {
 }
 
 impl MaskRow {
-    /// What the number in this column is multiplied by: zero, or the scale; one where nothing is dropped.
+    /// Returns the factor of the value in a column: zero or the scale; one where nothing is dropped.
     #[inline(always)]
     pub(crate) fn factor(self, column: usize) -> f32 {
-        // Two rounds of multiplying and folding, each with a key; of 32 bits, so that it vectorises everywhere.
+        // Two rounds of multiplying and folding, each with a key. 32 bits vectorise on every instruction set.
         let mut hash = (column as u32).wrapping_add(self.keys.0);
         hash = (hash ^ (hash >> 16)).wrapping_mul(0x7FEB_352D);
         hash = (hash ^ (hash >> 15) ^ self.keys.1).wrapping_mul(0x846C_A68B);
@@ -91,7 +91,7 @@ impl MaskRow {
     }
 }
 
-/// Multiplies each number of `rows`, (rows, width), by its factor: the forward pass, and on gradients the backward pass.
+/// Multiplies each value of `rows`, (rows, width), by its factor: the forward pass, and on gradients the backward pass.
 pub(crate) fn apply(compute: &Compute, mask: Mask, width: usize, rows: &mut [f32]) {
     if mask.dropped == 0 {
         return;
@@ -109,7 +109,7 @@ pub(crate) fn apply(compute: &Compute, mask: Mask, width: usize, rows: &mut [f32
     });
 }
 
-/// `out` is `rows`, each number multiplied by its factor.
+/// Writes to `out` the values of `rows`, each multiplied by its factor.
 pub(crate) fn copy(compute: &Compute, mask: Mask, width: usize, rows: &[f32], out: &mut [f32]) {
     let block = ROWS_PER_TASK * width;
     let tasks = rows.len().div_ceil(block);

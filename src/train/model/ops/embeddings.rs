@@ -1,20 +1,20 @@
-//! Words, positions and token types become rows: `row = word + type + position`.
+//! Embeddings: the sum of word, position and token-type embeddings, `row = word + type + position`.
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::kernels::Compute;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 
-/// The tables, each (rows, width), or their gradients.
+/// The embedding tables, each (rows, width), or their gradients.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tables<T> {
     pub(crate) words: T,
     pub(crate) positions: T,
-    /// Where the family has them.
+    /// Token-type embeddings; `None` for families without them.
     pub(crate) types: Option<T>,
 }
 
-/// Whether the tables have a row for everything in a batch.
+/// Checks that the tables have a row for every token, token type and position of a batch.
 ///
 /// # Errors
 /// `EmbeddingOutOfRange`.
@@ -42,7 +42,7 @@ pub(crate) fn check(batch: &Batch, rows: Tables<usize>) -> Result<()> {
     Ok(())
 }
 
-/// The rows of a batch, (tokens, width).
+/// Computes the rows of a batch, (tokens, width).
 pub(crate) fn forward(
     compute: &Compute,
     batch: &Batch,
@@ -64,7 +64,7 @@ pub(crate) fn forward(
     });
 }
 
-/// Adds the gradient of each row, `d` of (tokens, width), to those of the table rows that it was the sum of.
+/// Adds the gradient of each row, `d` of (tokens, width), to the gradients of the table rows that it was summed from.
 pub(crate) fn backward(batch: &Batch, d: &[f32], width: usize, mut tables: Tables<&mut [f32]>) {
     let mut rows = d.chunks_exact(width).enumerate();
     for text in batch.starts.windows(2) {

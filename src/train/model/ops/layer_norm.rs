@@ -7,7 +7,7 @@ use crate::kernels::memory::AlignedFloats;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
-/// What a layer norm has.
+/// Parameters of a layer norm.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Norm<'a> {
     /// (width).
@@ -17,7 +17,7 @@ pub(crate) struct Norm<'a> {
     pub(crate) eps: f32,
 }
 
-/// The gradients of weight and bias; added to what is there.
+/// Gradients of weight and bias, which the backward pass adds to.
 #[derive(Debug)]
 pub(crate) struct NormGradient<'a> {
     pub(crate) weight: &'a mut [f32],
@@ -30,11 +30,10 @@ pub(crate) fn forward(compute: &Compute, x: &[f32], norm: Norm<'_>, out: &mut [f
     layer_norm(compute, out, norm.weight, norm.bias, norm.eps);
 }
 
-/// From the gradient of what came out, in `d`, to the gradient of what went in, in its place.
+/// Backward pass: replaces the gradient of the output in `d` by that of the input.
 ///
-/// With h = (x - mean) * scale and g = d * weight: `d_x = scale * (g - mean(g) - h * mean(g * h))`,
-/// `d_weight += sum of d * h`, `d_bias += sum of d`. Mean and scale are computed again, which is cheaper than a second
-/// look at what would have to be kept.
+/// With h = (x - mean) * scale and g = d * weight: `d_x = scale * (g - mean(g) - h * mean(g * h))`, `d_weight += sum of d * h`,
+/// `d_bias += sum of d`. Mean and scale are recomputed, which is cheaper than reading kept values.
 pub(crate) fn backward(
     compute: &Compute,
     x: &[f32],
@@ -45,7 +44,7 @@ pub(crate) fn backward(
 ) {
     let width = norm.weight.len();
     let tasks = d.len().div_ceil(ROWS_PER_TASK * width);
-    // Each task has sums of its own, which are added up in order.
+    // Each task has its own sums, which are added up in order.
     let padded = width.next_multiple_of(LANES);
     let sums = sums.at_least(tasks * 2 * padded);
     let outs = [
@@ -84,7 +83,7 @@ struct Backward<'a> {
     weight: &'a [f32],
     eps: f32,
     d: &'a mut [f32],
-    /// Whole vectors, as those that follow.
+    /// Padded to whole vectors, as the fields that follow.
     d_weight: &'a mut [f32],
     d_bias: &'a mut [f32],
 }
@@ -109,7 +108,7 @@ impl Kernel for Backward<'_> {
             let mean = s.reduce_add(sum) / width as f32;
             let mut squares = s.splat(0.0);
             for x in x.chunks(LANES) {
-                // Lanes past the end hold the mean, whose distance from itself adds nothing.
+                // Lanes past the end hold the mean, so their distance from it adds nothing.
                 let distance = s.sub(s.load_partial(x, mean), s.splat(mean));
                 squares = s.mul_add(distance, distance, squares);
             }

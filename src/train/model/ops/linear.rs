@@ -6,10 +6,10 @@ use crate::kernels::gemm::{
 };
 use crate::kernels::memory::AlignedFloats;
 
-/// Rows whose gradients are summed up at once: panels of so many rows stay in a core's second-level cache.
+/// Number of rows whose gradients are summed at once: panels of this many rows stay in a core's second-level cache.
 const ROWS_AT_ONCE: usize = 1024;
 
-/// With what, and how exactly.
+/// Context of a matrix product: threads with instruction set, and the rounding of its operands.
 pub(crate) type How<'a> = (&'a Compute, Rounding);
 
 /// `out = x weight^T + bias`; `x` is (rows, inputs), `out` (rows, outputs).
@@ -34,7 +34,7 @@ pub(crate) fn forward(
     );
 }
 
-/// `d_x = d_out weight`, and what `sum` says: a bias makes no sense here.
+/// Computes `d_x = d_out weight`; `sum` says whether it is stored or added. A bias is not allowed.
 pub(crate) fn backward_input(
     (compute, rounding): How<'_>,
     d_out: &[f32],
@@ -50,13 +50,13 @@ pub(crate) fn backward_input(
     gemm_unpacked(compute, rounding, d_out, weights, sum, d_x);
 }
 
-/// The gradients of a dense layer's parameters.
+/// Gradients of a dense layer's parameters.
 pub(crate) struct Gradient<'a> {
     /// (outputs, inputs).
     pub(crate) weight: &'a mut [f32],
-    /// Whether it is added to what is there; if not, it is stored.
+    /// Whether the weight's gradient is added to what `weight` holds; otherwise it is stored.
     pub(crate) accumulate: bool,
-    /// (outputs); added to what is there.
+    /// (outputs); always added to.
     pub(crate) bias: &'a mut [f32],
 }
 

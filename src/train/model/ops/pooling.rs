@@ -1,19 +1,19 @@
-//! The rows of a text become one vector: its first row, or the mean of all; and vectors of length one.
+//! Pooling of a text's rows to one vector, by the first row or the mean of all; and normalization of vectors to length one.
 
 use crate::kernels::Compute;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 
-/// The least length that a vector is divided by, as torch's `normalize` has it.
+/// Minimum length that a vector is divided by, as in torch's `normalize`.
 const MIN_LENGTH: f64 = 1e-12;
 
-/// How the rows of a text become one vector.
+/// Pooling of the rows of a text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Pool {
     First,
     Mean,
 }
 
-/// A vector a text, (texts, width), of `rows`, (tokens, width). A text without rows has zeros.
+/// Pools `rows`, (tokens, width), to a vector per text, (texts, width). A text without rows gives zeros.
 pub(crate) fn forward(
     compute: &Compute,
     pool: Pool,
@@ -40,7 +40,7 @@ pub(crate) fn forward(
     });
 }
 
-/// Adds to the gradient of each row its part of the vectors' gradients, `d` of (texts, width).
+/// Backward pass: adds to the gradient of each row its share of the vectors' gradients, `d` of (texts, width).
 pub(crate) fn backward(
     compute: &Compute,
     pool: Pool,
@@ -73,8 +73,8 @@ pub(crate) fn normalize(x: &[f32], width: usize, out: &mut [f32]) {
     }
 }
 
-/// From the gradients of the vectors of length one, in `d`, to those of `x` in their place: with y = x / |x|,
-/// `d_x = (d - y (y . d)) / |x|`.
+/// Backward pass of [`normalize`]: replaces the gradients of the unit vectors in `d` by those of `x`. With y = x / |x|, `d_x =
+/// (d - y (y . d)) / |x|`.
 pub(crate) fn normalize_backward(x: &[f32], width: usize, d: &mut [f32]) {
     for (x, d) in x.chunks_exact(width).zip(d.chunks_exact_mut(width)) {
         let length = length(x);

@@ -1,4 +1,4 @@
-//! What follows each half of a layer: `out = norm(x + dropout(y))`.
+//! Residual connection and layer norm after each half of a layer: `out = norm(x + dropout(y))`.
 
 use super::ROWS_PER_TASK;
 use super::dropout::{self, Mask};
@@ -8,7 +8,7 @@ use crate::kernels::memory::AlignedFloats;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, Simd};
 
-/// `sum = x + dropout(y)` and `out = norm(sum)`; `y` comes in `sum`. All are (rows, width).
+/// Computes `sum = x + dropout(y)` and `out = norm(sum)`. On entry `sum` holds `y`. All are (rows, width).
 pub(crate) fn forward(
     compute: &Compute,
     x: &[f32],
@@ -64,7 +64,7 @@ impl Kernel for AddDropped<'_> {
     }
 }
 
-/// From the gradient of `out`, in `d`, to that of `x` in its place, and to that of `y` in `d_y`.
+/// Backward pass: replaces the gradient of `out` in `d` by that of `x`, and writes that of `y` to `d_y`.
 pub(crate) fn backward(
     compute: &Compute,
     (sum, norm): (&[f32], Norm<'_>),

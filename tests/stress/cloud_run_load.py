@@ -107,10 +107,17 @@ def round_of(port, clients, words, chance):
 
     def client(text):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        connection.connect()
+        refused = None
+        try:
+            connection.connect()
+        except OSError as error:
+            refused = error
+        # The others wait for this one, connected or not.
         barrier.wait()
         begin = time.monotonic()
         try:
+            if refused is not None:
+                raise refused
             connection.request("POST", "/predict", json.dumps({"text": text}))
             response = connection.getresponse()
             body = response.read()
@@ -118,7 +125,8 @@ def round_of(port, clients, words, chance):
             right = response.status == 200 and answer["n_tokens"] == TOKENS and len(answer["embedding"]) == 384
             if not right:
                 failures.append(f"{response.status}: {body[:200]!r}")
-        except OSError as error:
+        # A body that is no JSON, an answer without a key, a connection that ends early: each is a failed request.
+        except Exception as error:
             failures.append(repr(error))
         times.append(time.monotonic() - begin)
         connection.close()
@@ -128,7 +136,9 @@ def round_of(port, clients, words, chance):
         thread.start()
     for thread in threads:
         thread.join()
-    return max(times), failures
+    if len(times) != clients:
+        failures.append(f"{clients - len(times)} clients did not end")
+    return max(times, default=0.0), failures
 
 
 main()

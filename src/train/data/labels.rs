@@ -27,10 +27,10 @@ impl Labels {
         let numbers: Option<BTreeSet<(i128, &str)>> = numbers
             .map(|it| it.map(|(number, name)| (number, without_fraction(name))))
             .collect();
-        let own = |name: &str| name.to_owned();
+        let owned = |name: &str| name.to_owned();
         Self(match numbers {
-            Some(numbers) => numbers.into_iter().map(|(_, name)| own(name)).collect(),
-            None => distinct.into_iter().map(own).collect(),
+            Some(numbers) => numbers.into_iter().map(|(_, name)| owned(name)).collect(),
+            None => distinct.into_iter().map(owned).collect(),
         })
     }
 

@@ -90,9 +90,9 @@ impl Source {
     /// Those of [`Table::read`]; `Data` if no row is left.
     pub(crate) fn read(&self, columns: &[Column<'_>]) -> Result<Table> {
         let mut all = columns.to_vec();
-        let own = self.only.as_ref().map(|only| [only.column.as_str()]);
-        if let Some(own) = &own {
-            all.push(own);
+        let filter_column = self.only.as_ref().map(|only| [only.column.as_str()]);
+        if let Some(filter_column) = &filter_column {
+            all.push(filter_column);
         }
         let mut table = Table::read(&self.file, &all)?;
         if let Some(only) = &self.only {

@@ -176,7 +176,7 @@ impl Inside {
         student: (&Network, &mut Parameters),
     ) -> Result<Self> {
         let body = Body::load(weights, folder, outputs, (threads, seed))?;
-        let (own, teacher) = (student.0.config(), body.config());
+        let (student_config, teacher) = (student.0.config(), body.config());
         let refuse = |reason: String| Error::Option {
             name: "teacher",
             reason,
@@ -184,40 +184,42 @@ impl Inside {
         if let (true, Body::Network(network)) = (outputs, &body)
             && student.0.outputs() != network.0.outputs()
         {
-            let (own, teacher) = (student.0.outputs(), network.0.outputs());
+            let (student_width, teacher) = (student.0.outputs(), network.0.outputs());
             return Err(refuse(format!(
-                "it puts out {teacher} numbers, and the student {own}"
+                "it puts out {teacher} numbers, and the student {student_width}"
             )));
         }
-        if (kept.is_none() && own.vocab_size != teacher.vocab_size)
-            || own.positions > teacher.positions
+        if (kept.is_none() && student_config.vocab_size != teacher.vocab_size)
+            || student_config.positions > teacher.positions
         {
             return Err(refuse(
                 "it has another vocabulary than the student, or fewer positions".to_owned(),
             ));
         }
-        if weights.attention > 0.0 && own.heads != teacher.heads {
+        if weights.attention > 0.0 && student_config.heads != teacher.heads {
             return Err(refuse(format!(
                 "it has {} heads of attention, and the student {}",
-                teacher.heads, own.heads
+                teacher.heads, student_config.heads
             )));
         }
         let heads = weights.relation_heads;
-        if weights.relations > 0.0 && (own.hidden % heads != 0 || teacher.hidden % heads != 0) {
+        if weights.relations > 0.0
+            && (student_config.hidden % heads != 0 || teacher.hidden % heads != 0)
+        {
             return Err(refuse(format!(
                 "{heads} relation heads do not divide both widths"
             )));
         }
         let mut projections = Vec::new();
         if weights.hidden > 0.0 {
-            for state in 0..=own.layers {
-                projections.push(match own.hidden == teacher.hidden {
+            for state in 0..=student_config.layers {
+                projections.push(match student_config.hidden == teacher.hidden {
                     true => None,
                     false => {
-                        let shape = vec![teacher.hidden, own.hidden];
+                        let shape = vec![teacher.hidden, student_config.hidden];
                         let mut random = Random::new(seed, u64::MAX - state as u64);
-                        let scale = 1.0 / (own.hidden as f64).sqrt();
-                        let numbers = 0..teacher.hidden * own.hidden;
+                        let scale = 1.0 / (student_config.hidden as f64).sqrt();
+                        let numbers = 0..teacher.hidden * student_config.hidden;
                         Some(student.1.add(Parameter {
                             name: format!("{PROJECTION}{state}"),
                             shape,
@@ -237,12 +239,12 @@ impl Inside {
 
     /// Runs the teacher on the student's batch.
     pub(super) fn forward(&mut self, pass: &Pass<'_>, wanted: Wanted) -> Result<()> {
-        let own = self.kept.as_ref().map(|kept| {
+        let mapped = self.kept.as_ref().map(|kept| {
             let mut batch = pass.batch.clone();
             batch.ids.iter_mut().for_each(|id| *id = kept[*id as usize]);
             batch
         });
-        let batch = own.as_ref().unwrap_or(pass.batch);
+        let batch = mapped.as_ref().unwrap_or(pass.batch);
         self.body.forward(pass.compute, batch, wanted)
     }
 
@@ -265,18 +267,18 @@ impl Inside {
         }
         let layers = pass.network.config().layers;
         if weights.attention > 0.0 {
-            let own = weights.attention;
+            let weight = weights.attention;
             let heads = pass.network.config().heads;
             let measure = (Measure::Scores, heads);
             for layer in 0..layers {
-                value += own * self.relations(pass, layer, &[(0, 1)], measure, own, outputs);
+                value += weight * self.relations(pass, layer, &[(0, 1)], measure, weight, outputs);
             }
         }
         if weights.relations > 0.0 && layers > 0 {
-            let own = weights.relations;
+            let weight = weights.relations;
             let kinds = [(0, 0), (1, 1), (2, 2)];
             let measure = (Measure::Distributions, weights.relation_heads);
-            value += own * self.relations(pass, layers - 1, &kinds, measure, own, outputs);
+            value += weight * self.relations(pass, layers - 1, &kinds, measure, weight, outputs);
         }
         value
     }
@@ -299,7 +301,7 @@ impl Inside {
         for (state, projection) in self.projections.iter().enumerate() {
             let student = pass.tape.hidden(state);
             let teacher = self.body.hidden(self.layer(pass, state));
-            let (own, gradient) = match projection {
+            let (loss, gradient) = match projection {
                 None => {
                     let loss = mean_squared_error(student, teacher);
                     (loss.value, loss.gradient)
@@ -311,7 +313,7 @@ impl Inside {
                     (loss.value, loss.gradient)
                 }
             };
-            value += own;
+            value += loss;
             outputs.hidden[state].resize(gradient.len(), 0.0);
             add(&mut outputs.hidden[state], &gradient, weight);
         }
@@ -328,7 +330,7 @@ impl Inside {
         weight: f64,
         outputs: &mut OutputGradients,
     ) -> f64 {
-        let (own, other) = (pass.network.config(), self.body.config());
+        let (student_config, other) = (pass.network.config(), self.body.config());
         let student = pass.tape.projections(layer);
         let Some(tape) = self.body.tape() else {
             return 0.0;
@@ -336,7 +338,7 @@ impl Inside {
         let teacher = tape.projections(self.layer(pass, layer + 1).max(1) - 1);
         outputs
             .projections
-            .resize_with(own.layers, Default::default);
+            .resize_with(student_config.layers, Default::default);
         let mut value = 0.0;
         for &(left, right) in kinds {
             let loss = relation(
@@ -346,7 +348,7 @@ impl Inside {
                 Heads {
                     left: student[left],
                     right: student[right],
-                    width: own.hidden,
+                    width: student_config.hidden,
                 },
                 Heads {
                     left: teacher[left],

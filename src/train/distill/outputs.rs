@@ -132,14 +132,14 @@ impl Targets {
             },
             error => error,
         })?;
-        let own = match model.task() {
+        let teacher_width = match model.task() {
             Task::Embedding => model.summary().embedding.unwrap_or_default(),
             _ => model.labels().len(),
         };
-        if own != width {
+        if teacher_width != width {
             return Err(Error::Option {
                 name: "teacher",
-                reason: format!("it puts out {own} numbers, and the student {width}"),
+                reason: format!("it puts out {teacher_width} numbers, and the student {width}"),
             });
         }
         let texts: Vec<&str> = unasked.texts.iter().collect();
@@ -194,17 +194,17 @@ pub(crate) fn teacher_of(path: &Path, task: TaskKind) -> Result<Config> {
     let config = Config::read(&Files::open(path, Access::Read)?)?;
     let wanted = task.spec().model_task;
     match config.head.task {
-        own if own == wanted => Ok(config),
-        own => Err(Error::Option {
+        found if found == wanted => Ok(config),
+        found => Err(Error::Option {
             name: "teacher",
-            reason: format!("it is for {}, and not for {}", own.name(), wanted.name()),
+            reason: format!("it is for {}, and not for {}", found.name(), wanted.name()),
         }),
     }
 }
 
 /// Returns the teacher's index of each of the student's labels; empty if the labels differ, or are the same in the same order.
 fn order(student: &[String], teacher: &[String]) -> Vec<usize> {
-    let place = |label: &String| teacher.iter().position(|own| own == label);
+    let place = |label: &String| teacher.iter().position(|name| name == label);
     let order: Option<Vec<usize>> = student.iter().map(place).collect();
     order
         .filter(|order| order.len() == teacher.len())

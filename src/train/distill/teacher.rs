@@ -161,9 +161,9 @@ impl Teacher {
                 (None, None) => &[],
             };
             outputs.head.resize(output.len(), 0.0);
-            let mut learn = |loss: Loss, own: f64| {
-                value += own * loss.value;
-                add(&mut outputs.head, &loss.gradient, pass.weight * own);
+            let mut learn = |loss: Loss, loss_weight: f64| {
+                value += loss_weight * loss.value;
+                add(&mut outputs.head, &loss.gradient, pass.weight * loss_weight);
             };
             if weights.soft > 0.0 {
                 let temperature = weights.temperature;

@@ -100,9 +100,9 @@ pub fn label(
     let mut tables = Vec::new();
     let mut names: Option<Vec<String>> = None;
     for source in &labelling.from {
-        let (table, texts, own) = read(source, labelling.keep)?;
+        let (table, texts, others) = read(source, labelling.keep)?;
         match &names {
-            Some(names) if *names != own => {
+            Some(names) if *names != others => {
                 return Err(Error::Option {
                     name: "keep",
                     reason: format!(
@@ -112,7 +112,7 @@ pub fn label(
                     ),
                 });
             }
-            _ => names = Some(own),
+            _ => names = Some(others),
         }
         tables.push((table, texts));
     }
@@ -136,12 +136,12 @@ pub fn label(
         0 if labelling.mine.is_none() => vec!["text".to_owned()],
         _ => vec!["sentence1".to_owned(), "sentence2".to_owned()],
     };
-    let own = answers.columns();
+    let predicted = answers.columns();
     for name in names.into_iter().flatten() {
-        let taken = columns.contains(&name) || own.contains(&name);
+        let taken = columns.contains(&name) || predicted.contains(&name);
         columns.push(if taken { format!("gold_{name}") } else { name });
     }
-    columns.extend(own);
+    columns.extend(predicted);
     let header: Vec<Cell<'_>> = columns.iter().map(|name| Cell::Text(name)).collect();
     if let Some(reason) = format.refuses(&header) {
         return Err(wrong(reason));
@@ -201,7 +201,7 @@ pub fn label(
 /// Reads a table. Returns it with the number of its leading text cells and the names of the other columns.
 fn read(source: &Source, keep: bool) -> Result<(Table, usize, Vec<String>)> {
     let there = Table::names(&source.file)?;
-    let has = |name: &str| there.iter().any(|own| own == name);
+    let has = |name: &str| there.iter().any(|column| column == name);
     let mut columns = match (&source.text, &source.pair) {
         (text, Some(pair)) => vec![named(text.as_deref(), &TEXT_COLUMNS), vec![pair.clone()]],
         (Some(text), None) => vec![vec![text.clone()]],
@@ -216,8 +216,8 @@ fn read(source: &Source, keep: bool) -> Result<(Table, usize, Vec<String>)> {
         let used = |name: &String| {
             let found = columns
                 .iter()
-                .map(|names| names.iter().find(|own| has(own)));
-            found.flatten().any(|own| own == name)
+                .map(|names| names.iter().find(|name| has(name)));
+            found.flatten().any(|usual| usual == name)
         };
         others = there.iter().filter(|name| !used(name)).cloned().collect();
         columns.extend(others.iter().map(|name| vec![name.clone()]));
@@ -284,8 +284,8 @@ fn answer(
                 Some(at) => {
                     let (table, row) = asked[at].place;
                     let table = &tables[table].0;
-                    let own = answers.all(&texts[at..=at]).err().unwrap_or(error);
-                    Err(table.blame(&table.rows[row], own.to_string()))
+                    let cause = answers.all(&texts[at..=at]).err().unwrap_or(error);
+                    Err(table.blame(&table.rows[row], cause.to_string()))
                 }
                 None => Err(error),
             }

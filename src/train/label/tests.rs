@@ -67,7 +67,7 @@ fn a_table_of_labels_scores_and_logits_is_what_the_model_says() {
             .collect();
         assert_eq!(found, logits.row(0).to_vec());
     }
-    // The same in the other formats, as tables are read.
+    // The other formats give the same rows when they are read back.
     for name in ["out.csv", "out.jsonl"] {
         let mut labelling = place.labelling(name);
         labelling.keep = true;
@@ -111,7 +111,7 @@ fn pairs_are_mined_and_compared() {
         .map(|line| line.split('\t').collect())
         .collect();
     let pairs: Vec<(&str, &str)> = found.iter().map(|cells| (cells[0], cells[1])).collect();
-    // "a dog" has a word of "A cat sat" too, and "dog" is shorter.
+    // "a dog" shares a word with "A cat sat" too, but "dog" is shorter.
     assert_eq!(pairs, [("A cat sat", "the cat"), ("a dog", "dog")]);
     let score: f32 = found[0][2].parse().unwrap();
     assert_eq!(score, model.similarity("A cat sat", "the cat").unwrap());

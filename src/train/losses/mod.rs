@@ -50,8 +50,8 @@ impl Loss {
     #[must_use]
     pub(crate) fn times(mut self, weight: f64) -> Self {
         self.value *= weight;
-        for own in &mut self.gradient {
-            *own *= weight as f32;
+        for slope in &mut self.gradient {
+            *slope *= weight as f32;
         }
         self
     }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    /// What fixtures/train_goldens_losses.py wrote of one loss.
+    /// Values of one loss that fixtures/train_goldens_losses.py wrote.
     pub(super) struct Golden(BTreeMap<String, serde_json::Value>);
 
     impl Golden {
@@ -98,7 +98,7 @@ mod tests {
             serde_json::from_value(self.0[key].clone()).unwrap()
         }
 
-        /// That a loss is PyTorch's, to `tolerance`.
+        /// Asserts that a loss equals PyTorch's, to `tolerance`.
         pub(super) fn check(&self, loss: &Loss, tolerance: f64) {
             self.check_value(loss.value, tolerance);
             self.check_gradient("gradient", &loss.gradient, tolerance);
@@ -115,7 +115,7 @@ mod tests {
         }
     }
 
-    /// That numbers agree, to a share of the greatest.
+    /// Asserts that slices agree, relative to the greatest value.
     pub(super) fn close(found: &[f32], expected: &[f32], tolerance: f64) {
         assert_eq!(found.len(), expected.len());
         let most = expected.iter().fold(0f32, |most, x| most.max(x.abs()));
@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// That a gradient is what small steps of each input say.
+    /// Asserts that a gradient agrees with central differences of the loss.
     pub(super) fn differences(input: &[f32], gradient: &[f32], loss: impl Fn(&[f32]) -> f64) {
         const STEP: f32 = 1.0 / 512.0;
         let slope = |at: usize| {
@@ -145,7 +145,7 @@ mod tests {
         close(gradient, &slopes, 2e-4);
     }
 
-    /// Numbers between -2 and 2 without a pattern.
+    /// Returns floats between -2 and 2 without a pattern.
     pub(super) fn numbers(count: usize, seed: u32) -> Vec<f32> {
         let mut state = seed.wrapping_mul(2_654_435_769).wrapping_add(12_345);
         let mut next = || {

@@ -79,7 +79,9 @@ impl Unit {
         along: f64,
     ) -> impl Iterator<Item = f32> + 'a {
         let both = self.direction.iter().zip(towards);
-        both.map(move |(own, towards)| (slope * (towards - along * own) / self.length) as f32)
+        both.map(move |(direction, towards)| {
+            (slope * (towards - along * direction) / self.length) as f32
+        })
     }
 }
 

@@ -64,17 +64,20 @@ impl Objective {
         let rows: Vec<usize> = (0..texts * examples.len())
             .filter(|row| is_known(&examples[row % examples.len()]))
             .collect();
-        let own = |row: &usize| &output[row * self.width..][..self.width];
-        let some: Vec<f32> = rows.iter().flat_map(own).copied().collect();
+        let row_of = |row: &usize| &output[row * self.width..][..self.width];
+        let some: Vec<f32> = rows.iter().flat_map(row_of).copied().collect();
         let examples: Vec<&Example> = examples.iter().copied().filter(|e| is_known(e)).collect();
         let mut loss = Loss {
             value: 0.0,
             gradient: vec![0.0; output.len()],
         };
         if known > 0 {
-            let own = self.of_known(&some, &[], &examples).times(share);
-            loss.value = own.value;
-            for (row, gradient) in rows.iter().zip(own.gradient.chunks_exact(self.width)) {
+            let known_loss = self.of_known(&some, &[], &examples).times(share);
+            loss.value = known_loss.value;
+            for (row, gradient) in rows
+                .iter()
+                .zip(known_loss.gradient.chunks_exact(self.width))
+            {
                 loss.gradient[row * self.width..][..self.width].copy_from_slice(gradient);
             }
         }
@@ -217,7 +220,7 @@ mod tests {
         assert_eq!(found, expected);
     }
 
-    /// What is not known adds nothing, and what is known counts as it would beside others that are.
+    /// Examples without a target add nothing, and the others count as they would among examples with targets.
     #[test]
     fn unknown_targets_have_no_loss() {
         let example = |target: Target| Example {
@@ -240,7 +243,7 @@ mod tests {
             let output =
                 |row: usize| (0..width).map(move |at| ((row * 7 + at * 3) % 5) as f32 - 1.7);
             let (known, unknown) = (example(target), example(Target::None));
-            // Of pairs the second texts are behind all first ones.
+            // The second texts of pairs follow all first ones.
             let both: Vec<f32> = (0..2 * texts).flat_map(output).collect();
             let found = objective.of_targets(&both, &[], &[&unknown, &known]);
             let alone: Vec<f32> = (0..texts).flat_map(|text| output(2 * text + 1)).collect();

@@ -28,7 +28,7 @@ pub(crate) fn multiple_negatives_ranking(
     let slope = |i: usize, j: usize| scale * f64::from(loss.gradient[i * firsts.len() + j]);
     // Gradient of a vector from all its cosines: the weighted sum of the others' directions, and its component along the
     // vector.
-    let back = |own: &Unit, others: &[Unit], cosines: &dyn Fn(usize) -> (f64, f64)| {
+    let back = |vector: &Unit, others: &[Unit], cosines: &dyn Fn(usize) -> (f64, f64)| {
         let (mut towards, mut along) = (vec![0.0; width], 0.0);
         for (at, other) in others.iter().enumerate() {
             let (slope, cosine) = cosines(at);
@@ -37,7 +37,7 @@ pub(crate) fn multiple_negatives_ranking(
                 *towards += slope * x;
             }
         }
-        own.back(&towards, 1.0, along).collect::<Vec<f32>>()
+        vector.back(&towards, 1.0, along).collect::<Vec<f32>>()
     };
     let of_first = |i: usize| back(&firsts[i], &seconds, &|j| (slope(i, j), cosines[i][j]));
     let of_second = |j: usize| back(&seconds[j], &firsts, &|i| (slope(i, j), cosines[i][j]));

@@ -277,7 +277,7 @@ mod tests {
             unknown: 1,
         };
         assert_eq!(pruned.coverage, coverage);
-        // The most frequent one beside special ones and letters, which are there in any case.
+        // The most frequent token beside special tokens and letters, which are always kept.
         assert_eq!(keep(1, Some(9)).unwrap().kept, pruned.kept);
         assert_eq!(keep(1, Some(3)).unwrap().kept, [0, 1, 2, 3, 4, 6, 7, 8]);
         assert_eq!(

@@ -22,8 +22,11 @@ pub struct Recipe {
     pub(crate) model: PathBuf,
     /// Folder that the trained model is written to.
     pub(crate) output: PathBuf,
+    /// Task to train.
     pub(crate) task: TaskKind,
+    /// Tables and columns.
     pub(crate) data: Data,
+    /// Settings of the optimizer, the learning rate and the loop.
     #[serde(default)]
     pub(crate) training: Training,
     /// Distillation settings, if the run has a teacher or the logits of one.
@@ -72,6 +75,7 @@ pub(crate) struct Data {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Training {
+    /// Number of passes over the training examples.
     pub(crate) epochs: u64,
     /// Number of examples in a batch, which is one optimizer step.
     pub(crate) batch: usize,
@@ -85,6 +89,7 @@ pub(crate) struct Training {
     pub(crate) warmup: f64,
     /// Maximum norm of the gradient; longer gradients are scaled down to it.
     pub(crate) clip: f64,
+    /// Dropout rate.
     pub(crate) dropout: f32,
     /// Rounding of both operands of the layers' matrix products.
     #[serde(skip_serializing_if = "is_default", with = "RoundingName")]
@@ -92,6 +97,7 @@ pub(crate) struct Training {
     /// Maximum number of tokens of a text, special tokens included. See [`tokens`](Self::tokens) for the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_length: Option<usize>,
+    /// Seed of all random numbers of the run.
     pub(crate) seed: u64,
     /// Label smoothing, from 0 to 1.
     pub(crate) smoothing: f64,
@@ -107,7 +113,9 @@ pub(crate) struct Training {
     /// Number of evaluations in a row without improvement after which the training ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) patience: Option<u64>,
+    /// Number of steps between saves of the run's state.
     pub(crate) save_every: u64,
+    /// Number of steps between log records.
     pub(crate) log_every: u64,
 }
 
@@ -175,6 +183,7 @@ pub(crate) struct Distillation {
         with = "name_of_type"
     )]
     pub(crate) dtype: Option<Dtype>,
+    /// Temperature of the softmax in the loss against the teacher's logits.
     #[serde(default = "two")]
     pub(crate) temperature: f64,
     /// Weight of the loss against the tables' own targets.
@@ -210,10 +219,13 @@ pub(crate) struct Student {
     /// Layers of the initial model that the student's layers are copied from.
     #[serde(skip_serializing_if = "Start::is_unsaid")]
     pub(crate) start: Start,
+    /// Width of the hidden states.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) hidden: Option<usize>,
+    /// Number of attention heads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) heads: Option<usize>,
+    /// Width of the feed-forward networks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) intermediate: Option<usize>,
     /// Texts of the corpus that decides which tokens the vocabulary keeps. By default the training texts, if `tokens` or
@@ -236,11 +248,13 @@ pub(crate) enum Start {
     Rule(Rule),
     /// Layers of the initial model with these indices, counted from 0.
     Layers(Vec<usize>),
+    /// No choice in the recipe: as [`Rule::Lower`].
     #[default]
     #[serde(skip)]
     Unsaid,
 }
 
+/// A rule that selects layers of the initial model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Rule {

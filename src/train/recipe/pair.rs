@@ -20,7 +20,7 @@ impl Recipe {
             return self;
         }
         let names = Table::names(&first.file).unwrap_or_default();
-        if let Some([text, pair]) = usual_pair(|name| names.iter().any(|own| own == name)) {
+        if let Some([text, pair]) = usual_pair(|name| names.iter().any(|column| column == name)) {
             data.text = Some(text.to_owned());
             data.pair = Some(pair.to_owned());
         }

@@ -247,7 +247,7 @@ fn second_texts_are_not_passed_over() {
     assert_eq!(found(header, &[("task", "regression")]), both);
     let text_pair = found("text\ttext_pair\tlabel\n", &[("task", "multi-label")]);
     assert_eq!(text_pair, (own("text"), own("text_pair")));
-    // Who names the first alone means it; tasks of embeddings have their own rule; and where there is none, none is found.
+    // A recipe that names only the first column has single texts; embedding tasks have their own rule; a table may have no pair.
     let alone = found(header, &[("data.text", "sentence1")]);
     assert_eq!(alone, (own("sentence1"), None));
     assert_eq!(found(header, &[("task", "similarity")]), (None, None));

@@ -1,4 +1,4 @@
-//! Losses, gradients and ten steps against torch: `fixtures/train`, which `fixtures/train_goldens.py` writes.
+//! Losses, gradients and ten steps compared with torch: `fixtures/train`, which `fixtures/train_goldens.py` writes.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::parameters::{Gradients, Parameters};
 use crate::weights::{Access, Files};
 
-/// A tensor of a golden file, whose numbers are four or eight bytes.
+/// Reads a tensor of a golden file, whose elements have four or eight bytes.
 fn numbers<const N: usize, T>(file: &SafeTensors<'_>, name: &str, of: fn([u8; N]) -> T) -> Vec<T> {
     let tensor = file.tensor(name).unwrap();
     let bytes = tensor.data().as_chunks::<N>().0;
@@ -24,7 +24,7 @@ fn integers(file: &SafeTensors<'_>, name: &str) -> Vec<usize> {
     all.into_iter().map(|x| x.try_into().unwrap()).collect()
 }
 
-/// The mean cross-entropy of logits, (rows, classes), and its gradient.
+/// Mean cross-entropy of logits, (rows, classes), and its gradient.
 fn cross_entropy(logits: &[f32], labels: &[usize]) -> (f64, Vec<f32>) {
     let classes = logits.len() / labels.len();
     let mut loss = 0.0;
@@ -58,7 +58,7 @@ const MODELS: [&str; 4] = [
     "sentence-mean",
 ];
 
-/// A model of the fixtures, and the batch that torch had.
+/// A model of the fixtures, and the batch that torch used.
 struct Model {
     name: &'static str,
     network: Network,
@@ -88,7 +88,7 @@ impl Model {
         }
     }
 
-    /// The loss, whose gradients are added to these.
+    /// Computes the loss and adds its gradients.
     fn learn(
         &mut self,
         compute: &Compute,
@@ -126,7 +126,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// What torch says of a model.
+/// Reads torch's values for a model.
 fn golden(name: &str) -> Vec<u8> {
     let file = fixtures().join("train").join(format!("{name}.safetensors"));
     std::fs::read(file).unwrap()
@@ -156,7 +156,7 @@ fn losses_and_gradients_are_those_of_torch() {
             let error: f64 = pairs
                 .map(|(&a, &b)| square(f64::from(a) - f64::from(b)))
                 .sum();
-            // A key's bias moves all scores of a query alike, so its gradient is nothing but rounding.
+            // A key's bias shifts all scores of a query alike, so its gradient is nothing but rounding error.
             let relative = match length.sqrt() < 1e-9 {
                 true => error.sqrt(),
                 false => (error / length).sqrt(),
@@ -181,7 +181,7 @@ fn ten_steps_of_adamw_are_those_of_torch() {
         let compute = Compute::serial();
         let losses = numbers(&golden, "losses", f64::from_le_bytes);
         assert_eq!(losses.len(), 10);
-        // Torch's own steps bring the loss down by far more than what is allowed here.
+        // Torch's own steps lower the loss by far more than this tolerance.
         assert!(losses[9] < losses[0] - 0.01, "{name}: {losses:?}");
         let mut worst = 0.0f64;
         for (step, expected) in losses.iter().enumerate() {

@@ -107,9 +107,10 @@ impl Job {
     /// recipes are equal apart from seed and output.
     pub fn follow(&mut self, earlier: Self) {
         if self.recipe.alike(&earlier.recipe)
-            && let (Some(own), Some(other)) = (&mut self.learner.teacher, earlier.learner.teacher)
+            && let (Some(teacher), Some(other)) =
+                (&mut self.learner.teacher, earlier.learner.teacher)
         {
-            own.answers_of(other);
+            teacher.answers_of(other);
         }
     }
 
@@ -135,9 +136,9 @@ impl Job {
 
     /// Number of trainable parameters of the model.
     pub fn parameters(&self) -> usize {
-        let own = self.learner.parameters.iter();
-        let own = own.filter(|parameter| !parameter.name.starts_with(PROJECTION));
-        own.map(|parameter| parameter.values.len()).sum()
+        let trained = self.learner.parameters.iter();
+        let trained = trained.filter(|parameter| !parameter.name.starts_with(PROJECTION));
+        trained.map(|parameter| parameter.values.len()).sum()
     }
 
     /// Numbers of vocabulary tokens before and after pruning, and the fraction of the corpus's tokens that the kept ones cover.

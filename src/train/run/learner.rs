@@ -114,9 +114,9 @@ impl Learner for NetworkLearner {
         let mut loss = 0.0;
         let hard = self.teacher.as_ref().map_or(1.0, Teacher::hard);
         if hard > 0.0 {
-            let own = objective.of_targets(tape.output(), &batch.starts, &examples);
-            loss += hard * own.value;
-            outputs.head = own.times(hard * weight).gradient;
+            let hard_loss = objective.of_targets(tape.output(), &batch.starts, &examples);
+            loss += hard * hard_loss.value;
+            outputs.head = hard_loss.times(hard * weight).gradient;
         }
         if let Some(teacher) = &mut self.teacher {
             let pass = Pass {
@@ -167,16 +167,16 @@ impl Learner for NetworkLearner {
     /// # Errors
     /// `Io`; `NonFinite` for weights that a model could not be opened with.
     fn save(&self, folder: &Path) -> Result<()> {
-        let own = || {
+        let trained = || {
             let all = self.parameters.iter();
             all.filter(|parameter| !parameter.name.starts_with(PROJECTION))
         };
         let is_finite = |parameter: &&Parameter| parameter.values.iter().all(|x| x.is_finite());
-        if let Some(wrong) = own().find(|parameter| !is_finite(parameter)) {
+        if let Some(wrong) = trained().find(|parameter| !is_finite(parameter)) {
             return Err(Error::NonFinite {
                 what: format!("weight {} after this training", wrong.name),
             });
         }
-        self.blueprint.write(folder, own().chain(&self.unused))
+        self.blueprint.write(folder, trained().chain(&self.unused))
     }
 }

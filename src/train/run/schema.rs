@@ -27,7 +27,7 @@ impl TableSchema {
     /// # Errors
     /// `Data` if the first table lacks the teacher's logits that it should have.
     pub(crate) fn to_learn(recipe: &Recipe) -> Result<Self> {
-        let own = Self::of_task(recipe);
+        let schema = Self::of_task(recipe);
         let criterion = recipe.task.spec().criterion;
         let target = match (criterion, &recipe.distillation) {
             // Without a loss on the tables' own targets, tables need no target column.
@@ -38,7 +38,7 @@ impl TableSchema {
                 scale: recipe.data.scale,
                 reach: 1.0,
             },
-            _ => own.target,
+            _ => schema.target,
         };
         let logits = logit_columns(recipe)?;
         Ok(match criterion {
@@ -51,7 +51,7 @@ impl TableSchema {
             _ => Self {
                 target,
                 logits,
-                ..own
+                ..schema
             },
         })
     }

@@ -239,8 +239,8 @@ impl TableReader {
     /// `Data` for a column that is missing or duplicated. Objects of JSON lines are checked one by one, by
     /// [`next_row`](Self::next_row).
     pub fn select(&mut self, columns: &[&[&str]]) -> Result<()> {
-        let own = |column: &&[&str]| column.iter().map(|&name| name.to_owned()).collect();
-        self.wanted = columns.iter().map(own).collect();
+        let owned = |column: &&[&str]| column.iter().map(|&name| name.to_owned()).collect();
+        self.wanted = columns.iter().map(owned).collect();
         if matches!(self.source, Source::Objects(..)) {
             return Ok(());
         }

@@ -109,7 +109,7 @@ fn what_is_wrong_is_said_with_its_line() {
     assert!(matches!(missing, Error::Io { .. }));
 }
 
-/// The message for a table, without its folder.
+/// The error message for a table, without its folder.
 #[track_caller]
 fn wrong(name: &str, content: &str) -> String {
     read(name, content).unwrap_err()
@@ -324,7 +324,7 @@ const FORMATS: [TableFormat; 4] = [
 ];
 
 proptest! {
-    /// What is written by the rules of a format is what is read, whatever stands in the cells.
+    /// What a writer of the format writes is what the reader returns, whatever the cells contain.
     #[test]
     fn cells_come_back(rows in vec(("[a\",; \t\r\n\u{e9}\u{1f600}]{0,6}", "[a\",;\\\\]{1,4}"), 1..6), crlf: bool) {
         let end = if crlf { "\r\n" } else { "\n" };

@@ -222,12 +222,12 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// Adds a parameter of the encoder, given by BERT's name. A checkpoint must have it.
     fn encoder(&mut self, name: &str, shape: &[usize]) -> Result<Id> {
-        let own = checkpoint_name(self.config.family, name);
-        self.take(name, format!("{}{own}", self.prefix), shape, true)
+        let full_name = checkpoint_name(self.config.family, name);
+        self.take(name, format!("{}{full_name}", self.prefix), shape, true)
     }
 
     /// Adds a parameter. Unless it `must` be in the checkpoint, a missing one is newly initialized.
-    fn take(&mut self, name: &str, own: String, shape: &[usize], must: bool) -> Result<Id> {
+    fn take(&mut self, name: &str, full_name: String, shape: &[usize], must: bool) -> Result<Id> {
         let weights = self.origin.weights.as_ref();
         let is_bias = name.ends_with(".bias");
         let is_norm = name.contains("LayerNorm");
@@ -242,10 +242,10 @@ impl Builder<'_> {
         let values = stored.unwrap_or_else(|| match (is_bias, is_norm) {
             (true, _) => vec![0.0; len],
             (false, true) => vec![1.0; len],
-            (false, false) => fresh(self.origin.seed, &own, len),
+            (false, false) => fresh(self.origin.seed, &full_name, len),
         });
         Ok(self.parameters.add(Parameter {
-            name: own,
+            name: full_name,
             shape: shape.to_vec(),
             values,
             decays: !is_bias && !is_norm,

@@ -1,4 +1,4 @@
-//! The forward pass in f64, put together from the operations' oracles.
+//! The forward pass in f64, composed of the operations' oracles.
 
 use super::head::Head;
 use super::parts::{Dense, NormIds};
@@ -11,15 +11,15 @@ use crate::train::model::ops::oracle;
 use crate::train::model::ops::pooling::Pool;
 use crate::train::model::parameters::Id;
 
-/// What a pass puts out.
+/// Outputs of a pass.
 pub(super) struct Outputs {
     pub(super) head: Vec<f64>,
     pub(super) hidden: Vec<Vec<f64>>,
     pub(super) projections: Vec<[Vec<f64>; 3]>,
 }
 
-/// `values` are those of the parameters, in their order. Where the head alone is wanted, the numbers that depend on rows
-/// that are not computed mean nothing.
+/// Runs the forward pass. `values` are those of the parameters, in order. If only the head's output is wanted, values that
+/// depend on rows that the network does not compute are meaningless.
 pub(super) fn forward(
     network: &Network,
     values: &[Vec<f64>],
@@ -27,7 +27,7 @@ pub(super) fn forward(
     dropout: &Dropout,
     wanted: Wanted,
 ) -> Outputs {
-    // Where only first rows are computed, masks have a row a text.
+    // Where only first rows are computed, masks have a row per text.
     let all: Vec<usize> = (0..batch.rows()).collect();
     let text_of = |row: &usize| batch.starts.partition_point(|start| start <= row) - 1;
     let texts: Vec<usize> = all.iter().map(text_of).collect();
@@ -152,7 +152,7 @@ fn activation(activation: Activation, x: f64) -> f64 {
     }
 }
 
-/// `places` are the rows of the mask.
+/// Applies a dropout mask; `places` are the indices of its rows.
 fn dropped(rows: &[f64], mask: Mask, places: &[usize]) -> Vec<f64> {
     let width = rows.len() / places.len();
     let factor = |at: usize| f64::from(mask.row(places[at / width]).factor(at % width));

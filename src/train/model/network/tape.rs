@@ -133,10 +133,18 @@ pub(crate) struct OutputGradients {
 impl OutputGradients {
     /// Adds the gradient of a hidden state to `d`.
     pub(super) fn add_hidden(&self, index: usize, d: &mut [f32]) {
-        let Some(own) = self.hidden.get(index).filter(|own| !own.is_empty()) else {
+        let Some(gradient) = self
+            .hidden
+            .get(index)
+            .filter(|gradient| !gradient.is_empty())
+        else {
             return;
         };
-        assert_eq!(own.len(), d.len(), "the gradient of hidden state {index}");
-        d.iter_mut().zip(own).for_each(|(sum, x)| *sum += x);
+        assert_eq!(
+            gradient.len(),
+            d.len(),
+            "the gradient of hidden state {index}"
+        );
+        d.iter_mut().zip(gradient).for_each(|(sum, x)| *sum += x);
     }
 }

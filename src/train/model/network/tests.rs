@@ -21,7 +21,7 @@ fn load(name: &str) -> (Network, Parameters) {
     Network::load(&files, None, 1, &Threads::default()).unwrap()
 }
 
-/// Texts of several lengths, one of them alone.
+/// Texts of several lengths.
 fn batch() -> Batch {
     let encoding = |ids: &[u32], second: usize| {
         let mut encoding = Encoding::from_ids(ids.to_vec());
@@ -36,7 +36,7 @@ fn batch() -> Batch {
     ])
 }
 
-/// For DistilBERT, which has no types.
+/// Removes the token types for DistilBERT, which has none.
 fn with_types(network: &Network, mut batch: Batch) -> Batch {
     if network.tables.types.is_none() {
         batch.type_ids.fill(0);
@@ -110,7 +110,7 @@ fn the_forward_pass_without_dropout_is_inference() {
     }
 }
 
-/// Gradients of random weights for outputs of a pass: for all that are there but a hidden state.
+/// Random gradients for all outputs of a pass except one hidden state.
 fn output_gradients(network: &Network, batch: &Batch, tape: &Tape) -> OutputGradients {
     let len = batch.rows() * network.config.hidden;
     let projections = |index| [1, 2, 3].map(|part| random(10 * index + part, len));
@@ -140,7 +140,7 @@ fn loss(outputs: &OutputGradients, found: &oracle::Outputs) -> f64 {
             .sum::<f64>()
 }
 
-/// A pass on one thread.
+/// Runs a forward pass on one thread.
 fn forward(
     network: &Network,
     parameters: &Parameters,
@@ -155,7 +155,7 @@ fn forward(
     tape
 }
 
-/// The way back of it.
+/// Runs the backward pass on one thread.
 fn backward(
     network: &Network,
     parameters: &Parameters,
@@ -192,7 +192,7 @@ fn gradients_of_every_parameter_agree_with_differences() {
         for (index, (parameter, found)) in parameters.iter().zip(gradients.iter()).enumerate() {
             let stride = (parameter.values.len() / 7).max(1);
             let mut chosen: Vec<usize> = (0..parameter.values.len()).step_by(stride).collect();
-            // Rows of the tables that the batch has used are among the first.
+            // Includes rows of the embedding tables that the batch uses, which are among the first.
             chosen.push(3.min(parameter.values.len() - 1));
             let mut expected = Vec::new();
             for &at in &chosen {
@@ -259,7 +259,7 @@ fn gradients_are_the_same_bits_at_any_number_of_threads_and_add_up() {
             let compute = Compute::new(Cpu::detect(), &Threads::new(threads).unwrap());
             let mut tape = Tape::default();
             let mut gradients = parameters.gradients();
-            // Twice: what is left on tape and gradients must not matter.
+            // Runs twice: earlier contents of tape and gradients must not matter.
             for _ in 0..2 {
                 gradients.clear();
                 network
@@ -337,7 +337,7 @@ fn layers_round_on_both_ways_and_heads_do_not() {
         network.head.forward(&pass, &rows, &mut rounded.head);
         assert_eq!(rounded.output(), expected, "{name}");
 
-        // Both ways back from the same numbers.
+        // Both backward passes start from the same values.
         let outputs = OutputGradients {
             head: random(1, tape.output().len()),
             ..Default::default()
@@ -354,8 +354,8 @@ fn layers_round_on_both_ways_and_heads_do_not() {
             } else if name.contains(".layer.") && is_matrix {
                 assert_ne!(exact, rounded, "{what}");
             }
-            // A number in bf16 is off by at most 2^-9 of itself; a few products follow each other, and what queries and
-            // keys learn are differences of their results.
+            // Rounding to bf16 has a relative error of at most 2^-9. A few products follow each other, and the gradients of
+            // queries and keys are differences of their results.
             let length = |numbers: &mut dyn Iterator<Item = f32>| -> f64 {
                 numbers.map(|x| f64::from(x).powi(2)).sum::<f64>().sqrt()
             };
@@ -371,7 +371,7 @@ fn a_smaller_batch_after_a_larger_one_sees_nothing_of_it() {
     for rounding in [Rounding::None, Rounding::Bf16] {
         let (mut network, parameters) = load("bert-classify");
         network.rounding = rounding;
-        // With a text that has no token.
+        // Includes a text without tokens.
         let small = [&[2, 7, 3][..], &[]].map(|ids| Encoding::from_ids(ids.to_vec()));
         let small = Batch::new(&small);
         let compute = Compute::serial();
@@ -433,7 +433,7 @@ fn a_fresh_network_and_a_fresh_head_are_made_where_a_checkpoint_has_none() {
         (5, true, false)
     );
 
-    // An embedding model that becomes a classifier: its encoder is the checkpoint's, its head is not there.
+    // An embedding model becomes a classifier: the encoder is the checkpoint's, the head is missing there.
     let files = Files::open(&folder("sentence-mean"), Access::Read).unwrap();
     let (classifier, parameters) =
         Network::load(&files, Some(kind), 7, &Threads::default()).unwrap();

@@ -1,9 +1,8 @@
-//! The operations of a network, forward and backward side by side, over ragged rows.
+//! Operations of a network, forward and backward side by side, over ragged rows.
 //!
-//! They are functions of slices: what a parameter is called, and in which order operations come, is the network's
-//! business. A backward function names the forward line that it mirrors. Gradients of parameters are added to what is
-//! there; gradients of rows are stored. Every sum is cut into pieces by its lengths alone, so results are the same bits
-//! at any number of threads.
+//! They are functions of slices: parameter names and the order of operations belong to the network. A backward function names
+//! the forward line that it mirrors. Gradients of parameters are added to the buffer's content; gradients of rows are stored.
+//! Every sum is split into pieces by its lengths alone, so results are the same bits at any number of threads.
 
 pub(crate) mod activation;
 pub(crate) mod attention;
@@ -17,5 +16,5 @@ pub(crate) mod residual;
 #[cfg(test)]
 pub(crate) mod oracle;
 
-/// Rows that one task of an element-wise operation takes: enough work to be worth handing to a thread.
+/// Number of rows per task of an element-wise operation: enough work to be worth handing to a thread.
 const ROWS_PER_TASK: usize = 16;

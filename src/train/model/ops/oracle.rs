@@ -1,8 +1,8 @@
-//! The operations in f64, written as their formulas are, and what compares with them.
+//! Reference implementations of the operations in f64, written as their formulas, and comparisons with them.
 
 use crate::train::random::mix;
 
-/// Numbers between -1 and 1 that look random, the same at each call.
+/// Returns pseudo-random floats between -1 and 1, the same at each call.
 pub(crate) fn random(seed: u64, len: usize) -> Vec<f32> {
     let number = |at| mix(mix(seed) ^ at as u64);
     (0..len)
@@ -14,14 +14,14 @@ pub(crate) fn widen(numbers: &[f32]) -> Vec<f64> {
     numbers.iter().map(|&x| x.into()).collect()
 }
 
-/// Compares an operation with its oracle, which takes N lists of numbers: what flows in, and parameters.
+/// Compares an operation with its oracle, which takes N slices: inputs and parameters.
 pub(crate) struct Check<'a, const N: usize, F> {
     d_out: &'a [f32],
     oracle: F,
 }
 
 impl<'a, const N: usize, F: Fn([&[f64]; N]) -> Vec<f64>> Check<'a, N, F> {
-    /// `d_out` is the gradient of a loss with respect to what comes out.
+    /// Creates a check. `d_out` is the gradient of a loss with respect to the output.
     pub(crate) fn of(d_out: &'a [f32], oracle: F) -> Self {
         Self { d_out, oracle }
     }
@@ -32,11 +32,11 @@ impl<'a, const N: usize, F: Fn([&[f64]; N]) -> Vec<f64>> Check<'a, N, F> {
         assert_close("what comes out", out, &expected, 1e-6);
     }
 
-    /// The gradients of each part against central differences of the oracle.
+    /// Compares the gradient of each input with central differences of the oracle.
     pub(crate) fn backward(&self, parts: [&[f32]; N], found: [&[f32]; N]) {
         let mut parts = parts.map(widen);
         for (part, found) in found.iter().enumerate() {
-            // Of long lists some numbers are enough.
+            // Of long slices a sample is enough.
             let stride = found.len().div_ceil(400).max(1);
             let mut chosen = Vec::new();
             let mut expected = Vec::new();
@@ -63,7 +63,7 @@ impl<'a, const N: usize, F: Fn([&[f64]; N]) -> Vec<f64>> Check<'a, N, F> {
     }
 }
 
-/// Each number close to what is expected, measured by the largest of them.
+/// Asserts that each value is close to the expected one, relative to the largest of them.
 pub(crate) fn assert_close(what: &str, found: &[f32], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let largest = expected.iter().fold(1e-2, |most: f64, x| most.max(x.abs()));
@@ -76,7 +76,7 @@ pub(crate) fn assert_close(what: &str, found: &[f32], expected: &[f64], toleranc
     }
 }
 
-/// `x weight^T + bias`.
+/// Computes `x weight^T + bias`.
 pub(crate) fn linear(x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
     let inputs = weight.len() / bias.len();
     let row = |row: &[f64]| -> Vec<f64> {
@@ -102,8 +102,8 @@ pub(crate) fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> V
     x.chunks(width).flat_map(row).collect()
 }
 
-/// `factor(row, key)`, the mask of the shares, is 1 where nothing is dropped; query rows are numbered by
-/// `row * heads + head`. Texts start at the first list's rows among queries, at the second's among keys.
+/// Computes attention. `factor(row, key)`, the mask of the probabilities, is 1 where nothing is dropped; query rows are
+/// numbered `row * heads + head`. The first slice has the offset of each text's queries, the second that of its keys.
 pub(crate) fn attention(
     [query, key, value]: [&[f64]; 3],
     (query_starts, starts): (&[usize], &[usize]),

@@ -1,4 +1,4 @@
-//! From tables to folders that open, with tiny networks.
+//! Tests from tables to folders that open, with tiny networks.
 
 use std::fs;
 
@@ -42,7 +42,7 @@ impl Place {
             format!("text\tlabel\n{}", rows(things, &line))
         };
         place.write("train.tsv", &labelled(&THINGS));
-        // Networks as small as these need not know what they have not seen.
+        // Networks as small as these need not generalize.
         place.write("dev.tsv", &labelled(&THINGS[..4]));
         place.write(
             "corpus.txt",
@@ -80,7 +80,7 @@ impl Place {
         self.0.path().join(name).display().to_string()
     }
 
-    /// A job on a model of the fixtures or of this folder, with tables and settings.
+    /// Creates a job on a model of the fixtures or of this folder, with tables and settings.
     fn job(
         &self,
         model: &str,
@@ -146,7 +146,7 @@ fn best(job: &Job) -> f64 {
     figures.fold(f64::NEG_INFINITY, f64::max)
 }
 
-/// The share of right answers of a folder's model on the dev table.
+/// Accuracy of a folder's model on the dev table.
 fn accuracy(place: &Place, folder: &str) -> f64 {
     let model = Model::load(place.path(folder)).unwrap();
     let table = fs::read_to_string(place.path("dev.tsv")).unwrap();
@@ -182,7 +182,7 @@ fn a_classifier_learns_and_its_folder_answers_alike_at_any_number_of_threads_and
     assert_eq!(train(&mut job, None), Outcome::Over);
     assert!(weights("whole") == weights("moved"));
 
-    // Another recipe is no way to go on.
+    // A run cannot be resumed with another recipe.
     let settings = [&CLASSIFIER[..], &[("training.seed", "2")]].concat();
     let mut job = place.job("bert-classify", "moved", &settings, 2).unwrap();
     let error = job.train(&mut Quiet { stop_at: None }).unwrap_err();
@@ -201,7 +201,7 @@ fn a_training_in_bf16_learns_too_and_repeats() {
         assert_eq!(train(&mut job, None), Outcome::Over);
         assert!(best(&job) >= 0.99, "{}", best(&job));
         assert_eq!(accuracy(&place, folder), best(&job));
-        // It is measured as it will answer: in f32.
+        // The evaluation runs as the saved model will: in f32.
         let compute = job.engine.compute();
         let mut measured = || {
             job.learner.measure(&compute).unwrap();
@@ -433,7 +433,7 @@ fn what_a_head_does_not_use_stays_in_the_folder() {
     assert!(job.unwrap().learner.unused.is_empty());
 }
 
-/// What is learned from is a part of what a run is: a state is not gone on with on other data, nor on another model.
+/// The fingerprint covers the training data: a run is not resumed on other data, nor on another model.
 #[test]
 fn another_table_or_model_is_another_run() {
     let place = Place::new();
@@ -490,7 +490,7 @@ fn nobody_s_files_are_written_over() {
     assert_eq!(fs::read_dir(place.path("foreign")).unwrap().count(), 1);
 }
 
-/// A cross-encoder of sentence-transformers would else put its one number through a sigmoid.
+/// Without this setting, a cross-encoder of sentence-transformers would put its single output through a sigmoid.
 #[test]
 fn numbers_stay_numbers_where_others_load_them() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! The loop, with a network of one layer.
+//! Tests of the loop, with a network of one layer.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,18 +14,18 @@ use crate::train::run::log::read_log;
 const WIDTH: usize = 6;
 const EXAMPLES: usize = 50;
 
-/// Learns the weights of a sum, from examples to which chance adds something.
+/// Learns the weights of a sum, from examples with random noise.
 struct Sum {
     parameters: Parameters,
     weight: Id,
     inputs: Vec<f32>,
     targets: Vec<f32>,
-    /// The figure after each step, if it is not the loss.
+    /// Metric after each step; `None` for the loss.
     figures: Option<fn(u64) -> f64>,
     /// Fails instead of learning from this call on.
     fails: Option<u64>,
     calls: u64,
-    /// Those of all calls.
+    /// Dropout keys of all calls.
     draws: Vec<u64>,
 }
 
@@ -136,7 +136,7 @@ impl Learner for Sum {
     }
 }
 
-/// Has a run stop after a number of steps.
+/// An observer that stops the run after a number of steps.
 #[derive(Default)]
 struct Watch {
     stop_at: Option<u64>,
@@ -185,7 +185,7 @@ fn run(learner: &mut Sum, plan: &Plan, watch: &mut Watch) -> Result<Outcome> {
     train(&engine, learner, plan, material, watch)
 }
 
-/// All that is the same however often a run was broken off: the last model, the best one, the state, the log.
+/// Everything that must not depend on interruptions: the last model, the best one, the state, the log.
 fn results(learner: &Sum, output: &Path) -> (Vec<u32>, Vec<u8>, Progress, Vec<Line>) {
     let mut lines = read_log(&output.join("training/log.jsonl")).unwrap();
     for line in &mut lines {
@@ -197,7 +197,7 @@ fn results(learner: &Sum, output: &Path) -> (Vec<u32>, Vec<u8>, Progress, Vec<Li
     let mut adamw = AdamW::new(&scratch.parameters, Settings::default());
     let state = output.join("training/state.safetensors");
     let progress = state::load(&state, "toy", &mut scratch.parameters, &mut adamw).unwrap();
-    // Tokens a second are longer or shorter.
+    // Throughput varies, and with it the length of the log.
     let progress = Progress {
         log: 0,
         ..progress.unwrap()
@@ -227,7 +227,7 @@ fn it_learns_and_keeps_the_best() {
     assert!(last > first * 0.5, "{first} {last}");
     let log = read_log(&dir.path().join("training/log.jsonl")).unwrap();
     assert_eq!(log.len(), watch.lines.len());
-    // Nothing is done again.
+    // A completed run is not repeated.
     let again = run(&mut learner, &plan(dir.path()), &mut Watch::default());
     assert_eq!((again.unwrap(), learner.calls), (Outcome::Over, 42));
 }

@@ -1,8 +1,8 @@
-//! Tables of which nothing can be learned, and what labels are made of.
+//! Tests of tables that cannot be learned from, and of label names.
 
 use super::*;
 
-/// Tables of which nothing can be learned are refused ahead of the first step, and nothing is written.
+/// Tables that cannot be learned from are refused before the first step, and nothing is written.
 #[test]
 fn nothing_to_learn_is_an_error_and_leaves_no_folder() {
     let place = Place::new();
@@ -54,7 +54,7 @@ fn nothing_to_learn_is_an_error_and_leaves_no_folder() {
         assert!(error.contains(reason), "{error}");
         assert!(!Path::new(&place.path("out")).exists());
     }
-    // What is only measured is compared by its order.
+    // Evaluation compares scores only by rank.
     let settings = [
         ("task", "ranking"),
         ("data.train", "pairs.jsonl"),
@@ -90,7 +90,7 @@ fn lists_and_spaces_make_no_labels_of_their_own() {
     }
 }
 
-/// A model whose weights are not finite would not be opened.
+/// A model whose weights are not finite could not be opened.
 #[test]
 fn a_training_that_goes_astray_at_its_last_step_leaves_no_model() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! What a student has of its teacher.
+//! Tests of distillation.
 
 use std::ops::Range;
 
@@ -116,7 +116,7 @@ fn a_teacher_has_its_own_head_or_needs_none() {
     job("0", "1").and_then(asked).unwrap();
 }
 
-/// Tokens and their labels are known to both by number alone.
+/// Teacher and student know tokens and labels by id alone.
 #[test]
 fn a_teacher_that_is_asked_at_each_step_has_the_students_tokens_and_labels() {
     let place = Place::new();
@@ -171,7 +171,7 @@ fn a_teacher_that_is_asked_at_each_step_has_the_students_tokens_and_labels() {
     );
 }
 
-/// A student of `bert-classify` with one layer, and its teacher, which is ready to be asked at each step.
+/// A student of `bert-classify` with one layer, and its teacher, ready to run in each step.
 fn student(place: &Place, teacher: &str, settings: &[(&str, &str)]) -> Result<Job> {
     let common = [
         ("distillation.teacher", teacher),
@@ -186,7 +186,7 @@ fn student(place: &Place, teacher: &str, settings: &[(&str, &str)]) -> Result<Jo
     Ok(job)
 }
 
-/// The loss of some examples, and its gradients, which are added up over parts that have each its weight.
+/// Returns the loss of some examples and its gradients, summed over parts with a weight each.
 fn learn(job: &mut Job, parts: &[(Range<usize>, f64)]) -> Result<(f64, Gradients)> {
     let compute = job.engine.compute();
     let mut gradients = job.learner.parameters.gradients();
@@ -200,13 +200,13 @@ fn learn(job: &mut Job, parts: &[(Range<usize>, f64)]) -> Result<(f64, Gradients
     Ok((loss, gradients))
 }
 
-/// What a student begins with: the loss of six examples.
+/// Returns the initial loss of a student on six examples.
 fn first_loss(place: &Place, teacher: &str, settings: &[(&str, &str)]) -> Result<f64> {
     let mut job = student(place, teacher, settings)?;
     Ok(learn(&mut job, &[(0..6, 1.0)])?.0)
 }
 
-/// A narrow student that learns these parts of what its teacher has.
+/// A narrow student that learns these intermediate states of its teacher.
 fn narrow_student(place: &Place, parts: &[&str]) -> Job {
     let weight = |part: &str| if parts.contains(&part) { "1" } else { "0" };
     let settings = [
@@ -220,7 +220,7 @@ fn narrow_student(place: &Place, parts: &[&str]) -> Job {
         ("student.intermediate", "16"),
     ];
     let mut job = student(place, &fixture("bert-classify"), &settings).unwrap();
-    // Away from the start, where everything is nearly the same.
+    // Away from the initial weights, where all outputs are nearly equal.
     for parameter in job.learner.parameters.iter_mut() {
         parameter.values.iter_mut().for_each(|x| *x *= 5.0);
     }
@@ -229,8 +229,8 @@ fn narrow_student(place: &Place, parts: &[&str]) -> Job {
 
 const PARTS: [&str; 4] = ["soft", "hidden", "attention", "relations"];
 
-/// What a teacher's losses are, and that their gradients are their slopes. Each parameter is moved in a direction that has
-/// nothing to do with what was found for it, so that what was not found shows.
+/// The gradients of a teacher's losses are their slopes. Each parameter is moved in a direction that is independent of its
+/// computed gradient, so that a missing part shows.
 #[test]
 fn gradients_of_what_a_teacher_teaches_are_slopes() {
     const STEP: f32 = 1e-3;
@@ -252,7 +252,7 @@ fn gradients_of_what_a_teacher_teaches_are_slopes() {
             let found = (at(STEP) - at(-STEP)) / (2.0 * f64::from(STEP));
             let both = gradient.iter().zip(&direction);
             let expected: f64 = both.map(|(&x, &d)| f64::from(x) * f64::from(d)).sum();
-            // What f32 says of a loss is uncertain, and so is a slope of nearly zero.
+            // An f32 loss has rounding errors, and so has a slope of nearly zero.
             let tolerance = 0.02 * expected.abs() + 3e-5 * loss;
             assert!(
                 (found - expected).abs() <= tolerance,
@@ -263,7 +263,7 @@ fn gradients_of_what_a_teacher_teaches_are_slopes() {
     }
 }
 
-/// All texts are of one length, so that a mean over tokens is that of its parts.
+/// All texts have one length, so that a mean over tokens is the mean of its parts.
 #[test]
 fn parts_of_a_batch_teach_what_the_whole_does() {
     let place = Place::new();
@@ -282,11 +282,11 @@ fn parts_of_a_batch_teach_what_the_whole_does() {
     }
 }
 
-/// The student is a copy of its teacher, but for the numbers of its tokens.
+/// The student is a copy of its teacher, but for its token ids.
 #[test]
 fn a_teacher_reads_the_tokens_of_a_student_that_has_fewer() {
     let place = Place::new();
-    // The teacher's hidden states come from either body.
+    // The teacher's hidden states come from either kind of network.
     for attention in ["0", "1"] {
         let settings = [
             ("distillation.soft", "0"),
@@ -299,12 +299,12 @@ fn a_teacher_reads_the_tokens_of_a_student_that_has_fewer() {
         let (before, after, _) = job.coverage().unwrap();
         assert!(after < before, "{after} of {before}");
         let (loss, _) = learn(&mut job, &[(0..6, 1.0)]).unwrap();
-        // There is nothing to learn.
+        // The student has nothing to learn.
         assert!(loss < 1e-8, "{loss}");
     }
 }
 
-/// What a teacher computes in moves what it teaches a little, its outputs and its hidden states alike.
+/// The compute type of a teacher changes its outputs and its hidden states slightly.
 #[test]
 fn a_teacher_in_another_type_teaches_nearly_the_same() {
     let place = Place::new();
@@ -335,8 +335,7 @@ fn a_teacher_in_another_type_teaches_nearly_the_same() {
     );
 }
 
-/// Hidden states alone come from the encoder, of any family; beside attention from the network that training has. Both say the
-/// same.
+/// Hidden states alone come from the encoder, of any family; beside attention they come from the trainable network. Both agree.
 #[test]
 fn hidden_states_are_the_same_from_either_body() {
     let place = Place::new();
@@ -355,6 +354,6 @@ fn hidden_states_are_the_same_from_either_body() {
 
     let other = loss("electra-classify", "1", "0").unwrap();
     assert!(other.is_finite() && other > 0.0, "{other}");
-    // Its network is not one that learns.
+    // The family of this teacher has no trainable network.
     assert!(loss("electra-classify", "1", "1").is_err());
 }

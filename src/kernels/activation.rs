@@ -10,13 +10,13 @@ use super::simd::{Kernel, LANES};
 /// The function between two dense layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activation {
-    /// x.
+    /// The identity: x.
     Identity,
-    /// x times the normal distribution at x: the exact form, by the error function (Hendrycks and Gimpel 2016).
+    /// GELU, exact: x times the cumulative normal distribution at x, by the error function (Hendrycks and Gimpel 2016).
     Gelu,
-    /// The same by a hyperbolic tangent: `gelu_new` and `gelu_pytorch_tanh` of Hugging Face configurations.
+    /// GELU, approximated by a hyperbolic tangent: `gelu_new` and `gelu_pytorch_tanh` of Hugging Face configurations.
     GeluTanh,
-    /// max(x, 0).
+    /// ReLU: max(x, 0).
     Relu,
     /// The hyperbolic tangent.
     Tanh,
@@ -73,7 +73,7 @@ fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.mul(x, math::normal_cdf(s, x))
 }
 
-/// x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), to 1.5e-7 of max(|x|, 1e-6), against f64.
+/// Approximate GELU, x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), to 1.5e-7 of max(|x|, 1e-6), against f64.
 #[inline(always)]
 fn gelu_tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
     const SQRT_2_OVER_PI: f32 = 0.797_884_6;

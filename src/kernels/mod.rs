@@ -123,13 +123,13 @@ impl Compute {
 /// What kernels compute in, lent to each thread as long as it needs it.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    /// Where attention computes a head,
+    /// Workspaces in which attention computes a head.
     heads: BufferPool<attention::Workspace>,
-    /// a product of numbers in bf16 has its rows,
+    /// Rows rounded to bf16, for bf16 products.
     rounded: BufferPool<RoundedRows>,
-    /// one of bytes has them,
+    /// Rows quantised to int8, for int8 products.
     quantized: BufferPool<QuantizedRows>,
-    /// and a task has what it needs beside its output.
+    /// Intermediate results of tasks, beside their outputs.
     pub(crate) buffers: BufferPool<AlignedFloats>,
 }
 

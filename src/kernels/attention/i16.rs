@@ -24,9 +24,9 @@ const I16_MAX: usize = i16::MAX as usize;
 /// Queries in rows, keys and values in panels, all words, and room for exponentials.
 pub(super) struct I16Head<'a> {
     input: HeadInput<'a>,
-    /// (query_rows, head_dim), in pairs of each block,
+    /// Queries (query_rows, head_dim), in pairs of each block.
     queries: &'a [f32],
-    /// so many from one to the next.
+    /// Floats from the start of one query row to the next.
     stride: usize,
     /// `[len / 16][head_dim / 2][16][2]`.
     keys: &'a [[i16; PAIR_STEP]],
@@ -182,10 +182,10 @@ impl I16Head<'_> {
 
 /// What the scores of one query become.
 struct RowOfExponentials<S: Simd> {
-    /// A score times this and plus that is the power of two that is its exponential, of the greatest score 1,
+    /// Scale and offset of a score: 2 to the power of `score * factor + shift` is its exponential, 1 for the greatest score.
     factor: S::F32,
     shift: S::F32,
-    /// which becomes this.
+    /// Integer that an exponential of 1 becomes.
     unit: S::F32,
     /// Of all words so far, in each lane of its pairs.
     sum: S::I32,
@@ -238,9 +238,9 @@ fn words(buffer: &mut AlignedFloats, count: usize) -> &mut [i16] {
 /// How numbers become words.
 #[derive(Clone, Copy)]
 struct Scale {
-    /// Words of 1,
+    /// Factor from floats to 16-bit integers.
     factor: f32,
-    /// and what one word is: NaN where a number is not finite.
+    /// Factor from 16-bit integers back to floats: NaN where a number is not finite.
     dequant: f32,
 }
 

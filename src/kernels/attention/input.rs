@@ -30,7 +30,7 @@ pub(crate) struct Attention<'a> {
     pub(crate) value: Projection<'a>,
     /// Where each sequence starts, and the end.
     pub(crate) starts: &'a [usize],
-    /// The same of the rows that come out: as many of each sequence's first ones.
+    /// Where each sequence's output rows start, and the end: the output has only the first rows of each sequence.
     pub(crate) out_starts: &'a [usize],
     pub(crate) heads: usize,
     pub(crate) head_dim: usize,

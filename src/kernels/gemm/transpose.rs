@@ -27,7 +27,7 @@ pub(super) fn transpose(compute: &Compute, x: &[f32], sums: &mut [f32], out: &mu
     });
 }
 
-/// The same, rounded; `sums` are of what is not.
+/// Transposes a matrix and rounds it to bf16; `sums` are the sums of the unrounded columns.
 pub(super) fn round_transposed(
     compute: &Compute,
     x: &[f32],

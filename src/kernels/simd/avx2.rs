@@ -52,14 +52,14 @@ fn vectorize_vnni<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
-/// The first number in bf16 of each pair,
+/// Widens the first bf16 number of each pair.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn first_of(pairs: __m256i) -> __m256 {
     _mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs))
 }
 
-/// and the second.
+/// Widens the second bf16 number of each pair.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn second_of(pairs: __m256i) -> __m256 {

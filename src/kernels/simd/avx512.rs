@@ -62,14 +62,14 @@ fn vectorize_bf16<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
-/// The first number in bf16 of each pair,
+/// Widens the first bf16 number of each pair.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn first_of(pairs: __m512i) -> __m512 {
     _mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs))
 }
 
-/// and the second: by a mask, which takes no register of those that sums are in.
+/// Widens the second bf16 number of each pair, by a mask, which takes no register of those that sums are in.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn second_of(pairs: __m512i) -> __m512 {

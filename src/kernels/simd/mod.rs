@@ -59,9 +59,9 @@ pub(crate) trait Simd: Copy {
     /// Sixteen times two words of 16 bits, integers or numbers in bf16, each two of them for one lane.
     type PairVec: Copy;
 
-    /// Rows of the highest tile of a matrix product whose accumulators stay in registers,
+    /// Rows of the highest tile of a matrix product whose accumulators stay in registers.
     const TILE_ROWS: usize;
-    /// and panels of the widest: 1 or 2.
+    /// Panels of the widest such tile: 1 or 2.
     const TILE_PANELS: usize;
     /// Rows of the highest tile of a product of bytes.
     const INT8_TILE_ROWS: usize;
@@ -78,7 +78,7 @@ pub(crate) trait Simd: Copy {
     /// Runs a kernel in a function of its own that is compiled for this level.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 
-    /// The same number in all lanes.
+    /// Copies `x` to all lanes.
     fn splat(self, x: f32) -> Self::F32;
     /// Sixteen floats from memory.
     fn load(self, from: &[f32; LANES]) -> Self::F32;
@@ -132,7 +132,7 @@ pub(crate) trait Simd: Copy {
     fn pin(self, x: Self::F32) -> Self::F32 {
         x
     }
-    /// As [`pin`](Self::pin), for integers.
+    /// Keeps the compiler from moving later loads ahead of these integers ([`pin`](Self::pin) does it for floats).
     #[inline(always)]
     fn pin_i32(self, x: Self::I32) -> Self::I32 {
         x
@@ -142,7 +142,7 @@ pub(crate) trait Simd: Copy {
     /// The lowest bits of each lane, as activations for [`dot_i8x4`](Self::dot_i8x4).
     fn store_quads(self, x: Self::F32, to: &mut [Self::QuadI8; LANES / 4]);
 
-    /// The same integer in all lanes.
+    /// Copies the integer `x` to all lanes.
     fn splat_i32(self, x: i32) -> Self::I32;
     /// Sixteen integers from memory.
     fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
@@ -180,7 +180,7 @@ pub(crate) trait Simd: Copy {
     }
     /// Two words for each lane, from memory.
     fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::PairVec;
-    /// The same two words for all lanes.
+    /// Copies two 16-bit integers to the pairs of all lanes.
     fn splat_pair(self, x: [i16; 2]) -> Self::PairVec;
     /// In each lane `sum + a0 b0 + a1 b1`, of which the low 32 bits are kept; no word may be -32768.
     fn dot_i16x2(self, sum: Self::I32, a: Self::PairVec, b: Self::PairVec) -> Self::I32;

@@ -21,13 +21,13 @@ fn both([first, second]: [i16; 2]) -> u32 {
     u32::from(second as u16) << 16 | u32::from(first as u16)
 }
 
-/// The first number in bf16 of a pair,
+/// Widens the first bf16 number of a pair.
 #[inline(always)]
 fn first_of(pair: u32) -> f32 {
     f32::from_bits(pair << 16)
 }
 
-/// and the second.
+/// Widens the second bf16 number of each pair.
 #[inline(always)]
 fn second_of(pair: u32) -> f32 {
     f32::from_bits(pair & 0xffff_0000)

@@ -14,9 +14,9 @@ pub(super) struct HelperBudget {
 
 #[derive(Debug, Default)]
 struct State {
-    /// HelperBudget that run, each on its caller's thread,
+    /// Passes that run, each on its caller's thread.
     running: usize,
-    /// and how many helpers they have together.
+    /// Helpers that these passes have together.
     leased: usize,
 }
 

@@ -7,7 +7,7 @@ use crate::kernels::gemm::operands::{Dot, Operands, RhsIn, TileCoords, f32_accum
 use crate::kernels::gemm::panels::PAIR_STEP;
 use crate::kernels::simd::{Cache, Kernel, Simd};
 
-/// bf16: two input channels a step, f32 accumulators that start from the bias.
+/// Dot product in bf16: two input channels a step, f32 accumulators that start from the bias.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Bf16;
 

@@ -14,7 +14,7 @@ pub(in crate::kernels::gemm) fn steps(k: usize) -> usize {
     k.div_ceil(2)
 }
 
-/// The same number in single precision.
+/// Converts the bits of a bf16 number to f32, exactly.
 pub(in crate::kernels::gemm) fn widened(bits: i16) -> f32 {
     f32::from_bits(u32::from(bits as u16) << 16)
 }
@@ -70,7 +70,7 @@ struct RoundWeights<'a> {
     /// Rows of `k` numbers.
     rows: &'a [f32],
     k: usize,
-    /// The same rows, one behind the other, each up to a whole pair.
+    /// Rounded rows, contiguous, each padded to a whole pair.
     words: &'a mut [i16],
 }
 

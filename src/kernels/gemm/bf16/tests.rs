@@ -27,7 +27,7 @@ fn in_order(x: &[f32], weights: &[f32], k: usize, bias: &[f32]) -> Vec<f32> {
     out
 }
 
-/// The same in f64, and the sum of the products' magnitudes.
+/// Product of the rounded operands in f64, each with the sum of the magnitudes of its terms.
 fn in_f64(x: &[f32], weights: &[f32], k: usize) -> Vec<(f64, f64)> {
     let (x, weights) = (rounded(x), rounded(weights));
     let mut out = Vec::new();

@@ -82,7 +82,7 @@ impl Int8Panels {
         self.scales.as_flattened()
     }
 
-    /// and the sum of its weights.
+    /// Sum of the int8 weights of each output channel.
     pub(crate) fn channel_sums(&self) -> &[i32] {
         self.sums.as_flattened()
     }

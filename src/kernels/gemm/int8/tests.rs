@@ -135,7 +135,7 @@ struct Numbers<'a> {
 }
 
 impl Kernel for Numbers<'_> {
-    /// And what the level counts them from.
+    /// The numbers, and the offset that the level adds to activations.
     type Output = (Vec<i64>, i64);
 
     #[inline(always)]

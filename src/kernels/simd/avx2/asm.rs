@@ -3,7 +3,7 @@
 use std::arch::asm;
 use std::arch::x86_64::{__m256i, _mm256_add_epi32, _mm256_madd_epi16};
 
-/// As [`Simd::pin_i32`](super::Simd::pin_i32).
+/// Keeps the compiler from moving later loads ahead of this value ([`Simd::pin_i32`](super::Simd::pin_i32)).
 #[inline]
 #[target_feature(enable = "avx2")]
 fn pin_i32(x: [__m256i; 2]) -> [__m256i; 2] {

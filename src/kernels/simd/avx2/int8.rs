@@ -26,10 +26,10 @@ pub(crate) trait Bytes {
 
     fn store_quads(self, x: [__m256; 2], to: &mut [Self::QuadI8; LANES / 4]);
 
-    /// The part of weights that is multiplied,
+    /// The part of weights that is multiplied.
     fn part(self, weights: __m256i, part: usize) -> __m256i;
 
-    /// and of activations.
+    /// The part of activations that is multiplied.
     fn bits(x: Self::QuadI8, part: usize) -> i32;
 
     fn dot_i8x4(self, sum: I32, weights: I32, activations: I32) -> I32;

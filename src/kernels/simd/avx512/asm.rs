@@ -3,7 +3,7 @@
 use std::arch::asm;
 use std::arch::x86_64::{__m512, __m512i};
 
-/// As [`Simd::pin`](super::Simd::pin),
+/// Keeps the compiler from moving later loads ahead of this value ([`Simd::pin`](super::Simd::pin)).
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn pin(mut x: __m512) -> __m512 {
@@ -13,7 +13,7 @@ pub(super) fn pin(mut x: __m512) -> __m512 {
     x
 }
 
-/// and for integers.
+/// Keeps the compiler from moving later loads ahead of these integers ([`Simd::pin_i32`](super::Simd::pin_i32)).
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn pin_i32(mut x: __m512i) -> __m512i {

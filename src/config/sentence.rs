@@ -323,6 +323,12 @@ impl SentenceConfig {
             }
             self.default_prompt = Some(name.to_owned());
         }
+        if keys.text(&["model_type"])? == Some("SparseEncoder") {
+            return Err(keys.wrong(
+                "model_type",
+                "SparseEncoder is not supported: its embeddings are not dense vectors",
+            ));
+        }
         self.similarity = keys.text(&["similarity_fn_name"])?.map(str::to_owned);
         self.truncate = keys.optional_size(&["truncate_dim"], 1..=usize::MAX)?;
         Ok(())

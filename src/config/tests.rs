@@ -297,6 +297,40 @@ fn a_limit_by_each_of_its_names() {
 }
 
 #[test]
+fn arguments_that_are_not_followed_are_errors() {
+    let read = |json: &str| {
+        let json = format!(r#"{{"max_seq_length": 9, {json}}}"#);
+        Config::read(&sentence("{}").with("sentence_bert_config.json", json.into_bytes()))
+    };
+    for followed in [
+        r#""tokenizer_args": {"use_fast": true, "model_max_length": 8}, "model_args": {"torch_dtype": "auto"}"#,
+        r#""config_args": {}, "processor_kwargs": null, "config_kwargs": {"layer_norm_eps": null}"#,
+        r#""modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}"#,
+    ] {
+        read(followed).unwrap();
+    }
+    for (unread, key) in [
+        (
+            r#""tokenizer_args": {"do_lower_case": false}"#,
+            "tokenizer_args.do_lower_case",
+        ),
+        (
+            r#""config_kwargs": {"layer_norm_eps": 0.5}"#,
+            "config_kwargs.layer_norm_eps",
+        ),
+        (
+            r#""modality_config": {"text": {"method_output_name": ["hidden_states", 0]}}"#,
+            "modality_config.text.method_output_name",
+        ),
+    ] {
+        assert_eq!(key_of(read(unread).unwrap_err()), key);
+    }
+    let sparse = br#"{"model_type": "SparseEncoder"}"#;
+    let files = sentence("{}").with("config_sentence_transformers.json", sparse);
+    assert_eq!(key_of(Config::read(&files).unwrap_err()), "model_type");
+}
+
+#[test]
 fn without_modules_no_file_of_sentence_transformers_counts() {
     let files = files(&bert(""))
         .with(

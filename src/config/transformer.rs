@@ -41,6 +41,7 @@ impl Reading {
                 return Err(keys.wrong("max_length", "is no key of this file: max_seq_length is"));
             }
             if keys.entries().next().is_some() {
+                refuse_unread(&keys)?;
                 return Ok(Self {
                     max_tokens: max_tokens(&keys)?,
                     lower_case: keys.flag("do_lower_case", false)?,
@@ -48,6 +49,84 @@ impl Reading {
             }
         }
         Ok(Self::default())
+    }
+}
+
+/// Sections of the file that sentence-transformers passes to transformers as arguments, by the names that they have had.
+const ARGUMENTS: [&str; 6] = [
+    "model_args",
+    "model_kwargs",
+    "tokenizer_args",
+    "processor_kwargs",
+    "config_args",
+    "config_kwargs",
+];
+
+/// Arguments that do not change an embedding: where files come from, how PyTorch runs the model, and the limit, which
+/// [`max_tokens`] reads.
+const HARMLESS: [&str; 27] = [
+    "add_pooling_layer",
+    "attn_implementation",
+    "cache_dir",
+    "clean_up_tokenization_spaces",
+    "code_revision",
+    "device_map",
+    "dtype",
+    "export",
+    "file_name",
+    "force_download",
+    "local_files_only",
+    "low_cpu_mem_usage",
+    "model_max_length",
+    "output_attentions",
+    "output_hidden_states",
+    "padding",
+    "padding_side",
+    "provider",
+    "revision",
+    "safe_serialization",
+    "subfolder",
+    "token",
+    "torch_dtype",
+    "trust_remote_code",
+    "use_auth_token",
+    "use_cache",
+    "use_fast",
+];
+
+/// Refuses what sentence-transformers would follow and this crate does not: other arguments, and outputs other than the last
+/// hidden state.
+///
+/// # Errors
+/// `Config` with the path of the key.
+fn refuse_unread(keys: &Keys) -> Result<()> {
+    for section in ARGUMENTS {
+        let Some(arguments) = keys.object(section)? else {
+            continue;
+        };
+        let mut unread = arguments
+            .entries()
+            .filter(|(name, value)| !value.is_null() && !HARMLESS.contains(&name.as_str()));
+        if let Some((name, _)) = unread.next() {
+            return Err(keys.wrong(
+                format!("{section}.{name}"),
+                "is not followed: set it in config.json or tokenizer_config.json, and remove it here",
+            ));
+        }
+    }
+    let text = match keys.object("modality_config")? {
+        Some(modalities) => modalities.object("text")?,
+        None => None,
+    };
+    let output = text
+        .as_ref()
+        .and_then(|text| text.value("method_output_name"));
+    match output {
+        Some(output) if output != "last_hidden_state" => Err(keys.wrong(
+            "modality_config.text.method_output_name",
+            format!("{output} is not supported, only last_hidden_state"),
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -306,6 +306,7 @@ fn arguments_that_are_not_followed_are_errors() {
         r#""tokenizer_args": {"use_fast": true, "model_max_length": 8}, "model_args": {"torch_dtype": "auto"}"#,
         r#""config_args": {}, "processor_kwargs": null, "config_kwargs": {"layer_norm_eps": null}"#,
         r#""modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}"#,
+        r#""transformer_task": "sequence-classification", "modality_config": {"text": {"method_output_name": "logits"}}"#,
     ] {
         read(followed).unwrap();
     }

@@ -95,7 +95,7 @@ const HARMLESS: [&str; 27] = [
 ];
 
 /// Refuses what sentence-transformers would follow and this crate does not: other arguments, and outputs other than the last
-/// hidden state.
+/// hidden state, or a cross-encoder's logits.
 ///
 /// # Errors
 /// `Config` with the path of the key.
@@ -121,10 +121,15 @@ fn refuse_unread(keys: &Keys) -> Result<()> {
     let output = text
         .as_ref()
         .and_then(|text| text.value("method_output_name"));
+    // A cross-encoder's module is a classifier.
+    let expected = match keys.text(&["transformer_task"])? {
+        Some("sequence-classification") => "logits",
+        _ => "last_hidden_state",
+    };
     match output {
-        Some(output) if output != "last_hidden_state" => Err(keys.wrong(
+        Some(output) if output != expected => Err(keys.wrong(
             "modality_config.text.method_output_name",
-            format!("{output} is not supported, only last_hidden_state"),
+            format!("{output} is not supported, only {expected}"),
         )),
         _ => Ok(()),
     }

@@ -247,12 +247,13 @@ fn main() {
             let peak = peak(cpu, dtype) / 1e9;
             println!("{name}, {dtype}: {peak:.1} billion operations a second");
             dense(cpu, dtype);
-            match dir.is_dir() {
-                true => whole(cpu, dtype, &dir),
-                false => println!(
+            if dir.is_dir() {
+                whole(cpu, dtype, &dir)
+            } else {
+                println!(
                     "  not measured: {} (python3 fixtures/fetch_models.py)",
                     dir.display()
-                ),
+                )
             }
         }
         return;

@@ -241,19 +241,21 @@ impl SentenceConfig {
                 }
                 "Dropout" => {} // no effect outside training
                 _ => {
-                    let found = match pooled {
-                        true => class,
-                        false => format!("{class} ahead of Pooling"),
+                    let found = if pooled {
+                        class
+                    } else {
+                        format!("{class} ahead of Pooling")
                     };
                     return Err(Error::UnsupportedArchitecture { found });
                 }
             }
         }
-        match pooled {
-            true => Ok(()),
-            false => Err(Error::UnsupportedArchitecture {
+        if pooled {
+            Ok(())
+        } else {
+            Err(Error::UnsupportedArchitecture {
                 found: "modules.json without Pooling".to_owned(),
-            }),
+            })
         }
     }
 

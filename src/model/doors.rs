@@ -47,9 +47,10 @@ macro_rules! door {
 
             fn try_from(model: Model) -> Result<Self> {
                 let fits: fn(&Model) -> bool = $fits;
-                match fits(&model) {
-                    true => Ok(Self(model)),
-                    false => Err(model.wrong_task($wanted)),
+                if fits(&model) {
+                    Ok(Self(model))
+                } else {
+                    Err(model.wrong_task($wanted))
                 }
             }
         }

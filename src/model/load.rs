@@ -217,9 +217,10 @@ fn max_length(
         return Err(match options.max_length {
             Some(_) => wrong(reason),
             None => {
-                let (file, key) = match max_length == positions {
-                    true => ("config.json", "max_position_embeddings"),
-                    false => (reading_file(files, &config.folder), "max_seq_length"),
+                let (file, key) = if max_length == positions {
+                    ("config.json", "max_position_embeddings")
+                } else {
+                    (reading_file(files, &config.folder), "max_seq_length")
                 };
                 Error::Config {
                     file: join_within(&config.folder, file, file)?,
@@ -255,12 +256,13 @@ fn check(config: &Config, options: &ModelOptions) -> Result<()> {
     match &options.prompt {
         Some(name) if !prompts.contains_key(name) => {
             let known: Vec<&str> = prompts.keys().map(String::as_str).collect();
-            let reason = match known.is_empty() {
-                true => format!("the model has no prompts, so none named {name:?}"),
-                false => format!(
+            let reason = if known.is_empty() {
+                format!("the model has no prompts, so none named {name:?}")
+            } else {
+                format!(
                     "the model has no prompt {name:?}, only {}",
                     known.join(", ")
-                ),
+                )
             };
             Err(Error::Option {
                 name: "prompt",

@@ -309,11 +309,10 @@ impl Model {
             single_text(*input, self.task())?;
             if !encoding.ids.iter().any(is_mask) {
                 let mask = self.tokenizer.mask_token();
-                let reason = match encoding.truncated {
-                    true => format!(
-                        "there is no {mask} in the part of the text that the model can read"
-                    ),
-                    false => format!("there is no {mask} in the text"),
+                let reason = if encoding.truncated {
+                    format!("there is no {mask} in the part of the text that the model can read")
+                } else {
+                    format!("there is no {mask} in the text")
                 };
                 return Err(Error::Input { reason });
             }

@@ -89,9 +89,10 @@ pub(crate) fn decode(
     let mut answers: Vec<Candidate<'_>> = Vec::new();
     let mut no_answer = f64::INFINITY;
     // Spans that are extended to whole words may coincide, so more candidates are needed.
-    let candidates = match options.align_to_words {
-        true => 2 * options.top_k + 10,
-        false => options.top_k,
+    let candidates = if options.align_to_words {
+        2 * options.top_k + 10
+    } else {
+        options.top_k
     };
     for window in windows {
         finite("a logit of the question answerer", window.logits)?;

@@ -174,9 +174,10 @@ fn load_dense(
     // The weights of a module have no family prefix, so any family will do here.
     let store = Store::open(files, &config.folder, Family::Bert, access, threads)?;
     let weights = store.weights();
-    let linear = match config.bias {
-        true => Linear::load(&weights, "linear", outputs, inputs)?,
-        false => Linear::load_without_bias(&weights, "linear", outputs, inputs)?,
+    let linear = if config.bias {
+        Linear::load(&weights, "linear", outputs, inputs)?
+    } else {
+        Linear::load_without_bias(&weights, "linear", outputs, inputs)?
     };
     let residual = match config.residual {
         false => Residual::None,

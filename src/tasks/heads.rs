@@ -88,9 +88,10 @@ impl SequenceHead {
         let hidden = config.hidden;
         let pooled = config.mobile.as_ref().is_none_or(|mobile| mobile.pooler);
         Ok(Self {
-            pooler: match pooled {
-                true => Some((Linear::load(weights, pooler, hidden, hidden)?, activation)),
-                false => None,
+            pooler: if pooled {
+                Some((Linear::load(weights, pooler, hidden, hidden)?, activation))
+            } else {
+                None
             },
             classifier: Linear::load(weights, classifier, labels, hidden)
                 .map_err(|error| of_labels(error, labels))?,
@@ -145,9 +146,10 @@ impl WordHead {
             names.check_tie(weights, vocab, narrow)?;
         }
         // If the checkpoint holds both biases, an untied decoder uses its own.
-        let bias = match decoder.has("bias") && !(tied && weights.has(names.bias)) {
-            true => decoder.tensor("bias", &[vocab])?,
-            false => weights.tensor(names.bias, &[vocab])?,
+        let bias = if decoder.has("bias") && !(tied && weights.has(names.bias)) {
+            decoder.tensor("bias", &[vocab])?
+        } else {
+            weights.tensor(names.bias, &[vocab])?
         };
         let beyond = match hidden - narrow {
             0 => None,
@@ -161,12 +163,11 @@ impl WordHead {
             transform: Linear::load(weights, names.transform, width, hidden)?,
             activation,
             norm: Norm::load(weights, names.norm, width, Some(config.eps))?,
-            decoder: match tied {
-                true => None,
-                false => {
-                    let name = names.decoder;
-                    Some(Linear::load_without_bias(weights, name, vocab, narrow)?)
-                }
+            decoder: if tied {
+                None
+            } else {
+                let name = names.decoder;
+                Some(Linear::load_without_bias(weights, name, vocab, narrow)?)
             },
             beyond,
             bias,

@@ -28,11 +28,12 @@ use crate::kernels::finite::all_finite;
 
 /// Refuses values that contain NaN or infinity; `what` names them in the error.
 pub(crate) fn finite(what: &str, numbers: &[f32]) -> Result<()> {
-    match all_finite(numbers) {
-        true => Ok(()),
-        false => Err(Error::NonFinite {
+    if all_finite(numbers) {
+        Ok(())
+    } else {
+        Err(Error::NonFinite {
             what: what.to_owned(),
-        }),
+        })
     }
 }
 

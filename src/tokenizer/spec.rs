@@ -53,15 +53,16 @@ impl Named {
     /// # Errors
     /// `TokenWithoutRow`.
     pub(super) fn check(&self, rows: usize) -> Result<()> {
-        match (self.id as usize) < rows {
-            true => Ok(()),
-            false => Err(Error::TokenWithoutRow {
+        if (self.id as usize) < rows {
+            Ok(())
+        } else {
+            Err(Error::TokenWithoutRow {
                 file: self.file.clone(),
                 key: self.key.clone(),
                 token: cut(&self.token),
                 id: self.id,
                 rows,
-            }),
+            })
         }
     }
 }

@@ -124,9 +124,10 @@ fn main() -> Result<()> {
                 .worker_threads(1)
                 .enable_all()
                 .build()?;
-            let known = match arguments.csv.exists() {
-                true => table::read(&arguments.csv)?,
-                false => Vec::new(),
+            let known = if arguments.csv.exists() {
+                table::read(&arguments.csv)?
+            } else {
+                Vec::new()
             };
             processor::check(&known, &plan.processor)
                 .with_context(|| arguments.csv.display().to_string())?;

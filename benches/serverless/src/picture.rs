@@ -95,9 +95,10 @@ fn draw(rows: &[Row], svg: &mut String) -> Result<(), Box<dyn Error>> {
             .label_style(("sans-serif", 13))
             .draw()?;
         for (index, line) in lines.iter().enumerate() {
-            let colour = match index == measured {
-                true => PAPER,
-                false => COLOURS[index % COLOURS.len()],
+            let colour = if index == measured {
+                PAPER
+            } else {
+                COLOURS[index % COLOURS.len()]
             };
             one(&mut chart, line, colour)?;
         }

@@ -67,9 +67,10 @@ async fn arrived(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
             break;
         }
     }
-    match seen <= limit {
-        true => Ok(kept),
-        false => Err(ApiError::body_too_large(limit)),
+    if seen <= limit {
+        Ok(kept)
+    } else {
+        Err(ApiError::body_too_large(limit))
     }
 }
 

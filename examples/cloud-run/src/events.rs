@@ -256,9 +256,10 @@ fn published(data: Vec<u8>, limits: &Limits) -> Result<PredictRequest, ApiError>
 
 /// Bytes as their content type says; JSON if it says nothing, as the specification has it.
 fn of_type(kind: &str, bytes: Vec<u8>) -> Result<Data, ApiError> {
-    match is_text(kind) {
-        true => Ok(Data::Text(bytes)),
-        false => json(&bytes, "the event's data").map(Data::Json),
+    if is_text(kind) {
+        Ok(Data::Text(bytes))
+    } else {
+        json(&bytes, "the event's data").map(Data::Json)
     }
 }
 

@@ -162,12 +162,11 @@ async fn acknowledge(app: &App, event: Event) -> Result<Response, Failure> {
 
 /// The answers to all questions, in their order. Where none can be asked nobody has to wait.
 async fn answers(app: &App, asked: PredictRequest) -> Result<Vec<Answer>, ApiError> {
-    match asked.questions.iter().any(Result::is_ok) {
-        true => app.pool.answer(asked.questions).await,
-        false => {
-            let errors = asked.questions.into_iter().filter_map(Result::err);
-            Ok(errors.map(|error| Answer(Err(error))).collect())
-        }
+    if asked.questions.iter().any(Result::is_ok) {
+        app.pool.answer(asked.questions).await
+    } else {
+        let errors = asked.questions.into_iter().filter_map(Result::err);
+        Ok(errors.map(|error| Answer(Err(error))).collect())
     }
 }
 

@@ -76,9 +76,10 @@ impl<'a> Event<'a> {
             };
         }
         let Some(records) = &shape.records else {
-            return Ok(match shape.is_ping() {
-                true => Self::Ping,
-                false => Self::Direct(json),
+            return Ok(if shape.is_ping() {
+                Self::Ping
+            } else {
+                Self::Direct(json)
             });
         };
         let names = || records.iter().map(|source| source.name.as_deref());

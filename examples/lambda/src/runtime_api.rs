@@ -111,9 +111,10 @@ impl RuntimeApi {
         let got = self
             .call(Method::GET, path, HeaderMap::new(), Vec::new())
             .await?;
-        match got.status().is_success() {
-            true => Ok(got),
-            false => Err(format!("{path}: the Runtime API answers {}", got.status()).into()),
+        if got.status().is_success() {
+            Ok(got)
+        } else {
+            Err(format!("{path}: the Runtime API answers {}", got.status()).into())
         }
     }
 

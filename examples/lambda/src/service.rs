@@ -141,14 +141,13 @@ impl Service {
         let PredictRequest { questions, many } = parse(body, &self.settings.limits)?;
         let mut answers = answers(&self.model, questions);
         record.count(&answers);
-        match many {
-            true => Ok(PredictResponse::Many {
+        if many {
+            Ok(PredictResponse::Many {
                 predictions: answers,
-            }),
-            false => {
-                let answer = answers.pop().ok_or_else(ApiError::lost)?;
-                Ok(PredictResponse::One(Box::new(Answer(Ok(answer.0?)))))
-            }
+            })
+        } else {
+            let answer = answers.pop().ok_or_else(ApiError::lost)?;
+            Ok(PredictResponse::One(Box::new(Answer(Ok(answer.0?)))))
         }
     }
 }

@@ -64,9 +64,10 @@ impl Question {
 /// # Errors
 /// 413 if it is too large, 400 if it is not JSON, 422 if it is not a valid request.
 pub fn parse(body: &[u8], limits: &Limits) -> Result<PredictRequest, ApiError> {
-    match body.len() <= limits.body {
-        true => read(json(body, "the body")?, limits),
-        false => Err(ApiError::body_too_large(limits.body)),
+    if body.len() <= limits.body {
+        read(json(body, "the body")?, limits)
+    } else {
+        Err(ApiError::body_too_large(limits.body))
     }
 }
 

@@ -100,11 +100,12 @@ fn origin(text: &str) -> Result<String, String> {
         }
         None => text == "null",
     };
-    match is_origin {
-        true => Ok(text.to_ascii_lowercase()),
-        false => Err(format!(
+    if is_origin {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(format!(
             "{VARIABLE}: {text:?} is no origin: write * or a scheme and a host, such as https://example.com, without a path"
-        )),
+        ))
     }
 }
 

@@ -98,9 +98,10 @@ impl Characters {
     fn starts_with_mark(&self, c: char) -> bool {
         let mut first = None;
         let mut see = |c| unicode::decompose(c, |c| first = first.or(Some(c)));
-        match self.normalizer.lower_first {
-            true => unicode::lower(c, see),
-            false => see(c),
+        if self.normalizer.lower_first {
+            unicode::lower(c, see)
+        } else {
+            see(c)
         }
         first.is_some_and(|c| unicode::combining_class(c) != 0)
     }

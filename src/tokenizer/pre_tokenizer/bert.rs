@@ -63,9 +63,10 @@ pub(in crate::tokenizer) fn scan(
     pieces: &mut WordPiece<'_>,
 ) {
     let bytes = text.as_bytes();
-    let case = match characters.normalizer().lowers() {
-        true => LOWER,
-        false => 0,
+    let case = if characters.normalizer().lowers() {
+        LOWER
+    } else {
+        0
     };
     let mut word = [0; LONGEST + 8];
     let mut at = 0;

@@ -175,9 +175,10 @@ impl Pipeline {
         let normalizer = json.normalizer()?;
         Ok(Self {
             normalizer,
-            lowered_by: match normalizer.lowers() {
-                true => "the normalizer of tokenizer.json".to_owned(),
-                false => String::new(),
+            lowered_by: if normalizer.lowers() {
+                "the normalizer of tokenizer.json".to_owned()
+            } else {
+                String::new()
             },
             template: json.template()?,
             max_characters: json.model.max_characters.unwrap_or(MAX_CHARACTERS),
@@ -275,12 +276,13 @@ fn limit(config: &Document, specials: usize) -> Result<Option<usize>> {
         ));
     }
     let limit = limit as usize;
-    match limit > specials {
-        true => Ok(Some(limit)),
-        false => Err(config.wrong(
+    if limit > specials {
+        Ok(Some(limit))
+    } else {
+        Err(config.wrong(
             key,
             format!("{limit} leaves no room for a word beside {specials} special tokens"),
-        )),
+        ))
     }
 }
 

@@ -75,9 +75,10 @@ impl Vocab {
     ) -> Result<Self> {
         check_len(file, &text)?;
         let in_order = ids.iter().copied().eq(0..spans.len() as u32);
-        let spans = match in_order {
-            true => spans,
-            false => by_id(file, &text, &spans, ids)?,
+        let spans = if in_order {
+            spans
+        } else {
+            by_id(file, &text, &spans, ids)?
         };
         let (mut vocab, repeats) = Self::build(file, prefix, text.into(), spans)?;
         if repeats {
@@ -148,9 +149,12 @@ impl Vocab {
                 .is_some_and(|token| self.id(token) == Some(id))
         };
         let mut spans: Vec<Span> = (0..self.len() as u32)
-            .map(|id| match counts(&id) {
-                true => self.places.get(id).unwrap_or(ABSENT),
-                false => ABSENT,
+            .map(|id| {
+                if counts(&id) {
+                    self.places.get(id).unwrap_or(ABSENT)
+                } else {
+                    ABSENT
+                }
             })
             .collect();
         let last = spans.iter().rposition(|&span| span != ABSENT);
@@ -206,11 +210,11 @@ impl Vocab {
         let (bytes, len) = (token.as_bytes(), token.len() as u32);
         let key = Key::new(bytes, 0, token.len());
         let apart = self.prefix.is_apart && self.prefix.continues(bytes, [0, len]);
-        match apart {
-            true => self
-                .lookup()
-                .find(Position::Later, key.skip(self.prefix.bytes.len())),
-            false => self.lookup().find(Position::First, key),
+        if apart {
+            self.lookup()
+                .find(Position::Later, key.skip(self.prefix.bytes.len()))
+        } else {
+            self.lookup().find(Position::First, key)
         }
     }
 

@@ -171,9 +171,10 @@ fn score(cell: &str, scale: f32, reach: f32) -> Result<f32, String> {
     if scaled.is_finite() && scaled.abs() <= reach + ROUNDED {
         return Ok(scaled);
     }
-    let divided = match scale == 1.0 {
-        true => String::new(),
-        false => format!(" divided by data.scale, {scale}, is {scaled}, and"),
+    let divided = if scale == 1.0 {
+        String::new()
+    } else {
+        format!(" divided by data.scale, {scale}, is {scaled}, and")
     };
     Err(format!(
         "score {score}{divided} is out of reach, which is from -{reach} to {reach} for a cosine: set data.scale to the \

@@ -131,11 +131,10 @@ pub fn label_ids(labels: &[String], cell: &Cell) -> Result<Vec<usize>, String> {
         if ids.contains(&id) {
             let mark =
                 |label: &&str| matches!(without_fraction(label), "0" | "1" | "true" | "false");
-            let hint = match named.iter().all(mark) {
-                true => {
-                    ": the names or ids of the labels that hold belong there, not a 0 or 1 for each label"
-                }
-                false => "",
+            let hint = if named.iter().all(mark) {
+                ": the names or ids of the labels that hold belong there, not a 0 or 1 for each label"
+            } else {
+                ""
             };
             let (label, list) = (excerpt(label), excerpt(cell.text()));
             return Err(format!("label {label:?} stands twice in {list:?}{hint}"));

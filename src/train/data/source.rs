@@ -120,12 +120,13 @@ impl Source {
             };
             table.rows = table.rows.into_iter().flat_map(cut).collect();
         }
-        match table.rows.is_empty() {
-            true => Err(table.blame_all(match &self.only {
+        if table.rows.is_empty() {
+            Err(table.blame_all(match &self.only {
                 Some(only) => format!("there is no row with {}", String::from(only.clone())),
                 None => "there is nothing below the header".to_owned(),
-            })),
-            false => Ok(table),
+            }))
+        } else {
+            Ok(table)
         }
     }
 }

@@ -72,20 +72,16 @@ impl Body {
         outputs: bool,
         (threads, seed): (&Threads, u64),
     ) -> Result<Self> {
-        let loaded = match outputs || weights.attention > 0.0 || weights.relations > 0.0 {
-            true => {
-                // The head is the teacher's own, never a new one. Where its outputs are not needed in each step it has no head.
-                let head = match outputs {
-                    true => None,
-                    false => Some(HeadKind::Rows),
-                };
-                let files = Files::folder(folder);
-                Network::load(&files, head, seed, threads).map(|(network, parameters)| {
-                    Self::Network(Box::new((network, parameters, Tape::default())))
-                })
-            }
-            false => States::load(folder, weights.dtype, threads)
-                .map(|states| Self::Encoder(Box::new(states))),
+        let loaded = if outputs || weights.attention > 0.0 || weights.relations > 0.0 {
+            // The head is the teacher's own, never a new one. Where its outputs are not needed in each step it has no head.
+            let head = if outputs { None } else { Some(HeadKind::Rows) };
+            let files = Files::folder(folder);
+            Network::load(&files, head, seed, threads).map(|(network, parameters)| {
+                Self::Network(Box::new((network, parameters, Tape::default())))
+            })
+        } else {
+            States::load(folder, weights.dtype, threads)
+                .map(|states| Self::Encoder(Box::new(states)))
         };
         loaded.map_err(|error| match error {
             Error::WeightMissing { name } => Error::Option {
@@ -213,20 +209,19 @@ impl Inside {
         let mut projections = Vec::new();
         if weights.hidden > 0.0 {
             for state in 0..=student_config.layers {
-                projections.push(match student_config.hidden == teacher.hidden {
-                    true => None,
-                    false => {
-                        let shape = vec![teacher.hidden, student_config.hidden];
-                        let mut random = Random::new(seed, u64::MAX - state as u64);
-                        let scale = 1.0 / (student_config.hidden as f64).sqrt();
-                        let numbers = 0..teacher.hidden * student_config.hidden;
-                        Some(student.1.add(Parameter {
-                            name: format!("{PROJECTION}{state}"),
-                            shape,
-                            values: numbers.map(|_| (scale * random.normal()) as f32).collect(),
-                            decays: true,
-                        }))
-                    }
+                projections.push(if student_config.hidden == teacher.hidden {
+                    None
+                } else {
+                    let shape = vec![teacher.hidden, student_config.hidden];
+                    let mut random = Random::new(seed, u64::MAX - state as u64);
+                    let scale = 1.0 / (student_config.hidden as f64).sqrt();
+                    let numbers = 0..teacher.hidden * student_config.hidden;
+                    Some(student.1.add(Parameter {
+                        name: format!("{PROJECTION}{state}"),
+                        shape,
+                        values: numbers.map(|_| (scale * random.normal()) as f32).collect(),
+                        decays: true,
+                    }))
                 });
             }
         }

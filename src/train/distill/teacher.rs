@@ -124,9 +124,10 @@ impl Teacher {
             relations,
             ..
         } = self.weights;
-        match hidden > 0.0 || attention > 0.0 || relations > 0.0 {
-            true => Wanted::All,
-            false => Wanted::Head,
+        if hidden > 0.0 || attention > 0.0 || relations > 0.0 {
+            Wanted::All
+        } else {
+            Wanted::Head
         }
     }
 

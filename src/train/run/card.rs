@@ -131,10 +131,7 @@ impl Card<'_> {
                  pieces"
             )?;
         }
-        let command = match recipe.distils() {
-            true => "distill",
-            false => "train",
-        };
+        let command = if recipe.distils() { "distill" } else { "train" };
         let recipe = toml::to_string(recipe).unwrap_or_default();
         writeln!(
             out,

@@ -47,9 +47,10 @@ impl Identity {
             return self.file(path);
         }
         for path in entries(path)? {
-            let inside = match path.is_dir() && !path.ends_with(TRAINING) {
-                true => entries(&path)?,
-                false => vec![path],
+            let inside = if path.is_dir() && !path.ends_with(TRAINING) {
+                entries(&path)?
+            } else {
+                vec![path]
             };
             for path in inside.into_iter().filter(|path| path.is_file()) {
                 let ending = path.extension().and_then(|ending| ending.to_str());

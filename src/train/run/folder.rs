@@ -31,9 +31,10 @@ pub(crate) fn check(output: &Path, models: &[&Path]) -> Result<()> {
         return wrong("that is a file");
     }
     let is_empty = fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
-    match is_empty || output.join(TRAINING).is_dir() {
-        true => Ok(()),
-        false => wrong("it has files, and none of a training: choose another folder, or empty it"),
+    if is_empty || output.join(TRAINING).is_dir() {
+        Ok(())
+    } else {
+        wrong("it has files, and none of a training: choose another folder, or empty it")
     }
 }
 

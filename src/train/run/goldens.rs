@@ -106,12 +106,11 @@ impl Model {
         network
             .forward(compute, parameters, batch, wanted, tape)
             .unwrap();
-        let (loss, head) = match self.name.starts_with("sentence") {
-            true => {
-                let targets = numbers(golden, "labels", f32::from_le_bytes);
-                mean_squared_error(tape.output(), &targets)
-            }
-            false => cross_entropy(tape.output(), &integers(golden, "labels")),
+        let (loss, head) = if self.name.starts_with("sentence") {
+            let targets = numbers(golden, "labels", f32::from_le_bytes);
+            mean_squared_error(tape.output(), &targets)
+        } else {
+            cross_entropy(tape.output(), &integers(golden, "labels"))
         };
         let outputs = OutputGradients {
             head,
@@ -157,9 +156,10 @@ fn losses_and_gradients_are_those_of_torch() {
                 .map(|(&a, &b)| square(f64::from(a) - f64::from(b)))
                 .sum();
             // A key's bias shifts all scores of a query alike, so its gradient is nothing but rounding error.
-            let relative = match length.sqrt() < 1e-9 {
-                true => error.sqrt(),
-                false => (error / length).sqrt(),
+            let relative = if length.sqrt() < 1e-9 {
+                error.sqrt()
+            } else {
+                (error / length).sqrt()
             };
             if relative > worst.0 {
                 worst = (relative, &parameter.name);

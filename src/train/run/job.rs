@@ -161,13 +161,14 @@ impl Job {
     /// model of a completed run is missing; `NonFinite` if the training diverges.
     pub fn train(&mut self, observer: &mut impl Observer) -> Result<Outcome> {
         let lengths = self.learner.lengths();
-        let classes = match self.balance {
-            true => Some(self.learner.classes().ok_or_else(|| Error::Option {
+        let classes = if self.balance {
+            Some(self.learner.classes().ok_or_else(|| Error::Option {
                 name: "balance",
                 reason:
                     "only of examples with one label each can there be as many of each".to_owned(),
-            })?),
-            false => None,
+            })?)
+        } else {
+            None
         };
         let material = Material {
             lengths: &lengths,

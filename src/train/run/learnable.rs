@@ -99,12 +99,11 @@ fn alike(task: &TaskSpec, labels: &Labels, examples: &[Example]) -> Option<Strin
             }
             let holding = (0..labels.len()).filter(|&label| first[label] > 0.5);
             let holding: Vec<_> = holding.map(name).collect();
-            Some(match holding.is_empty() {
-                true => format!("no row has a label: {nothing}"),
-                false => {
-                    let list = holding.join(", ");
-                    format!("all rows have the labels {:?}: {nothing}", excerpt(&list))
-                }
+            Some(if holding.is_empty() {
+                format!("no row has a label: {nothing}")
+            } else {
+                let list = holding.join(", ");
+                format!("all rows have the labels {:?}: {nothing}", excerpt(&list))
             })
         }
         _ => {

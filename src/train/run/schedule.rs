@@ -14,12 +14,11 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// Returns the learning rate of a step, counted from 0.
     pub(crate) fn rate_at(self, step: u64) -> f64 {
-        let share = match step < self.warmup {
-            true => step as f64 / self.warmup as f64,
-            false => {
-                let down = self.steps.saturating_sub(self.warmup).max(1);
-                self.steps.saturating_sub(step) as f64 / down as f64
-            }
+        let share = if step < self.warmup {
+            step as f64 / self.warmup as f64
+        } else {
+            let down = self.steps.saturating_sub(self.warmup).max(1);
+            self.steps.saturating_sub(step) as f64 / down as f64
         };
         self.rate * share
     }

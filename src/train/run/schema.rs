@@ -232,9 +232,10 @@ pub(crate) fn labels(recipe: &Recipe, schema: &TableSchema, tables: &[Dataset]) 
     if let Some((distillation, teacher)) =
         distillation.and_then(|it| Some((it, it.teacher.as_ref()?)))
     {
-        let config = match distillation.learns_outputs() {
-            true => teacher_of(teacher, recipe.task)?,
-            false => Config::read(&Files::open(teacher, Access::Read)?)?,
+        let config = if distillation.learns_outputs() {
+            teacher_of(teacher, recipe.task)?
+        } else {
+            Config::read(&Files::open(teacher, Access::Read)?)?
         };
         if !config.head.labels.is_empty() {
             return Ok(Labels::new(config.head.labels));

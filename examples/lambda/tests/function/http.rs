@@ -59,9 +59,10 @@ async fn every_kind_of_request_is_answered() {
                 (&json.into(), &Value::Null)
             ),
         }
-        let description = match kind.starts_with("load-balancer") {
-            true => "200 OK".into(),
-            false => Value::Null,
+        let description = if kind.starts_with("load-balancer") {
+            "200 OK".into()
+        } else {
+            Value::Null
         };
         assert_eq!(response["statusDescription"], description, "{kind}");
     }
@@ -183,9 +184,10 @@ async fn health_checks_are_answered() {
             );
         }
         // A load balancer looks at whichever path it was told; nobody else may.
-        let (balancer, status) = match kind.starts_with("load-balancer") {
-            true => (200, 405),
-            false => (405, 405),
+        let (balancer, status) = if kind.starts_with("load-balancer") {
+            (200, 405)
+        } else {
+            (405, 405)
         };
         for path in ["/", "/any/path"] {
             for (agent, status) in [(checker, balancer), (curl, status)] {

@@ -88,9 +88,10 @@ impl PostProcessor {
             && times(&template.single, 1) == 0
             && times(&template.pair, 0) == 1
             && times(&template.pair, 1) == 1;
-        match well {
-            true => Ok(template),
-            false => Err("its template does not hold each text once".to_owned()),
+        if well {
+            Ok(template)
+        } else {
+            Err("its template does not hold each text once".to_owned())
         }
     }
 }

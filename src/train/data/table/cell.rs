@@ -94,9 +94,10 @@ impl Cell {
                 }
             },
         };
-        match label.is_empty() {
-            true => Err("there is no label".to_owned()),
-            false => Ok(label),
+        if label.is_empty() {
+            Err("there is no label".to_owned())
+        } else {
+            Ok(label)
         }
     }
 

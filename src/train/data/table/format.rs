@@ -103,9 +103,10 @@ pub(super) fn foreign(head: &[u8]) -> Option<&'static str> {
     }
     if head.starts_with(b"PK\x03\x04") {
         let holds = |part: &[u8]| head.windows(part.len()).any(|window| window == part);
-        return Some(match holds(b"[Content_Types].xml") || holds(b"xl/") {
-            true => "is an Office file (.xlsx): save the sheet as .csv (UTF-8) first",
-            false => "is a zip archive: unpack it first",
+        return Some(if holds(b"[Content_Types].xml") || holds(b"xl/") {
+            "is an Office file (.xlsx): save the sheet as .csv (UTF-8) first"
+        } else {
+            "is a zip archive: unpack it first"
         });
     }
     if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
@@ -132,9 +133,12 @@ mod tests {
 
     fn utf_16(text: &str, big: bool) -> Vec<u8> {
         let units = text.encode_utf16();
-        let bytes = units.map(|unit| match big {
-            true => unit.to_be_bytes(),
-            false => unit.to_le_bytes(),
+        let bytes = units.map(|unit| {
+            if big {
+                unit.to_be_bytes()
+            } else {
+                unit.to_le_bytes()
+            }
         });
         bytes.flatten().collect()
     }

@@ -350,9 +350,10 @@ fn place(names: &[String], column: &[String]) -> Result<usize, String> {
     let Some(name) = column.iter().find(|name| names.contains(name)) else {
         // A single cell that contains another separator suggests another format.
         let other = names.len() == 1 && names[0].contains([';', '|', '\t', ',']);
-        let hint = match other {
-            true => ": cells of .csv have commas between them, those of .tsv tabs",
-            false => "",
+        let hint = if other {
+            ": cells of .csv have commas between them, those of .tsv tabs"
+        } else {
+            ""
         };
         return Err(format!(
             "there is no column {}, only {}{hint}",

@@ -123,9 +123,10 @@ struct Misplaced {
 impl Misplaced {
     fn of(self, file: &str) -> crate::error::Error {
         let Self { opened, closed } = self;
-        let place = match opened == closed {
-            true => String::new(),
-            false => format!(" in line {closed}"),
+        let place = if opened == closed {
+            String::new()
+        } else {
+            format!(" in line {closed}")
         };
         let reason = format!(
             "the quote that opens here closes{place} with text behind it, where a comma or the end of the line belongs"

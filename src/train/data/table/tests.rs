@@ -328,10 +328,9 @@ proptest! {
     #[test]
     fn cells_come_back(rows in vec(("[a\",; \t\r\n\u{e9}\u{1f600}]{0,6}", "[a\",;\\\\]{1,4}"), 1..6), crlf: bool) {
         let end = if crlf { "\r\n" } else { "\n" };
-        let quoted = |cell: &str| match cell.contains([',', '"', '\r', '\n']) {
-            true => format!("\"{}\"", cell.replace('"', "\"\"")),
-            false => cell.to_owned(),
-        };
+        let quoted = |cell: &str| if cell.contains([',', '"', '\r', '\n']) { format!("\"{}\"", cell.replace('"', "\"\""))
+} else { cell.to_owned()
+};
         let json = |cell: &str| Value::from(cell).to_string();
         let commas = rows.iter().map(|(text, label)| format!("{},{}", quoted(text), quoted(label)));
         let lines = rows.iter().map(|(text, label)| {

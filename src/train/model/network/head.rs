@@ -95,9 +95,10 @@ impl Head {
                 let input = tape.input.at_least(tape.len);
                 pooling::forward(compute, *pool, rows, starts, hidden, input);
                 let out = tape.out.at_least(tape.len);
-                match normalize {
-                    true => pooling::normalize(input, hidden, out),
-                    false => out.copy_from_slice(input),
+                if *normalize {
+                    pooling::normalize(input, hidden, out)
+                } else {
+                    out.copy_from_slice(input)
                 }
             }
         }

@@ -50,9 +50,10 @@ pub(super) struct LayerTape {
 
 impl Layer {
     fn masks(&self, dropout: &Dropout) -> (Mask, Mask, Mask) {
-        let attended = match self.drops_attended {
-            true => dropout.hidden,
-            false => 0.0,
+        let attended = if self.drops_attended {
+            dropout.hidden
+        } else {
+            0.0
         };
         (
             dropout.mask(self.site, dropout.attention),

@@ -58,9 +58,10 @@ pub(super) fn forward(
         projections: Vec::new(),
     };
     for (index, layer) in network.layers.iter().enumerate() {
-        let places = match network.is_narrow(index, wanted) {
-            true => &texts,
-            false => &all,
+        let places = if network.is_narrow(index, wanted) {
+            &texts
+        } else {
+            &all
         };
         let [query, key, value] = layer.projections.each_ref().map(|part| dense(part, &rows));
         let mask = dropout.mask(layer.site, dropout.attention);
@@ -121,10 +122,13 @@ pub(super) fn forward(
                 &dropped(&inner, mask, &all[..batch.starts.len() - 1]),
             )
         }
-        Head::Tokens { classifier, drops } => match drops {
-            true => dense(classifier, &dropped(&rows, mask, &all)),
-            false => dense(classifier, &rows),
-        },
+        Head::Tokens { classifier, drops } => {
+            if *drops {
+                dense(classifier, &dropped(&rows, mask, &all))
+            } else {
+                dense(classifier, &rows)
+            }
+        }
         Head::Embedding { pool, normalize } => {
             let mut vectors = pooled(*pool);
             if *normalize {

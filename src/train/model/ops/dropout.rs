@@ -39,9 +39,10 @@ impl Dropout {
         Mask {
             key: mix(mix(mix(self.seed) ^ self.step) ^ site),
             dropped: dropped as u32,
-            scale: match dropped < f64::from(u32::MAX) {
-                true => (1.0 / (1.0 - rate)) as f32,
-                false => 0.0,
+            scale: if dropped < f64::from(u32::MAX) {
+                (1.0 / (1.0 - rate)) as f32
+            } else {
+                0.0
             },
         }
     }

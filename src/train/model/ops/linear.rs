@@ -80,9 +80,10 @@ pub(crate) fn backward_parameters(
     }
     let blocks = x.chunks(ROWS_AT_ONCE * inputs.max(1));
     for (x, d_out) in blocks.zip(d_out.chunks(ROWS_AT_ONCE * outputs.max(1))) {
-        let sum = match accumulate {
-            true => StoreMode::Accumulate,
-            false => StoreMode::Overwrite,
+        let sum = if accumulate {
+            StoreMode::Accumulate
+        } else {
+            StoreMode::Overwrite
         };
         let x = Unpacked::Columns { data: x, n: inputs };
         let d_out = Transposed {

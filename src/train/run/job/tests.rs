@@ -89,9 +89,10 @@ impl Place {
         threads: usize,
     ) -> Result<Job> {
         let fixture = fixture(model);
-        let model = match Path::new(&fixture).exists() {
-            true => fixture,
-            false => self.path(model),
+        let model = if Path::new(&fixture).exists() {
+            fixture
+        } else {
+            self.path(model)
         };
         let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         let mut all = vec![own(("model", &model)), own(("output", &self.path(output)))];

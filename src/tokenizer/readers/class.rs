@@ -130,7 +130,7 @@ impl Class {
             _ if BERT.contains(&plain) => Scheme::Bert,
             _ if OTHERS.split_whitespace().any(|other| other == plain) => {
                 return unsupported(
-                    "is not supported: it does not cut texts into words and pieces as BertTokenizer does",
+                    "is not supported: only classes that read a folder in all cases as BertTokenizer does are",
                 );
             }
             _ if is_listed => Scheme::File,

@@ -30,12 +30,9 @@ pub(super) struct Class {
     pub(super) scheme: Scheme,
 }
 
-/// Classes that transformers 5 opens as `BertTokenizer`, or as a subclass that changes nothing.
-const BERT: [&str; 10] = [
+/// Classes that transformers 5 opens as `BertTokenizer`.
+const BERT: [&str; 7] = [
     "BertTokenizer",
-    "ConvBertTokenizer",
-    "DPRContextEncoderTokenizer",
-    "DPRQuestionEncoderTokenizer",
     "DistilBertTokenizer",
     "ElectraTokenizer",
     "LayoutLMTokenizer",
@@ -57,8 +54,8 @@ const GENERIC: [&str; 4] = [
 const OTHERS: &str = "AlbertTokenizer AutoTokenizer BartTokenizer BarthezTokenizer BartphoTokenizer BasicTokenizer \
     BertGenerationTokenizer BertJapaneseTokenizer BertTokenizerLegacy BertweetTokenizer BigBirdTokenizer BioGptTokenizer \
     BlenderbotSmallTokenizer BlenderbotTokenizer ByT5Tokenizer CLIPTokenizer CTRLTokenizer CamembertTokenizer \
-    CanineTokenizer CharacterTokenizer ClvpTokenizer CodeGenTokenizer CodeLlamaTokenizer CohereTokenizer \
-    CpmAntTokenizer CpmTokenizer DPRReaderTokenizer \
+    CanineTokenizer CharacterTokenizer ClvpTokenizer CodeGenTokenizer CodeLlamaTokenizer CohereTokenizer ConvBertTokenizer \
+    CpmAntTokenizer CpmTokenizer DPRContextEncoderTokenizer DPRQuestionEncoderTokenizer DPRReaderTokenizer \
     DebertaTokenizer DebertaV2Tokenizer DiaTokenizer EsmTokenizer EsmcTokenizer FNetTokenizer FSMTTokenizer \
     FastSpeech2ConformerTokenizer FlaubertTokenizer FunnelTokenizer GPT2Tokenizer GPTNeoXJapaneseTokenizer GPTNeoXTokenizer \
     GPTSw3Tokenizer GemmaTokenizer HerbertTokenizer LEDTokenizer LasrTokenizer LayoutLMv2Tokenizer LayoutLMv3Tokenizer \

@@ -241,10 +241,12 @@ impl SentenceConfig {
                 }
                 "Dropout" => {} // no effect outside training
                 _ => {
-                    let found = if pooled {
-                        class
-                    } else {
+                    let found = if !pooled {
                         format!("{class} ahead of Pooling")
+                    } else if class == "Pooling" {
+                        "a second Pooling".to_owned()
+                    } else {
+                        class
                     };
                     return Err(Error::UnsupportedArchitecture { found });
                 }

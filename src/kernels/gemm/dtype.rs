@@ -1,8 +1,8 @@
-//! The kinds of numbers that are multiplied.
+//! Number types of matrix products.
 
 use std::fmt;
 
-/// What the dense layers of an encoder compute in.
+/// Number type in which the dense layers of an encoder compute.
 ///
 /// ```
 /// # fn main() -> bertless::Result<()> {
@@ -14,20 +14,21 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dtype {
-    /// `f32`, single precision: answers are those of the model in Python.
+    /// Single precision, `f32`. Results agree with those of the model in Python.
     #[default]
     F32,
-    /// `bf16`: weights and activations rounded to 8 bits of precision, sums in `f32`. Half the memory, and nearly twice as
-    /// fast where the processor has instructions for it (AVX512-BF16); elsewhere the sums are the same, and slower than
-    /// those of `f32` but where reading weights takes most of the time.
+    /// Brain floating point, `bf16`: weights and activations are rounded to 8 bits of precision, sums are `f32`. Takes
+    /// half the memory. Nearly twice as fast as `f32` on processors with instructions for it (AVX512-BF16). Others
+    /// compute the same sums, more slowly than `f32` except where reading weights takes most of the time.
     Bf16,
-    /// `int8`: weights with a scale for each output channel, activations with a scale for each token, exact sums. A
-    /// quarter of the memory and several times as fast; what it costs in accuracy, `bertless evaluate` measures.
+    /// Eight-bit integers, `int8`: weights have a scale for each output channel, activations a scale for each token,
+    /// and sums are exact. Takes a quarter of the memory and is several times as fast. Use `bertless evaluate` to
+    /// measure the cost in accuracy.
     Int8,
 }
 
 impl Dtype {
-    /// Bytes of a packed weight.
+    /// Returns the bytes of a packed weight.
     pub(crate) fn bytes_of_weight(self) -> usize {
         match self {
             Self::F32 => 4,

@@ -1,17 +1,18 @@
-//! How a product is cut into tasks.
+//! Division of a product into tasks.
 
 use std::ops::Range;
 
-/// Activations that one task reads again for every panel should stay in a core's second-level cache.
+/// Bytes of activations in a block of rows. A task reads them again for every panel, so they should stay in a core's
+/// second-level cache.
 pub(super) const BYTES_PER_ROW_BLOCK: usize = 256 * 1024;
 
-/// Rows that are worth a pass over the weights, however long they are.
+/// Number of rows that are worth a pass over the weights, however long the rows are.
 pub(super) const ROWS_PER_BLOCK: usize = 48;
 
-/// OutputChunks that each of several threads' work is cut into, so that one that is late can leave some to the others.
+/// Number of tasks per thread. With several, a thread that is late can leave some of its tasks to others.
 pub(super) const TASKS_PER_THREAD: usize = 8;
 
-/// A product's tasks: blocks of rows by groups of panels. Each row and panel is in one task.
+/// Tasks of a product: blocks of rows by groups of panels. Each row and panel is in exactly one task.
 pub(super) struct Grid {
     rows: usize,
     rows_per_block: usize,
@@ -20,14 +21,15 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// Cuts `rows` by `panels` for so many threads. A row of activations takes `bytes_per_row` bytes.
+    /// Divides `rows` by `panels` for `threads` threads. A row of activations takes `bytes_per_row` bytes.
     pub(super) fn new(rows: usize, panels: usize, bytes_per_row: usize, threads: usize) -> Self {
-        // As many rows as the cache holds, in blocks of even size.
+        // As many rows as the cache holds, in blocks of about equal size.
         let most = (BYTES_PER_ROW_BLOCK / bytes_per_row.max(1)).max(ROWS_PER_BLOCK);
         let blocks = rows.div_ceil(most).max(1);
         let rows_per_block = rows.div_ceil(blocks).max(1);
-        // With one thread a block runs over all panels. With more, panels are shared out, so that each weight is still
-        // read once: in whole pairs, since tiles are up to two panels wide, and in so many that the threads end level.
+        // With one thread a task has all panels of its block. With several threads the panels are divided, so that each
+        // weight is still read once. Groups are whole pairs, since tiles are up to two panels wide, and numerous enough
+        // that all threads finish at about the same time.
         let panels_per_group = match threads {
             1 => panels.max(1),
             _ => (panels / (TASKS_PER_THREAD * threads).div_ceil(blocks))
@@ -42,16 +44,17 @@ impl Grid {
         }
     }
 
+    /// Number of groups of panels.
     fn groups(&self) -> usize {
         self.panels.div_ceil(self.panels_per_group)
     }
 
-    /// The number of tasks.
+    /// Returns the number of tasks.
     pub(super) fn tasks(&self) -> usize {
         self.rows.div_ceil(self.rows_per_block) * self.groups()
     }
 
-    /// Rows and panels of a task, whose number is below [`tasks`](Self::tasks).
+    /// Returns the rows and panels of task `index`, which must be below [`tasks`](Self::tasks).
     pub(super) fn task(&self, index: usize) -> (Range<usize>, Range<usize>) {
         let (block, group) = (index / self.groups(), index % self.groups());
         let row = block * self.rows_per_block;

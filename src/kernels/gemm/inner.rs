@@ -1,4 +1,4 @@
-//! Products that are a part of a larger kernel, which packs for itself.
+//! Products inside larger kernels, which pack their own operands.
 
 use super::operands::{Operands, RhsIn, RowsView};
 use super::panels::{self, PANEL};
@@ -6,18 +6,20 @@ use super::task::{GemmTask, OutputColumns};
 use crate::kernels::output::DisjointMut;
 use crate::kernels::simd::Simd;
 
-/// A product inside a kernel, on one thread.
+/// A small product inside a kernel, on one thread: `x W^T`.
 pub(crate) struct Small<'a> {
-    /// Rows of k numbers, `stride` apart.
+    /// Rows of `k` floats, `stride` floats apart.
     pub(crate) x: &'a [f32],
+    /// Floats from one row's start to the next.
     pub(crate) stride: usize,
+    /// Floats of a row: input channels.
     pub(crate) k: usize,
-    /// `[panels][k][16]`, as [`Small::pack_rows`] and [`Small::pack_columns`] make them.
+    /// The right side, `[n / 16][k][16]`, as [`Small::pack_rows`] and [`Small::pack_columns`] write it.
     pub(crate) panels: &'a [f32],
 }
 
 impl Small<'_> {
-    /// `rows` rows of `width` numbers, `stride` apart, in `out`.
+    /// Writes `rows` rows of `width` floats to `out`, `stride` floats apart.
     #[inline(always)]
     pub(crate) fn multiply<S: Simd>(
         self,
@@ -49,12 +51,12 @@ impl Small<'_> {
         }
     }
 
-    /// How many floats `n` rows of `k` numbers take in panels.
+    /// Returns how many floats `n` rows of `k` floats take when they are packed in panels.
     pub(crate) fn panels(n: usize, k: usize) -> usize {
         n.next_multiple_of(PANEL) * k
     }
 
-    /// Packs `n` rows of `k` numbers, `stride` apart, as output channels.
+    /// Packs `n` rows of `k` floats, `stride` floats apart, as output channels.
     #[inline(always)]
     pub(crate) fn pack_rows(rows: &[f32], n: usize, k: usize, stride: usize, panels: &mut [f32]) {
         panels[n / PANEL * PANEL * k..].fill(0.0);
@@ -62,7 +64,7 @@ impl Small<'_> {
         panels::pack(&rows[..numbers], k, stride, panels);
     }
 
-    /// Packs `n` columns of `k` rows, `stride` apart, as output channels.
+    /// Packs `n` columns of `k` rows, which are `stride` floats apart, as output channels.
     #[inline(always)]
     pub(crate) fn pack_columns<S: Simd>(
         s: S,

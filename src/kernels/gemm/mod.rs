@@ -1,15 +1,15 @@
 //! Matrix products with constant weights: `out = activation(x W^T + bias) + residual`.
 //!
-//! Weights are packed once ([`PackedWeights`]) into panels of 16 output channels, `[n / 16][k][16]`: sixteen floats are
-//! one AVX-512 register, two of AVX2, four of NEON, so one layout serves every processor. Activations are read where
-//! they lie. A tile of some rows by one or two panels stays in registers while k runs (Goto and van de Geijn 2008, with
-//! the packing of the constant side done ahead).
+//! Weights are packed once ([`PackedWeights`]) into panels of 16 output channels, `[n / 16][k][16]`. Sixteen floats are
+//! one AVX-512 register, two AVX2 registers or four NEON registers, so one layout serves every processor. Activations
+//! are read from their row-major rows and are never packed. A tile of a few rows by one or two panels stays in
+//! registers while k runs from 0 to its end (Goto and van de Geijn 2008, with the constant side packed ahead of time).
 //!
-//! The same loops multiply numbers in bf16, in panels of `[n / 16][k / 2][16][2]`, and bytes, in panels of
-//! `[n / 16][k / 4][16][4]`: the modules `bf16` and `int8` say how.
+//! The same loops multiply bf16, in panels of `[n / 16][k / 2][16][2]`, and int8, in panels of
+//! `[n / 16][k / 4][16][4]`. The modules `bf16` and `int8` describe the arithmetic.
 //!
-//! Each output has one accumulator, and k runs upwards from 0 to the end whatever the tile's height: so a row's result
-//! is the same bits in any company.
+//! Each output has one accumulator, and k is never blocked: it runs upwards from 0 to the end whatever the height of
+//! the tile. So a row gives the same bits whatever other rows are multiplied with it.
 
 mod bf16;
 mod dense;

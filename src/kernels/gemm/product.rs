@@ -1,4 +1,4 @@
-//! The loops around the micro-kernel: rows by panels, in tiles.
+//! The loops around the micro-kernel. They divide rows and panels into tiles.
 
 use std::ops::Range;
 
@@ -10,18 +10,18 @@ use crate::kernels::Activation;
 use crate::kernels::simd::{Kernel, Simd};
 
 impl<D: Dot> GemmTask<'_, D> {
-    /// Computes some rows by some panels.
+    /// Computes the outputs of `rows` by `panels`, with the epilogue.
     ///
-    /// Panels are the outer loop, so that each weight is read once; few rows are bound by that reading, and so tiles
-    /// ask for the next panel's weights ahead of time.
+    /// Panels are the outer loop, so that each weight is read once. A product of few rows is limited by that reading,
+    /// so tiles prefetch the weights of the next panels.
     ///
     /// # Safety
-    /// While it runs, no other piece of `out` may exist or be made that has a float of these rows in the columns of these
-    /// panels: float `first + row * stride + column` for a `row` of `rows` and a `column` from `16 * panels.start` to
-    /// `16 * panels.end` that is below `width`.
+    /// While it runs, no other slice of `out` may exist or be made that contains a float of these rows in the columns
+    /// of these panels: float `first + row * stride + column` for a `row` of `rows` and a `column` from
+    /// `16 * panels.start` to `16 * panels.end` that is below `width`.
     ///
     /// # Panics
-    /// If the product has no such panels, or the output no such rows.
+    /// If `panels` or `rows` are beyond the columns or the length of the output.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
     pub(in crate::kernels) unsafe fn run<S: Simd>(
@@ -33,7 +33,7 @@ impl<D: Dot> GemmTask<'_, D> {
         if rows.is_empty() || panels.is_empty() {
             return;
         }
-        // With this no index below overflows, and none is of a column that belongs to the next row.
+        // After this assertion no index below overflows, and none is in a column that belongs to the next row.
         let end = (rows.end - 1)
             .checked_mul(self.to.stride)
             .and_then(|last| last.checked_add(self.to.first)?.checked_add(self.to.width));
@@ -66,11 +66,11 @@ impl<D: Dot> GemmTask<'_, D> {
                     row_tile,
                     prefetch_bytes,
                 };
-                // SAFETY: a tile's rows and columns are among those that the caller promised, by the assertion it computes
-                // no index that overflows, and it is finished before the next begins.
+                // SAFETY: the tile's rows and columns are among those that the caller promised. By the assertion, no
+                // index that the tile computes overflows. It is finished before the next tile begins.
                 unsafe { self.tile(s, rows.len(), n_panels, tile) };
                 if self.epilogue.activation != Activation::Identity {
-                    // SAFETY: these are the rows and columns of the tile, which has been computed and is gone.
+                    // SAFETY: these are the rows and columns of the tile above, which has been computed and dropped.
                     s.vectorize(unsafe { ActivationPass::new(self, tile, rows.len()) });
                 }
             }
@@ -78,23 +78,23 @@ impl<D: Dot> GemmTask<'_, D> {
         }
     }
 
-    /// Computes one tile, by the micro-kernel of its shape.
+    /// Computes one tile of `rows` rows by `n_panels` panels with the micro-kernel of that shape.
     ///
     /// # Safety
     /// The contract of [`Tile::new`], with `rows` rows instead of `R`.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
     unsafe fn tile<S: Simd>(&self, s: S, rows: usize, n_panels: usize, tile: TileCoords) {
-        /// The arms that a level can reach; the rest falls away when it is compiled.
+        /// A match over all shapes. The compiler removes the arms that the level cannot reach.
         macro_rules! shapes {
             ($($rows:literal)*) => {
                 match (rows, n_panels) {
                     $(($rows, 1) if $rows <= D::mr::<S>() => {
-                        // SAFETY: the promise to this function is the one that a tile wants, and it has `$rows` rows.
+                        // SAFETY: the caller's promise is the contract of `Tile::new`, and the tile has `$rows` rows.
                         s.vectorize(unsafe { Tile::<D, $rows, 1>::new(self, tile) });
                     })*
                     $(($rows, 2) if $rows <= D::mr::<S>() && S::TILE_PANELS == 2 => {
-                        // SAFETY: as for one panel.
+                        // SAFETY: as in the arm for one panel.
                         s.vectorize(unsafe { Tile::<D, $rows, 2>::new(self, tile) });
                     })*
                     _ => unreachable!("a tile of {rows} rows by {n_panels} panels"),
@@ -105,7 +105,7 @@ impl<D: Dot> GemmTask<'_, D> {
     }
 }
 
-/// Some rows by some panels of a product: what one task computes.
+/// Block of a product that one task computes: a range of rows by a range of panels.
 pub(super) struct Block<'a, D: Dot> {
     task: &'a GemmTask<'a, D>,
     rows: Range<usize>,
@@ -113,11 +113,11 @@ pub(super) struct Block<'a, D: Dot> {
 }
 
 impl<'a, D: Dot> Block<'a, D> {
-    /// A block that is still to be computed.
+    /// Creates a block. [`Kernel::run`] computes it.
     ///
     /// # Safety
-    /// As long as the block lives, no other piece of the product's output may exist or be made that has a float of these
-    /// rows in the columns of these panels, as for [`GemmTask::run`].
+    /// As long as the block lives, no other slice of the product's output may exist or be made that contains a float of
+    /// these rows in the columns of these panels, as for [`GemmTask::run`].
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     pub(super) unsafe fn new(
         task: &'a GemmTask<'a, D>,
@@ -134,17 +134,19 @@ impl<D: Dot> Kernel for Block<'_, D> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-        // SAFETY: the promise to `new` is the one that the product wants, and the block lives until it has run.
+        // SAFETY: the promise to `new` is the contract of `GemmTask::run`, and the block lives until it has run.
         unsafe {
             self.task.run(s, self.rows, self.panels);
         }
     }
 }
 
-/// Cuts rows into tiles of about the same height: 16 rows are 8 + 8, not 13 + 3, since a low tile is paid like a high one.
+/// Divides `rows` into tiles of at most `mr` rows and of about the same height: 16 rows are 8 + 8, not 13 + 3, since a
+/// tile of 3 rows takes nearly as long as one of 13.
 ///
-/// Where it can be, heights are even numbers: five rows of AVX2 are ten sums in flight, which its two multipliers keep
-/// up with less well than with eight or twelve (32 rows: 92 % of the peak as 6 6 5 5 5 5, 94 % as 6 6 6 6 4 4; Zen 5).
+/// Where both the number of rows and `mr` are even, so are the heights. Five rows of AVX2 are ten accumulators in
+/// flight, which keep its two multipliers less busy than eight or twelve do (32 rows: 92 % of the peak as 6 6 5 5 5 5,
+/// 94 % as 6 6 6 6 4 4; Zen 5).
 #[inline(always)]
 fn row_tiles(rows: Range<usize>, mr: usize) -> impl Iterator<Item = Range<usize>> {
     let grain = match (rows.len() | mr) % 2 {
@@ -170,7 +172,8 @@ mod tests {
     use crate::kernels::output::DisjointMut;
     use crate::kernels::simd::portable::Portable;
 
-    /// Multiplies rows of 3 by two panels, and writes to rows of 20 of an output that has room for two of them.
+    /// Multiplies rows of 3 floats by two panels. Writes to rows of 20 columns in an output that has room for two of
+    /// them.
     fn multiply(rows: Range<usize>, panels: Range<usize>, first: usize) -> Vec<f32> {
         let (x, weights) = ([1.0; 12], [1.0; 2 * 3 * PANEL]);
         let mut out = vec![0.0; 41];

@@ -1,4 +1,4 @@
-//! A few rows by one or two panels, in registers.
+//! The micro-kernel: a few rows by one or two panels, in registers.
 
 use super::operands::{Dot, Operands, RhsIn, TileCoords};
 use super::panels::PANEL;
@@ -6,18 +6,19 @@ use super::task::GemmTask;
 use crate::kernels::Activation;
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
-/// `R` rows by `P` panels of a product, with bias, and the residual where no activation comes between.
+/// Tile of `R` rows by `P` panels of a product. Adds the bias, and the residual where there is no activation between
+/// the two.
 pub(super) struct Tile<'a, D: Dot, const R: usize, const P: usize> {
     task: &'a GemmTask<'a, D>,
     tile: TileCoords,
 }
 
 impl<'a, D: Dot, const R: usize, const P: usize> Tile<'a, D, R, P> {
-    /// A tile that is still to be computed: `R` rows from `tile.row` on, and `tile.width` columns from panel `tile.panel`
-    /// on.
+    /// Creates a tile: `R` rows from row `tile.row` on, and `tile.width` columns from panel `tile.panel` on.
+    /// [`Kernel::run`] computes it.
     ///
     /// # Safety
-    /// As long as the tile lives, no other piece of the product's output that overlaps the tile may exist or be made.
+    /// As long as the tile lives, no other slice of the product's output that overlaps the tile may exist or be made.
     /// `tile.width` must be at most `16 * P`, and the index of the tile's last float must not overflow.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     #[inline(always)]
@@ -33,14 +34,14 @@ impl<D: Dot, const R: usize, const P: usize> Kernel for Tile<'_, D, R, P> {
     fn run<S: Simd>(self, s: S) {
         let Self { task, tile } = self;
         let accs = microkernel::<S, D, R, P>(s, &task.operands, tile, bias(s, task, tile));
-        // Loaded only now, though the sums may have begun with it: kept in registers all the while it would push sums out of
-        // theirs. NEON has 32 registers, and six rows of bytes need 30.
+        // Loaded again only now, although the accumulators may have started from it. Kept in registers all the while,
+        // it would spill accumulators to memory: NEON has 32 registers, and six rows of int8 need 30.
         let bias = bias::<S, D, P>(s, task, tile);
         let identity = task.epilogue.activation == Activation::Identity;
         let residual = task.epilogue.residual.filter(|_| identity);
         let dequant = task.operands.dot.dequant::<S, R, P>(s, tile);
         if tile.width < P * LANES {
-            // In an array of their own: this one is in memory, where those of the rest of this function should never be.
+            // In a separate array. This one is in memory, where the accumulators of the path below must never be.
             let mut floats = [[s.splat(0.0); P]; R];
             for row in 0..R {
                 for at in 0..P {
@@ -50,10 +51,10 @@ impl<D: Dot, const R: usize, const P: usize> Kernel for Tile<'_, D, R, P> {
             self.store_partial(s, &floats, residual);
             return;
         }
-        // Nearly always all columns are stored: arrays of known length, so that nothing is left to look at, and the loops are
-        // unrolled and take the sums out of their registers.
+        // Nearly always all columns are stored. Arrays of known length need no bounds checks, so the loops are unrolled
+        // and store the accumulators straight from their registers.
         let start = first_index(task, tile, 0);
-        // SAFETY: these rows and columns are this tile's by the promise to `new`.
+        // SAFETY: by the promise to `new`, these rows and columns belong to this tile.
         #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
         let rows: [&mut [[f32; LANES]; P]; R] =
             unsafe { task.to.out.tile_mut(start, task.to.stride) };
@@ -91,7 +92,7 @@ impl<D: Dot, const R: usize, const P: usize> Kernel for Tile<'_, D, R, P> {
     }
 }
 
-/// The bias of a tile's columns; zero where there is none.
+/// Loads the bias of a tile's columns; zero where there is no bias.
 #[inline(always)]
 fn bias<S: Simd, D: Dot, const P: usize>(
     s: S,
@@ -109,13 +110,13 @@ fn bias<S: Simd, D: Dot, const P: usize>(
 }
 
 impl<D: Dot, const R: usize, const P: usize> Tile<'_, D, R, P> {
-    /// Stores fewer columns than the tile has.
+    /// Stores the first `tile.width` columns of a tile whose panels have more.
     #[inline(always)]
     fn store_partial<S: Simd>(self, s: S, floats: &[[S::F32; P]; R], residual: Option<&[f32]>) {
         let Self { task, tile } = self;
         for (row, floats) in floats.iter().enumerate() {
             let start = first_index(task, tile, row);
-            // SAFETY: as in `run`; the piece is dropped at once.
+            // SAFETY: as in `run`; the slice is dropped before the next is made.
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
             let out = unsafe { task.to.out.slice_mut(start, tile.width) };
             for (at, out) in out.chunks_mut(LANES).enumerate().take(P) {
@@ -133,15 +134,16 @@ impl<D: Dot, const R: usize, const P: usize> Tile<'_, D, R, P> {
     }
 }
 
-/// The micro-kernel: the sums of `R` rows by `P` panels.
+/// Micro-kernel: returns the accumulators of `R` rows by `P` panels.
 ///
-/// One step of k loads P vectors of weights, spreads each row's activation over a vector, and does R x P products: 26 of
-/// them for 13 rows by 2 panels of floats, which AVX-512 starts at two a cycle.
+/// One k-step loads P vectors of weights, broadcasts each row's activation to a vector, and does R x P fused
+/// multiply-adds: 26 for 13 rows by 2 panels of f32, of which AVX-512 starts two a cycle.
 ///
-/// Meanwhile the panels that follow are asked for. The tiles of the same panels share evenly in it, a whole line each step
-/// if there is one tile, half a line if there are two: memory is slower than the first tile, and idle afterwards. Behind a
-/// layer's last panels lie the next layer's; if nothing does, asking does no harm. Where panels are near, a line is asked
-/// for that is there, again and again, which costs less than a branch.
+/// Meanwhile it prefetches the panels that follow. The tiles of the same panels divide this work evenly: a whole line
+/// per k-step if there is one tile, half a line if there are two. Otherwise memory would hold up the first tile and be
+/// idle during the others. Behind a layer's last panels lie those of the next layer; if nothing follows, the prefetch
+/// does no harm. Where panels are in L1 already, the same line is prefetched again and again, which costs less than a
+/// branch.
 #[inline(always)]
 fn microkernel<S: Simd, D: Dot, const R: usize, const P: usize>(
     s: S,
@@ -185,15 +187,15 @@ fn microkernel<S: Simd, D: Dot, const R: usize, const P: usize>(
     accs
 }
 
-/// Index in the output of a tile's row `row`.
+/// Returns the index, in the output, of the first float of a tile's row `row`.
 #[inline(always)]
 fn first_index<D: Dot>(task: &GemmTask<'_, D>, tile: TileCoords, row: usize) -> usize {
     task.to.first + (tile.row + row) * task.to.stride + tile.panel * PANEL
 }
 
-/// Activation and residual of a tile that is stored already and still in the nearest cache.
+/// Pass over a tile that is stored already and still in L1. Applies the activation and adds the residual.
 ///
-/// Apart from [`Tile`], whose registers are full, and so compiled once and not for every shape.
+/// Separate from [`Tile`], whose registers are full. So it is compiled once and not for every shape.
 pub(super) struct ActivationPass<'a, D: Dot> {
     task: &'a GemmTask<'a, D>,
     tile: TileCoords,
@@ -205,7 +207,7 @@ impl<D: Dot> Kernel for ActivationPass<'_, D> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        // One loop a function, so that the choice is made once.
+        // One loop for each function, so that the choice is made once per tile and not once per element.
         use Activation::{Gelu, GeluTanh, Identity, Relu, Tanh};
         match self.task.epilogue.activation {
             Identity => self.apply(s, Identity),
@@ -218,7 +220,7 @@ impl<D: Dot> Kernel for ActivationPass<'_, D> {
 }
 
 impl<'a, D: Dot> ActivationPass<'a, D> {
-    /// A stored tile of `rows` rows whose activation and residual are still to be applied.
+    /// Creates the pass over a stored tile of `rows` rows.
     ///
     /// # Safety
     /// The contract of [`Tile::new`], with `rows` rows instead of `R`.
@@ -229,6 +231,7 @@ impl<'a, D: Dot> ActivationPass<'a, D> {
     }
 
     #[inline(always)]
+    /// Applies the activation, approximately where sums are less exact than the approximation.
     fn activated<S: Simd>(s: S, activation: Activation, x: S::F32) -> S::F32 {
         if D::APPROX_ACTIVATION {
             activation.apply_approx(s, x)
@@ -237,14 +240,14 @@ impl<'a, D: Dot> ActivationPass<'a, D> {
         }
     }
 
-    // The function is a value and no closure: a closure of two calls is not inlined, and then it is compiled for the
-    // oldest processor.
+    // The activation is passed as a value, not as a closure: a closure of two calls is not inlined, and is then
+    // compiled for the oldest processor.
     #[inline(always)]
     fn apply<S: Simd>(&self, s: S, activation: Activation) {
         let Self { task, tile, .. } = *self;
         for row in 0..self.rows {
             let start = first_index(task, tile, row);
-            // SAFETY: the rows and columns are this tile's by the promise to `new`; one row is held at a time.
+            // SAFETY: by the promise to `new`, the rows and columns belong to this tile. One row is borrowed at a time.
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
             let out = unsafe { task.to.out.slice_mut(start, tile.width) };
             let residual = task

@@ -1,4 +1,4 @@
-//! The product of a dense layer, on all threads.
+//! Product of a dense layer, on all threads.
 
 use super::grid::Grid;
 use super::operands::{Dot, Operands, RhsIn, RowsView};
@@ -9,7 +9,11 @@ use super::weights::{PackedWeights, Panels};
 use crate::kernels::Compute;
 use crate::kernels::output::DisjointMut;
 
-/// `out = activation(x W^T + bias) + residual` for `x` of (rows, k) and `out` of (rows, n).
+/// Computes `out = activation(x W^T + bias) + residual` for `x` of (rows, k) and `out` of (rows, n), in the number type
+/// of the weights.
+///
+/// # Panics
+/// If a length is not what the others say.
 pub(crate) fn gemm(
     compute: &Compute,
     x: &[f32],
@@ -85,8 +89,9 @@ fn multiply<D: Dot + Sync>(
         |(), index| {
             let (rows, panels) = grid.task(index);
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-            // SAFETY: `Team::run` runs each task once, and the grid gives no two tasks the same panel of the same row. Rows
-            // are as far apart as they are wide, so no float is in two of them. Only these blocks know of the output.
+            // SAFETY: `Team::run` runs each task once, and the grid gives no two tasks the same panel of the same row.
+            // Consecutive rows start `n` floats apart and are `n` wide, so no float is in two of them. Nothing but
+            // these blocks has access to the output.
             let block = unsafe { Block::new(&task, rows, panels) };
             D::run(cpu, block);
         },

@@ -1,23 +1,23 @@
-//! Products of i16, two steps of k at a time, with exact sums.
+//! Products of i16 with exact sums.
 //!
-//! No weights are kept like this: attention quantises both sides of its products for as long as a head is computed. Whoever
-//! quantises chooses scales by which sums fit 32 bits.
+//! No weights are stored like this: attention quantises both sides of its products while it computes a head. It must
+//! choose scales for which sums fit 32 bits.
 
 use super::operands::{Dot, TileCoords};
 use super::panels::PAIR_STEP;
 use crate::kernels::Cpu;
 use crate::kernels::simd::{Cache, Kernel, Simd};
 
-/// 16-bit integers: two input channels a step, i32 accumulators, and no bias. Results are the sums, times a scale of each
-/// row where they are `SCALED`.
+/// Sixteen-bit integers: two input channels per k-step, i32 accumulators, and no bias. Results are the sums, multiplied
+/// by a scale for each row if `SCALED`.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct I16<'a, const SCALED: bool> {
-    /// Scale of each row; not read where results are not scaled.
+    /// Scale of each row. Not read unless `SCALED`.
     pub(in crate::kernels) scales: &'a [f32],
 }
 
 impl<'a, const SCALED: bool> Dot for I16<'a, SCALED> {
-    // All is in the first-level cache.
+    // Both sides are in the first-level cache.
     const SINGLE_PANEL_ROWS: usize = 0;
     const PREFETCH_TO: Cache = Cache::L1;
     const APPROX_ACTIVATION: bool = true;

@@ -1,22 +1,22 @@
-//! A product as data: what is multiplied, and where its result goes.
+//! A product as data: operands, epilogue and destination.
 
 use super::operands::{Dot, Operands};
 use crate::kernels::Activation;
 use crate::kernels::output::DisjointMut;
 
-/// What happens to a product before it is stored.
+/// Operations on a product before it is stored, in the order of the fields.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Epilogue<'a> {
-    /// Added to each row, (n).
+    /// Bias added to each row, (n).
     pub(crate) bias: Option<&'a [f32]>,
-    /// Applied to the sum.
+    /// Activation applied to the sum.
     pub(crate) activation: Activation,
-    /// Added at the end, (rows, n).
+    /// Residual added last, (rows, n).
     pub(crate) residual: Option<&'a [f32]>,
 }
 
 impl Epilogue<'_> {
-    /// The bare product.
+    /// No operations: the product is stored as it is.
     pub(crate) const NONE: Self = Self {
         bias: None,
         activation: Activation::Identity,
@@ -24,34 +24,34 @@ impl Epilogue<'_> {
     };
 }
 
-/// Neighbouring columns of an output.
+/// Consecutive columns of an output, which a product is written to.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct OutputColumns<'a> {
-    /// The output that they are a part of.
+    /// The whole output.
     pub(in crate::kernels) out: &'a DisjointMut<'a>,
     /// Index of the first row's first column in `out`.
     pub(in crate::kernels) first: usize,
     /// Floats of `out` from one row's start to the next.
     pub(in crate::kernels) stride: usize,
-    /// Number of columns. Panels may have more.
+    /// Number of columns. The last panel may have more.
     pub(in crate::kernels) width: usize,
 }
 
-/// A product inside a kernel: one task, one thread.
+/// A product that kernels compute, in whole or in blocks: operands, epilogue and destination.
 pub(in crate::kernels) struct GemmTask<'a, D: Dot> {
-    /// What is multiplied.
+    /// The left and right sides.
     pub(in crate::kernels) operands: Operands<'a, D>,
-    /// What happens to the product before it is stored.
+    /// Operations before the product is stored.
     pub(in crate::kernels) epilogue: Epilogue<'a>,
-    /// Where it is stored.
+    /// Destination.
     pub(in crate::kernels) to: OutputColumns<'a>,
-    /// Whether it is added to the output's contents, where [`Dot::ACCUMULATES`]. Not together with an activation or a
-    /// residual.
+    /// Whether the product is added to the output's contents. Only for types with [`Dot::ACCUMULATES`], and not
+    /// together with an activation or a residual.
     pub(in crate::kernels) accumulate: bool,
 }
 
 impl<'a, D: Dot> GemmTask<'a, D> {
-    /// A product that is stored as it is.
+    /// Creates a product that is stored as it is.
     #[inline(always)]
     pub(in crate::kernels) fn without_epilogue(
         operands: Operands<'a, D>,

@@ -1,4 +1,4 @@
-//! Weights in panels: how a checkpoint's rows become what the micro-kernels read.
+//! Packed weights: a checkpoint's rows in the panels that the micro-kernels read.
 
 use super::bf16;
 use super::dtype::Dtype;
@@ -15,24 +15,28 @@ pub(crate) struct PackedWeights {
     panels: Panels,
 }
 
-/// The panels, by what they are of.
+/// Panels of a matrix, by number type.
 #[derive(Debug)]
 pub(crate) enum Panels {
-    /// `[n / 16][k][16]`; channels past n are zero.
+    /// f32, `[n / 16][k][16]`. Channels past n are zero.
     F32(WeightBuf),
-    /// `[n / 16][k / 2][16][2]` numbers in bf16, two in the place of a float; channels past n and the step past k are
-    /// zero.
+    /// bf16, `[n / 16][k / 2][16][2]`, two in the memory of one float. Channels past n, and the second half of a last
+    /// k-step past k, are zero.
     Bf16(WeightBuf),
+    /// int8, with the scales of their channels.
     Int8(Box<Int8Panels>),
 }
 
 impl PackedWeights {
-    /// Packs row-major weights, (n, k), that are in memory, as floats.
+    /// Packs row-major weights, (n, k), as f32.
     pub(crate) fn new(weights: &[f32], n: usize, k: usize) -> Self {
         Self::pack(Dtype::F32, weights, n, k)
     }
 
-    /// Packs row-major weights, (n, k), that are in memory.
+    /// Packs row-major weights, (n, k), as `dtype`.
+    ///
+    /// # Panics
+    /// If there are not n * k weights.
     pub(crate) fn pack(dtype: Dtype, weights: &[f32], n: usize, k: usize) -> Self {
         assert_eq!(weights.len(), n * k, "weights of {n} x {k}");
         let mut packed = Self::zeros(&Arena::default(), dtype, n, k);
@@ -42,6 +46,8 @@ impl PackedWeights {
         packed
     }
 
+    /// Creates panels of zeros, to be filled through [`groups`](Self::groups). They are f32 instead of int8 where k is
+    /// 0 or above [`MAX_K`], whose sums may overflow.
     pub(super) fn zeros(arena: &Arena, dtype: Dtype, n: usize, k: usize) -> Self {
         let panels = match dtype {
             Dtype::Int8 if (1..=MAX_K).contains(&k) => {
@@ -53,7 +59,8 @@ impl PackedWeights {
         Self { n, k, panels }
     }
 
-    /// Returns groups of `panels` panels, the last maybe fewer, that are to be filled; none where nothing is to be packed.
+    /// Returns the panels in groups of `panels`, to be filled. The last group may have fewer. There are no groups if
+    /// the matrix is empty.
     pub(super) fn groups(
         &mut self,
         panels: usize,
@@ -67,22 +74,23 @@ impl PackedWeights {
         }
     }
 
-    /// How many floats weights of (n, k) take; `None` for more than can be counted.
+    /// Returns how many floats the f32 panels of (n, k) weights take; `None` if the number overflows.
     pub(crate) fn packed_len(n: usize, k: usize) -> Option<usize> {
         n.checked_next_multiple_of(PANEL)?.checked_mul(k)
     }
 
-    /// Output channels.
+    /// Returns the number of output channels.
     pub(crate) fn n(&self) -> usize {
         self.n
     }
 
-    /// Input channels.
+    /// Returns the number of input channels.
     pub(crate) fn k(&self) -> usize {
         self.k
     }
 
-    /// Returns weights of (n, k) that are packed already; `None` if the panels are not those of such a matrix.
+    /// Creates weights of (n, k) from panels that are packed already; `None` if the panels do not have the size of such
+    /// a matrix.
     pub(crate) fn from_panels(n: usize, k: usize, panels: Panels) -> Option<Self> {
         let fits = match &panels {
             Panels::F32(panels) => Self::packed_len(n, k) == Some(panels.len()),
@@ -92,8 +100,8 @@ impl PackedWeights {
         fits.then_some(Self { n, k, panels })
     }
 
-    /// Multiplies each input channel by its factor before it is quantised. The weights must have been divided by the factors.
-    /// Returns `None` if they are not int8 or there are not `k` factors.
+    /// Sets factors by which the input channels are multiplied before they are quantised. The weights must have been
+    /// divided by the factors. Returns `None` if the weights are not int8 or there are not `k` factors.
     pub(crate) fn with_input_factors(mut self, factors: Vec<f32>) -> Option<Self> {
         match &mut self.panels {
             Panels::Int8(panels) if factors.len() == self.k => panels.set_input_factors(factors),
@@ -102,7 +110,7 @@ impl PackedWeights {
         Some(self)
     }
 
-    /// Returns the row-major weights, (n, k), that products are computed with.
+    /// Returns the row-major weights, (n, k), as f32, with the rounding that products see.
     pub(crate) fn unpack(&self) -> Vec<f32> {
         let k = self.k;
         let mut rows = Vec::with_capacity(self.n * k);
@@ -132,11 +140,12 @@ impl PackedWeights {
         rows
     }
 
+    /// Returns the panels.
     pub(crate) fn panels(&self) -> &Panels {
         &self.panels
     }
 
-    /// What they are multiplied in.
+    /// Returns the number type of the panels.
     pub(crate) fn dtype(&self) -> Dtype {
         match self.panels {
             Panels::F32(_) => Dtype::F32,
@@ -146,7 +155,7 @@ impl PackedWeights {
     }
 }
 
-/// Some panels that are still to be filled.
+/// Consecutive panels of a matrix that are still to be filled.
 pub(super) enum Group<'a> {
     F32(&'a mut [f32]),
     Bf16(&'a mut [f32]),
@@ -154,11 +163,11 @@ pub(super) enum Group<'a> {
 }
 
 impl Group<'_> {
-    /// Packs rows of `k` weights, at most as many as the panels have channels.
+    /// Packs rows of `k` weights. There may be at most as many rows as the panels have channels.
     pub(super) fn fill(self, rows: &[f32], k: usize) {
         match self {
             Self::F32(panels) => pack(rows, k, k, panels),
-            // Levels differ in numbers below 2^-126 alone, which is nothing in a weight.
+            // Any level will do: levels round differently only below 2^-126, which does not matter in a weight.
             Self::Bf16(panels) => bf16::pack_rounded(Cpu::detect(), rows, k, panels),
             Self::Int8(group) => group.fill(rows, k),
         }
@@ -172,7 +181,7 @@ mod tests {
     #[test]
     fn rows_are_what_was_packed() {
         for (n, k) in [(0, 5), (5, 0), (1, 1), (15, 4), (16, 5), (17, 7), (40, 37)] {
-            // Whole numbers up to 127 in every row, so that bytes hold them too.
+            // Integers up to 127, which int8 represents exactly: each row contains 127, so its scale is 1.
             let number = |x: usize| {
                 if x.is_multiple_of(k) {
                     127.0

@@ -1,4 +1,4 @@
-//! Weights that are packed while they are read.
+//! Packing of weights while they are read.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -10,25 +10,27 @@ use crate::kernels::Threads;
 use crate::kernels::memory::{Arena, WeightBuf};
 use crate::kernels::threads::{Team, lock};
 
-/// Floats that are read at once: 256 KB, which with the panels that they go to stay in a core's second-level cache.
+/// Greatest number of floats that are read at once, but at least one panel: 256 KB. They and the panels that they are
+/// packed into stay in a core's second-level cache.
 const PIECE: usize = 64 * 1024;
 
-/// Packs weights while they are read: a piece at a time into a small buffer and from there into its panels, so that a
-/// matrix is never in memory twice; on all threads, so that reading and packing overlap.
+/// Packs weights while they are read. Each chunk is read into a small buffer and packed from there, so a matrix is
+/// never in memory twice. All threads take part, so reading and packing overlap.
 #[derive(Debug)]
 pub(crate) struct Packer {
     team: Team,
     arena: Arena,
-    /// Buffers that are not in use. They are used again because fresh memory costs more than what is done in it.
+    /// Idle buffers. They are reused because touching fresh memory costs more than the work that is done in it.
     buffers: Mutex<Vec<Vec<f32>>>,
 }
 
 impl Packer {
-    /// A packer with shared memory for `floats` floats of packed weights. Weights beyond these get memory of their own. The
-    /// packer has helper threads only if `floats` is above 0.
+    /// Creates a packer with one shared range of memory for `floats` floats of packed weights. Weights beyond these get
+    /// memory of their own. The packer has helper threads only if `floats` is above 0.
     pub(crate) fn new(threads: &Threads, floats: usize) -> Self {
         Self {
-            // If nothing is packed, as with a file that is used in place, helpers would spin through the whole load.
+            // If nothing is packed, as with a file that is used in place, helper threads would spin through the whole
+            // load.
             team: if floats == 0 {
                 Team::alone()
             } else {
@@ -39,11 +41,11 @@ impl Packer {
         }
     }
 
-    /// Packs a matrix, (n, k), of which `read` gives some rows. Bytes it does not become where k is beyond what their
-    /// sums have room for.
+    /// Packs a matrix, (n, k), whose rows `read` writes to a slice. The weights are f32 instead of int8 where k is too
+    /// large for exact int8 sums.
     ///
     /// # Errors
-    /// The error of the first rows that could not be read.
+    /// The error of `read` for the first rows that could not be read.
     pub(crate) fn rows<E: Send>(
         &self,
         dtype: Dtype,
@@ -57,7 +59,7 @@ impl Packer {
         }
         let panels = n.div_ceil(PANEL);
         let most = (PIECE / (PANEL * k)).max(1);
-        // Every thread gets as many pieces as the others.
+        // Every thread gets the same number of chunks.
         let tasks = panels
             .div_ceil(most)
             .next_multiple_of(self.team.count())
@@ -81,11 +83,11 @@ impl Packer {
         failed.into_result().map(|()| packed)
     }
 
-    /// Takes in memory that is packed already, in whole panels of so many floats; `read` fills some panels, of which the
-    /// first has this number.
+    /// Reads `panels` panels of `floats` floats that are packed already. `read(first, slice)` must write consecutive
+    /// panels, from panel `first` on.
     ///
     /// # Errors
-    /// The error of the first panels that could not be read.
+    /// The error of `read` for the first panels that could not be read.
     pub(crate) fn panels<E: Send>(
         &self,
         panels: usize,
@@ -96,7 +98,7 @@ impl Packer {
         if memory.is_empty() {
             return Ok(memory);
         }
-        // Fresh memory is touched for the first time by whoever reads into it: that is worth sharing.
+        // Reading touches fresh memory for the first time, which costs page faults: all threads should take part.
         let tasks = self.team.count().min(panels);
         let panels_per_piece = panels.div_ceil(tasks);
         let failed = FirstError::default();
@@ -109,10 +111,10 @@ impl Packer {
         failed.into_result().map(|()| memory)
     }
 
-    /// Packs a matrix that is stored the other way round, (k, n), of which `read` gives a row, as floats.
+    /// Packs a matrix that is stored transposed, (k, n), as f32. `read` writes one row of `n` floats.
     ///
     /// # Errors
-    /// That of `read`.
+    /// The error of `read`.
     pub(crate) fn columns<E>(
         &self,
         n: usize,
@@ -132,7 +134,8 @@ impl Packer {
     }
 }
 
-/// Of tasks that may fail in any order, the error of the first: the same at any number of threads.
+/// Collects the errors of tasks, which may fail in any order, and keeps that of the first task. So the error is the
+/// same at any number of threads.
 struct FirstError<E>(Mutex<Option<(usize, E)>>);
 
 impl<E> Default for FirstError<E> {
@@ -142,6 +145,7 @@ impl<E> Default for FirstError<E> {
 }
 
 impl<E> FirstError<E> {
+    /// Records that `task` has failed with `error`.
     fn note(&self, task: usize, error: E) {
         let mut noted = lock(&self.0);
         if noted.as_ref().is_none_or(|(first, _)| task < *first) {
@@ -149,6 +153,7 @@ impl<E> FirstError<E> {
         }
     }
 
+    /// Returns the error of the first task that has failed, if one has.
     fn into_result(self) -> Result<(), E> {
         let noted = self.0.into_inner();
         match noted.unwrap_or_else(PoisonError::into_inner) {
@@ -163,7 +168,7 @@ mod tests {
     use super::*;
     use crate::kernels::gemm::tests::{DTYPES, bits, numbers};
 
-    // From a piece of one panel to panels of several pieces, and rows that no thread count divides.
+    // From a chunk of a single panel to matrices of many chunks, and numbers of rows that no number of threads divides.
     const SIZES: [(usize, usize); 6] = [(0, 5), (5, 0), (1, 7), (100, 3), (1001, 129), (40, 5000)];
 
     fn packers() -> impl Iterator<Item = Packer> {

@@ -3,14 +3,14 @@
 use super::operands::RowsView;
 use crate::kernels::simd::{LANES, Simd};
 
-/// Output channels of a panel.
+/// Number of output channels of a panel.
 pub(crate) const PANEL: usize = LANES;
 
-/// Numbers of one k-step of a panel of bf16 or i16: two for each of its channels.
+/// Number of values in one k-step of a panel of bf16 or i16: two for each channel.
 pub(in crate::kernels) const PAIR_STEP: usize = 2 * PANEL;
 
-/// Packs rows of `k` numbers, or of anything else, that lie `stride` apart into panels of 16 rows; the last panel's missing
-/// rows stay as they are in `panels`.
+/// Packs rows of `k` values, which start `stride` values apart, into panels of 16 rows. Leaves the missing rows of the
+/// last panel as they are in `panels`.
 pub(in crate::kernels) fn pack<T: Copy>(rows: &[T], k: usize, stride: usize, panels: &mut [T]) {
     if k == 0 {
         return;
@@ -35,10 +35,11 @@ pub(in crate::kernels) fn pack<T: Copy>(rows: &[T], k: usize, stride: usize, pan
     }
 }
 
-/// QuadI8 rows as lanes `lane` to `lane + 3` of a panel.
+/// Packs four rows as lanes `lane` to `lane + 3` of a panel.
 ///
-/// Blocks of 4 x 4 are what a compiler turns into shuffles on every processor, without its wider instructions too: 23
-/// GB/s in the first-level cache, where number by number has 14, and blocks of 8 and 16 have 13 and 8 to 12.
+/// Compilers turn blocks of 4 x 4 into shuffles on every processor, without its wider instructions too. That packs 23
+/// GB/s in the first-level cache. One value at a time packs 14 GB/s, blocks of 8 pack 13 GB/s, and blocks of 16 pack 8
+/// to 12 GB/s.
 fn pack_four<T: Copy>(rows: [&[T]; 4], lane: usize, panel: &mut [[T; PANEL]]) {
     let [a, b, c, d] = rows.map(|row| row.as_chunks::<4>().0);
     let (blocks, rest) = panel.as_chunks_mut::<4>();
@@ -53,7 +54,8 @@ fn pack_four<T: Copy>(rows: [&[T]; 4], lane: usize, panel: &mut [[T; PANEL]]) {
     }
 }
 
-/// Packs `columns` columns of `len` rows as weights of (columns, len): `[columns / 16][len][16]`.
+/// Packs `columns` columns of `len` rows as weights of (columns, len), in panels of `[columns / 16][len][16]`. Missing
+/// channels of the last panel are zero.
 #[inline(always)]
 pub(in crate::kernels) fn pack_columns<S: Simd>(
     s: S,
@@ -76,7 +78,7 @@ pub(in crate::kernels) fn pack_columns<S: Simd>(
 mod tests {
     use super::*;
 
-    /// Where (row, column) of a matrix with rows of k is in its panels.
+    /// Returns the index in panels of the value at (row, column) of a matrix with rows of `k` values.
     fn place(row: usize, column: usize, k: usize) -> usize {
         (row / PANEL * k + column) * PANEL + row % PANEL
     }
@@ -85,7 +87,8 @@ mod tests {
     fn every_number_has_its_place_and_the_rest_stays() {
         for n in [1usize, 3, 4, 15, 16, 17, 35] {
             for (k, stride) in [(1, 1), (3, 3), (4, 6), (5, 5), (16, 20), (37, 37)] {
-                // The last row ends with its numbers, as in a matrix that is a part of a wider one.
+                // The last row ends with its last value, not after a whole stride, as in a matrix that is part of a
+                // wider one.
                 let rows: Vec<f32> = (0..(n - 1) * stride + k).map(|x| x as f32).collect();
                 let mut panels = vec![-1.0; n.div_ceil(PANEL) * PANEL * k];
                 pack(&rows, k, stride, &mut panels);

@@ -1,4 +1,4 @@
-//! Matrices, transposed.
+//! Transposed matrices.
 
 use super::bf16::{Round, RoundedRows};
 use super::panels::PANEL;
@@ -6,7 +6,8 @@ use crate::kernels::Compute;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
-/// `out`, (width, rows), is `x`, (rows, width), the other way round; `sums`, (width), gets each column's sum added.
+/// Writes the transpose of `x`, (rows, width), to `out`, (width, rows), and adds the sum of each column of `x` to
+/// `sums`, (width).
 pub(super) fn transpose(compute: &Compute, x: &[f32], sums: &mut [f32], out: &mut [f32]) {
     let width = sums.len();
     let rows = x.len() / width.max(1);
@@ -27,7 +28,8 @@ pub(super) fn transpose(compute: &Compute, x: &[f32], sums: &mut [f32], out: &mu
     });
 }
 
-/// Transposes a matrix and rounds it to bf16; `sums` are the sums of the unrounded columns.
+/// Transposes `x`, (rows, width), and rounds it to bf16. Adds the sum of each column, taken before rounding, to `sums`,
+/// (width).
 pub(super) fn round_transposed(
     compute: &Compute,
     x: &[f32],
@@ -67,13 +69,14 @@ pub(super) fn round_transposed(
     );
 }
 
-/// Some columns of `rows` rows, which are `stride` apart, as rows: at most a panel.
+/// Transposes the first columns of `rows` rows, which start `stride` floats apart: as many columns as `out`, (columns,
+/// rows), has, at most a panel.
 ///
-/// In blocks of 4 x 4, as rows are packed. Rows are the outer loop: a panel's columns of one row are one line, and lines
-/// at such distances push each other out of the nearest cache.
+/// Works in blocks of 4 x 4, as packing does. Rows are the outer loop: the columns of a panel are one cache line of
+/// each row, and lines at such distances evict each other from the first-level cache.
 fn transpose_columns(x: &[f32], stride: usize, rows: usize, out: &mut [f32]) {
     let columns = out.len() / rows;
-    let mut whole = 0; // rows that blocks have dealt with
+    let mut whole = 0; // rows that the blocks have transposed
     if columns == PANEL {
         let mut each = out.chunks_exact_mut(rows);
         let mut out: [&mut [[f32; 4]]; PANEL] = std::array::from_fn(|_| {
@@ -98,10 +101,11 @@ fn transpose_columns(x: &[f32], stride: usize, rows: usize, out: &mut [f32]) {
     }
 }
 
-/// Adds the sum of each row.
+/// Adds the sum of each row to the corresponding element of `sums`.
 struct AddRows<'a> {
-    /// As many as there are sums.
+    /// As many rows of equal length as there are sums.
     rows: &'a [f32],
+    /// Sum of each row.
     sums: &'a mut [f32],
 }
 
@@ -145,7 +149,7 @@ mod tests {
                 }
 
                 let [mut rounded, mut expected] = [(); 2].map(|()| RoundedRows::default());
-                // What an earlier product has left behind is no number.
+                // An earlier product has left NaN in the buffer.
                 rounded.fill(&compute, &vec![f32::NAN; 64 * 64], 64);
                 let mut others = vec![1.0; width];
                 round_transposed(&compute, &x, &mut others, &mut rounded);

@@ -1,5 +1,6 @@
-//! Products of matrices that change with every step, so that packing them ahead is not worth it: each task packs the
-//! panels that it needs and multiplies all rows with them while they are near.
+//! Products of matrices that change with every training step, so that packing them ahead of time does not pay.
+//!
+//! Each task packs the panels that it needs and multiplies all rows with them while the panels are in its core's cache.
 
 use super::bf16::{self, RoundedRows};
 use super::grid::{BYTES_PER_ROW_BLOCK, ROWS_PER_BLOCK, TASKS_PER_THREAD};
@@ -13,46 +14,50 @@ use crate::kernels::output::DisjointMut;
 use crate::kernels::simd::{Cache, Kernel, LANES, Simd};
 use crate::kernels::{Activation, Compute, Cpu};
 
-/// Floats of panels that one task packs: 256 KB, a quarter of a core's second-level cache.
+/// Greatest number of floats of panels that a task packs, but at least two panels: 256 KB, a quarter of a core's
+/// second-level cache.
 const MAX_PACKED_FLOATS: usize = 64 * 1024;
 
-/// What both sides of a product are rounded to ahead of it; sums are in single precision.
+/// Rounding of both operands of a product. Sums are in single precision.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Rounding {
-    /// They are multiplied as they are.
+    /// No rounding: operands are multiplied in single precision.
     #[default]
     None,
-    /// Numbers of 8 bits of precision, with the range of single precision.
+    /// Rounds to bf16: 8 bits of precision, with the range of single precision.
     Bf16,
 }
 
-/// A row-major matrix that rows are multiplied with, of `n` output channels and `k` input channels.
+/// Row-major matrix that rows are multiplied with: `n` output channels and `k` input channels.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Unpacked<'a> {
-    /// (n, k): the product is `x W^T`.
+    /// A matrix of (n, k). The product is `x W^T`.
     Rows { data: &'a [f32], k: usize },
-    /// (k, n): the product is `x W`.
+    /// A matrix of (k, n). The product is `x W`.
     Columns { data: &'a [f32], n: usize },
 }
 
-/// What becomes of a product.
+/// How a product is stored.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum StoreMode<'a> {
-    /// It is stored.
+    /// Overwrites the output.
     Overwrite,
-    /// It is added to what is there.
+    /// Adds the product to the output's contents.
     Accumulate,
-    /// It is stored after this, (n), was added to each row.
+    /// Overwrites the output with the product plus a bias, (n), for each row.
     WithBias(&'a [f32]),
 }
 
-/// `out = x W^T` or `x W` and what `sum` says, for `x` of (rows, k) and `out` of (rows, n).
+/// Computes `x W^T` or `x W` for `x` of (rows, k) and stores it in `out`, (rows, n), as `store` says.
+///
+/// # Panics
+/// If a length is not what the others say, or there are outputs but no input channels.
 pub(crate) fn gemm_unpacked(
     compute: &Compute,
     rounding: Rounding,
     x: &[f32],
     weights: Unpacked<'_>,
-    sum: StoreMode<'_>,
+    store: StoreMode<'_>,
     out: &mut [f32],
 ) {
     let (n, k) = weights.sizes();
@@ -61,32 +66,36 @@ pub(crate) fn gemm_unpacked(
         return;
     }
     match rounding {
-        Rounding::None => multiply(compute, Lhs::Floats(x), weights, sum, out),
+        Rounding::None => multiply(compute, Lhs::Floats(x), weights, store, out),
         Rounding::Bf16 => {
             let mut rounded = compute.memory.rounded.take();
             rounded.fill(compute, x, k);
-            multiply(compute, Lhs::Rounded(&rounded), weights, sum, out);
+            multiply(compute, Lhs::Rounded(&rounded), weights, store, out);
         }
     }
 }
 
-/// A matrix that is multiplied the other way round.
+/// A left operand that is transposed before it is multiplied.
 pub(crate) struct Transposed<'a> {
-    /// (k, rows).
+    /// The matrix, (k, rows).
     pub(crate) x: &'a [f32],
-    /// (rows); the sums of its columns are added, not rounded.
+    /// Column sums of the matrix, taken before it is rounded, are added here, (rows).
     pub(crate) sums: &'a mut [f32],
-    /// Where it is transposed if it is not rounded.
+    /// Buffer for the transposed matrix. Not used if the matrix is rounded.
     pub(crate) scratch: &'a mut AlignedFloats,
 }
 
-/// `out = x^T W^T` or `x^T W` and what `sum` says, for `out` of (rows, n).
+/// Computes `x^T W^T` or `x^T W` for `x` of (k, rows) and stores it in `out`, (rows, n), as `store` says. Adds the
+/// column sums of `x` to `sums`.
+///
+/// # Panics
+/// If a length is not what the others say, or there are outputs but no input channels.
 pub(crate) fn gemm_transposed(
     compute: &Compute,
     rounding: Rounding,
     Transposed { x, sums, scratch }: Transposed<'_>,
     weights: Unpacked<'_>,
-    sum: StoreMode<'_>,
+    store: StoreMode<'_>,
     out: &mut [f32],
 ) {
     let (n, k) = weights.sizes();
@@ -100,36 +109,37 @@ pub(crate) fn gemm_transposed(
         Rounding::None => {
             let transposed = scratch.at_least(x.len());
             transpose::transpose(compute, x, sums, transposed);
-            multiply(compute, Lhs::Floats(transposed), weights, sum, out);
+            multiply(compute, Lhs::Floats(transposed), weights, store, out);
         }
         Rounding::Bf16 => {
             let mut rounded = compute.memory.rounded.take();
             transpose::round_transposed(compute, x, sums, &mut rounded);
-            multiply(compute, Lhs::Rounded(&rounded), weights, sum, out);
+            multiply(compute, Lhs::Rounded(&rounded), weights, store, out);
         }
     }
 }
 
-/// The left side of a product: rows of k numbers.
+/// Left operand of a product: rows of `k` floats or bf16.
 #[derive(Clone, Copy)]
 enum Lhs<'a> {
     Floats(&'a [f32]),
     Rounded(&'a RoundedRows),
 }
 
-/// The product, of both sides as the left one is; it has as many rows as `out`, which is not empty.
+/// Computes a product of at least one output in the number type of the left operand. The number of rows follows from
+/// `out`.
 fn multiply(
     compute: &Compute,
     x: Lhs<'_>,
     weights: Unpacked<'_>,
-    sum: StoreMode<'_>,
+    store: StoreMode<'_>,
     out: &mut [f32],
 ) {
     let (n, k) = weights.sizes();
     assert!(k > 0, "products of nothing");
     let rows = out.len() / n;
     assert_eq!(out.len(), rows * n, "output rows of {n}");
-    if let StoreMode::WithBias(bias) = sum {
+    if let StoreMode::WithBias(bias) = store {
         assert_eq!(bias.len(), n, "a bias");
     }
     let (floats_per_panel, bytes_per_row) = match x {
@@ -137,7 +147,7 @@ fn multiply(
         Lhs::Rounded(_) => (PANEL * bf16::steps(k), 2 * k),
     };
     let panels = n.div_ceil(PANEL);
-    // In whole pairs, since tiles are up to two panels wide.
+    // Whole pairs of panels, since tiles are up to two panels wide.
     let most = (MAX_PACKED_FLOATS / floats_per_panel.max(1)).max(2);
     let share = panels / (TASKS_PER_THREAD * compute.team.count());
     let per_task = share.clamp(2, most).next_multiple_of(2);
@@ -161,9 +171,9 @@ fn multiply(
                 width: columns.width,
             };
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-            // SAFETY: `Team::run` runs each task once, each begins where the one before it ends, and the last ends with the
-            // row. `all` is known to these parts alone.
-            let part = unsafe { ColumnBlock::new(to, sum) };
+            // SAFETY: `Team::run` runs each task once. Each task's columns start where those of the task before end,
+            // and the last ones end with the row. Nothing but these blocks has access to `all`.
+            let part = unsafe { ColumnBlock::new(to, store) };
             let packed = buffer.at_least(part.panels() * floats_per_panel);
             match x {
                 Lhs::Floats(x) => {
@@ -182,35 +192,36 @@ fn multiply(
     );
 }
 
-/// Neighbouring columns of an output, from the start of a panel on.
+/// Consecutive columns of an output, from the start of a panel on.
 #[derive(Clone, Copy)]
 struct Columns {
     first: usize,
     width: usize,
 }
 
-/// The columns of a product that one task computes.
+/// Columns of a product that one task computes.
 struct ColumnBlock<'a> {
     to: OutputColumns<'a>,
     store: StoreMode<'a>,
 }
 
 impl<'a> ColumnBlock<'a> {
-    /// Columns that are still to be computed.
+    /// Creates a block of columns, to be computed by [`multiply`](Self::multiply).
     ///
     /// # Safety
-    /// As long as the block lives, no other slice of the output may exist or be made that has a float of these columns, which
-    /// are in each row's first `to.stride`.
+    /// As long as the block lives, no other slice of the output may exist or be made that contains a float of these
+    /// columns. The columns must be among the first `to.stride` of each row.
     #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
     unsafe fn new(to: OutputColumns<'a>, store: StoreMode<'a>) -> Self {
         Self { to, store }
     }
 
+    /// Returns the number of panels of these columns.
     fn panels(&self) -> usize {
         self.to.width.div_ceil(PANEL)
     }
 
-    /// All `rows` by these columns, so many rows at once.
+    /// Computes these columns of all `rows`, `block` rows at a time.
     fn multiply<D: Dot>(&self, cpu: Cpu, operands: Operands<'_, D>, rows: usize, block: usize) {
         let epilogue = Epilogue {
             bias: match self.store {
@@ -229,8 +240,8 @@ impl<'a> ColumnBlock<'a> {
         for row in (0..rows).step_by(block) {
             let rows = row..rows.min(row + block);
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-            // SAFETY: the columns are this block's by the promise to `new`, each is in one row since rows are `n` apart, and
-            // one block has run before the next is made.
+            // SAFETY: by the promise to `new`, the columns belong to this block and each is within one row. One block
+            // of rows has run before the next is made.
             let block = unsafe { Block::new(&task, rows, 0..self.panels()) };
             D::run(cpu, block);
         }
@@ -238,7 +249,7 @@ impl<'a> ColumnBlock<'a> {
 }
 
 impl Unpacked<'_> {
-    /// Input channels, for so many output channels.
+    /// Returns the numbers of output and input channels, `(n, k)`.
     fn sizes(&self) -> (usize, usize) {
         match *self {
             Self::Rows { data, k } => (data.len() / k.max(1), k),
@@ -246,7 +257,7 @@ impl Unpacked<'_> {
         }
     }
 
-    /// Packs the output channels that are some columns of the product.
+    /// Packs the output channels of these columns of the product.
     fn pack(self, cpu: Cpu, Columns { first, width }: Columns, packed: &mut [f32]) {
         match self {
             Self::Rows { data, k } => {
@@ -270,7 +281,7 @@ impl Unpacked<'_> {
         }
     }
 
-    /// Rounds and packs the output channels that are some columns of the product.
+    /// Rounds to bf16 and packs the output channels of these columns of the product.
     fn pack_rounded(self, cpu: Cpu, Columns { first, width }: Columns, packed: &mut [f32]) {
         match self {
             Self::Rows { data, k } => {
@@ -287,7 +298,7 @@ impl Unpacked<'_> {
     }
 }
 
-/// Rows of `n` numbers, from a column on.
+/// Returns a view of rows of `n` floats from column `first` on.
 fn columns(data: &[f32], first: usize, n: usize) -> RowsView<'_> {
     RowsView {
         data: &data[first.min(data.len())..],
@@ -295,8 +306,8 @@ fn columns(data: &[f32], first: usize, n: usize) -> RowsView<'_> {
     }
 }
 
-/// Asks for all lines of what is read next: rows of a panel are too short for the processor to see that one follows the
-/// other.
+/// Prefetches all lines of the rows that are packed next. The rows of a panel are too short for the processor's own
+/// prefetcher to see that one follows the other.
 struct PrefetchRows<'a>(&'a [f32]);
 
 impl Kernel for PrefetchRows<'_> {
@@ -310,6 +321,7 @@ impl Kernel for PrefetchRows<'_> {
     }
 }
 
+/// Packs `width` columns of `k` rows as output channels, as bf16 if `ROUNDED`.
 struct PackColumns<'a, const ROUNDED: bool> {
     columns: RowsView<'a>,
     width: usize,
@@ -371,7 +383,7 @@ mod tests {
                 (14, 33, 21),
                 (131, 47, 1030),
             ] {
-                // What is rounded is what the oracle multiplies.
+                // The oracle multiplies the rounded operands.
                 for rounding in [Rounding::None, Rounding::Bf16] {
                     let (x, weights) = (numbers(rows * k, 1), numbers(n * k, 2));
                     let seen = |numbers: &[f32]| -> Vec<f32> {
@@ -391,19 +403,19 @@ mod tests {
                         (by_rows, Unpacked::Rows { data: &weights, k }),
                         (by_columns, Unpacked::Columns { data: &weights, n }),
                     ] {
-                        for (sum, added) in [
+                        for (store, added) in [
                             (StoreMode::Overwrite, vec![0.0; rows * n]),
                             (StoreMode::Accumulate, other.clone()),
                             (StoreMode::WithBias(&bias), bias.repeat(rows)),
                         ] {
                             let mut out = other.clone();
-                            gemm_unpacked(&compute, rounding, &x, weights, sum, &mut out);
+                            gemm_unpacked(&compute, rounding, &x, weights, store, &mut out);
                             for ((found, expected), added) in out.iter().zip(&expected).zip(added) {
                                 let error = f64::from(*found) - (expected + f64::from(added));
                                 let bound = 1e-6 * (k as f64 + 1.0);
                                 assert!(
                                     error.abs() < bound,
-                                    "{cpu:?} {rounding:?} {rows} {n} {k} {sum:?} {error}"
+                                    "{cpu:?} {rounding:?} {rows} {n} {k} {store:?} {error}"
                                 );
                             }
                         }

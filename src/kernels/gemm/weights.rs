@@ -18,12 +18,12 @@ pub(crate) struct PackedWeights {
 /// Panels of a matrix, by number type.
 #[derive(Debug)]
 pub(crate) enum Panels {
-    /// f32, `[n / 16][k][16]`. Channels past n are zero.
+    /// Panels of f32, `[n / 16][k][16]`. Channels past n are zero.
     F32(WeightBuf),
-    /// bf16, `[n / 16][k / 2][16][2]`, two in the memory of one float. Channels past n, and the second half of a last
-    /// k-step past k, are zero.
+    /// Panels of bf16, `[n / 16][k / 2][16][2]`, two values in the memory of one float. Channels past n, and the second
+    /// half of a last k-step past k, are zero.
     Bf16(WeightBuf),
-    /// int8, with the scales of their channels.
+    /// Panels of int8, with the scales of their channels.
     Int8(Box<Int8Panels>),
 }
 

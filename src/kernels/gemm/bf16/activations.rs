@@ -1,24 +1,25 @@
-//! Rows of numbers in bf16.
+//! Activations rounded to bf16.
 
 use crate::kernels::Compute;
 use crate::kernels::memory::AlignedFloats;
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
-/// Numbers between rows' starts are a multiple of this, a cache line.
+/// Row strides are multiples of this many bf16 values, a cache line.
 const ROW_GRAIN: usize = 32;
-/// Numbers that are worth another thread's while.
+/// Number of values for which one more thread is worth its overhead.
 const NUMBERS_PER_TASK: usize = 32 * 1024;
 
-/// Rows of numbers in bf16, in memory that is used again.
+/// Rows of activations rounded to bf16, in memory that is reused.
 #[derive(Debug, Default)]
 pub(crate) struct RoundedRows {
-    /// (rows, stride) words.
+    /// Values of (rows, stride), two in the memory of one float.
     memory: AlignedFloats,
+    /// Values from one row's start to the next.
     stride: usize,
 }
 
 impl RoundedRows {
-    /// Rounds `x`, rows of `k` numbers.
+    /// Rounds `x`, rows of `k` floats, on all threads.
     pub(in crate::kernels::gemm) fn fill(&mut self, compute: &Compute, x: &[f32], k: usize) {
         let rows = x.len() / k;
         let (stride, pairs) = self.resize(rows, k);
@@ -42,8 +43,8 @@ impl RoundedRows {
         });
     }
 
-    /// How many words it is from one row of `k` numbers to the next, and the memory for so many rows: two words in the place
-    /// of a float.
+    /// Prepares memory for `rows` rows of `k` values. Returns the stride in values, and the memory: two values in the
+    /// memory of one float.
     pub(in crate::kernels::gemm) fn resize(
         &mut self,
         rows: usize,
@@ -53,20 +54,22 @@ impl RoundedRows {
         (self.stride, self.memory.at_least(rows * self.stride / 2))
     }
 
-    /// Returns all rows in pairs, two bf16 in the place of a float, and the number of pairs from one row to the next. What
-    /// follows the pair of a row's last number is left over from earlier use.
+    /// Returns the memory of all rows, each float of which is a pair of bf16 values, and the number of pairs from one
+    /// row to the next. After the pair of a row's last value it holds values of earlier use.
     pub(in crate::kernels::gemm) fn pairs(&self) -> (&[f32], usize) {
         (&self.memory, self.stride / 2)
     }
 }
 
-/// Some rows, on one thread.
+/// Rounds rows on one thread.
 pub(in crate::kernels::gemm) struct Round<'a> {
-    /// Rows of `k` numbers.
+    /// Rows of `k` floats.
     pub(in crate::kernels::gemm) x: &'a [f32],
+    /// Floats of a row.
     pub(in crate::kernels::gemm) k: usize,
-    /// Rows of `stride` words.
+    /// Rounded rows, `stride` values apart.
     pub(in crate::kernels::gemm) words: &'a mut [i16],
+    /// Values from one rounded row's start to the next.
     pub(in crate::kernels::gemm) stride: usize,
 }
 
@@ -83,7 +86,7 @@ impl Kernel for Round<'_> {
     }
 }
 
-/// One row, and zeros as far as there are words.
+/// Rounds one row to the front of `words`. Fills the rest, of fewer than 16 values, with zeros.
 #[inline(always)]
 pub(super) fn round<S: Simd>(s: S, row: &[f32], words: &mut [i16]) {
     let (blocks, rest) = row.as_chunks();

@@ -7,12 +7,13 @@ use crate::kernels::gemm::operands::{Dot, Operands, RhsIn, TileCoords, f32_accum
 use crate::kernels::gemm::panels::PAIR_STEP;
 use crate::kernels::simd::{Cache, Kernel, Simd};
 
-/// Dot product in bf16: two input channels a step, f32 accumulators that start from the bias.
+/// Dot product in bf16: two input channels per k-step, f32 accumulators that start from the bias.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Bf16;
 
 impl<'a> Operands<'a, Bf16> {
-    /// Rows of `k` numbers by panels of `[k / 2][16][2]`, two bf16 in the place of a float.
+    /// Creates the operands of a product: rows of `k` bf16 values, panels of `[k / 2][16][2]`, two values in the memory
+    /// of one float.
     pub(in crate::kernels::gemm) fn bf16(
         rows: &'a RoundedRows,
         k: usize,
@@ -32,7 +33,7 @@ impl<'a> Operands<'a, Bf16> {
 }
 
 impl Dot for Bf16 {
-    // As in the product of int8.
+    // For the reason given at the product of int8.
     const SINGLE_PANEL_ROWS: usize = 0;
     const PREFETCH_TO: Cache = Cache::L2;
     const APPROX_ACTIVATION: bool = true;

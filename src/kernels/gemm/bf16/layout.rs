@@ -1,4 +1,4 @@
-//! Weights in bf16, in panels of `[n / 16][k / 2][16][2]`.
+//! Layout of bf16 weights: panels of `[n / 16][k / 2][16][2]`.
 
 use super::activations::round;
 use crate::kernels::Cpu;
@@ -9,21 +9,21 @@ use crate::kernels::gemm::panels::PAIR_STEP;
 use crate::kernels::gemm::panels::{PANEL, pack};
 use crate::kernels::simd::{Kernel, Simd};
 
-/// Steps of k: two input channels each, of which the last may have one.
+/// Returns the number of k-steps: two input channels each, of which the last may have one.
 pub(in crate::kernels::gemm) fn steps(k: usize) -> usize {
     k.div_ceil(2)
 }
 
-/// Converts the bits of a bf16 number to f32, exactly.
+/// Converts the bits of a bf16 value to f32, exactly.
 pub(in crate::kernels::gemm) fn widened(bits: i16) -> f32 {
     f32::from_bits(u32::from(bits as u16) << 16)
 }
 
-/// Rounds rows of `k` weights and packs them, two in the place of a float; the last panel's missing rows stay as they
-/// are in `panels`.
+/// Rounds rows of `k` weights and packs them, two in the memory of one float. Leaves the missing rows of the last panel
+/// as they are in `panels`.
 pub(in crate::kernels::gemm) fn pack_rounded(cpu: Cpu, rows: &[f32], k: usize, panels: &mut [f32]) {
     let steps = steps(k);
-    // A pair is packed as one number.
+    // A pair is packed as one 32-bit value.
     let panels: &mut [u32] = bytemuck::cast_slice_mut(panels);
     let mut pairs = vec![0u32; PANEL * steps];
     let rows = rows.chunks(PANEL * k);
@@ -38,7 +38,8 @@ pub(in crate::kernels::gemm) fn pack_rounded(cpu: Cpu, rows: &[f32], k: usize, p
     }
 }
 
-/// Rounds `columns` columns of `len` rows and packs them as weights of (columns, len), two in the place of a float.
+/// Rounds `columns` columns of `len` rows and packs them as weights of (columns, len), two in the memory of one float.
+/// Missing channels of the last panel, and the second half of an odd last k-step, are zero.
 #[cfg(feature = "train")]
 #[inline(always)]
 pub(in crate::kernels::gemm) fn pack_rounded_columns<S: Simd>(
@@ -65,10 +66,11 @@ pub(in crate::kernels::gemm) fn pack_rounded_columns<S: Simd>(
     }
 }
 
-/// Some rows of weights.
+/// Rounds rows of weights on one thread.
 struct RoundWeights<'a> {
-    /// Rows of `k` numbers.
+    /// Rows of `k` floats.
     rows: &'a [f32],
+    /// Floats of a row.
     k: usize,
     /// Rounded rows, contiguous, each padded to a whole pair.
     words: &'a mut [i16],

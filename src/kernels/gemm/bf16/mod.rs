@@ -1,12 +1,13 @@
-//! Products of numbers in bf16: the upper half of a single-precision number, 8 bits of precision and the same range.
+//! Products of bf16: the upper half of an f32, with 8 bits of precision and the range of f32.
 //!
-//! Constant weights are rounded once, all else as it comes ([`RoundedRows`]), to nearest; sums are in single precision:
+//! Weights are rounded once, when they are packed; activations are rounded for each product ([`RoundedRows`]). Both are
+//! rounded to nearest. Sums are f32, in this order:
 //!
 //! `y = (.. ((bias + x1 w1) + x0 w0) + x3 w3) + x2 w2 ..`
 //!
-//! A product of two such numbers is exact, and this is the order of `vdpbf16ps`, Intel's and AMD's. So a level that widens
-//! both sides, and multiplies and adds one after the other, gets the same bits, fused or not; only numbers below 2^-126 are
-//! zero in the one and not in the other.
+//! A product of two bf16 values is exact in f32, and the order is that of `vdpbf16ps` on Intel's and AMD's processors.
+//! So a level that widens both sides to f32 and multiplies and adds one pair after the other gets the same bits, with
+//! fused operations or without. There is one exception: some levels treat values below 2^-126 as zero, others do not.
 
 mod activations;
 mod dot;

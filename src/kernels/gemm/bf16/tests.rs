@@ -1,4 +1,5 @@
-//! Every instruction set against the formula in f64 and, to the bit, against its sums in their order.
+//! Products of bf16 on every instruction set: against the formula in f64 and, bit for bit, against f32 sums in the
+//! documented order.
 
 use crate::kernels::gemm::tests::numbers;
 use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, gemm};
@@ -9,7 +10,7 @@ fn rounded(numbers: &[f32]) -> Vec<f32> {
     numbers.iter().map(round).collect()
 }
 
-/// The sums in their order: the second number of each pair, then the first.
+/// Sums in f32 in the documented order: of each pair first the second product, then the first.
 fn in_order(x: &[f32], weights: &[f32], k: usize, bias: &[f32]) -> Vec<f32> {
     let (x, weights) = (rounded(x), rounded(weights));
     let mut out = Vec::new();
@@ -27,7 +28,7 @@ fn in_order(x: &[f32], weights: &[f32], k: usize, bias: &[f32]) -> Vec<f32> {
     out
 }
 
-/// Product of the rounded operands in f64, each with the sum of the magnitudes of its terms.
+/// Product of the rounded operands in f64. Each sum comes with the sum of its terms' magnitudes.
 fn in_f64(x: &[f32], weights: &[f32], k: usize) -> Vec<(f64, f64)> {
     let (x, weights) = (rounded(x), rounded(weights));
     let mut out = Vec::new();
@@ -48,7 +49,7 @@ fn agrees(x: &[f32], w: &[f32], n: usize, k: usize, what: &str) {
     assert_eq!(packed.unpack(), rounded(w), "{what}");
     let expected = in_order(x, w, k, &vec![0.0; n]);
     for (sum, (exact, magnitude)) in expected.iter().zip(in_f64(x, w, k)) {
-        // Half a unit in the last place, at most of the sum of all magnitudes, for each of k sums.
+        // Each of k additions is off by at most half a unit in the last place of the sum of all magnitudes.
         let bound = magnitude * k as f64 * f64::from(f32::EPSILON) / 2.0;
         assert!(
             (f64::from(*sum) - exact).abs() <= bound,
@@ -125,7 +126,8 @@ fn epilogue_begins_with_bias_applies_activation_then_adds_residual() {
 
 #[test]
 fn what_an_earlier_product_left_behind_does_not_matter() {
-    // Behind a row of an odd length stands a number that is multiplied by zero, which NaN would not become.
+    // A row of odd length is followed by a leftover value, which is multiplied by zero. NaN times zero is NaN, so it
+    // would show.
     let (n, k) = (17, 31);
     let w = numbers(n * 64, 16);
     let x = numbers(3 * k, 17);

@@ -1,9 +1,10 @@
-//! Every instruction set of this machine against matrixmultiply and f64, at the edges of tiles, panels and blocks.
+//! Dense products on every instruction set of this processor, against matrixmultiply and f64, at the edges of tiles,
+//! panels and blocks.
 
 use super::{Dtype, Epilogue, PackedWeights, Panels, gemm};
 use crate::kernels::{Activation, Compute, Cpu, Threads};
 
-/// From -1 to 1, the same every time.
+/// Reproducible pseudo-random floats from -1 to 1.
 pub(super) fn numbers(len: usize, seed: u32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761).max(1);
     (0..len)
@@ -16,7 +17,7 @@ pub(super) fn numbers(len: usize, seed: u32) -> Vec<f32> {
         .collect()
 }
 
-/// All types that weights are packed in.
+/// All number types of packed weights.
 pub(super) const DTYPES: [Dtype; 3] = [Dtype::F32, Dtype::Bf16, Dtype::Int8];
 
 fn levels_and_types() -> impl Iterator<Item = (Cpu, Dtype)> {
@@ -24,7 +25,7 @@ fn levels_and_types() -> impl Iterator<Item = (Cpu, Dtype)> {
     all.flat_map(|cpu| DTYPES.map(|dtype| (cpu, dtype)))
 }
 
-/// All that packed weights are made of.
+/// All bytes of packed weights, with scales and sums.
 pub(super) fn bits(packed: &PackedWeights) -> Vec<u8> {
     match packed.panels() {
         Panels::F32(panels) | Panels::Bf16(panels) => bytemuck::cast_slice(panels).to_vec(),
@@ -42,7 +43,7 @@ pub(super) fn bits(packed: &PackedWeights) -> Vec<u8> {
 fn oracle(x: &[f32], weights: &[f32], rows: usize, n: usize, k: usize) -> Vec<f32> {
     assert_eq!((x.len(), weights.len()), (rows * k, n * k));
     let mut out = vec![0.0; rows * n];
-    // SAFETY: the three buffers hold rows x k, n x k (read transposed) and rows x n numbers, as the strides say.
+    // SAFETY: the three buffers hold rows x k, n x k (read transposed) and rows x n floats, as the strides say.
     #[allow(unsafe_code, reason = "the oracle takes raw pointers")]
     unsafe {
         matrixmultiply::sgemm(
@@ -81,7 +82,7 @@ fn agrees_with_matrixmultiply_at_interesting_sizes() {
     for n in [1, 15, 16, 17, 26, 48, 312] {
         for k in [1, 3, 16, 26, 384] {
             for rows in [0, 1, 2, 5, 6, 7, 13, 14, 64, 131] {
-                // The largest products of many rows say nothing that smaller ones do not.
+                // Large products of many rows test nothing that smaller ones do not.
                 if n * k * rows > 312 * 384 * 16 {
                     continue;
                 }
@@ -92,7 +93,7 @@ fn agrees_with_matrixmultiply_at_interesting_sizes() {
                     let mut out = vec![f32::NAN; rows * n];
                     gemm(compute, &x, &packed, Epilogue::NONE, &mut out);
                     for (index, (a, b)) in out.iter().zip(&expected).enumerate() {
-                        // Two orders of summing k products below 1: far inside k units of the last place.
+                        // Two orders of summing k products below 1 differ by far less than k units in the last place.
                         let bound = 1e-6 + k as f32 * 6e-8;
                         assert!(
                             (a - b).abs() <= bound,
@@ -134,7 +135,7 @@ fn epilogue_adds_bias_applies_activation_then_adds_residual() {
 
 #[test]
 fn a_row_is_the_same_bits_alone_in_any_company_and_on_any_number_of_threads() {
-    // Of an odd length: where two or four numbers are one step, the last step is not whole.
+    // An odd length, so that the last k-step of two or four channels is not full.
     let (rows, n, k) = (150, 70, 383);
     let (x, w) = (numbers(rows * k, 7), numbers(n * k, 8));
     let epilogue = Epilogue {
@@ -152,7 +153,7 @@ fn a_row_is_the_same_bits_alone_in_any_company_and_on_any_number_of_threads() {
         }
         for threads in [1, 2, 3, 8] {
             let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
-            // Fewer rows after more: what an earlier product left behind must not matter.
+            // Fewer rows follow more: what an earlier product left in the buffers must not matter.
             for count in [150, 1, 2, 8, 33, 150] {
                 let mut out = vec![0.0; count * n];
                 gemm(&compute, &x[..count * k], &packed, epilogue, &mut out);

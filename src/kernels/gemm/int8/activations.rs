@@ -1,40 +1,42 @@
-//! Rows of activations as bytes, each row by a scale of its own; as words where a level multiplies those.
+//! Activations quantised to int8, each row with a scale and a zero point of its own. Stored as bytes, or as i16 on
+//! levels that multiply i16.
 //!
-//! A row's numbers become q = round(x / scale) + zero, from -127 to 127, where scale and zero are made so that the row's
-//! least and greatest number, and 0, fit: asymmetric, since what comes out of GELU is hardly ever negative. No row knows
-//! of any other, so its products are the same bits in any company. Only operations that are rounded the same everywhere
-//! are used, so a row becomes the same bytes on every processor.
+//! An activation becomes q = round(x / scale) + zero, from -127 to 127. Scale and zero point are chosen so that the
+//! row's minimum, its maximum and 0 fit. Quantisation is asymmetric, since the output of GELU is hardly ever negative.
+//! Rows are quantised independently, so the products of a row give the same bits whatever other rows there are. Only
+//! operations are used that round alike everywhere, so a row becomes the same integers on every processor.
 
 use crate::kernels::Compute;
 use crate::kernels::memory::AlignedFloats;
 use crate::kernels::simd::{Kernel, LANES, ROUND, Simd};
 
-/// A row, or a channel's weights, whose numbers span less than this are taken for zeros: one divided by it is finite.
+/// Range below which a row, or a channel's weights, are quantised as zeros. Quotients by larger ranges are finite.
 pub(in crate::kernels) const MIN_RANGE: f32 = 1e-30;
-/// Steps from a row's least number to its greatest: one fewer than there are from -127 to 127, so that wherever the
-/// rounded zero falls nothing is ever clipped.
+/// Number of quantisation steps from a row's minimum to its maximum: one fewer than from -127 to 127, so that no value
+/// is ever clipped, wherever the rounded zero point falls.
 const LEVELS: f32 = 253.0;
-/// QuadVec between rows' starts are a multiple of this: a cache line of bytes, two of words.
+/// Row strides are multiples of this many quads (groups of four activations): one cache line as bytes, two as i16.
 const ROW_GRAIN: usize = 16;
-/// Numbers that are worth another thread's while.
+/// Number of activations for which one more thread is worth its overhead.
 const NUMBERS_PER_TASK: usize = 16 * 1024;
 
-/// Rows of bytes or words, in memory that is used again.
+/// Quantised rows of activations, in memory that is reused.
 #[derive(Debug, Default)]
 pub(crate) struct QuantizedRows {
-    /// (rows, stride) of a level's [`QuadI8`](Simd::QuadI8).
+    /// Quads of (rows, stride): the level's [`QuadI8`](Simd::QuadI8).
     memory: AlignedFloats,
-    /// Scale of each row: a quantised number q stands for `(q + neg_zero_point) * scale`. NaN where a number of the row is
-    /// not finite, so that all its products are NaN.
+    /// Scale of each row: a quantised activation q represents `(q + neg_zero_point) * scale`. NaN if an activation of
+    /// the row is not finite, so that all its products become NaN.
     scales: Vec<f32>,
     /// Negated zero point of each row, in the level's encoding (see [`Simd::INT8_OFFSET`]).
     neg_zero_points: Vec<i32>,
+    /// Quads from one row's start to the next.
     stride: usize,
 }
 
 impl QuantizedRows {
-    /// Quantises `x`, rows of `k` numbers, for the products of `compute`'s level. Each number is multiplied by its channel's
-    /// factor, (k), where there are factors.
+    /// Quantises `x`, rows of `k` floats, on all threads, for the products of `compute`'s level. If there are
+    /// `factors`, (k), each activation is first multiplied by the factor of its input channel.
     pub(in crate::kernels::gemm) fn fill(
         &mut self,
         compute: &Compute,
@@ -77,20 +79,20 @@ impl QuantizedRows {
         );
     }
 
-    /// Returns the memory of all rows in quads, [`Simd::QuadI8`] of the level that they were filled for, and the number of
-    /// quads from one row to the next.
+    /// Returns the memory of all rows as quads, [`Simd::QuadI8`] of the level that they were filled for, and the number
+    /// of quads from one row to the next.
     pub(super) fn quads(&self) -> (&[f32], usize) {
         (&self.memory, self.stride)
     }
 
-    /// Scales of `R` rows from row `first` on.
+    /// Returns the scales of `R` rows from row `first` on.
     #[inline(always)]
     pub(super) fn scales<const R: usize>(&self, first: usize) -> &[f32; R] {
         let scales = self.scales[first..].first_chunk();
         scales.expect("a scale for each row")
     }
 
-    /// Negated zero points of `R` rows from row `first` on.
+    /// Returns the negated zero points of `R` rows from row `first` on.
     #[inline(always)]
     pub(super) fn neg_zero_points<const R: usize>(&self, first: usize) -> &[i32; R] {
         let zero_points = self.neg_zero_points[first..].first_chunk();
@@ -98,7 +100,7 @@ impl QuantizedRows {
     }
 }
 
-/// The bytes that four activations take.
+/// Computes the bytes of a level's quad.
 struct SizeOfFour;
 
 impl Kernel for SizeOfFour {
@@ -110,17 +112,19 @@ impl Kernel for SizeOfFour {
     }
 }
 
-/// Some rows, on one thread.
+/// Quantises rows on one thread.
 struct Quantize<'a> {
-    /// Rows of `k` numbers.
+    /// Rows of `k` floats.
     x: &'a [f32],
     k: usize,
-    /// Factor of each channel.
+    /// Factor of each input channel.
     factors: Option<&'a [f32]>,
-    /// Rows of `row_bytes` bytes.
+    /// Quantised rows of `row_bytes` bytes each.
     bytes: &'a mut [u8],
     row_bytes: usize,
+    /// Scale of each row.
     scales: &'a mut [f32],
+    /// Negated zero point of each row.
     neg_zero_points: &'a mut [i32],
 }
 
@@ -138,6 +142,7 @@ impl Kernel for Quantize<'_> {
 
 impl Quantize<'_> {
     #[inline(always)]
+    /// Quantises all rows; multiplies them by `factors` if `SMOOTHED`.
     fn rows<S: Simd, const SMOOTHED: bool>(self, s: S, factors: &[f32]) {
         let rows = self.x.chunks_exact(self.k);
         let bytes = self.bytes.chunks_exact_mut(self.row_bytes);
@@ -149,14 +154,14 @@ impl Quantize<'_> {
     }
 }
 
-/// Quantises one row, times the factors of its channels where it is `SMOOTHED`. Returns its scale and its negated zero
-/// point.
+/// Quantises one row to `quads`. Multiplies it by the factors of its input channels if `SMOOTHED`. Returns its scale
+/// and its negated zero point.
 #[inline(always)]
 fn quantize<S: Simd, const SMOOTHED: bool>(
     s: S,
     row: &[f32],
     factors: &[f32],
-    fours: &mut [S::QuadI8],
+    quads: &mut [S::QuadI8],
 ) -> (f32, i32) {
     let (blocks, rest) = row.as_chunks::<LANES>();
     let (factors, rest_factors) = factors.as_chunks::<LANES>();
@@ -173,49 +178,49 @@ fn quantize<S: Simd, const SMOOTHED: bool>(
     } else {
         s.load_partial(rest, 0.0)
     };
-    let nothing = s.splat(0.0);
-    // Several of each, since one would have to wait for itself.
+    let zeros = s.splat(0.0);
+    // Several accumulators of each: with one, every operation would wait for the one before.
     const CHAINS: usize = 4;
-    let [mut least, mut greatest, mut poison] = [[nothing; CHAINS]; 3];
+    let [mut min, mut max, mut poison] = [[zeros; CHAINS]; 3];
     let (many, few) = blocks.as_chunks::<CHAINS>();
     for (index, some) in many.iter().enumerate() {
         for (at, block) in some.iter().enumerate() {
             let x = load(CHAINS * index + at, block);
-            least[at] = s.min(least[at], x);
-            greatest[at] = s.max(greatest[at], x);
-            poison[at] = s.mul_add(x, nothing, poison[at]); // 0, but for what is not finite
+            min[at] = s.min(min[at], x);
+            max[at] = s.max(max[at], x);
+            poison[at] = s.mul_add(x, zeros, poison[at]); // 0, or NaN if an activation is not finite
         }
     }
     for (index, block) in (CHAINS * many.len()..).zip(few) {
         let x = load(index, block);
-        least[0] = s.min(least[0], x);
-        greatest[0] = s.max(greatest[0], x);
-        poison[0] = s.mul_add(x, nothing, poison[0]);
+        min[0] = s.min(min[0], x);
+        max[0] = s.max(max[0], x);
+        poison[0] = s.mul_add(x, zeros, poison[0]);
     }
-    let (mut least_of, mut greatest_of) = (s.min(nothing, rest), s.max(nothing, rest));
-    let mut poison_of = s.mul(rest, nothing);
+    let (mut min_lanes, mut max_lanes) = (s.min(zeros, rest), s.max(zeros, rest));
+    let mut poison_lanes = s.mul(rest, zeros);
     for at in 0..CHAINS {
-        least_of = s.min(least_of, least[at]);
-        greatest_of = s.max(greatest_of, greatest[at]);
-        poison_of = s.add(poison_of, poison[at]);
+        min_lanes = s.min(min_lanes, min[at]);
+        max_lanes = s.max(max_lanes, max[at]);
+        poison_lanes = s.add(poison_lanes, poison[at]);
     }
 
-    let least = -s.reduce_max(s.sub(nothing, least_of));
-    let span = s.reduce_max(greatest_of) - least;
+    let min = -s.reduce_max(s.sub(zeros, min_lanes));
+    let span = s.reduce_max(max_lanes) - min;
     let factor = if span < MIN_RANGE { 0.0 } else { LEVELS / span };
-    // The middle of the row is between -1 and 0, so both ends are within 127.
-    let zero = (-0.5 * LEVELS - least * factor + ROUND) - ROUND + S::INT8_OFFSET as f32;
+    // The zero point puts the middle of the row's range between -1 and 0, so both ends are within 127.
+    let zero = (-0.5 * LEVELS - min * factor + ROUND) - ROUND + S::INT8_OFFSET as f32;
 
     let (factor, shift) = (s.splat(factor), s.splat(ROUND + zero));
-    let (whole, padding) = fours.as_chunks_mut::<{ LANES / 4 }>();
-    for (index, (block, fours)) in blocks.iter().zip(whole.iter_mut()).enumerate() {
-        s.store_quads(s.add(s.mul(load(index, block), factor), shift), fours);
+    let (whole, padding) = quads.as_chunks_mut::<{ LANES / 4 }>();
+    for (index, (block, quads)) in blocks.iter().zip(whole.iter_mut()).enumerate() {
+        s.store_quads(s.add(s.mul(load(index, block), factor), shift), quads);
     }
-    // Zeros stand behind the row's end, where weights are zero as well.
-    for (index, fours) in (blocks.len()..).zip(&mut whole[blocks.len()..]) {
-        let x = if index == blocks.len() { rest } else { nothing };
-        s.store_quads(s.add(s.mul(x, factor), shift), fours);
+    // The row is padded with zeros. The weights that they are multiplied with are zero as well.
+    for (index, quads) in (blocks.len()..).zip(&mut whole[blocks.len()..]) {
+        let x = if index == blocks.len() { rest } else { zeros };
+        s.store_quads(s.add(s.mul(x, factor), shift), quads);
     }
     debug_assert!(padding.is_empty());
-    (span / LEVELS + s.reduce_add(poison_of), -(zero as i32))
+    (span / LEVELS + s.reduce_add(poison_lanes), -(zero as i32))
 }

@@ -1,4 +1,4 @@
-//! Weights as bytes, in panels of `[n / 16][k / 4][16][4]`.
+//! Layout of int8 weights: panels of `[n / 16][k / 4][16][4]`.
 
 use super::activations::MIN_RANGE;
 use crate::kernels::Cpu;
@@ -6,31 +6,34 @@ use crate::kernels::gemm::panels::PANEL;
 use crate::kernels::memory::{Arena, WeightBuf};
 use crate::kernels::simd::{Kernel, LANES, ROUND, Simd};
 
-/// Bytes of one step of a panel: four for each of its channels.
+/// Bytes of one k-step of a panel: four for each of its channels.
 pub(super) const STEP: usize = 4 * PANEL;
-/// The most input channels whose sums an i32 holds, whatever weights and activations are: 254 * 127 for each.
+/// Greatest number of input channels whose sums always fit an i32: each channel adds at most 254 * 127.
 pub(crate) const MAX_K: usize = 1 << 16;
-/// Steps from a channel's zero to its greatest weight.
+/// Quantised magnitude of a channel's largest weight.
 const I8_MAX: f32 = 127.0;
 
-/// Weights as bytes, in panels of 16 output channels.
+/// Weights quantised to int8, in panels of 16 output channels.
 #[derive(Debug)]
 pub(crate) struct Int8Panels {
     /// `[n / 16][k / 4][16][4]` bytes, zero past n and past k.
     memory: WeightBuf,
-    /// The scale of each channel, and the sum of its weights.
+    /// Scale of each output channel.
     pub(super) scales: Vec<[f32; PANEL]>,
+    /// Sum of the int8 weights of each output channel.
     pub(super) sums: Vec<[i32; PANEL]>,
-    /// Factor that each input channel is multiplied by before it is quantised, (k), where the weights are divided by it.
+    /// Factor of each input channel, (k). Activations are multiplied by it before they are quantised; the weights have
+    /// been divided by it.
     input_factors: Option<Box<[f32]>>,
 }
 
-/// Steps of k: four input channels each, of which the last may have fewer.
+/// Returns the number of k-steps: four input channels each, of which the last may have fewer.
 pub(super) fn steps(k: usize) -> usize {
     k.div_ceil(4)
 }
 
 impl Int8Panels {
+    /// Creates panels of zeros for (n, k) weights.
     pub(in crate::kernels::gemm) fn zeros(arena: &Arena, n: usize, k: usize) -> Self {
         assert!(k <= MAX_K, "{k} input channels");
         let panels = n.div_ceil(PANEL);
@@ -42,7 +45,8 @@ impl Int8Panels {
         }
     }
 
-    /// Panels that are packed already, and the scales and sums of their channels; `None` if these are not of one length.
+    /// Creates panels from weights that are packed already and the scales and sums of their channels; `None` if the
+    /// numbers of scales and sums are not the same multiple of 16.
     pub(crate) fn new(memory: WeightBuf, scales: &[f32], sums: &[i32]) -> Option<Self> {
         let ((scales, more_scales), (sums, more_sums)) = (scales.as_chunks(), sums.as_chunks());
         let even = more_scales.is_empty() && more_sums.is_empty() && scales.len() == sums.len();
@@ -54,35 +58,35 @@ impl Int8Panels {
         })
     }
 
-    /// Sets the factor that each input channel is multiplied by before it is quantised.
+    /// Sets the factors by which input channels are multiplied before they are quantised, (k).
     pub(in crate::kernels::gemm) fn set_input_factors(&mut self, factors: Vec<f32>) {
         self.input_factors = Some(factors.into_boxed_slice());
     }
 
-    /// Factor that each input channel is multiplied by before it is quantised, (k); `None` where inputs are taken as they
-    /// are.
+    /// Returns the factors by which input channels are multiplied before they are quantised, (k); `None` if they are
+    /// quantised unchanged.
     pub(crate) fn input_factors(&self) -> Option<&[f32]> {
         self.input_factors.as_deref()
     }
 
-    /// Whether these are the panels of a matrix of (n, k).
+    /// Returns whether these are panels of an (n, k) matrix.
     pub(in crate::kernels::gemm) fn matches_shape(&self, n: usize, k: usize) -> bool {
         let panels = n.div_ceil(PANEL);
         let bytes = panels.checked_mul(Self::panel_bytes(k));
         k <= MAX_K && self.scales.len() == panels && bytes == Some(self.bytes().len())
     }
 
-    /// The bytes of a panel of `k` input channels.
+    /// Returns the bytes of a panel of `k` input channels.
     pub(crate) fn panel_bytes(k: usize) -> usize {
         steps(k) * STEP
     }
 
-    /// The scale of each channel,
+    /// Returns the scale of each output channel, padded to whole panels.
     pub(crate) fn scales(&self) -> &[f32] {
         self.scales.as_flattened()
     }
 
-    /// Sum of the int8 weights of each output channel.
+    /// Returns the sum of the int8 weights of each output channel, padded to whole panels.
     pub(crate) fn channel_sums(&self) -> &[i32] {
         self.sums.as_flattened()
     }
@@ -102,12 +106,12 @@ impl Int8Panels {
         })
     }
 
-    /// `[n / 16][k / 4][16][4]`.
+    /// Returns all weights, `[n / 16][k / 4][16][4]`.
     pub(crate) fn bytes(&self) -> &[i8] {
         bytemuck::cast_slice(&self.memory)
     }
 
-    /// Groups of so many panels, the last maybe fewer.
+    /// Returns the panels in groups of `panels`, to be filled. The last group may have fewer.
     pub(in crate::kernels::gemm) fn groups(
         &mut self,
         panels: usize,
@@ -125,7 +129,7 @@ impl Int8Panels {
     }
 }
 
-/// Some panels that are still to be filled.
+/// Consecutive panels of a matrix that are still to be filled.
 #[derive(Debug)]
 pub(in crate::kernels::gemm) struct Int8Group<'a> {
     bytes: &'a mut [u8],
@@ -134,9 +138,9 @@ pub(in crate::kernels::gemm) struct Int8Group<'a> {
 }
 
 impl Int8Group<'_> {
-    /// Quantises rows of `k` weights, at most as many as the panels have channels.
+    /// Quantises rows of `k` weights. There may be at most as many rows as the panels have channels.
     pub(in crate::kernels::gemm) fn fill(self, rows: &[f32], k: usize) {
-        // The same bytes on every level, so it may be any.
+        // Any level will do: all compute the same bytes.
         Cpu::detect().run(QuantizeRows {
             rows,
             k,
@@ -145,6 +149,7 @@ impl Int8Group<'_> {
     }
 }
 
+/// Quantises rows of `k` weights into the panels of a group.
 struct QuantizeRows<'a> {
     rows: &'a [f32],
     k: usize,
@@ -168,7 +173,8 @@ impl Kernel for QuantizeRows<'_> {
     }
 }
 
-/// Quantises one channel; gives its scale and the sum of its weights.
+/// Quantises the weights of one output channel to lane `channel` of `panel`. Returns its scale and the sum of its int8
+/// weights.
 #[inline(always)]
 fn quantize_channel<S: Simd>(
     s: S,
@@ -185,7 +191,7 @@ fn quantize_channel<S: Simd>(
         return (0.0, 0);
     }
     let (factor, round) = (s.splat(I8_MAX / greatest), s.splat(ROUND));
-    // Integers in floats, exact: 127 times the most steps is below 2^24.
+    // Integers in f32, exact: 127 * MAX_K is below 2^24.
     let mut sum = s.splat(0.0);
     for (some, steps) in row.chunks(LANES).zip(panel.chunks_mut(LANES / 4)) {
         let shifted = s.add(s.mul(s.load_partial(some, 0.0), factor), round);
@@ -196,7 +202,7 @@ fn quantize_channel<S: Simd>(
             step[4 * channel..4 * channel + 4].copy_from_slice(four);
         }
     }
-    // A weight that is no number makes the scale none: all that comes of the channel is NaN.
+    // A weight that is NaN makes the scale NaN, and with it all products of the channel.
     let poison = s.reduce_add(s.sub(sum, sum));
     (greatest / I8_MAX + poison, s.reduce_add(sum) as i32)
 }

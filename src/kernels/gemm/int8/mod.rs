@@ -1,12 +1,13 @@
-//! Products of bytes: weights with a scale for each output channel, activations with a scale for each row.
+//! Products of int8: weights have a scale for each output channel, activations a scale for each row.
 //!
-//! A weight is w = round(weight / scale), from -127 to 127, symmetric; an activation is a byte of [`QuantizedRows`]. Sums
-//! over k are integers and exact:
+//! A weight is stored as w = round(weight / scale), from -127 to 127 (symmetric). An activation is stored as a value q
+//! of [`QuantizedRows`], with a zero point (asymmetric). Sums over k are integers and exact:
 //!
-//! `y = scale of the row * scale of the channel * (sum of (q - zero) w) + bias`
+//! `y = row scale * channel scale * (sum of (q - zero) w) + bias`
 //!
-//! where `zero` times the sum of a channel's weights, stored beside them, is what a tile's sums begin with. So the order
-//! of summing is nobody's concern, and the sums are the same on every processor.
+//! The term with `zero` does not depend on k: it is `zero` times the sum of the channel's weights, which is stored
+//! beside them. A tile's accumulators start from it. Since sums are exact, their order does not matter, and they are
+//! equal on every processor.
 
 mod activations;
 mod dot;

@@ -1,4 +1,5 @@
-//! Every instruction set against the formula in scalars and 64-bit integers: the same bytes, the same sums, the same bits.
+//! Products of int8 on every instruction set, against the formula in scalars and 64-bit integers: equal bytes, equal
+//! sums, equal bits.
 
 use super::activations::{MIN_RANGE, QuantizedRows};
 use super::layout::{Int8Panels, MAX_K, steps};
@@ -8,7 +9,7 @@ use crate::kernels::memory::Arena;
 use crate::kernels::simd::{Kernel, LANES, Simd};
 use crate::kernels::{Activation, Compute, Cpu, Threads};
 
-/// A channel's weights, and their scale.
+/// Quantised weights of one output channel, and their scale.
 fn quantized_weights(row: &[f32]) -> (Vec<i64>, f32) {
     let most = row.iter().fold(0.0, |most: f32, w| most.max(w.abs()));
     if most < MIN_RANGE {
@@ -19,13 +20,13 @@ fn quantized_weights(row: &[f32]) -> (Vec<i64>, f32) {
     (row.iter().map(quantized).collect(), most / 127.0)
 }
 
-/// A row's numbers, their scale and their zero.
+/// Quantised activations of one row, their scale and their zero point.
 fn quantized_row(row: &[f32]) -> (Vec<i64>, f32, i64) {
     let least = row.iter().fold(0.0, |a: f32, &b| a.min(b));
     let span = row.iter().fold(0.0, |a: f32, &b| a.max(b)) - least;
     let factor = if span < MIN_RANGE { 0.0 } else { 253.0 / span };
     let zero = (-126.5 - least * factor).round_ties_even();
-    // What is rounded is the sum with an odd number just as with an even one.
+    // Rounds the whole sum, including the zero point: the kernel rounds it at once too, and a tie goes to the even sum.
     let quantized = |x: &f32| {
         let t = f64::from(x * factor) + f64::from(zero);
         t.round_ties_even() as i64
@@ -79,7 +80,8 @@ fn agrees_with_the_formula_bit_for_bit_at_interesting_sizes() {
 fn rows_of_any_range_agree() {
     let k = 37;
     let w = numbers(20 * k, 3);
-    // Only above zero, only below, far from zero, nothing, nearly nothing, huge, and halves that have to be rounded.
+    // Only positive, only negative, far from zero, zeros, nearly zero, huge, ties that have to be rounded, and mostly
+    // one value.
     let rows: [fn(f32) -> f32; 8] = [
         f32::abs,
         |x| -x.abs(),
@@ -109,12 +111,13 @@ fn weights_of_any_range_agree() {
     agrees(&numbers(3 * k, 6), &w, 5, k, "weights of any range");
 }
 
-/// The largest products in every place and sign: where two of them are added in 16 bits, they must not saturate.
+/// Tests the largest products in every position and with every sign. Where a level adds two of them in 16 bits, they
+/// must not saturate.
 #[test]
 fn extremes_do_not_saturate() {
     for k in [2, 4, 64, 1536] {
         let both = |bit: usize, at: usize| if at >> bit & 1 == 0 { 1.0 } else { -1.0 };
-        // Signs in all combinations of neighbours; the second row of each is 127 throughout, but for one -127.
+        // Signs of neighbours in all combinations; the last row is 127 throughout but for one -127.
         let mut x: Vec<f32> = (0..4)
             .flat_map(|bit| (0..k).map(move |at| both(bit, at)))
             .collect();
@@ -127,7 +130,7 @@ fn extremes_do_not_saturate() {
     }
 }
 
-/// What the bytes of a row stand for, found by products with a weight of one in each place.
+/// Decodes the stored values of a row, by products with weights that are one in a single position.
 struct Numbers<'a> {
     memory: &'a [f32],
     first: usize,
@@ -135,7 +138,7 @@ struct Numbers<'a> {
 }
 
 impl Kernel for Numbers<'_> {
-    /// The numbers, and the offset that the level adds to activations.
+    /// The decoded values, and the offset that the level adds to activations.
     type Output = (Vec<i64>, i64);
 
     #[inline(always)]
@@ -210,12 +213,12 @@ fn epilogue_adds_bias_applies_activation_then_adds_residual() {
 
 #[test]
 fn what_sums_have_no_room_for_stays_floats() {
-    // Nor is there anything to multiply where k is 0.
+    // If k is 0 there is nothing to multiply, and the panels are f32 as well.
     for k in [0, MAX_K + 1] {
         let packed = PackedWeights::pack(Dtype::Int8, &vec![1.0; k], 1, k);
         assert!(matches!(packed.panels(), Panels::F32(_)));
     }
-    // At the bound the worst sum is still exact.
+    // At the bound the largest sum is still exact.
     let k = MAX_K;
     let mut x = vec![1.0; k];
     x[0] = -1e-9;

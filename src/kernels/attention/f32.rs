@@ -1,16 +1,16 @@
-//! A head in single precision.
+//! Attention of a head in single precision.
 
 use super::kernel::{Buffers, HeadInput, HeadKernel, MAX_QUERIES};
 use crate::kernels::gemm::{self, F32, GemmTask, Operands, OutputColumns, PANEL, RhsIn, RowsView};
 use crate::kernels::simd::Simd;
 use crate::kernels::softmax;
 
-/// Queries where they lie; keys and values in panels.
+/// Head in f32: queries are read from the input, keys and values are packed in panels.
 pub(super) struct F32Head<'a> {
     input: HeadInput<'a>,
-    /// `[len / 16][head_dim][16]`.
+    /// Keys, `[len / 16][head_dim][16]`.
     keys: &'a [f32],
-    /// `[head_dim / 16][len][16]`.
+    /// Values, `[head_dim / 16][len][16]`.
     values: &'a [f32],
 }
 
@@ -76,14 +76,14 @@ impl<'a> HeadKernel<'a> for F32Head<'a> {
         };
         let operands = Operands::f32(rows, self.input.len, self.values, RhsIn::L1);
         let task = GemmTask::without_epilogue(operands, context);
-        // SAFETY: the promise to this function is the one that the product wants.
+        // SAFETY: the caller's promise is the contract of `GemmTask::run`.
         unsafe {
             task.run(s, 0..count, 0..context.width.div_ceil(PANEL));
         }
-        // Here, where there are fewer numbers to divide than there are exponentials.
+        // The context is divided and not the exponentials: it has fewer floats.
         for (row, &inv_sum) in inv_sums.iter().enumerate() {
-            // SAFETY: the row is one of the caller's, the product has given it back, and the slice is dropped before the
-            // next is made.
+            // SAFETY: the row is among those that the caller promised, the product no longer borrows it, and the slice
+            // is dropped before the next is made.
             let context = unsafe {
                 context
                     .out

@@ -1,4 +1,4 @@
-//! Heads as tasks, and the blocks of queries that a task goes through.
+//! Attention as tasks: one head of one sequence each, in blocks of queries.
 
 use std::marker::PhantomData;
 
@@ -11,26 +11,28 @@ use crate::kernels::output::DisjointMut;
 use crate::kernels::simd::{Kernel, LANES, Simd};
 use crate::kernels::{Compute, Cpu};
 
-/// Scores that are kept at once should stay in a core's first-level cache, if they are of a whole tile of queries.
+/// Bytes of scores of a block of queries, but at least one tile of queries: they should stay in a core's first-level
+/// cache.
 const BYTES_OF_SCORES: usize = 28 * 1024;
 
-/// `softmax(Q K^T / sqrt(head_dim) + bias) V` for each sequence and head (Vaswani et al. 2017, section 3.2.1); `out` is
-/// (rows that come out, heads * head_dim).
+/// Computes `softmax(Q K^T / sqrt(head_dim) + bias) V` for each sequence and head (Vaswani et al. 2017, section 3.2.1).
+/// `out` is (output rows, heads * head_dim).
 ///
-/// In floats exact to 4e-6 of the largest value, and to 1.5e-6 where scores stay below 13 (against f64; scores up to 50,
-/// sequences up to 512 rows). Where layers multiply bytes or numbers in bf16, both products are of words of 16 bits, exact
-/// to 1e-3: as fast as bf16, and nearer.
+/// In f32, errors stay below 4e-6 of the largest value, and below 1.5e-6 where scores are below 13 (against f64; scores
+/// up to 50, sequences up to 512 rows). Where the dense layers are int8 or bf16, both products are computed in i16,
+/// with errors below 1e-3: as fast as bf16, and more exact.
 ///
-/// A task is one head of one sequence; keys are never divided, so the order of every sum is that of the sequence, and a row
-/// has the same bits however many come out.
+/// A task is one head of one sequence. Keys are never divided among tasks, so the order of every sum depends on the
+/// sequence alone, and a row has the same bits however many rows come out.
 ///
 /// # Panics
-/// If sequences overlap, more rows come out of one than it has, or a length is not what the others say.
+/// If sequences overlap, more rows come out of a sequence than it has, or a length is not what the others say.
 pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32]) {
     let sequences = input.starts.len() - 1;
     assert_eq!(input.out_starts.len(), input.starts.len());
     let rows = input.out_starts[sequences];
-    // What no two tasks may write to depends on these three.
+    // That no two tasks write to the same floats depends on the assertions about `starts`, `out_starts` and the length
+    // of `out`.
     assert!(input.starts.is_sorted(), "sequences overlap");
     assert!(input.out_starts.is_sorted(), "outputs of sequences overlap");
     let width = input.heads.checked_mul(input.head_dim);
@@ -49,15 +51,16 @@ pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32
         |workspace, task| {
             let (sequence, head) = (task / input.heads, task % input.heads);
             #[allow(unsafe_code, reason = "heads write columns of rows they share")]
-            // SAFETY: `Team::run` runs each task once, so each sequence and head is made once, and `out` is known to these
-            // alone. Sequences have rows of their own, since `out_starts` ascend, and heads have columns of their own.
+            // SAFETY: `Team::run` runs each task once, so each head of a sequence is made once, and nothing else has
+            // access to `out`. Sequences have rows of their own, since `out_starts` ascend, and heads have columns of
+            // their own.
             let one = unsafe { HeadTask::new(input, sequence, head, workspace, &out) };
             one.run_on(cpu, input.dtype);
         },
     );
 }
 
-/// One head of one sequence, on one thread.
+/// Head of one sequence, computed on one thread.
 pub(super) struct HeadTask<'a> {
     input: &'a Attention<'a>,
     sequence: usize,
@@ -67,12 +70,12 @@ pub(super) struct HeadTask<'a> {
 }
 
 impl<'a> HeadTask<'a> {
-    /// A head that is still to be computed.
+    /// Creates the task of a head, to be run by [`run_on`](Self::run_on).
     ///
     /// # Safety
-    /// As long as it lives, no other piece of `out` may exist or be made that has a float of this sequence's rows, from
-    /// `out_starts[sequence]` to `out_starts[sequence + 1]`, in this head's columns, of which there are `head_dim`. All of
-    /// them, with the columns of the other heads, are in `out`.
+    /// As long as the task lives, no other slice of `out` may exist or be made that contains a float of this sequence's
+    /// rows, from `out_starts[sequence]` to `out_starts[sequence + 1]`, in this head's `head_dim` columns. All rows of
+    /// the sequence, with the columns of all heads, must be within `out`.
     #[allow(unsafe_code, reason = "heads write columns of rows they share")]
     pub(super) unsafe fn new(
         input: &'a Attention<'a>,
@@ -90,7 +93,7 @@ impl<'a> HeadTask<'a> {
         }
     }
 
-    /// Runs it in the form that `dtype` asks for.
+    /// Computes the head, in f32 or i16 according to `dtype`.
     pub(super) fn run_on(self, cpu: Cpu, dtype: Dtype) {
         match dtype {
             Dtype::F32 => cpu.run(WithKernel::<F32Head<'a>>(self, PhantomData)),
@@ -98,7 +101,7 @@ impl<'a> HeadTask<'a> {
         }
     }
 
-    /// The numbers of the head in one projection.
+    /// Returns the rows of this sequence in this head's columns of a projection.
     #[inline(always)]
     fn rows(&self, projection: Projection<'a>) -> RowsView<'a> {
         let first = self.input.starts[self.sequence];
@@ -110,6 +113,7 @@ impl<'a> HeadTask<'a> {
     }
 }
 
+/// Computes a head with the kernel `F`.
 struct WithKernel<'a, F>(HeadTask<'a>, PhantomData<F>);
 
 impl<'a, F: HeadKernel<'a>> Kernel for WithKernel<'a, F> {
@@ -160,7 +164,7 @@ impl<'a, F: HeadKernel<'a>> Kernel for WithKernel<'a, F> {
                 unsafe_code,
                 reason = "the loops of a product write through a shared output"
             )]
-            // SAFETY: the scores were borrowed for this product alone.
+            // SAFETY: `scores` is borrowed by this product alone.
             unsafe {
                 GemmTask::without_epilogue(operands, to).run(s, 0..count, 0..padded / PANEL);
             }
@@ -181,8 +185,8 @@ impl<'a, F: HeadKernel<'a>> Kernel for WithKernel<'a, F> {
                 width: head_dim,
             };
             #[allow(unsafe_code, reason = "heads write columns of rows they share")]
-            // SAFETY: `count` rows from `block` on are among those that come out of this sequence, in the columns of this
-            // head: they are this head's by the promise to `HeadTask::new`.
+            // SAFETY: `count` rows from `block` on are among the output rows of this sequence, in the columns of this
+            // head. By the promise to `HeadTask::new` they belong to this head.
             unsafe {
                 kernel.weighted_sum(s, scores, padded, factor, context);
             }
@@ -190,7 +194,7 @@ impl<'a, F: HeadKernel<'a>> Kernel for WithKernel<'a, F> {
     }
 }
 
-/// `scores * scale + bias`, in place.
+/// Replaces `scores` by `scores * scale + bias`.
 #[inline(always)]
 fn add_bias<S: Simd>(s: S, scores: &mut [f32], scale: f32, bias: &[f32]) {
     let (scale, bias) = (s.splat(scale), &bias[..scores.len()]);

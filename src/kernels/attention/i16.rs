@@ -1,9 +1,9 @@
-//! A head in words of 16 bits.
+//! Attention of a head in i16.
 //!
-//! Queries, keys and values are made integers, each by one scale for the head, and so are the exponentials of scores, which
-//! are at most one. How large they may become is said by the lengths of the sums, which must fit 32 bits: so sums are exact,
-//! whatever comes, and the same on every processor for the same words. One byte would not do for the exponentials: of 200
-//! keys most fall below a half and are gone (cosine of all-MiniLM-L6-v2 0.994, and 0.99999 with words).
+//! Queries, keys, values and softmax numerators are quantised to i16, with one scale per head each. The scales are
+//! chosen by the lengths of the sums, so that an i32 accumulator cannot overflow. So sums are exact, and equal on every
+//! processor for the same i16 values. Eight bits would not do for the numerators: of 200 keys most fall below half a
+//! step and would be lost (cosine with the exact embeddings of all-MiniLM-L6-v2 0.994; 0.99999 with i16).
 
 use super::kernel::{Buffers, HeadInput, HeadKernel, MAX_QUERIES};
 use crate::kernels::gemm::{
@@ -13,30 +13,32 @@ use crate::kernels::memory::AlignedFloats;
 use crate::kernels::simd::{LANES, ROUND, Simd};
 use crate::kernels::{math, softmax};
 
-/// Numbers whose words are stored together, at most. They are paired as it costs least: where one vector holds a block,
-/// neighbours, otherwise each number of its first half with one of its second. In which order the numbers of a sum stand is
-/// of no account as long as both of its sides keep to it.
+/// Greatest number of values that are quantised and stored together. A block is stored in pairs, in whichever order
+/// costs least. Where one vector holds the block, pairs are neighbours. Otherwise each value of its first half is
+/// paired with one of its second half. The order of a sum does not matter as long as both of its sides use the same.
 const BLOCK: usize = 2 * LANES;
 
-/// The greatest word. The least is minus as much, so that two products of words always fit 32 bits.
+/// Greatest quantised value. The smallest is its negative, so that a sum of two products always fits 32 bits.
 const I16_MAX: usize = i16::MAX as usize;
 
-/// Queries in rows, keys and values in panels, all words, and room for exponentials.
+/// Head in i16: queries in rows, keys and values in panels, and a buffer for exponentials.
 pub(super) struct I16Head<'a> {
     input: HeadInput<'a>,
-    /// Queries (query_rows, head_dim), in pairs of each block.
+    /// Queries, (query_rows, head_dim), each block of a row in pairs.
     queries: &'a [f32],
     /// Floats from the start of one query row to the next.
     stride: usize,
-    /// `[len / 16][head_dim / 2][16][2]`.
+    /// Keys, `[len / 16][head_dim / 2][16][2]`.
     keys: &'a [[i16; PAIR_STEP]],
-    /// `[head_dim / 16][len / 2][16][2]`.
+    /// Values, `[head_dim / 16][len / 2][16][2]`.
     values: &'a [[i16; PAIR_STEP]],
-    /// Rows of some queries, each of `len`, in pairs of each block, up to a whole one.
+    /// Exponentials of a block of queries: rows of `len` values, each padded to whole blocks and stored in pairs.
     exponentials: &'a mut [[i16; BLOCK]],
-    /// What 1 becomes among them.
+    /// Quantised value of an exponential of 1.
     unit: f32,
+    /// Scale of the integer products of queries and keys.
     scores_scale: f32,
+    /// Scale of the quantised values.
     values_scale: f32,
 }
 
@@ -47,7 +49,7 @@ impl<'a> HeadKernel<'a> for I16Head<'a> {
     fn pack<S: Simd>(s: S, input: HeadInput<'a>, buffers: &'a mut Buffers) -> Self {
         let (len, head_dim) = (input.len, input.head_dim);
         let most = bound(head_dim);
-        // Of all queries, so that those that ask have the same words as beside the others.
+        // The scale is that of all queries, so a query has the same i16 values however many queries come out.
         let query = Scale::of(s, input.queries, input, most);
         let wide = head_dim.next_multiple_of(BLOCK);
         let queries = words(&mut buffers.queries, input.query_rows * wide);
@@ -59,7 +61,8 @@ impl<'a> HeadKernel<'a> for I16Head<'a> {
         let keys = keys.as_chunks_mut().0;
         fill_keys(s, input.keys, input, key, keys);
 
-        // An error of values is there in every sum, those of the exponentials cancel; but these grow with the length.
+        // Values get one bit less than their bound and exponentials one bit more. Errors of exponentials cancel in
+        // part, but grow with the length; the error of a value is in every sum.
         let most = bound(len);
         let value = Scale::of(s, input.values, input, most / 2);
         let steps = len.div_ceil(2);
@@ -124,7 +127,7 @@ impl<'a> HeadKernel<'a> for I16Head<'a> {
             dot: I16::<true> { scales: factors },
         };
         let task = GemmTask::without_epilogue(operands, context);
-        // SAFETY: the promise to this function is the one that the product wants.
+        // SAFETY: the caller's promise is the contract of `GemmTask::run`.
         unsafe {
             task.run(s, 0..count, 0..context.width.div_ceil(PANEL));
         }
@@ -132,8 +135,8 @@ impl<'a> HeadKernel<'a> for I16Head<'a> {
 }
 
 impl I16Head<'_> {
-    /// Stores exp(factor (x - max)) of each row of scores as i16. Writes to `factors`, for each row, what turns its products
-    /// with values into the context.
+    /// Stores exp(factor (x - max)) of each row of scores as i16. Writes to `factors`, for each row, the factor that
+    /// turns its integer products with values into the context.
     #[inline(always)]
     fn exponentials<S: Simd>(
         &mut self,
@@ -144,16 +147,18 @@ impl I16Head<'_> {
         factors: &mut [f32],
     ) {
         let len = self.input.len;
-        // The greatest of all rows first: what is found across lanes is late, and later rows need not wait for it.
+        // The maxima of all rows come first: a maximum over lanes has a long latency, which later rows need not wait
+        // for.
         for (scores, greatest) in scores.chunks_exact(stride).zip(&mut *factors) {
             *greatest = softmax::row_max(s, &scores[..len]);
         }
-        // e^x is 2 to the power of x log2(e).
+        // e^x is 2^(x log2(e)).
         let to_exp2 = factor * std::f32::consts::LOG2_E;
         let rows = self.exponentials.chunks_exact_mut(len.div_ceil(BLOCK));
         for ((scores, blocks), of_row) in scores.chunks_exact(stride).zip(rows).zip(factors) {
-            // Rounding may lift the greatest score's exponential above 1, and what is more than `one` may be no word. Up to
-            // 2,048 it adds less than what `exp2_approx` stays below 1, 7e-5.
+            // Rounding may lift the exponential of the greatest score above 1, and a value above `unit` may overflow
+            // i16. Below 2,048 the lift is less than the 7e-5 by which `exp2_approx` stays below 1. Above, `room` is
+            // subtracted from all scores of the row.
             let greatest = *of_row * to_exp2;
             let room = if greatest.abs() < 2048.0 {
                 0.0
@@ -173,26 +178,27 @@ impl I16Head<'_> {
             if !rest.is_empty() {
                 row.add(s, rest, &mut blocks[whole.len()]);
             }
-            // What is no number, or infinite, among queries or keys has left words like any others.
+            // NaN and infinity among queries or keys have become ordinary i16 values; the scale is NaN.
             let poison = self.scores_scale * 0.0;
             *of_row = self.values_scale / s.reduce_add(s.to_floats(row.sum)) + poison;
         }
     }
 }
 
-/// What the scores of one query become.
+/// Exponentials of one query's scores, while they are computed.
 struct RowOfExponentials<S: Simd> {
-    /// Scale and offset of a score: 2 to the power of `score * factor + shift` is its exponential, 1 for the greatest score.
+    /// Factor of a score. Its exponential is 2^(score * factor + shift), 1 for the greatest score.
     factor: S::F32,
+    /// Term added to a score, after the factor.
     shift: S::F32,
-    /// Integer that an exponential of 1 becomes.
+    /// Quantised value of an exponential of 1.
     unit: S::F32,
-    /// Of all words so far, in each lane of its pairs.
+    /// Sum, in each lane, of the quantised exponentials so far.
     sum: S::I32,
 }
 
 impl<S: Simd> RowOfExponentials<S> {
-    /// The exponentials of a block's scores, as words.
+    /// Stores the exponentials of a block's scores as i16 and adds them to `sum`.
     #[inline(always)]
     fn add(&mut self, s: S, scores: &[f32], words: &mut [i16; BLOCK]) {
         let pairs = if scores.len() <= LANES {
@@ -208,8 +214,8 @@ impl<S: Simd> RowOfExponentials<S> {
         self.sum = s.dot_i16x2(self.sum, pairs, s.splat_pair([1, 1]));
     }
 
-    /// Sixteen exponentials with their words in the low bits. Lanes past the end become 0, as what is left of exp there is
-    /// far below a half.
+    /// Returns sixteen exponentials, each with its quantised value in the lane's low 16 bits. Lanes past the end of
+    /// `scores` become 0: exp(-infinity) is clamped to a value far below half a step.
     #[inline(always)]
     fn of(&self, s: S, scores: &[f32]) -> S::F32 {
         let x = s.load_partial(scores, f32::NEG_INFINITY);
@@ -218,34 +224,34 @@ impl<S: Simd> RowOfExponentials<S> {
     }
 }
 
-/// The numbers of a block, the second half the shorter one where they are not even.
+/// Divides a block into halves. The second half is the shorter one if the length is odd.
 #[inline(always)]
 fn halves<T>(block: &[T]) -> [&[T]; 2] {
     block.split_at(block.len().div_ceil(2)).into()
 }
 
-/// The greatest number two of which may be multiplied and `times` such products summed up in 32 bits.
+/// Returns the largest value, at most 32767, for which `times` products of two such values fit a 32-bit sum.
 fn bound(times: usize) -> usize {
     (i32::MAX as usize / times).isqrt().min(I16_MAX)
 }
 
-/// So many words of a buffer of floats.
+/// Returns `count` i16 values of a buffer of floats, after growing it to hold them.
 #[inline(always)]
 fn words(buffer: &mut AlignedFloats, count: usize) -> &mut [i16] {
     &mut bytemuck::cast_slice_mut(buffer.at_least(count.div_ceil(2)))[..count]
 }
 
-/// How numbers become words.
+/// Scale of a head's queries, keys or values.
 #[derive(Clone, Copy)]
 struct Scale {
     /// Factor from floats to 16-bit integers.
     factor: f32,
-    /// Factor from 16-bit integers back to floats: NaN where a number is not finite.
+    /// Factor from 16-bit integers back to floats. NaN if a float of the head is not finite.
     dequant: f32,
 }
 
 impl Scale {
-    /// By which the greatest of a head's numbers becomes `most`.
+    /// Returns the scale for which the largest magnitude of a head's floats becomes `most`.
     #[inline(always)]
     fn of<S: Simd>(s: S, rows: RowsView<'_>, input: HeadInput<'_>, most: usize) -> Self {
         let nothing = RangeStats::nothing(s);
@@ -278,7 +284,7 @@ impl Scale {
         }
     }
 
-    /// The words of a block.
+    /// Quantises a block and stores it in pairs.
     #[inline(always)]
     fn fill<S: Simd>(self, s: S, block: &[f32], words: &mut [i16; BLOCK]) {
         if block.len() <= LANES {
@@ -292,7 +298,8 @@ impl Scale {
         }
     }
 
-    /// Sixteen numbers with their words in the low bits; what a row does not have is 0.
+    /// Returns sixteen quantised floats, each with its value in the lane's low 16 bits. Lanes past the end of `some`
+    /// become 0.
     #[inline(always)]
     fn apply<S: Simd>(self, s: S, some: &[f32]) -> S::F32 {
         let (factor, round) = (s.splat(self.factor), s.splat(ROUND));
@@ -300,17 +307,18 @@ impl Scale {
     }
 }
 
-/// What is known of a head's numbers.
+/// Range of a head's floats, lane by lane.
 #[derive(Clone, Copy)]
 struct RangeStats<S: Simd> {
-    /// Minus the greatest magnitude.
+    /// Negated largest magnitude.
     lowest: S::F32,
-    /// 0, or NaN if one was not finite.
+    /// 0, or NaN if a float was not finite.
     poison: S::F32,
 }
 
 impl<S: Simd> RangeStats<S> {
     #[inline(always)]
+    /// The range of no floats.
     fn nothing(s: S) -> Self {
         Self {
             lowest: s.splat(0.0),
@@ -318,7 +326,7 @@ impl<S: Simd> RangeStats<S> {
         }
     }
 
-    /// After sixteen more of them.
+    /// Returns the range that includes sixteen more floats.
     #[inline(always)]
     fn and(self, s: S, x: S::F32) -> Self {
         Self {
@@ -328,7 +336,7 @@ impl<S: Simd> RangeStats<S> {
     }
 }
 
-/// (query_rows, head_dim), in pairs of each block.
+/// Quantises the first `query_rows` rows to `words`, (query_rows, head_dim), each block in pairs.
 #[inline(always)]
 fn fill_rows<S: Simd>(
     s: S,
@@ -346,7 +354,7 @@ fn fill_rows<S: Simd>(
     }
 }
 
-/// `[len / 16][head_dim / 2][16][2]`; what stands past the last key is left over from earlier use.
+/// Quantises rows as keys to `[len / 16][head_dim / 2][16][2]`. Lanes past the last key hold leftover values.
 #[inline(always)]
 fn fill_keys<S: Simd>(
     s: S,
@@ -365,7 +373,7 @@ fn fill_keys<S: Simd>(
                 let block = &row[at * BLOCK..input.head_dim.min((at + 1) * BLOCK)];
                 scale.fill(s, block, bytemuck::cast_mut(pairs));
             }
-            // Pairs are moved as if they were floats.
+            // A pair is moved as one f32.
             let steps: &mut [[f32; PANEL]] = bytemuck::cast_slice_mut(steps);
             match steps.first_chunk_mut() {
                 Some(steps) => s.transpose(&of_keys, steps),
@@ -378,7 +386,8 @@ fn fill_keys<S: Simd>(
     }
 }
 
-/// `[head_dim / 16][len / 2][16][2]`, with zeros where the last pair has no second row.
+/// Quantises rows as values to `[head_dim / 16][len / 2][16][2]`. The second half of the last pair is zero if there is
+/// no row for it.
 #[inline(always)]
 fn fill_values<S: Simd>(
     s: S,

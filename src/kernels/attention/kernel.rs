@@ -1,4 +1,5 @@
-//! What the number types have in common: a head is packed once, then goes through its queries in blocks.
+//! The steps of a head that all number types have in common: a head is packed once, then its queries are processed in
+//! blocks.
 
 use crate::kernels::gemm::{Dot, Operands, OutputColumns, RowsView};
 use crate::kernels::memory::AlignedFloats;
@@ -7,27 +8,28 @@ use crate::kernels::simd::Simd;
 /// Greatest number of queries in a block, however few keys there are.
 pub(super) const MAX_QUERIES: usize = 128;
 
-/// One head of one sequence in the number type that its two products are computed in.
+/// Head of one sequence, in the number type of its two products.
 ///
-/// Both products are those of the dense layers: keys are packed as weights of (len, head_dim), values as weights of
-/// (head_dim, len), in panels.
+/// Both products use the loops of the dense layers. Keys are packed in panels as weights of (len, head_dim), values as
+/// weights of (head_dim, len).
 pub(super) trait HeadKernel<'a>: Sized {
     /// Number type of the product of queries and keys.
     type Scores: Dot;
 
-    /// Packs a head. Its numbers are kept in `buffers`.
+    /// Packs a head into `buffers`.
     fn pack<S: Simd>(s: S, input: HeadInput<'a>, buffers: &'a mut Buffers) -> Self;
 
-    /// Returns the product of all keys and the queries from query `first` on, and what it must be multiplied by to be the
-    /// scores, beside `1 / sqrt(head_dim)`.
+    /// Returns the operands of the product of the queries from query `first` on with all keys. The second value, times
+    /// `1 / sqrt(head_dim)`, is the factor that turns the product into scores.
     fn scores(&self, first: usize) -> (Operands<'_, Self::Scores>, f32);
 
-    /// Writes `softmax(factor * scores) V` of a block of queries to `context`: a row for each row of `scores`, in the columns
-    /// of this head. Rows of scores are `stride` floats apart, and the sequence's first `len` of them count. Clobbers
-    /// `scores`.
+    /// Writes `softmax(factor * scores) V` of a block of queries to `context`: one row for each row of `scores`, in the
+    /// columns of this head. Rows of `scores` are `stride` floats apart, and only their first `len` floats are scores.
+    /// Clobbers `scores`.
     ///
     /// # Safety
-    /// While it runs, no other slice of the output may exist or be made that has a float of these rows and columns.
+    /// While it runs, no other slice of the output may exist or be made that contains a float of these rows and
+    /// columns.
     #[allow(unsafe_code, reason = "heads write columns of rows they share")]
     unsafe fn weighted_sum<S: Simd>(
         &mut self,
@@ -39,7 +41,7 @@ pub(super) trait HeadKernel<'a>: Sized {
     );
 }
 
-/// What a head reads: rows of `head_dim` floats, `len` of queries, keys and values each.
+/// Inputs of one head of one sequence: `len` queries, keys and values, rows of `head_dim` floats.
 #[derive(Clone, Copy)]
 pub(super) struct HeadInput<'a> {
     /// All queries of the sequence.
@@ -58,18 +60,24 @@ pub(super) struct HeadInput<'a> {
     pub(super) block: usize,
 }
 
-/// Buffers that a thread keeps from one head to the next.
+/// Buffers that a thread reuses from one head to the next.
 #[derive(Default)]
 pub(in crate::kernels) struct Workspace {
+    /// The packed head.
     pub(super) packed: Buffers,
+    /// Scores of a block of queries.
     pub(super) scores: AlignedFloats,
 }
 
-/// Where a packed head is kept.
+/// Buffers of a packed head.
 #[derive(Default)]
 pub(super) struct Buffers {
+    /// Packed queries.
     pub(super) queries: AlignedFloats,
+    /// Packed keys.
     pub(super) keys: AlignedFloats,
+    /// Packed values.
     pub(super) values: AlignedFloats,
+    /// Numerators of the softmax of a block of queries.
     pub(super) probs: AlignedFloats,
 }

@@ -1,4 +1,4 @@
-//! Scaled dot-product attention over ragged rows.
+//! Scaled dot-product attention over ragged rows: the sequences of a batch are concatenated, without padding or masks.
 
 mod f32;
 mod head;

@@ -10,7 +10,7 @@ fn numbers(len: usize, seed: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Heads whose queries, keys and values stand side by side in each row.
+/// Creates an input whose rows hold queries, keys and values side by side.
 fn joined<'a>(
     qkv: &'a [f32],
     starts: &'a [usize],
@@ -66,8 +66,8 @@ fn oracle(input: &Attention<'_>, sequence: usize, head: usize, query: usize) -> 
         .collect()
 }
 
-/// What the products are computed in, and how far outputs may be from the formula, of the greatest value: words of a
-/// head of six have 14 bits, which scores up to 10 turn into 5e-4, and values of a sequence of 50 have 11, 2e-4.
+/// Number types, and the greatest error of outputs relative to the largest value. An i16 head of size six has 14 bits,
+/// which scores up to 10 turn into 5e-4. Values of a sequence of 50 have 11 bits: 2e-4.
 const FORMS: [(Dtype, f64); 3] = [(Dtype::F32, 4e-6), (Dtype::Bf16, 1e-3), (Dtype::Int8, 1e-3)];
 
 #[test]
@@ -99,7 +99,7 @@ fn agrees_with_the_formula_on_ragged_rows() {
                                 let got = &out[row * width + head * head_dim..][..head_dim];
                                 let expected = oracle(&input, sequence, head, query);
                                 for (a, b) in got.iter().zip(expected) {
-                                    // Values reach 2.
+                                    // The largest value is 2.
                                     assert!(
                                         (f64::from(*a) - b).abs() < 2.0 * bound,
                                         "{cpu:?}: {a} {b}"
@@ -108,7 +108,7 @@ fn agrees_with_the_formula_on_ragged_rows() {
                             }
                         }
                     }
-                    // The law: the same bits on any number of threads.
+                    // The number of threads must not change a bit.
                     match &first_out {
                         None => first_out = Some(out),
                         Some(first) => assert_eq!(first, &out),
@@ -119,7 +119,8 @@ fn agrees_with_the_formula_on_ragged_rows() {
     }
 }
 
-/// Queries and keys up to `reach`, values up to one; the error of every seventh query.
+/// Runs attention over queries and keys up to `reach` and values up to one. Returns the largest score and the largest
+/// error, of every seventh query.
 fn sweep(dtype: Dtype, len: usize, head_dim: usize, reach: f32) -> (f64, f64) {
     let mut qkv = numbers(len * 3 * head_dim, 5);
     for row in qkv.chunks_exact_mut(3 * head_dim) {
@@ -236,7 +237,7 @@ fn what_is_no_number_stays_in_its_sequence() {
     let width = heads * head_dim;
     for (dtype, _) in FORMS {
         for at in [0, width, 2 * width] {
-            // The last is a NaN whose low bits are not zeros.
+            // The last one is NaN with payload bits.
             let with_low_bits = f32::from_bits(0x7fc0_1234);
             for poison in [f32::NAN, f32::INFINITY, with_low_bits] {
                 let mut qkv = numbers(20 * 3 * width, 4);
@@ -257,8 +258,8 @@ fn what_is_no_number_stays_in_its_sequence() {
 
 #[test]
 fn words_are_multiplied_exactly_at_their_extremes() {
-    // Every number is its head's largest, and all are alike, so that products and sums are as large as they get, of one sign
-    // and of the other: one step more, and they would not fit.
+    // Every float is its head's largest, and all are equal, so products and sums are as large as possible, with one
+    // sign and with the other. With scales one step larger they would overflow.
     for (len, head_dim) in [(512, 32), (512, 64), (33, 26), (2, 1)] {
         for sign in [1.0f32, -1.0] {
             let mut qkv = vec![1.0; len * 3 * head_dim];
@@ -271,7 +272,7 @@ fn words_are_multiplied_exactly_at_their_extremes() {
                 let compute = Compute::new(cpu, &Threads::new(1).unwrap());
                 let mut out = vec![0.0; len * head_dim];
                 attention(&compute, &input, &mut out);
-                // All keys are alike, so the answer is their value; 1e-6 are the scales' rounding.
+                // All keys are equal, so the context is their value. 1e-6 covers the rounding of the scales.
                 let worst = out.iter().fold(0.0, |a: f32, x| a.max((x - sign).abs()));
                 assert!(worst < 1e-6, "{cpu:?} {len} x {head_dim}: {worst:e}");
             }
@@ -279,8 +280,8 @@ fn words_are_multiplied_exactly_at_their_extremes() {
     }
 }
 
-/// Scores far beyond those of any trained model: rounding may not lift the greatest above its own exponential, which is
-/// as large as a word can be.
+/// Tests scores far beyond those of any trained model. Rounding must not lift the largest above its own exponential,
+/// which is as large as an i16 can be.
 #[test]
 fn words_stay_words_however_large_scores_are() {
     let head_dim = 16;
@@ -303,7 +304,7 @@ fn words_stay_words_however_large_scores_are() {
     }
 }
 
-/// Runs a head of 4 on three sequences whose rows are said to begin at these.
+/// Runs heads of size 4 on three sequences with the given starts.
 fn attend(starts: &[usize], out_starts: &[usize], heads: usize) {
     let threads = Threads::new(2).unwrap();
     let compute = Compute::new(Cpu::detect(), &threads);

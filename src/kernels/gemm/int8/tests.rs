@@ -26,7 +26,8 @@ fn quantized_row(row: &[f32]) -> (Vec<i64>, f32, i64) {
     let span = row.iter().fold(0.0, |a: f32, &b| a.max(b)) - least;
     let factor = if span < MIN_RANGE { 0.0 } else { 253.0 / span };
     let zero = (-126.5 - least * factor).round_ties_even();
-    // Rounds the whole sum, including the zero point: the kernel rounds it at once too, and a tie goes to the even sum.
+    // Rounds the sum with the zero point, as the kernel does. If the zero point is odd, ties go the other way than if
+    // the product alone were rounded.
     let quantized = |x: &f32| {
         let t = f64::from(x * factor) + f64::from(zero);
         t.round_ties_even() as i64
@@ -80,8 +81,8 @@ fn agrees_with_the_formula_bit_for_bit_at_interesting_sizes() {
 fn rows_of_any_range_agree() {
     let k = 37;
     let w = numbers(20 * k, 3);
-    // Only positive, only negative, far from zero, zeros, nearly zero, huge, ties that have to be rounded, and mostly
-    // one value.
+    // Only positive, only negative, far from zero, zeros, nearly zero, huge, ties that have to be rounded, and clipped
+    // from below as by GELU.
     let rows: [fn(f32) -> f32; 8] = [
         f32::abs,
         |x| -x.abs(),

@@ -1,17 +1,17 @@
-//! The ground floor: numbers in slices.
+//! Numeric kernels: the ground floor, which works on slices of numbers.
 //!
-//! Everything that multiplies, sums or exponentiates in bulk is here. So is all `unsafe` code of the library, except the code
-//! that maps a file (`weights/map.rs`, `ModelOptions::map`). No safe code outside this module can break a contract that
-//! `unsafe` code relies on: the contract is carried by a type that only an `unsafe fn` can make, or by a token that is made
-//! only on a processor with the instructions, or it is asserted beside the `unsafe` code. The layers above call these
-//! functions; nothing here knows of BERT, of files or of tensors with names.
+//! Everything that multiplies, sums or exponentiates in bulk is here. So is all `unsafe` code of the library, except
+//! the code that maps a file (`weights/map.rs`, `ModelOptions::map`). Safe code outside this module cannot break a
+//! contract that `unsafe` code relies on. Each contract is carried by a type that only an `unsafe fn` can make, or by a
+//! token that is made only on a processor with the instructions, or it is asserted beside the `unsafe` code. The layers
+//! above call these functions. Nothing here knows of BERT, files or named tensors.
 //!
-//! A kernel is written once, over vectors of sixteen floats ([`simd::Simd`]); [`Cpu::run`] picks the copy that was
-//! compiled for the instruction set at hand. Two properties hold for all of them:
+//! A kernel is written once, over vectors of sixteen floats ([`simd::Simd`]), and compiled once for each level
+//! (instruction set). [`Cpu::run`] calls the copy for this processor's level. Two properties hold for all kernels:
 //!
-//! - each output is computed by one chain of operations whose order depends on the lengths only, so the result does
-//!   not depend on how many rows there are, on how work is cut, or on the number of threads;
-//! - NaN and infinity pass through, so that a caller who looks at the end sees them.
+//! - Each output is computed by one chain of operations whose order depends on the lengths only. So the result does not
+//!   depend on the number of rows, on how work is divided, or on the number of threads.
+//! - NaN and infinity propagate, so a caller who checks the final result sees them.
 
 pub(crate) mod activation;
 pub(crate) mod attention;
@@ -37,7 +37,7 @@ use gemm::{QuantizedRows, RoundedRows};
 use memory::AlignedFloats;
 use threads::Team;
 
-/// What a model computes with: an instruction set, threads, and the memory that its kernels need.
+/// Resources of a model: an instruction set, threads, and the buffers of its kernels.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) cpu: Cpu,
@@ -46,9 +46,9 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// With nothing in memory yet.
+    /// Creates the resources without allocating buffers.
     pub(crate) fn new(cpu: Cpu, threads: Threads) -> Self {
-        // Callers compute, too, as many at once as there are processors.
+        // Callers compute too. As many of them as there are processors can run at once.
         Self {
             cpu,
             memory: Arc::new(Memory::new(threads.count().max(threads::processors()))),
@@ -56,7 +56,7 @@ impl Engine {
         }
     }
 
-    /// What one pass computes with, as long as it lives.
+    /// Returns the resources of one pass. They hold its helper threads until they are dropped.
     pub(crate) fn compute(&self) -> Compute {
         Compute {
             cpu: self.cpu,
@@ -66,7 +66,8 @@ impl Engine {
         }
     }
 
-    /// A single thread that shows what goes into each dense layer, in the order of rows.
+    /// Returns the resources of a pass on a single thread that shows `observer` the inputs of each dense layer, in the
+    /// order of rows.
     pub(crate) fn observed(&self, observer: Arc<dyn Observer>) -> Compute {
         Compute {
             observer: Some(observer),
@@ -75,24 +76,24 @@ impl Engine {
     }
 }
 
-/// Sees the inputs of a model's dense layers.
+/// Receives the inputs of a model's dense layers.
 pub(crate) trait Observer: std::fmt::Debug + Send + Sync {
-    /// Gets rows of `width` floats that are multiplied with the matrix of this name.
+    /// Receives rows of `width` floats that are multiplied with the matrix named `matrix`.
     fn observe(&self, matrix: &str, width: usize, rows: &[f32]);
 }
 
-/// What a pass computes with: an instruction set, the threads that take part in it, and memory.
+/// Resources of a pass: an instruction set, the threads that take part, and buffers.
 #[derive(Debug)]
 pub(crate) struct Compute {
     pub(crate) cpu: Cpu,
     pub(crate) team: Team,
     pub(crate) memory: Arc<Memory>,
-    /// Sees the inputs of dense layers, if a model is calibrated.
+    /// Receives the inputs of dense layers while a model is calibrated.
     pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
 impl Compute {
-    /// A single thread.
+    /// Creates the resources of a pass on a single thread.
     pub(crate) fn alone(cpu: Cpu, memory: &Arc<Memory>) -> Self {
         Self {
             cpu,
@@ -102,13 +103,13 @@ impl Compute {
         }
     }
 
-    /// One thread, on the best instruction set.
+    /// Creates a single thread on the best instruction set.
     #[cfg(test)]
     pub(crate) fn serial() -> Self {
         Self::new(Cpu::detect(), &Threads::default())
     }
 
-    /// Several threads, on a chosen instruction set.
+    /// Creates several threads on a chosen instruction set.
     #[cfg(test)]
     pub(crate) fn new(cpu: Cpu, threads: &Threads) -> Self {
         Self {
@@ -120,21 +121,21 @@ impl Compute {
     }
 }
 
-/// What kernels compute in, lent to each thread as long as it needs it.
+/// Buffers of kernels. Each thread takes one for as long as it needs it.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    /// Workspaces in which attention computes a head.
+    /// Workspaces of attention, one for each head that is being computed.
     heads: BufferPool<attention::Workspace>,
-    /// Rows rounded to bf16, for bf16 products.
+    /// Activations rounded to bf16, for bf16 products.
     rounded: BufferPool<RoundedRows>,
-    /// Rows quantised to int8, for int8 products.
+    /// Activations quantised to int8, for int8 products.
     quantized: BufferPool<QuantizedRows>,
-    /// Intermediate results of tasks, beside their outputs.
+    /// Scratch memory of tasks in f32.
     pub(crate) buffers: BufferPool<AlignedFloats>,
 }
 
 impl Memory {
-    /// None yet; as much is kept as so many threads need.
+    /// Creates empty pools, which keep at most `threads` idle buffers each.
     fn new(threads: usize) -> Self {
         Self {
             heads: BufferPool::new(threads),

@@ -1,13 +1,13 @@
-//! Outputs that many tasks write at once: how they are divided, and the only proof that the divisions are safe.
+//! Outputs that many tasks write at the same time: how they are divided, and the only proof that this is safe.
 
 use std::marker::PhantomData;
 
 use super::Compute;
 use super::memory::AlignedFloats;
 
-/// A slice that is handed out in pieces to tasks that run at the same time.
+/// Slice of which tasks that run at the same time borrow disjoint parts.
 ///
-/// The pieces of one task are strided (some columns of every row), which `split_at_mut` cannot say.
+/// A task's part may be strided (some columns of every row), which `split_at_mut` cannot express.
 pub(crate) struct DisjointMut<'a> {
     start: *mut f32,
     len: usize,
@@ -18,12 +18,13 @@ pub(crate) struct DisjointMut<'a> {
     unsafe_code,
     reason = "a raw pointer is neither Send nor Sync by itself"
 )]
-// SAFETY: a `DisjointMut` is a `&mut [f32]` whose pieces are handed out by `slice_mut` and `tile_mut` alone, and their contract says that no
-// two living pieces overlap; so no float is reached by two threads at once. `f32` itself may be sent between threads.
+// SAFETY: a `DisjointMut` is a `&mut [f32]` whose parts are borrowed through `slice_mut` and `tile_mut` alone. By their
+// contract no two living borrows overlap, so no float is accessed by two threads at once. `f32` itself may be sent
+// between threads.
 unsafe impl Sync for DisjointMut<'_> {}
 
 impl<'a> DisjointMut<'a> {
-    /// All of `out`, to be handed out.
+    /// Takes `out`, whose parts are then borrowed.
     pub(crate) fn new(out: &'a mut [f32]) -> Self {
         Self {
             start: out.as_mut_ptr(),
@@ -32,16 +33,19 @@ impl<'a> DisjointMut<'a> {
         }
     }
 
-    /// The number of floats.
+    /// Returns the number of floats.
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// The `len` floats from `start` on.
+    /// Borrows the `len` floats from `start` on.
     ///
     /// # Safety
-    /// As long as the piece lives, no other piece that overlaps it may exist or be made.
+    /// As long as the slice lives, no other borrow that overlaps it may exist or be made.
+    ///
+    /// # Panics
+    /// If the slice is not within the whole.
     #[allow(
         unsafe_code,
         clippy::mut_from_ref,
@@ -54,15 +58,19 @@ impl<'a> DisjointMut<'a> {
             "piece {start} + {len} of {}",
             self.len
         );
-        // SAFETY: the assertion keeps the piece inside the borrowed slice, which lives for 'a and so at least as long
-        // as `self`; the caller promises that nobody else holds a part of it.
+        // SAFETY: the assertion keeps the slice inside the borrowed whole, which lives for 'a and so at least as long
+        // as `self`. The caller promises that nothing else borrows a part of it.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(start), len) }
     }
 
-    /// `R` pieces of `P` x `L` floats, `stride` apart, the first of which begins at `start`; checked once for all.
+    /// Borrows `R` rows of `P` x `L` floats. The first starts at `start`, each of the others `stride` floats after the
+    /// one before. One check covers all of them.
     ///
     /// # Safety
-    /// As of [`slice_mut`](Self::slice_mut), for each of them.
+    /// The contract of [`slice_mut`](Self::slice_mut), for each row.
+    ///
+    /// # Panics
+    /// If a row is not within the whole, or rows overlap.
     #[allow(
         unsafe_code,
         clippy::mut_from_ref,
@@ -81,13 +89,13 @@ impl<'a> DisjointMut<'a> {
             "{R} pieces of {P} x {L}, {stride} apart, from {start} on, of {}",
             self.len
         );
-        // SAFETY: the assertion keeps all of them inside the borrowed slice, as in `slice_mut`, and apart from each other; the
-        // caller promises that nobody else holds a part of them.
+        // SAFETY: the assertion keeps all rows inside the borrowed whole, as in `slice_mut`, and apart from each other.
+        // The caller promises that nothing else borrows a part of them.
         std::array::from_fn(|row| unsafe { &mut *self.start.add(start + row * stride).cast() })
     }
 }
 
-/// An output, and which piece of it each task writes.
+/// Output that is divided into one chunk for each task.
 pub(crate) struct OutputChunks<'a> {
     out: DisjointMut<'a>,
     len: usize,
@@ -95,16 +103,17 @@ pub(crate) struct OutputChunks<'a> {
 }
 
 #[derive(Clone, Copy)]
+/// Division of an output into chunks.
 enum Split<'a> {
-    /// Task i writes so many floats from i times as many on, the last maybe fewer.
+    /// Task `i` writes `out[i * len..(i + 1) * len]` for the contained `len`. The last chunk may be shorter.
     Uniform(usize),
-    /// Task i writes the rows of text i, which are so wide.
+    /// Task `i` writes rows `starts[i]..starts[i + 1]`. Contains `starts` and the floats of a row.
     #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "for learning"))]
     BySequence(&'a [usize], usize),
 }
 
 impl<'a> OutputChunks<'a> {
-    /// So many floats for each task.
+    /// Gives each task `len` floats of `out`; the last chunk may be shorter.
     pub(crate) fn uniform(len: usize, out: &'a mut [f32]) -> Self {
         Self {
             len: out.len(),
@@ -113,10 +122,10 @@ impl<'a> OutputChunks<'a> {
         }
     }
 
-    /// A text for each task: text i has rows `starts[i]..starts[i + 1]` of `out`.
+    /// Gives each task the rows of one sequence: task `i` writes rows `starts[i]..starts[i + 1]` of `out`.
     ///
     /// # Panics
-    /// If texts overlap, or there are no texts.
+    /// If sequences overlap, or `starts` is empty.
     #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "for learning"))]
     pub(crate) fn by_sequence(starts: &'a [usize], out: &'a mut [f32]) -> Self {
         assert!(starts.windows(2).all(|text| text[0] <= text[1]));
@@ -130,7 +139,7 @@ impl<'a> OutputChunks<'a> {
         }
     }
 
-    /// Where a task's piece starts and how long it is. OutputChunks of different tasks never overlap.
+    /// Returns the start and the length of a task's chunk. Chunks of different tasks never overlap.
     fn bounds(&self, task: usize) -> (usize, usize) {
         match self.split {
             Split::Uniform(len) => {
@@ -145,8 +154,8 @@ impl<'a> OutputChunks<'a> {
     }
 }
 
-/// Calls `work` with each number below `tasks` and the pieces that are its own; with a buffer, too, that a thread keeps
-/// from one task to the next.
+/// Calls `work(buffer, task, chunks)` for each task below `tasks`, with the task's chunk of each output. A thread keeps
+/// the buffer from one task to the next.
 pub(crate) fn for_each_chunk<const N: usize>(
     compute: &Compute,
     tasks: usize,
@@ -158,19 +167,19 @@ pub(crate) fn for_each_chunk<const N: usize>(
         tasks,
         || buffers.take(),
         |buffer, task| {
-            let pieces = std::array::from_fn(|at| {
-                let pieces: &OutputChunks<'_> = &outs[at];
-                let (start, len) = pieces.bounds(task);
-                // SAFETY: `Team::run` runs each task once, and pieces of different tasks do not overlap. Even cuts begin at
-                // multiples of their length, or, past the last, at the end, where they are empty; those of texts begin and
-                // end at neighbouring starts, which `by_sequence` has found to be in order. `outs` belongs to this call, so there
-                // are no other pieces, and `work` cannot keep what it was lent.
+            let chunks = std::array::from_fn(|at| {
+                let output: &OutputChunks<'_> = &outs[at];
+                let (start, len) = output.bounds(task);
+                // SAFETY: `Team::run` runs each task once, and chunks of different tasks do not overlap. Uniform chunks
+                // start at multiples of their length, or at the end, where they are empty. Those of sequences start and
+                // end at neighbouring `starts`, which `by_sequence` has found to ascend. `outs` belongs to this call,
+                // so nothing else borrows from them, and `work` cannot keep the chunks.
                 #[allow(unsafe_code, reason = "tasks write pieces of their own")]
                 unsafe {
-                    pieces.out.slice_mut(start, len)
+                    output.out.slice_mut(start, len)
                 }
             });
-            work(buffer, task, pieces);
+            work(buffer, task, chunks);
         },
     );
 }
@@ -208,8 +217,8 @@ mod tests {
     #[test]
     fn pieces_so_long_that_their_starts_overflow_are_empty() {
         let mut out = [0.0; 4];
-        let pieces = OutputChunks::uniform(1 << (usize::BITS - 1), &mut out);
-        let bounds = [0, 1, 2, 3].map(|task| pieces.bounds(task));
+        let chunks = OutputChunks::uniform(1 << (usize::BITS - 1), &mut out);
+        let bounds = [0, 1, 2, 3].map(|task| chunks.bounds(task));
         assert_eq!(bounds, [(0, 4), (4, 0), (4, 0), (4, 0)]);
     }
 

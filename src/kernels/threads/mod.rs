@@ -1,4 +1,4 @@
-//! How many threads a model has, and which of them help a pass.
+//! Threads of a model, and how many of them help a pass.
 
 mod budget;
 mod sync;
@@ -12,23 +12,28 @@ use budget::HelperBudget;
 pub(crate) use sync::lock;
 pub(in crate::kernels) use team::Team;
 
-/// Memory for which AWS Lambda grants one CPU, in MB.
+/// Megabytes of memory for which AWS Lambda grants one CPU.
 const LAMBDA_MEMORY_PER_CPU: usize = 1769;
 
-/// The threads of one model: none beside its callers', or a pool of its own.
+/// Threads of one model: its callers' own, and a pool of helpers if there is more than one.
 #[derive(Debug, Default)]
 pub(crate) struct Threads {
     pool: Option<Pool>,
 }
 
 #[derive(Debug)]
+/// Helper threads and their distribution among passes.
 struct Pool {
     threads: ThreadPool,
     budget: Arc<HelperBudget>,
 }
 
 impl Threads {
-    /// `count` threads for a pass at most, of which the caller's is one; no pool where that is all.
+    /// Creates a model's threads: at most `count` for a pass, of which the caller's is one. There is no pool if `count`
+    /// is at most 1.
+    ///
+    /// # Errors
+    /// If the system refuses to start a thread.
     pub(crate) fn new(count: usize) -> Result<Self, ThreadPoolBuildError> {
         let helpers = count.saturating_sub(1);
         let pool = match helpers {
@@ -44,13 +49,13 @@ impl Threads {
         Ok(Self { pool })
     }
 
-    /// How many threads a pass has at most, the caller's included.
+    /// Returns the greatest number of threads of a pass, the caller's included.
     pub(crate) fn count(&self) -> usize {
         let helpers = |pool: &Pool| pool.threads.current_num_threads();
         1 + self.pool.as_ref().map_or(0, helpers)
     }
 
-    /// The caller and its share of the threads; none waits for another.
+    /// Returns the team of a new pass: the caller and its share of the helpers. Does not wait for other passes to end.
     pub(crate) fn team(&self) -> Team {
         let Some(pool) = &self.pool else {
             return Team::alone();
@@ -60,9 +65,9 @@ impl Threads {
     }
 }
 
-/// The number of threads that the bill pays for: what the CPU quota of the container grants, and on AWS Lambda, which
-/// shows two CPUs at every memory size and no quota, one for each 1,769 MB of memory, rounded to the nearest: at 3,008 MB
-/// there are two, which are default_thread_count 1.7 CPUs.
+/// Returns the default number of threads: as many as the CPU quota of the container grants. AWS Lambda shows two CPUs
+/// at every memory size and no quota, so there it is one for each 1,769 MB of memory, rounded to the nearest: two at
+/// 3,008 MB, where Lambda grants 1.7 CPUs.
 pub(crate) fn default_thread_count() -> usize {
     let visible = processors();
     match std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE") {
@@ -71,13 +76,15 @@ pub(crate) fn default_thread_count() -> usize {
     }
 }
 
-/// Returns the number of processors that the CPU quota of the container grants. It is read once: on Linux that takes several
-/// files.
+/// Returns the number of processors that the CPU quota of the container grants. It is determined once per process: on
+/// Linux that takes reading several files.
 pub(super) fn processors() -> usize {
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
+/// Returns the number of CPUs that AWS Lambda grants for `memory` megabytes, rounded to the nearest but at least 1;
+/// `None` if `memory` is not a number.
 fn lambda_vcpus(memory: &str) -> Option<usize> {
     let megabytes: usize = memory.trim().parse().ok()?;
     let nearest = megabytes.saturating_add(LAMBDA_MEMORY_PER_CPU / 2) / LAMBDA_MEMORY_PER_CPU;
@@ -114,7 +121,7 @@ mod tests {
     fn helpers_do_help() {
         let threads = Threads::new(3).unwrap();
         let team = threads.team();
-        // HelperBudget only if three threads are in a task at the same time.
+        // The barrier opens only if three threads are in a task at the same time.
         let together = Barrier::new(3);
         team.run(
             3,
@@ -154,7 +161,7 @@ mod tests {
         }
         let threads = Threads::new(2).unwrap();
         TEAM.set(Some(threads.team()));
-        // Both threads are in a task at the same time, so the caller, whose team it is, has one.
+        // Both threads are in a task at the same time, so one of the tasks is run by the caller, whose team it is.
         let together = Barrier::new(2);
         let ran = std::panic::catch_unwind(|| {
             TEAM.with_borrow(|team| {

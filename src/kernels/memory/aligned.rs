@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// One cache line, and one AVX-512 register, of floats.
+/// Sixteen floats: one cache line, and one AVX-512 register.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([f32; 16]);
@@ -12,11 +12,11 @@ struct Line([f32; 16]);
 unsafe impl Zeroable for Line {}
 const _: () = assert!(size_of::<Line>() == size_of::<[f32; 16]>());
 
-// SAFETY: sixteen floats fill the line without padding, as asserted, and any bits are a float.
+// SAFETY: sixteen floats fill the line without padding, as asserted, and any bit pattern is a valid float.
 #[allow(unsafe_code, reason = "bytemuck's promises are made by hand")]
 unsafe impl Pod for Line {}
 
-/// Floats at an address that is a multiple of 64, so that no vector load crosses a cache line.
+/// Buffer of floats whose address is a multiple of 64, so that no vector load crosses a cache line.
 #[derive(Clone, Default)]
 pub(crate) struct AlignedFloats {
     lines: Vec<Line>,
@@ -24,7 +24,7 @@ pub(crate) struct AlignedFloats {
 }
 
 impl AlignedFloats {
-    /// `len` zeros.
+    /// Creates a buffer of `len` zeros.
     pub(crate) fn zeros(len: usize) -> Self {
         Self {
             lines: vec![Line([0.0; 16]); len.div_ceil(16)],
@@ -32,7 +32,7 @@ impl AlignedFloats {
         }
     }
 
-    /// The first `len` floats, after growing to hold them; what they hold is left over from earlier use.
+    /// Returns the first `len` floats, after growing the buffer to hold them. They hold values of earlier use.
     pub(crate) fn at_least(&mut self, len: usize) -> &mut [f32] {
         if self.len < len {
             self.lines.resize(len.div_ceil(16), Line([0.0; 16]));

@@ -1,4 +1,4 @@
-//! Memory that is aligned, shared and used again.
+//! Memory of kernels: aligned buffers, one shared range for weights, and pools of buffers that are reused.
 
 mod aligned;
 mod arena;

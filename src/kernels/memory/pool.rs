@@ -1,4 +1,4 @@
-//! Memory that is lent out and used again.
+//! Pools of buffers that are reused.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -6,17 +6,17 @@ use std::sync::Mutex;
 
 use crate::kernels::threads::lock;
 
-/// Buffers that nobody is using: fresh memory costs more than most of what is done in it, since the system clears each
-/// page at its first touch.
+/// Pool of idle buffers. Fresh memory costs more than most of the work that is done in it, since the system clears each
+/// page when it is first touched.
 pub(crate) struct BufferPool<T> {
-    /// Each beside the thread that had it, in whose core's cache it may still be.
+    /// Idle buffers, each with the thread that used it last, in whose core's cache it may still be.
     free: Mutex<Vec<(usize, T)>>,
-    /// How many are kept: what more users at once leave behind is given back to the system.
+    /// Greatest number of idle buffers. Buffers that are returned beyond it are freed.
     max_idle: usize,
 }
 
 impl<T: Default> BufferPool<T> {
-    /// An empty pool that will keep so many.
+    /// Creates an empty pool that keeps at most `max_idle` idle buffers.
     pub(crate) fn new(max_idle: usize) -> Self {
         Self {
             free: Mutex::default(),
@@ -24,7 +24,8 @@ impl<T: Default> BufferPool<T> {
         }
     }
 
-    /// The one that this thread had last, or another's, or a new one; the pool has it back when it is dropped.
+    /// Takes a buffer, preferably the one that this thread used last, whose memory may still be in its core's cache,
+    /// and creates one if none is idle. Dropping the guard returns the buffer.
     pub(crate) fn take(&self) -> PoolGuard<'_, T> {
         let mut free = lock(&self.free);
         let own = free
@@ -44,7 +45,7 @@ impl<T> fmt::Debug for BufferPool<T> {
     }
 }
 
-/// A value of a [`BufferPool`], for as long as it is needed.
+/// Buffer taken from a [`BufferPool`], which gets it back when the guard is dropped.
 pub(crate) struct PoolGuard<'a, T: Default> {
     value: T,
     pool: &'a BufferPool<T>,
@@ -73,7 +74,7 @@ impl<T: Default> Drop for PoolGuard<'_, T> {
     }
 }
 
-/// A number that no other living thread has.
+/// Returns a number that no other living thread has.
 fn this_thread() -> usize {
     thread_local! {
         static HERE: u8 = const { 0 };
@@ -109,15 +110,15 @@ mod tests {
             let other = scope.spawn(|| {
                 let mut value = pool.take();
                 value.push(2);
-                turn.wait(); // it has its own,
-                turn.wait(); // and the first has been given back
+                turn.wait(); // this thread has its own,
+                turn.wait(); // and the main thread has returned its own
             });
             turn.wait();
             drop(own);
             turn.wait();
             other.join().unwrap();
         });
-        // The other's was given back last.
+        // The other thread returned its buffer last.
         assert_eq!(*pool.take(), [1]);
     }
 }

@@ -1,26 +1,28 @@
-//! How the helpers of a pool are shared out among passes that run at the same time.
+//! Distribution of a pool's helper threads among passes that run at the same time.
 
 use std::sync::{Arc, Mutex};
 
 use super::sync::lock;
 
-/// The passes of one pool.
+/// Helpers of one pool, and the passes that have leased them.
 #[derive(Debug)]
 pub(super) struct HelperBudget {
-    /// Threads that the machine is to be kept busy with, a caller's counted.
+    /// Greatest number of threads that should be busy at once, those of callers included.
     threads: usize,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
+/// Passes that are running, and their helpers.
 struct State {
-    /// Passes that run, each on its caller's thread.
+    /// Number of running passes, each on its caller's thread.
     running: usize,
-    /// Helpers that these passes have together.
+    /// Number of helpers that these passes have in total.
     leased: usize,
 }
 
 impl HelperBudget {
+    /// Creates the budget of a pool that keeps at most `threads` threads busy, those of callers included.
     pub(super) fn new(threads: usize) -> Self {
         Self {
             threads,
@@ -28,11 +30,12 @@ impl HelperBudget {
         }
     }
 
-    /// Begins a pass, which gets as many helpers as are its share and free.
+    /// Starts a pass and leases it helpers: an even share of the threads that no caller occupies, or fewer if fewer are
+    /// free.
     ///
-    /// Every caller brings a thread. What is left of `threads` is shared out evenly: a single caller has all helpers, and
-    /// of callers as many as threads each works alone, which is what keeps every thread busy with the least waiting. A
-    /// pass keeps what it has to its end, so a change in the number of callers shows with the passes that follow.
+    /// Every caller brings a thread. The rest of `threads` is divided evenly: a single caller gets every helper, and
+    /// with as many callers as threads each works alone, which keeps every thread busy with the least waiting. A pass
+    /// keeps its helpers until it ends, so a change in the number of callers affects only later passes.
     pub(super) fn lease(budget: &Arc<Self>) -> HelperLease {
         let mut state = lock(&budget.state);
         state.running += 1;
@@ -48,7 +51,7 @@ impl HelperBudget {
     }
 }
 
-/// A pass that runs; dropped, its helpers are free for the next.
+/// Helpers of a running pass. Dropping it ends the pass and frees them for the next.
 #[derive(Debug)]
 pub(super) struct HelperLease {
     budget: Arc<HelperBudget>,
@@ -56,7 +59,7 @@ pub(super) struct HelperLease {
 }
 
 impl HelperLease {
-    /// How many helpers it has.
+    /// Returns the number of helpers.
     pub(super) fn helpers(&self) -> usize {
         self.helpers
     }
@@ -80,7 +83,7 @@ mod tests {
         let first = HelperBudget::lease(&budget);
         let second = HelperBudget::lease(&budget);
         assert_eq!((first.helpers(), second.helpers()), (3, 0));
-        // The first caller's next pass finds another one running: each has a helper from then on.
+        // The first caller's next pass finds another pass running: from then on each has one helper.
         drop(first);
         let first = HelperBudget::lease(&budget);
         drop(second);
@@ -94,7 +97,7 @@ mod tests {
 
     #[test]
     fn threads_and_helpers_together_are_never_more_than_there_are() {
-        // From the second round on callers come and go as equals, and all threads have work.
+        // From the second round on callers come and go in equal numbers, and all threads have work.
         for threads in 1..=9 {
             for callers in 1..=9 {
                 let budget = Arc::new(HelperBudget::new(threads));

@@ -1,4 +1,4 @@
-//! What the threads of a team share: the standard library's, and loom's where `tests/loom` checks the protocol.
+//! Synchronisation primitives of a team: the standard library's, or loom's where `tests/loom` checks the protocol.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,17 +14,16 @@ pub(super) use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-/// Locks a mutex. What it guards is used even after a panic of another thread: nothing in this crate leaves it half
-/// changed.
+/// Locks a mutex, whether or not it is poisoned: a panic of another thread leaves nothing half changed in this crate.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Looks at a number that is about to change before the processor is offered to others: some 20 microseconds.
+/// Number of checks that spin before a waiting thread yields the processor: some 20 microseconds.
 #[cfg(not(loom))]
 const SPIN_LIMIT: u32 = 2_000;
 
-/// Lets some time pass after a wait's look number `looks`, counted from 1, has found nothing.
+/// Pauses after a waiting thread's check number `looks`, counted from 1, has failed.
 #[cfg(not(loom))]
 pub(super) fn pause(looks: u32) {
     if looks < SPIN_LIMIT {
@@ -34,8 +33,8 @@ pub(super) fn pause(looks: u32) {
     }
 }
 
-/// Lets other threads go on. Two threads that wait could take turns for ever, and loom would follow them: a look that finds
-/// nothing changes nothing, so what may follow a second one is what may follow the first, and is not explored again.
+/// Lets other threads run. Two waiting threads could take turns for ever, and loom would follow them. A failed check
+/// changes nothing, so what may follow the second is what may follow the first, and is not explored again.
 #[cfg(loom)]
 pub(super) fn pause(looks: u32) {
     if looks > 1 {
@@ -44,22 +43,23 @@ pub(super) fn pause(looks: u32) {
     loom::thread::yield_now();
 }
 
-/// A cell that is used through pointers, in the form that loom's has.
+/// Cell that is accessed through pointers, with the interface of loom's cell.
 #[cfg(not(loom))]
 pub(super) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
 #[cfg(not(loom))]
 impl<T> UnsafeCell<T> {
+    /// Creates a cell that holds `value`.
     pub(super) fn new(value: T) -> Self {
         Self(std::cell::UnsafeCell::new(value))
     }
 
-    /// Calls `read` with a pointer to the value, to read it.
+    /// Calls `read` with a pointer to the value, for reading only.
     pub(super) fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
         read(self.0.get())
     }
 
-    /// Calls `write` with a pointer to the value, to write it.
+    /// Calls `write` with a pointer to the value, for reading and writing.
     pub(super) fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
         write(self.0.get())
     }

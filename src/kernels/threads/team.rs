@@ -1,8 +1,10 @@
-//! A pass's threads: the caller, and those that help it as long as the pass goes on.
+//! Threads of one pass: the caller, and helpers that stay with it until the pass ends.
 //!
-//! A pass through an encoder is a row of short parallel steps, some of a few microseconds. Waking threads for each of
-//! them would cost as much as the steps. So helpers are gathered once a pass, and between steps they wait by looking at
-//! one number: a step is begun and ended in less than a microsecond.
+//! A pass through an encoder is a sequence of steps: short parallel loops, some of a few microseconds. Waking threads
+//! for each step would cost as much as the step. So helpers join once per pass, and between steps they wait by polling
+//! one atomic. Starting and ending a step takes less than a microsecond.
+//!
+//! (OpenMP uses the word "team" in this sense.)
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -12,25 +14,26 @@ use std::sync::Mutex;
 use super::budget::HelperLease;
 use super::sync::{Arc, AtomicBool, AtomicU64, Ordering, UnsafeCell, lock, pause};
 
-/// The caller's thread and its helpers.
+/// Threads of one pass: the caller's and its helpers'.
 #[derive(Debug)]
 pub(crate) struct Team {
-    /// `None` where the caller is alone.
+    /// State shared with the helpers; `None` if there are none.
     shared: Option<Arc<TeamState>>,
-    /// Dropped after the helpers are told that the pass is over.
+    /// Lease of the helpers. Dropped after the helpers are told that the pass is over.
     _lease: Option<HelperLease>,
-    /// Makes a team `Send` and not `Sync`: only one thread at a time can begin a step.
+    /// Makes a team `Send` and not `Sync`, so only one thread at a time can start a step.
     callers: PhantomData<Cell<()>>,
 }
 
-/// What the threads of a team have in common.
+/// State that the threads of a team share.
 struct TeamState {
-    /// The number of the step in the high half; below it whether helpers may still begin it ([`OPEN`]), and how many
-    /// are at work on it.
+    /// Number of the current step, in the high 32 bits. In the low bits: whether helpers may still join it ([`OPEN`]),
+    /// and how many are at work on it ([`AT_WORK`]).
     state: AtomicU64,
-    /// What a step calls. Written by [`TeamState::each`] while no helper is at work, read by [`TeamState::begin`].
+    /// Closure that the current step calls. Written by [`TeamState::each`] while no helper is at work, read by
+    /// [`TeamState::begin`].
     step: UnsafeCell<Option<Job>>,
-    /// The tasks left to each member: the first in the low half, the end in the high half.
+    /// Remaining tasks of each member: the index of the first in the low 32 bits, the end in the high 32 bits.
     left: Vec<AtomicU64>,
     /// Whether the pass is over.
     over: AtomicBool,
@@ -38,29 +41,31 @@ struct TeamState {
     panicked: AtomicBool,
 }
 
-/// Set in [`TeamState::state`] as long as helpers may begin the step.
+/// Bit of [`TeamState::state`] that is set while helpers may join the step.
 const OPEN: u64 = 1 << 31;
-/// The part of [`TeamState::state`] that counts helpers at work.
+/// Bits of [`TeamState::state`] that count helpers at work.
 const AT_WORK: u64 = OPEN - 1;
 
-/// A closure on the caller's stack, without its type and lifetime.
+/// Reference to a closure on the caller's stack, without its type and lifetime.
 #[derive(Clone, Copy)]
 struct Job {
+    /// The closure.
     closure: *const (),
-    /// Calls the closure with the number of a member.
+    /// Calls the closure with the index of a member.
     ///
     /// # Safety
-    /// The first argument must be the `closure` beside this function, and that closure must still live.
+    /// The first argument must be the `closure` beside this function, and that closure must still be alive.
     call: unsafe fn(*const (), usize),
 }
 
 #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
-// SAFETY: `step` is the one part that is neither `Send` nor `Sync`. `TeamState::each` alone writes it, while `state` says that no
-// helper is at work and none may begin; `TeamState::begin` alone reads it, after it has counted its helper as at work. The closure
-// behind it is `Sync`, as `TeamState::each` demands. `tests/loom` checks this in every order of events.
+// SAFETY: `step` is the only field that is neither `Send` nor `Sync`. Only `TeamState::each` writes it, while `state`
+// says that no helper is at work and none may join. Only `TeamState::begin` reads it, after it has counted its helper
+// as at work. The closure behind it is `Sync`, as `TeamState::each` demands. `tests/loom` checks this in every order of
+// events.
 unsafe impl Sync for TeamState {}
 #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
-// SAFETY: what `step` points to is used only as said above, whichever thread owns the rest.
+// SAFETY: what `step` points to is used only as said above, whichever thread owns the other fields.
 unsafe impl Send for TeamState {}
 
 impl std::fmt::Debug for TeamState {
@@ -70,11 +75,12 @@ impl std::fmt::Debug for TeamState {
 }
 
 impl Team {
-    /// The caller alone.
+    /// Creates a team of the caller alone.
     pub(in crate::kernels) fn alone() -> Self {
         Self::of(None, None)
     }
 
+    /// Creates a team from its parts.
     fn of(shared: Option<Arc<TeamState>>, pass: Option<HelperLease>) -> Self {
         Self {
             shared,
@@ -83,7 +89,8 @@ impl Team {
         }
     }
 
-    /// The caller and the helpers of a pass, each of which `start` is to have run on a thread of its own, soon.
+    /// Creates a team of the caller and the leased helpers. Calls `start` once for each helper with the closure that
+    /// the helper's thread must run soon.
     pub(super) fn spawn(
         lease: HelperLease,
         mut start: impl FnMut(Box<dyn FnOnce() + Send>),
@@ -106,19 +113,19 @@ impl Team {
         Self::of(Some(shared), Some(lease))
     }
 
-    /// How many members there are.
+    /// Returns the number of members, the caller included.
     pub(crate) fn count(&self) -> usize {
         self.shared.as_ref().map_or(1, |shared| shared.left.len())
     }
 
-    /// Calls `task` with each number below `tasks`, once, on any member's thread; `scratch` makes what a member keeps
-    /// from one task to the next.
+    /// Calls `task(scratch, index)` once for each index below `tasks`, on the threads of all members. `scratch` creates
+    /// the value that a member keeps from one task to the next.
     ///
-    /// Each member begins with a share of neighbouring tasks, in their order, and then takes over from the end of
-    /// another's share.
+    /// Each member starts with a range of neighbouring tasks, in ascending order. When it has none left it takes tasks
+    /// from the end of another member's range.
     ///
     /// # Panics
-    /// If a task does; where there are helpers, for 2^32 tasks or more, and if a task of this team runs others on it.
+    /// If a task panics. With helpers also for 2^32 tasks or more, and if a task calls this function on its own team.
     pub(crate) fn run<S>(
         &self,
         tasks: usize,
@@ -132,7 +139,7 @@ impl Team {
         match &self.shared {
             Some(shared) if tasks > 1 => {
                 assert!(u32::try_from(tasks).is_ok(), "{tasks} tasks");
-                // A task cannot borrow its team, which is not `Sync`, but could find it in a static of its thread.
+                // A task cannot borrow its team, which is not `Sync`, but could find it in a thread-local variable.
                 let state = shared.state.load(Ordering::Relaxed);
                 assert!(state & (OPEN | AT_WORK) == 0, "a step inside a step");
                 let members = shared.left.len() as u64;
@@ -147,8 +154,8 @@ impl Team {
                     }
                 };
                 #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
-                // SAFETY: `shared` belongs to this team, which is neither `Sync` nor `Clone`, so no other thread begins a step,
-                // and this one has no step open, as asserted.
+                // SAFETY: `shared` belongs to this team, which is neither `Sync` nor `Clone`, so no other thread starts
+                // a step. This thread has no step open, as asserted.
                 unsafe {
                     shared.each(&work);
                 }
@@ -157,7 +164,8 @@ impl Team {
         }
     }
 
-    /// Hands out `parts`, as many as there are tasks, each with its number, to whoever is free.
+    /// Calls `work(index, part)` once for each of `parts`, on the threads of all members. Parts are handed out in
+    /// order, each to the next free member. There must be at most `tasks` parts.
     ///
     /// # Panics
     /// As [`run`](Self::run).
@@ -190,13 +198,15 @@ impl Drop for Team {
 }
 
 impl TeamState {
-    /// Calls `closure` on the caller's thread as member 0, and on those of helpers that come in time.
+    /// Runs one step: calls `closure` with 0 on the caller's thread, and with the index of each helper that joins in
+    /// time on the helper's thread.
     ///
     /// # Safety
     /// No other call of this function on the same value may be running, on any thread.
     #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
     unsafe fn each<F: Fn(usize) + Sync>(&self, closure: &F) {
-        /// Closes the step and waits for its helpers, even if the caller's part panics: the closure is on its stack.
+        /// Closes the step and waits for its helpers when dropped, even if the caller's part panics: the closure is on
+        /// its stack.
         struct WaitForHelpers<'a>(&'a TeamState);
         impl Drop for WaitForHelpers<'_> {
             fn drop(&mut self) {
@@ -207,15 +217,15 @@ impl TeamState {
         let step = Job {
             closure: std::ptr::from_ref(closure).cast(),
             call: |closure, member| {
-                // SAFETY: the caller promises that `closure` is the reference above without its type, for which this function
-                // was made, and that it still lives.
+                // SAFETY: by the contract of `call`, `closure` is the reference above without its type, for which this
+                // function was made, and it is still alive.
                 let closure = unsafe { &*closure.cast::<F>() };
                 closure(member);
             },
         };
         self.step.with_mut(|place| {
-            // SAFETY: `place` is valid, being the cell's. Nobody else uses it: the last call of `each` is over by this one's
-            // contract, it closed its step and waited for its helpers, and none may begin before the store below.
+            // SAFETY: `place` points into the cell. Nothing else accesses it. By the contract of `each` its last call
+            // is over: it closed its step and waited for its helpers. No helper may join before the store below.
             unsafe { *place = Some(step) }
         });
         let number = (self.state.load(Ordering::Relaxed) >> 32) + 1;
@@ -229,7 +239,7 @@ impl TeamState {
         );
     }
 
-    /// What a helper does until the pass is over.
+    /// Runs helper number `helper` until the pass is over.
     fn help(&self, helper: usize) {
         let mut done = 0;
         loop {
@@ -242,8 +252,8 @@ impl TeamState {
                 return;
             };
             done = number;
-            // SAFETY: `begin` gave both together. Between it and the subtraction below the caller is in `each`, where the
-            // closure lives.
+            // SAFETY: `begin` returned both together. Between that and the subtraction below the caller is in `each`,
+            // where the closure is alive.
             #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
             let called = catch_unwind(AssertUnwindSafe(|| unsafe {
                 (step.call)(step.closure, helper);
@@ -255,7 +265,7 @@ impl TeamState {
         }
     }
 
-    /// Begins the step that is open, if it is not the one `done` already.
+    /// Joins the open step, unless it is step `done`. Returns its number and closure.
     fn begin(&self, done: u64) -> Option<(u64, Job)> {
         let state = self.state.load(Ordering::Relaxed);
         let number = state >> 32;
@@ -266,8 +276,8 @@ impl TeamState {
             .compare_exchange(state, state + 1, Ordering::Acquire, Ordering::Relaxed)
             .ok()?;
         let step = self.step.with(|place| {
-            // SAFETY: `place` is valid, being the cell's. The exchange found the step open and counts this helper as at work,
-            // so the caller, who wrote the step before opening it, does not write again until this helper has ended it.
+            // SAFETY: `place` points into the cell. The exchange found the step open and counts this helper as at work.
+            // The caller wrote the step before opening it, and does not write again until this helper has ended it.
             #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
             unsafe {
                 *place
@@ -276,7 +286,7 @@ impl TeamState {
         step.map(|step| (number, step))
     }
 
-    /// The next task of a member: the first of its own share, or else the last of another's.
+    /// Takes the next task of a member: the first of its own range, or else the last of another member's.
     fn take(&self, member: usize) -> Option<usize> {
         const LOW: u64 = u32::MAX as u64;
         let own = self.left[member].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
@@ -299,7 +309,7 @@ impl TeamState {
     }
 }
 
-/// Waits for what another thread is about to do.
+/// Waits until `holds` returns true, which another thread is about to bring about.
 fn wait_until(mut holds: impl FnMut() -> bool) {
     let mut looks = 0;
     while !holds() {

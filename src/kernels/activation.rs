@@ -1,4 +1,4 @@
-//! Activation functions, element by element.
+//! Activation functions, applied element by element.
 
 #[cfg(test)]
 use super::Cpu;
@@ -7,23 +7,24 @@ use super::simd::Simd;
 #[cfg(test)]
 use super::simd::{Kernel, LANES};
 
-/// The function between two dense layers.
+/// Activation function between two dense layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activation {
-    /// The identity: x.
+    /// Identity: x.
     Identity,
-    /// GELU, exact: x times the cumulative normal distribution at x, by the error function (Hendrycks and Gimpel 2016).
+    /// Exact GELU: x times the cumulative normal distribution at x, as defined by the error function (Hendrycks and
+    /// Gimpel 2016).
     Gelu,
-    /// GELU, approximated by a hyperbolic tangent: `gelu_new` and `gelu_pytorch_tanh` of Hugging Face configurations.
+    /// GELU approximated by a hyperbolic tangent: `gelu_new` and `gelu_pytorch_tanh` of Hugging Face configurations.
     GeluTanh,
     /// ReLU: max(x, 0).
     Relu,
-    /// The hyperbolic tangent.
+    /// Hyperbolic tangent.
     Tanh,
 }
 
 impl Activation {
-    /// The function of each lane, inside a kernel.
+    /// Applies the function to each lane.
     #[inline(always)]
     pub(crate) fn apply<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
         match self {
@@ -35,7 +36,8 @@ impl Activation {
         }
     }
 
-    /// The function of each lane, to 1.4e-4: where what it is applied to is not exact to more.
+    /// Applies the function to each lane with an error of up to 1.4e-4, for arguments that are not more exact
+    /// themselves.
     #[inline(always)]
     pub(crate) fn apply_approx<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
         match self {
@@ -67,7 +69,7 @@ impl Kernel for Apply<'_> {
     }
 }
 
-/// To 1.5e-7 of max(|x|, 1e-6), against f64.
+/// Exact GELU, to 1.5e-7 of max(|x|, 1e-6), against f64.
 #[inline(always)]
 fn gelu<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.mul(x, math::normal_cdf(s, x))
@@ -145,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_value_does_not_depend_on_its_place() {
-        // The law of the floor: vector body and tail of a loop must round alike.
+        // The vector body and the tail of a loop must round alike.
         let inputs = sweep();
         for cpu in Cpu::supported() {
             let mut whole = inputs.clone();

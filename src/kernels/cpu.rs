@@ -1,4 +1,4 @@
-//! Which instructions this processor has, and how a kernel is run on them.
+//! Levels: which instruction sets this processor has, and how a kernel runs on them.
 
 use std::fmt;
 
@@ -8,16 +8,16 @@ use super::simd::{Kernel, Simd, portable::Portable};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{avx2::Avx2, avx512::Avx512};
 
-/// A set of instructions that this processor is known to have.
+/// Instruction set (level) that this processor is known to have.
 ///
-/// A value can only come from [`Cpu::detect`], [`Cpu::supported`] or [`Cpu::from_name`], which ask the processor.
+/// Values come only from [`Cpu::detect`], [`Cpu::supported`] and [`Cpu::from_name`], which query the processor.
 #[derive(Clone, Copy)]
 pub(crate) struct Cpu {
     name: &'static str,
     level: Level,
 }
 
-/// The vectors of a level, with its token where there is one.
+/// Token of each level. It carries the level's vector operations and proves that the processor has them.
 #[derive(Clone, Copy)]
 enum Level {
     Portable(Portable),
@@ -37,10 +37,10 @@ enum Level {
     NeonDotprod(Neon<true>),
 }
 
-/// Every level's name, best first; the names that [`Cpu::from_name`] takes.
+/// Names of all levels, best first, as [`Cpu::from_name`] takes them.
 ///
-/// The levels with instructions for 8-bit products compute floats as the ones below them do, the one with products of
-/// bf16 floats and bytes.
+/// A level with instructions for int8 products computes f32 like the level below it. The level with instructions for
+/// bf16 products computes f32 and int8 like those below it.
 pub(crate) const NAMES: [&str; 8] = [
     "avx512-bf16",
     "avx512-vnni",
@@ -53,7 +53,7 @@ pub(crate) const NAMES: [&str; 8] = [
 ];
 
 impl Cpu {
-    /// The best that this processor has.
+    /// Returns the best level of this processor.
     pub(crate) fn detect() -> Self {
         let found = NAMES.iter().find_map(|name| Self::from_name(name));
         found.unwrap_or(Self {
@@ -62,16 +62,16 @@ impl Cpu {
         })
     }
 
-    /// All that this processor has, best first; for suites that run on each.
+    /// Returns all levels of this processor, best first, for test suites that run on each.
     #[cfg(test)]
     pub(crate) fn supported() -> Vec<Self> {
         let all = NAMES.iter();
         all.filter_map(|name| Self::from_name(name)).collect()
     }
 
-    /// The level of this name, if this processor has it.
+    /// Returns the level of this name; `None` if this processor does not have it or there is none.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        // The standard library asks the processor once and remembers.
+        // The standard library queries the processor once and caches the answer.
         let level = match name {
             "portable" => Level::Portable(Portable),
             #[cfg(target_arch = "x86_64")]
@@ -94,12 +94,12 @@ impl Cpu {
         Some(Self { name, level })
     }
 
-    /// The name of this level.
+    /// Returns the name of this level.
     pub(crate) fn name(self) -> &'static str {
         self.name
     }
 
-    /// Runs a kernel of floats, compiled for this level. The levels that differ in other products share a copy.
+    /// Runs a kernel of f32, compiled for this level. Levels that differ only in int8 or bf16 products share a copy.
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.level {
@@ -121,7 +121,7 @@ impl Cpu {
         }
     }
 
-    /// Runs a kernel that multiplies bytes, compiled for this level.
+    /// Runs a kernel that multiplies int8 or i16, compiled for this level.
     #[inline]
     pub(crate) fn run_int8<K: Kernel>(self, kernel: K) -> K::Output {
         match self.level {
@@ -137,7 +137,7 @@ impl Cpu {
         }
     }
 
-    /// Runs a kernel that multiplies numbers in bf16, compiled for this level.
+    /// Runs a kernel that multiplies bf16, compiled for this level.
     #[inline]
     pub(crate) fn run_bf16<K: Kernel>(self, kernel: K) -> K::Output {
         match self.level {

@@ -1,17 +1,17 @@
-//! Normalisation of rows.
+//! Layer normalisation of rows, and MobileBERT's replacement for it.
 
 use super::Compute;
 use super::output::{OutputChunks, for_each_chunk};
 use super::simd::{Kernel, LANES, Simd};
 
-/// Rows that one task normalises: enough work to be worth handing to a thread.
+/// Rows that one task normalises: enough work to be worth a thread's overhead.
 const ROWS_PER_TASK: usize = 16;
 
-/// Layer normalisation in place (Ba et al. 2016): each row of `width` numbers to mean 0 and variance 1, times `weight`
-/// plus `bias`. `rows` is (rows, width).
+/// Normalises each row in place to mean 0 and variance 1, then multiplies it by `weight` and adds `bias` (layer
+/// normalisation, Ba et al. 2016). `rows` is (rows, width); `weight` and `bias` are (width).
 ///
-/// Mean and variance in two passes, f32, in 64 lanes: exact to 1e-6 (absolute, against f64, for numbers from 2 to 8, weights
-/// up to 1.4 and widths up to 1,024).
+/// Mean and variance are computed in two passes, in f32, with 64 partial sums: exact to 1e-6 (absolute, against f64,
+/// for values from 2 to 8, weights up to 1.4 and widths up to 1,024).
 pub(crate) fn layer_norm(
     compute: &Compute,
     rows: &mut [f32],
@@ -31,7 +31,8 @@ pub(crate) fn layer_norm(
     });
 }
 
-/// Element-wise `x * weight + bias` of each row: what MobileBERT calls `no_norm` (Sun et al. 2020, section 3.3).
+/// Replaces each row x by `x * weight + bias`, element by element: MobileBERT's `no_norm` (Sun et al. 2020, section
+/// 3.3).
 pub(crate) fn no_norm(compute: &Compute, rows: &mut [f32], weight: &[f32], bias: &[f32]) {
     let cpu = compute.cpu;
     assert_eq!(weight.len(), bias.len());
@@ -44,6 +45,7 @@ pub(crate) fn no_norm(compute: &Compute, rows: &mut [f32], weight: &[f32], bias:
     });
 }
 
+/// Calls `work` for blocks of rows of `width` floats, on all threads.
 fn each_rows(
     compute: &Compute,
     rows: &mut [f32],
@@ -57,6 +59,7 @@ fn each_rows(
     for_each_chunk(compute, tasks, [blocks], |_, _, [block]| work(block));
 }
 
+/// Layer normalisation of some rows as a kernel.
 struct LayerNorm<'a> {
     rows: &'a mut [f32],
     weight: &'a [f32],
@@ -79,6 +82,7 @@ impl Kernel for LayerNorm<'_> {
     }
 }
 
+/// Multiplication and addition of some rows as a kernel.
 struct NoNorm<'a> {
     rows: &'a mut [f32],
     weight: &'a [f32],
@@ -96,9 +100,10 @@ impl Kernel for NoNorm<'_> {
     }
 }
 
-/// The sum of a row's numbers, or of the squares of their distances from `mean`.
+/// Returns the sum of a row's floats, or, if `SQUARES`, of the squares of their differences from `mean`.
 ///
-/// QuadI8 chains, since one would wait for each addition; which number goes to which depends on the width alone.
+/// There are four accumulators, since with one each addition would wait for the one before. Which float is added to
+/// which depends on the width alone.
 #[inline(always)]
 fn sum<S: Simd, const SQUARES: bool>(s: S, row: &[f32], mean: f32) -> f32 {
     let mean_lanes = s.splat(mean);
@@ -110,7 +115,8 @@ fn sum<S: Simd, const SQUARES: bool>(s: S, row: &[f32], mean: f32) -> f32 {
         }
     }
     for (sum, some) in sums.iter_mut().zip(rest.chunks(LANES)) {
-        // Lanes past the end hold the mean, whose distance from itself adds nothing; for a plain sum it is given as 0.
+        // Lanes past the end hold the mean, whose square difference is 0. For a plain sum the caller passes a mean of
+        // 0.
         let x = s.load_partial(some, mean);
         *sum = s.add(*sum, term::<S, SQUARES>(s, x, mean_lanes));
     }
@@ -118,6 +124,7 @@ fn sum<S: Simd, const SQUARES: bool>(s: S, row: &[f32], mean: f32) -> f32 {
 }
 
 #[inline(always)]
+/// Returns what one vector adds to the sum.
 fn term<S: Simd, const SQUARES: bool>(s: S, x: S::F32, mean: S::F32) -> S::F32 {
     if SQUARES {
         let distance = s.sub(x, mean);
@@ -127,7 +134,7 @@ fn term<S: Simd, const SQUARES: bool>(s: S, x: S::F32, mean: S::F32) -> S::F32 {
     }
 }
 
-/// `(x - mean) * scale * weight + bias` for each number of a row.
+/// Replaces each float x of a row by `(x - mean) * scale * weight + bias`.
 #[inline(always)]
 fn shift_and_scale<S: Simd>(
     s: S,

@@ -2,10 +2,11 @@
 
 use super::simd::Simd;
 
-/// 2^x for x from -126 to 127, to 2.5e-7 of its value (against f64; 2.3e-7 where the level fuses products and sums).
+/// Computes 2^x for x from -126 to 127, to 2.5e-7 of its value (against f64; 2.3e-7 where the level has fused
+/// multiply-add).
 ///
-/// x = k + r with |r| <= 1/2, and 2^r by a polynomial of degree 5 whose own error is 7.5e-8 (fitted to the relative
-/// error). NaN stays NaN.
+/// Writes x = k + r with an integer k and |r| <= 1/2, and computes 2^r by a polynomial of degree 5, whose own error is
+/// 7.5e-8 (fitted to the relative error). NaN stays NaN.
 #[inline(always)]
 pub(crate) fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let (k, r) = s.round_and_frac(x);
@@ -24,17 +25,17 @@ pub(crate) fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.ldexp(p, k)
 }
 
-/// 2^x for x up to 127, as [`exp2`]; from -126 down it stays at 1.2e-38.
+/// Computes 2^x for x up to 127, as [`exp2`] does. For x below -126 the result stays at 1.2e-38.
 #[inline(always)]
 pub(crate) fn exp2_clamped<S: Simd>(s: S, x: S::F32) -> S::F32 {
     exp2(s, s.max(s.splat(-126.0), x)) // in this order NaN stays NaN
 }
 
-/// The share of a standard normal distribution that lies below x, to 1.3e-7 (against f64).
+/// Cumulative distribution function of the standard normal distribution at x, to 1.3e-7 (against f64).
 ///
-/// The lower tail at -|x| is two to the power of a polynomial of degree 8 (fitted to the absolute error of the tail,
-/// 7.5e-9): it keeps its sign and its scale where 1 + erf would cancel, and needs no division. Beyond 6 nothing is left
-/// of it.
+/// The lower tail at -|x| is 2 to the power of a polynomial of degree 8 (fitted to the absolute error of the tail,
+/// 7.5e-9). This form keeps the sign and the scale of the tail where 1 + erf would cancel, and needs no division.
+/// Beyond 6 the tail is negligible.
 #[inline(always)]
 pub(crate) fn normal_cdf<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let p = polynomial(
@@ -56,8 +57,8 @@ pub(crate) fn normal_cdf<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.select_by_sign(x, tail, s.sub(s.splat(1.0), tail))
 }
 
-/// 2^x as [`exp2_clamped`], to 8e-5 of its value, by a polynomial of degree 3 on what x is above a whole number; never
-/// above 1 for x up to 0.
+/// Computes 2^x as [`exp2_clamped`] does, but only to 8e-5 of its value, by a polynomial of degree 3 of the fractional
+/// part of x. Never exceeds 1 for x up to 0.
 #[inline(always)]
 pub(super) fn exp2_approx<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let (k, r) = s.floor_and_frac(x);
@@ -71,8 +72,8 @@ pub(super) fn exp2_approx<S: Simd>(s: S, x: S::F32) -> S::F32 {
 
 /// Fast GELU: x times the cumulative normal distribution at x, to 1.4e-4 (against f64).
 ///
-/// What is missing to max(x, 0) is a function of |x| that is as good as nothing from 3.8 on: a polynomial of degree 7
-/// (fitted to the absolute error).
+/// The difference from max(x, 0) is a function of |x| that is negligible from 3.8 on. It is computed by a polynomial of
+/// degree 7 (fitted to the absolute error).
 #[inline(always)]
 pub(super) fn gelu_approx<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let below = s.max(s.splat(-3.8), s.neg_abs(x));
@@ -92,9 +93,9 @@ pub(super) fn gelu_approx<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.mul_add(below, p, s.max(s.splat(0.0), x))
 }
 
-/// The hyperbolic tangent, to 1.5e-7 (against f64).
+/// Hyperbolic tangent, to 1.5e-7 (against f64).
 ///
-/// (1 - e) / (1 + e) with e = exp(-2|x|), so that nothing overflows.
+/// Computed as (1 - e) / (1 + e) with e = exp(-2|x|), which cannot overflow.
 #[inline(always)]
 pub(crate) fn tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
     let one = s.splat(1.0);
@@ -106,7 +107,7 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F32) -> S::F32 {
     s.select_by_sign(x, s.sub(s.splat(0.0), tanh), tanh)
 }
 
-/// Coefficients from the highest power down (Horner's rule).
+/// Evaluates a polynomial by Horner's rule, its coefficients from the highest power down.
 #[inline(always)]
 fn polynomial<S: Simd, const N: usize>(s: S, x: S::F32, coefficients: [f32; N]) -> S::F32 {
     let mut sum = s.splat(coefficients[0]);
@@ -152,8 +153,8 @@ pub(crate) mod tests {
         }
     }
 
-    /// The largest error over an even sweep, on every instruction set of this machine: `error` of what `oracle` says
-    /// and what came out.
+    /// Returns the largest error over evenly spaced arguments, on every instruction set of this processor. `error`
+    /// compares the result of `oracle` with that of the kernel.
     fn worst(
         range: std::ops::RangeInclusive<f32>,
         function: Function,
@@ -181,7 +182,7 @@ pub(crate) mod tests {
         (y - expected).abs()
     }
 
-    /// The normal distribution in f64 by its Taylor series about zero: slow, and good to 1e-15 up to |x| = 6.
+    /// Cumulative normal distribution in f64 by its Taylor series about zero: slow, and good to 1e-15 up to |x| = 6.
     fn normal_cdf_oracle(x: f64) -> f64 {
         let (mut term, mut sum, mut n) = (x, x, 0.0);
         while term.abs() > 1e-18 {
@@ -218,7 +219,7 @@ pub(crate) mod tests {
             |expected, y| (y / expected - 1.0).abs(),
         );
         assert!(error < 8e-5, "{error:e}");
-        // Beyond 6 nothing is missing to the greater of x and 0.
+        // Beyond 6, GELU is max(x, 0) to rounding.
         for range in [-6.0..=6.0, -1e4..=1e4] {
             let error = worst(range, Function::GeluRoughly, gelu_oracle, |expected, y| {
                 (y - expected).abs() - 1.2e-7 * expected.abs()
@@ -236,7 +237,7 @@ pub(crate) mod tests {
 
     #[test]
     fn exp2_at_the_edges() {
-        // NaN as it is made, with the least payload and with the greatest.
+        // The default NaN, one with the smallest payload and one with the largest.
         let nan = [f32::NAN.to_bits(), 0x7fc0_0001, 0xffff_ffff].map(f32::from_bits);
         for cpu in Cpu::supported() {
             let mut values = [0.0, -1000.0, f32::NEG_INFINITY, nan[0], nan[1], nan[2]];

@@ -4,14 +4,15 @@ use super::Cpu;
 use super::math;
 use super::simd::{Kernel, LANES, Simd};
 
-/// Turns scores into shares that sum to one: exp(x - max) / sum, in place (Bridle 1990).
+/// Replaces scores by their softmax, probabilities that sum to one: exp(x - max) / sum, in place (Bridle 1990).
 ///
-/// Shares are exact to 3e-7 (against f64) and those above e^-10 to 2e-6 of their value, for rows up to 4,096. An empty
-/// row stays empty; NaN anywhere makes the row NaN.
+/// Probabilities are exact to 3e-7 (against f64), and those above e^-10 to 2e-6 of their value, for rows up to 4,096.
+/// An empty row stays empty. NaN anywhere makes the whole row NaN.
 pub(crate) fn softmax(cpu: Cpu, row: &mut [f32]) {
     cpu.run(Softmax(row));
 }
 
+/// Softmax as a kernel.
 struct Softmax<'a>(&'a mut [f32]);
 
 impl Kernel for Softmax<'_> {
@@ -24,12 +25,12 @@ impl Kernel for Softmax<'_> {
     }
 }
 
-/// The greatest number of a row; minus infinity of none.
+/// Returns the maximum of a row; minus infinity for an empty row.
 #[inline(always)]
 pub(super) fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
     let (blocks, rest) = row.as_chunks::<LANES>();
     let mut max = s.load_partial(rest, f32::NEG_INFINITY);
-    // QuadI8 chains: one would wait for each comparison to end.
+    // Four accumulators: with one, each comparison would wait for the one before.
     let (fours, blocks) = blocks.as_chunks::<4>();
     let mut chains = [max; 4];
     for four in fours {
@@ -46,13 +47,13 @@ pub(super) fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
     s.reduce_max(max)
 }
 
-/// The first half of [`softmax`] inside another kernel: exp(factor (x - max)) in place of each score x. Gives their sum,
-/// by which they are still to be divided; `factor` is not negative.
+/// Computes the first half of [`softmax`], for use inside other kernels: replaces each score x by exp(factor (x -
+/// max)). Returns the sum of these, which they must still be divided by. `factor` must not be negative.
 #[inline(always)]
 pub(crate) fn exp_and_sum<S: Simd>(s: S, row: &mut [f32], factor: f32) -> f32 {
     let max = s.splat(row_max(s, row));
 
-    // e^x is 2 to the power of x log2(e).
+    // e^x is 2^(x log2(e)).
     let factor = s.splat(factor * std::f32::consts::LOG2_E);
     let mut sum = s.splat(0.0);
     let (blocks, rest) = row.as_chunks_mut::<LANES>();
@@ -67,13 +68,13 @@ pub(crate) fn exp_and_sum<S: Simd>(s: S, row: &mut [f32], factor: f32) -> f32 {
             s.mul(s.sub(s.load_partial(rest, f32::NEG_INFINITY), max), factor),
         );
         s.store_partial(e, rest);
-        // The lanes past the end count for nothing, not for the little that exp leaves of minus infinity.
+        // Lanes past the end add 0, not the small value that the clamped exponential gives for minus infinity.
         sum = s.add(sum, s.load_partial(rest, 0.0));
     }
     s.reduce_add(sum)
 }
 
-/// Multiplies each number of a row.
+/// Multiplies each float of a row by `factor`.
 #[inline(always)]
 pub(crate) fn scale<S: Simd>(s: S, row: &mut [f32], factor: f32) {
     let factor = s.splat(factor);

@@ -1,17 +1,18 @@
-//! One piece of memory for all weights of a model, in huge pages where the system has them.
+//! One range of memory for all weights of a model, in huge pages where the system has them.
 //!
-//! A cold start pays for memory by the page: the 42 MB of all-MiniLM-L6-v2 are 10,500 faults of 4 KB, but 21 of 2 MB.
-//! On an EPYC of 2024 (a virtual machine, Linux 6.18) the faults alone took 19 ms against 1.5 ms, giving the pages back
-//! 3 ms against 0.15 ms. Each pass needs 500 times fewer entries of the processor's address cache: with small pages it
-//! takes 15% longer at 8 tokens and 10% at 32, where reading weights is most of the work.
+//! A cold start pays for memory by the page: the 42 MB of all-MiniLM-L6-v2 are 10,500 page faults of 4 KB, but 21 of 2
+//! MB. On an EPYC of 2024 (a virtual machine, Linux 6.18) the faults alone took 19 ms against 1.5 ms, and returning the
+//! pages took 3 ms against 0.15 ms. Each pass also needs 500 times fewer entries of the processor's address cache
+//! (TLB). With small pages a pass takes 15 % longer at 8 tokens and 10 % at 32, where reading weights is most of the
+//! work.
 //!
-//! Linux gives huge pages to a range that asks for them ("madvise", the default of most distributions) and whose start
-//! and end lie on their bounds. Layers are no multiples of 2 MB, so each in memory of its own would waste half a page on
-//! average; that is why they share one range. It is as long as the weights: address space that no weight needs is never
-//! touched, so at most a part of the last page is memory for nothing.
+//! Linux gives huge pages to a range that requests them ("madvise", the default of most distributions), where the range
+//! covers whole aligned huge pages. The sizes of layers are no multiples of 2 MB, so memory of its own for each would
+//! waste half a huge page on average. That is why all layers share one range. It is as long as the weights. Address
+//! space that no weight needs is never touched, so at most a part of the last page is wasted.
 //!
-//! Where the request is refused the same range works with small pages; where there is no such range, each piece gets
-//! memory of its own.
+//! Where the system refuses huge pages, the range works with small ones. Where it cannot map such a range, or the range
+//! is full, each buffer has memory of its own.
 
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -22,39 +23,41 @@ use memmap2::MmapMut;
 use super::aligned::AlignedFloats;
 use crate::kernels::threads::lock;
 
-/// A huge page of x86-64, and of AArch64 with pages of 4 KB.
+/// Bytes of a huge page of x86-64, and of AArch64 with pages of 4 KB.
 const HUGE_PAGE: usize = 2 << 20;
-/// Floats of a cache line, at whose start every piece begins.
+/// Floats of a cache line. Every buffer starts at a cache line.
 const LINE: usize = 16;
 
-/// Hands out floats, from one range as long as that has room.
+/// Allocator of weight buffers, from one range of memory while that has room.
 #[derive(Debug, Default)]
 pub(crate) struct Arena {
+    /// The range; `None` for buffers that each have memory of their own.
     region: Option<Arc<Region>>,
-    /// Floats of the region that have been handed out.
+    /// Floats of the region that have been allocated.
     used: Mutex<usize>,
 }
 
-/// Zeroed memory that belongs to the pieces that are made of it.
+/// Zeroed memory, owned by the slices that are allocated from it.
 #[derive(Debug)]
 struct Region {
-    /// Where the pieces are; at the start of a huge page, inside the map.
+    /// First float: at the start of a huge page, inside the map.
     start: NonNull<f32>,
-    /// How many floats there are from `start` on.
+    /// Number of floats from `start` on.
     len: usize,
-    /// Keeps the memory.
+    /// The map that owns the memory.
     _map: MmapMut,
 }
 
-// SAFETY: a region only keeps memory: all that reads or writes it is `WeightBuf`, each through a `ArenaSlice` of its own.
+// SAFETY: a region only owns memory. `WeightBuf` alone reads and writes it, each through an `ArenaSlice` of its own.
 #[allow(unsafe_code, reason = "a raw pointer is neither by itself")]
 unsafe impl Send for Region {}
-// SAFETY: a shared region can only be kept, too.
+// SAFETY: a shared region gives no access to its memory either.
 #[allow(unsafe_code, reason = "a raw pointer is neither by itself")]
 unsafe impl Sync for Region {}
 
 impl Arena {
-    /// Room for so many floats; none in common for less than a huge page of them.
+    /// Creates an arena with one range for `floats` floats. There is no range if they take less than a huge page, or if
+    /// the system does not give it.
     pub(crate) fn new(floats: usize) -> Self {
         let region = match floats.checked_mul(size_of::<f32>()) {
             Some(bytes) if bytes >= HUGE_PAGE => Region::new(bytes).map(Arc::new),
@@ -66,7 +69,7 @@ impl Arena {
         }
     }
 
-    /// `len` zeros at the start of a cache line.
+    /// Allocates `len` zeros at the start of a cache line.
     pub(crate) fn zeros(&self, len: usize) -> WeightBuf {
         let shared = self.region.as_ref().and_then(|region| {
             let mut used = lock(&self.used);
@@ -90,12 +93,12 @@ impl Arena {
 }
 
 impl Region {
-    /// So many bytes in whole huge pages; `None` where the system has no such memory to give.
+    /// Maps at least `bytes` bytes, in whole aligned huge pages; `None` if the system does not give that memory.
     fn new(bytes: usize) -> Option<Self> {
         let len = bytes.checked_next_multiple_of(HUGE_PAGE)?;
-        // One page more, since older systems start a map at any small page.
+        // One huge page more, since older systems start a map at any small page.
         let mut map = MmapMut::map_anon(len.checked_add(HUGE_PAGE)?).ok()?;
-        // Refused by systems that know no huge pages; then the pages are small and everything else is the same.
+        // Systems without huge pages refuse this. Then the pages are small, and nothing else changes.
         #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::HugePage);
         let address = map.as_ptr() as usize;
@@ -109,18 +112,18 @@ impl Region {
     }
 }
 
-/// Floats of an arena.
+/// Buffer of packed weights.
 #[derive(Debug)]
 pub(crate) enum WeightBuf {
-    /// A part of the common range.
+    /// Part of an arena's range.
     Arena(ArenaSlice),
-    /// In memory of their own.
+    /// Memory of its own.
     Owned(AlignedFloats),
-    /// Wherever their owner has them.
+    /// Memory of another owner, such as a file that is used in place. It is never written to.
     External(Box<dyn ExternalFloats>),
 }
 
-/// An owner of floats that stay as they are.
+/// Owner of floats that do not change.
 pub(crate) trait ExternalFloats:
     Deref<Target = [f32]> + Send + Sync + std::fmt::Debug
 {
@@ -128,7 +131,7 @@ pub(crate) trait ExternalFloats:
 
 impl<T: Deref<Target = [f32]> + Send + Sync + std::fmt::Debug> ExternalFloats for T {}
 
-/// A part of a region that is nobody else's.
+/// Part of a region. No two slices overlap.
 pub(crate) struct ArenaSlice {
     region: Arc<Region>,
     start: usize,
@@ -145,8 +148,8 @@ impl Deref for WeightBuf {
             Self::External(owner) => owner,
             #[allow(unsafe_code, reason = "a region is memory without a slice")]
             // SAFETY: `zeros` has checked that start + len is inside the region, whose memory is initialised (anonymous
-            // maps are zeros), aligned for f32 and kept by the piece's `Arc`. It has handed out these floats once, and
-            // `ArenaSlice` is neither `Clone` nor made elsewhere: so `&self` rules out writers.
+            // maps are zeros), aligned for f32, and kept alive by the slice's `Arc`. It has allocated these floats
+            // once, and `ArenaSlice` is neither `Clone` nor made elsewhere, so `&self` excludes writers.
             Self::Arena(ArenaSlice { region, start, len }) => unsafe {
                 std::slice::from_raw_parts(region.start.as_ptr().add(*start), *len)
             },
@@ -157,7 +160,7 @@ impl Deref for WeightBuf {
 impl DerefMut for WeightBuf {
     fn deref_mut(&mut self) -> &mut [f32] {
         if let Self::External(owner) = self {
-            // What is held stays as it is: what is written to is a copy.
+            // External floats are not written to: they are replaced by a copy.
             let mut copy = AlignedFloats::zeros(owner.len());
             copy.copy_from_slice(owner);
             *self = Self::Owned(copy);
@@ -166,8 +169,8 @@ impl DerefMut for WeightBuf {
             Self::Owned(floats) => floats,
             Self::External(_) => unreachable!("it has become a copy of its own"),
             #[allow(unsafe_code, reason = "a region is memory without a slice")]
-            // SAFETY: the piece is inside the region, initialised, aligned and kept, as in `deref`. `&mut self` is the only way
-            // to this piece, whose floats no other piece has.
+            // SAFETY: the slice is inside the region, initialised, aligned and kept alive, as in `deref`. `&mut self`
+            // is the only access to this slice, whose floats no other slice has.
             Self::Arena(ArenaSlice { region, start, len }) => unsafe {
                 std::slice::from_raw_parts_mut(region.start.as_ptr().add(*start), *len)
             },
@@ -196,7 +199,7 @@ mod tests {
             assert!(piece.iter().all(|&x| x == 0.0));
             piece.fill(index as f32);
         }
-        drop(arena); // pieces keep the memory
+        drop(arena); // the slices keep the memory alive
         for (index, piece) in pieces.iter().enumerate() {
             assert!(piece.iter().all(|&x| x == index as f32));
         }

@@ -21,7 +21,7 @@ use kernels::attention::{Attention, Projection, attention};
 use kernels::gemm::{Dtype, Epilogue, PackedWeights, gemm};
 use kernels::layer_norm::layer_norm;
 use kernels::softmax::softmax;
-use kernels::{Activation, Compute, Cpu, Engine, Threads};
+use kernels::{Activation, Cpu, Engine, ExecContext, Threads};
 
 /// Numbers from -1 to 1 that repeat after a prime number of steps.
 fn numbers(len: usize) -> Vec<f32> {
@@ -31,7 +31,7 @@ fn numbers(len: usize) -> Vec<f32> {
 }
 
 /// One thread on each level that computes this type in its own way.
-fn computes(dtype: Dtype) -> Vec<(&'static str, Compute)> {
+fn computes(dtype: Dtype) -> Vec<(&'static str, ExecContext)> {
     let own: &[&str] = match dtype {
         Dtype::F32 => &[],
         Dtype::Bf16 => &["avx512-bf16"],
@@ -41,7 +41,7 @@ fn computes(dtype: Dtype) -> Vec<(&'static str, Compute)> {
     all.copied()
         .filter_map(|name| {
             let (cpu, threads) = (Cpu::from_name(name)?, Threads::new(1).ok()?);
-            Some((name, Engine::new(cpu, threads).compute()))
+            Some((name, Engine::new(cpu, threads).context()))
         })
         .collect()
 }
@@ -81,12 +81,12 @@ fn products(criterion: &mut Criterion) {
         let packed = PackedWeights::pack(dtype, &w, n, k);
         let mut out = vec![0.0; rows * n];
         let expected = output(&x, &w, k, rows - 1, n - 1);
-        for (name, compute) in computes(dtype) {
-            gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
+        for (name, exec) in computes(dtype) {
+            gemm(&exec, &x, &packed, Epilogue::NONE, &mut out);
             assert!((f64::from(out[rows * n - 1]) - expected).abs() < bound);
             group.bench_function(name, |bencher| {
                 bencher.iter(|| {
-                    gemm(&compute, black_box(&x), &packed, Epilogue::NONE, &mut out);
+                    gemm(&exec, black_box(&x), &packed, Epilogue::NONE, &mut out);
                 });
             });
         }
@@ -114,14 +114,14 @@ fn products_of_bytes(criterion: &mut Criterion) {
         // Numbers up to 1 are rounded by at most 1/254 of one, and add up like a walk of k steps.
         let bound = (k as f64).sqrt() / 100.0;
         let mut levels = Vec::new();
-        for (name, compute) in computes(Dtype::Int8) {
-            gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
+        for (name, exec) in computes(Dtype::Int8) {
+            gemm(&exec, &x, &packed, Epilogue::NONE, &mut out);
             let found = out[rows * n - 1];
             assert!((f64::from(found) - expected).abs() < bound, "{name}");
             levels.push(found);
             group.bench_function(name, |bencher| {
                 bencher.iter(|| {
-                    gemm(&compute, black_box(&x), &packed, Epilogue::NONE, &mut out);
+                    gemm(&exec, black_box(&x), &packed, Epilogue::NONE, &mut out);
                 });
             });
         }
@@ -206,11 +206,11 @@ fn heads(criterion: &mut Criterion) {
             dtype,
         };
         let mut out = vec![0.0; tokens * width];
-        for (name, compute) in computes(dtype) {
-            attention(&compute, &input, &mut out);
+        for (name, exec) in computes(dtype) {
+            attention(&exec, &input, &mut out);
             assert!(out.iter().all(|sum| (sum - 1.0).abs() < 1e-5));
             group.bench_function(name, |bencher| {
-                bencher.iter(|| attention(&compute, black_box(&input), &mut out));
+                bencher.iter(|| attention(&exec, black_box(&input), &mut out));
             });
         }
         group.finish();
@@ -221,12 +221,12 @@ fn rows(criterion: &mut Criterion) {
     for len in [32, 128, 512] {
         let mut group = criterion.benchmark_group(format!("softmax/f32/{len}"));
         group.throughput(Throughput::Elements(len as u64));
-        for (name, compute) in computes(Dtype::F32) {
+        for (name, exec) in computes(Dtype::F32) {
             let mut row = numbers(len);
-            softmax(compute.cpu, &mut row);
+            softmax(exec.cpu, &mut row);
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
             group.bench_function(name, |bencher| {
-                bencher.iter(|| softmax(compute.cpu, black_box(&mut row)));
+                bencher.iter(|| softmax(exec.cpu, black_box(&mut row)));
             });
         }
         group.finish();
@@ -235,13 +235,13 @@ fn rows(criterion: &mut Criterion) {
     let (weight, bias) = (vec![1.0; width], vec![0.0; width]);
     let mut group = criterion.benchmark_group(format!("layer_norm/f32/{count}x{width}"));
     group.throughput(Throughput::Elements((count * width) as u64));
-    for (name, compute) in computes(Dtype::F32) {
+    for (name, exec) in computes(Dtype::F32) {
         let mut x = numbers(count * width);
-        layer_norm(&compute, &mut x, &weight, &bias, 1e-12);
+        layer_norm(&exec, &mut x, &weight, &bias, 1e-12);
         let squares: f32 = x.iter().map(|x| x * x).sum();
         assert!((squares / x.len() as f32 - 1.0).abs() < 1e-4);
         group.bench_function(name, |bencher| {
-            bencher.iter(|| layer_norm(&compute, black_box(&mut x), &weight, &bias, 1e-12));
+            bencher.iter(|| layer_norm(&exec, black_box(&mut x), &weight, &bias, 1e-12));
         });
     }
     group.finish();
@@ -256,19 +256,19 @@ fn epilogues(criterion: &mut Criterion) {
     for activation in [Activation::Identity, Activation::Gelu, Activation::GeluTanh] {
         let mut group = criterion.benchmark_group(format!("epilogue/{activation:?}/{rows}x{n}"));
         group.throughput(Throughput::Elements((rows * n) as u64));
-        for (name, compute) in computes(Dtype::F32) {
+        for (name, exec) in computes(Dtype::F32) {
             let epilogue = Epilogue {
                 activation,
                 ..Epilogue::NONE
             };
-            gemm(&compute, &x, &packed, epilogue, &mut out);
+            gemm(&exec, &x, &packed, epilogue, &mut out);
             let (last, product) = (out[rows * n - 1], x[rows - 1] * w[n - 1]);
             assert!(last.abs() <= product.abs() && last * product >= 0.0);
             group.bench_with_input(
                 BenchmarkId::from_parameter(name),
                 &epilogue,
                 |bencher, &epilogue| {
-                    bencher.iter(|| gemm(&compute, black_box(&x), &packed, epilogue, &mut out));
+                    bencher.iter(|| gemm(&exec, black_box(&x), &packed, epilogue, &mut out));
                 },
             );
         }

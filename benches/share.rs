@@ -178,7 +178,7 @@ fn dense(cpu: Cpu, dtype: Dtype) {
     };
     let layers: Vec<_> = (0..LAYERS).map(|_| DENSE.map(pack)).collect();
     drop(packer);
-    let compute = engine.compute();
+    let exec = engine.context();
     for rows in [8, 16, 32, 64, 128, 256, 512] {
         // At cache lines, as a model has its rows.
         let mut x = AlignedFloats::zeros(rows * 1536);
@@ -189,7 +189,7 @@ fn dense(cpu: Cpu, dtype: Dtype) {
             for weights in layers.iter().flatten() {
                 let (n, k) = (weights.n(), weights.k());
                 gemm(
-                    &compute,
+                    &exec,
                     &x[..rows * k],
                     weights,
                     Epilogue::NONE,

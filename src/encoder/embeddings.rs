@@ -3,7 +3,7 @@
 use crate::batch::Batch;
 use crate::config::{EncoderConfig, Family};
 use crate::error::Result;
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::layers::{Embedding, Linear, Norm, Scratch};
 use crate::weights::{Residency, Weights};
 
@@ -96,7 +96,7 @@ impl Embeddings {
     /// The first rows of a batch, in `scratch.rows`.
     pub(super) fn forward(
         &self,
-        compute: &Compute,
+        exec: &ExecContext,
         batch: &Batch,
         scratch: &mut Scratch,
     ) -> Result<()> {
@@ -106,15 +106,15 @@ impl Embeddings {
                 let rows = scratch.rows.at_least(len);
                 self.copy_word_embeddings(batch, rows)?;
                 self.add_type_and_position(batch, rows)?;
-                self.norm.forward(compute, rows);
+                self.norm.forward(exec, rows);
             }
             EmbeddingProjection::After(linear) => {
                 let rows = scratch.embedded.at_least(len);
                 self.copy_word_embeddings(batch, rows)?;
                 self.add_type_and_position(batch, rows)?;
-                self.norm.forward(compute, rows);
+                self.norm.forward(exec, rows);
                 let out = scratch.rows.at_least(batch.rows() * linear.outputs());
-                linear.forward(compute, rows, out);
+                linear.forward(exec, rows, out);
             }
             EmbeddingProjection::Before { linear, trigram } => {
                 let wide = scratch.embedded.at_least(batch.rows() * linear.inputs());
@@ -124,9 +124,9 @@ impl Embeddings {
                     self.copy_word_embeddings(batch, wide)?;
                 }
                 let rows = scratch.rows.at_least(len);
-                linear.forward(compute, wide, rows);
+                linear.forward(exec, wide, rows);
                 self.add_type_and_position(batch, rows)?;
-                self.norm.forward(compute, rows);
+                self.norm.forward(exec, rows);
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::config::{EncoderConfig, MobileConfig};
 use crate::error::Result;
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::attention::{Attention, Projection, attention};
 use crate::kernels::memory::AlignedFloats;
 use crate::layers::{FeedForward, Linear, Norm, Scratch, parallel_row_blocks};
@@ -65,9 +65,9 @@ impl Narrowing {
         })
     }
 
-    fn forward(&self, compute: &Compute, rows: &[f32], out: &mut [f32]) {
-        self.dense.forward(compute, rows, out);
-        self.norm.forward(compute, out);
+    fn forward(&self, exec: &ExecContext, rows: &[f32], out: &mut [f32]) {
+        self.dense.forward(exec, rows, out);
+        self.norm.forward(exec, out);
     }
 }
 
@@ -136,7 +136,7 @@ impl MobileLayer {
     /// Computes in place: the first `len` floats of `scratch.rows` are the rows.
     pub(super) fn forward(
         &self,
-        compute: &Compute,
+        exec: &ExecContext,
         starts: &[usize],
         scratch: &mut Scratch,
         len: usize,
@@ -152,13 +152,13 @@ impl MobileLayer {
             .split_at_mut(2 * count * width);
         let outs = [&mut *narrowed, &mut *query_key, &mut *value];
         parallel_row_blocks(
-            compute,
+            exec,
             count,
             self.input_linears(),
             outs,
-            |compute, buffer, block, outs| {
+            |exec, buffer, block, outs| {
                 let rows = &rows[block.start * hidden_size..block.end * hidden_size];
-                self.project(compute, rows, buffer, outs);
+                self.project(exec, rows, buffer, outs);
             },
         );
         let projection = |data, stride, offset| Projection {
@@ -178,16 +178,16 @@ impl MobileLayer {
             dtype: self.query_key.dtype(),
         };
         let context = scratch.context.at_least(count * width);
-        attention(compute, &input, context);
+        attention(exec, &input, context);
         parallel_row_blocks(
-            compute,
+            exec,
             count,
             self.output_linears(),
             [rows],
-            |compute, buffer, block, [rows]| {
+            |exec, buffer, block, [rows]| {
                 let block = block.start * width..block.end * width;
                 let (context, narrowed) = (&context[block.clone()], &narrowed[block]);
-                self.finish(compute, context, narrowed, buffer, rows);
+                self.finish(exec, context, narrowed, buffer, rows);
             },
         );
     }
@@ -221,18 +221,18 @@ impl MobileLayer {
     /// Computes from `rows`, (rows, hidden_size), the narrowed input and what attention reads.
     fn project(
         &self,
-        compute: &Compute,
+        exec: &ExecContext,
         rows: &[f32],
         buffer: &mut AlignedFloats,
         [narrowed, query_key, value]: [&mut [f32]; 3],
     ) {
         let mut query_input = rows;
         if let Some(bottleneck) = &self.bottleneck {
-            bottleneck.input.forward(compute, rows, narrowed);
+            bottleneck.input.forward(exec, rows, narrowed);
             query_input = match &bottleneck.query_input {
                 QueryInput::Own(narrowing) => {
                     let own = buffer.at_least(narrowed.len());
-                    narrowing.forward(compute, rows, own);
+                    narrowing.forward(exec, rows, own);
                     own
                 }
                 QueryInput::Bottleneck => narrowed,
@@ -241,19 +241,19 @@ impl MobileLayer {
         } else {
             narrowed.copy_from_slice(rows);
         }
-        self.query_key.forward(compute, query_input, query_key);
+        self.query_key.forward(exec, query_input, query_key);
         let value_input = if self.value_from_bottleneck {
             narrowed
         } else {
             rows
         };
-        self.value.forward(compute, value_input, value);
+        self.value.forward(exec, value_input, value);
     }
 
     /// From what attention puts out to the layer's output, in the place of its input.
     fn finish(
         &self,
-        compute: &Compute,
+        exec: &ExecContext,
         context: &[f32],
         narrowed: &[f32],
         buffer: &mut AlignedFloats,
@@ -271,19 +271,17 @@ impl MobileLayer {
         let (mut next, rest) = rest.split_at_mut(len);
         let (wide, scratch) = rest.split_at_mut(rows.len());
         self.attention_output
-            .forward_residual(compute, context, narrowed, x);
-        self.attention_norm.forward(compute, x);
+            .forward_residual(exec, context, narrowed, x);
+        self.attention_norm.forward(exec, x);
         for network in &self.ffns {
-            network.forward_block(compute, x, scratch, next);
+            network.forward_block(exec, x, scratch, next);
             std::mem::swap(&mut x, &mut next);
         }
-        self.output_ffn.forward_block(compute, x, scratch, next);
+        self.output_ffn.forward_block(exec, x, scratch, next);
         match &self.bottleneck {
             Some(bottleneck) => {
-                bottleneck
-                    .output
-                    .forward_residual(compute, next, rows, wide);
-                bottleneck.output_norm.forward(compute, wide);
+                bottleneck.output.forward_residual(exec, next, rows, wide);
+                bottleneck.output_norm.forward(exec, wide);
                 rows.copy_from_slice(wide);
             }
             None => rows.copy_from_slice(next),

@@ -8,7 +8,7 @@ mod standard;
 use crate::batch::{Batch, OutputRows};
 use crate::config::{EncoderConfig, Family};
 use crate::error::Result;
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::layers::{Embedding, Scratch, Texts};
 use crate::weights::{Residency, Weights};
 use embeddings::Embeddings;
@@ -89,13 +89,13 @@ impl Encoder {
     /// embeddings are read on demand.
     pub(crate) fn forward<'a>(
         &self,
-        compute: &Compute,
+        exec: &ExecContext,
         batch: &Batch,
         outputs: OutputRows,
         scratch: &'a mut Scratch,
         mut observe: impl FnMut(usize, &[f32]),
     ) -> Result<&'a [f32]> {
-        self.embeddings.forward(compute, batch, scratch)?;
+        self.embeddings.forward(exec, batch, scratch)?;
         let outputs = batch.starts_of(outputs);
         // Where each text starts among the rows there are, and the end.
         let mut starts: &[usize] = &batch.starts;
@@ -111,14 +111,14 @@ impl Encoder {
                         starts
                     };
                     let texts = Texts { starts, out_starts };
-                    layer.forward(compute, texts, bias, scratch, len(starts));
+                    layer.forward(exec, texts, bias, scratch, len(starts));
                     starts = out_starts;
                     observe(index + 1, &scratch.rows[..len(starts)]);
                 }
             }
             Layers::Mobile(layers) => {
                 for (index, layer) in layers.iter().enumerate() {
-                    layer.forward(compute, starts, scratch, len(starts));
+                    layer.forward(exec, starts, scratch, len(starts));
                     observe(index + 1, &scratch.rows[..len(starts)]);
                 }
             }

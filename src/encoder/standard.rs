@@ -2,7 +2,7 @@
 
 use crate::config::EncoderConfig;
 use crate::error::Result;
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::attention::RelativeBias;
 use crate::layers::{AttentionBuffers, FeedForward, Scratch, SelfAttention, Texts};
 use crate::weights::Weights;
@@ -32,7 +32,7 @@ impl StandardLayer {
     /// Computes in place: the first `len` floats of `scratch.rows` are the input rows, then its first floats the output rows.
     pub(super) fn forward(
         &self,
-        compute: &Compute,
+        exec: &ExecContext,
         texts: Texts<'_>,
         bias: Option<RelativeBias<'_>>,
         scratch: &mut Scratch,
@@ -44,8 +44,8 @@ impl StandardLayer {
             context: &mut scratch.context,
             output: &mut scratch.attention_output,
         };
-        let attention_output = self.attention.forward(compute, rows, texts, bias, buffers);
+        let attention_output = self.attention.forward(exec, rows, texts, bias, buffers);
         let out = &mut rows[..attention_output.len()];
-        self.feed_forward.forward(compute, attention_output, out);
+        self.feed_forward.forward(exec, attention_output, out);
     }
 }

@@ -1,6 +1,6 @@
 //! Layer normalisation of rows, and MobileBERT's replacement for it.
 
-use super::Compute;
+use super::ExecContext;
 use super::output::{OutputChunks, for_each_chunk};
 use super::simd::{Kernel, LANES, Simd};
 
@@ -13,15 +13,15 @@ const ROWS_PER_TASK: usize = 16;
 /// Mean and variance are computed in two passes, in f32, with 64 partial sums: exact to 1e-6 (absolute, against f64,
 /// for values from 2 to 8, weights up to 1.4 and widths up to 1,024).
 pub(crate) fn layer_norm(
-    compute: &Compute,
+    exec: &ExecContext,
     rows: &mut [f32],
     weight: &[f32],
     bias: &[f32],
     eps: f32,
 ) {
-    let cpu = compute.cpu;
+    let cpu = exec.cpu;
     assert_eq!(weight.len(), bias.len());
-    each_rows(compute, rows, weight.len(), |block| {
+    each_rows(exec, rows, weight.len(), |block| {
         cpu.run(LayerNorm {
             rows: block,
             weight,
@@ -33,10 +33,10 @@ pub(crate) fn layer_norm(
 
 /// Replaces each row x by `x * weight + bias`, element by element: MobileBERT's `no_norm` (Sun et al. 2020, section
 /// 3.3).
-pub(crate) fn no_norm(compute: &Compute, rows: &mut [f32], weight: &[f32], bias: &[f32]) {
-    let cpu = compute.cpu;
+pub(crate) fn no_norm(exec: &ExecContext, rows: &mut [f32], weight: &[f32], bias: &[f32]) {
+    let cpu = exec.cpu;
     assert_eq!(weight.len(), bias.len());
-    each_rows(compute, rows, weight.len(), |block| {
+    each_rows(exec, rows, weight.len(), |block| {
         cpu.run(NoNorm {
             rows: block,
             weight,
@@ -47,7 +47,7 @@ pub(crate) fn no_norm(compute: &Compute, rows: &mut [f32], weight: &[f32], bias:
 
 /// Calls `work` for blocks of rows of `width` floats, on all threads.
 fn each_rows(
-    compute: &Compute,
+    exec: &ExecContext,
     rows: &mut [f32],
     width: usize,
     work: impl Fn(&mut [f32]) + Sync + Send,
@@ -56,7 +56,7 @@ fn each_rows(
     assert_eq!(rows.len(), count * width, "rows of width {width}");
     let blocks = OutputChunks::uniform(ROWS_PER_TASK * width, rows);
     let tasks = count.div_ceil(ROWS_PER_TASK);
-    for_each_chunk(compute, tasks, [blocks], |_, _, [block]| work(block));
+    for_each_chunk(exec, tasks, [blocks], |_, _, [block]| work(block));
 }
 
 /// Layer normalisation of some rows as a kernel.
@@ -187,7 +187,7 @@ mod tests {
     fn agrees_with_f64_at_every_width_and_thread_count() {
         for cpu in Cpu::supported() {
             for threads in [1, 3] {
-                let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
+                let exec = ExecContext::new(cpu, &Threads::new(threads).unwrap());
                 for width in [1, 2, 15, 16, 17, 36, 312, 384, 1024] {
                     let weight: Vec<f32> = (0..width).map(|i| 1.0 + (i % 5) as f32 * 0.1).collect();
                     let bias: Vec<f32> = (0..width).map(|i| (i % 7) as f32 * 0.2 - 0.5).collect();
@@ -195,7 +195,7 @@ mod tests {
                         .map(|i| ((i * 31) % 113) as f32 * 0.05 + 2.0)
                         .collect();
                     let mut out = rows.clone();
-                    layer_norm(&compute, &mut out, &weight, &bias, 1e-12);
+                    layer_norm(&exec, &mut out, &weight, &bias, 1e-12);
                     for (row, normed) in rows.chunks(width).zip(out.chunks(width)) {
                         for (y, expected) in normed.iter().zip(oracle(row, &weight, &bias, 1e-12)) {
                             let error = (f64::from(*y) - expected).abs();
@@ -210,7 +210,13 @@ mod tests {
     #[test]
     fn a_constant_row_becomes_the_bias() {
         let mut row = vec![3.0; 24];
-        layer_norm(&Compute::serial(), &mut row, &[1.5; 24], &[0.25; 24], 1e-12);
+        layer_norm(
+            &ExecContext::serial(),
+            &mut row,
+            &[1.5; 24],
+            &[0.25; 24],
+            1e-12,
+        );
         assert_eq!(row, vec![0.25; 24]);
     }
 
@@ -218,7 +224,7 @@ mod tests {
     #[should_panic(expected = "left: 24")]
     fn parameters_are_of_one_width() {
         layer_norm(
-            &Compute::serial(),
+            &ExecContext::serial(),
             &mut [3.0; 24],
             &[1.5; 24],
             &[0.25; 23],
@@ -229,7 +235,7 @@ mod tests {
     #[test]
     fn no_norm_is_a_product_and_a_sum() {
         let mut rows = vec![1.0, 2.0, 3.0, 4.0];
-        no_norm(&Compute::serial(), &mut rows, &[2.0, 3.0], &[0.5, -1.0]);
+        no_norm(&ExecContext::serial(), &mut rows, &[2.0, 3.0], &[0.5, -1.0]);
         assert_eq!(rows, [2.5, 5.0, 6.5, 11.0]);
     }
 }

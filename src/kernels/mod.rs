@@ -42,7 +42,7 @@ use threads::Team;
 pub(crate) struct Engine {
     pub(crate) cpu: Cpu,
     pub(crate) threads: Threads,
-    memory: Arc<Memory>,
+    memory: Arc<Workspaces>,
 }
 
 impl Engine {
@@ -51,14 +51,14 @@ impl Engine {
         // Callers compute too. As many of them as there are processors can run at once.
         Self {
             cpu,
-            memory: Arc::new(Memory::new(threads.count().max(threads::processors()))),
+            memory: Arc::new(Workspaces::new(threads.count().max(threads::processors()))),
             threads,
         }
     }
 
     /// Returns the resources of one pass. They hold its helper threads until they are dropped.
-    pub(crate) fn compute(&self) -> Compute {
-        Compute {
+    pub(crate) fn context(&self) -> ExecContext {
+        ExecContext {
             cpu: self.cpu,
             team: self.threads.team(),
             memory: Arc::clone(&self.memory),
@@ -68,10 +68,10 @@ impl Engine {
 
     /// Returns the resources of a pass on a single thread that shows `observer` the inputs of each dense layer, in the
     /// order of rows.
-    pub(crate) fn observed(&self, observer: Arc<dyn Observer>) -> Compute {
-        Compute {
+    pub(crate) fn observed(&self, observer: Arc<dyn Observer>) -> ExecContext {
+        ExecContext {
             observer: Some(observer),
-            ..Compute::alone(self.cpu, &self.memory)
+            ..ExecContext::single_threaded(self.cpu, &self.memory)
         }
     }
 }
@@ -84,20 +84,20 @@ pub(crate) trait Observer: std::fmt::Debug + Send + Sync {
 
 /// Resources of a pass: an instruction set, the threads that take part, and buffers.
 #[derive(Debug)]
-pub(crate) struct Compute {
+pub(crate) struct ExecContext {
     pub(crate) cpu: Cpu,
     pub(crate) team: Team,
-    pub(crate) memory: Arc<Memory>,
+    pub(crate) memory: Arc<Workspaces>,
     /// Receives the inputs of dense layers while a model is calibrated.
     pub(crate) observer: Option<Arc<dyn Observer>>,
 }
 
-impl Compute {
+impl ExecContext {
     /// Creates the resources of a pass on a single thread.
-    pub(crate) fn alone(cpu: Cpu, memory: &Arc<Memory>) -> Self {
+    pub(crate) fn single_threaded(cpu: Cpu, memory: &Arc<Workspaces>) -> Self {
         Self {
             cpu,
-            team: Team::alone(),
+            team: Team::solo(),
             memory: Arc::clone(memory),
             observer: None,
         }
@@ -115,7 +115,7 @@ impl Compute {
         Self {
             cpu,
             team: threads.team(),
-            memory: Arc::new(Memory::new(threads.count())),
+            memory: Arc::new(Workspaces::new(threads.count())),
             observer: None,
         }
     }
@@ -123,7 +123,7 @@ impl Compute {
 
 /// Buffers of kernels. Each thread takes one for as long as it needs it.
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub(crate) struct Workspaces {
     /// Workspaces of attention, one for each head that is being computed.
     heads: BufferPool<attention::Workspace>,
     /// Activations rounded to bf16, for bf16 products.
@@ -134,7 +134,7 @@ pub(crate) struct Memory {
     pub(crate) buffers: BufferPool<AlignedFloats>,
 }
 
-impl Memory {
+impl Workspaces {
     /// Creates empty pools, which keep at most `threads` idle buffers each.
     fn new(threads: usize) -> Self {
         Self {

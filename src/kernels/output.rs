@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::Compute;
+use super::ExecContext;
 use super::memory::AlignedFloats;
 
 /// Slice of which tasks that run at the same time borrow disjoint parts.
@@ -157,13 +157,13 @@ impl<'a> OutputChunks<'a> {
 /// Calls `work(buffer, task, chunks)` for each task below `tasks`, with the task's chunk of each output. A thread keeps
 /// the buffer from one task to the next.
 pub(crate) fn for_each_chunk<const N: usize>(
-    compute: &Compute,
+    exec: &ExecContext,
     tasks: usize,
     outs: [OutputChunks<'_>; N],
     work: impl Fn(&mut AlignedFloats, usize, [&mut [f32]; N]) + Sync,
 ) {
-    let buffers = &compute.memory.buffers;
-    compute.team.run(
+    let buffers = &exec.memory.buffers;
+    exec.team.run(
         tasks,
         || buffers.take(),
         |buffer, task| {
@@ -193,14 +193,14 @@ mod tests {
     fn every_float_is_in_one_piece() {
         for threads in [1, 2, 3] {
             let threads = Threads::new(threads).unwrap();
-            let compute = Compute::new(Cpu::detect(), &threads);
+            let exec = ExecContext::new(Cpu::detect(), &threads);
             let starts = [0, 3, 3, 7, 8];
             let (mut texts, mut even) = (vec![0.0; 16], vec![0.0; 11]);
             let outs = [
                 OutputChunks::by_sequence(&starts, &mut texts),
                 OutputChunks::uniform(3, &mut even),
             ];
-            for_each_chunk(&compute, 4, outs, |_, task, [text, some]| {
+            for_each_chunk(&exec, 4, outs, |_, task, [text, some]| {
                 text.iter_mut().for_each(|x| *x += 1.0 + task as f32);
                 some.iter_mut().for_each(|x| *x += 1.0 + task as f32);
             });

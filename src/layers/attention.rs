@@ -5,7 +5,7 @@ use super::norm::Norm;
 use super::parallel_row_blocks::parallel_row_blocks;
 use super::texts::Texts;
 use crate::error::Result;
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::attention::{Attention, Projection, RelativeBias, attention};
 use crate::kernels::memory::AlignedFloats;
 use crate::weights::Weights;
@@ -49,7 +49,7 @@ impl SelfAttention {
     /// afterwards its first rows are the output rows.
     pub(crate) fn forward<'o>(
         &self,
-        compute: &Compute,
+        exec: &ExecContext,
         x: &mut [f32],
         texts: Texts<'_>,
         bias: Option<RelativeBias<'_>>,
@@ -60,13 +60,13 @@ impl SelfAttention {
         let rows = x.len() / hidden_size;
         let projected = buffers.query_key_value.at_least(rows * stride);
         parallel_row_blocks(
-            compute,
+            exec,
             rows,
             [&self.query_key_value],
             [&mut *projected],
-            |compute, _, rows, [projected]| {
+            |exec, _, rows, [projected]| {
                 let x = &x[rows.start * hidden_size..rows.end * hidden_size];
-                self.query_key_value.forward(compute, x, projected);
+                self.query_key_value.forward(exec, x, projected);
             },
         );
         let projection = |index: usize| Projection {
@@ -87,19 +87,19 @@ impl SelfAttention {
         };
         let residual = texts.compact_outputs(x, hidden_size);
         let context = buffers.context.at_least(residual.len());
-        attention(compute, &input, context);
+        attention(exec, &input, context);
         let out = &mut buffers.output.at_least(residual.len())[..residual.len()];
         let rows = residual.len() / hidden_size;
         parallel_row_blocks(
-            compute,
+            exec,
             rows,
             [&self.output],
             [&mut *out],
-            |compute, _, rows, [out]| {
+            |exec, _, rows, [out]| {
                 let rows = rows.start * hidden_size..rows.end * hidden_size;
                 self.output
-                    .forward_residual(compute, &context[rows.clone()], &residual[rows], out);
-                self.output_norm.forward(compute, out);
+                    .forward_residual(exec, &context[rows.clone()], &residual[rows], out);
+                self.output_norm.forward(exec, out);
             },
         );
         out

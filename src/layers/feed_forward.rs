@@ -4,7 +4,7 @@ use super::linear::Linear;
 use super::norm::Norm;
 use super::parallel_row_blocks::parallel_row_blocks;
 use crate::error::Result;
-use crate::kernels::{Activation, Compute};
+use crate::kernels::{Activation, ExecContext};
 use crate::weights::Weights;
 
 /// What the inner product leaves should still be in a core's second-level cache when the outer one reads it, and another
@@ -51,27 +51,21 @@ impl FeedForward {
     }
 
     /// `x` and `out` are (rows, hidden_size).
-    pub(crate) fn forward(&self, compute: &Compute, x: &[f32], out: &mut [f32]) {
+    pub(crate) fn forward(&self, exec: &ExecContext, x: &[f32], out: &mut [f32]) {
         let hidden_size = self.intermediate.inputs();
         let rows = x.len() / hidden_size;
         let layers = self.layers();
-        parallel_row_blocks(
-            compute,
-            rows,
-            layers,
-            [out],
-            |compute, buffer, rows, [out]| {
-                let scratch = buffer.at_least(self.scratch_len(rows.len()));
-                let x = &x[rows.start * hidden_size..rows.end * hidden_size];
-                self.forward_block(compute, x, scratch, out);
-            },
-        );
+        parallel_row_blocks(exec, rows, layers, [out], |exec, buffer, rows, [out]| {
+            let scratch = buffer.at_least(self.scratch_len(rows.len()));
+            let x = &x[rows.start * hidden_size..rows.end * hidden_size];
+            self.forward_block(exec, x, scratch, out);
+        });
     }
 
     /// Computes on all threads at each step. `scratch` has room for [`scratch_len`](Self::scratch_len) floats.
     pub(crate) fn forward_block(
         &self,
-        compute: &Compute,
+        exec: &ExecContext,
         x: &[f32],
         scratch: &mut [f32],
         out: &mut [f32],
@@ -82,9 +76,9 @@ impl FeedForward {
         for (x, out) in blocks.zip(out.chunks_mut(per_block * hidden_size)) {
             let scratch = &mut scratch[..self.scratch_len(x.len() / hidden_size)];
             self.intermediate
-                .forward_act(compute, x, self.hidden_act, scratch);
-            self.output.forward_residual(compute, scratch, x, out);
-            self.output_norm.forward(compute, out);
+                .forward_act(exec, x, self.hidden_act, scratch);
+            self.output.forward_residual(exec, scratch, x, out);
+            self.output_norm.forward(exec, out);
         }
     }
 

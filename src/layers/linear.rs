@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, gemm};
-use crate::kernels::{Activation, Compute};
+use crate::kernels::{Activation, ExecContext};
 use crate::weights::Weights;
 
 /// `x W^T + b`.
@@ -85,14 +85,14 @@ impl Linear {
     }
 
     /// `out = x W^T + b`; `x` is (rows, inputs), `out` (rows, outputs).
-    pub(crate) fn forward(&self, compute: &Compute, x: &[f32], out: &mut [f32]) {
-        self.forward_act(compute, x, Activation::Identity, out);
+    pub(crate) fn forward(&self, exec: &ExecContext, x: &[f32], out: &mut [f32]) {
+        self.forward_act(exec, x, Activation::Identity, out);
     }
 
     /// `out = activation(x W^T + b)`.
     pub(crate) fn forward_act(
         &self,
-        compute: &Compute,
+        exec: &ExecContext,
         x: &[f32],
         activation: Activation,
         out: &mut [f32],
@@ -102,13 +102,13 @@ impl Linear {
             activation,
             residual: None,
         };
-        self.multiply(compute, x, epilogue, out);
+        self.multiply(exec, x, epilogue, out);
     }
 
     /// `out = x W^T + b + residual`; `residual` is (rows, outputs).
     pub(crate) fn forward_residual(
         &self,
-        compute: &Compute,
+        exec: &ExecContext,
         x: &[f32],
         residual: &[f32],
         out: &mut [f32],
@@ -118,14 +118,14 @@ impl Linear {
             activation: Activation::Identity,
             residual: Some(residual),
         };
-        self.multiply(compute, x, epilogue, out);
+        self.multiply(exec, x, epilogue, out);
     }
 
-    fn multiply(&self, compute: &Compute, x: &[f32], epilogue: Epilogue<'_>, out: &mut [f32]) {
-        if let Some(observer) = &compute.observer {
+    fn multiply(&self, exec: &ExecContext, x: &[f32], epilogue: Epilogue<'_>, out: &mut [f32]) {
+        if let Some(observer) = &exec.observer {
             observer.observe(&self.name, self.inputs(), x);
         }
-        gemm(compute, x, &self.weight, epilogue, out);
+        gemm(exec, x, &self.weight, epilogue, out);
     }
 }
 

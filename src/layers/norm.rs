@@ -1,7 +1,7 @@
 //! Normalisation of rows.
 
 use crate::error::Result;
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::layer_norm::{layer_norm, no_norm};
 use crate::weights::Weights;
 
@@ -34,10 +34,10 @@ impl Norm {
     }
 
     /// In place; `rows` is (rows, width).
-    pub(crate) fn forward(&self, compute: &Compute, rows: &mut [f32]) {
+    pub(crate) fn forward(&self, exec: &ExecContext, rows: &mut [f32]) {
         match self.eps {
-            Some(eps) => layer_norm(compute, rows, &self.weight, &self.bias, eps),
-            None => no_norm(compute, rows, &self.weight, &self.bias),
+            Some(eps) => layer_norm(exec, rows, &self.weight, &self.bias, eps),
+            None => no_norm(exec, rows, &self.weight, &self.bias),
         }
     }
 }

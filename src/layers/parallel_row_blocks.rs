@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::linear::Linear;
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::memory::AlignedFloats;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 
@@ -29,29 +29,34 @@ const MAX_ROWS: usize = 64;
 /// `work` is called either for several blocks of rows, each on one thread, or once for all rows on all threads, whichever
 /// takes less time.
 pub(crate) fn parallel_row_blocks<'l, const N: usize>(
-    compute: &Compute,
+    exec: &ExecContext,
     rows: usize,
     layers: impl IntoIterator<Item = &'l Linear>,
     outs: [&mut [f32]; N],
-    work: impl Fn(&Compute, &mut AlignedFloats, Range<usize>, [&mut [f32]; N]) + Sync,
+    work: impl Fn(&ExecContext, &mut AlignedFloats, Range<usize>, [&mut [f32]; N]) + Sync,
 ) {
     let whole = |out: &&mut [f32]| out.len().is_multiple_of(rows.max(1));
     assert!(outs.iter().all(whole), "outputs of {rows} rows");
-    let (cpu, memory) = (compute.cpu, &compute.memory);
-    let per_block = match compute.team.count() {
+    let (cpu, memory) = (exec.cpu, &exec.memory);
+    let per_block = match exec.team.count() {
         1 => rows,
         threads => rows_of_block(rows, threads, layers),
     };
     if per_block == rows {
-        work(compute, &mut memory.buffers.take(), 0..rows, outs);
+        work(exec, &mut memory.buffers.take(), 0..rows, outs);
         return;
     }
     let pieces = outs.map(|out| OutputChunks::uniform(out.len() / rows * per_block, out));
     let blocks = rows.div_ceil(per_block);
-    for_each_chunk(compute, blocks, pieces, |buffer, block, outs| {
+    for_each_chunk(exec, blocks, pieces, |buffer, block, outs| {
         let first = block * per_block;
         let rows = first..(first + per_block).min(rows);
-        work(&Compute::alone(cpu, memory), buffer, rows, outs);
+        work(
+            &ExecContext::single_threaded(cpu, memory),
+            buffer,
+            rows,
+            outs,
+        );
     });
 }
 
@@ -89,11 +94,11 @@ mod tests {
     #[test]
     fn each_row_is_computed_once_with_its_own_outputs() {
         for threads in [1, 2, 3] {
-            let compute = Compute::new(Cpu::detect(), &Threads::new(threads).unwrap());
+            let exec = ExecContext::new(Cpu::detect(), &Threads::new(threads).unwrap());
             for rows in (0..70).chain([200, 513]) {
                 let (mut one, mut three) = (vec![0.0; rows], vec![0.0; 3 * rows]);
                 parallel_row_blocks(
-                    &compute,
+                    &exec,
                     rows,
                     [],
                     [&mut one, &mut three],

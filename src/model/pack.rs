@@ -115,7 +115,7 @@ fn sample(
 ) -> Result<Calibration> {
     let model = Model::open(&Files::folder(dir), options.dtype(Dtype::F32))?;
     let samples = Arc::new(CalibrationSamples::default());
-    let compute = model.engine.observed(samples.clone());
+    let exec = model.engine.observed(samples.clone());
     let mut scratch = Scratch::default();
     for (index, (first, second)) in texts.iter().enumerate() {
         let encoding = model.read(match second {
@@ -125,7 +125,7 @@ fn sample(
         let batch = encoding.and_then(|encoding| batch([&encoding]));
         let passed = batch.and_then(|batch| {
             let (encoder, outputs) = (&model.encoder, OutputRows::All);
-            let rows = encoder.forward(&compute, &batch, outputs, &mut scratch, |_, _| {});
+            let rows = encoder.forward(&exec, &batch, outputs, &mut scratch, |_, _| {});
             rows.map(drop)
         });
         passed.map_err(|error| about(error, index))?;

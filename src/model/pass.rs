@@ -5,7 +5,7 @@ use ndarray::Array2;
 use super::Model;
 use crate::batch::{Batch, Encoding, Input, OutputRows};
 use crate::error::{Error, Result};
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::tasks::finite;
 use crate::tasks::heads::{Head, SequenceHead};
 
@@ -150,7 +150,7 @@ impl Model {
         self.observed(
             (encodings, OutputRows::First),
             |_, _| {},
-            |compute, _, rows| Ok(head.forward(compute, rows)),
+            |exec, _, rows| Ok(head.forward(exec, rows)),
         )
     }
 
@@ -162,9 +162,9 @@ impl Model {
         let Head::Tokens(head) = &self.head else {
             return Err(self.wrong_task("labels of tokens"));
         };
-        self.forward(encodings, |compute, batch, rows| {
+        self.forward(encodings, |exec, batch, rows| {
             let mut logits = vec![0.0; batch.rows() * head.outputs()];
-            head.forward(compute, rows, &mut logits);
+            head.forward(exec, rows, &mut logits);
             Ok(logits)
         })
     }
@@ -179,11 +179,11 @@ impl Model {
             return Err(self.wrong_task("words for masks"));
         };
         let hidden = self.encoder.hidden_size();
-        self.forward(encodings, |compute, batch, rows| {
+        self.forward(encodings, |exec, batch, rows| {
             let rows = rows.chunks_exact(hidden).zip(&batch.ids);
             let rows = rows.filter(|(_, id)| chosen(id));
             let rows: Vec<f32> = rows.flat_map(|(row, _)| row.iter().copied()).collect();
-            head.forward(compute, &rows, &self.encoder)
+            head.forward(exec, &rows, &self.encoder)
         })
     }
 
@@ -201,9 +201,9 @@ impl Model {
         let vectors = self.observed(
             (encodings, outputs),
             |_, _| {},
-            |compute, batch, rows| {
+            |exec, batch, rows| {
                 let starts = batch.starts_of(outputs);
-                Ok(self.embedding.forward(compute, rows, &starts, skip))
+                Ok(self.embedding.forward(exec, rows, &starts, skip))
             },
         )?;
         finite("an embedding", &vectors)?;
@@ -214,7 +214,7 @@ impl Model {
     pub(super) fn forward<'e, T>(
         &self,
         encodings: impl IntoIterator<Item = &'e Encoding>,
-        head: impl FnOnce(&Compute, &Batch, &[f32]) -> Result<T>,
+        head: impl FnOnce(&ExecContext, &Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
         self.observed((encodings, OutputRows::All), |_, _| {}, head)
     }
@@ -225,15 +225,15 @@ impl Model {
         &self,
         (encodings, outputs): (impl IntoIterator<Item = &'e Encoding>, OutputRows),
         observe: impl FnMut(usize, &[f32]),
-        head: impl FnOnce(&Compute, &Batch, &[f32]) -> Result<T>,
+        head: impl FnOnce(&ExecContext, &Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
         let batch = batch(encodings)?;
         let mut scratch = self.scratch.take();
-        let compute = self.engine.compute();
+        let exec = self.engine.context();
         let rows = self
             .encoder
-            .forward(&compute, &batch, outputs, &mut scratch, observe)?;
-        head(&compute, &batch, rows)
+            .forward(&exec, &batch, outputs, &mut scratch, observe)?;
+        head(&exec, &batch, rows)
     }
 
     /// Tokenizes texts, each with the prompt in front if there is one, and calls `pass` with chunks of texts that are

@@ -2,7 +2,7 @@
 
 use crate::config::{DenseConfig, Family, Module, Pooling, SentenceConfig};
 use crate::error::Result;
-use crate::kernels::{Activation, Compute, Threads};
+use crate::kernels::{Activation, ExecContext, Threads};
 use crate::layers::Linear;
 use crate::weights::{Access, Files, Store};
 
@@ -118,7 +118,7 @@ impl EmbeddingHead {
     /// pooled.
     pub(crate) fn forward(
         &self,
-        compute: &Compute,
+        exec: &ExecContext,
         rows: &[f32],
         starts: &[usize],
         skip: usize,
@@ -146,13 +146,13 @@ impl EmbeddingHead {
                     residual,
                 } => {
                     let mut out = vec![0.0; texts * linear.outputs()];
-                    linear.forward_act(compute, &vectors, *activation, &mut out);
+                    linear.forward_act(exec, &vectors, *activation, &mut out);
                     match residual {
                         Residual::None => {}
                         Residual::Input => add(&mut out, &vectors),
                         Residual::Projected(projection) => {
                             let mut projected = vec![0.0; out.len()];
-                            projection.forward(compute, &vectors, &mut projected);
+                            projection.forward(exec, &vectors, &mut projected);
                             add(&mut out, &projected);
                         }
                     }

@@ -6,7 +6,7 @@ use crate::config::{EncoderConfig, Family, HeadConfig, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{Epilogue, PackedWeights, gemm};
-use crate::kernels::{Activation, Compute};
+use crate::kernels::{Activation, ExecContext};
 use crate::layers::{Linear, Norm};
 use crate::weights::Weights;
 
@@ -99,16 +99,16 @@ impl SequenceHead {
     }
 
     /// Computes logits, (texts, labels), from the first row of each text, (texts, hidden).
-    pub(crate) fn forward(&self, compute: &Compute, first: &[f32]) -> Vec<f32> {
+    pub(crate) fn forward(&self, exec: &ExecContext, first: &[f32]) -> Vec<f32> {
         let texts = first.len() / self.classifier.inputs();
         let mut pooled = Cow::Borrowed(first);
         if let Some((pooler, activation)) = &self.pooler {
             let mut out = vec![0.0; first.len()];
-            pooler.forward_act(compute, first, *activation, &mut out);
+            pooler.forward_act(exec, first, *activation, &mut out);
             pooled = Cow::Owned(out);
         }
         let mut logits = vec![0.0; texts * self.classifier.outputs()];
-        self.classifier.forward(compute, &pooled, &mut logits);
+        self.classifier.forward(exec, &pooled, &mut logits);
         logits
     }
 }
@@ -182,7 +182,7 @@ impl WordHead {
     /// Those of reading the word-embedding table, if it was not read before.
     pub(crate) fn forward(
         &self,
-        compute: &Compute,
+        exec: &ExecContext,
         rows: &[f32],
         encoder: &Encoder,
     ) -> Result<Vec<f32>> {
@@ -190,8 +190,8 @@ impl WordHead {
         let (width, vocab) = (self.transform.outputs(), self.bias.len());
         let mut transformed = vec![0.0; count * width];
         self.transform
-            .forward_act(compute, rows, self.activation, &mut transformed);
-        self.norm.forward(compute, &mut transformed);
+            .forward_act(exec, rows, self.activation, &mut transformed);
+        self.norm.forward(exec, &mut transformed);
 
         let columns = |range: std::ops::Range<usize>| -> Vec<f32> {
             let rows = transformed.chunks_exact(width);
@@ -202,7 +202,7 @@ impl WordHead {
         let mut logits = match &self.decoder {
             Some(decoder) => {
                 let mut logits = vec![0.0; count * vocab];
-                decoder.forward(compute, &words, &mut logits);
+                decoder.forward(exec, &words, &mut logits);
                 logits
             }
             // The table has many rows and there are few masked tokens, so their rows are packed and the table is read
@@ -211,13 +211,13 @@ impl WordHead {
                 let packed = PackedWeights::new(&words, count, self.narrow);
                 let mut columns = vec![0.0; vocab * count];
                 let table = encoder.word_embeddings().whole()?;
-                gemm(compute, &table, &packed, Epilogue::NONE, &mut columns);
+                gemm(exec, &table, &packed, Epilogue::NONE, &mut columns);
                 transposed(&columns, count)
             }
         };
         if let Some(beyond) = &self.beyond {
             let mut more = vec![0.0; logits.len()];
-            beyond.forward(compute, &columns(self.narrow..width), &mut more);
+            beyond.forward(exec, &columns(self.narrow..width), &mut more);
             logits
                 .iter_mut()
                 .zip(&more)

@@ -9,7 +9,7 @@ use super::kernel::{HeadInput, HeadKernel, MAX_QUERIES, Workspace};
 use crate::kernels::gemm::{Dot, Dtype, GemmTask, OutputColumns, PANEL, RowsView};
 use crate::kernels::output::DisjointMut;
 use crate::kernels::simd::{Kernel, LANES, Simd};
-use crate::kernels::{Compute, Cpu};
+use crate::kernels::{Cpu, ExecContext};
 
 /// Bytes of scores of a block of queries, but at least one tile of queries: they should stay in a core's first-level
 /// cache.
@@ -27,7 +27,7 @@ const BYTES_OF_SCORES: usize = 28 * 1024;
 ///
 /// # Panics
 /// If sequences overlap, more rows come out of a sequence than it has, or a length is not what the others say.
-pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32]) {
+pub(crate) fn attention(exec: &ExecContext, input: &Attention<'_>, out: &mut [f32]) {
     let sequences = input.starts.len() - 1;
     assert_eq!(input.out_starts.len(), input.starts.len());
     let rows = input.out_starts[sequences];
@@ -44,8 +44,8 @@ pub(crate) fn attention(compute: &Compute, input: &Attention<'_>, out: &mut [f32
         assert!(longest.is_none_or(|longest| longest <= bias.reach));
     }
     let out = DisjointMut::new(out);
-    let (cpu, heads) = (compute.cpu, &compute.memory.heads);
-    compute.team.run(
+    let (cpu, heads) = (exec.cpu, &exec.memory.heads);
+    exec.team.run(
         sequences * input.heads,
         || heads.take(),
         |workspace, task| {

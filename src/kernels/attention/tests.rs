@@ -2,7 +2,7 @@
 
 use super::{Attention, Projection, RelativeBias, attention};
 use crate::kernels::gemm::Dtype;
-use crate::kernels::{Compute, Cpu, Threads};
+use crate::kernels::{Cpu, ExecContext, Threads};
 
 fn numbers(len: usize, seed: usize) -> Vec<f32> {
     (0..len)
@@ -89,9 +89,9 @@ fn agrees_with_the_formula_on_ragged_rows() {
             for cpu in Cpu::supported() {
                 let mut first_out: Option<Vec<f32>> = None;
                 for threads in [1, 4] {
-                    let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
+                    let exec = ExecContext::new(cpu, &Threads::new(threads).unwrap());
                     let mut out = vec![f32::NAN; rows * width];
-                    attention(&compute, &input, &mut out);
+                    attention(&exec, &input, &mut out);
                     for sequence in 0..starts.len() - 1 {
                         for query in 0..starts[sequence + 1] - starts[sequence] {
                             for head in 0..heads {
@@ -147,9 +147,9 @@ fn sweep(dtype: Dtype, len: usize, head_dim: usize, reach: f32) -> (f64, f64) {
         .collect();
     let mut worst = 0.0f64;
     for cpu in Cpu::supported() {
-        let compute = Compute::new(cpu, &Threads::new(1).unwrap());
+        let exec = ExecContext::new(cpu, &Threads::new(1).unwrap());
         let mut out = vec![f32::NAN; len * head_dim];
-        attention(&compute, &input, &mut out);
+        attention(&exec, &input, &mut out);
         for (&query, expected) in queries.iter().zip(&expected) {
             let row = &out[query * head_dim..][..head_dim];
             let errors = row
@@ -191,7 +191,7 @@ fn a_sequence_does_not_see_its_neighbours() {
     let run = |dtype, data: &[f32], starts: &[usize]| {
         let mut out = vec![0.0; starts[starts.len() - 1] * width];
         let input = joined(data, starts, (heads, head_dim), dtype);
-        attention(&Compute::serial(), &input, &mut out);
+        attention(&ExecContext::serial(), &input, &mut out);
         out
     };
     for (dtype, _) in FORMS {
@@ -210,15 +210,15 @@ fn first_rows_are_the_same_however_many_come_out() {
     let qkv = numbers(84 * 3 * width, 6);
     for (dtype, _) in FORMS {
         for cpu in Cpu::supported() {
-            let compute = Compute::new(cpu, &Threads::new(2).unwrap());
+            let exec = ExecContext::new(cpu, &Threads::new(2).unwrap());
             let all = joined(&qkv, &starts, (heads, head_dim), dtype);
             let (mut whole, mut some) = (vec![0.0; 84 * width], vec![0.0; 21 * width]);
-            attention(&compute, &all, &mut whole);
+            attention(&exec, &all, &mut whole);
             let few = Attention {
                 out_starts: &out_starts,
                 ..all
             };
-            attention(&compute, &few, &mut some);
+            attention(&exec, &few, &mut some);
             for (start, out) in starts.into_iter().zip(out_starts.windows(2)) {
                 let rows = &some[out[0] * width..out[1] * width];
                 assert_eq!(
@@ -244,9 +244,9 @@ fn what_is_no_number_stays_in_its_sequence() {
                 qkv[5 * 3 * width + at] = poison;
                 let input = joined(&qkv, &[0, 9, 20], (heads, head_dim), dtype);
                 for cpu in Cpu::supported() {
-                    let compute = Compute::new(cpu, &Threads::new(1).unwrap());
+                    let exec = ExecContext::new(cpu, &Threads::new(1).unwrap());
                     let mut out = vec![0.0; 20 * width];
-                    attention(&compute, &input, &mut out);
+                    attention(&exec, &input, &mut out);
                     let (first, second) = out.split_at(9 * width);
                     assert!(first.iter().any(|x| !x.is_finite()), "{cpu:?} {dtype} {at}");
                     assert!(second.iter().all(|x| x.is_finite()), "{cpu:?} {dtype} {at}");
@@ -269,9 +269,9 @@ fn words_are_multiplied_exactly_at_their_extremes() {
             let starts = [0, len];
             let input = joined(&qkv, &starts, (1, head_dim), Dtype::Int8);
             for cpu in Cpu::supported() {
-                let compute = Compute::new(cpu, &Threads::new(1).unwrap());
+                let exec = ExecContext::new(cpu, &Threads::new(1).unwrap());
                 let mut out = vec![0.0; len * head_dim];
-                attention(&compute, &input, &mut out);
+                attention(&exec, &input, &mut out);
                 // All keys are equal, so the context is their value. 1e-6 covers the rounding of the scales.
                 let worst = out.iter().fold(0.0, |a: f32, x| a.max((x - sign).abs()));
                 assert!(worst < 1e-6, "{cpu:?} {len} x {head_dim}: {worst:e}");
@@ -294,9 +294,9 @@ fn words_stay_words_however_large_scores_are() {
             let starts = [0, len];
             let input = joined(&qkv, &starts, (1, head_dim), Dtype::Int8);
             for cpu in Cpu::supported() {
-                let compute = Compute::new(cpu, &Threads::new(1).unwrap());
+                let exec = ExecContext::new(cpu, &Threads::new(1).unwrap());
                 let mut out = vec![0.0; len * head_dim];
-                attention(&compute, &input, &mut out);
+                attention(&exec, &input, &mut out);
                 let worst = out.iter().fold(0.0, |a: f32, x| a.max((x - 1.0).abs()));
                 assert!(worst < 1e-6, "{cpu:?} {len} keys, {scale}: {worst:e}");
             }
@@ -307,11 +307,11 @@ fn words_stay_words_however_large_scores_are() {
 /// Runs heads of size 4 on three sequences with the given starts.
 fn attend(starts: &[usize], out_starts: &[usize], heads: usize) {
     let threads = Threads::new(2).unwrap();
-    let compute = Compute::new(Cpu::detect(), &threads);
+    let exec = ExecContext::new(Cpu::detect(), &threads);
     let qkv = numbers(8 * 12, 3);
     let mut input = joined(&qkv, starts, (1, 4), Dtype::F32);
     (input.out_starts, input.heads) = (out_starts, heads);
-    attention(&compute, &input, &mut [0.0; 8 * 4]);
+    attention(&exec, &input, &mut [0.0; 8 * 4]);
 }
 
 #[test]

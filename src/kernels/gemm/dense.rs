@@ -6,7 +6,7 @@ use super::panels::PANEL;
 use super::product::Block;
 use super::task::{Epilogue, GemmTask, OutputColumns};
 use super::weights::{PackedWeights, Panels};
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::output::DisjointMut;
 
 /// Computes `out = activation(x W^T + bias) + residual` for `x` of (rows, k) and `out` of (rows, n), in the number type
@@ -15,7 +15,7 @@ use crate::kernels::output::DisjointMut;
 /// # Panics
 /// If a length is not what the others say.
 pub(crate) fn gemm(
-    compute: &Compute,
+    exec: &ExecContext,
     x: &[f32],
     weights: &PackedWeights,
     epilogue: Epilogue<'_>,
@@ -39,26 +39,26 @@ pub(crate) fn gemm(
         Panels::F32(panels) => {
             let x = RowsView { data: x, stride: k };
             let operands = Operands::f32(x, k, panels, RhsIn::Memory);
-            multiply(compute, operands, epilogue, n, 4 * k, out);
+            multiply(exec, operands, epilogue, n, 4 * k, out);
         }
         Panels::Bf16(panels) => {
-            let mut rounded = compute.memory.rounded.take();
-            rounded.fill(compute, x, k);
+            let mut rounded = exec.memory.rounded.take();
+            rounded.fill(exec, x, k);
             let operands = Operands::bf16(&rounded, k, panels, RhsIn::Memory);
-            multiply(compute, operands, epilogue, n, 2 * k, out);
+            multiply(exec, operands, epilogue, n, 2 * k, out);
         }
         Panels::Int8(panels) => {
-            let mut quantized = compute.memory.quantized.take();
-            quantized.fill(compute, x, k, panels.input_factors());
+            let mut quantized = exec.memory.quantized.take();
+            quantized.fill(exec, x, k, panels.input_factors());
             let operands = Operands::int8(&quantized, k, panels);
-            multiply(compute, operands, epilogue, n, k, out);
+            multiply(exec, operands, epilogue, n, k, out);
         }
     }
 }
 
 /// Computes a product whose output has `n` columns, on all threads. A row of activations takes `bytes_per_row` bytes.
 fn multiply<D: Dot + Sync>(
-    compute: &Compute,
+    exec: &ExecContext,
     operands: Operands<'_, D>,
     epilogue: Epilogue<'_>,
     n: usize,
@@ -69,7 +69,7 @@ fn multiply<D: Dot + Sync>(
         out.len() / n,
         n.div_ceil(PANEL),
         bytes_per_row,
-        compute.team.count(),
+        exec.team.count(),
     );
     let task = GemmTask {
         operands,
@@ -82,8 +82,8 @@ fn multiply<D: Dot + Sync>(
         },
         accumulate: false,
     };
-    let cpu = compute.cpu;
-    compute.team.run(
+    let cpu = exec.cpu;
+    exec.team.run(
         grid.tasks(),
         || (),
         |(), index| {

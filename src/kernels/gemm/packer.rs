@@ -32,7 +32,7 @@ impl Packer {
             // If nothing is packed, as with a file that is used in place, helper threads would spin through the whole
             // load.
             team: if floats == 0 {
-                Team::alone()
+                Team::solo()
             } else {
                 threads.team()
             },

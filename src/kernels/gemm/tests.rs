@@ -2,7 +2,7 @@
 //! panels and blocks.
 
 use super::{Dtype, Epilogue, PackedWeights, Panels, gemm};
-use crate::kernels::{Activation, Compute, Cpu, Threads};
+use crate::kernels::{Activation, Cpu, ExecContext, Threads};
 
 /// Reproducible pseudo-random floats from -1 to 1.
 pub(super) fn numbers(len: usize, seed: u32) -> Vec<f32> {
@@ -66,11 +66,11 @@ fn oracle(x: &[f32], weights: &[f32], rows: usize, n: usize, k: usize) -> Vec<f3
     out
 }
 
-fn every_compute() -> Vec<Compute> {
+fn every_context() -> Vec<ExecContext> {
     let mut all = Vec::new();
     for cpu in Cpu::supported() {
         for threads in [1, 2, 5] {
-            all.push(Compute::new(cpu, &Threads::new(threads).unwrap()));
+            all.push(ExecContext::new(cpu, &Threads::new(threads).unwrap()));
         }
     }
     all
@@ -78,7 +78,7 @@ fn every_compute() -> Vec<Compute> {
 
 #[test]
 fn agrees_with_matrixmultiply_at_interesting_sizes() {
-    let computes = every_compute();
+    let contexts = every_context();
     for n in [1, 15, 16, 17, 26, 48, 312] {
         for k in [1, 3, 16, 26, 384] {
             for rows in [0, 1, 2, 5, 6, 7, 13, 14, 64, 131] {
@@ -89,15 +89,15 @@ fn agrees_with_matrixmultiply_at_interesting_sizes() {
                 let (x, w) = (numbers(rows * k, 1), numbers(n * k, 2));
                 let packed = PackedWeights::new(&w, n, k);
                 let expected = oracle(&x, &w, rows, n, k);
-                for compute in &computes {
+                for exec in &contexts {
                     let mut out = vec![f32::NAN; rows * n];
-                    gemm(compute, &x, &packed, Epilogue::NONE, &mut out);
+                    gemm(exec, &x, &packed, Epilogue::NONE, &mut out);
                     for (index, (a, b)) in out.iter().zip(&expected).enumerate() {
                         // Two orders of summing k products below 1 differ by far less than k units in the last place.
                         let bound = 1e-6 + k as f32 * 6e-8;
                         assert!(
                             (a - b).abs() <= bound,
-                            "{compute:?} {rows}x{n}x{k} at {index}: {a} {b}"
+                            "{exec:?} {rows}x{n}x{k} at {index}: {a} {b}"
                         );
                     }
                 }
@@ -112,23 +112,17 @@ fn epilogue_adds_bias_applies_activation_then_adds_residual() {
     let (x, w) = (numbers(rows * k, 3), numbers(n * k, 4));
     let (bias, residual) = (numbers(n, 5), numbers(rows * n, 6));
     let product = oracle(&x, &w, rows, n, k);
-    for compute in every_compute() {
+    for exec in every_context() {
         let mut out = vec![f32::NAN; rows * n];
         let epilogue = Epilogue {
             bias: Some(&bias),
             activation: Activation::Relu,
             residual: Some(&residual),
         };
-        gemm(
-            &compute,
-            &x,
-            &PackedWeights::new(&w, n, k),
-            epilogue,
-            &mut out,
-        );
+        gemm(&exec, &x, &PackedWeights::new(&w, n, k), epilogue, &mut out);
         for (index, value) in out.iter().enumerate() {
             let expected = (product[index] + bias[index % n]).max(0.0) + residual[index];
-            assert!((value - expected).abs() < 2e-6, "{compute:?} at {index}");
+            assert!((value - expected).abs() < 2e-6, "{exec:?} at {index}");
         }
     }
 }
@@ -145,18 +139,18 @@ fn a_row_is_the_same_bits_alone_in_any_company_and_on_any_number_of_threads() {
     for (cpu, dtype) in levels_and_types() {
         let packed = PackedWeights::pack(dtype, &w, n, k);
         let mut alone = Vec::new();
-        let serial = Compute::new(cpu, &Threads::new(1).unwrap());
+        let serial = ExecContext::new(cpu, &Threads::new(1).unwrap());
         for row in x.chunks(k) {
             let mut out = vec![0.0; n];
             gemm(&serial, row, &packed, epilogue, &mut out);
             alone.extend(out);
         }
         for threads in [1, 2, 3, 8] {
-            let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
+            let exec = ExecContext::new(cpu, &Threads::new(threads).unwrap());
             // Fewer rows follow more: what an earlier product left in the buffers must not matter.
             for count in [150, 1, 2, 8, 33, 150] {
                 let mut out = vec![0.0; count * n];
-                gemm(&compute, &x[..count * k], &packed, epilogue, &mut out);
+                gemm(&exec, &x[..count * k], &packed, epilogue, &mut out);
                 assert_eq!(
                     out,
                     alone[..count * n],
@@ -173,13 +167,13 @@ fn what_is_not_finite_reaches_all_of_its_own_row_and_no_other() {
     let w = numbers(n * k, 14);
     for (cpu, dtype) in levels_and_types() {
         let packed = PackedWeights::pack(dtype, &w, n, k);
-        let compute = Compute::new(cpu, &Threads::new(1).unwrap());
+        let exec = ExecContext::new(cpu, &Threads::new(1).unwrap());
         for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for place in [0, 15, 16, 39] {
                 let mut x = numbers(3 * k, 15);
                 x[k + place] = bad;
                 let mut out = vec![0.0; 3 * n];
-                gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
+                gemm(&exec, &x, &packed, Epilogue::NONE, &mut out);
                 let (before, rest) = out.split_at(n);
                 let (row, after) = rest.split_at(n);
                 assert!(
@@ -224,7 +218,7 @@ fn nan_reaches_its_own_row_and_no_other() {
         ..Epilogue::NONE
     };
     let weights = PackedWeights::new(&[0.5; 16], 4, 4);
-    gemm(&Compute::serial(), &x, &weights, epilogue, &mut out);
+    gemm(&ExecContext::serial(), &x, &weights, epilogue, &mut out);
     assert!(out[..4].iter().all(|x| x.is_nan()));
     assert!(out[4..].iter().all(|x| x.is_finite()));
 }

@@ -2,13 +2,13 @@
 
 use super::bf16::{Round, RoundedRows};
 use super::panels::PANEL;
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
 /// Writes the transpose of `x`, (rows, width), to `out`, (width, rows), and adds the sum of each column of `x` to
 /// `sums`, (width).
-pub(super) fn transpose(compute: &Compute, x: &[f32], sums: &mut [f32], out: &mut [f32]) {
+pub(super) fn transpose(exec: &ExecContext, x: &[f32], sums: &mut [f32], out: &mut [f32]) {
     let width = sums.len();
     let rows = x.len() / width.max(1);
     assert_eq!(x.len(), rows * width, "{rows} rows of {width}");
@@ -16,13 +16,13 @@ pub(super) fn transpose(compute: &Compute, x: &[f32], sums: &mut [f32], out: &mu
     if rows == 0 {
         return;
     }
-    let cpu = compute.cpu;
+    let cpu = exec.cpu;
     let tasks = width.div_ceil(PANEL);
     let outs = [
         OutputChunks::uniform(PANEL * rows, out),
         OutputChunks::uniform(PANEL, &mut *sums),
     ];
-    for_each_chunk(compute, tasks, outs, |_, task, [out, sums]| {
+    for_each_chunk(exec, tasks, outs, |_, task, [out, sums]| {
         transpose_columns(&x[task * PANEL..], width, rows, out);
         cpu.run(AddRows { rows: out, sums });
     });
@@ -31,7 +31,7 @@ pub(super) fn transpose(compute: &Compute, x: &[f32], sums: &mut [f32], out: &mu
 /// Transposes `x`, (rows, width), and rounds it to bf16. Adds the sum of each column, taken before rounding, to `sums`,
 /// (width).
 pub(super) fn round_transposed(
-    compute: &Compute,
+    exec: &ExecContext,
     x: &[f32],
     sums: &mut [f32],
     out: &mut RoundedRows,
@@ -42,14 +42,14 @@ pub(super) fn round_transposed(
     if rows == 0 {
         return;
     }
-    let cpu = compute.cpu;
+    let cpu = exec.cpu;
     let (stride, pairs) = out.resize(width, rows);
     let outs = [
         OutputChunks::uniform(PANEL * stride / 2, pairs),
         OutputChunks::uniform(PANEL, &mut *sums),
     ];
     for_each_chunk(
-        compute,
+        exec,
         width.div_ceil(PANEL),
         outs,
         |buffer, task, [out, sums]| {
@@ -136,12 +136,12 @@ mod tests {
     fn a_matrix_the_other_way_round_and_its_sums() {
         let threads = Threads::new(2).unwrap();
         for cpu in Cpu::supported() {
-            let compute = Compute::new(cpu, &threads);
+            let exec = ExecContext::new(cpu, &threads);
             for (rows, width) in [(1, 1), (3, 5), (4, 16), (9, 37), (33, 64)] {
                 let x: Vec<f32> = (0..rows * width).map(|x| x as f32).collect();
                 let mut out = vec![f32::NAN; x.len()];
                 let mut sums = vec![1.0; width];
-                transpose(&compute, &x, &mut sums, &mut out);
+                transpose(&exec, &x, &mut sums, &mut out);
                 for column in 0..width {
                     let expected: Vec<f32> = (0..rows).map(|row| x[row * width + column]).collect();
                     assert_eq!(out[column * rows..][..rows], expected);
@@ -150,11 +150,11 @@ mod tests {
 
                 let [mut rounded, mut expected] = [(); 2].map(|()| RoundedRows::default());
                 // An earlier product has left NaN in the buffer.
-                rounded.fill(&compute, &vec![f32::NAN; 64 * 64], 64);
+                rounded.fill(&exec, &vec![f32::NAN; 64 * 64], 64);
                 let mut others = vec![1.0; width];
-                round_transposed(&compute, &x, &mut others, &mut rounded);
+                round_transposed(&exec, &x, &mut others, &mut rounded);
                 assert_eq!(others, sums);
-                expected.fill(&compute, &out, rows);
+                expected.fill(&exec, &out, rows);
                 for column in 0..width {
                     let [found, expected] = [&rounded, &expected].map(|rounded| {
                         let (pairs, stride) = rounded.pairs();

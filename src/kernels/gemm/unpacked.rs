@@ -12,7 +12,7 @@ use super::transpose;
 use crate::kernels::memory::AlignedFloats;
 use crate::kernels::output::DisjointMut;
 use crate::kernels::simd::{Cache, Kernel, LANES, Simd};
-use crate::kernels::{Activation, Compute, Cpu};
+use crate::kernels::{Activation, Cpu, ExecContext};
 
 /// Greatest number of floats of panels that a task packs, but at least two panels: 256 KB, a quarter of a core's
 /// second-level cache.
@@ -53,7 +53,7 @@ pub(crate) enum StoreMode<'a> {
 /// # Panics
 /// If a length is not what the others say, or there are outputs but no input channels.
 pub(crate) fn gemm_unpacked(
-    compute: &Compute,
+    exec: &ExecContext,
     rounding: Rounding,
     x: &[f32],
     weights: Unpacked<'_>,
@@ -66,11 +66,11 @@ pub(crate) fn gemm_unpacked(
         return;
     }
     match rounding {
-        Rounding::None => multiply(compute, Lhs::Floats(x), weights, store, out),
+        Rounding::None => multiply(exec, Lhs::Floats(x), weights, store, out),
         Rounding::Bf16 => {
-            let mut rounded = compute.memory.rounded.take();
-            rounded.fill(compute, x, k);
-            multiply(compute, Lhs::Rounded(&rounded), weights, store, out);
+            let mut rounded = exec.memory.rounded.take();
+            rounded.fill(exec, x, k);
+            multiply(exec, Lhs::Rounded(&rounded), weights, store, out);
         }
     }
 }
@@ -91,7 +91,7 @@ pub(crate) struct Transposed<'a> {
 /// # Panics
 /// If a length is not what the others say, or there are outputs but no input channels.
 pub(crate) fn gemm_transposed(
-    compute: &Compute,
+    exec: &ExecContext,
     rounding: Rounding,
     Transposed { x, sums, scratch }: Transposed<'_>,
     weights: Unpacked<'_>,
@@ -108,13 +108,13 @@ pub(crate) fn gemm_transposed(
     match rounding {
         Rounding::None => {
             let transposed = scratch.at_least(x.len());
-            transpose::transpose(compute, x, sums, transposed);
-            multiply(compute, Lhs::Floats(transposed), weights, store, out);
+            transpose::transpose(exec, x, sums, transposed);
+            multiply(exec, Lhs::Floats(transposed), weights, store, out);
         }
         Rounding::Bf16 => {
-            let mut rounded = compute.memory.rounded.take();
-            transpose::round_transposed(compute, x, sums, &mut rounded);
-            multiply(compute, Lhs::Rounded(&rounded), weights, store, out);
+            let mut rounded = exec.memory.rounded.take();
+            transpose::round_transposed(exec, x, sums, &mut rounded);
+            multiply(exec, Lhs::Rounded(&rounded), weights, store, out);
         }
     }
 }
@@ -129,7 +129,7 @@ enum Lhs<'a> {
 /// Computes a product of at least one output in the number type of the left operand. The number of rows follows from
 /// `out`.
 fn multiply(
-    compute: &Compute,
+    exec: &ExecContext,
     x: Lhs<'_>,
     weights: Unpacked<'_>,
     store: StoreMode<'_>,
@@ -149,13 +149,13 @@ fn multiply(
     let panels = n.div_ceil(PANEL);
     // Whole pairs of panels, since tiles are up to two panels wide.
     let most = (MAX_PACKED_FLOATS / floats_per_panel.max(1)).max(2);
-    let share = panels / (TASKS_PER_THREAD * compute.team.count());
+    let share = panels / (TASKS_PER_THREAD * exec.team.count());
     let per_task = share.clamp(2, most).next_multiple_of(2);
     let block = (BYTES_PER_ROW_BLOCK / bytes_per_row.max(1)).max(ROWS_PER_BLOCK);
-    let cpu = compute.cpu;
+    let cpu = exec.cpu;
     let all = DisjointMut::new(out);
-    let buffers = &compute.memory.buffers;
-    compute.team.run(
+    let buffers = &exec.memory.buffers;
+    exec.team.run(
         panels.div_ceil(per_task),
         || buffers.take(),
         |buffer, task| {
@@ -374,7 +374,7 @@ mod tests {
     fn both_ways_and_all_sums_agree_with_the_oracle_on_every_level() {
         let threads = Threads::new(2).unwrap();
         for cpu in Cpu::supported() {
-            let compute = Compute::new(cpu, &threads);
+            let exec = ExecContext::new(cpu, &threads);
             for (rows, n, k) in [
                 (1, 1, 1),
                 (5, 16, 3),
@@ -409,7 +409,7 @@ mod tests {
                             (StoreMode::WithBias(&bias), bias.repeat(rows)),
                         ] {
                             let mut out = other.clone();
-                            gemm_unpacked(&compute, rounding, &x, weights, store, &mut out);
+                            gemm_unpacked(&exec, rounding, &x, weights, store, &mut out);
                             for ((found, expected), added) in out.iter().zip(&expected).zip(added) {
                                 let error = f64::from(*found) - (expected + f64::from(added));
                                 let bound = 1e-6 * (k as f64 + 1.0);

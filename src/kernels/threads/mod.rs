@@ -58,7 +58,7 @@ impl Threads {
     /// Returns the team of a new pass: the caller and its share of the helpers. Does not wait for other passes to end.
     pub(crate) fn team(&self) -> Team {
         let Some(pool) = &self.pool else {
-            return Team::alone();
+            return Team::solo();
         };
         let lease = HelperBudget::lease(&pool.budget);
         Team::spawn(lease, |help| pool.threads.spawn(help))

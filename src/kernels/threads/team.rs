@@ -76,7 +76,7 @@ impl std::fmt::Debug for TeamState {
 
 impl Team {
     /// Creates a team of the caller alone.
-    pub(in crate::kernels) fn alone() -> Self {
+    pub(in crate::kernels) fn solo() -> Self {
         Self::of(None, None)
     }
 

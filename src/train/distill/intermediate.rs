@@ -7,7 +7,7 @@ use crate::config::{Config, EncoderConfig};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::Dtype;
-use crate::kernels::{Compute, Threads};
+use crate::kernels::{ExecContext, Threads};
 use crate::layers::Scratch;
 use crate::train::losses::{
     Heads, Measure, mean_squared_error, projected_mean_squared_error, relation,
@@ -24,7 +24,7 @@ pub(crate) const PROJECTION: &str = "projection.";
 
 /// A forward pass of the student.
 pub(crate) struct Pass<'a> {
-    pub(crate) compute: &'a Compute,
+    pub(crate) exec: &'a ExecContext,
     pub(crate) batch: &'a Batch,
     /// Indices of the examples in the batch.
     pub(crate) examples: &'a [usize],
@@ -99,14 +99,14 @@ impl Body {
         }
     }
 
-    fn forward(&mut self, compute: &Compute, batch: &Batch, wanted: Wanted) -> Result<()> {
+    fn forward(&mut self, exec: &ExecContext, batch: &Batch, wanted: Wanted) -> Result<()> {
         match self {
             Self::Network(network) => {
                 let (network, parameters, tape) = &mut **network;
                 let settings = (&Dropout::NONE, wanted);
-                network.forward(compute, parameters, batch, settings, tape)
+                network.forward(exec, parameters, batch, settings, tape)
             }
-            Self::Encoder(states) => states.forward(compute, batch),
+            Self::Encoder(states) => states.forward(exec, batch),
         }
     }
 
@@ -147,14 +147,14 @@ impl States {
         })
     }
 
-    fn forward(&mut self, compute: &Compute, batch: &Batch) -> Result<()> {
+    fn forward(&mut self, exec: &ExecContext, batch: &Batch) -> Result<()> {
         let hidden = &mut self.hidden;
         let observe = |layer: usize, rows: &[f32]| {
             hidden[layer].clear();
             hidden[layer].extend_from_slice(rows);
         };
         self.encoder
-            .forward(compute, batch, OutputRows::All, &mut self.scratch, observe)?;
+            .forward(exec, batch, OutputRows::All, &mut self.scratch, observe)?;
         Ok(())
     }
 }
@@ -240,7 +240,7 @@ impl Inside {
             batch
         });
         let batch = mapped.as_ref().unwrap_or(pass.batch);
-        self.body.forward(pass.compute, batch, wanted)
+        self.body.forward(pass.exec, batch, wanted)
     }
 
     /// Returns the teacher's outputs for the batch, if they are needed in each step.
@@ -337,7 +337,7 @@ impl Inside {
         let mut value = 0.0;
         for &(left, right) in kinds {
             let loss = relation(
-                pass.compute,
+                pass.exec,
                 measure,
                 heads,
                 Heads {

@@ -13,7 +13,7 @@ use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use super::PairLoss;
 use super::projection::matrix;
-use crate::kernels::{Compute, Cpu, softmax::softmax};
+use crate::kernels::{Cpu, ExecContext, softmax::softmax};
 
 /// Two projections of a layer, (rows, width) each.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,7 @@ pub(crate) enum Measure {
 /// Text i owns rows `starts[i]..starts[i + 1]`; `heads` divides both widths. The loss is computed in f32 and summed in f64 in
 /// the order of texts.
 pub(crate) fn relation(
-    compute: &Compute,
+    exec: &ExecContext,
     measure: Measure,
     heads: usize,
     student: Heads<'_>,
@@ -62,7 +62,7 @@ pub(crate) fn relation(
         second: vec![0.0; student.right.len()],
     };
 
-    let cpu = compute.cpu;
+    let cpu = exec.cpu;
     // Outputs of a text's task. The locks are never contended: each is taken once.
     let (mut first, mut second) = (&mut loss.first[..], &mut loss.second[..]);
     let mut parts = Vec::with_capacity(texts);
@@ -72,7 +72,7 @@ pub(crate) fn relation(
         (right, second) = second.split_at_mut(length * student.width);
         parts.push(Mutex::new((0.0, left, right)));
     }
-    compute.team.run(texts, Scratch::default, |scratch, text| {
+    exec.team.run(texts, Scratch::default, |scratch, text| {
         let (from, to) = (starts[text], starts[text + 1]);
         let mut part = parts[text].lock().unwrap_or_else(|lock| lock.into_inner());
         let (value, left, right) = &mut *part;
@@ -217,7 +217,7 @@ mod tests {
                 ["left", "right", "teacher_left", "teacher_right"].map(|key| golden.floats(key));
             let [left, right, teacher_left, teacher_right] = &tensors;
             let loss = relation(
-                &Compute::serial(),
+                &ExecContext::serial(),
                 measure,
                 2,
                 Heads {
@@ -254,7 +254,14 @@ mod tests {
                     width: 6,
                 };
                 // In f64 the steps of f32 sums would not show; here a few percent of the tolerance.
-                relation(&Compute::serial(), measure, 2, student, teacher, &STARTS)
+                relation(
+                    &ExecContext::serial(),
+                    measure,
+                    2,
+                    student,
+                    teacher,
+                    &STARTS,
+                )
             };
             let found = loss(&x);
             let sum: Vec<f32> = found
@@ -271,7 +278,7 @@ mod tests {
     fn threads_change_no_bit() {
         let (x, y) = (numbers(32, 9), numbers(32, 10));
         let loss = |threads| {
-            let compute = Compute::new(Cpu::detect(), &Threads::new(threads).unwrap());
+            let exec = ExecContext::new(Cpu::detect(), &Threads::new(threads).unwrap());
             let (student, teacher) = (
                 Heads {
                     left: &x,
@@ -284,14 +291,7 @@ mod tests {
                     width: 4,
                 },
             );
-            relation(
-                &compute,
-                Measure::Distributions,
-                4,
-                student,
-                teacher,
-                &STARTS,
-            )
+            relation(&exec, Measure::Distributions, 4, student, teacher, &STARTS)
         };
         assert_eq!(loss(1), loss(3));
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::simd::{Kernel, Simd};
 use crate::train::model::parameters::{Gradients, Parameters, Touched};
 
@@ -64,7 +64,7 @@ impl AdamW {
     /// Takes one step with the gradients times `factor` (see [`clip_factor`]).
     pub(crate) fn step(
         &mut self,
-        compute: &Compute,
+        exec: &ExecContext,
         parameters: &mut Parameters,
         gradients: &Gradients,
         rate: f64,
@@ -121,8 +121,8 @@ impl AdamW {
                 }));
             }
         }
-        let cpu = compute.cpu;
-        compute.team.run(
+        let cpu = exec.cpu;
+        exec.team.run(
             pieces.len(),
             || (),
             |(), index| {
@@ -260,7 +260,7 @@ impl Constants {
 }
 
 /// Computes the norm of all gradients as one vector. Summed in f64, pieces in order, so that it does not depend on threads.
-pub(crate) fn norm(compute: &Compute, gradients: &Gradients) -> f64 {
+pub(crate) fn norm(exec: &ExecContext, gradients: &Gradients) -> f64 {
     let pieces = gradients.touched().flat_map(|(gradient, touched)| {
         // Zeros add nothing.
         let counts = move |&(at, _): &(usize, &[f32])| {
@@ -271,8 +271,8 @@ pub(crate) fn norm(compute: &Compute, gradients: &Gradients) -> f64 {
     });
     let pieces: Vec<&[f32]> = pieces.map(|(_, piece)| piece).collect();
     let sums: Vec<Mutex<f64>> = pieces.iter().map(|_| Mutex::new(0.0)).collect();
-    let cpu = compute.cpu;
-    compute.team.run(
+    let cpu = exec.cpu;
+    exec.team.run(
         pieces.len(),
         || (),
         |(), index| {
@@ -367,10 +367,10 @@ mod tests {
             warmup: 3,
             steps: 10,
         };
-        let compute = Compute::serial();
+        let exec = ExecContext::serial();
         for (at, step) in golden.steps.iter().enumerate() {
             fill(&mut gradients, &step.gradients);
-            let norm = norm(&compute, &gradients);
+            let norm = norm(&exec, &gradients);
             assert!(
                 (norm / step.norm - 1.0).abs() < 1e-6,
                 "{norm} {}",
@@ -379,7 +379,7 @@ mod tests {
             let rate = schedule.rate_at(at as u64);
             assert!((rate - step.rate).abs() < 1e-15, "{rate} {}", step.rate);
             adamw.step(
-                &compute,
+                &exec,
                 &mut parameters,
                 &gradients,
                 rate,
@@ -405,22 +405,22 @@ mod tests {
                 })
                 .to_vec()
         };
-        let run = |compute: &Compute| {
+        let run = |exec: &ExecContext| {
             let mut parameters = parameters(&values(0));
             let mut gradients = parameters.gradients();
             let mut adamw = AdamW::new(&parameters, Settings::default());
             for step in 1..4 {
                 fill(&mut gradients, &values(step));
-                let factor = clip_factor(norm(compute, &gradients), 1.0);
-                adamw.step(compute, &mut parameters, &gradients, 0.1, factor);
+                let factor = clip_factor(norm(exec, &gradients), 1.0);
+                adamw.step(exec, &mut parameters, &gradients, 0.1, factor);
             }
             let values = parameters.iter().flat_map(|p| &p.values);
             values.map(|x| x.to_bits()).collect::<Vec<u32>>()
         };
-        let expected = run(&Compute::serial());
+        let expected = run(&ExecContext::serial());
         let threads = Threads::new(3).unwrap();
         for cpu in Cpu::supported() {
-            assert!(run(&Compute::new(cpu, &threads)) == expected, "{cpu:?}");
+            assert!(run(&ExecContext::new(cpu, &threads)) == expected, "{cpu:?}");
         }
     }
 
@@ -445,7 +445,7 @@ mod tests {
                     ..Settings::default()
                 };
                 let mut adamw = AdamW::new(&parameters, settings);
-                let compute = Compute::serial();
+                let exec = ExecContext::serial();
                 for rows in steps {
                     let id = parameters.ids().next().unwrap();
                     if known {
@@ -457,9 +457,9 @@ mod tests {
                         (0..).zip(row).for_each(|(at, x)| *x = number(at));
                     }
                     assert_eq!(gradients.touched().all(|(_, rows)| rows.is_some()), known);
-                    let norm = norm(&compute, &gradients);
+                    let norm = norm(&exec, &gradients);
                     let factor = clip_factor(norm, 1.0);
-                    adamw.step(&compute, &mut parameters, &gradients, 0.1, factor);
+                    adamw.step(&exec, &mut parameters, &gradients, 0.1, factor);
                     gradients.clear();
                 }
                 let Moments { first, second } = &adamw.moments[0];
@@ -477,7 +477,7 @@ mod tests {
         let mut gradients = parameters.gradients();
         for bad in [f32::NAN, f32::INFINITY] {
             fill(&mut gradients, &[vec![bad; 20]]);
-            assert!(!norm(&Compute::serial(), &gradients).is_finite());
+            assert!(!norm(&ExecContext::serial(), &gradients).is_finite());
         }
     }
 }

@@ -6,7 +6,7 @@ use safetensors::SafeTensors;
 
 use super::adamw::{AdamW, Settings};
 use crate::batch::Batch;
-use crate::kernels::{Compute, Threads};
+use crate::kernels::{ExecContext, Threads};
 use crate::train::model::network::{Network, OutputGradients, Tape, Wanted};
 use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::parameters::{Gradients, Parameters};
@@ -91,7 +91,7 @@ impl Model {
     /// Computes the loss and adds its gradients.
     fn learn(
         &mut self,
-        compute: &Compute,
+        exec: &ExecContext,
         golden: &SafeTensors<'_>,
         gradients: &mut Gradients,
     ) -> f64 {
@@ -104,7 +104,7 @@ impl Model {
         } = self;
         let wanted = (&Dropout::NONE, Wanted::Head);
         network
-            .forward(compute, parameters, batch, wanted, tape)
+            .forward(exec, parameters, batch, wanted, tape)
             .unwrap();
         let (loss, head) = if self.name.starts_with("sentence") {
             let targets = numbers(golden, "labels", f32::from_le_bytes);
@@ -116,7 +116,7 @@ impl Model {
             head,
             ..Default::default()
         };
-        network.backward(compute, parameters, batch, tape, &outputs, gradients);
+        network.backward(exec, parameters, batch, tape, &outputs, gradients);
         loss
     }
 }
@@ -138,7 +138,7 @@ fn losses_and_gradients_are_those_of_torch() {
         let golden = SafeTensors::deserialize(&bytes).unwrap();
         let mut model = Model::load(name, &golden);
         let mut gradients = model.parameters.gradients();
-        let loss = model.learn(&Compute::serial(), &golden, &mut gradients);
+        let loss = model.learn(&ExecContext::serial(), &golden, &mut gradients);
         let expected = numbers(&golden, "loss", f64::from_le_bytes)[0];
         assert!(
             (loss - expected).abs() < 1e-6,
@@ -178,21 +178,21 @@ fn ten_steps_of_adamw_are_those_of_torch() {
         let mut model = Model::load(name, &golden);
         let mut gradients = model.parameters.gradients();
         let mut adamw = AdamW::new(&model.parameters, Settings::default());
-        let compute = Compute::serial();
+        let exec = ExecContext::serial();
         let losses = numbers(&golden, "losses", f64::from_le_bytes);
         assert_eq!(losses.len(), 10);
         // Torch's own steps lower the loss by far more than this tolerance.
         assert!(losses[9] < losses[0] - 0.01, "{name}: {losses:?}");
         let mut worst = 0.0f64;
         for (step, expected) in losses.iter().enumerate() {
-            let loss = model.learn(&compute, &golden, &mut gradients);
+            let loss = model.learn(&exec, &golden, &mut gradients);
             let error = (loss - expected).abs();
             assert!(
                 error < 1e-4,
                 "{name}, step {step}: {loss}, torch has {expected}"
             );
             worst = worst.max(error);
-            adamw.step(&compute, &mut model.parameters, &gradients, 1e-3, 1.0);
+            adamw.step(&exec, &mut model.parameters, &gradients, 1e-3, 1.0);
             gradients.clear();
         }
         println!("{name}: at worst {worst:e}");

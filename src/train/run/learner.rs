@@ -6,7 +6,7 @@ use super::figures::{self, Answers};
 use super::trainer::{Learned, Learner};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::train::data::{Example, Labels, Target};
 use crate::train::distill::intermediate::{PROJECTION, Pass};
 use crate::train::distill::teacher::Teacher;
@@ -85,7 +85,7 @@ impl Learner for NetworkLearner {
 
     fn learn(
         &mut self,
-        compute: &Compute,
+        exec: &ExecContext,
         numbers: &[usize],
         draw: u64,
         weight: f64,
@@ -108,7 +108,7 @@ impl Learner for NetworkLearner {
             objective,
             ..
         } = self;
-        network.forward(compute, parameters, &batch, (&dropout, wanted), tape)?;
+        network.forward(exec, parameters, &batch, (&dropout, wanted), tape)?;
 
         let mut outputs = OutputGradients::default();
         let mut loss = 0.0;
@@ -120,7 +120,7 @@ impl Learner for NetworkLearner {
         }
         if let Some(teacher) = &mut self.teacher {
             let pass = Pass {
-                compute,
+                exec,
                 batch: &batch,
                 examples: numbers,
                 network,
@@ -130,14 +130,14 @@ impl Learner for NetworkLearner {
             };
             loss += teacher.learn(&pass, objective, &mut outputs, gradients)?;
         }
-        network.backward(compute, parameters, &batch, tape, &outputs, gradients);
+        network.backward(exec, parameters, &batch, tape, &outputs, gradients);
         Ok(Learned {
             loss,
             tokens: batch.rows(),
         })
     }
 
-    fn measure(&mut self, compute: &Compute) -> Result<Vec<(String, f64)>> {
+    fn measure(&mut self, exec: &ExecContext) -> Result<Vec<(String, f64)>> {
         let task = self.objective.task;
         let mut answers = Answers::default();
         let all: Vec<&Example> = self.dev.iter().collect();
@@ -149,7 +149,7 @@ impl Learner for NetworkLearner {
                 parameters, tape, ..
             } = self;
             network.forward(
-                compute,
+                exec,
                 parameters,
                 &batch,
                 (&Dropout::NONE, Wanted::Head),

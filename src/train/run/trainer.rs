@@ -9,7 +9,7 @@ use super::log::{Figures, Line, Log, Steps};
 use super::schedule::Schedule;
 use super::state::{self, Exact, Progress};
 use crate::error::{Error, Result};
-use crate::kernels::{Compute, Engine};
+use crate::kernels::{Engine, ExecContext};
 use crate::train::data::{Batching, Epoch};
 use crate::train::model::parameters::{Gradients, Parameters};
 
@@ -31,7 +31,7 @@ pub(crate) trait Learner {
     /// `draw` is the key of the random numbers, such as dropout masks.
     fn learn(
         &mut self,
-        compute: &Compute,
+        exec: &ExecContext,
         examples: &[usize],
         draw: u64,
         weight: f64,
@@ -40,7 +40,7 @@ pub(crate) trait Learner {
 
     /// Evaluates the model on held-out examples. Returns metric names and values, higher is better; the first one selects the
     /// best model. Empty if there are no such examples.
-    fn measure(&mut self, compute: &Compute) -> Result<Vec<(String, f64)>>;
+    fn measure(&mut self, exec: &ExecContext) -> Result<Vec<(String, f64)>>;
 
     /// Writes the model to a folder.
     fn save(&self, folder: &Path) -> Result<()>;
@@ -221,8 +221,8 @@ impl<'a> Run<'a> {
         let batches = epoch.len() as u64;
         while self.progress.batch < batches {
             let batch = &epoch[self.progress.batch as usize];
-            let compute = engine.compute();
-            let (at, rate, norm) = self.step(&compute, learner, batch)?;
+            let exec = engine.context();
+            let (at, rate, norm) = self.step(&exec, learner, batch)?;
             self.progress.batch += 1;
             if self.progress.step.is_multiple_of(self.plan.log_every) || at.step == at.steps {
                 self.write_steps(batches, rate, norm, observer)?;
@@ -236,7 +236,7 @@ impl<'a> Run<'a> {
                 Some(every) => self.progress.step.is_multiple_of(every) || at.step == at.steps,
                 None => ends,
             };
-            if due && self.measure(&compute, learner, observer)? {
+            if due && self.measure(&exec, learner, observer)? {
                 return self.end(learner).map(Some);
             }
             if due || self.progress.step.is_multiple_of(self.plan.save_every) {
@@ -255,7 +255,7 @@ impl<'a> Run<'a> {
     /// Takes one step on a batch. Returns its loss, the learning rate and the gradient's norm.
     fn step(
         &mut self,
-        compute: &Compute,
+        exec: &ExecContext,
         learner: &mut impl Learner,
         batch: &[usize],
     ) -> Result<(At, f64, f64)> {
@@ -264,11 +264,11 @@ impl<'a> Run<'a> {
         for (index, examples) in batch.chunks(part).enumerate() {
             let weight = examples.len() as f64 / batch.len() as f64;
             let draw = self.progress.step * self.plan.accumulate as u64 + index as u64;
-            let learned = learner.learn(compute, examples, draw, weight, &mut self.gradients)?;
+            let learned = learner.learn(exec, examples, draw, weight, &mut self.gradients)?;
             loss += weight * learned.loss;
             tokens += learned.tokens;
         }
-        let norm = norm(compute, &self.gradients);
+        let norm = norm(exec, &self.gradients);
         let step = self.progress.step;
         if !norm.is_finite() {
             return Err(Error::NonFinite {
@@ -279,7 +279,7 @@ impl<'a> Run<'a> {
         let factor = clip_factor(norm, self.plan.clip);
         let parameters = learner.parameters_mut();
         self.adamw
-            .step(compute, parameters, &self.gradients, rate, factor);
+            .step(exec, parameters, &self.gradients, rate, factor);
         self.gradients.clear();
         self.progress.step += 1;
         let (Exact(sum), count) = self.progress.losses;
@@ -319,12 +319,12 @@ impl<'a> Run<'a> {
     /// Evaluates the model and saves it if it is the best so far. Returns whether the patience is exhausted.
     fn measure(
         &mut self,
-        compute: &Compute,
+        exec: &ExecContext,
         learner: &mut impl Learner,
         observer: &mut impl Observer,
     ) -> Result<bool> {
         let begun = Instant::now();
-        let figures = learner.measure(compute)?;
+        let figures = learner.measure(exec)?;
         let Some(&(_, figure)) = figures.first() else {
             return Ok(false);
         };

@@ -5,7 +5,7 @@ use crate::batch::{Batch, Encoding};
 use crate::config::{EncoderConfig, Family};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::Rounding;
-use crate::kernels::{Activation, Compute, Cpu, Engine, Threads};
+use crate::kernels::{Activation, Cpu, Engine, ExecContext, Threads};
 use crate::train::model::network::{HeadKind, Network, Origin, OutputGradients, Tape, Wanted};
 use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::parameters::{Gradients, Parameters};
@@ -85,22 +85,17 @@ impl Trial {
     /// # Errors
     /// None that the synthetic data can cause.
     pub fn step(&mut self) -> Result<f64> {
-        let compute = self.engine.compute();
-        let loss = self.learn(&compute)?;
-        let factor = clip_factor(norm(&compute, &self.gradients), 1.0);
-        self.adamw.step(
-            &compute,
-            &mut self.parameters,
-            &self.gradients,
-            2e-5,
-            factor,
-        );
+        let exec = self.engine.context();
+        let loss = self.learn(&exec)?;
+        let factor = clip_factor(norm(&exec, &self.gradients), 1.0);
+        self.adamw
+            .step(&exec, &mut self.parameters, &self.gradients, 2e-5, factor);
         self.gradients.clear();
         Ok(loss)
     }
 
     /// Runs the forward and backward pass and returns the loss.
-    fn learn(&mut self, compute: &Compute) -> Result<f64> {
+    fn learn(&mut self, exec: &ExecContext) -> Result<f64> {
         let dropout = Dropout {
             seed: 1,
             step: self.steps,
@@ -118,7 +113,7 @@ impl Trial {
             outputs,
             ..
         } = self;
-        network.forward(compute, parameters, batch, (&dropout, Wanted::Head), tape)?;
+        network.forward(exec, parameters, batch, (&dropout, Wanted::Head), tape)?;
         outputs.head.clear();
         let mut loss = 0.0;
         for (text, row) in tape.output().chunks_exact(LABELS).enumerate() {
@@ -131,7 +126,7 @@ impl Trial {
                 outputs.head.push(((e / sum - hit) / TEXTS as f64) as f32);
             }
         }
-        network.backward(compute, parameters, batch, tape, outputs, gradients);
+        network.backward(exec, parameters, batch, tape, outputs, gradients);
         Ok(loss)
     }
 }

@@ -16,7 +16,7 @@ use crate::kernels::gemm::{Epilogue, Int8Panels, PANEL, PackedWeights, Panels, g
 use crate::kernels::memory::AlignedFloats;
 use crate::kernels::memory::WeightBuf;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
-use crate::kernels::{Compute, Engine};
+use crate::kernels::{Engine, ExecContext};
 
 /// How much of the unevenness is taken from activations and put into weights. All-MiniLM-L6-v2 is nearest at 0.6 to 0.7.
 const SMOOTHNESS: f32 = 0.65;
@@ -47,7 +47,7 @@ pub(super) struct Calibrated {
 
 /// Quantises a matrix of (n, k), row-major, by the rows that go into it; `None` if they are no use.
 pub(super) fn calibrate(
-    compute: &Compute,
+    exec: &ExecContext,
     rows: &[f32],
     weights: &[f32],
     k: usize,
@@ -65,7 +65,7 @@ pub(super) fn calibrate(
         return None;
     }
     let exact = product(
-        compute,
+        exec,
         &held,
         &PackedWeights::new(weights, weights.len() / k, k),
     );
@@ -76,11 +76,11 @@ pub(super) fn calibrate(
         let divide = |row: &mut [f32]| row.iter_mut().zip(factors).for_each(|(x, f)| *x /= f);
         smoothed.chunks_exact_mut(k).for_each(divide);
     }
-    let mut matrix = Gptq::new(&gram(compute, &seen, k), k)?.round(compute, &smoothed)?;
+    let mut matrix = Gptq::new(&gram(exec, &seen, k), k)?.round(exec, &smoothed)?;
     if let Some(factors) = smoothing {
         matrix = matrix.with_input_factors(factors)?;
     }
-    let error = relative_error(&product(compute, &held, &matrix), &exact);
+    let error = relative_error(&product(exec, &held, &matrix), &exact);
     Some(Calibrated { matrix, error })
 }
 
@@ -105,14 +105,14 @@ fn multiply(rows: &mut [f32], factors: &[f32]) {
 }
 
 /// `X W^T`.
-fn product(compute: &Compute, x: &[f32], weights: &PackedWeights) -> Vec<f32> {
+fn product(exec: &ExecContext, x: &[f32], weights: &PackedWeights) -> Vec<f32> {
     let mut out = vec![0.0; x.len() / weights.k() * weights.n()];
-    gemm(compute, x, weights, Epilogue::NONE, &mut out);
+    gemm(exec, x, weights, Epilogue::NONE, &mut out);
     out
 }
 
 /// `X^T X`, (k, k), of rows of k.
-fn gram(compute: &Compute, rows: &[f32], k: usize) -> Vec<f32> {
+fn gram(exec: &ExecContext, rows: &[f32], k: usize) -> Vec<f32> {
     let count = rows.len() / k;
     let mut columns = vec![0.0; rows.len()];
     for (at, row) in rows.chunks_exact(k).enumerate() {
@@ -120,7 +120,7 @@ fn gram(compute: &Compute, rows: &[f32], k: usize) -> Vec<f32> {
             columns[channel * count + at] = x;
         }
     }
-    product(compute, &columns, &PackedWeights::new(&columns, k, count))
+    product(exec, &columns, &PackedWeights::new(&columns, k, count))
 }
 
 /// For each input channel `c^(1-a) / x^a`, of the greatest weight and the greatest number that goes in.
@@ -173,7 +173,7 @@ impl Gptq {
     }
 
     /// Rounds a matrix of (n, k), row-major. Threads share its output channels, each of which is rounded alone.
-    fn round(&self, compute: &Compute, weights: &[f32]) -> Option<PackedWeights> {
+    fn round(&self, exec: &ExecContext, weights: &[f32]) -> Option<PackedWeights> {
         let k = self.order.len();
         let (n, panel_len) = (
             weights.len() / k,
@@ -188,7 +188,7 @@ impl Gptq {
             OutputChunks::uniform(PANEL, &mut scales),
             OutputChunks::uniform(PANEL, bytemuck::cast_slice_mut(&mut sums)),
         ];
-        for_each_chunk(compute, panels, outs, |_, panel, [bytes, scales, sums]| {
+        for_each_chunk(exec, panels, outs, |_, panel, [bytes, scales, sums]| {
             let bytes: &mut [i8] = bytemuck::cast_slice_mut(bytes);
             let sums: &mut [i32] = bytemuck::cast_slice_mut(sums);
             let rows = weights.chunks_exact(k).skip(panel * PANEL).take(PANEL);
@@ -271,10 +271,10 @@ mod tests {
     fn error_of(matrix: &PackedWeights, rows: &[f32], weights: &[f32], n: usize) -> f64 {
         let exact = PackedWeights::new(weights, n, weights.len() / n);
         let rounded = PackedWeights::new(&matrix.unpack(), n, weights.len() / n);
-        let compute = Compute::serial();
+        let exec = ExecContext::serial();
         relative_error(
-            &product(&compute, rows, &rounded),
-            &product(&compute, rows, &exact),
+            &product(&exec, rows, &rounded),
+            &product(&exec, rows, &exact),
         )
     }
 
@@ -282,9 +282,9 @@ mod tests {
     fn rounding_for_outputs_is_nearer_than_rounding_weights() {
         let (n, k) = (20, 37);
         let (rows, weights) = (rows(400, k), random(n * k, 3));
-        let gram = gram(&Compute::serial(), &rows, k);
+        let gram = gram(&ExecContext::serial(), &rows, k);
         let matrix = Gptq::new(&gram, k)
-            .and_then(|gptq| gptq.round(&Compute::serial(), &weights))
+            .and_then(|gptq| gptq.round(&ExecContext::serial(), &weights))
             .unwrap();
         let plain = PackedWeights::pack(Dtype::Int8, &weights, n, k);
         let (found, nearest) = (
@@ -301,14 +301,14 @@ mod tests {
         let weights = random(n * k, 5);
         let mut gram = vec![0.0; k * k];
         (0..k).for_each(|at| gram[at * k + at] = (at + 1) as f32);
-        let (gptq, compute) = (Gptq::new(&gram, k).unwrap(), Compute::serial());
-        let matrix = gptq.round(&compute, &weights).unwrap();
+        let (gptq, exec) = (Gptq::new(&gram, k).unwrap(), ExecContext::serial());
+        let matrix = gptq.round(&exec, &weights).unwrap();
         let plain = PackedWeights::pack(Dtype::Int8, &weights, n, k);
         let largest = weights.iter().fold(0f32, |most, x| most.max(x.abs()));
         let pairs = matrix.unpack().into_iter().zip(plain.unpack());
         let most = pairs.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
         assert!(most <= 1e-6 * largest, "{most}");
-        let zeros = gptq.round(&compute, &vec![0.0; n * k]).unwrap();
+        let zeros = gptq.round(&exec, &vec![0.0; n * k]).unwrap();
         assert!(zeros.unpack().iter().all(|&x| x == 0.0));
     }
 
@@ -324,8 +324,8 @@ mod tests {
         let (n, k) = (70, 24);
         let (rows, weights) = (rows(64, k), random(n * k, 3));
         let matrix = |threads| {
-            let compute = Compute::new(Cpu::detect(), &Threads::new(threads).unwrap());
-            let found = calibrate(&compute, &rows, &weights, k, true).unwrap();
+            let exec = ExecContext::new(Cpu::detect(), &Threads::new(threads).unwrap());
+            let found = calibrate(&exec, &rows, &weights, k, true).unwrap();
             (
                 found.matrix.unpack(),
                 input_factors(&found.matrix),
@@ -342,7 +342,7 @@ mod tests {
         let (mut rows, weights) = (random(320 * k, 11), random(n * k, 13));
         rows.chunks_exact_mut(k).for_each(|row| row[5] *= 40.0);
         let error = |smooth| {
-            let found = calibrate(&Compute::serial(), &rows, &weights, k, smooth).unwrap();
+            let found = calibrate(&ExecContext::serial(), &rows, &weights, k, smooth).unwrap();
             assert_eq!(input_factors(&found.matrix).is_some(), smooth);
             found.error
         };
@@ -354,7 +354,7 @@ mod tests {
     fn rows_that_say_nothing_are_no_use() {
         let weights = random(16 * 4, 1);
         let none =
-            |rows, smooth| calibrate(&Compute::serial(), rows, &weights, 4, smooth).is_none();
+            |rows, smooth| calibrate(&ExecContext::serial(), rows, &weights, 4, smooth).is_none();
         assert!(none(&[], true) && none(&[0.0; 64], false) && none(&[f32::NAN; 64], false));
     }
 

@@ -26,7 +26,7 @@ pub(super) fn choose(
     let mut output_error = None;
     if let (Panels::Int8(_), Some(Calibration { samples, engine })) = (bytes.panels(), calibration)
         && let Some(rows) = samples.take(request.name)
-        && let Some(calibrated) = calibrate(&engine.compute(), &rows, &weights, k, smooth)
+        && let Some(calibrated) = calibrate(&engine.context(), &rows, &weights, k, smooth)
     {
         bytes = calibrated.matrix;
         output_error = Some(calibrated.error);

@@ -1,6 +1,6 @@
 //! Activations rounded to bf16.
 
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::memory::AlignedFloats;
 use crate::kernels::simd::{Kernel, LANES, Simd};
 
@@ -20,11 +20,11 @@ pub(crate) struct RoundedRows {
 
 impl RoundedRows {
     /// Rounds `x`, rows of `k` floats, on all threads.
-    pub(in crate::kernels::gemm) fn fill(&mut self, compute: &Compute, x: &[f32], k: usize) {
+    pub(in crate::kernels::gemm) fn fill(&mut self, exec: &ExecContext, x: &[f32], k: usize) {
         let rows = x.len() / k;
         let (stride, pairs) = self.resize(rows, k);
         let words: &mut [i16] = bytemuck::cast_slice_mut(pairs);
-        let tasks = match compute.team.count() {
+        let tasks = match exec.team.count() {
             1 => 1,
             threads => (x.len() / NUMBERS_PER_TASK).clamp(1, threads),
         };
@@ -32,8 +32,8 @@ impl RoundedRows {
         let parts = x
             .chunks(per_task * k)
             .zip(words.chunks_mut(per_task * stride));
-        let cpu = compute.cpu;
-        compute.team.each(tasks, parts, |_, (x, words)| {
+        let cpu = exec.cpu;
+        exec.team.each(tasks, parts, |_, (x, words)| {
             cpu.run_bf16(Round {
                 x,
                 k,

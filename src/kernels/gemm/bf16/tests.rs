@@ -3,7 +3,7 @@
 
 use crate::kernels::gemm::tests::numbers;
 use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, gemm};
-use crate::kernels::{Activation, Compute, Cpu, Threads};
+use crate::kernels::{Activation, Cpu, ExecContext, Threads};
 
 fn rounded(numbers: &[f32]) -> Vec<f32> {
     let round = |&x: &f32| half::bf16::from_f32(x).to_f32();
@@ -58,9 +58,9 @@ fn agrees(x: &[f32], w: &[f32], n: usize, k: usize, what: &str) {
     }
     for cpu in Cpu::supported() {
         for threads in [1, 3] {
-            let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
+            let exec = ExecContext::new(cpu, &Threads::new(threads).unwrap());
             let mut out = vec![f32::NAN; expected.len()];
-            gemm(&compute, x, &packed, Epilogue::NONE, &mut out);
+            gemm(&exec, x, &packed, Epilogue::NONE, &mut out);
             assert_eq!(out, expected, "{cpu:?}, {threads} threads, {what}");
         }
     }
@@ -107,7 +107,7 @@ fn epilogue_begins_with_bias_applies_activation_then_adds_residual() {
     let sums = in_order(&x, &w, k, &bias);
     let packed = PackedWeights::pack(Dtype::Bf16, &w, n, k);
     for cpu in Cpu::supported() {
-        let compute = Compute::new(cpu, &Threads::new(1).unwrap());
+        let exec = ExecContext::new(cpu, &Threads::new(1).unwrap());
         for (activation, least) in [(Activation::Relu, 0.0), (Activation::Identity, f32::MIN)] {
             let mut out = vec![f32::NAN; rows * n];
             let epilogue = Epilogue {
@@ -115,7 +115,7 @@ fn epilogue_begins_with_bias_applies_activation_then_adds_residual() {
                 activation,
                 residual: Some(&residual),
             };
-            gemm(&compute, &x, &packed, epilogue, &mut out);
+            gemm(&exec, &x, &packed, epilogue, &mut out);
             for (index, value) in out.iter().enumerate() {
                 let expected = sums[index].max(least) + residual[index];
                 assert_eq!(*value, expected, "{cpu:?} at {index}");
@@ -132,18 +132,12 @@ fn what_an_earlier_product_left_behind_does_not_matter() {
     let w = numbers(n * 64, 16);
     let x = numbers(3 * k, 17);
     for cpu in Cpu::supported() {
-        let compute = Compute::new(cpu, &Threads::new(1).unwrap());
+        let exec = ExecContext::new(cpu, &Threads::new(1).unwrap());
         let mut out = vec![0.0; 3 * n];
         let wide = PackedWeights::pack(Dtype::Bf16, &w, n, 64);
-        gemm(
-            &compute,
-            &[f32::NAN; 3 * 64],
-            &wide,
-            Epilogue::NONE,
-            &mut out,
-        );
+        gemm(&exec, &[f32::NAN; 3 * 64], &wide, Epilogue::NONE, &mut out);
         let narrow = PackedWeights::pack(Dtype::Bf16, &w[..n * k], n, k);
-        gemm(&compute, &x, &narrow, Epilogue::NONE, &mut out);
+        gemm(&exec, &x, &narrow, Epilogue::NONE, &mut out);
         assert_eq!(out, in_order(&x, &w[..n * k], k, &[0.0; 17]), "{cpu:?}");
     }
 }

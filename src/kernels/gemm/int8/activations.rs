@@ -6,7 +6,7 @@
 //! Rows are quantised independently, so the products of a row give the same bits whatever other rows there are. Only
 //! operations are used that round alike everywhere, so a row becomes the same integers on every processor.
 
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::memory::AlignedFloats;
 use crate::kernels::simd::{Kernel, LANES, ROUND, Simd};
 
@@ -35,11 +35,11 @@ pub(crate) struct QuantizedRows {
 }
 
 impl QuantizedRows {
-    /// Quantises `x`, rows of `k` floats, on all threads, for the products of `compute`'s level. If there are
+    /// Quantises `x`, rows of `k` floats, on all threads, for the products of `exec`'s level. If there are
     /// `factors`, (k), each activation is first multiplied by the factor of its input channel.
     pub(in crate::kernels::gemm) fn fill(
         &mut self,
-        compute: &Compute,
+        exec: &ExecContext,
         x: &[f32],
         k: usize,
         factors: Option<&[f32]>,
@@ -47,12 +47,12 @@ impl QuantizedRows {
         assert!(factors.is_none_or(|factors| factors.len() == k));
         let rows = x.len() / k;
         self.stride = k.div_ceil(4).next_multiple_of(ROW_GRAIN);
-        let row_bytes = self.stride * compute.cpu.run_int8(SizeOfFour);
+        let row_bytes = self.stride * exec.cpu.run_int8(SizeOfFour);
         self.scales.resize(rows, 0.0);
         self.neg_zero_points.resize(rows, 0);
         let bytes = self.memory.at_least(rows * row_bytes / size_of::<f32>());
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
-        let tasks = match compute.team.count() {
+        let tasks = match exec.team.count() {
             1 => 1,
             threads => (x.len() / NUMBERS_PER_TASK).clamp(1, threads),
         };
@@ -61,8 +61,8 @@ impl QuantizedRows {
         let readings = scales.zip(self.neg_zero_points.chunks_mut(per_task));
         let bytes = bytes.chunks_mut(per_task * row_bytes);
         let parts = x.chunks(per_task * k).zip(bytes.zip(readings));
-        let cpu = compute.cpu;
-        compute.team.each(
+        let cpu = exec.cpu;
+        exec.team.each(
             tasks,
             parts,
             |_, (x, (bytes, (scales, neg_zero_points)))| {

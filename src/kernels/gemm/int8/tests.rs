@@ -7,7 +7,7 @@ use crate::kernels::gemm::tests::numbers;
 use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, Panels, gemm};
 use crate::kernels::memory::Arena;
 use crate::kernels::simd::{Kernel, LANES, Simd};
-use crate::kernels::{Activation, Compute, Cpu, Threads};
+use crate::kernels::{Activation, Cpu, ExecContext, Threads};
 
 /// Quantised weights of one output channel, and their scale.
 fn quantized_weights(row: &[f32]) -> (Vec<i64>, f32) {
@@ -54,9 +54,9 @@ fn agrees(x: &[f32], w: &[f32], n: usize, k: usize, what: &str) {
     let expected = oracle(x, w, k);
     for cpu in Cpu::supported() {
         for threads in [1, 3] {
-            let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
+            let exec = ExecContext::new(cpu, &Threads::new(threads).unwrap());
             let mut out = vec![f32::NAN; expected.len()];
-            gemm(&compute, x, &packed, Epilogue::NONE, &mut out);
+            gemm(&exec, x, &packed, Epilogue::NONE, &mut out);
             assert_eq!(out, expected, "{cpu:?}, {threads} threads, {what}");
         }
     }
@@ -171,7 +171,12 @@ fn bytes_are_the_same_on_every_level() {
     let x = numbers(rows * k, 7);
     for cpu in Cpu::supported() {
         let mut quantized = QuantizedRows::default();
-        quantized.fill(&Compute::new(cpu, &Threads::new(1).unwrap()), &x, k, None);
+        quantized.fill(
+            &ExecContext::new(cpu, &Threads::new(1).unwrap()),
+            &x,
+            k,
+            None,
+        );
         let (memory, stride) = quantized.quads();
         for (index, row) in x.chunks(k).enumerate() {
             let (found, offset) = cpu.run_int8(Numbers {
@@ -196,7 +201,7 @@ fn epilogue_adds_bias_applies_activation_then_adds_residual() {
     let (bias, residual) = (numbers(n, 10), numbers(rows * n, 11));
     let product = oracle(&x, &w, k);
     for cpu in Cpu::supported() {
-        let compute = Compute::new(cpu, &Threads::new(1).unwrap());
+        let exec = ExecContext::new(cpu, &Threads::new(1).unwrap());
         let mut out = vec![f32::NAN; rows * n];
         let epilogue = Epilogue {
             bias: Some(&bias),
@@ -204,7 +209,7 @@ fn epilogue_adds_bias_applies_activation_then_adds_residual() {
             residual: Some(&residual),
         };
         let packed = PackedWeights::pack(Dtype::Int8, &w, n, k);
-        gemm(&compute, &x, &packed, epilogue, &mut out);
+        gemm(&exec, &x, &packed, epilogue, &mut out);
         for (index, value) in out.iter().enumerate() {
             let expected = (product[index] + bias[index % n]).max(0.0) + residual[index];
             assert_eq!(*value, expected, "{cpu:?} at {index}");
@@ -258,9 +263,9 @@ fn factors_of_the_input_are_applied_as_rows_are_quantised() {
         let packed = packed.with_input_factors(factors).unwrap();
         for cpu in Cpu::supported() {
             for threads in [1, 3] {
-                let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
+                let exec = ExecContext::new(cpu, &Threads::new(threads).unwrap());
                 let mut out = vec![f32::NAN; expected.len()];
-                gemm(&compute, &x, &packed, Epilogue::NONE, &mut out);
+                gemm(&exec, &x, &packed, Epilogue::NONE, &mut out);
                 assert_eq!(out, expected, "{cpu:?}, {threads} threads, {rows} x {k}");
             }
         }

@@ -54,7 +54,7 @@ impl Head {
     /// Forward pass from the encoder's rows to `tape.out`.
     pub(super) fn forward(&self, pass: &Pass<'_>, rows: &[f32], tape: &mut HeadTape) {
         let Pass {
-            compute,
+            exec,
             starts,
             dropout,
             ..
@@ -70,12 +70,12 @@ impl Head {
             } => {
                 let len = texts * hidden;
                 let input = tape.input.at_least(len);
-                pooling::forward(compute, Pool::First, rows, starts, hidden, input);
+                pooling::forward(exec, Pool::First, rows, starts, hidden, input);
                 let inner = tape.inner.at_least(len);
                 dense.forward(pass, input, inner);
                 let last = tape.last.at_least(len);
-                activation::forward(compute, *function, inner, last);
-                dropout::apply(compute, dropout.mask(SITE, dropout.head), hidden, last);
+                activation::forward(exec, *function, inner, last);
+                dropout::apply(exec, dropout.mask(SITE, dropout.head), hidden, last);
                 tape.len = texts * classifier.outputs;
                 let out = tape.out.at_least(tape.len);
                 classifier.forward(pass, last, out);
@@ -84,7 +84,7 @@ impl Head {
                 let last = tape.last.at_least(rows.len());
                 last.copy_from_slice(rows);
                 if *drops {
-                    dropout::apply(compute, dropout.mask(SITE, dropout.head), hidden, last);
+                    dropout::apply(exec, dropout.mask(SITE, dropout.head), hidden, last);
                 }
                 tape.len = pass.rows() * classifier.outputs;
                 let out = tape.out.at_least(tape.len);
@@ -93,7 +93,7 @@ impl Head {
             Self::Embedding { pool, normalize } => {
                 tape.len = texts * hidden;
                 let input = tape.input.at_least(tape.len);
-                pooling::forward(compute, *pool, rows, starts, hidden, input);
+                pooling::forward(exec, *pool, rows, starts, hidden, input);
                 let out = tape.out.at_least(tape.len);
                 if *normalize {
                     pooling::normalize(input, hidden, out)
@@ -118,7 +118,7 @@ impl Head {
         }
         assert_eq!(d_out.len(), tape.len, "the gradient of a head's output");
         let Pass {
-            compute,
+            exec,
             starts,
             dropout,
             ..
@@ -144,14 +144,14 @@ impl Head {
                 classifier.backward_parameters(pass, last, d_out, gradients, transposed);
                 let d = d_branch.at_least(len);
                 classifier.backward_input(pass, d_out, StoreMode::Overwrite, d);
-                dropout::apply(compute, dropout.mask(SITE, dropout.head), hidden, d);
+                dropout::apply(exec, dropout.mask(SITE, dropout.head), hidden, d);
                 let again = d_context.at_least(len);
-                activation::backward(compute, *function, &tape.inner[..len], d, again);
+                activation::backward(exec, *function, &tape.inner[..len], d, again);
                 // inner = W input, where `input` holds the first rows.
                 dense.backward_parameters(pass, &tape.input[..len], d, gradients, transposed);
                 let d_input = again;
                 dense.backward_input(pass, d, StoreMode::Overwrite, d_input);
-                pooling::backward(compute, Pool::First, d_input, starts, hidden, d_rows);
+                pooling::backward(exec, Pool::First, d_input, starts, hidden, d_rows);
             }
             Self::Tokens { classifier, drops } => {
                 let last = &tape.last[..rows.len()];
@@ -159,7 +159,7 @@ impl Head {
                 let d = d_branch.at_least(rows.len());
                 classifier.backward_input(pass, d_out, StoreMode::Overwrite, d);
                 if *drops {
-                    dropout::apply(compute, dropout.mask(SITE, dropout.head), hidden, d);
+                    dropout::apply(exec, dropout.mask(SITE, dropout.head), hidden, d);
                 }
                 d_rows.iter_mut().zip(&*d).for_each(|(sum, d)| *sum += d);
             }
@@ -169,7 +169,7 @@ impl Head {
                 if *normalize {
                     pooling::normalize_backward(&tape.input[..d_out.len()], hidden, d);
                 }
-                pooling::backward(compute, *pool, d, starts, hidden, d_rows);
+                pooling::backward(exec, *pool, d, starts, hidden, d_rows);
             }
         }
     }

@@ -73,7 +73,7 @@ impl Layer {
     ) {
         let (shares_mask, attended_mask, output_mask) = self.masks(&pass.dropout);
         let Pass {
-            compute,
+            exec,
             parameters,
             starts,
             ..
@@ -85,7 +85,7 @@ impl Layer {
             None => x,
             Some(_) => {
                 let first = tape.first.at_least(len);
-                pooling::forward(compute, Pool::First, x, starts, hidden, first);
+                pooling::forward(exec, Pool::First, x, starts, hidden, first);
                 first
             }
         };
@@ -105,22 +105,22 @@ impl Layer {
             mask: shares_mask,
         };
         let context = tape.context.at_least(len);
-        attention::forward(compute, &input, context);
+        attention::forward(exec, &input, context);
         let sum = tape.attention_sum.at_least(len);
         self.output.forward(pass, context, sum);
         let attended = tape.attended.at_least(len);
         let norm = self.attention_norm.of(parameters);
-        residual::forward(compute, asking, attended_mask, norm, sum, attended);
+        residual::forward(exec, asking, attended_mask, norm, sum, attended);
 
         let wide = pass.out_rows() * self.up.outputs;
         let inner = tape.inner.at_least(wide);
         self.up.forward(pass, attended, inner);
         let activated = scratch.inner.at_least(wide);
-        activation::forward(compute, self.activation, inner, activated);
+        activation::forward(exec, self.activation, inner, activated);
         let sum = tape.output_sum.at_least(len);
         self.down.forward(pass, activated, sum);
         let norm = self.output_norm.of(parameters);
-        residual::forward(compute, attended, output_mask, norm, sum, out);
+        residual::forward(exec, attended, output_mask, norm, sum, out);
     }
 
     /// Backward pass: replaces the gradient of `out` in `d` by that of `x`, (rows, hidden). `outputs` holds a loss's gradients
@@ -134,7 +134,7 @@ impl Layer {
     ) {
         let (shares_mask, attended_mask, output_mask) = self.masks(&pass.dropout);
         let Pass {
-            compute,
+            exec,
             parameters,
             starts,
             ..
@@ -150,7 +150,7 @@ impl Layer {
         let norm = self.output_norm.of(parameters);
         let [weight, bias] = gradients.many_mut(self.output_norm.ids());
         residual::backward(
-            compute,
+            exec,
             (&tape.output_sum[..len], norm),
             output_mask,
             (d, d_branch),
@@ -163,7 +163,7 @@ impl Layer {
             .backward_input(pass, d_branch, StoreMode::Overwrite, d_inner);
         let activated = scratch.inner.at_least(wide);
         let inner = &tape.inner[..wide];
-        activation::backward(compute, self.activation, inner, d_inner, activated);
+        activation::backward(exec, self.activation, inner, d_inner, activated);
         self.down
             .backward_parameters(pass, activated, d_branch, gradients, transposed);
         // inner = W_1 attended; the gradient of `attended` has two terms.
@@ -177,7 +177,7 @@ impl Layer {
         let norm = self.attention_norm.of(parameters);
         let [weight, bias] = gradients.many_mut(self.attention_norm.ids());
         residual::backward(
-            compute,
+            exec,
             (&tape.attention_sum[..len], norm),
             attended_mask,
             (d, d_branch),
@@ -205,7 +205,7 @@ impl Layer {
         let d_query = d_query.at_least(len);
         let [d_key, d_value] = [d_key, d_value].map(|d| d.at_least(x.len()));
         let d_projections = [&mut *d_query, &mut *d_key, &mut *d_value];
-        attention::backward(compute, &input, d_context, d_projections);
+        attention::backward(exec, &input, d_context, d_projections);
         let d_projections = [d_query, d_key, d_value];
         for (d, from_loss) in d_projections.into_iter().zip(outputs.into_iter().flatten()) {
             assert!(from_loss.is_empty() || from_loss.len() == d.len());
@@ -230,7 +230,7 @@ impl Layer {
             Some(_) => {
                 d_branch.copy_from_slice(d);
                 key.backward_input(pass, d_key, StoreMode::Overwrite, d_rows);
-                pooling::backward(compute, Pool::First, d_branch, starts, hidden, d_rows);
+                pooling::backward(exec, Pool::First, d_branch, starts, hidden, d_rows);
             }
         }
         value.backward_input(pass, d_value, StoreMode::Accumulate, d_rows);

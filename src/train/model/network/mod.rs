@@ -25,7 +25,7 @@ use self::parts::{NormIds, Pass};
 use crate::batch::Batch;
 use crate::config::EncoderConfig;
 use crate::error::Result;
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::gemm::Rounding;
 use crate::train::model::ops::dropout::{self, Dropout};
 use crate::train::model::ops::embeddings::{self, Tables};
@@ -72,7 +72,7 @@ impl Network {
     /// `EmbeddingOutOfRange` for a token, a type or a position outside the embedding tables.
     pub(crate) fn forward(
         &self,
-        compute: &Compute,
+        exec: &ExecContext,
         parameters: &Parameters,
         batch: &Batch,
         (dropout, wanted): (&Dropout, Wanted),
@@ -92,7 +92,7 @@ impl Network {
         embeddings::check(batch, rows)?;
         tape.start(&self.config, batch, *dropout, wanted);
         let pass = Pass {
-            compute,
+            exec,
             parameters,
             starts: &batch.starts,
             firsts: None,
@@ -102,10 +102,10 @@ impl Network {
 
         let len = batch.rows() * hidden;
         let (embedded, first) = (tape.embedded.at_least(len), tape.hidden[0].at_least(len));
-        embeddings::forward(compute, batch, tables, hidden, embedded);
-        layer_norm::forward(compute, embedded, self.norm.of(parameters), first);
+        embeddings::forward(exec, batch, tables, hidden, embedded);
+        layer_norm::forward(exec, embedded, self.norm.of(parameters), first);
         let mask = dropout.mask(EMBEDDINGS, dropout.hidden);
-        dropout::apply(compute, mask, hidden, first);
+        dropout::apply(exec, mask, hidden, first);
         let firsts = std::mem::take(&mut tape.firsts);
         for (index, layer) in self.layers.iter().enumerate() {
             let pass = pass.firsts(self.is_narrow(index, wanted), &firsts);
@@ -141,7 +141,7 @@ impl Network {
     /// `batch` and `parameters` must be those of the forward pass.
     pub(crate) fn backward(
         &self,
-        compute: &Compute,
+        exec: &ExecContext,
         parameters: &Parameters,
         batch: &Batch,
         tape: &mut Tape,
@@ -152,7 +152,7 @@ impl Network {
         let len = batch.rows() * hidden;
         let dropout = tape.dropout;
         let pass = Pass {
-            compute,
+            exec,
             parameters,
             starts: &batch.starts,
             firsts: None,
@@ -190,12 +190,12 @@ impl Network {
         }
         tape.firsts = firsts;
         let mask = dropout.mask(EMBEDDINGS, dropout.hidden);
-        dropout::apply(compute, mask, hidden, rows);
+        dropout::apply(exec, mask, hidden, rows);
         let norm = self.norm.of(parameters);
         let [weight, bias] = gradients.many_mut(self.norm.ids());
         let gradient = NormGradient { weight, bias };
         let sums = &mut tape.scratch.sums;
-        layer_norm::backward(compute, &tape.embedded[..len], norm, rows, gradient, sums);
+        layer_norm::backward(exec, &tape.embedded[..len], norm, rows, gradient, sums);
         self.embeddings_backward(batch, rows, gradients);
         tape.scratch.d = d;
         gradients.settle();

@@ -1,6 +1,6 @@
 //! Building blocks of layers and heads: parameter ids with the operations that use them.
 
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::gemm::{Rounding, StoreMode};
 use crate::kernels::memory::AlignedFloats;
 use crate::train::model::ops::dropout::Dropout;
@@ -11,7 +11,7 @@ use crate::train::model::parameters::{Gradients, Id, Parameters};
 /// Context of a forward or backward pass, common to all its operations.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pass<'a> {
-    pub(super) compute: &'a Compute,
+    pub(super) exec: &'a ExecContext,
     pub(super) parameters: &'a Parameters,
     /// Row offset of each text in the batch, and the total.
     pub(super) starts: &'a [usize],
@@ -36,7 +36,7 @@ impl<'a> Pass<'a> {
 
     /// Returns the context of the matrix products.
     fn how(&self) -> How<'a> {
-        (self.compute, self.rounding)
+        (self.exec, self.rounding)
     }
 
     pub(super) fn texts(&self) -> usize {

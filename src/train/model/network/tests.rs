@@ -69,7 +69,7 @@ fn the_forward_pass_without_dropout_is_inference() {
     for name in MODELS {
         let (network, parameters) = load(name);
         let model = Model::load(folder(name)).unwrap();
-        let compute = Compute::serial();
+        let exec = ExecContext::serial();
         let texts = [
             "A great film, with wonderful acting!",
             "no",
@@ -85,7 +85,7 @@ fn the_forward_pass_without_dropout_is_inference() {
         let mut tape = Tape::default();
         network
             .forward(
-                &compute,
+                &exec,
                 &parameters,
                 &batch,
                 (&Dropout::NONE, Wanted::All),
@@ -148,9 +148,9 @@ fn forward(
     how: (&Dropout, Wanted),
 ) -> Tape {
     let mut tape = Tape::default();
-    let compute = Compute::serial();
+    let exec = ExecContext::serial();
     network
-        .forward(&compute, parameters, batch, how, &mut tape)
+        .forward(&exec, parameters, batch, how, &mut tape)
         .unwrap();
     tape
 }
@@ -164,8 +164,8 @@ fn backward(
     outputs: &OutputGradients,
 ) -> Gradients {
     let mut gradients = parameters.gradients();
-    let compute = Compute::serial();
-    network.backward(&compute, parameters, batch, tape, outputs, &mut gradients);
+    let exec = ExecContext::serial();
+    network.backward(&exec, parameters, batch, tape, outputs, &mut gradients);
     gradients
 }
 
@@ -256,7 +256,7 @@ fn gradients_are_the_same_bits_at_any_number_of_threads_and_add_up() {
         let batch = batch();
         let mut all = Vec::new();
         for threads in [1, 2, 3] {
-            let compute = Compute::new(Cpu::detect(), &Threads::new(threads).unwrap());
+            let exec = ExecContext::new(Cpu::detect(), &Threads::new(threads).unwrap());
             let mut tape = Tape::default();
             let mut gradients = parameters.gradients();
             // Runs twice: earlier contents of tape and gradients must not matter.
@@ -264,7 +264,7 @@ fn gradients_are_the_same_bits_at_any_number_of_threads_and_add_up() {
                 gradients.clear();
                 network
                     .forward(
-                        &compute,
+                        &exec,
                         &parameters,
                         &batch,
                         (&DROPOUT, Wanted::All),
@@ -273,7 +273,7 @@ fn gradients_are_the_same_bits_at_any_number_of_threads_and_add_up() {
                     .unwrap();
                 let outputs = output_gradients(&network, &batch, &tape);
                 network.backward(
-                    &compute,
+                    &exec,
                     &parameters,
                     &batch,
                     &mut tape,
@@ -290,7 +290,7 @@ fn gradients_are_the_same_bits_at_any_number_of_threads_and_add_up() {
             }
             let outputs = output_gradients(&network, &batch, &tape);
             network.backward(
-                &compute,
+                &exec,
                 &parameters,
                 &batch,
                 &mut tape,
@@ -324,7 +324,7 @@ fn layers_round_on_both_ways_and_heads_do_not() {
             .map(|network| forward(network, &parameters, &batch, (&DROPOUT, Wanted::All)));
         assert_ne!(tape.output(), rounded.output(), "{name}");
         let pass = Pass {
-            compute: &Compute::serial(),
+            exec: &ExecContext::serial(),
             parameters: &parameters,
             starts: &batch.starts,
             firsts: None,
@@ -374,14 +374,14 @@ fn a_smaller_batch_after_a_larger_one_sees_nothing_of_it() {
         // Includes a text without tokens.
         let small = [&[2, 7, 3][..], &[]].map(|ids| Encoding::from_ids(ids.to_vec()));
         let small = Batch::new(&small);
-        let compute = Compute::serial();
+        let exec = ExecContext::serial();
         let pass = |tape: &mut Tape, batch: &Batch| {
             network
-                .forward(&compute, &parameters, batch, (&DROPOUT, Wanted::Head), tape)
+                .forward(&exec, &parameters, batch, (&DROPOUT, Wanted::Head), tape)
                 .unwrap();
             let outputs = output_gradients(&network, batch, tape);
             let mut gradients = parameters.gradients();
-            network.backward(&compute, &parameters, batch, tape, &outputs, &mut gradients);
+            network.backward(&exec, &parameters, batch, tape, &outputs, &mut gradients);
             gradients.iter().flatten().copied().collect::<Vec<f32>>()
         };
         let expected = pass(&mut Tape::default(), &small);
@@ -466,7 +466,7 @@ fn what_cannot_learn_is_refused_by_name() {
     let batch = Batch::new(&[Encoding::from_ids(vec![100_000])]);
     let mut tape = Tape::default();
     let error = network.forward(
-        &Compute::serial(),
+        &ExecContext::serial(),
         &parameters,
         &batch,
         (&Dropout::NONE, Wanted::Head),

@@ -2,18 +2,18 @@
 
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, LANES, Simd};
-use crate::kernels::{Activation, Compute, math};
+use crate::kernels::{Activation, ExecContext, math};
 
 /// Number of floats per task: its inputs and outputs stay in a core's second-level cache.
 const PER_TASK: usize = 8 * 1024;
 
 /// `out = activation(x)`.
-pub(crate) fn forward(compute: &Compute, activation: Activation, x: &[f32], out: &mut [f32]) {
+pub(crate) fn forward(exec: &ExecContext, activation: Activation, x: &[f32], out: &mut [f32]) {
     assert_eq!(x.len(), out.len());
-    let cpu = compute.cpu;
+    let cpu = exec.cpu;
     let tasks = out.len().div_ceil(PER_TASK);
     for_each_chunk(
-        compute,
+        exec,
         tasks,
         [OutputChunks::uniform(PER_TASK, out)],
         |_, task, [out]| {
@@ -26,20 +26,20 @@ pub(crate) fn forward(compute: &Compute, activation: Activation, x: &[f32], out:
 /// Backward pass: replaces the gradient of `activation(x)` in `d` by that of `x`. Recomputes `out = activation(x)`, so that it
 /// need not be kept from the forward pass.
 pub(crate) fn backward(
-    compute: &Compute,
+    exec: &ExecContext,
     activation: Activation,
     x: &[f32],
     d: &mut [f32],
     out: &mut [f32],
 ) {
     assert_eq!((x.len(), x.len()), (d.len(), out.len()));
-    let cpu = compute.cpu;
+    let cpu = exec.cpu;
     let tasks = out.len().div_ceil(PER_TASK);
     let outs = [
         OutputChunks::uniform(PER_TASK, d),
         OutputChunks::uniform(PER_TASK, out),
     ];
-    for_each_chunk(compute, tasks, outs, |_, task, [d, out]| {
+    for_each_chunk(exec, tasks, outs, |_, task, [d, out]| {
         let x = &x[task * PER_TASK..][..out.len()];
         cpu.run(Backward {
             activation,
@@ -174,21 +174,21 @@ mod tests {
         let x: Vec<f32> = random(1, 3000).iter().map(|x| 9.0 * x + 1e-3).collect();
         let d_out = random(2, x.len());
         for cpu in Cpu::supported() {
-            let compute = Compute::new(cpu, &Threads::new(2).unwrap());
+            let exec = ExecContext::new(cpu, &Threads::new(2).unwrap());
             for (activation, function) in functions {
                 let mut out = vec![0.0; x.len()];
-                forward(&compute, activation, &x, &mut out);
+                forward(&exec, activation, &x, &mut out);
                 let check = Check::of(&d_out, |[x]| x.iter().map(|&x| function(x)).collect());
                 check.forward([&x], &out);
                 let (mut d, mut again) = (d_out.clone(), vec![0.0; x.len()]);
-                backward(&compute, activation, &x, &mut d, &mut again);
+                backward(&exec, activation, &x, &mut d, &mut again);
                 check.backward([&x], [&d]);
                 check.forward([&x], &again);
             }
         }
         let mut d = [1.0];
         backward(
-            &Compute::serial(),
+            &ExecContext::serial(),
             Activation::Relu,
             &[0.0],
             &mut d,

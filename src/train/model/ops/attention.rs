@@ -8,7 +8,7 @@ use crate::kernels::gemm::Small;
 use crate::kernels::memory::AlignedFloats;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, LANES, Simd};
-use crate::kernels::{Compute, softmax};
+use crate::kernels::{ExecContext, softmax};
 
 /// Inputs of attention: three projections, each (rows, heads * head_dim).
 #[derive(Clone, Copy, Debug)]
@@ -26,47 +26,37 @@ pub(crate) struct Attention<'a> {
 }
 
 /// Forward pass; `out` is (queries, heads * head_dim).
-pub(crate) fn forward(compute: &Compute, input: &Attention<'_>, out: &mut [f32]) {
-    let cpu = compute.cpu;
+pub(crate) fn forward(exec: &ExecContext, input: &Attention<'_>, out: &mut [f32]) {
+    let cpu = exec.cpu;
     let outs = [OutputChunks::by_sequence(input.query_starts, out)];
-    for_each_chunk(
-        compute,
-        input.starts.len() - 1,
-        outs,
-        |buffer, text, [out]| {
-            let text = Text::new(input, text);
-            cpu.run(Forward { text, buffer, out });
-        },
-    );
+    for_each_chunk(exec, input.starts.len() - 1, outs, |buffer, text, [out]| {
+        let text = Text::new(input, text);
+        cpu.run(Forward { text, buffer, out });
+    });
 }
 
 /// Backward pass: computes the gradients of the three projections from that of the output.
 pub(crate) fn backward(
-    compute: &Compute,
+    exec: &ExecContext,
     input: &Attention<'_>,
     d_out: &[f32],
     [d_query, d_key, d_value]: [&mut [f32]; 3],
 ) {
-    let cpu = compute.cpu;
+    let cpu = exec.cpu;
     let outs = [
         OutputChunks::by_sequence(input.query_starts, d_query),
         OutputChunks::by_sequence(input.starts, d_key),
         OutputChunks::by_sequence(input.starts, d_value),
     ];
-    for_each_chunk(
-        compute,
-        input.starts.len() - 1,
-        outs,
-        |buffer, text, outs| {
-            let text = Text::new(input, text);
-            cpu.run(Backward {
-                d_out: text.of_queries(d_out),
-                text,
-                buffer,
-                outs,
-            });
-        },
-    );
+    for_each_chunk(exec, input.starts.len() - 1, outs, |buffer, text, outs| {
+        let text = Text::new(input, text);
+        cpu.run(Backward {
+            d_out: text.of_queries(d_out),
+            text,
+            buffer,
+            outs,
+        });
+    });
 }
 
 /// The rows of one text in all inputs.
@@ -360,13 +350,13 @@ mod tests {
                 mask,
             };
             for cpu in Cpu::supported() {
-                let compute = Compute::new(cpu, &Threads::new(2).unwrap());
+                let exec = ExecContext::new(cpu, &Threads::new(2).unwrap());
                 let mut out = vec![f32::NAN; query.len()];
-                forward(&compute, &input, &mut out);
+                forward(&exec, &input, &mut out);
                 check.forward(parts, &out);
                 let mut d = parts.map(|part| vec![f32::NAN; part.len()]);
                 let [d_query, d_key, d_value] = &mut d;
-                backward(&compute, &input, &d_out, [d_query, d_key, d_value]);
+                backward(&exec, &input, &d_out, [d_query, d_key, d_value]);
                 check.backward(parts, [&d[0], &d[1], &d[2]]);
             }
         }

@@ -4,7 +4,7 @@
 //! for bit at any number of threads, and a backward pass finds the mask of its forward pass without keeping it.
 
 use super::ROWS_PER_TASK;
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, Simd};
 use crate::train::random::mix;
@@ -93,14 +93,14 @@ impl MaskRow {
 }
 
 /// Multiplies each value of `rows`, (rows, width), by its factor: the forward pass, and on gradients the backward pass.
-pub(crate) fn apply(compute: &Compute, mask: Mask, width: usize, rows: &mut [f32]) {
+pub(crate) fn apply(exec: &ExecContext, mask: Mask, width: usize, rows: &mut [f32]) {
     if mask.dropped == 0 {
         return;
     }
     let tasks = rows.len().div_ceil(ROWS_PER_TASK * width);
     let outs = [OutputChunks::uniform(ROWS_PER_TASK * width, rows)];
-    let cpu = compute.cpu;
-    for_each_chunk(compute, tasks, outs, |_, task, [rows]| {
+    let cpu = exec.cpu;
+    for_each_chunk(exec, tasks, outs, |_, task, [rows]| {
         cpu.run(Apply {
             mask,
             first: task * ROWS_PER_TASK,
@@ -111,12 +111,12 @@ pub(crate) fn apply(compute: &Compute, mask: Mask, width: usize, rows: &mut [f32
 }
 
 /// Writes to `out` the values of `rows`, each multiplied by its factor.
-pub(crate) fn copy(compute: &Compute, mask: Mask, width: usize, rows: &[f32], out: &mut [f32]) {
+pub(crate) fn copy(exec: &ExecContext, mask: Mask, width: usize, rows: &[f32], out: &mut [f32]) {
     let block = ROWS_PER_TASK * width;
     let tasks = rows.len().div_ceil(block);
-    let cpu = compute.cpu;
+    let cpu = exec.cpu;
     for_each_chunk(
-        compute,
+        exec,
         tasks,
         [OutputChunks::uniform(block, out)],
         |_, task, [out]| {
@@ -209,12 +209,12 @@ mod tests {
         let expected = factors(mask, rows, width);
         for cpu in Cpu::supported() {
             for threads in [1, 2] {
-                let compute = Compute::new(cpu, &Threads::new(threads).unwrap());
+                let exec = ExecContext::new(cpu, &Threads::new(threads).unwrap());
                 let mut ones = vec![1.0; rows * width];
-                apply(&compute, mask, width, &mut ones);
+                apply(&exec, mask, width, &mut ones);
                 assert_eq!(ones, expected);
                 let mut out = vec![7.0; rows * width];
-                copy(&compute, mask, width, &vec![1.0; rows * width], &mut out);
+                copy(&exec, mask, width, &vec![1.0; rows * width], &mut out);
                 assert_eq!(out, expected);
             }
         }

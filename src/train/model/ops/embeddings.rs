@@ -2,7 +2,7 @@
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 
 /// The embedding tables, each (rows, width), or their gradients.
@@ -44,14 +44,14 @@ pub(crate) fn check(batch: &Batch, rows: Tables<usize>) -> Result<()> {
 
 /// Computes the rows of a batch, (tokens, width).
 pub(crate) fn forward(
-    compute: &Compute,
+    exec: &ExecContext,
     batch: &Batch,
     tables: Tables<&[f32]>,
     width: usize,
     out: &mut [f32],
 ) {
     let outs = [OutputChunks::by_sequence(&batch.starts, out)];
-    for_each_chunk(compute, batch.starts.len() - 1, outs, |_, text, [out]| {
+    for_each_chunk(exec, batch.starts.len() - 1, outs, |_, text, [out]| {
         let first = batch.starts[text];
         for (position, out) in out.chunks_exact_mut(width).enumerate() {
             let token = first + position;
@@ -120,7 +120,13 @@ mod tests {
                 positions,
                 types: with_types.then_some(&types[..]),
             };
-            forward(&Compute::serial(), &batch, forward_tables, width, &mut out);
+            forward(
+                &ExecContext::serial(),
+                &batch,
+                forward_tables,
+                width,
+                &mut out,
+            );
             let check = Check::of(&d_out, |[words, positions, types]| {
                 let number = |at: usize| {
                     let (token, column) = (at / width, at % width);

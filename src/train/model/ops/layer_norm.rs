@@ -1,7 +1,7 @@
 //! Layer normalisation (Ba et al. 2016): `y = (x - mean) / sqrt(variance + eps) * weight + bias`, each row by itself.
 
 use super::ROWS_PER_TASK;
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::layer_norm::layer_norm;
 use crate::kernels::memory::AlignedFloats;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
@@ -25,9 +25,9 @@ pub(crate) struct NormGradient<'a> {
 }
 
 /// `out = norm(x)`, both (rows, width).
-pub(crate) fn forward(compute: &Compute, x: &[f32], norm: Norm<'_>, out: &mut [f32]) {
+pub(crate) fn forward(exec: &ExecContext, x: &[f32], norm: Norm<'_>, out: &mut [f32]) {
     out.copy_from_slice(x);
-    layer_norm(compute, out, norm.weight, norm.bias, norm.eps);
+    layer_norm(exec, out, norm.weight, norm.bias, norm.eps);
 }
 
 /// Backward pass: replaces the gradient of the output in `d` by that of the input.
@@ -35,7 +35,7 @@ pub(crate) fn forward(compute: &Compute, x: &[f32], norm: Norm<'_>, out: &mut [f
 /// With h = (x - mean) * scale and g = d * weight: `d_x = scale * (g - mean(g) - h * mean(g * h))`, `d_weight += sum of d * h`,
 /// `d_bias += sum of d`. Mean and scale are recomputed, which is cheaper than reading kept values.
 pub(crate) fn backward(
-    compute: &Compute,
+    exec: &ExecContext,
     x: &[f32],
     norm: Norm<'_>,
     d: &mut [f32],
@@ -51,8 +51,8 @@ pub(crate) fn backward(
         OutputChunks::uniform(ROWS_PER_TASK * width, d),
         OutputChunks::uniform(2 * padded, &mut *sums),
     ];
-    let cpu = compute.cpu;
-    for_each_chunk(compute, tasks, outs, |_, task, [d, sums]| {
+    let cpu = exec.cpu;
+    for_each_chunk(exec, tasks, outs, |_, task, [d, sums]| {
         let (d_weight, d_bias) = sums.split_at_mut(padded);
         cpu.run(Backward {
             x: &x[task * ROWS_PER_TASK * width..][..d.len()],
@@ -157,7 +157,7 @@ mod tests {
     fn both_passes_agree_with_differences_on_every_level() {
         for cpu in Cpu::supported() {
             for (rows, width) in [(1, 5), (3, 16), (35, 24), (5, 70)] {
-                let compute = Compute::new(cpu, &Threads::new(2).unwrap());
+                let exec = ExecContext::new(cpu, &Threads::new(2).unwrap());
                 let x = random(1, rows * width);
                 let (weight, bias) = (random(2, width), random(3, width));
                 let d_out = random(4, rows * width);
@@ -167,7 +167,7 @@ mod tests {
                     eps: 1e-3,
                 };
                 let mut out = vec![0.0; x.len()];
-                forward(&compute, &x, norm, &mut out);
+                forward(&exec, &x, norm, &mut out);
                 let check = Check::of(&d_out, |[x, weight, bias]| {
                     oracle::layer_norm(x, weight, bias, f64::from(1e-3f32))
                 });
@@ -181,7 +181,7 @@ mod tests {
                     bias: &mut d_bias,
                 };
                 backward(
-                    &compute,
+                    &exec,
                     &x,
                     norm,
                     &mut d,

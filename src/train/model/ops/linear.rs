@@ -1,6 +1,6 @@
 //! Dense layers: `y = x W^T + b` with W of (outputs, inputs).
 
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::gemm::{
     Rounding, StoreMode, Transposed, Unpacked, gemm_transposed, gemm_unpacked,
 };
@@ -10,11 +10,11 @@ use crate::kernels::memory::AlignedFloats;
 const ROWS_AT_ONCE: usize = 1024;
 
 /// Context of a matrix product: threads with instruction set, and the rounding of its operands.
-pub(crate) type How<'a> = (&'a Compute, Rounding);
+pub(crate) type How<'a> = (&'a ExecContext, Rounding);
 
 /// `out = x weight^T + bias`; `x` is (rows, inputs), `out` (rows, outputs).
 pub(crate) fn forward(
-    (compute, rounding): How<'_>,
+    (exec, rounding): How<'_>,
     x: &[f32],
     weight: &[f32],
     bias: &[f32],
@@ -24,19 +24,12 @@ pub(crate) fn forward(
         data: weight,
         k: weight.len() / bias.len().max(1),
     };
-    gemm_unpacked(
-        compute,
-        rounding,
-        x,
-        weights,
-        StoreMode::WithBias(bias),
-        out,
-    );
+    gemm_unpacked(exec, rounding, x, weights, StoreMode::WithBias(bias), out);
 }
 
 /// Computes `d_x = d_out weight`; `sum` says whether it is stored or added. A bias is not allowed.
 pub(crate) fn backward_input(
-    (compute, rounding): How<'_>,
+    (exec, rounding): How<'_>,
     d_out: &[f32],
     weight: &[f32],
     inputs: usize,
@@ -47,7 +40,7 @@ pub(crate) fn backward_input(
         data: weight,
         n: inputs,
     };
-    gemm_unpacked(compute, rounding, d_out, weights, sum, d_x);
+    gemm_unpacked(exec, rounding, d_out, weights, sum, d_x);
 }
 
 /// Gradients of a dense layer's parameters.
@@ -62,7 +55,7 @@ pub(crate) struct Gradient<'a> {
 
 /// `d_weight += d_out^T x` and `d_bias += sum of d_out's rows`.
 pub(crate) fn backward_parameters(
-    (compute, rounding): How<'_>,
+    (exec, rounding): How<'_>,
     x: &[f32],
     d_out: &[f32],
     gradient: Gradient<'_>,
@@ -91,7 +84,7 @@ pub(crate) fn backward_parameters(
             sums: &mut *bias,
             scratch: &mut *transposed,
         };
-        gemm_transposed(compute, rounding, d_out, x, sum, weight);
+        gemm_transposed(exec, rounding, d_out, x, sum, weight);
         accumulate = true;
     }
 }
@@ -104,9 +97,9 @@ mod tests {
     #[test]
     fn both_passes_agree_with_differences() {
         for (rows, inputs, outputs) in [(1, 3, 2), (7, 20, 17), (1100, 5, 3)] {
-            let compute = Compute::serial();
+            let exec = ExecContext::serial();
             for rounding in [Rounding::None, Rounding::Bf16] {
-                let how = (&compute, rounding);
+                let how = (&exec, rounding);
                 // Numbers that rounding leaves as they are.
                 let rounded = |seed, len| -> Vec<f32> {
                     let numbers = random(seed, len).into_iter();

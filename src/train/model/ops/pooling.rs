@@ -1,6 +1,6 @@
 //! Pooling of a text's rows to one vector, by the first row or the mean of all; and normalization of vectors to length one.
 
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 
 /// Minimum length that a vector is divided by, as in torch's `normalize`.
@@ -15,7 +15,7 @@ pub(crate) enum Pool {
 
 /// Pools `rows`, (tokens, width), to a vector per text, (texts, width). A text without rows gives zeros.
 pub(crate) fn forward(
-    compute: &Compute,
+    exec: &ExecContext,
     pool: Pool,
     rows: &[f32],
     starts: &[usize],
@@ -23,7 +23,7 @@ pub(crate) fn forward(
     out: &mut [f32],
 ) {
     let outs = [OutputChunks::uniform(width, out)];
-    for_each_chunk(compute, starts.len() - 1, outs, |_, text, [out]| {
+    for_each_chunk(exec, starts.len() - 1, outs, |_, text, [out]| {
         let rows = &rows[starts[text] * width..starts[text + 1] * width];
         match pool {
             _ if rows.is_empty() => out.fill(0.0),
@@ -42,7 +42,7 @@ pub(crate) fn forward(
 
 /// Backward pass: adds to the gradient of each row its share of the vectors' gradients, `d` of (texts, width).
 pub(crate) fn backward(
-    compute: &Compute,
+    exec: &ExecContext,
     pool: Pool,
     d: &[f32],
     starts: &[usize],
@@ -50,7 +50,7 @@ pub(crate) fn backward(
     d_rows: &mut [f32],
 ) {
     let outs = [OutputChunks::by_sequence(starts, d_rows)];
-    for_each_chunk(compute, starts.len() - 1, outs, |_, text, [rows]| {
+    for_each_chunk(exec, starts.len() - 1, outs, |_, text, [rows]| {
         let d = &d[text * width..][..width];
         let (taken, factor) = match pool {
             Pool::First => (1, 1.0),
@@ -104,7 +104,7 @@ mod tests {
         let d_out = random(2, 3 * width);
         for pool in [Pool::First, Pool::Mean] {
             let mut out = vec![0.0; d_out.len()];
-            forward(&Compute::serial(), pool, &x, &starts, width, &mut out);
+            forward(&ExecContext::serial(), pool, &x, &starts, width, &mut out);
             let check = Check::of(&d_out, |[x]| {
                 let vector = |text: &[usize]| -> Vec<f64> {
                     let rows = match pool {
@@ -120,7 +120,7 @@ mod tests {
             check.forward([&x], &out);
             let before = random(3, x.len());
             let mut d = before.clone();
-            backward(&Compute::serial(), pool, &d_out, &starts, width, &mut d);
+            backward(&ExecContext::serial(), pool, &d_out, &starts, width, &mut d);
             d.iter_mut()
                 .zip(&before)
                 .for_each(|(d, before)| *d -= before);

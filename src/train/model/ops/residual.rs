@@ -3,14 +3,14 @@
 use super::ROWS_PER_TASK;
 use super::dropout::{self, Mask};
 use super::layer_norm::{self, Norm, NormGradient};
-use crate::kernels::Compute;
+use crate::kernels::ExecContext;
 use crate::kernels::memory::AlignedFloats;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, Simd};
 
 /// Computes `sum = x + dropout(y)` and `out = norm(sum)`. On entry `sum` holds `y`. All are (rows, width).
 pub(crate) fn forward(
-    compute: &Compute,
+    exec: &ExecContext,
     x: &[f32],
     mask: Mask,
     norm: Norm<'_>,
@@ -20,12 +20,12 @@ pub(crate) fn forward(
     let width = norm.weight.len();
     let block = ROWS_PER_TASK * width;
     let tasks = sum.len().div_ceil(block);
-    let cpu = compute.cpu;
+    let cpu = exec.cpu;
     let outs = [
         OutputChunks::uniform(block, &mut *sum),
         OutputChunks::uniform(block, &mut *out),
     ];
-    for_each_chunk(compute, tasks, outs, |_, task, [sum, out]| {
+    for_each_chunk(exec, tasks, outs, |_, task, [sum, out]| {
         cpu.run(AddDropped {
             x: &x[task * block..][..sum.len()],
             mask,
@@ -35,7 +35,7 @@ pub(crate) fn forward(
         });
         out.copy_from_slice(sum);
     });
-    crate::kernels::layer_norm::layer_norm(compute, out, norm.weight, norm.bias, norm.eps);
+    crate::kernels::layer_norm::layer_norm(exec, out, norm.weight, norm.bias, norm.eps);
 }
 
 struct AddDropped<'a> {
@@ -66,15 +66,15 @@ impl Kernel for AddDropped<'_> {
 
 /// Backward pass: replaces the gradient of `out` in `d` by that of `x`, and writes that of `y` to `d_y`.
 pub(crate) fn backward(
-    compute: &Compute,
+    exec: &ExecContext,
     (sum, norm): (&[f32], Norm<'_>),
     mask: Mask,
     (d, d_y): (&mut [f32], &mut [f32]),
     gradient: NormGradient<'_>,
     sums: &mut AlignedFloats,
 ) {
-    layer_norm::backward(compute, sum, norm, d, gradient, sums);
-    dropout::copy(compute, mask, norm.weight.len(), d, d_y);
+    layer_norm::backward(exec, sum, norm, d, gradient, sums);
+    dropout::copy(exec, mask, norm.weight.len(), d, d_y);
 }
 
 #[cfg(test)]
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn both_passes_agree_with_differences() {
         let (rows, width) = (19, 24);
-        let compute = Compute::serial();
+        let exec = ExecContext::serial();
         let (x, y) = (random(1, rows * width), random(2, rows * width));
         let (weight, bias) = (random(3, width), random(4, width));
         let d_out = random(5, rows * width);
@@ -101,7 +101,7 @@ mod tests {
         }
         .mask(1, 0.4);
         let (mut sum, mut out) = (y.clone(), vec![0.0; x.len()]);
-        forward(&compute, &x, mask, norm, &mut sum, &mut out);
+        forward(&exec, &x, mask, norm, &mut sum, &mut out);
         let check = Check::of(&d_out, |[x, y, weight, bias]| {
             let factor = |at: usize| f64::from(mask.row(at / width).factor(at % width));
             let sums = x.iter().zip(y).enumerate();
@@ -119,7 +119,7 @@ mod tests {
         };
         let mut sums = AlignedFloats::default();
         backward(
-            &compute,
+            &exec,
             (&sum, norm),
             mask,
             (&mut d, &mut d_y),

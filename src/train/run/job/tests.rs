@@ -203,9 +203,9 @@ fn a_training_in_bf16_learns_too_and_repeats() {
         assert!(best(&job) >= 0.99, "{}", best(&job));
         assert_eq!(accuracy(&place, folder), best(&job));
         // The evaluation runs as the saved model will: in f32.
-        let compute = job.engine.compute();
+        let exec = job.engine.context();
         let mut measured = || {
-            job.learner.measure(&compute).unwrap();
+            job.learner.measure(&exec).unwrap();
             let outputs = job.learner.tape.output().to_vec();
             job.learner.network.rounding = Rounding::None;
             outputs
@@ -227,12 +227,12 @@ fn what_is_dropped_differs_from_draw_to_draw_and_repeats() {
     let place = Place::new();
     let settings = [&CLASSIFIER[..], &[("training.dropout", "0.3")]].concat();
     let mut job = place.job("bert-classify", "o", &settings, 1).unwrap();
-    let compute = job.engine.compute();
+    let exec = job.engine.context();
     let learner = &mut job.learner;
     let mut loss = |draw| {
         let mut unused = learner.parameters.gradients();
         learner
-            .learn(&compute, &[0, 1, 2], draw, 1.0, &mut unused)
+            .learn(&exec, &[0, 1, 2], draw, 1.0, &mut unused)
             .unwrap()
             .loss
     };

@@ -80,7 +80,7 @@ impl Learner for Sum {
 
     fn learn(
         &mut self,
-        _: &Compute,
+        _: &ExecContext,
         examples: &[usize],
         draw: u64,
         weight: f64,
@@ -116,7 +116,7 @@ impl Learner for Sum {
         })
     }
 
-    fn measure(&mut self, _: &Compute) -> Result<Vec<(String, f64)>> {
+    fn measure(&mut self, _: &ExecContext) -> Result<Vec<(String, f64)>> {
         let weights = self.parameters.values(self.weight);
         let outputs: Vec<f32> = (0..EXAMPLES).map(|at| sum(self.row(at), weights)).collect();
         let figure = match self.figures {

@@ -188,13 +188,13 @@ fn student(place: &Place, teacher: &str, settings: &[(&str, &str)]) -> Result<Jo
 
 /// Returns the loss of some examples and its gradients, summed over parts with a weight each.
 fn learn(job: &mut Job, parts: &[(Range<usize>, f64)]) -> Result<(f64, Gradients)> {
-    let compute = job.engine.compute();
+    let exec = job.engine.context();
     let mut gradients = job.learner.parameters.gradients();
     let mut loss = 0.0;
     for (examples, weight) in parts {
         let examples: Vec<usize> = examples.clone().collect();
         let learner = &mut job.learner;
-        let part = learner.learn(&compute, &examples, 0, *weight, &mut gradients)?;
+        let part = learner.learn(&exec, &examples, 0, *weight, &mut gradients)?;
         loss += weight * part.loss;
     }
     Ok((loss, gradients))

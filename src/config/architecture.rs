@@ -57,7 +57,7 @@ pub(super) fn task_by_weights(
     let held = held(
         files,
         folder,
-        family,
+        family.tensor_names(),
         &[sequence, CLASSIFIER, POOLER, QUESTIONS, words],
     );
     let has = |name: &str| held.contains(&name);

@@ -21,7 +21,7 @@ pub(crate) use transformer::READING_FILES;
 
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
-use crate::weights::{Files, join_within};
+use crate::weights::{Files, TensorNames, join_within};
 use head::Declared;
 use keys::Keys;
 use transformer::Reading;
@@ -77,14 +77,14 @@ impl Family {
         }
     }
 
-    /// Prefix of the encoder's tensor names in checkpoints that have a head.
-    pub(crate) fn prefix(self) -> &'static str {
+    /// Names of the tensors in the family's checkpoints.
+    pub(crate) fn tensor_names(self) -> TensorNames {
         match self {
-            Self::Bert => "bert.",
-            Self::DistilBert => "distilbert.",
-            Self::Electra => "electra.",
-            Self::MobileBert => "mobilebert.",
-            Self::MpNet => "mpnet.",
+            Self::Bert => TensorNames::BERT,
+            Self::DistilBert => TensorNames::DISTILBERT,
+            Self::Electra => TensorNames::ELECTRA,
+            Self::MobileBert => TensorNames::MOBILEBERT,
+            Self::MpNet => TensorNames::MPNET,
         }
     }
 }

@@ -94,8 +94,8 @@ impl Model {
 
         let access = access(&options);
         let threads = &engine.threads;
-        let family = config.encoder.family;
-        let store = Store::open(files, &config.folder, family, access, threads)?;
+        let names = config.encoder.family.tensor_names();
+        let store = Store::open(files, &config.folder, names, access, threads)?;
         let store = match options.dtype {
             Some(dtype) => store.with_compute_dtype(dtype)?,
             None => store,

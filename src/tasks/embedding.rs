@@ -1,10 +1,10 @@
 //! Sentence embeddings: pools the hidden states of a text to one vector (Reimers and Gurevych 2019).
 
-use crate::config::{DenseConfig, Family, Module, Pooling, SentenceConfig};
+use crate::config::{DenseConfig, Module, Pooling, SentenceConfig};
 use crate::error::Result;
 use crate::kernels::{Activation, ExecContext, Threads};
 use crate::layers::Linear;
-use crate::weights::{Access, Files, Store};
+use crate::weights::{Access, Files, Store, TensorNames};
 
 /// Lower bound of the norm that a vector is divided by, as in torch's `normalize`.
 const MIN_LENGTH: f64 = 1e-12;
@@ -171,8 +171,8 @@ fn load_dense(
     threads: &Threads,
 ) -> Result<Step> {
     let (outputs, inputs) = (config.outputs, config.inputs);
-    // The weights of a module have no family prefix, so any family will do here.
-    let store = Store::open(files, &config.folder, Family::Bert, access, threads)?;
+    // The tensors of a module have the same names in every family.
+    let store = Store::open(files, &config.folder, TensorNames::BERT, access, threads)?;
     let weights = store.weights();
     let linear = if config.bias {
         Linear::load(&weights, "linear", outputs, inputs)?

@@ -7,10 +7,10 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
 use super::files::{self, Files};
+use super::names::TensorNames;
+use super::packed;
 use super::source::{Access, Source};
 use super::tensor::Tensor;
-use super::{names, packed};
-use crate::config::Family;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, PackedWeights, Packer};
 use unexpected::UsedNames;
@@ -28,7 +28,7 @@ const PICKLED: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"]
 /// All tensors of a model. Their offsets are known and checked; parameters are read when they are asked for.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
-    family: Family,
+    names: TensorNames,
     /// By name without the family's prefix.
     tensors: BTreeMap<String, Tensor>,
     /// The length of all files in bytes.
@@ -41,11 +41,11 @@ impl Checkpoint {
     pub(super) fn open(
         files: &Files,
         folder: &str,
-        family: Family,
+        names: TensorNames,
         access: Access,
     ) -> Result<Self> {
         let mut checkpoint = Self {
-            family,
+            names,
             tensors: BTreeMap::new(),
             byte_len: 0,
             used: UsedNames::default(),
@@ -82,7 +82,7 @@ impl Checkpoint {
                 start: header + info.data_offsets.0,
                 name: name.clone(),
             };
-            let bare = names::canonical(self.family, &name);
+            let bare = self.names.canonical(&name);
             if let Some(other) = self.tensors.insert(bare, tensor) {
                 return Err(Error::WeightTwice {
                     name,
@@ -95,7 +95,7 @@ impl Checkpoint {
 
     /// Marks whatever is in the module of this name as known and not used.
     pub(super) fn ignore(&self, name: &str) {
-        self.used.ignore(&names::checkpoint_name(self.family, name));
+        self.used.ignore(&self.names.checkpoint_name(name));
     }
 
     /// Refuses tensors that should have been used and were not. To be called when everything is loaded; the encoder has
@@ -104,7 +104,7 @@ impl Checkpoint {
     /// # Errors
     /// `WeightUnexpected`.
     pub(super) fn reject_unexpected(&self, layers: usize) -> Result<()> {
-        let stack = names::checkpoint_name(self.family, "encoder.layer.");
+        let stack = self.names.checkpoint_name("encoder.layer.");
         let stack = format!("{}.", stack.trim_end_matches('.'));
         match self.used.unexpected(self.tensors.keys(), &stack, layers) {
             Some((name, reason)) => Err(Error::WeightUnexpected {
@@ -118,7 +118,7 @@ impl Checkpoint {
     /// Whether there is a tensor of this name, which is BERT's.
     pub(super) fn has(&self, name: &str) -> bool {
         let tensors = &self.tensors;
-        tensors.contains_key(&names::checkpoint_name(self.family, name))
+        tensors.contains_key(&self.names.checkpoint_name(name))
     }
 
     /// The tensor of this name, which must have this shape. Its parameters are read later.
@@ -126,7 +126,7 @@ impl Checkpoint {
     /// # Errors
     /// `WeightMissing`, `WeightShape`, `WeightType`.
     pub(super) fn find(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let name = names::checkpoint_name(self.family, name);
+        let name = self.names.checkpoint_name(name);
         let Some(tensor) = self.tensors.get(&name) else {
             return Err(Error::WeightMissing { name });
         };

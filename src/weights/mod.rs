@@ -26,8 +26,7 @@ pub use files::Files;
 pub(crate) use files::{join_within, packed_file};
 #[cfg(feature = "mmap")]
 pub(crate) use map::Unchanging;
-#[cfg(feature = "train")]
-pub(crate) use names::checkpoint_name;
+pub(crate) use names::TensorNames;
 pub(crate) use packed::{
     Calibration, CalibrationSamples, Container, PackingWriter, TensorEntry, VOCABULARY, check_name,
 };

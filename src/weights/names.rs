@@ -1,34 +1,19 @@
-//! What each family calls its weights.
+//! Tensor names of each family's checkpoints.
 //!
-//! Layers ask by BERT's names. A family that differs has a table of the pieces that it calls otherwise; a checkpoint's
-//! own spelling (its prefix, TensorFlow's `gamma` and `beta`) is taken off when it is opened.
+//! Layers ask for tensors by BERT's names. A family that deviates has a table of the parts of a name that differ. A
+//! checkpoint's own spelling (the family's prefix, TensorFlow's `gamma` and `beta`) is removed when it is opened.
 
-use crate::config::Family;
+/// Names of the tensors in a family's checkpoints.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TensorNames {
+    /// Prefix of the encoder's tensors in a checkpoint that has a head.
+    pub(crate) prefix: &'static str,
+    /// Pairs of a part of BERT's name and what the family calls it.
+    renames: &'static [(&'static str, &'static str)],
+}
 
-/// Pairs of BERT's part of a name and the family's.
-type Renames = &'static [(&'static str, &'static str)];
-
-const DISTILBERT: Renames = &[
-    ("encoder.layer.", "transformer.layer."),
-    ("attention.self.query", "attention.q_lin"),
-    ("attention.self.key", "attention.k_lin"),
-    ("attention.self.value", "attention.v_lin"),
-    ("attention.output.dense", "attention.out_lin"),
-    ("attention.output.LayerNorm", "sa_layer_norm"),
-    ("intermediate.dense", "ffn.lin1"),
-    ("output.dense", "ffn.lin2"),
-    ("output.LayerNorm", "output_layer_norm"),
-];
-
-const MPNET: Renames = &[
-    ("attention.self.query", "attention.attn.q"),
-    ("attention.self.key", "attention.attn.k"),
-    ("attention.self.value", "attention.attn.v"),
-    ("attention.output.dense", "attention.attn.o"),
-    ("attention.output.LayerNorm", "attention.LayerNorm"),
-];
-
-/// Where the layers are whose products are worth quantising; heads and projections of embeddings take little time.
+/// Prefix of the tensors of the encoder's layers. Only their matrices are worth quantising; heads and projections of
+/// embeddings take little time.
 const ENCODER_LAYERS: &str = "encoder.layer.";
 
 /// Whether a tensor belongs to one of the encoder's layers, by BERT's name; a folder and a slash may precede it.
@@ -37,33 +22,66 @@ pub(super) fn in_encoder_layer(name: &str) -> bool {
     name.starts_with(ENCODER_LAYERS)
 }
 
-/// The family's name for what BERT calls `name`, inside the encoder's layers; other names are the same everywhere.
-pub(crate) fn checkpoint_name(family: Family, name: &str) -> String {
-    let table = match family {
-        Family::DistilBert => DISTILBERT,
-        Family::MpNet => MPNET,
-        Family::Bert | Family::Electra | Family::MobileBert => return name.to_owned(),
-    };
-    let Some(inside) = name.strip_prefix(ENCODER_LAYERS) else {
-        return name.to_owned();
-    };
-    let (layer, piece) = inside.split_once('.').unwrap_or((inside, ""));
-    let renamed = |name: &str| {
-        let mut names = table.iter();
-        names.find_map(|(bert, own)| Some(format!("{own}{}", name.strip_prefix(bert)?)))
-    };
-    let layers = renamed(ENCODER_LAYERS).unwrap_or_else(|| ENCODER_LAYERS.to_owned());
-    let stem = renamed(piece).unwrap_or_else(|| piece.to_owned());
-    format!("{layers}{layer}.{stem}")
-}
+impl TensorNames {
+    pub(crate) const BERT: Self = Self::like_bert("bert.");
+    pub(crate) const ELECTRA: Self = Self::like_bert("electra.");
+    pub(crate) const MOBILEBERT: Self = Self::like_bert("mobilebert.");
 
-/// A checkpoint's name without the family's prefix and with today's words for a layer norm's parameters.
-pub(super) fn canonical(family: Family, name: &str) -> String {
-    let bare = name.strip_prefix(family.prefix()).unwrap_or(name);
-    match bare.rsplit_once('.') {
-        Some((module, "gamma")) => format!("{module}.weight"),
-        Some((module, "beta")) => format!("{module}.bias"),
-        _ => bare.to_owned(),
+    pub(crate) const DISTILBERT: Self = Self {
+        prefix: "distilbert.",
+        renames: &[
+            ("encoder.layer.", "transformer.layer."),
+            ("attention.self.query", "attention.q_lin"),
+            ("attention.self.key", "attention.k_lin"),
+            ("attention.self.value", "attention.v_lin"),
+            ("attention.output.dense", "attention.out_lin"),
+            ("attention.output.LayerNorm", "sa_layer_norm"),
+            ("intermediate.dense", "ffn.lin1"),
+            ("output.dense", "ffn.lin2"),
+            ("output.LayerNorm", "output_layer_norm"),
+        ],
+    };
+
+    pub(crate) const MPNET: Self = Self {
+        prefix: "mpnet.",
+        renames: &[
+            ("attention.self.query", "attention.attn.q"),
+            ("attention.self.key", "attention.attn.k"),
+            ("attention.self.value", "attention.attn.v"),
+            ("attention.output.dense", "attention.attn.o"),
+            ("attention.output.LayerNorm", "attention.LayerNorm"),
+        ],
+    };
+
+    const fn like_bert(prefix: &'static str) -> Self {
+        let renames = &[];
+        Self { prefix, renames }
+    }
+
+    /// Name in the family's checkpoints of the tensor that BERT calls `name`. Only names inside the encoder's layers differ.
+    pub(crate) fn checkpoint_name(self, name: &str) -> String {
+        let inside = name.strip_prefix(ENCODER_LAYERS);
+        let Some(inside) = inside.filter(|_| !self.renames.is_empty()) else {
+            return name.to_owned();
+        };
+        let (layer, part) = inside.split_once('.').unwrap_or((inside, ""));
+        let renamed = |name: &str| {
+            let mut renames = self.renames.iter();
+            let found = renames
+                .find_map(|(bert, family)| Some(format!("{family}{}", name.strip_prefix(bert)?)));
+            found.unwrap_or_else(|| name.to_owned())
+        };
+        format!("{}{layer}.{}", renamed(ENCODER_LAYERS), renamed(part))
+    }
+
+    /// A checkpoint's name without the family's prefix, and with `weight` and `bias` for TensorFlow's `gamma` and `beta`.
+    pub(super) fn canonical(self, name: &str) -> String {
+        let bare = name.strip_prefix(self.prefix).unwrap_or(name);
+        match bare.rsplit_once('.') {
+            Some((module, "gamma")) => format!("{module}.weight"),
+            Some((module, "beta")) => format!("{module}.bias"),
+            _ => bare.to_owned(),
+        }
     }
 }
 
@@ -72,37 +90,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families_have_their_own_words() {
-        let name = |family, end: &str| checkpoint_name(family, &format!("encoder.layer.3.{end}"));
+    fn families_have_their_own_names() {
+        let name = |names: TensorNames, end: &str| {
+            names.checkpoint_name(&format!("encoder.layer.3.{end}"))
+        };
         assert_eq!(
-            name(Family::DistilBert, "attention.self.key.bias"),
+            name(TensorNames::DISTILBERT, "attention.self.key.bias"),
             "transformer.layer.3.attention.k_lin.bias"
         );
         assert_eq!(
-            name(Family::DistilBert, "attention.output.LayerNorm.weight"),
+            name(TensorNames::DISTILBERT, "attention.output.LayerNorm.weight"),
             "transformer.layer.3.sa_layer_norm.weight"
         );
         assert_eq!(
-            name(Family::DistilBert, "output.LayerNorm.weight"),
+            name(TensorNames::DISTILBERT, "output.LayerNorm.weight"),
             "transformer.layer.3.output_layer_norm.weight"
         );
         assert_eq!(
-            name(Family::MpNet, "attention.output.LayerNorm.bias"),
+            name(TensorNames::MPNET, "attention.output.LayerNorm.bias"),
             "encoder.layer.3.attention.LayerNorm.bias"
         );
         assert_eq!(
-            name(Family::MpNet, "output.dense.bias"),
+            name(TensorNames::MPNET, "output.dense.bias"),
             "encoder.layer.3.output.dense.bias"
         );
         assert_eq!(
-            name(Family::Bert, "attention.self.query.weight"),
+            name(TensorNames::BERT, "attention.self.query.weight"),
             "encoder.layer.3.attention.self.query.weight"
         );
     }
 
     #[test]
-    fn spelling_is_taken_off() {
-        let bare = |name| canonical(Family::Bert, name);
+    fn own_spelling_is_removed() {
+        let bare = |name| TensorNames::BERT.canonical(name);
         assert_eq!(
             bare("bert.embeddings.LayerNorm.gamma"),
             "embeddings.LayerNorm.weight"

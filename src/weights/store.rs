@@ -10,10 +10,9 @@ use std::sync::Arc;
 use super::checkpoint::Checkpoint;
 use super::embedding_rows::{EmbeddingRows, Residency};
 use super::files::Files;
-use super::names;
+use super::names::{self, TensorNames};
 use super::packed::{MatrixRequest, PackedFile, PackingWriter};
 use super::source::Access;
-use crate::config::Family;
 use crate::error::{Error, Result};
 use crate::kernels::Threads;
 use crate::kernels::gemm::{Dtype, PackedWeights, Packer};
@@ -45,7 +44,7 @@ impl Store {
     pub(crate) fn open(
         files: &Files,
         folder: &str,
-        family: Family,
+        names: TensorNames,
         access: Access,
         threads: &Threads,
     ) -> Result<Self> {
@@ -61,7 +60,7 @@ impl Store {
                 )
             }
             None => {
-                let checkpoint = Checkpoint::open(files, folder, family, access)?;
+                let checkpoint = Checkpoint::open(files, folder, names, access)?;
                 let floats = checkpoint.packed_floats();
                 let backend = match files.packing() {
                     Some(writer) => Backend::Packing(checkpoint, Arc::clone(writer)),
@@ -158,7 +157,7 @@ impl Store {
 pub(crate) fn held<'n>(
     files: &Files,
     folder: &str,
-    family: Family,
+    tensor_names: TensorNames,
     names: &[&'n str],
 ) -> Vec<&'n str> {
     let names = names.iter().copied();
@@ -169,7 +168,7 @@ pub(crate) fn held<'n>(
                 .filter(|name| file.has(&format!("{prefix}{name}")))
                 .collect()
         }
-        None => match Checkpoint::open(files, folder, family, Access::Read) {
+        None => match Checkpoint::open(files, folder, tensor_names, Access::Read) {
             Ok(checkpoint) => names.filter(|name| checkpoint.has(name)).collect(),
             Err(_) => Vec::new(),
         },

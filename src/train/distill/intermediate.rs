@@ -131,8 +131,8 @@ impl States {
     fn load(folder: &Path, dtype: Option<Dtype>, threads: &Threads) -> Result<Self> {
         let files = Files::open(folder, Access::Read)?;
         let config = Config::read(&files)?;
-        let family = config.encoder.family;
-        let store = Store::open(&files, &config.folder, family, Access::Read, threads)?;
+        let names = config.encoder.family.tensor_names();
+        let store = Store::open(&files, &config.folder, names, Access::Read, threads)?;
         let store = match dtype {
             Some(dtype) => store.with_compute_dtype(dtype)?,
             None => store,

@@ -23,7 +23,7 @@ fn tensor(checkpoint: &Checkpoint, name: &str, shape: &[usize]) -> Result<Vec<f3
 
 fn open(bytes: Vec<u8>) -> Result<Checkpoint> {
     let files = Files::new().with(SINGLE, bytes);
-    Checkpoint::open(&files, "", Family::Bert, Access::Read)
+    Checkpoint::open(&files, "", TensorNames::BERT, Access::Read)
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn shards_are_found_through_their_index_and_stay_inside() {
             "m/2.safetensors",
             safetensors(&[("b", Dtype::F32, &[1], floats(&[2.0]))]),
         );
-    let open = |files: Files| Checkpoint::open(&files, "m", Family::Bert, Access::Read);
+    let open = |files: Files| Checkpoint::open(&files, "m", TensorNames::BERT, Access::Read);
     let index_file = "m/model.safetensors.index.json";
     let checkpoint = open(files.clone().with(index_file, index("2.safetensors"))).unwrap();
     assert_eq!(tensor(&checkpoint, "b", &[1]).unwrap(), [2.0]);
@@ -167,7 +167,7 @@ fn a_file_on_disk_reads_as_in_memory() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(SINGLE), &whole).unwrap();
     let check = |files: &Files, access| {
-        let checkpoint = Checkpoint::open(files, "", Family::Bert, access).unwrap();
+        let checkpoint = Checkpoint::open(files, "", TensorNames::BERT, access).unwrap();
         assert_eq!(tensor(&checkpoint, "a", &[3]).unwrap(), [1.0, 2.0, 3.0]);
         assert_eq!(tensor(&checkpoint, "b", &[1]).unwrap(), [0.5]);
         assert_eq!(checkpoint.byte_len(), whole.len());
@@ -185,7 +185,7 @@ fn a_file_on_disk_reads_as_in_memory() {
 }
 
 /// Which of these tensors is refused once the tensors of `used` are read from two layers.
-fn refused(family: Family, names: &[&str], used: &[&str]) -> Option<String> {
+fn refused(family: TensorNames, names: &[&str], used: &[&str]) -> Option<String> {
     let bytes = 1f32.to_le_bytes();
     let view = |name: &&str| {
         let view = TensorView::new(Dtype::F32, vec![1], &bytes).unwrap();
@@ -216,14 +216,14 @@ fn other_heads_are_left_alone() {
         "cls.predictions.decoder.weight",
     ];
     let used = ["embeddings.LayerNorm.weight", "cls.predictions.bias"];
-    assert_eq!(refused(Family::Bert, &names, &used), None);
-    assert_eq!(refused(Family::Bert, &names, &[]), None);
+    assert_eq!(refused(TensorNames::BERT, &names, &used), None);
+    assert_eq!(refused(TensorNames::BERT, &names, &[]), None);
 }
 
 #[test]
 fn the_rest_of_a_module_and_of_the_layers_is_not() {
     let names = ["bert.a.b.weight", "bert.a.b.bIas"];
-    let refuse = |names: &[&str], used: &[&str]| refused(Family::Bert, names, used);
+    let refuse = |names: &[&str], used: &[&str]| refused(TensorNames::BERT, names, used);
     assert_eq!(
         refuse(&names, &["a.b.weight"]).as_deref(),
         Some("bert.a.b.bIas")
@@ -236,6 +236,6 @@ fn the_rest_of_a_module_and_of_the_layers_is_not() {
         assert_eq!(refuse(&[name], &[]).as_deref(), Some(name));
     }
     let name = "distilbert.transformer.layer.2.ffn.lin1.weight";
-    let refused = refused(Family::DistilBert, &[name], &[]);
+    let refused = refused(TensorNames::DISTILBERT, &[name], &[]);
     assert_eq!(refused.as_deref(), Some(name));
 }

@@ -12,7 +12,7 @@ use crate::train::model::ops::embeddings::Tables;
 use crate::train::model::ops::pooling::Pool;
 use crate::train::model::parameters::{Id, Parameter, Parameters};
 use crate::train::random::mix;
-use crate::weights::{Access, Files, Store, Weights, checkpoint_name};
+use crate::weights::{Access, Files, Store, Weights};
 
 /// Standard deviation of newly initialized weights (Devlin et al. 2019).
 const DEVIATION: f32 = 0.02;
@@ -69,7 +69,7 @@ impl HeadKind {
     fn prefix(self, family: Family) -> &'static str {
         match self {
             Self::Rows | Self::Embedding { .. } => "",
-            _ => family.prefix(),
+            _ => family.tensor_names().prefix,
         }
     }
 }
@@ -121,8 +121,8 @@ impl Network {
         }
         let config = Config::read(files)?;
         let kind = head.map_or_else(|| HeadKind::of(&config), Ok)?;
-        let family = config.encoder.family;
-        let store = Store::open(files, &config.folder, family, Access::Read, threads)?;
+        let names = config.encoder.family.tensor_names();
+        let store = Store::open(files, &config.folder, names, Access::Read, threads)?;
         let origin = Origin {
             weights: Some(store.weights()),
             new_head: head.is_some(),
@@ -143,7 +143,8 @@ impl Network {
     ) -> Result<Vec<Parameter>> {
         let config = Config::read(files)?;
         let EncoderConfig { family, hidden, .. } = config.encoder;
-        let store = Store::open(files, &config.folder, family, Access::Read, threads)?;
+        let names = family.tensor_names();
+        let store = Store::open(files, &config.folder, names, Access::Read, threads)?;
         let weights = store.weights();
         let all = [
             ("pooler.dense.weight", vec![hidden, hidden]),
@@ -222,7 +223,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// Adds a parameter of the encoder, given by BERT's name. A checkpoint must have it.
     fn encoder(&mut self, name: &str, shape: &[usize]) -> Result<Id> {
-        let full_name = checkpoint_name(self.config.family, name);
+        let full_name = self.config.family.tensor_names().checkpoint_name(name);
         self.take(name, format!("{}{full_name}", self.prefix), shape, true)
     }
 

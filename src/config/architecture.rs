@@ -2,7 +2,7 @@
 
 use super::{EncoderConfig, Family, Keys, Task};
 use crate::error::{Error, Result};
-use crate::weights::{Files, held};
+use crate::weights::{Files, existing_tensors};
 
 const KEY: &str = "architectures";
 
@@ -54,13 +54,13 @@ pub(super) fn task_by_weights(
 ) -> Result<Task> {
     let family = encoder.family;
     let (sequence, words) = head_names(family);
-    let held = held(
+    let existing = existing_tensors(
         files,
         folder,
         family.tensor_names(),
         &[sequence, CLASSIFIER, POOLER, QUESTIONS, words],
     );
-    let has = |name: &str| held.contains(&name);
+    let has = |name: &str| existing.contains(&name);
     let mut tasks = Vec::new();
     if sequence == CLASSIFIER && has(CLASSIFIER) {
         // Only the pooler tells a sequence classifier from a token classifier, and not always: old token classifiers have

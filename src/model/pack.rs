@@ -16,7 +16,7 @@ use crate::layers::Scratch;
 use crate::tokenizer::{TokenizerWarning, without_vocabulary};
 use crate::weights::{
     Access, Calibration, CalibrationSamples, Container, Files, PackOptions, PackedMatrix,
-    PackedSummary, PackingWriter, Precision, TensorEntry, check_name, packed_file,
+    PackedSummary, PackingWriter, Precision, TensorEntry, check_name, open_packed,
 };
 
 /// A packed model in memory, to be written to a file; [`Model::pack`] makes it.
@@ -81,8 +81,8 @@ impl Model {
         let texts = options.texts();
         let calibration = texts.map(|texts| sample(dir.as_ref(), texts, ModelOptions::new()));
         let writer = Arc::new(PackingWriter::new(options, calibration.transpose()?));
-        let files = Files::packed_by(&writer, dir.as_ref());
-        let options = ModelOptions::new().dtype(precision.computed_in());
+        let files = Files::being_packed(&writer, dir.as_ref());
+        let options = ModelOptions::new().dtype(precision.compute_dtype());
         let model = Self::open(&files, options)?;
         let collected = writer.take()?;
         let weights = collected.weights.iter().map(|entry| &entry.name);
@@ -151,7 +151,7 @@ impl Packed {
     /// Kinds of sections that make up the file, in the order in which they are written.
     pub fn inventory(&self) -> Vec<PackedKind> {
         let mut kinds: Vec<PackedKind> = Vec::new();
-        for &(kind, bytes) in self.container.inventory() {
+        for &(kind, bytes) in self.container.sections() {
             match kinds.iter_mut().find(|known| known.kind == kind) {
                 Some(known) => {
                     known.tensors += 1;
@@ -235,7 +235,7 @@ impl Packed {
     /// # Errors
     /// `PackedDamaged` for a damaged file; otherwise those of opening a packed file.
     pub fn verify(path: impl AsRef<Path>) -> Result<PackedSummary> {
-        let file = packed_file(path.as_ref(), Access::Read)?;
+        let file = open_packed(path.as_ref(), Access::Read)?;
         file.verify()?;
         Ok(file.summary())
     }

@@ -64,16 +64,16 @@ impl<T: Pod> PodBuf<T> {
         if cfg!(target_endian = "big") && align_of::<T>() > 1 {
             let mut swapped = bytes.to_vec();
             swapped.chunks_exact_mut(4).for_each(<[u8]>::reverse);
-            return Some(Self::Owned(copied(&swapped)));
+            return Some(Self::Owned(copy_unaligned(&swapped)));
         }
         match bytemuck::try_cast_slice::<u8, T>(&bytes) {
             Ok(_) => Some(Self::InFile(bytes, PhantomData)),
-            Err(_) => Some(Self::Owned(copied(&bytes))),
+            Err(_) => Some(Self::Owned(copy_unaligned(&bytes))),
         }
     }
 }
 
-fn copied<T: Pod>(bytes: &[u8]) -> Vec<T> {
+fn copy_unaligned<T: Pod>(bytes: &[u8]) -> Vec<T> {
     let numbers = bytes.chunks_exact(size_of::<T>());
     numbers.map(bytemuck::pod_read_unaligned).collect()
 }
@@ -105,7 +105,7 @@ mod tests {
     fn bytes(range: Range<usize>) -> Option<Bytes> {
         let file: Vec<u8> = (0..100).collect();
         let source = Source::memory("x".to_owned(), Arc::new(Cow::Owned(file)));
-        Bytes::slice_of(&Arc::new(source.aligned()), range)
+        Bytes::slice_of(&Arc::new(source.into_aligned()), range)
     }
 
     #[test]

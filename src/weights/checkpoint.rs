@@ -20,8 +20,8 @@ mod unexpected;
 /// The longest header that is read: a million tensors would fit.
 const MAX_HEADER: usize = 100_000_000;
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+const SINGLE_FILE: &str = "model.safetensors";
+const INDEX_FILE: &str = "model.safetensors.index.json";
 /// What PyTorch writes instead: pickles, which can run code when they are read.
 const PICKLED: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 
@@ -50,12 +50,12 @@ impl Checkpoint {
             byte_len: 0,
             used: UsedNames::default(),
         };
-        let single = files::join_within(folder, SINGLE, SINGLE)?;
+        let single = files::join_within(folder, SINGLE_FILE, SINGLE_FILE)?;
         if files.has(&single) {
             checkpoint.add(open_source(files, single, access)?)?;
             return Ok(checkpoint);
         }
-        let index = files::join_within(folder, INDEX, INDEX)?;
+        let index = files::join_within(folder, INDEX_FILE, INDEX_FILE)?;
         let Some(bytes) = files.read_unrecorded(&index)? else {
             return Err(no_weights(files, folder)?);
         };
@@ -82,8 +82,8 @@ impl Checkpoint {
                 start: header + info.data_offsets.0,
                 name: name.clone(),
             };
-            let bare = self.names.canonical(&name);
-            if let Some(other) = self.tensors.insert(bare, tensor) {
+            let canonical = self.names.canonical(&name);
+            if let Some(other) = self.tensors.insert(canonical, tensor) {
                 return Err(Error::WeightTwice {
                     name,
                     other: other.name,
@@ -104,9 +104,9 @@ impl Checkpoint {
     /// # Errors
     /// `WeightUnexpected`.
     pub(super) fn reject_unexpected(&self, layers: usize) -> Result<()> {
-        let stack = self.names.checkpoint_name("encoder.layer.");
-        let stack = format!("{}.", stack.trim_end_matches('.'));
-        match self.used.unexpected(self.tensors.keys(), &stack, layers) {
+        let prefix = self.names.checkpoint_name("encoder.layer.");
+        let prefix = format!("{}.", prefix.trim_end_matches('.'));
+        match self.used.unexpected(self.tensors.keys(), &prefix, layers) {
             Some((name, reason)) => Err(Error::WeightUnexpected {
                 name: self.tensors[name].name.clone(),
                 reason,
@@ -224,13 +224,13 @@ fn no_weights(files: &Files, folder: &str) -> Result<Error> {
     for name in PICKLED {
         let name = files::join_within(folder, name, name)?;
         if files.has(&name) {
-            let file = files.shown(&name);
+            let file = files.display_path(&name);
             return Ok(Error::WeightsPickled { file });
         }
     }
-    let single = files::join_within(folder, SINGLE, SINGLE)?;
+    let single = files::join_within(folder, SINGLE_FILE, SINGLE_FILE)?;
     let what = "model.safetensors and no model.safetensors.index.json";
-    Ok(files.missing(&single, what))
+    Ok(files.missing_error(&single, what))
 }
 
 fn open_source(files: &Files, name: String, access: Access) -> Result<Source> {
@@ -239,7 +239,7 @@ fn open_source(files: &Files, name: String, access: Access) -> Result<Source> {
         None => {
             let bytes = files.share(&name);
             let bytes =
-                bytes.ok_or_else(|| files.missing(&name, "a shard that its index lists"))?;
+                bytes.ok_or_else(|| files.missing_error(&name, "a shard that its index lists"))?;
             Ok(Source::memory(name, bytes))
         }
     }

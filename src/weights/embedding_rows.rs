@@ -30,12 +30,12 @@ enum Data {
     InMemory(PodBuf<f32>),
     OnDemand(Tensor),
     /// Int8 rows, and the scale of each.
-    Scaled(Tensor, PodBuf<f32>),
+    Int8(Tensor, PodBuf<f32>),
 }
 
 impl EmbeddingRows {
     /// A tensor of rows of `width` values.
-    pub(super) fn of(tensor: Tensor, width: usize, residency: Residency) -> Result<Self> {
+    pub(super) fn from_tensor(tensor: Tensor, width: usize, residency: Residency) -> Result<Self> {
         let data = match residency {
             Residency::InMemory => Data::InMemory(tensor.to_vec()?.into()),
             Residency::OnDemand => Data::OnDemand(tensor.with_row_cache(width)),
@@ -44,13 +44,13 @@ impl EmbeddingRows {
     }
 
     /// EmbeddingRows of `width` values that are in memory already.
-    pub(super) fn held(values: PodBuf<f32>, width: usize) -> Self {
+    pub(super) fn in_memory(values: PodBuf<f32>, width: usize) -> Self {
         let data = Data::InMemory(values);
         Self { width, data }
     }
 
     /// An int8 tensor of rows of `width` values, and a scale for each row.
-    pub(super) fn scaled(
+    pub(super) fn from_int8(
         tensor: Tensor,
         scales: PodBuf<f32>,
         width: usize,
@@ -58,11 +58,11 @@ impl EmbeddingRows {
     ) -> Result<Self> {
         let data = match residency {
             Residency::InMemory => {
-                let data = Data::Scaled(tensor, scales);
+                let data = Data::Int8(tensor, scales);
                 let rows = Self { width, data }.whole()?.into_owned();
                 Data::InMemory(rows.into())
             }
-            Residency::OnDemand => Data::Scaled(tensor.with_row_cache(width), scales),
+            Residency::OnDemand => Data::Int8(tensor.with_row_cache(width), scales),
         };
         Ok(Self { width, data })
     }
@@ -75,10 +75,10 @@ impl EmbeddingRows {
         match &self.data {
             Data::InMemory(data) => Ok(Cow::Borrowed(data)),
             Data::OnDemand(tensor) => tensor.to_vec().map(Cow::Owned),
-            Data::Scaled(tensor, scales) => {
+            Data::Int8(tensor, scales) => {
                 let mut table = tensor.to_vec()?;
                 for (row, &factor) in table.chunks_exact_mut(self.width).zip(&**scales) {
-                    scale(row, factor);
+                    multiply(row, factor);
                 }
                 Ok(Cow::Owned(table))
             }
@@ -94,9 +94,9 @@ impl EmbeddingRows {
         match &self.data {
             Data::InMemory(data) => row.copy_from_slice(&data[start..][..self.width]),
             Data::OnDemand(tensor) => tensor.read(start, row)?,
-            Data::Scaled(tensor, scales) => {
+            Data::Int8(tensor, scales) => {
                 tensor.read(start, row)?;
-                scale(row, scales[index]);
+                multiply(row, scales[index]);
             }
         }
         Ok(())
@@ -117,7 +117,7 @@ impl EmbeddingRows {
     pub(crate) fn row(&self, index: usize) -> Result<Cow<'_, [f32]>> {
         match &self.data {
             Data::InMemory(data) => Ok(Cow::Borrowed(&data[index * self.width..][..self.width])),
-            Data::OnDemand(_) | Data::Scaled(..) => {
+            Data::OnDemand(_) | Data::Int8(..) => {
                 let mut row = vec![0.0; self.width];
                 self.copy(index, &mut row)?;
                 Ok(Cow::Owned(row))
@@ -126,6 +126,6 @@ impl EmbeddingRows {
     }
 }
 
-fn scale(row: &mut [f32], scale: f32) {
+fn multiply(row: &mut [f32], scale: f32) {
     row.iter_mut().for_each(|x| *x *= scale);
 }

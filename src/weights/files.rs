@@ -11,7 +11,7 @@ use super::source::{Access, Source};
 use crate::error::{Error, Result};
 
 /// The byte-order mark of UTF-8, which some editors of Windows put ahead of a text.
-const MARK: &[u8] = b"\xEF\xBB\xBF";
+const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// A model's folder held in memory: file names and what they hold.
 ///
@@ -68,7 +68,7 @@ impl Files {
     }
 
     /// A folder on disk that is being packed.
-    pub(crate) fn packed_by(writer: &Arc<PackingWriter>, path: impl Into<PathBuf>) -> Self {
+    pub(crate) fn being_packed(writer: &Arc<PackingWriter>, path: impl Into<PathBuf>) -> Self {
         Self {
             files: FilesIn::Packing(path.into(), Arc::clone(writer)),
         }
@@ -80,7 +80,7 @@ impl Files {
     /// Of a file those of [`PackedFile::open`]; what is wrong with a folder is found when it is read.
     pub(crate) fn open(path: &Path, access: Access) -> Result<Self> {
         if path.is_file() {
-            packed_file(path, access).map(Self::of_packed)
+            open_packed(path, access).map(Self::from_packed)
         } else {
             Ok(Self::folder(path))
         }
@@ -93,10 +93,10 @@ impl Files {
     pub(crate) fn packed_bytes(bytes: &'static [u8]) -> Result<Self> {
         let bytes = Arc::new(Cow::Borrowed(bytes));
         let source = Source::memory("the model in memory".to_owned(), bytes);
-        PackedFile::open(source).map(Self::of_packed)
+        PackedFile::open(source).map(Self::from_packed)
     }
 
-    fn of_packed(file: PackedFile) -> Self {
+    fn from_packed(file: PackedFile) -> Self {
         Self {
             files: FilesIn::Packed(Arc::new(file)),
         }
@@ -140,18 +140,18 @@ impl Files {
         };
         if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
             return Err(Error::Io {
-                path: self.shown(name),
+                path: self.display_path(name),
                 source: std::io::Error::new(
                     ErrorKind::InvalidData,
                     "this file is in UTF-16: save it as UTF-8",
                 ),
             });
         }
-        Ok(Some(match (bytes.starts_with(MARK), bytes) {
+        Ok(Some(match (bytes.starts_with(UTF8_BOM), bytes) {
             (false, bytes) => bytes,
-            (true, Cow::Borrowed(bytes)) => Cow::Borrowed(&bytes[MARK.len()..]),
+            (true, Cow::Borrowed(bytes)) => Cow::Borrowed(&bytes[UTF8_BOM.len()..]),
             (true, Cow::Owned(mut bytes)) => {
-                bytes.drain(..MARK.len());
+                bytes.drain(..UTF8_BOM.len());
                 Cow::Owned(bytes)
             }
         }))
@@ -160,7 +160,9 @@ impl Files {
     /// Reads a file as it is; `None` if there is no such file.
     fn read_bytes(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>> {
         match &self.files {
-            FilesIn::Packed(file) => Ok(file.file(name).map(|bytes| Cow::Owned(bytes.to_vec()))),
+            FilesIn::Packed(file) => Ok(file
+                .settings_file(name)
+                .map(|bytes| Cow::Owned(bytes.to_vec()))),
             FilesIn::Memory(files) => Ok(files.get(name).map(|bytes| Cow::clone(bytes))),
             FilesIn::Folder(folder) | FilesIn::Packing(folder, _) => {
                 let path = folder.join(name);
@@ -180,7 +182,7 @@ impl Files {
                             source,
                         })
                     }
-                    Err(source) if source.kind() == ErrorKind::NotFound && !is_there(&path) => {
+                    Err(source) if source.kind() == ErrorKind::NotFound && !entry_exists(&path) => {
                         Ok(None)
                     }
                     Err(source) => Err(Error::Io { path, source }),
@@ -199,18 +201,19 @@ impl Files {
 
     /// What a file holds, or an error that says what it is needed for.
     pub(crate) fn require(&self, name: &str, what: &'static str) -> Result<Cow<'static, [u8]>> {
-        self.read(name)?.ok_or_else(|| self.missing(name, what))
+        self.read(name)?
+            .ok_or_else(|| self.missing_error(name, what))
     }
 
     /// The error for a part that no file holds, such as that of this name, beside which all that would serve would be.
-    pub(crate) fn missing(&self, name: &str, what: &'static str) -> Error {
-        let mut dir = self.shown(name);
+    pub(crate) fn missing_error(&self, name: &str, what: &'static str) -> Error {
+        let mut dir = self.display_path(name);
         dir.pop();
         Error::FileMissing { dir, what }
     }
 
     /// A file as an error names it, whether it is there or not.
-    pub(crate) fn shown(&self, name: &str) -> PathBuf {
+    pub(crate) fn display_path(&self, name: &str) -> PathBuf {
         let all = match &self.files {
             FilesIn::Folder(folder) | FilesIn::Packing(folder, _) => folder.clone(),
             FilesIn::Memory(_) => PathBuf::from("the model in memory"),
@@ -230,9 +233,11 @@ impl Files {
     /// Whether there is something of this name; it may still be no file that can be read.
     pub(crate) fn has(&self, name: &str) -> bool {
         match &self.files {
-            FilesIn::Folder(folder) | FilesIn::Packing(folder, _) => is_there(&folder.join(name)),
+            FilesIn::Folder(folder) | FilesIn::Packing(folder, _) => {
+                entry_exists(&folder.join(name))
+            }
             FilesIn::Memory(files) => files.contains_key(name),
-            FilesIn::Packed(file) => file.file(name).is_some(),
+            FilesIn::Packed(file) => file.settings_file(name).is_some(),
         }
     }
 }
@@ -241,13 +246,13 @@ impl Files {
 ///
 /// # Errors
 /// Those of [`PackedFile::open`].
-pub(crate) fn packed_file(path: &Path, access: Access) -> Result<PackedFile> {
+pub(crate) fn open_packed(path: &Path, access: Access) -> Result<PackedFile> {
     let name = path.display().to_string();
     PackedFile::open(Source::open(name, path, access)?)
 }
 
 /// Whether a folder has this entry, be it a link that leads nowhere.
-fn is_there(path: &Path) -> bool {
+fn entry_exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
@@ -255,7 +260,7 @@ impl std::fmt::Debug for Files {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.files {
             FilesIn::Memory(files) => f.debug_set().entries(files.keys()).finish(),
-            _ => write!(f, "Files({})", self.shown("").display()),
+            _ => write!(f, "Files({})", self.display_path("").display()),
         }
     }
 }

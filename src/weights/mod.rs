@@ -23,7 +23,7 @@ mod tensor;
 pub(crate) use bytes::{Bytes, PodBuf};
 pub(crate) use embedding_rows::{EmbeddingRows, Residency};
 pub use files::Files;
-pub(crate) use files::{join_within, packed_file};
+pub(crate) use files::{join_within, open_packed};
 #[cfg(feature = "mmap")]
 pub(crate) use map::Unchanging;
 pub(crate) use names::TensorNames;
@@ -32,4 +32,4 @@ pub(crate) use packed::{
 };
 pub use packed::{PackOptions, PackedMatrix, PackedSummary, Precision, Stored};
 pub(crate) use source::Access;
-pub(crate) use store::{Store, Weights, held};
+pub(crate) use store::{Store, Weights, existing_tensors};

@@ -63,12 +63,12 @@ impl RowCache {
         }
         let Slots { rows, bytes } = &mut *slots;
         let index = within / self.row;
-        let kept = &mut bytes[index % count * self.row..][..self.row];
+        let slot = &mut bytes[index % count * self.row..][..self.row];
         if rows[index % count] == index + 1 {
-            out.copy_from_slice(kept);
+            out.copy_from_slice(slot);
         } else {
             read(out)?;
-            kept.copy_from_slice(out);
+            slot.copy_from_slice(out);
             rows[index % count] = index + 1;
         }
         Ok(())

@@ -131,13 +131,13 @@ impl Source {
                 })
             }
             Storage::Rows(file, cache) => cache.read(start, out, |out| file.read(start, out)),
-            _ => self.copy(self.bytes().unwrap_or_default(), start, out),
+            _ => self.copy_from(self.bytes().unwrap_or_default(), start, out),
         }
     }
 
     /// Keeps these bytes alone, which then start at 0, if the file is in memory that is nobody else's: gives whether it
     /// did. They move to the front and the rest is cut off, so that they are never there twice.
-    pub(super) fn keep(&mut self, bytes: Range<usize>) -> bool {
+    pub(super) fn retain_only(&mut self, bytes: Range<usize>) -> bool {
         let Storage::Memory(shared) = &mut self.storage else {
             return false;
         };
@@ -163,7 +163,7 @@ impl Source {
     }
 
     /// Moves the bytes of a file in memory to the start of a cache line, unless they are there already.
-    pub(super) fn aligned(self) -> Self {
+    pub(super) fn into_aligned(self) -> Self {
         let copy = match self.bytes() {
             Some(bytes) if !(bytes.as_ptr() as usize).is_multiple_of(CACHE_LINE) => {
                 let mut floats = AlignedFloats::zeros(bytes.len().div_ceil(size_of::<f32>()));
@@ -188,7 +188,7 @@ impl Source {
     }
 
     /// Reads the first `len` bytes into memory.
-    pub(super) fn beginning(&self, len: usize) -> Result<Self> {
+    pub(super) fn read_prefix(&self, len: usize) -> Result<Self> {
         let mut floats = AlignedFloats::zeros(len.div_ceil(size_of::<f32>()));
         self.read(0, &mut bytemuck::cast_slice_mut(&mut floats)[..len])?;
         Ok(Self {
@@ -197,7 +197,7 @@ impl Source {
         })
     }
 
-    fn copy(&self, bytes: &[u8], start: usize, out: &mut [u8]) -> Result<()> {
+    fn copy_from(&self, bytes: &[u8], start: usize, out: &mut [u8]) -> Result<()> {
         let found = start
             .checked_add(out.len())
             .and_then(|end| bytes.get(start..end));

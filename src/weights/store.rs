@@ -56,7 +56,7 @@ impl Store {
                 (
                     Backend::Packed(Arc::clone(file)),
                     floats,
-                    file.computes_in(),
+                    file.compute_dtype(),
                 )
             }
             None => {
@@ -87,7 +87,7 @@ impl Store {
                 name: "dtype",
                 reason: format!(
                     "the file was packed to compute in {}, not in {compute_dtype}: pack the model anew",
-                    file.computes_in()
+                    file.compute_dtype()
                 ),
             }),
             _ => Ok(Self {
@@ -117,7 +117,7 @@ impl Store {
     /// `WeightUnexpected`.
     pub(crate) fn reject_unexpected(&self, layers: usize) -> Result<()> {
         match &self.backend {
-            Backend::Checkpoint(own) | Backend::Packing(own, _) => own.reject_unexpected(layers),
+            Backend::Checkpoint(c) | Backend::Packing(c, _) => c.reject_unexpected(layers),
             Backend::Packed(_) => Ok(()), // it was done when the file was packed
         }
     }
@@ -125,7 +125,7 @@ impl Store {
     /// Number of parameters of all tensors of the checkpoint together.
     pub(crate) fn parameters(&self) -> usize {
         match &self.backend {
-            Backend::Checkpoint(own) | Backend::Packing(own, _) => own.parameters(),
+            Backend::Checkpoint(c) | Backend::Packing(c, _) => c.parameters(),
             Backend::Packed(file) => file.parameters(),
         }
     }
@@ -133,7 +133,7 @@ impl Store {
     /// The type that most parameters are stored in, as safetensors writes it.
     pub(crate) fn storage_dtype(&self) -> String {
         match &self.backend {
-            Backend::Checkpoint(own) | Backend::Packing(own, _) => own.storage_dtype(),
+            Backend::Checkpoint(c) | Backend::Packing(c, _) => c.storage_dtype(),
             Backend::Packed(file) => file.precision().name().to_owned(),
         }
     }
@@ -141,7 +141,7 @@ impl Store {
     /// The length of all files in bytes.
     pub(crate) fn byte_len(&self) -> usize {
         match &self.backend {
-            Backend::Checkpoint(own) | Backend::Packing(own, _) => own.byte_len(),
+            Backend::Checkpoint(c) | Backend::Packing(c, _) => c.byte_len(),
             Backend::Packed(file) => file.len(),
         }
     }
@@ -154,7 +154,7 @@ impl Store {
 
 /// Which of these weights are in `folder` of a model, by BERT's names. None are if the weights cannot be opened: opening the
 /// [`Store`] says why.
-pub(crate) fn held<'n>(
+pub(crate) fn existing_tensors<'n>(
     files: &Files,
     folder: &str,
     tensor_names: TensorNames,
@@ -203,7 +203,7 @@ impl Weights<'_> {
     pub(crate) fn has(&self, name: &str) -> bool {
         let name = self.full(name);
         match &self.store.backend {
-            Backend::Checkpoint(own) | Backend::Packing(own, _) => own.has(&name),
+            Backend::Checkpoint(c) | Backend::Packing(c, _) => c.has(&name),
             Backend::Packed(file) => file.has(&self.store.packed_name(&name)),
         }
     }
@@ -293,7 +293,7 @@ impl Weights<'_> {
         let name = self.full(name);
         let load = |checkpoint: &Checkpoint| {
             let tensor = checkpoint.find(&name, &shape)?;
-            EmbeddingRows::of(tensor, shape[1], residency)
+            EmbeddingRows::from_tensor(tensor, shape[1], residency)
         };
         match &self.store.backend {
             Backend::Packed(file) => file.table(&self.store.packed_name(&name), shape, residency),
@@ -347,7 +347,7 @@ impl Weights<'_> {
     /// Marks whatever is in the module of this name as known and not used.
     pub(crate) fn ignore(&self, name: &str) {
         match &self.store.backend {
-            Backend::Checkpoint(own) | Backend::Packing(own, _) => own.ignore(&self.full(name)),
+            Backend::Checkpoint(c) | Backend::Packing(c, _) => c.ignore(&self.full(name)),
             Backend::Packed(_) => {}
         }
     }

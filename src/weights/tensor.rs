@@ -58,7 +58,7 @@ impl Tensor {
     }
 
     /// The parameters in place, if they are f32 and in memory.
-    pub(super) fn in_place(&self) -> Option<PodBuf<f32>> {
+    pub(super) fn f32_in_place(&self) -> Option<PodBuf<f32>> {
         match self.dtype {
             Dtype::F32 => {
                 let range = self.start..self.start + self.byte_len();
@@ -69,7 +69,7 @@ impl Tensor {
     }
 
     /// The bytes in place as a slice of `T`, if they are in memory and aligned for it.
-    pub(super) fn bytes_in_place<T: Pod>(&self) -> Option<PodBuf<T>> {
+    pub(super) fn pod_in_place<T: Pod>(&self) -> Option<PodBuf<T>> {
         let range = self.start..self.start + self.byte_len();
         PodBuf::from_ne_bytes(Bytes::slice_of(&self.source, range)?)
     }
@@ -113,8 +113,8 @@ impl Tensor {
     /// `Io` if the file cannot be read.
     pub(super) fn read_unchecked(&self, first: usize, out: &mut [f32]) -> Result<()> {
         match self.dtype {
-            Dtype::F32 => self.read_whole(first, out)?,
-            Dtype::F16 => self.widen(first, out)?,
+            Dtype::F32 => self.read_f32(first, out)?,
+            Dtype::F16 => self.read_f16(first, out)?,
             Dtype::BF16 => self.convert(first, out, |b| half::bf16::from_le_bytes(b).to_f32())?,
             Dtype::F64 => self.convert(first, out, |b| f64::from_le_bytes(b) as f32)?,
             Dtype::I64 => self.convert(first, out, |b| i64::from_le_bytes(b) as f32)?,
@@ -129,13 +129,13 @@ impl Tensor {
     /// # Errors
     /// Those of [`read`](Self::read).
     pub(crate) fn equals(&self, other: &Self) -> Result<bool> {
-        let piece = self.len().min(COMPARE_CHUNK);
-        let (mut own, mut theirs) = (vec![0.0; piece], vec![0.0; piece]);
+        let chunk = self.len().min(COMPARE_CHUNK);
+        let (mut ours, mut theirs) = (vec![0.0; chunk], vec![0.0; chunk]);
         for first in (0..self.len()).step_by(COMPARE_CHUNK) {
-            let count = piece.min(self.len() - first);
-            self.read(first, &mut own[..count])?;
+            let count = chunk.min(self.len() - first);
+            self.read(first, &mut ours[..count])?;
             other.read(first, &mut theirs[..count])?;
-            if own[..count] != theirs[..count] {
+            if ours[..count] != theirs[..count] {
                 return Ok(false);
             }
         }
@@ -145,12 +145,12 @@ impl Tensor {
     /// Frees the rest of a file in memory, if nothing else holds it.
     pub(crate) fn release_other_bytes(&mut self) {
         let bytes = self.start..self.start + self.byte_len();
-        if Arc::get_mut(&mut self.source).is_some_and(|source| source.keep(bytes)) {
+        if Arc::get_mut(&mut self.source).is_some_and(|source| source.retain_only(bytes)) {
             self.start = 0;
         }
     }
 
-    fn read_whole(&self, first: usize, out: &mut [f32]) -> Result<()> {
+    fn read_f32(&self, first: usize, out: &mut [f32]) -> Result<()> {
         let start = self.start + first * size_of::<f32>();
         self.source.read(start, bytemuck::cast_slice_mut(out))?;
         if cfg!(target_endian = "big") {
@@ -161,18 +161,18 @@ impl Tensor {
     }
 
     /// Reads F16, with the processor's own instruction where it has one.
-    fn widen(&self, first: usize, out: &mut [f32]) -> Result<()> {
+    fn read_f16(&self, first: usize, out: &mut [f32]) -> Result<()> {
         let mut buffer = [0u16; CONVERT_CHUNK / size_of::<u16>()];
         let mut start = self.start + first * size_of::<u16>();
-        for piece in out.chunks_mut(buffer.len()) {
-            let halves = &mut buffer[..piece.len()];
+        for chunk in out.chunks_mut(buffer.len()) {
+            let halves = &mut buffer[..chunk.len()];
             self.source.read(start, bytemuck::cast_slice_mut(halves))?;
             start += size_of_val(halves);
             halves
                 .iter_mut()
                 .for_each(|bits| *bits = u16::from_le(*bits));
             let halves: &[half::f16] = halves.reinterpret_cast();
-            halves.convert_to_f32_slice(piece);
+            halves.convert_to_f32_slice(chunk);
         }
         Ok(())
     }
@@ -186,11 +186,11 @@ impl Tensor {
     ) -> Result<()> {
         let mut buffer = [0; CONVERT_CHUNK];
         let mut start = self.start + first * N;
-        for piece in out.chunks_mut(CONVERT_CHUNK / N) {
-            let bytes = &mut buffer[..piece.len() * N];
+        for chunk in out.chunks_mut(CONVERT_CHUNK / N) {
+            let bytes = &mut buffer[..chunk.len() * N];
             self.source.read(start, bytes)?;
             start += bytes.len();
-            for (x, &bytes) in piece.iter_mut().zip(bytes.as_chunks().0) {
+            for (x, &bytes) in chunk.iter_mut().zip(bytes.as_chunks().0) {
                 *x = number(bytes);
             }
         }

@@ -26,7 +26,8 @@ impl Vocab {
     /// `Vocabulary` if this crate cannot have built it.
     pub(in crate::tokenizer) fn stored(files: &Files, prefix: &str) -> Option<Result<Self>> {
         let packed = files.packed()?;
-        let vocab = Self::of_arrays(|name| packed.stored(name), prefix).filter(Self::is_sound);
+        let vocab =
+            Self::of_arrays(|name| packed.checked_bytes(name), prefix).filter(Self::is_sound);
         Some(vocab.ok_or_else(|| wrong(packed.name(), "its vocabulary is not in order".to_owned())))
     }
 

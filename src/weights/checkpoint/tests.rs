@@ -22,7 +22,7 @@ fn tensor(checkpoint: &Checkpoint, name: &str, shape: &[usize]) -> Result<Vec<f3
 }
 
 fn open(bytes: Vec<u8>) -> Result<Checkpoint> {
-    let files = Files::new().with(SINGLE, bytes);
+    let files = Files::new().with(SINGLE_FILE, bytes);
     Checkpoint::open(&files, "", TensorNames::BERT, Access::Read)
 }
 
@@ -165,7 +165,7 @@ fn a_file_on_disk_reads_as_in_memory() {
         ),
     ]);
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join(SINGLE), &whole).unwrap();
+    std::fs::write(dir.path().join(SINGLE_FILE), &whole).unwrap();
     let check = |files: &Files, access| {
         let checkpoint = Checkpoint::open(files, "", TensorNames::BERT, access).unwrap();
         assert_eq!(tensor(&checkpoint, "a", &[3]).unwrap(), [1.0, 2.0, 3.0]);
@@ -174,7 +174,7 @@ fn a_file_on_disk_reads_as_in_memory() {
         assert_eq!(checkpoint.storage_dtype(), "F32");
     };
     check(&Files::folder(dir.path()), Access::Read);
-    check(&Files::new().with(SINGLE, whole.clone()), Access::Read);
+    check(&Files::new().with(SINGLE_FILE, whole.clone()), Access::Read);
     #[cfg(feature = "mmap")]
     {
         #[allow(unsafe_code, reason = "the promise that mapping asks for")]

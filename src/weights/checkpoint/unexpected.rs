@@ -26,11 +26,11 @@ impl UsedNames {
     }
 
     /// The first of `names` that should have been used and was not, and the reason. The names of the encoder's `layers`
-    /// layers start with `stack` and a number.
+    /// layers start with `layers_prefix` and a number.
     pub(super) fn unexpected<'n>(
         &self,
         mut names: impl Iterator<Item = &'n String>,
-        stack: &str,
+        layers_prefix: &str,
         layers: usize,
     ) -> Option<(&'n String, String)> {
         let (used, ignored) = (lock(&self.names), lock(&self.ignored));
@@ -39,7 +39,7 @@ impl UsedNames {
             if used.contains(name) || ignored.iter().any(|module| name.starts_with(module)) {
                 return None;
             }
-            let inside = name.strip_prefix(stack);
+            let inside = name.strip_prefix(layers_prefix);
             let layer = inside.map(|rest| rest.split('.').next().unwrap_or(rest).parse::<usize>());
             let reason = match layer {
                 Some(Ok(layer)) if layer >= layers => {

@@ -19,15 +19,15 @@ use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::{Engine, ExecContext};
 
 /// How much of the unevenness is taken from activations and put into weights. All-MiniLM-L6-v2 is nearest at 0.6 to 0.7.
-const SMOOTHNESS: f32 = 0.65;
+const MIGRATION_STRENGTH: f32 = 0.65;
 /// The least that the greatest number of a channel is taken for.
-const LEAST: f32 = 1e-5;
+const MIN_ABS_MAX: f32 = 1e-5;
 /// What is added to the diagonal of H, as a share of its mean: channels that hardly vary are not to be trusted.
 const DAMPING: f64 = 0.01;
 /// Largest magnitude of an int8 weight.
 const I8_MAX: f64 = 127.0;
 /// One row of so many is not calibrated by, but measured on.
-const HELD_OUT: usize = 8;
+const HELD_OUT_EVERY: usize = 8;
 
 /// What int8 matrices are calibrated by, and with.
 #[derive(Debug)]
@@ -53,34 +53,34 @@ pub(super) fn calibrate(
     k: usize,
     smooth: bool,
 ) -> Option<Calibrated> {
-    let (mut seen, mut held) = (Vec::new(), Vec::new());
+    let (mut inputs, mut held_out) = (Vec::new(), Vec::new());
     for (index, row) in rows.chunks_exact(k).enumerate() {
-        let kept = match index % HELD_OUT {
-            0 => &mut held,
-            _ => &mut seen,
+        let kept = match index % HELD_OUT_EVERY {
+            0 => &mut held_out,
+            _ => &mut inputs,
         };
         kept.extend_from_slice(row);
     }
-    if seen.is_empty() {
+    if inputs.is_empty() {
         return None;
     }
     let exact = product(
         exec,
-        &held,
+        &held_out,
         &PackedWeights::new(weights, weights.len() / k, k),
     );
-    let smoothing = smooth.then(|| smoothing(&seen, weights, k));
-    let mut smoothed = weights.to_vec();
+    let smoothing = smooth.then(|| smoothing(&inputs, weights, k));
+    let mut scaled = weights.to_vec();
     if let Some(factors) = &smoothing {
-        multiply(&mut seen, factors);
+        multiply(&mut inputs, factors);
         let divide = |row: &mut [f32]| row.iter_mut().zip(factors).for_each(|(x, f)| *x /= f);
-        smoothed.chunks_exact_mut(k).for_each(divide);
+        scaled.chunks_exact_mut(k).for_each(divide);
     }
-    let mut matrix = Gptq::new(&gram(exec, &seen, k), k)?.round(exec, &smoothed)?;
+    let mut matrix = Gptq::new(&gram(exec, &inputs, k), k)?.round(exec, &scaled)?;
     if let Some(factors) = smoothing {
         matrix = matrix.with_input_factors(factors)?;
     }
-    let error = relative_error(&product(exec, &held, &matrix), &exact);
+    let error = relative_error(&product(exec, &held_out, &matrix), &exact);
     Some(Calibrated { matrix, error })
 }
 
@@ -125,14 +125,14 @@ fn gram(exec: &ExecContext, rows: &[f32], k: usize) -> Vec<f32> {
 
 /// For each input channel `c^(1-a) / x^a`, of the greatest weight and the greatest number that goes in.
 fn smoothing(rows: &[f32], weights: &[f32], k: usize) -> Vec<f32> {
-    let (inputs, weights) = (greatest(rows, k), greatest(weights, k));
-    let factor = |(x, w): (f32, f32)| w.powf(1.0 - SMOOTHNESS) / x.powf(SMOOTHNESS);
+    let (inputs, weights) = (channel_abs_max(rows, k), channel_abs_max(weights, k));
+    let factor = |(x, w): (f32, f32)| w.powf(1.0 - MIGRATION_STRENGTH) / x.powf(MIGRATION_STRENGTH);
     inputs.into_iter().zip(weights).map(factor).collect()
 }
 
 /// The greatest absolute number of each column.
-fn greatest(rows: &[f32], k: usize) -> Vec<f32> {
-    let mut greatest = vec![LEAST; k];
+fn channel_abs_max(rows: &[f32], k: usize) -> Vec<f32> {
+    let mut greatest = vec![MIN_ABS_MAX; k];
     for row in rows.chunks_exact(k) {
         let both = greatest.iter_mut().zip(row);
         both.for_each(|(greatest, x)| *greatest = greatest.max(x.abs()));
@@ -156,8 +156,8 @@ impl Gptq {
         let mut order: Vec<usize> = (0..k).collect();
         order.sort_by(|&a, &b| diagonal(a).total_cmp(&diagonal(b)));
         let mut factor: Vec<Vec<f64>> = Vec::with_capacity(k);
-        for (place, &channel) in order.iter().enumerate() {
-            let mut row = Vec::with_capacity(place + 1);
+        for (index, &channel) in order.iter().enumerate() {
+            let mut row = Vec::with_capacity(index + 1);
             for (other, above) in factor.iter().enumerate() {
                 let rest = f64::from(gram[channel * k + order[other]]) - dot(&row, &above[..other]);
                 row.push(rest / above[other]);
@@ -212,15 +212,15 @@ impl Gptq {
     /// Rounds the weights of one output channel.
     fn round_row(&self, row: &[f32], scale: f64) -> Vec<i8> {
         let mut rounded = vec![0; row.len()];
-        // What the input channels that are rounded do to the outputs, seen from each that is not.
+        // What the input channels that are rounded do to the outputs, inputs from each that is not.
         let mut corrections = vec![0.0; row.len()];
-        for (place, (&channel, factor)) in self.order.iter().zip(&self.factor).enumerate().rev() {
+        for (index, (&channel, factor)) in self.order.iter().zip(&self.factor).enumerate().rev() {
             let weight = f64::from(row[channel]);
-            let wanted = weight + corrections[place] / factor[place];
-            let nearest = (wanted / scale).round_ties_even().clamp(-I8_MAX, I8_MAX);
+            let target = weight + corrections[index] / factor[index];
+            let nearest = (target / scale).round_ties_even().clamp(-I8_MAX, I8_MAX);
             let error = weight - nearest * scale;
-            let rest = corrections[..place].iter_mut().zip(factor);
-            rest.for_each(|(correction, along)| *correction += along * error);
+            let rest = corrections[..index].iter_mut().zip(factor);
+            rest.for_each(|(correction, coefficient)| *correction += coefficient * error);
             rounded[channel] = nearest as i8;
         }
         rounded

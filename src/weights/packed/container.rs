@@ -18,7 +18,7 @@ pub(crate) struct Container {
     weights: Vec<TensorEntry>,
     digest: String,
     /// Bytes by kind.
-    inventory: Vec<(&'static str, usize)>,
+    sections: Vec<(&'static str, usize)>,
 }
 
 impl Container {
@@ -48,7 +48,7 @@ impl Container {
         header.pop(); // the last comma
         header.push('}');
         let mut start = 0;
-        let mut inventory = Vec::new();
+        let mut sections = Vec::new();
         for (index, entry) in prefix.iter().chain(&weights).enumerate() {
             let end = start + entry.bytes.len();
             header += &format!(
@@ -58,26 +58,26 @@ impl Container {
                 entry.shape,
             );
             start = end;
-            let kind = TensorEntry::kind_of(&entry.name, entry.shape.len(), index < prefix.len());
-            inventory.push((kind, entry.bytes.len()));
+            let kind = TensorEntry::section(&entry.name, entry.shape.len(), index < prefix.len());
+            sections.push((kind, entry.bytes.len()));
         }
         header.push('}');
 
         // The preamble has the same length whatever it says.
-        let data = (8 + Preamble::text(0).len() + header.len()).next_multiple_of(ALIGNMENT);
+        let data = (8 + Preamble::bytes(0).len() + header.len()).next_multiple_of(ALIGNMENT);
         let mut bytes = Vec::with_capacity(data + prefix_len);
         bytes.extend((data as u64 - 8).to_le_bytes());
-        bytes.extend(Preamble::text(data + prefix_len));
+        bytes.extend(Preamble::bytes(data + prefix_len));
         bytes.extend(header.as_bytes());
         bytes.resize(data, b' ');
         prefix.iter().for_each(|entry| bytes.extend(&entry.bytes));
-        let digest = Preamble::seal(&mut bytes);
-        inventory.insert(0, ("header", data));
+        let digest = Preamble::write_digest(&mut bytes);
+        sections.insert(0, ("header", data));
         Self {
             prefix: bytes,
             weights,
             digest,
-            inventory,
+            sections,
         }
     }
 
@@ -95,8 +95,8 @@ impl Container {
     }
 
     /// What the file is made of: kinds and bytes, one a tensor.
-    pub(crate) fn inventory(&self) -> &[(&'static str, usize)] {
-        &self.inventory
+    pub(crate) fn sections(&self) -> &[(&'static str, usize)] {
+        &self.sections
     }
 
     /// Writes all of it.

@@ -60,7 +60,7 @@ impl TensorEntry {
     }
 
     /// Which section of a file a tensor belongs to; `prefix` tells whether it comes before the weights.
-    pub(super) fn kind_of(name: &str, dimensions: usize, prefix: bool) -> &'static str {
+    pub(super) fn section(name: &str, dimensions: usize, prefix: bool) -> &'static str {
         match dimensions {
             _ if name.starts_with(PADDING) => "padding",
             _ if name.starts_with(VOCABULARY) => "vocabulary",

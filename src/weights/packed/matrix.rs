@@ -36,7 +36,7 @@ pub(super) fn encode(
     precision: Precision,
 ) -> Result<Vec<TensorEntry>> {
     let (panels, k) = (matrix.n().div_ceil(PANEL), matrix.k());
-    let part = match (matrix.panels(), precision.of_matrix()) {
+    let part = match (matrix.panels(), precision.matrix_dtype()) {
         (Panels::Int8(int8), _) => return encode_int8(name, int8, panels, k),
         (Panels::Bf16(pairs), _) => encode_bf16(name, pairs, panels, k)?,
         (Panels::F32(_), Dtype::BF16) => {
@@ -52,13 +52,13 @@ pub(super) fn encode(
 
 fn encode_bf16(name: &str, pairs: &[f32], panels: usize, k: usize) -> Result<TensorEntry> {
     const NOT_FINITE: u16 = 0x7f80;
-    let words: &[u16] = bytemuck::cast_slice(pairs);
-    if words.iter().any(|word| word & NOT_FINITE == NOT_FINITE) {
+    let bits: &[u16] = bytemuck::cast_slice(pairs);
+    if bits.iter().any(|bits| bits & NOT_FINITE == NOT_FINITE) {
         return Err(Error::NonFinite {
             what: format!("weight {name} in BF16"),
         });
     }
-    let bytes = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let bytes = bits.iter().flat_map(|bits| bits.to_le_bytes()).collect();
     let shape = vec![panels, k.div_ceil(PAIR), PANEL, PAIR];
     Ok(TensorEntry::new(name, Dtype::BF16, shape, bytes))
 }
@@ -67,9 +67,9 @@ fn encode_int8(name: &str, int8: &Int8Panels, panels: usize, k: usize) -> Result
     let shape = vec![panels, k.div_ceil(QUAD), PANEL, QUAD];
     let channels = vec![panels * PANEL];
     let bytes = bytemuck::cast_slice(int8.bytes()).to_vec();
-    let little = |values: &[u32]| values.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let scales = little(bytemuck::cast_slice(int8.scales()));
-    let sums = little(bytemuck::cast_slice(int8.channel_sums()));
+    let le_bytes = |values: &[u32]| values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let scales = le_bytes(bytemuck::cast_slice(int8.scales()));
+    let sums = le_bytes(bytemuck::cast_slice(int8.channel_sums()));
     let mut entries = vec![
         TensorEntry::new(name, Dtype::I8, shape, bytes),
         TensorEntry::new(&scale_of(name), Dtype::F32, channels.clone(), scales),
@@ -145,12 +145,12 @@ impl PackedFile {
         match self.dtype_of(name)? {
             Dtype::F32 | Dtype::F16 => {
                 let tensor = self.tensor(name, &[panels, k, PANEL])?;
-                match tensor.in_place() {
+                match tensor.f32_in_place() {
                     Some(panels) => {
                         let panels = Panels::F32(WeightBuf::External(Box::new(panels)));
-                        fitting(name, PackedWeights::from_panels(n, k, panels))
+                        require_fit(name, PackedWeights::from_panels(n, k, panels))
                     }
-                    None => read(packer, &tensor, n, k),
+                    None => read_panels(packer, &tensor, n, k),
                 }
             }
             Dtype::BF16 if dtype == gemm::Dtype::Bf16 => open_bf16(self, packer, request),
@@ -165,7 +165,7 @@ impl PackedFile {
                     }
                     Ok(())
                 })?;
-                fitting(name, PackedWeights::from_panels(n, k, Panels::F32(memory)))
+                require_fit(name, PackedWeights::from_panels(n, k, Panels::F32(memory)))
             }
             Dtype::I8 => open_int8(self, packer, request),
             other => Err(Error::WeightType {
@@ -177,11 +177,11 @@ impl PackedFile {
 }
 
 /// Panels that are stored in the order in which they are used.
-fn read(packer: &Packer, tensor: &Tensor, n: usize, k: usize) -> Result<PackedWeights> {
+fn read_panels(packer: &Packer, tensor: &Tensor, n: usize, k: usize) -> Result<PackedWeights> {
     let memory = packer.panels(n.div_ceil(PANEL), PANEL * k, |first, out| {
         tensor.read_unchecked(first * PANEL * k, out)
     })?;
-    fitting(
+    require_fit(
         &tensor.name,
         PackedWeights::from_panels(n, k, Panels::F32(memory)),
     )
@@ -194,8 +194,8 @@ fn open_bf16(
 ) -> Result<PackedWeights> {
     let panels = n.div_ceil(PANEL);
     let tensor = file.tensor(name, &[panels, k.div_ceil(PAIR), PANEL, PAIR])?;
-    let little = cfg!(target_endian = "little");
-    let memory = match tensor.bytes_in_place().filter(|_| little) {
+    let little_endian = cfg!(target_endian = "little");
+    let memory = match tensor.pod_in_place().filter(|_| little_endian) {
         Some(pairs) => WeightBuf::External(Box::new(pairs)),
         None => {
             // A pair is as long as a float.
@@ -203,14 +203,14 @@ fn open_bf16(
             packer.panels(panels, pairs, |first, out| {
                 let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
                 tensor.read_bytes(first * pairs * size_of::<f32>(), bytes)?;
-                if !little {
+                if !little_endian {
                     bytes.chunks_exact_mut(2).for_each(<[u8]>::reverse);
                 }
                 Ok(())
             })?
         }
     };
-    fitting(name, PackedWeights::from_panels(n, k, Panels::Bf16(memory)))
+    require_fit(name, PackedWeights::from_panels(n, k, Panels::Bf16(memory)))
 }
 
 fn open_int8(
@@ -220,7 +220,7 @@ fn open_int8(
 ) -> Result<PackedWeights> {
     let panels = n.div_ceil(PANEL);
     let tensor = file.tensor(name, &[panels, k.div_ceil(QUAD), PANEL, QUAD])?;
-    let memory = match tensor.bytes_in_place() {
+    let memory = match tensor.pod_in_place() {
         Some(bytes) => WeightBuf::External(Box::new(bytes)),
         None => {
             let panel = Int8Panels::panel_bytes(k);
@@ -243,7 +243,7 @@ fn open_int8(
     sums.read_bytes(0, channels.as_flattened_mut())?;
     let sums: Vec<i32> = channels.into_iter().map(i32::from_le_bytes).collect();
     let int8 = Int8Panels::new(memory, &scales.to_vec()?, &sums);
-    let weights = fitting(
+    let weights = require_fit(
         name,
         int8.and_then(|int8| PackedWeights::from_panels(n, k, Panels::Int8(Box::new(int8)))),
     )?;
@@ -261,7 +261,7 @@ fn open_int8(
 }
 
 /// Turns `None` (panels of the wrong size for the matrix) into an error. Only a damaged or forged file gets here.
-fn fitting(name: &str, weights: Option<PackedWeights>) -> Result<PackedWeights> {
+fn require_fit(name: &str, weights: Option<PackedWeights>) -> Result<PackedWeights> {
     weights.ok_or_else(|| Error::WeightUnexpected {
         name: name.to_owned(),
         reason: "its panels are not those of a matrix of this size".to_owned(),

@@ -47,28 +47,28 @@ impl PackedFile {
     /// # Errors
     /// `PackedForeign`, `PackedVersion`, `PackedDamaged`, `Safetensors`, `Io`.
     pub(in crate::weights) fn open(source: Source) -> Result<Self> {
-        let source = source.aligned();
+        let source = source.into_aligned();
         let mut beginning = vec![0; preamble::LEN.min(source.len())];
         source.read(0, &mut beginning)?;
         let preamble = Preamble::read(&source.name, &beginning)?;
-        if preamble.checked > source.len() {
+        if preamble.checked_len > source.len() {
             return Err(damaged(&source.name, "end, which is missing"));
         }
         let source = Arc::new(source);
         let prefix = match source.bytes() {
             Some(_) => Arc::clone(&source),
-            None => Arc::new(source.beginning(preamble.checked)?),
+            None => Arc::new(source.read_prefix(preamble.checked_len)?),
         };
-        let bytes = &prefix.bytes().unwrap_or_default()[..preamble.checked];
+        let bytes = &prefix.bytes().unwrap_or_default()[..preamble.checked_len];
         preamble.check(&source.name, bytes)?;
         let invalid = |reason: String| Error::Safetensors {
             file: source.name.clone(),
             reason,
         };
         // Parsing checks that the tensors lie one behind the other and are as long as their shapes and types say.
-        let header: Metadata = serde_json::from_slice(&bytes[8..preamble.data])
+        let header: Metadata = serde_json::from_slice(&bytes[8..preamble.data_start])
             .map_err(|error| invalid(error.to_string()))?;
-        let (expected, data) = (header.data_len(), source.len() - preamble.data);
+        let (expected, data) = (header.data_len(), source.len() - preamble.data_start);
         if expected > data {
             return Err(damaged(&source.name, "end, which is missing"));
         }
@@ -114,15 +114,15 @@ impl PackedFile {
     }
 
     /// The type that the encoder's matrices compute in by default.
-    pub(crate) fn computes_in(&self) -> gemm::Dtype {
-        self.precision.computed_in()
+    pub(crate) fn compute_dtype(&self) -> gemm::Dtype {
+        self.precision.compute_dtype()
     }
 
     /// Whether the encoder's matrices can compute in this type.
     pub(crate) fn can_compute_in(&self, dtype: gemm::Dtype) -> bool {
         // Numbers in bf16 can be widened.
         let widened = self.precision == Precision::Bf16 && dtype == gemm::Dtype::F32;
-        widened || dtype == self.computes_in()
+        widened || dtype == self.compute_dtype()
     }
 
     /// Number of parameters of the unpacked checkpoint.
@@ -134,15 +134,15 @@ impl PackedFile {
     }
 
     /// One of the model's small files.
-    pub(crate) fn file(&self, name: &str) -> Option<Bytes> {
+    pub(crate) fn settings_file(&self, name: &str) -> Option<Bytes> {
         let known = !name.starts_with(VOCABULARY);
-        known.then(|| self.stored(name)).flatten()
+        known.then(|| self.checked_bytes(name)).flatten()
     }
 
     /// Bytes of the part that has been checked.
-    pub(crate) fn stored(&self, name: &str) -> Option<Bytes> {
+    pub(crate) fn checked_bytes(&self, name: &str) -> Option<Bytes> {
         let range = self.range(self.header.info(name)?);
-        let checked = range.end <= self.preamble.checked;
+        let checked = range.end <= self.preamble.checked_len;
         checked
             .then(|| Bytes::slice_of(&self.prefix, range))
             .flatten()
@@ -223,7 +223,7 @@ impl PackedFile {
     /// `PackedDamaged`, `Io`.
     pub(crate) fn verify(&self) -> Result<()> {
         let mut hash = Xxh3::new();
-        let mut at = self.preamble.checked;
+        let mut at = self.preamble.checked_len;
         let mut chunk = Vec::new();
         while at < self.source.len() {
             chunk.resize(HASH_CHUNK.min(self.source.len() - at), 0);
@@ -239,7 +239,7 @@ impl PackedFile {
 
     fn range(&self, info: &TensorInfo) -> Range<usize> {
         let (start, end) = info.data_offsets;
-        self.preamble.data + start..self.preamble.data + end
+        self.preamble.data_start + start..self.preamble.data_start + end
     }
 
     fn metadata(&self, key: &str) -> Option<&String> {

@@ -7,7 +7,7 @@ use super::precision::Precision;
 use crate::error::{Error, Result};
 
 /// Names that an error shows where none was matched.
-const EXAMPLES: usize = 4;
+const MAX_EXAMPLES: usize = 4;
 
 /// How a model is packed: in which precision, and which matrices stay in f32 where that is [`Precision::Int8`].
 ///
@@ -171,7 +171,7 @@ impl PackOptions {
         let Some(pattern) = self.keep_f32.iter().find(unmatched) else {
             return Ok(());
         };
-        let names = matrices.iter().take(EXAMPLES).map(|m| m.name.as_str());
+        let names = matrices.iter().take(MAX_EXAMPLES).map(|m| m.name.as_str());
         let examples = names.collect::<Vec<_>>().join(", ");
         let known = match examples.as_str() {
             "" => format!("in {} none is quantised", self.precision),

@@ -13,25 +13,25 @@ use super::format::{ALIGNMENT, VERSION};
 use crate::error::{Error, Result};
 
 const OPENING: &[u8] = br#"{"__metadata__":{"format":"bertless","version":""#;
-const DIGEST: &[u8] = br#"","digest":""#;
-const CHECKED: &[u8] = br#"","checked":""#;
+const DIGEST_KEY: &[u8] = br#"","digest":""#;
+const CHECKED_KEY: &[u8] = br#"","checked":""#;
 const END: &[u8] = br#"","#;
-const VERSION_LEN: usize = 4;
-const DIGEST_LEN: usize = 16;
-const CHECKED_LEN: usize = 12;
+const VERSION_DIGITS: usize = 4;
+const DIGEST_DIGITS: usize = 16;
+const CHECKED_DIGITS: usize = 12;
 /// Where the digest stands.
-const DIGEST_AT: usize = 8 + OPENING.len() + VERSION_LEN + DIGEST.len();
-const CHECKED_AT: usize = DIGEST_AT + DIGEST_LEN + CHECKED.len();
+const DIGEST_OFFSET: usize = 8 + OPENING.len() + VERSION_DIGITS + DIGEST_KEY.len();
+const CHECKED_OFFSET: usize = DIGEST_OFFSET + DIGEST_DIGITS + CHECKED_KEY.len();
 /// All of it.
-pub(super) const LEN: usize = CHECKED_AT + CHECKED_LEN + END.len();
+pub(super) const LEN: usize = CHECKED_OFFSET + CHECKED_DIGITS + END.len();
 
 /// What the beginning says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Preamble {
     /// Where the data start.
-    pub(super) data: usize,
+    pub(super) data_start: usize,
     /// Up to where the digest reaches, from the file's start.
-    pub(super) checked: usize,
+    pub(super) checked_len: usize,
     /// Sixteen hexadecimal digits.
     pub(super) digest: String,
 }
@@ -44,12 +44,12 @@ impl Preamble {
     pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Self> {
         let damaged = || damaged(file, "beginning");
         let Some((length, header)) = bytes.split_first_chunk::<8>() else {
-            return Err(foreign(file));
+            return Err(not_packed(file));
         };
         let Some(rest) = header.strip_prefix(OPENING) else {
-            return Err(foreign(file));
+            return Err(not_packed(file));
         };
-        let version = rest.get(..VERSION_LEN).and_then(number);
+        let version = rest.get(..VERSION_DIGITS).and_then(decimal);
         let found = version.ok_or_else(damaged)?;
         if found != VERSION as usize {
             return Err(Error::PackedVersion {
@@ -61,16 +61,19 @@ impl Preamble {
         if bytes.len() < LEN {
             return Err(damaged());
         }
-        let digest = &bytes[DIGEST_AT..][..DIGEST_LEN];
-        let checked = number(&bytes[CHECKED_AT..][..CHECKED_LEN]).ok_or_else(damaged)?;
-        let data = usize::try_from(u64::from_le_bytes(*length))
+        let digest = &bytes[DIGEST_OFFSET..][..DIGEST_DIGITS];
+        let checked_len =
+            decimal(&bytes[CHECKED_OFFSET..][..CHECKED_DIGITS]).ok_or_else(damaged)?;
+        let data_start = usize::try_from(u64::from_le_bytes(*length))
             .ok()
             .and_then(|length| length.checked_add(8))
-            .filter(|&data| data.is_multiple_of(ALIGNMENT) && LEN <= data && data <= checked)
+            .filter(|&start| {
+                start.is_multiple_of(ALIGNMENT) && LEN <= start && start <= checked_len
+            })
             .ok_or_else(damaged)?;
         Ok(Self {
-            data,
-            checked,
+            data_start,
+            checked_len,
             digest: String::from_utf8(digest.to_vec()).map_err(|_| damaged())?,
         })
     }
@@ -87,24 +90,24 @@ impl Preamble {
     }
 
     /// The text that a header starts with; the digest comes later.
-    pub(super) fn text(checked: usize) -> Vec<u8> {
+    pub(super) fn bytes(checked_len: usize) -> Vec<u8> {
         let digits = |number: usize, len: usize| format!("{number:0len$}").into_bytes();
         [
             OPENING,
-            &digits(VERSION as usize, VERSION_LEN),
-            DIGEST,
-            &[b'0'; DIGEST_LEN],
-            CHECKED,
-            &digits(checked, CHECKED_LEN),
+            &digits(VERSION as usize, VERSION_DIGITS),
+            DIGEST_KEY,
+            &[b'0'; DIGEST_DIGITS],
+            CHECKED_KEY,
+            &digits(checked_len, CHECKED_DIGITS),
             END,
         ]
         .concat()
     }
 
     /// Writes the digest of these bytes into them.
-    pub(super) fn seal(bytes: &mut [u8]) -> String {
+    pub(super) fn write_digest(bytes: &mut [u8]) -> String {
         let digest = digest(bytes);
-        bytes[DIGEST_AT..][..DIGEST_LEN].copy_from_slice(digest.as_bytes());
+        bytes[DIGEST_OFFSET..][..DIGEST_DIGITS].copy_from_slice(digest.as_bytes());
         digest
     }
 }
@@ -112,8 +115,8 @@ impl Preamble {
 /// The digest of a file's beginning, but for the place of the digest itself.
 fn digest(bytes: &[u8]) -> String {
     let mut hash = Xxh3::new();
-    hash.update(&bytes[..DIGEST_AT]);
-    hash.update(&bytes[DIGEST_AT + DIGEST_LEN..]);
+    hash.update(&bytes[..DIGEST_OFFSET]);
+    hash.update(&bytes[DIGEST_OFFSET + DIGEST_DIGITS..]);
     hexadecimal(&hash)
 }
 
@@ -123,13 +126,13 @@ pub(super) fn hexadecimal(hash: &Xxh3) -> String {
 }
 
 /// Digits and nothing else.
-fn number(digits: &[u8]) -> Option<usize> {
+fn decimal(digits: &[u8]) -> Option<usize> {
     let all = digits.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(digits).ok().filter(|_| all)?;
     text.parse().ok()
 }
 
-fn foreign(file: &str) -> Error {
+fn not_packed(file: &str) -> Error {
     Error::PackedForeign {
         file: file.to_owned(),
     }

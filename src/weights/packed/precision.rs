@@ -39,7 +39,7 @@ impl Precision {
     }
 
     /// The type that a model computes in while it is packed.
-    pub(crate) fn computed_in(self) -> gemm::Dtype {
+    pub(crate) fn compute_dtype(self) -> gemm::Dtype {
         match self {
             Self::F32 | Self::F16 => gemm::Dtype::F32,
             Self::Bf16 => gemm::Dtype::Bf16,
@@ -48,16 +48,16 @@ impl Precision {
     }
 
     /// The type in which a matrix that is loaded as floats is stored.
-    pub(super) fn of_matrix(self) -> Dtype {
+    pub(super) fn matrix_dtype(self) -> Dtype {
         match self {
             // Those that become int8 are bytes when they are loaded already.
             Self::Int8 => Dtype::F32,
-            other => other.of_table(),
+            other => other.table_dtype(),
         }
     }
 
     /// The type in which an embedding table is stored.
-    pub(super) fn of_table(self) -> Dtype {
+    pub(super) fn table_dtype(self) -> Dtype {
         match self {
             Self::F32 => Dtype::F32,
             Self::F16 => Dtype::F16,

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::weights::embedding_rows::{EmbeddingRows, Residency};
 
 /// A table of fewer rows stays in f32: there is nothing to win.
-const SMALL: usize = 64;
+const MIN_INT8_ROWS: usize = 64;
 /// Largest magnitude of a row in int8. -128 is not used, so a row and its negative are stored alike.
 const I8_MAX: f32 = 127.0;
 
@@ -25,8 +25,8 @@ pub(super) fn encode(
 ) -> Result<Vec<TensorEntry>> {
     let [rows, width] = shape;
     let shape = shape.to_vec();
-    match precision.of_table() {
-        Dtype::I8 if rows >= SMALL => {
+    match precision.table_dtype() {
+        Dtype::I8 if rows >= MIN_INT8_ROWS => {
             let (numbers, scales) = quantize(table, width);
             let bytes = bytemuck::cast_slice(&numbers).to_vec();
             Ok(vec![
@@ -55,7 +55,7 @@ impl PackedFile {
         if tensor.dtype == Dtype::I8 {
             let scales = self.tensor(&scale_of(name), &[rows])?;
             scales.check_type()?;
-            let scales = match scales.in_place() {
+            let scales = match scales.f32_in_place() {
                 Some(scales) => scales,
                 None => scales.to_vec()?.into(),
             };
@@ -64,12 +64,12 @@ impl PackedFile {
                     what: format!("the scale of row {at} of {name}"),
                 });
             }
-            return EmbeddingRows::scaled(tensor, scales, width, residency);
+            return EmbeddingRows::from_int8(tensor, scales, width, residency);
         }
         tensor.check_type()?;
-        match tensor.in_place() {
-            Some(numbers) => Ok(EmbeddingRows::held(numbers, width)),
-            None => EmbeddingRows::of(tensor, width, residency),
+        match tensor.f32_in_place() {
+            Some(numbers) => Ok(EmbeddingRows::in_memory(numbers, width)),
+            None => EmbeddingRows::from_tensor(tensor, width, residency),
         }
     }
 }

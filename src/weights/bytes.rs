@@ -1,4 +1,4 @@
-//! Bytes of a file that are used where they lie, and plain values in them.
+//! Slices of a file in memory that are used in place, as bytes or as plain values.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};
@@ -8,7 +8,7 @@ use bytemuck::Pod;
 
 use super::source::Source;
 
-/// A range of a file in memory, which it keeps there.
+/// A byte range of a file in memory. Keeps the file alive.
 #[derive(Debug, Clone)]
 pub(crate) struct Bytes {
     source: Arc<Source>,
@@ -16,7 +16,7 @@ pub(crate) struct Bytes {
 }
 
 impl Bytes {
-    /// `None` if the file is not in memory, or has no such part.
+    /// Takes a byte range of a file. Returns `None` if the file is not in memory or has no such range.
     pub(super) fn slice_of(source: &Arc<Source>, range: Range<usize>) -> Option<Self> {
         source.bytes()?.get(range.clone())?;
         Some(Self {
@@ -31,12 +31,12 @@ impl Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         let bytes = self.source.bytes();
-        // `slice_of` has seen them, and a source stays as it is.
+        // `slice_of` has checked the range, and a source does not change.
         &bytes.unwrap_or_default()[self.range.clone()]
     }
 }
 
-/// Plain values in memory of their own, in the program, or in a file's memory.
+/// Plain values: owned, static, or in place in a file's memory.
 #[derive(Debug, Clone)]
 pub(crate) enum PodBuf<T: 'static> {
     Owned(Vec<T>),
@@ -55,7 +55,7 @@ impl<T: Pod> PodBuf<T> {
     /// Reads little-endian bytes, in place if this machine can; `None` if they are not a whole number of `T`. A `T` of
     /// alignment 1 is taken as bytes, any other as four bytes.
     pub(crate) fn from_le_bytes(bytes: Bytes) -> Option<Self> {
-        // Elsewhere a big-endian machine would swap the bytes of a number with those of its neighbour.
+        // Values of 2 or 8 bytes would be swapped in groups of four on a big-endian machine.
         const { assert!(align_of::<T>() == 1 || align_of::<T>() == 4) };
         let size = size_of::<T>();
         if !bytes.len().is_multiple_of(size) {
@@ -73,14 +73,15 @@ impl<T: Pod> PodBuf<T> {
     }
 }
 
+/// Copies bytes of any alignment to values.
 fn copy_unaligned<T: Pod>(bytes: &[u8]) -> Vec<T> {
-    let numbers = bytes.chunks_exact(size_of::<T>());
-    numbers.map(bytemuck::pod_read_unaligned).collect()
+    let values = bytes.chunks_exact(size_of::<T>());
+    values.map(bytemuck::pod_read_unaligned).collect()
 }
 
 impl<T> From<Vec<T>> for PodBuf<T> {
-    fn from(numbers: Vec<T>) -> Self {
-        Self::Owned(numbers)
+    fn from(values: Vec<T>) -> Self {
+        Self::Owned(values)
     }
 }
 
@@ -89,8 +90,8 @@ impl<T: Pod> Deref for PodBuf<T> {
 
     fn deref(&self) -> &[T] {
         match self {
-            Self::Owned(numbers) => numbers,
-            Self::Static(numbers) => numbers,
+            Self::Owned(values) => values,
+            Self::Static(values) => values,
             Self::InFile(bytes, _) => bytemuck::cast_slice(bytes),
         }
     }
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_wherever_they_start() {
+    fn values_are_read_at_any_alignment() {
         for start in [0, 1, 2, 3, 4] {
             let numbers = PodBuf::<u32>::from_le_bytes(bytes(start..start + 8).unwrap()).unwrap();
             let first = start as u32;
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_none() {
+    fn a_range_outside_the_file_is_none() {
         assert!(bytes(99..101).is_none());
         #[allow(clippy::reversed_empty_ranges, reason = "that is what is tested")]
         let reversed = bytes(5..4);

@@ -1,4 +1,4 @@
-//! The files of a model, wherever they are.
+//! Files of a model: in a folder, in memory or in a packed file.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,13 +10,13 @@ use super::packed::{PackedFile, PackingWriter};
 use super::source::{Access, Source};
 use crate::error::{Error, Result};
 
-/// The byte-order mark of UTF-8, which some editors of Windows put ahead of a text.
+/// Byte-order mark of UTF-8. Some editors on Windows write it in front of a text.
 const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// A model's folder held in memory: file names and what they hold.
+/// Files of a model in memory, by name: for a model from an archive, from an object store or from the program itself.
 ///
-/// For models that come out of an archive, an object store or the program itself. Names are those of the folder that
-/// it stands for, such as `config.json` or `1_Pooling/config.json`; bytes are borrowed for good, or owned.
+/// Names are paths relative to the model's folder, such as `config.json` or `1_Pooling/config.json`. Bytes are owned or
+/// borrowed for `'static`.
 ///
 /// ```
 /// let files = bertless::Files::new()
@@ -32,10 +32,10 @@ pub struct Files {
 #[derive(Clone)]
 enum FilesIn {
     Folder(PathBuf),
-    /// Shared, so that a model can keep a file's bytes without another copy.
+    /// Bytes are shared so that a model can keep them without a copy.
     Memory(BTreeMap<String, Arc<Cow<'static, [u8]>>>),
     Packed(Arc<PackedFile>),
-    /// A folder that is being packed: whatever is read goes into the packed file, too.
+    /// A folder that is being packed: the writer also gets each file that is read.
     Packing(PathBuf, Arc<PackingWriter>),
 }
 
@@ -46,12 +46,12 @@ impl Default for FilesIn {
 }
 
 impl Files {
-    /// No file yet.
+    /// Creates an empty set of files.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a file, or replaces it.
+    /// Adds a file, or replaces the file of that name.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, bytes: impl Into<Cow<'static, [u8]>>) -> Self {
         if let FilesIn::Memory(files) = &mut self.files {
@@ -60,24 +60,24 @@ impl Files {
         self
     }
 
-    /// A folder on disk.
+    /// Files in a folder on disk.
     pub(crate) fn folder(path: impl Into<PathBuf>) -> Self {
         Self {
             files: FilesIn::Folder(path.into()),
         }
     }
 
-    /// A folder on disk that is being packed.
+    /// Files in a folder on disk that `writer` packs.
     pub(crate) fn being_packed(writer: &Arc<PackingWriter>, path: impl Into<PathBuf>) -> Self {
         Self {
             files: FilesIn::Packing(path.into(), Arc::clone(writer)),
         }
     }
 
-    /// A folder on disk, or a packed file.
+    /// Opens a packed file, or a folder on disk. A folder is not checked before it is read.
     ///
     /// # Errors
-    /// Of a file those of [`PackedFile::open`]; what is wrong with a folder is found when it is read.
+    /// Those of [`PackedFile::open`].
     pub(crate) fn open(path: &Path, access: Access) -> Result<Self> {
         if path.is_file() {
             open_packed(path, access).map(Self::from_packed)
@@ -86,7 +86,7 @@ impl Files {
         }
     }
 
-    /// A packed file in memory.
+    /// Opens a packed file in memory.
     ///
     /// # Errors
     /// Those of [`PackedFile::open`].
@@ -102,7 +102,7 @@ impl Files {
         }
     }
 
-    /// The packed file that these are, if they are one.
+    /// The packed file; `None` for a folder and for separate files in memory.
     pub(crate) fn packed(&self) -> Option<&Arc<PackedFile>> {
         match &self.files {
             FilesIn::Packed(file) => Some(file),
@@ -110,7 +110,7 @@ impl Files {
         }
     }
 
-    /// Who encodes whatever is read, if these files are being packed.
+    /// The writer that packs these files, if they are being packed.
     pub(super) fn packing(&self) -> Option<&Arc<PackingWriter>> {
         match &self.files {
             FilesIn::Packing(_, writer) => Some(writer),
@@ -118,7 +118,7 @@ impl Files {
         }
     }
 
-    /// Reads a text file, such as JSON or a vocabulary, without its byte-order mark; `None` if there is no such file.
+    /// Reads a text file, such as JSON or a vocabulary, without its byte-order mark. Returns `None` if there is no such file.
     ///
     /// # Errors
     /// `Io` for a file that cannot be read, and for one in UTF-16.
@@ -130,7 +130,8 @@ impl Files {
         Ok(bytes)
     }
 
-    /// Reads a text file that a packed file does not need, such as an index of shards; `None` if there is no such file.
+    /// Reads a text file that a packed file does not need, such as an index of shards. Returns `None` if there is no such
+    /// file.
     ///
     /// # Errors
     /// Those of [`read`](Self::read).
@@ -147,28 +148,28 @@ impl Files {
                 ),
             });
         }
-        Ok(Some(match (bytes.starts_with(UTF8_BOM), bytes) {
-            (false, bytes) => bytes,
-            (true, Cow::Borrowed(bytes)) => Cow::Borrowed(&bytes[UTF8_BOM.len()..]),
-            (true, Cow::Owned(mut bytes)) => {
+        if !bytes.starts_with(UTF8_BOM) {
+            return Ok(Some(bytes));
+        }
+        Ok(Some(match bytes {
+            Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[UTF8_BOM.len()..]),
+            Cow::Owned(mut bytes) => {
                 bytes.drain(..UTF8_BOM.len());
                 Cow::Owned(bytes)
             }
         }))
     }
 
-    /// Reads a file as it is; `None` if there is no such file.
+    /// Reads a file unchanged. Returns `None` if there is no such file.
     fn read_bytes(&self, name: &str) -> Result<Option<Cow<'static, [u8]>>> {
         match &self.files {
-            FilesIn::Packed(file) => Ok(file
-                .settings_file(name)
-                .map(|bytes| Cow::Owned(bytes.to_vec()))),
+            FilesIn::Packed(file) => Ok(file.settings_file(name).map(|b| Cow::Owned(b.to_vec()))),
             FilesIn::Memory(files) => Ok(files.get(name).map(|bytes| Cow::clone(bytes))),
             FilesIn::Folder(folder) | FilesIn::Packing(folder, _) => {
                 let path = folder.join(name);
                 match std::fs::read(&path) {
                     Ok(bytes) => Ok(Some(Cow::Owned(bytes))),
-                    // What is wrong with the folder is what the user wants to hear of.
+                    // The cause is the folder itself, so the error names the folder.
                     Err(_) if folder.is_file() => Err(Error::Io {
                         path: folder.clone(),
                         source: std::io::Error::new(
@@ -191,7 +192,7 @@ impl Files {
         }
     }
 
-    /// What a file in memory holds, without a copy; `None` if there is no such file, or if this is a folder.
+    /// Bytes of a file in memory, shared. Returns `None` if there is no such file, and for folders and packed files.
     pub(crate) fn share(&self, name: &str) -> Option<Arc<Cow<'static, [u8]>>> {
         match &self.files {
             FilesIn::Memory(files) => files.get(name).cloned(),
@@ -199,20 +200,23 @@ impl Files {
         }
     }
 
-    /// What a file holds, or an error that says what it is needed for.
+    /// Reads a text file that must exist. `what` describes it in the error.
+    ///
+    /// # Errors
+    /// `FileMissing` if there is no such file; otherwise those of [`read`](Self::read).
     pub(crate) fn require(&self, name: &str, what: &'static str) -> Result<Cow<'static, [u8]>> {
         self.read(name)?
             .ok_or_else(|| self.missing_error(name, what))
     }
 
-    /// The error for a part that no file holds, such as that of this name, beside which all that would serve would be.
+    /// Error for a missing file. It names the folder in which `name` was looked for, and `what` could have been there.
     pub(crate) fn missing_error(&self, name: &str, what: &'static str) -> Error {
         let mut dir = self.display_path(name);
         dir.pop();
         Error::FileMissing { dir, what }
     }
 
-    /// A file as an error names it, whether it is there or not.
+    /// Path of a file for error messages, whether the file exists or not.
     pub(crate) fn display_path(&self, name: &str) -> PathBuf {
         let all = match &self.files {
             FilesIn::Folder(folder) | FilesIn::Packing(folder, _) => folder.clone(),
@@ -222,7 +226,7 @@ impl Files {
         all.join(name)
     }
 
-    /// Where the file is on disk, if this is a folder.
+    /// Path of a file on disk; `None` if the files are not in a folder.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         match &self.files {
             FilesIn::Folder(folder) | FilesIn::Packing(folder, _) => Some(folder.join(name)),
@@ -230,7 +234,7 @@ impl Files {
         }
     }
 
-    /// Whether there is something of this name; it may still be no file that can be read.
+    /// Whether there is an entry of this name. It may be a folder or a broken link.
     pub(crate) fn has(&self, name: &str) -> bool {
         match &self.files {
             FilesIn::Folder(folder) | FilesIn::Packing(folder, _) => {
@@ -242,7 +246,7 @@ impl Files {
     }
 }
 
-/// A packed file on disk.
+/// Opens a packed file on disk.
 ///
 /// # Errors
 /// Those of [`PackedFile::open`].
@@ -251,7 +255,7 @@ pub(crate) fn open_packed(path: &Path, access: Access) -> Result<PackedFile> {
     PackedFile::open(Source::open(name, path, access)?)
 }
 
-/// Whether a folder has this entry, be it a link that leads nowhere.
+/// Whether a path exists, even as a broken link.
 fn entry_exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
@@ -265,16 +269,19 @@ impl std::fmt::Debug for Files {
     }
 }
 
-/// Joins a path that a model's file names to the folder of that file, if it stays inside the model.
+/// Joins `folder` and the path `named`, which is written in `file` of the model.
 ///
-/// `folder` and the result are relative to the model, with `/` between names; `""` is the model's folder itself.
+/// `folder` and the result are relative to the model's folder, with `/` between names; `""` is the model's folder itself.
+///
+/// # Errors
+/// `PathOutside` if the path may lead out of the model's folder.
 pub(crate) fn join_within(folder: &str, named: &str, file: &str) -> Result<String> {
     let outside = || Error::PathOutside {
         file: file.to_owned(),
         path: named.to_owned(),
     };
     let mut joined = folder.trim_end_matches('/').to_owned();
-    // A backslash separates on one system and is a letter on the others: nobody needs it, so nobody may use it.
+    // A backslash separates folders on Windows only. No model needs it, so it is refused everywhere.
     if named.contains(['\\', '\0']) {
         return Err(outside());
     }
@@ -337,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_no_text() {
+    fn a_byte_order_mark_is_not_text() {
         let dir = tempfile::tempdir().unwrap();
         let marked = b"\xEF\xBB\xBF{}\xEF\xBB\xBF";
         let utf16 = b"\xFF\xFE{\0}\0";
@@ -362,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_no_folder() {
+    fn a_file_in_place_of_a_folder_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("model.safetensors");
         std::fs::write(&file, b"").unwrap();
@@ -374,10 +381,10 @@ mod tests {
         assert!(source.to_string().contains("not a model's folder"));
     }
 
-    /// A folder where a file should be, or a link that leads nowhere, is not the same as nothing.
+    /// Tests that a folder in place of a file, and a broken link, are errors and not missing files.
     #[cfg(unix)]
     #[test]
-    fn what_cannot_be_read_is_not_missing() {
+    fn an_unreadable_file_is_not_missing() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("folder.json")).unwrap();
         std::os::unix::fs::symlink("nowhere", dir.path().join("link.json")).unwrap();
@@ -390,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_named() {
+    fn a_missing_folder_is_named() {
         let error = Files::folder("no/such/folder")
             .read("config.json")
             .unwrap_err();

@@ -1,11 +1,11 @@
-//! Bytes become named, shape-checked tensors.
+//! Weight files, read as named, shape-checked tensors.
 //!
-//! [`Files`] is a model's folder, on disk or in memory. A [`Store`] opens the weights in it and checks their headers
-//! once; [`Weights`] is a view of them from inside one module, which answers for a name and a shape with what a layer
-//! computes with. Only this floor knows how tensors are stored and what each family calls them; it knows nothing of
+//! [`Files`] is a model's folder, on disk or in memory. A [`Store`] opens the weights in it and checks their headers once.
+//! [`Weights`] is a view of a store from inside one module: given a name and a shape, it returns what a layer computes
+//! with. Only this module knows how tensors are stored and what each family calls them ([`TensorNames`]). It does not know
 //! what they are for.
 //!
-//! A packed file (`packed`) stands for a folder: `Files` finds the small files in it, and a `Store` the weights.
+//! A packed file (`packed`) replaces a folder: `Files` finds the settings files in it, and a `Store` the weights.
 
 mod bytes;
 mod checkpoint;

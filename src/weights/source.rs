@@ -1,4 +1,4 @@
-//! Where a safetensors file's bytes are.
+//! Bytes of a safetensors file: on disk, in memory or mapped.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -12,16 +12,16 @@ use super::row_cache::RowCache;
 use crate::error::{Error, Result};
 use crate::kernels::memory::AlignedFloats;
 
-/// Bytes of a cache line. Weights that are used in place start at a multiple of it.
+/// Bytes per cache line. Weights that are used in place start at a multiple of it.
 const CACHE_LINE: usize = 64;
 
-/// How weight files are opened.
+/// Way to open weight files.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) enum Access {
-    /// Each tensor is read when it is asked for.
+    /// Reads each tensor when it is loaded.
     #[default]
     Read,
-    /// The file is mapped; it stays as it is.
+    /// Maps the file, which must not change.
     #[cfg(feature = "mmap")]
     Map(Unchanging),
 }
@@ -29,23 +29,23 @@ pub(crate) enum Access {
 /// One safetensors file.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// Its name, for errors.
+    /// Name of the file, for errors.
     pub(super) name: String,
     storage: Storage,
 }
 
 enum Storage {
-    /// On disk, kept open: what is read is copied by the system and belongs to nobody's memory afterwards, where a
-    /// map's pages would count as this process's.
+    /// On disk, kept open. Pages of the file that were read count as the system's cache; pages of a map would count as
+    /// memory of this process.
     File {
         path: PathBuf,
         file: PositionedFile,
         len: usize,
     },
-    /// A file of which one table's rows are read one by one.
+    /// A file on disk, with a cache for the rows of one table.
     Rows(Arc<Source>, RowCache),
     Memory(Arc<Cow<'static, [u8]>>),
-    /// A copy whose first byte is at a cache line's start, and its length.
+    /// A copy that starts at a cache line, and its length in bytes.
     Aligned(AlignedFloats, usize),
     #[cfg(feature = "mmap")]
     Mapped(memmap2::Mmap),
@@ -65,7 +65,7 @@ impl std::fmt::Debug for Storage {
 }
 
 impl Source {
-    /// A file on disk.
+    /// Opens a file on disk.
     pub(super) fn open(name: String, path: &Path, access: Access) -> Result<Self> {
         let failed = |source| Error::Io {
             path: path.to_owned(),
@@ -89,7 +89,7 @@ impl Source {
         Ok(Self { name, storage })
     }
 
-    /// Bytes in memory.
+    /// Creates a source from bytes in memory.
     pub(super) fn memory(name: String, bytes: Arc<Cow<'static, [u8]>>) -> Self {
         Self {
             name,
@@ -97,7 +97,7 @@ impl Source {
         }
     }
 
-    /// Caches what is read of a table's rows, if the file is on disk. A row has `row` bytes; the first begins at `start`.
+    /// Caches rows of one table, if the file is on disk. The table begins at byte `start`, and a row has `row` bytes.
     pub(super) fn with_row_cache(self: Arc<Self>, start: usize, row: usize) -> Arc<Self> {
         match self.storage {
             Storage::File { .. } => Arc::new(Self {
@@ -108,7 +108,7 @@ impl Source {
         }
     }
 
-    /// The length in bytes.
+    /// Length in bytes.
     pub(super) fn len(&self) -> usize {
         match &self.storage {
             Storage::File { len, .. } => *len,
@@ -135,8 +135,8 @@ impl Source {
         }
     }
 
-    /// Keeps these bytes alone, which then start at 0, if the file is in memory that is nobody else's: gives whether it
-    /// did. They move to the front and the rest is cut off, so that they are never there twice.
+    /// Frees all bytes but these, if the file is in memory that nothing else holds, and returns whether it did. The bytes
+    /// then start at 0. They are moved within their memory, so they are never held twice.
     pub(super) fn retain_only(&mut self, bytes: Range<usize>) -> bool {
         let Storage::Memory(shared) = &mut self.storage else {
             return false;
@@ -151,7 +151,7 @@ impl Source {
         true
     }
 
-    /// The whole file, if it is in memory.
+    /// The whole file, if it is in memory or mapped.
     pub(super) fn bytes(&self) -> Option<&[u8]> {
         match &self.storage {
             Storage::File { .. } | Storage::Rows(..) => None,
@@ -162,7 +162,7 @@ impl Source {
         }
     }
 
-    /// Moves the bytes of a file in memory to the start of a cache line, unless they are there already.
+    /// Copies a file in memory so that it starts at a cache line, unless it does already.
     pub(super) fn into_aligned(self) -> Self {
         let copy = match self.bytes() {
             Some(bytes) if !(bytes.as_ptr() as usize).is_multiple_of(CACHE_LINE) => {
@@ -178,16 +178,16 @@ impl Source {
         }
     }
 
-    /// Asks the system for the pages of a mapped file ahead of their use.
+    /// Asks the system to load a range of a mapped file before it is used.
     pub(super) fn populate(&self, _range: Range<usize>) {
         #[cfg(all(feature = "mmap", target_os = "linux"))]
         if let Storage::Mapped(map) = &self.storage {
-            // Older systems than Linux 5.14 refuse, and then pages come one by one.
+            // Linux before 5.14 refuses. Pages are then loaded one by one.
             let _ = map.advise_range(memmap2::Advice::PopulateRead, _range.start, _range.len());
         }
     }
 
-    /// Reads the first `len` bytes into memory.
+    /// Reads the first `len` bytes into memory, as a source of their own.
     pub(super) fn read_prefix(&self, len: usize) -> Result<Self> {
         let mut floats = AlignedFloats::zeros(len.div_ceil(size_of::<f32>()));
         self.read(0, &mut bytemuck::cast_slice_mut(&mut floats)[..len])?;
@@ -197,6 +197,7 @@ impl Source {
         })
     }
 
+    /// Fills `out` with `bytes` from `start` on.
     fn copy_from(&self, bytes: &[u8], start: usize, out: &mut [u8]) -> Result<()> {
         let found = start
             .checked_add(out.len())
@@ -212,7 +213,7 @@ impl Source {
     }
 }
 
-/// A file that many read at once, each from an offset of its own.
+/// A file that threads read at once, each at its own offset.
 #[cfg(unix)]
 struct PositionedFile(File);
 
@@ -227,7 +228,7 @@ impl PositionedFile {
     }
 }
 
-/// A file that many read one after the other, where reading moves the file's only position.
+/// A file that threads read one after the other, because reading moves the file's only position.
 #[cfg(not(unix))]
 struct PositionedFile(std::sync::Mutex<File>);
 
@@ -239,8 +240,7 @@ impl PositionedFile {
 
     fn read(&self, start: u64, out: &mut [u8]) -> std::io::Result<()> {
         use std::io::{Read, Seek, SeekFrom};
-        let lock = self.0.lock();
-        let mut file = lock.unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut file = crate::kernels::threads::lock(&self.0);
         file.seek(SeekFrom::Start(start))?;
         file.read_exact(out)
     }

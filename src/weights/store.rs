@@ -1,9 +1,8 @@
-//! The weights of a model, by name and shape.
+//! Weights of a model, by name and shape.
 //!
-//! A part of the model asks for one of three kinds of things, by BERT's name and by shape: a *matrix* that rows are
-//! multiplied with ([`Weights::matrix`], [`Weights::matrix_transposed`]), a *table* whose rows are looked up
-//! ([`Weights::table`]), or a small *tensor* ([`Weights::tensor`]). It does not know where the answer comes from: a
-//! [`Backend`] does.
+//! A layer loads three kinds of weights, by BERT's names: a *matrix* that rows are multiplied with ([`Weights::matrix`],
+//! [`Weights::matrix_transposed`]), a *table* whose rows are looked up ([`Weights::table`]), or a small *tensor*
+//! ([`Weights::tensor`]). Only the [`Backend`] knows where they come from.
 
 use std::sync::Arc;
 
@@ -17,14 +16,14 @@ use crate::error::{Error, Result};
 use crate::kernels::Threads;
 use crate::kernels::gemm::{Dtype, PackedWeights, Packer};
 
-/// The weights in one folder of a model.
+/// Weights in one folder of a model.
 #[derive(Debug)]
 pub(crate) struct Store {
     backend: Backend,
     packer: Packer,
-    /// What the encoder's matrices are to compute in.
+    /// Number type that the encoder's matrices compute in.
     compute_dtype: Dtype,
-    /// What the names in a packed file start with: `""`, or the folder and a slash.
+    /// Prefix of this folder's names in a packed file: `""`, or the folder and a slash.
     prefix: String,
 }
 
@@ -32,12 +31,12 @@ pub(crate) struct Store {
 enum Backend {
     Checkpoint(Checkpoint),
     Packed(Arc<PackedFile>),
-    /// A checkpoint of which a packed file is made: the writer encodes each tensor that the model asks for.
+    /// A checkpoint that is being packed: the writer encodes each tensor that the model loads.
     Packing(Checkpoint, Arc<PackingWriter>),
 }
 
 impl Store {
-    /// Opens the weights in `folder` of a model; matrices are made ready by `threads`.
+    /// Opens the weights in `folder` of a model. Matrices are packed on `threads`.
     ///
     /// # Errors
     /// `FileMissing`, `Io`, `Safetensors`, `WeightTwice`.
@@ -77,10 +76,10 @@ impl Store {
         })
     }
 
-    /// Has the encoder's matrices compute in this type.
+    /// Sets the number type that the encoder's matrices compute in.
     ///
     /// # Errors
-    /// `Option` for a type that those of a packed file cannot compute in.
+    /// `Option` for a packed file whose matrices cannot compute in this type.
     pub(crate) fn with_compute_dtype(self, compute_dtype: Dtype) -> Result<Self> {
         match &self.backend {
             Backend::Packed(file) if !file.can_compute_in(compute_dtype) => Err(Error::Option {
@@ -97,12 +96,12 @@ impl Store {
         }
     }
 
-    /// What the encoder's matrices compute in.
+    /// Number type that the encoder's matrices compute in.
     pub(crate) fn compute_dtype(&self) -> Dtype {
         self.compute_dtype
     }
 
-    /// The view from the top.
+    /// View from the top level.
     pub(crate) fn weights(&self) -> Weights<'_> {
         Weights {
             store: self,
@@ -110,19 +109,19 @@ impl Store {
         }
     }
 
-    /// Refuses tensors that should have been used and were not. To be called when everything is loaded; the encoder has
-    /// `layers` layers.
+    /// Refuses a checkpoint with tensors that an encoder of `layers` layers should have loaded and has not. Call it after
+    /// everything is loaded.
     ///
     /// # Errors
     /// `WeightUnexpected`.
     pub(crate) fn reject_unexpected(&self, layers: usize) -> Result<()> {
         match &self.backend {
             Backend::Checkpoint(c) | Backend::Packing(c, _) => c.reject_unexpected(layers),
-            Backend::Packed(_) => Ok(()), // it was done when the file was packed
+            Backend::Packed(_) => Ok(()), // checked when the file was packed
         }
     }
 
-    /// Number of parameters of all tensors of the checkpoint together.
+    /// Number of parameters in the checkpoint.
     pub(crate) fn parameters(&self) -> usize {
         match &self.backend {
             Backend::Checkpoint(c) | Backend::Packing(c, _) => c.parameters(),
@@ -130,7 +129,7 @@ impl Store {
         }
     }
 
-    /// The type that most parameters are stored in, as safetensors writes it.
+    /// Number type that most parameters are stored in, by its safetensors name; for a packed file, its precision.
     pub(crate) fn storage_dtype(&self) -> String {
         match &self.backend {
             Backend::Checkpoint(c) | Backend::Packing(c, _) => c.storage_dtype(),
@@ -138,7 +137,7 @@ impl Store {
         }
     }
 
-    /// The length of all files in bytes.
+    /// Total size of the files, in bytes.
     pub(crate) fn byte_len(&self) -> usize {
         match &self.backend {
             Backend::Checkpoint(c) | Backend::Packing(c, _) => c.byte_len(),
@@ -146,14 +145,14 @@ impl Store {
         }
     }
 
-    /// A packed file's name for a tensor, or for what several are together.
+    /// Name in a packed file of a tensor or of a matrix joined from several tensors.
     fn packed_name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 }
 
-/// Which of these weights are in `folder` of a model, by BERT's names. None are if the weights cannot be opened: opening the
-/// [`Store`] says why.
+/// Returns which of `names` (BERT's) are tensors in `folder` of a model. Returns none if the weights cannot be opened;
+/// [`Store::open`] then reports why.
 pub(crate) fn existing_tensors<'n>(
     files: &Files,
     folder: &str,
@@ -175,7 +174,7 @@ pub(crate) fn existing_tensors<'n>(
     }
 }
 
-/// What a packed file's names of the weights in this folder of a model start with.
+/// Prefix in a packed file of the names of weights in `folder` of a model.
 fn prefix(folder: &str) -> String {
     match folder {
         "" => String::new(),
@@ -183,7 +182,7 @@ fn prefix(folder: &str) -> String {
     }
 }
 
-/// The weights as seen from inside one module.
+/// View of the weights from inside one module. All names are BERT's, relative to the module.
 #[derive(Debug, Clone)]
 pub(crate) struct Weights<'a> {
     store: &'a Store,
@@ -191,7 +190,7 @@ pub(crate) struct Weights<'a> {
 }
 
 impl Weights<'_> {
-    /// The view from inside the module of this name, by BERT's names.
+    /// View from inside the submodule `name`.
     pub(crate) fn scope(&self, name: &str) -> Self {
         Self {
             store: self.store,
@@ -199,7 +198,7 @@ impl Weights<'_> {
         }
     }
 
-    /// Whether there is a tensor of this name here.
+    /// Whether the module has a tensor of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         let name = self.full(name);
         match &self.store.backend {
@@ -208,10 +207,10 @@ impl Weights<'_> {
         }
     }
 
-    /// The `weight`s of these modules, each (outputs, inputs), as one matrix: their outputs stand side by side.
+    /// Loads the `weight`s of these modules, each (outputs, inputs), as one matrix (modules * outputs, inputs).
     ///
     /// # Errors
-    /// `WeightMissing`, `WeightShape`, `WeightType`, `NonFinite`, and `Io` if the file cannot be read.
+    /// `WeightMissing`, `WeightShape`, `WeightType`, `NonFinite`; `Io` if the file cannot be read.
     pub(crate) fn matrix(
         &self,
         modules: &[&str],
@@ -236,13 +235,13 @@ impl Weights<'_> {
         })
     }
 
-    /// A packed file's name for the matrix of [`matrix`](Self::matrix).
+    /// Name in a packed file of the matrix that [`matrix`](Self::matrix) loads.
     pub(crate) fn matrix_name(&self, modules: &[&str]) -> String {
         let name = format!("{}.weight", self.full(&modules.join("+")));
         self.store.packed_name(&name)
     }
 
-    /// The matrix that `tensor` holds transposed, (inputs, outputs).
+    /// Loads a matrix, (outputs, inputs), whose tensor is stored transposed.
     ///
     /// # Errors
     /// Those of [`matrix`](Self::matrix).
@@ -264,7 +263,7 @@ impl Weights<'_> {
         })
     }
 
-    /// The matrix of a packed file, or what `load` makes of a checkpoint to compute in a type.
+    /// Loads a matrix from a packed file, or with `load` from a checkpoint, converted to the given type.
     fn load_matrix(
         &self,
         request: &MatrixRequest<'_>,
@@ -273,17 +272,17 @@ impl Weights<'_> {
         match &self.store.backend {
             Backend::Packed(file) => file.matrix(&self.store.packer, request),
             Backend::Checkpoint(checkpoint) => load(checkpoint, request.dtype),
-            // The writer quantises, since it reports what that changes.
+            // The writer quantises, because it reports the error of that.
             Backend::Packing(checkpoint, writer) => {
                 writer.matrix(request, load(checkpoint, Dtype::F32)?)
             }
         }
     }
 
-    /// The embedding table of this name, (rows, width).
+    /// Loads an embedding table, (rows, width).
     ///
     /// # Errors
-    /// Those of [`matrix`](Self::matrix); `NonFinite` of a table on demand comes when a row is used.
+    /// Those of [`matrix`](Self::matrix). Rows that are read on demand are checked for NaN and infinity when they are read.
     pub(crate) fn table(
         &self,
         name: &str,
@@ -306,7 +305,7 @@ impl Weights<'_> {
         }
     }
 
-    /// The parameters of the tensor of this name, which must have this shape.
+    /// Loads a tensor of the given shape.
     ///
     /// # Errors
     /// Those of [`matrix`](Self::matrix).
@@ -327,7 +326,7 @@ impl Weights<'_> {
         }
     }
 
-    /// Whether both these tensors are here, and differ.
+    /// Whether the module has both tensors and their values differ.
     ///
     /// # Errors
     /// Those of [`matrix`](Self::matrix).
@@ -339,12 +338,12 @@ impl Weights<'_> {
                 let find = |name: &str| checkpoint.find(&self.full(name), shape);
                 Ok(!find(name)?.equals(&find(other)?)?)
             }
-            // A packed file has one of them, and was packed because they do not.
+            // Only a model whose tensors are equal can be packed, and the packed file holds one of them.
             _ => Ok(false),
         }
     }
 
-    /// Marks whatever is in the module of this name as known and not used.
+    /// Excludes the tensors of the submodule `name` from the check for unexpected ones.
     pub(crate) fn ignore(&self, name: &str) {
         match &self.store.backend {
             Backend::Checkpoint(c) | Backend::Packing(c, _) => c.ignore(&self.full(name)),
@@ -352,6 +351,7 @@ impl Weights<'_> {
         }
     }
 
+    /// Name from the top level.
     fn full(&self, name: &str) -> String {
         match (self.scope.as_str(), name) {
             ("", name) => name.to_owned(),

@@ -1,32 +1,35 @@
-//! Tensors that no part of the model asked for.
+//! Detection of tensors that should have been loaded and were not.
 //!
-//! A checkpoint may hold more than a task needs: another head, a pooler, a table of positions. But a tensor that is left
-//! over right beside one that was used, or in the encoder's layers, means that checkpoint and configuration disagree (a
-//! name is misspelt, there are more layers than config.json says), and the answers would be wrong in silence.
+//! A checkpoint may hold more than a task needs: another head, a pooler, a table of positions. But an unused tensor in the
+//! encoder's layers, or in a module with a tensor that was used, means that checkpoint and configuration disagree (a name is
+//! misspelt, or there are more layers than config.json says). The answers would be silently wrong.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
-/// The tensors that were used so far, by their names in a checkpoint's map.
+use crate::kernels::threads::lock;
+
+/// Tensors that were used so far, by their canonical names in the family's checkpoints.
 #[derive(Debug, Default)]
 pub(super) struct UsedNames {
     names: Mutex<BTreeSet<String>>,
-    /// Modules that the reference implementation, too, saves and never uses.
+    /// Prefixes of modules that are not checked: the reference implementation saves them and never uses them.
     ignored: Mutex<Vec<String>>,
 }
 
 impl UsedNames {
+    /// Records that a tensor was used.
     pub(super) fn note(&self, name: &str) {
         lock(&self.names).insert(name.to_owned());
     }
 
-    /// Marks whatever is in this module as known and not used.
+    /// Excludes the tensors of a module from the check.
     pub(super) fn ignore(&self, module: &str) {
         lock(&self.ignored).push(format!("{module}."));
     }
 
-    /// The first of `names` that should have been used and was not, and the reason. The names of the encoder's `layers`
-    /// layers start with `layers_prefix` and a number.
+    /// Returns the first of `names` that should have been used and was not, and the reason. Names of the encoder's `layers`
+    /// layers start with `layers_prefix` and the layer's index.
     pub(super) fn unexpected<'n>(
         &self,
         mut names: impl Iterator<Item = &'n String>,
@@ -56,10 +59,7 @@ impl UsedNames {
     }
 }
 
+/// Name of a tensor's module.
 fn module(name: &str) -> Option<&str> {
     name.rsplit_once('.').map(|(module, _)| module)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,41 +1,42 @@
-//! Inputs of the encoder's matrices while a model computes real texts: what calibration goes by.
+//! Samples of the encoder's matrix inputs, recorded while a model computes calibration texts.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::kernels::Observer;
+use crate::kernels::threads::lock;
 use crate::weights::names;
 
-/// Rows that are kept of each matrix's input, one a token. All-MiniLM-L6-v2 has six matrices of 1,536 input channels and
-/// eighteen of 384: 131 MB.
+/// Maximum number of rows kept per matrix, one per token. For all-MiniLM-L6-v2, with six matrices of 1,536 input channels
+/// and eighteen of 384, they take 528 MB.
 const MAX_ROWS: usize = 8 * 1024;
 
-/// The first rows of each matrix's input, by the matrix's name in a packed file.
+/// First input rows of each matrix of the encoder's layers, by the matrix's name in a packed file.
 #[derive(Debug, Default)]
 pub(crate) struct CalibrationSamples {
     inputs: Mutex<BTreeMap<String, InputSamples>>,
 }
 
-/// The first rows of one matrix's input.
+/// First input rows of one matrix.
 #[derive(Debug, Default)]
 struct InputSamples {
-    /// Input channels.
+    /// Number of input channels.
     width: usize,
     rows: Vec<f32>,
 }
 
 impl CalibrationSamples {
-    /// Whether each matrix that was observed has as many rows as are kept, so that more texts change nothing.
+    /// Whether each observed matrix has the maximum number of rows, so that more texts would change nothing.
     pub(crate) fn are_full(&self) -> bool {
         self.lock().values().all(InputSamples::is_full)
     }
 
-    /// Number of matrices that were observed.
+    /// Number of observed matrices.
     pub(super) fn matrices(&self) -> usize {
         self.lock().len()
     }
 
-    /// The rows that went into each matrix.
+    /// Copies the rows of each matrix.
     #[cfg(test)]
     pub(crate) fn rows(&self) -> BTreeMap<String, Vec<f32>> {
         let inputs = self.lock();
@@ -44,19 +45,19 @@ impl CalibrationSamples {
             .collect()
     }
 
-    /// Gives away the rows that went into this matrix; `None` if there were none.
+    /// Takes the rows of a matrix. Returns `None` if there are none.
     pub(super) fn take(&self, name: &str) -> Option<Vec<f32>> {
         let rows = std::mem::take(&mut self.lock().get_mut(name)?.rows);
         (!rows.is_empty()).then_some(rows)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, InputSamples>> {
-        self.inputs.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inputs)
     }
 }
 
 impl Observer for CalibrationSamples {
-    /// Keeps rows of `width` floats, if the matrix is one of the encoder's layers and has too few yet.
+    /// Keeps rows of `width` floats, up to the maximum, if the matrix belongs to an encoder layer.
     fn observe(&self, name: &str, width: usize, rows: &[f32]) {
         if names::in_encoder_layer(name) {
             let mut inputs = self.lock();

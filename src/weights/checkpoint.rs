@@ -1,4 +1,4 @@
-//! Safetensors files as named tensors.
+//! Checkpoints: safetensors files, read as named tensors.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,27 +17,27 @@ use unexpected::UsedNames;
 
 mod unexpected;
 
-/// The longest header that is read: a million tensors would fit.
+/// Maximum length of a header in bytes. One of a million tensors would fit.
 const MAX_HEADER: usize = 100_000_000;
 
 const SINGLE_FILE: &str = "model.safetensors";
 const INDEX_FILE: &str = "model.safetensors.index.json";
-/// What PyTorch writes instead: pickles, which can run code when they are read.
+/// Weight files of PyTorch, which are not read: they are pickles, and reading a pickle can run code.
 const PICKLED: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 
-/// All tensors of a model. Their offsets are known and checked; parameters are read when they are asked for.
+/// All tensors of a model. Their offsets are known and checked; parameters are read when they are loaded.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     names: TensorNames,
-    /// By name without the family's prefix.
+    /// Tensors by canonical name.
     tensors: BTreeMap<String, Tensor>,
-    /// The length of all files in bytes.
+    /// Total size of the files, in bytes.
     byte_len: usize,
     used: UsedNames,
 }
 
 impl Checkpoint {
-    /// The checkpoint in `folder` of a model: one file, or the shards that an index lists.
+    /// Opens the checkpoint in `folder` of a model: one file, or the shards that an index lists.
     pub(super) fn open(
         files: &Files,
         folder: &str,
@@ -66,7 +66,7 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// Reads a file's header and takes in its tensors.
+    /// Reads a file's header and adds its tensors.
     fn add(&mut self, source: Source) -> Result<()> {
         let (header, metadata) = read_header(&source)?;
         if packed::is_packed(&metadata) {
@@ -93,13 +93,12 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Marks whatever is in the module of this name as known and not used.
+    /// Excludes the tensors of the module `name` (BERT's) from the check for unexpected ones.
     pub(super) fn ignore(&self, name: &str) {
         self.used.ignore(&self.names.checkpoint_name(name));
     }
 
-    /// Refuses tensors that should have been used and were not. To be called when everything is loaded; the encoder has
-    /// `layers` layers.
+    /// Refuses tensors that an encoder of `layers` layers should have used and has not. Call it after everything is loaded.
     ///
     /// # Errors
     /// `WeightUnexpected`.
@@ -115,13 +114,13 @@ impl Checkpoint {
         }
     }
 
-    /// Whether there is a tensor of this name, which is BERT's.
+    /// Whether there is a tensor of this name (BERT's).
     pub(super) fn has(&self, name: &str) -> bool {
         let tensors = &self.tensors;
         tensors.contains_key(&self.names.checkpoint_name(name))
     }
 
-    /// The tensor of this name, which must have this shape. Its parameters are read later.
+    /// Finds a tensor by name (BERT's) and checks its shape. Its parameters are read later.
     ///
     /// # Errors
     /// `WeightMissing`, `WeightShape`, `WeightType`.
@@ -142,7 +141,7 @@ impl Checkpoint {
         Ok(tensor.clone())
     }
 
-    /// The matrices of these names, each (outputs, inputs), packed one below the other.
+    /// Packs the matrices of these names, each (outputs, inputs), as one matrix (names * outputs, inputs).
     ///
     /// # Errors
     /// Those of [`find`](Self::find) and of reading.
@@ -158,7 +157,7 @@ impl Checkpoint {
         let matrices: Vec<Tensor> = names.iter().map(find).collect::<Result<_>>()?;
         let shape = (matrices.len() * outputs, inputs);
         packer.rows(dtype, shape.0, shape.1, |mut rows, mut out| {
-            // Some rows may be the end of one matrix and the start of the next.
+            // A range of rows may span the end of one matrix and the start of the next.
             while !rows.is_empty() {
                 let (matrix, row) = (rows.start / outputs, rows.start % outputs);
                 let count = rows.len().min(outputs - row);
@@ -171,7 +170,7 @@ impl Checkpoint {
         })
     }
 
-    /// The matrix of this name, which is stored transposed, (inputs, outputs).
+    /// Packs a matrix whose tensor is stored transposed, (inputs, outputs).
     ///
     /// # Errors
     /// Those of [`find`](Self::find) and of reading.
@@ -186,7 +185,7 @@ impl Checkpoint {
         packer.columns(outputs, inputs, |row, out| matrix.read(row * outputs, out))
     }
 
-    /// Number of parameters of all tensors together.
+    /// Number of parameters of all tensors. Integers are not parameters.
     pub(super) fn parameters(&self) -> usize {
         let tensors = self.tensors.values();
         tensors
@@ -195,7 +194,7 @@ impl Checkpoint {
             .sum()
     }
 
-    /// At least as many floats as all matrices take once they are packed, but for the tables of embeddings.
+    /// Upper bound for the number of floats that all packed matrices take together; embedding tables are not packed.
     pub(super) fn packed_floats(&self) -> usize {
         let matrices = self.tensors.iter().filter_map(|(name, tensor)| {
             let table = name.starts_with("embeddings.") && name.ends_with("_embeddings.weight");
@@ -207,19 +206,19 @@ impl Checkpoint {
         matrices.fold(0, usize::saturating_add)
     }
 
-    /// The type that most parameters are stored in, as safetensors writes it.
+    /// Number type of the largest tensor, by its safetensors name.
     pub(super) fn storage_dtype(&self) -> String {
         let largest = self.tensors.values().max_by_key(|tensor| tensor.byte_len());
         largest.map_or_else(String::new, |tensor| format!("{:?}", tensor.dtype))
     }
 
-    /// The length of all files in bytes.
+    /// Total size of the files, in bytes.
     pub(super) fn byte_len(&self) -> usize {
         self.byte_len
     }
 }
 
-/// The error for a folder of a model that has no safetensors, and may have weights in a format that is not read.
+/// Error for a folder without safetensors files. It names a weight file of PyTorch if there is one.
 fn no_weights(files: &Files, folder: &str) -> Result<Error> {
     for name in PICKLED {
         let name = files::join_within(folder, name, name)?;
@@ -233,6 +232,7 @@ fn no_weights(files: &Files, folder: &str) -> Result<Error> {
     Ok(files.missing_error(&single, what))
 }
 
+/// Opens a file of a checkpoint, on disk or in memory.
 fn open_source(files: &Files, name: String, access: Access) -> Result<Source> {
     match files.path(&name) {
         Some(path) => Source::open(name, &path, access),
@@ -245,7 +245,7 @@ fn open_source(files: &Files, name: String, access: Access) -> Result<Source> {
     }
 }
 
-/// The files that an index lists, each once.
+/// Returns the files that an index lists, each once.
 fn shards(index: &[u8], file: &str) -> Result<Vec<String>> {
     #[derive(serde::Deserialize)]
     struct Index {
@@ -261,7 +261,7 @@ fn shards(index: &[u8], file: &str) -> Result<Vec<String>> {
     Ok(shards)
 }
 
-/// Checks a header and gives where its tensors' bytes start.
+/// Reads and checks a header, and returns it with the offset of the tensors' bytes.
 fn read_header(source: &Source) -> Result<(usize, Metadata)> {
     let invalid = |reason: String| Error::Safetensors {
         file: source.name.clone(),
@@ -282,7 +282,7 @@ fn read_header(source: &Source) -> Result<(usize, Metadata)> {
         })?;
     let mut json = vec![0; header];
     source.read(length.len(), &mut json)?;
-    // Parsing checks that the tensors lie one behind the other and are as long as their shapes and types say.
+    // Parsing checks that the tensors are contiguous and have the lengths of their shapes and types.
     let metadata: Metadata =
         serde_json::from_slice(&json).map_err(|error| invalid(error.to_string()))?;
     let data = available - header;

@@ -1,4 +1,4 @@
-//! Tables whose rows are looked up one by one.
+//! Embedding tables, whose rows are looked up one by one.
 
 use std::borrow::Cow;
 
@@ -6,18 +6,18 @@ use super::bytes::PodBuf;
 use super::tensor::Tensor;
 use crate::error::Result;
 
-/// When a table's rows are read.
+/// Time at which a table's rows are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Residency {
-    /// All of them when the table is loaded: for small tables, and for those that are needed whole.
+    /// All rows when the table is loaded: for small tables, and for those that are used whole.
     InMemory,
-    /// Each when it is used. A text needs few rows of the word embeddings, a table that is larger than all layers together
-    /// (all-MiniLM-L6-v2: 47 MB and 43 MB). A `pread` from the page cache takes 0.5 to 1 us a row, about 2 % of a short text
-    /// in int8 on Zen 5, so recently read rows are cached.
+    /// Each row when it is used. A text needs few rows of the word embeddings, a table that is larger than all layers
+    /// together (all-MiniLM-L6-v2: 47 MB and 43 MB). A `pread` from the page cache takes 0.5 to 1 us a row, about 2 % of the
+    /// time for a short text in int8 on Zen 5, so recently read rows are cached.
     OnDemand,
 }
 
-/// The rows of an embedding table, however they are stored.
+/// Rows of an embedding table, in memory or read on demand.
 #[derive(Debug)]
 pub(crate) struct EmbeddingRows {
     width: usize,
@@ -26,15 +26,15 @@ pub(crate) struct EmbeddingRows {
 
 #[derive(Debug)]
 enum Data {
-    /// (rows, width).
+    /// Floats, (rows, width).
     InMemory(PodBuf<f32>),
     OnDemand(Tensor),
-    /// Int8 rows, and the scale of each.
+    /// Rows in int8 that are read on demand, and a scale for each row.
     Int8(Tensor, PodBuf<f32>),
 }
 
 impl EmbeddingRows {
-    /// A tensor of rows of `width` values.
+    /// Loads a tensor of rows of `width` values.
     pub(super) fn from_tensor(tensor: Tensor, width: usize, residency: Residency) -> Result<Self> {
         let data = match residency {
             Residency::InMemory => Data::InMemory(tensor.to_vec()?.into()),
@@ -43,13 +43,13 @@ impl EmbeddingRows {
         Ok(Self { width, data })
     }
 
-    /// EmbeddingRows of `width` values that are in memory already.
+    /// Creates a table from rows of `width` values in memory.
     pub(super) fn in_memory(values: PodBuf<f32>, width: usize) -> Self {
         let data = Data::InMemory(values);
         Self { width, data }
     }
 
-    /// An int8 tensor of rows of `width` values, and a scale for each row.
+    /// Loads an int8 tensor of rows of `width` values, with a scale for each row.
     pub(super) fn from_int8(
         tensor: Tensor,
         scales: PodBuf<f32>,
@@ -67,7 +67,7 @@ impl EmbeddingRows {
         Ok(Self { width, data })
     }
 
-    /// The whole table, (rows, width).
+    /// Returns the whole table, (rows, width).
     ///
     /// # Errors
     /// `NonFinite` and `Io` if rows are read on demand.
@@ -85,10 +85,10 @@ impl EmbeddingRows {
         }
     }
 
-    /// Copies a row, which must be there.
+    /// Copies a row, which must exist, to `row`.
     ///
     /// # Errors
-    /// `Io` if rows are read on demand; `NonFinite` if they are an unpacked checkpoint's, which is checked only when used.
+    /// `Io` and `NonFinite` if rows are read on demand; a checkpoint's rows are checked only then.
     pub(crate) fn copy(&self, index: usize, row: &mut [f32]) -> Result<()> {
         let start = index * self.width;
         match &self.data {
@@ -102,15 +102,15 @@ impl EmbeddingRows {
         Ok(())
     }
 
-    /// Frees the rest of the checkpoint in memory that a table on demand keeps alive, if nothing else holds it. To be called
-    /// when everything is loaded.
+    /// Frees the other bytes of a checkpoint in memory that a table read on demand keeps alive, if nothing else holds them.
+    /// Call it after everything is loaded.
     pub(crate) fn release_other_bytes(&mut self) {
         if let Data::OnDemand(tensor) = &mut self.data {
             tensor.release_other_bytes();
         }
     }
 
-    /// Returns a row, which must be there.
+    /// Returns a row, which must exist.
     ///
     /// # Errors
     /// Those of [`copy`](Self::copy).
@@ -126,6 +126,6 @@ impl EmbeddingRows {
     }
 }
 
-fn multiply(row: &mut [f32], scale: f32) {
-    row.iter_mut().for_each(|x| *x *= scale);
+fn multiply(row: &mut [f32], factor: f32) {
+    row.iter_mut().for_each(|x| *x *= factor);
 }

@@ -1,32 +1,33 @@
-//! Rows of a file that were read lately, kept so that common words cost no call of the system.
+//! Cache of recently read table rows, so that common tokens cost no system call.
 
 use std::sync::Mutex;
 
 use crate::error::Result;
 
-/// Bytes of rows that are kept, at most: of all-MiniLM-L6-v2 in bytes 2,048 rows, and vocabularies have their commonest
-/// words side by side.
+/// Maximum number of cached bytes: 2,048 rows of all-MiniLM-L6-v2 in int8. Vocabularies have the most frequent words next to
+/// each other, so these seldom share a slot.
 const MAX_BYTES: usize = 1 << 20;
 
-/// The rows of one table that were read last, each in the one slot that its number leads to.
+/// Direct-mapped cache of one table's rows: row `i` can only be in slot `i % slots`.
 #[derive(Debug)]
 pub(super) struct RowCache {
     /// Offset of the table in its file.
     start: usize,
-    /// Bytes of a row.
+    /// Length of a row in bytes.
     row: usize,
     slots: Mutex<Slots>,
 }
 
 #[derive(Debug, Default)]
 struct Slots {
-    /// Which row each slot holds, counted from 1; none if 0.
+    /// Index of the row in each slot, plus 1; 0 for an empty slot.
     rows: Vec<usize>,
+    /// Bytes of the rows.
     bytes: Vec<u8>,
 }
 
 impl RowCache {
-    /// An empty cache of rows of `row` bytes, the first of which begins at `start`.
+    /// Creates an empty cache for rows of `row` bytes, the first of which begins at byte `start` of the file.
     pub(super) fn new(start: usize, row: usize) -> Self {
         Self {
             start,
@@ -35,7 +36,8 @@ impl RowCache {
         }
     }
 
-    /// Fills `out` with what `read` would fill it with: the bytes from `start` on.
+    /// Fills `out` with the file's bytes from `start` on: a cached row, or the bytes that `read` fills in. Anything but a row
+    /// is read and not cached.
     ///
     /// # Errors
     /// Those of `read`.
@@ -46,7 +48,7 @@ impl RowCache {
         read: impl FnOnce(&mut [u8]) -> Result<()>,
     ) -> Result<()> {
         let within = start.wrapping_sub(self.start);
-        // A thread that would have to wait for another reads the file itself.
+        // A thread reads the file itself instead of waiting for another.
         let (Ok(mut slots), true) = (
             self.slots.try_lock(),
             out.len() == self.row && start >= self.start && within.is_multiple_of(self.row),
@@ -55,7 +57,7 @@ impl RowCache {
         };
         let count = 1 << (MAX_BYTES / self.row).max(1).ilog2();
         if slots.rows.is_empty() {
-            // Zeros take no memory before they are written.
+            // The system provides zeroed pages only when they are written.
             *slots = Slots {
                 rows: vec![0; count],
                 bytes: vec![0; count * self.row],
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
     use crate::error::Error;
 
-    /// A file whose byte at each place is the place's number, and how often it is read.
+    /// Reads a file whose bytes are their own offsets, and counts the reads.
     fn read(cache: &RowCache, reads: &Cell<usize>, start: usize, len: usize) -> Vec<u8> {
         let mut out = vec![0; len];
         let from_file = |out: &mut [u8]| {
@@ -105,7 +107,7 @@ mod tests {
         let (row, slots) = (48, 1 << 14);
         let (cache, reads) = (RowCache::new(5, row), Cell::new(0));
         let start = |index: usize| 5 + index * row;
-        // The second and the third share a slot, and so do the first and the last.
+        // Rows 7 and 7 + slots share a slot, and so do rows 0 and `slots`.
         let indices = [0, 7, 7, 7 + slots, 7 + slots, 7, 0, slots, 0];
         for (index, in_all) in indices.into_iter().zip([1, 2, 2, 3, 3, 4, 4, 5, 6]) {
             let out = read(&cache, &reads, start(index), row);
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_row_is_read_as_it_is() {
+    fn anything_but_a_row_is_read_uncached() {
         let (cache, reads) = (RowCache::new(64, 8), Cell::new(0));
         for (start, len) in [(64, 8), (64, 16), (65, 8), (56, 8), (64, 7)] {
             for _ in 0..2 {
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_another() {
+    fn a_locked_cache_is_bypassed() {
         let (cache, reads) = (RowCache::new(0, 8), Cell::new(0));
         read(&cache, &reads, 8, 8);
         let held = cache.slots.lock().unwrap();

@@ -51,7 +51,7 @@ fn every_type_is_read() {
     assert_eq!(whole, [3.0, -4.0, 5.0]);
     let error = tensor(&checkpoint, "u8", &[3]).unwrap_err();
     assert!(matches!(error, Error::WeightType { name, found } if name == "u8" && found == "U8"));
-    assert_eq!(checkpoint.parameters(), 15); // whole numbers are no parameters
+    assert_eq!(checkpoint.parameters(), 15); // integers are not parameters
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_flipped_bit_in_the_header_is_refused_or_harmless() {
     for bit in 0..header * 8 {
         let mut damaged = whole.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
-        // Refused on opening; or another name or shape, which is refused on reading; or the numbers are right.
+        // It is refused on opening or, with another name or shape, on reading; or the parameters are right.
         if let Ok(checkpoint) = open(damaged)
             && let Ok(read) = tensor(&checkpoint, "abc", &[2, 2])
         {
@@ -177,14 +177,14 @@ fn a_file_on_disk_reads_as_in_memory() {
     check(&Files::new().with(SINGLE_FILE, whole.clone()), Access::Read);
     #[cfg(feature = "mmap")]
     {
-        #[allow(unsafe_code, reason = "the promise that mapping asks for")]
-        // SAFETY: the file is in a folder of this test's own, which leaves it alone.
+        #[allow(unsafe_code, reason = "the promise that mapping requires")]
+        // SAFETY: the file is in a temporary folder that only this test uses, and the test does not change it.
         let unchanging = unsafe { crate::weights::Unchanging::promised() };
         check(&Files::folder(dir.path()), Access::Map(unchanging));
     }
 }
 
-/// Which of these tensors is refused once the tensors of `used` are read from two layers.
+/// Returns which of these tensors is refused after the tensors of `used` were read by an encoder of two layers.
 fn refused(family: TensorNames, names: &[&str], used: &[&str]) -> Option<String> {
     let bytes = 1f32.to_le_bytes();
     let view = |name: &&str| {
@@ -206,7 +206,7 @@ fn refused(family: TensorNames, names: &[&str], used: &[&str]) -> Option<String>
 }
 
 #[test]
-fn other_heads_are_left_alone() {
+fn other_heads_are_accepted() {
     let names = [
         "bert.embeddings.LayerNorm.weight",
         "bert.embeddings.position_ids",
@@ -221,7 +221,7 @@ fn other_heads_are_left_alone() {
 }
 
 #[test]
-fn the_rest_of_a_module_and_of_the_layers_is_not() {
+fn the_rest_of_a_module_and_of_the_layers_is_refused() {
     let names = ["bert.a.b.weight", "bert.a.b.bIas"];
     let refuse = |names: &[&str], used: &[&str]| refused(TensorNames::BERT, names, used);
     assert_eq!(

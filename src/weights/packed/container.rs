@@ -1,4 +1,4 @@
-//! Writing a packed file.
+//! Layout and writing of a packed file.
 
 use std::io::Write;
 
@@ -9,26 +9,26 @@ use super::format::{ALIGNMENT, PADDING, VERSION};
 use super::open::PackedSummary;
 use super::preamble::{Preamble, hexadecimal};
 
-/// A packed file ahead of its being written.
+/// A packed file that is ready to be written.
 #[derive(Debug)]
 pub(crate) struct Container {
-    /// Everything up to the end of the vocabulary.
+    /// Bytes up to the end of the vocabulary, which the preamble's digest covers.
     prefix: Vec<u8>,
-    /// What follows.
+    /// Tensors that follow.
     weights: Vec<TensorEntry>,
     digest: String,
-    /// Bytes by kind.
+    /// Kind and length in bytes of the header and each tensor.
     sections: Vec<(&'static str, usize)>,
 }
 
 impl Container {
-    /// Lays out a file: `prefix` holds settings and vocabulary, `metadata` keys and values for the header.
+    /// Lays out a file. `prefix` holds settings and vocabulary; `metadata` holds keys and values of the header.
     pub(crate) fn new(
         prefix: Vec<TensorEntry>,
         mut weights: Vec<TensorEntry>,
         metadata: &[(&str, String)],
     ) -> Self {
-        // Tables go last; all else is in the order in which it is used.
+        // Vectors come first, then matrices (of three or four dimensions), then tables, each in the order of loading.
         weights.sort_by_key(|entry| match entry.shape.len() {
             0 | 1 => 0,
             2 => 2,
@@ -58,12 +58,12 @@ impl Container {
                 entry.shape,
             );
             start = end;
-            let kind = TensorEntry::section(&entry.name, entry.shape.len(), index < prefix.len());
+            let kind = entry.kind(index < prefix.len());
             sections.push((kind, entry.bytes.len()));
         }
         header.push('}');
 
-        // The preamble has the same length whatever it says.
+        // The preamble's length does not depend on its contents.
         let data = (8 + Preamble::bytes(0).len() + header.len()).next_multiple_of(ALIGNMENT);
         let mut bytes = Vec::with_capacity(data + prefix_len);
         bytes.extend((data as u64 - 8).to_le_bytes());
@@ -81,12 +81,13 @@ impl Container {
         }
     }
 
-    /// The length of the file in bytes.
+    /// Length of the file in bytes.
     pub(crate) fn len(&self) -> usize {
         let weights = self.weights.iter().map(|entry| entry.bytes.len());
         self.prefix.len() + weights.sum::<usize>()
     }
 
+    /// Summary that the file carries.
     pub(crate) fn summary(&self) -> PackedSummary {
         PackedSummary {
             version: VERSION,
@@ -94,12 +95,12 @@ impl Container {
         }
     }
 
-    /// What the file is made of: kinds and bytes, one a tensor.
+    /// Kind and length in bytes of the header and each tensor, in the order of the file.
     pub(crate) fn sections(&self) -> &[(&'static str, usize)] {
         &self.sections
     }
 
-    /// Writes all of it.
+    /// Writes the whole file.
     pub(crate) fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
         out.write_all(&self.prefix)?;
         let mut weights = self.weights.iter();
@@ -107,7 +108,7 @@ impl Container {
     }
 }
 
-/// The entries with whatever brings each to a multiple of the alignment.
+/// Inserts padding behind each entry whose length is not a multiple of the alignment.
 fn pad(entries: Vec<TensorEntry>, count: &mut usize) -> Vec<TensorEntry> {
     let mut padded = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -125,7 +126,7 @@ fn pad(entries: Vec<TensorEntry>, count: &mut usize) -> Vec<TensorEntry> {
     padded
 }
 
-/// A string as JSON has it.
+/// Formats a string as JSON, quoted and escaped.
 fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -1,11 +1,11 @@
-//! One tensor of a packed file, ready to be written.
+//! A tensor of a packed file in its final encoding.
 
 use safetensors::Dtype;
 
 use super::format::{PADDING, VOCABULARY};
 use crate::error::{Error, Result};
 
-/// A tensor of a packed file.
+/// A tensor of a packed file: name, type, shape and bytes.
 #[derive(Debug)]
 pub(crate) struct TensorEntry {
     pub(crate) name: String,
@@ -15,6 +15,10 @@ pub(crate) struct TensorEntry {
 }
 
 impl TensorEntry {
+    /// Creates an entry.
+    ///
+    /// # Panics
+    /// If `bytes` is not as long as type and shape say.
     pub(super) fn new(name: &str, dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> Self {
         let len: usize = shape.iter().product();
         assert_eq!(bytes.len(), len * dtype.bitsize() / 8, "{name}");
@@ -26,10 +30,10 @@ impl TensorEntry {
         }
     }
 
-    /// Floats, converted to `dtype`.
+    /// Creates an entry of floats that are converted to `dtype`.
     ///
     /// # Errors
-    /// `NonFinite` if one of them is too large for it.
+    /// `NonFinite` if a float is too large for the type.
     pub(super) fn floats(
         name: &str,
         dtype: Dtype,
@@ -42,29 +46,29 @@ impl TensorEntry {
         Ok(Self::new(name, dtype, shape, bytes))
     }
 
-    /// A tensor of bytes.
+    /// Creates an entry of bytes.
     pub(crate) fn bytes(name: &str, bytes: Vec<u8>) -> Self {
         Self::new(name, Dtype::U8, vec![bytes.len()], bytes)
     }
 
-    /// Unsigned integers of four bytes, of any shape.
+    /// Creates an entry of 32-bit unsigned integers.
     pub(crate) fn u32s(name: &str, shape: Vec<usize>, values: &[u32]) -> Self {
         let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
         Self::new(name, Dtype::U32, shape, bytes)
     }
 
-    /// Unsigned integers of two bytes, the lower first.
+    /// Creates an entry of 16-bit unsigned integers, given in little-endian bytes.
     pub(crate) fn u16s(name: &str, values: &[[u8; 2]]) -> Self {
         let bytes = values.as_flattened().to_vec();
         Self::new(name, Dtype::U16, vec![values.len()], bytes)
     }
 
-    /// Which section of a file a tensor belongs to; `prefix` tells whether it comes before the weights.
-    pub(super) fn section(name: &str, dimensions: usize, prefix: bool) -> &'static str {
-        match dimensions {
-            _ if name.starts_with(PADDING) => "padding",
-            _ if name.starts_with(VOCABULARY) => "vocabulary",
-            _ if prefix => "settings",
+    /// Kind of the tensor. `in_prefix` tells whether it comes before the weights.
+    pub(super) fn kind(&self, in_prefix: bool) -> &'static str {
+        match self.shape.len() {
+            _ if self.name.starts_with(PADDING) => "padding",
+            _ if self.name.starts_with(VOCABULARY) => "vocabulary",
+            _ if in_prefix => "settings",
             0 | 1 => "numbers",
             2 => "tables",
             _ => "matrices",
@@ -72,7 +76,7 @@ impl TensorEntry {
     }
 }
 
-/// Converts floats to little-endian bytes of a type; `None` if one of them has no finite value in it.
+/// Converts floats to little-endian bytes of a type. Returns `None` if a float is not finite in that type.
 fn encode(floats: &[f32], dtype: Dtype) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(floats.len() * dtype.bitsize() / 8);
     let mut finite = true;

@@ -1,21 +1,21 @@
-//! The deployable file: a model in one safetensors file, ready to be used where it lies.
+//! Packed files: a model in one safetensors file, whose weights are used in place.
 //!
 //! ```text
-//! header      length, then JSON padded with spaces up to a multiple of 64; `__metadata__` starts with the preamble
-//! settings    the model's small files under their own names, tensors of bytes
-//! vocabulary  the tokenizer's arrays, as `tokenizer` has them after building
-//! numbers     biases, norms: F32
+//! header      length, then JSON padded with spaces to a multiple of 64; `__metadata__` starts with the preamble
+//! settings    the model's small files under their own names, as tensors of bytes
+//! vocabulary  the tokenizer's arrays, as `tokenizer` builds them
+//! numbers     biases and norms, in F32
 //! matrices    in panels, as `kernels::gemm` reads them ([`matrix`])
 //! tables      row by row, last because they are not read whole ([`table`])
 //! ```
 //!
-//! Every tensor starts at a multiple of 64 bytes; where one is no multiple long, a tensor `padding/..` follows, since
-//! safetensors allows no holes. The preamble holds the format's version and a digest (XXH3, 64 bits) of all bytes up to
-//! the end of the vocabulary, which is checked whenever the file is opened; the weights have a digest of their own, for
+//! Every tensor starts at a multiple of 64 bytes. A tensor of another length is followed by a tensor `padding/..`, because
+//! safetensors allows no gaps. The preamble holds the format's version and a digest (XXH3, 64 bits) of all bytes up to the
+//! end of the vocabulary, which is checked whenever the file is opened. The weights have a separate digest for
 //! [`PackedFile::verify`].
 //!
-//! [`PackingWriter`] makes the parts of a file while a model is loaded: it keeps each tensor that the model asks for, under
-//! the name that it asks by. So opening the file later finds every tensor that loading needs.
+//! [`PackingWriter`] collects the sections of a file while a model is loaded: it keeps each tensor that the model loads,
+//! under the name by which it loads it. So the file holds every tensor that loading it needs.
 
 mod calibrate;
 mod calibration_samples;

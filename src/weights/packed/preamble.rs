@@ -1,11 +1,12 @@
-//! The beginning of a packed file, at fixed places: what it is, and the digest of what is needed to open it.
+//! Preamble: the first bytes of a packed file, with format, version and digest at fixed offsets.
 //!
 //! ```text
 //! 0   length of the header, 8 bytes
 //! 8   {"__metadata__":{"format":"bertless","version":"0001","digest":"0123456789abcdef","checked":"000000123456",
 //! ```
 //!
-//! The reader can tell damage from another format before it parses anything.
+//! The digest covers the first `checked` bytes of the file except the digest itself. A reader can tell a damaged file from
+//! another format before it parses anything.
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -19,25 +20,26 @@ const END: &[u8] = br#"","#;
 const VERSION_DIGITS: usize = 4;
 const DIGEST_DIGITS: usize = 16;
 const CHECKED_DIGITS: usize = 12;
-/// Where the digest stands.
+/// Offset of the digest in the file.
 const DIGEST_OFFSET: usize = 8 + OPENING.len() + VERSION_DIGITS + DIGEST_KEY.len();
+/// Offset of the number of checked bytes.
 const CHECKED_OFFSET: usize = DIGEST_OFFSET + DIGEST_DIGITS + CHECKED_KEY.len();
-/// All of it.
+/// Length of the preamble in bytes, the header's length included.
 pub(super) const LEN: usize = CHECKED_OFFSET + CHECKED_DIGITS + END.len();
 
-/// What the beginning says.
+/// Contents of a preamble.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Preamble {
-    /// Where the data start.
+    /// Offset of the tensors' data in the file.
     pub(super) data_start: usize,
-    /// Up to where the digest reaches, from the file's start.
+    /// Number of bytes, from the start of the file, that the digest covers.
     pub(super) checked_len: usize,
-    /// Sixteen hexadecimal digits.
+    /// Digest as sixteen hexadecimal digits.
     pub(super) digest: String,
 }
 
 impl Preamble {
-    /// Reads the first [`LEN`] bytes, or all that there are, of a file.
+    /// Reads a preamble from the first [`LEN`] bytes of a file, or from all bytes of a shorter file.
     ///
     /// # Errors
     /// `PackedForeign`, `PackedVersion`, `PackedDamaged`.
@@ -78,7 +80,7 @@ impl Preamble {
         })
     }
 
-    /// Checks the digest of the first `checked` bytes of a file.
+    /// Checks the digest of the first `checked_len` bytes of a file.
     ///
     /// # Errors
     /// `PackedDamaged`.
@@ -89,9 +91,9 @@ impl Preamble {
         Ok(())
     }
 
-    /// The text that a header starts with; the digest comes later.
+    /// Start of a header, with zeros in place of the digest.
     pub(super) fn bytes(checked_len: usize) -> Vec<u8> {
-        let digits = |number: usize, len: usize| format!("{number:0len$}").into_bytes();
+        let digits = |value: usize, len: usize| format!("{value:0len$}").into_bytes();
         [
             OPENING,
             &digits(VERSION as usize, VERSION_DIGITS),
@@ -104,7 +106,7 @@ impl Preamble {
         .concat()
     }
 
-    /// Writes the digest of these bytes into them.
+    /// Writes the digest of the checked bytes into them, and returns it.
     pub(super) fn write_digest(bytes: &mut [u8]) -> String {
         let digest = digest(bytes);
         bytes[DIGEST_OFFSET..][..DIGEST_DIGITS].copy_from_slice(digest.as_bytes());
@@ -112,7 +114,7 @@ impl Preamble {
     }
 }
 
-/// The digest of a file's beginning, but for the place of the digest itself.
+/// Digest of the checked bytes without the digest itself.
 fn digest(bytes: &[u8]) -> String {
     let mut hash = Xxh3::new();
     hash.update(&bytes[..DIGEST_OFFSET]);
@@ -120,24 +122,26 @@ fn digest(bytes: &[u8]) -> String {
     hexadecimal(&hash)
 }
 
-/// Sixteen digits.
+/// Formats a digest as sixteen hexadecimal digits.
 pub(super) fn hexadecimal(hash: &Xxh3) -> String {
     format!("{:016x}", hash.digest())
 }
 
-/// Digits and nothing else.
+/// Parses decimal digits. Returns `None` if there is any other character, such as a sign.
 fn decimal(digits: &[u8]) -> Option<usize> {
     let all = digits.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(digits).ok().filter(|_| all)?;
     text.parse().ok()
 }
 
+/// Error for a file that is not a packed file.
 fn not_packed(file: &str) -> Error {
     Error::PackedForeign {
         file: file.to_owned(),
     }
 }
 
+/// Error for a packed file whose `part` is damaged.
 pub(super) fn damaged(file: &str, part: &'static str) -> Error {
     Error::PackedDamaged {
         file: file.to_owned(),

@@ -4,31 +4,31 @@ use safetensors::Dtype;
 
 use crate::kernels::gemm;
 
-/// How the large weights of a packed model are stored.
+/// Number type in which a packed model stores its large weights: matrices and embedding tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Precision {
-    /// As they are computed with: answers are those of the unpacked model, bit for bit.
+    /// 32-bit floats. Answers equal those of the unpacked model, bit for bit.
     #[default]
     F32,
-    /// Two bytes a number, 11 bits of precision; computed in f32.
+    /// 16-bit floats with 11 bits of precision, widened to f32 when the file is opened.
     F16,
-    /// Two bytes a number, 8 bits of precision and f32's range. The encoder's matrices are computed with as they are
-    /// ([`Dtype::Bf16`](crate::Dtype::Bf16)), on every processor; in f32, widened when they are opened, if
-    /// [`ModelOptions::dtype`](crate::ModelOptions::dtype) says so. Heads are computed in f32.
+    /// 16-bit floats with 8 bits of precision and f32's range. The encoder's matrices compute in bf16
+    /// ([`Dtype::Bf16`](crate::Dtype::Bf16)) on every processor, or, if [`ModelOptions::dtype`](crate::ModelOptions::dtype)
+    /// is set to f32, are widened when the file is opened. Heads compute in f32.
     Bf16,
-    /// One byte a number, with a scale for each output channel of the encoder's matrices, which are computed with as they
-    /// are ([`Dtype::Int8`](crate::Dtype::Int8)), and for each row of its tables. Heads are small and stay in f32, and so do
-    /// matrices that would lose too much ([`PackOptions`](crate::PackOptions)).
+    /// 8-bit integers, with a scale for each output channel of the encoder's matrices, which compute in int8
+    /// ([`Dtype::Int8`](crate::Dtype::Int8)), and for each row of an embedding table. Heads, which are small, and matrices
+    /// whose error would be too large ([`PackOptions`](crate::PackOptions)) stay in f32.
     Int8,
 }
 
 impl Precision {
-    /// All of them.
+    /// All precisions.
     pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Int8];
 
-    /// Its name, as `bertless pack --dtype` takes it.
+    /// Name of the precision, as `bertless pack --dtype` takes it.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -38,7 +38,7 @@ impl Precision {
         }
     }
 
-    /// The type that a model computes in while it is packed.
+    /// Number type that the encoder's matrices compute in.
     pub(crate) fn compute_dtype(self) -> gemm::Dtype {
         match self {
             Self::F32 | Self::F16 => gemm::Dtype::F32,
@@ -47,16 +47,16 @@ impl Precision {
         }
     }
 
-    /// The type in which a matrix that is loaded as floats is stored.
+    /// Number type in which a matrix of floats is stored.
     pub(super) fn matrix_dtype(self) -> Dtype {
         match self {
-            // Those that become int8 are bytes when they are loaded already.
+            // Matrices that become int8 are quantised before, so this one stays in f32.
             Self::Int8 => Dtype::F32,
             other => other.table_dtype(),
         }
     }
 
-    /// The type in which an embedding table is stored.
+    /// Number type in which an embedding table is stored.
     pub(super) fn table_dtype(self) -> Dtype {
         match self {
             Self::F32 => Dtype::F32,

@@ -1,4 +1,4 @@
-//! Embedding tables in a packed file, row by row: in int8, a row is integers from -127 to 127 and a scale.
+//! Embedding tables in a packed file, stored row by row. In int8 a row has integers from -127 to 127 and a scale.
 
 use safetensors::Dtype;
 
@@ -8,15 +8,15 @@ use super::precision::Precision;
 use crate::error::{Error, Result};
 use crate::weights::embedding_rows::{EmbeddingRows, Residency};
 
-/// A table of fewer rows stays in f32: there is nothing to win.
+/// Minimum number of rows of a table that is stored in int8. Smaller ones stay in f32, as int8 would save little.
 const MIN_INT8_ROWS: usize = 64;
 /// Largest magnitude of a row in int8. -128 is not used, so a row and its negative are stored alike.
 const I8_MAX: f32 = 127.0;
 
-/// What a table becomes.
+/// Encodes a table, (rows, width), as one tensor, or as two with scales.
 ///
 /// # Errors
-/// `NonFinite` if a number is too large for the type.
+/// `NonFinite` if a value is too large for the type.
 pub(super) fn encode(
     name: &str,
     table: &[f32],
@@ -27,8 +27,8 @@ pub(super) fn encode(
     let shape = shape.to_vec();
     match precision.table_dtype() {
         Dtype::I8 if rows >= MIN_INT8_ROWS => {
-            let (numbers, scales) = quantize(table, width);
-            let bytes = bytemuck::cast_slice(&numbers).to_vec();
+            let (values, scales) = quantize(table, width);
+            let bytes = bytemuck::cast_slice(&values).to_vec();
             Ok(vec![
                 TensorEntry::new(name, Dtype::I8, shape, bytes),
                 TensorEntry::floats(&scale_of(name), Dtype::F32, vec![rows], &scales)?,
@@ -43,7 +43,7 @@ impl PackedFile {
     /// Opens an embedding table, (rows, width).
     ///
     /// # Errors
-    /// `WeightMissing`, `WeightShape`, `WeightType`, `NonFinite`, and `Io` where it is read from disk.
+    /// `WeightMissing`, `WeightShape`, `WeightType`, `NonFinite`; `Io` if the file cannot be read.
     pub(in crate::weights) fn table(
         &self,
         name: &str,
@@ -68,33 +68,34 @@ impl PackedFile {
         }
         tensor.check_type()?;
         match tensor.f32_in_place() {
-            Some(numbers) => Ok(EmbeddingRows::in_memory(numbers, width)),
+            Some(values) => Ok(EmbeddingRows::in_memory(values, width)),
             None => EmbeddingRows::from_tensor(tensor, width, residency),
         }
     }
 }
 
+/// Name of the scales of a table's rows.
 fn scale_of(name: &str) -> String {
     format!("{name}.scale")
 }
 
-/// `x ~ number * scale`, with `scale = max |x| / 127` of each row: at most half a scale away.
+/// Quantises rows to int8: `x ~ value * scale` with `scale = max |x| / 127` of the row. The error is at most half a scale.
 fn quantize(table: &[f32], width: usize) -> (Vec<i8>, Vec<f32>) {
-    let mut numbers = Vec::with_capacity(table.len());
+    let mut values = Vec::with_capacity(table.len());
     let mut scales = Vec::new();
     for row in table.chunks_exact(width.max(1)) {
-        let most = row.iter().fold(0f32, |most, x| most.max(x.abs()));
-        let scale = most / I8_MAX;
-        // A row of zeros, or of what is too small to be divided by, is zeros.
+        let abs_max = row.iter().fold(0f32, |max, x| max.max(x.abs()));
+        let scale = abs_max / I8_MAX;
+        // A row of zeros, or of values too small to divide by, becomes zeros.
         let scale = if scale.is_normal() { scale } else { 0.0 };
-        let number = |&x: &f32| match scale {
+        let quantized = |&x: &f32| match scale {
             0.0 => 0,
             scale => (x / scale).round_ties_even().clamp(-I8_MAX, I8_MAX) as i8,
         };
-        numbers.extend(row.iter().map(number));
+        values.extend(row.iter().map(quantized));
         scales.push(scale);
     }
-    (numbers, scales)
+    (values, scales)
 }
 
 #[cfg(test)]
@@ -106,13 +107,13 @@ mod tests {
         let table = [
             1.0, -0.5, 0.003, -1e-9, 0.0, 0.0, 1e-44, 0.0, -300.0, 299.0, 1.0, 2.0,
         ];
-        let (numbers, scales) = quantize(&table, 4);
+        let (values, scales) = quantize(&table, 4);
         assert_eq!(scales, [1.0 / 127.0, 0.0, 300.0 / 127.0]);
-        assert_eq!(numbers[..4], [127, -64, 0, 0]);
-        assert_eq!(numbers[4..], [0, 0, 0, 0, -127, 127, 0, 1]);
-        for (index, (&x, &number)) in table.iter().zip(&numbers).enumerate() {
+        assert_eq!(values[..4], [127, -64, 0, 0]);
+        assert_eq!(values[4..], [0, 0, 0, 0, -127, 127, 0, 1]);
+        for (index, (&x, &value)) in table.iter().zip(&values).enumerate() {
             let scale = scales[index / 4];
-            let error = (x - f32::from(number) * scale).abs();
+            let error = (x - f32::from(value) * scale).abs();
             assert!(error <= scale * 0.500_001 + 1e-40, "{x}");
         }
     }

@@ -1,17 +1,17 @@
-//! The decision which of the encoder's matrices become int8.
+//! Decision which of the encoder's matrices are stored in int8.
 
 use super::calibrate::{Calibration, calibrate, relative_error};
 use super::matrix::MatrixRequest;
 use super::options::{PackOptions, PackedMatrix, Stored};
 use crate::kernels::gemm::{Dtype, PackedWeights, Panels};
 
-/// Ends of the names of matrices whose input is smoothed: what goes into them comes out of a norm.
+/// Name suffixes of the matrices whose input is smoothed: those that follow a layer norm.
 const SMOOTHED: [&str; 2] = [
     "self.query+self.key+self.value.weight",
     "intermediate.dense.weight",
 ];
 
-/// Decides what a matrix of the encoder, loaded as floats, is stored as.
+/// Decides how a matrix of the encoder, loaded as floats, is stored. Returns the matrix to store and a report.
 pub(super) fn choose(
     options: &PackOptions,
     calibration: Option<&Calibration>,
@@ -20,18 +20,18 @@ pub(super) fn choose(
 ) -> (PackedWeights, PackedMatrix) {
     let weights = floats.unpack();
     let (n, k) = (floats.n(), floats.k());
-    let mut bytes = PackedWeights::pack(Dtype::Int8, &weights, n, k);
-    let error = relative_error(&bytes.unpack(), &weights);
+    let mut int8 = PackedWeights::pack(Dtype::Int8, &weights, n, k);
+    let error = relative_error(&int8.unpack(), &weights);
     let smooth = SMOOTHED.iter().any(|end| request.name.ends_with(end));
     let mut output_error = None;
-    if let (Panels::Int8(_), Some(Calibration { samples, engine })) = (bytes.panels(), calibration)
+    if let (Panels::Int8(_), Some(Calibration { samples, engine })) = (int8.panels(), calibration)
         && let Some(rows) = samples.take(request.name)
         && let Some(calibrated) = calibrate(&engine.context(), &rows, &weights, k, smooth)
     {
-        bytes = calibrated.matrix;
+        int8 = calibrated.matrix;
         output_error = Some(calibrated.error);
     }
-    let stored = match bytes.panels() {
+    let stored = match int8.panels() {
         _ if options.keeps_f32(request.name) => Stored::F32AsAsked,
         Panels::F32(_) | Panels::Bf16(_) => Stored::F32ForWidth,
         Panels::Int8(_) if output_error.unwrap_or(error) > options.error_bound() => {
@@ -39,8 +39,8 @@ pub(super) fn choose(
         }
         Panels::Int8(_) => Stored::Int8,
     };
-    let answer = match stored {
-        Stored::Int8 => bytes,
+    let matrix = match stored {
+        Stored::Int8 => int8,
         _ => floats,
     };
     let report = PackedMatrix {
@@ -49,7 +49,7 @@ pub(super) fn choose(
         output_error,
         stored,
     };
-    (answer, report)
+    (matrix, report)
 }
 
 #[cfg(test)]
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_error_is_that_of_the_weights() {
-        // Scales of 1 and of 2: the first row is exact, of the second 1 is on the way from 0 to 2, and becomes 0.
+        // The rows have scales 1 and 2. The first is exact; in the second, 1 is between 0 and 2 and becomes 0.
         let (_, matrix) = chosen(
             &PackOptions::new(Precision::Int8),
             &[127.0, -3.0, 254.0, 1.0],
@@ -86,27 +86,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_to_be_bytes_stays_as_it_is() {
-        // One large weight makes zeros of all others.
+    fn a_matrix_that_is_not_quantised_is_unchanged() {
+        // One large weight turns all others into zeros.
         let mut weights = vec![0.38; 300];
         weights[0] = 100.0;
         let all = PackOptions::new(Precision::Int8);
-        let (bytes, matrix) = chosen(&all, &weights, 300);
+        let (stored, matrix) = chosen(&all, &weights, 300);
         assert!((0.065..0.066).contains(&matrix.error), "{}", matrix.error);
         assert_eq!(matrix.stored, Stored::F32ForError);
-        assert_eq!(bytes.unpack(), weights);
-        let (bytes, matrix) = chosen(&all.clone().max_error(0.07), &weights, 300);
+        assert_eq!(stored.unpack(), weights);
+        let (stored, matrix) = chosen(&all.clone().max_error(0.07), &weights, 300);
         assert_eq!(matrix.stored, Stored::Int8);
-        assert_eq!(bytes.unpack()[..2], [100.0, 0.0]);
+        assert_eq!(stored.unpack()[..2], [100.0, 0.0]);
         // The error at the bound is not above it.
         let (_, same) = chosen(&all.clone().max_error(matrix.error), &weights, 300);
         assert_eq!(same.stored, Stored::Int8);
-        let (bytes, kept) = chosen(&all.clone().keep_f32("output"), &weights, 300);
+        let (stored, kept) = chosen(&all.clone().keep_f32("output"), &weights, 300);
         assert_eq!(
             (kept.error, kept.stored),
             (matrix.error, Stored::F32AsAsked)
         );
-        assert_eq!(bytes.unpack(), weights);
+        assert_eq!(stored.unpack(), weights);
         let (_, wide) = chosen(&all, &vec![1.0; 65_537], 65_537);
         assert_eq!((wide.error, wide.stored), (0.0, Stored::F32ForWidth));
     }

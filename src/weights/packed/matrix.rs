@@ -1,15 +1,16 @@
-//! Matrices in a packed file: how each type of number is written and how it is opened. A further type has its place in
-//! [`encode`] and [`PackedFile::matrix`], and nowhere else.
+//! Matrices in a packed file: writing and opening them, by number type. A new type needs an arm in [`encode`] and one in
+//! [`PackedFile::matrix`], and nothing else.
 //!
 //! | type | shape | opened |
 //! |---|---|---|
 //! | F32 | (n / 16, k, 16) | in place |
 //! | F16 | (n / 16, k, 16) | widened to f32 |
-//! | BF16 | (n / 16, k / 2, 16, 2), k padded with zeros | in place, or widened to f32 where that is computed in |
-//! | I8 | (n / 16, k / 4, 16, 4), k padded with zeros; beside it `.scale`, F32, and `.sum`, I32, of each channel | in place |
+//! | BF16 | (n / 16, k / 2, 16, 2), k padded with zeros | in place, or widened to f32 if the model computes in f32 |
+//! | I8 | (n / 16, k / 4, 16, 4), k padded with zeros | in place |
 //!
-//! n is padded with zeros to whole panels. `.smoothing`, F32, (k), beside a matrix is what its input's channels are
-//! multiplied by ahead of the product.
+//! n is padded with zeros to whole panels. An I8 matrix has two more tensors with a value for each output channel: `.scale`,
+//! F32, and `.sum`, I32, the sum of the channel's weights. It may have a third, `.smoothing`, F32, (k): factors by which the
+//! channels of its input are multiplied before the product.
 
 use safetensors::Dtype;
 
@@ -21,22 +22,22 @@ use crate::kernels::gemm::{self, Int8Panels, PANEL, PackedWeights, Packer, Panel
 use crate::kernels::memory::WeightBuf;
 use crate::weights::tensor::Tensor;
 
-/// Weights of one channel that stand side by side in BF16.
+/// Number of adjacent weights of one channel in BF16.
 const PAIR: usize = 2;
-/// Weights of one channel that stand side by side in I8.
+/// Number of adjacent weights of one channel in I8.
 const QUAD: usize = 4;
 
-/// What a matrix becomes.
+/// Encodes a matrix as one tensor, or as several if it is in int8.
 ///
 /// # Errors
-/// `NonFinite` if a number is too large for the type.
+/// `NonFinite` if a weight is too large for the type.
 pub(super) fn encode(
     name: &str,
     matrix: &PackedWeights,
     precision: Precision,
 ) -> Result<Vec<TensorEntry>> {
     let (panels, k) = (matrix.n().div_ceil(PANEL), matrix.k());
-    let part = match (matrix.panels(), precision.matrix_dtype()) {
+    let entry = match (matrix.panels(), precision.matrix_dtype()) {
         (Panels::Int8(int8), _) => return encode_int8(name, int8, panels, k),
         (Panels::Bf16(pairs), _) => encode_bf16(name, pairs, panels, k)?,
         (Panels::F32(_), Dtype::BF16) => {
@@ -47,10 +48,12 @@ pub(super) fn encode(
             TensorEntry::floats(name, dtype, vec![panels, k, PANEL], floats)?
         }
     };
-    Ok(vec![part])
+    Ok(vec![entry])
 }
 
+/// Encodes panels of bf16 pairs, each held in the bits of an f32.
 fn encode_bf16(name: &str, pairs: &[f32], panels: usize, k: usize) -> Result<TensorEntry> {
+    // The exponent of infinity and NaN.
     const NOT_FINITE: u16 = 0x7f80;
     let bits: &[u16] = bytemuck::cast_slice(pairs);
     if bits.iter().any(|bits| bits & NOT_FINITE == NOT_FINITE) {
@@ -97,24 +100,24 @@ fn sum_of(name: &str) -> String {
     format!("{name}.sum")
 }
 
-/// A matrix that a layer asks for.
+/// Matrix that a layer loads.
 #[derive(Debug)]
 pub(in crate::weights) struct MatrixRequest<'a> {
     /// Name in a packed file.
     pub(in crate::weights) name: &'a str,
-    /// Output channels.
+    /// Number of output channels.
     pub(in crate::weights) n: usize,
-    /// Input channels.
+    /// Number of input channels.
     pub(in crate::weights) k: usize,
-    /// Type to compute in, where the stored type leaves a choice.
+    /// Number type to compute in, if the stored type leaves a choice.
     pub(in crate::weights) dtype: gemm::Dtype,
 }
 
 impl PackedFile {
-    /// Opens a matrix, with the factors of its input if it has some.
+    /// Opens a matrix, with the smoothing factors of its input if it has any.
     ///
     /// # Errors
-    /// `WeightMissing`, `WeightShape`, `WeightType`, `WeightUnexpected`, `NonFinite`, and `Io` where it is read from disk.
+    /// `WeightMissing`, `WeightShape`, `WeightType`, `WeightUnexpected`, `NonFinite`; `Io` if the file cannot be read.
     pub(in crate::weights) fn matrix(
         &self,
         packer: &Packer,
@@ -134,7 +137,7 @@ impl PackedFile {
         })
     }
 
-    /// Opens the weights of a matrix alone.
+    /// Opens a matrix without smoothing factors.
     fn unsmoothed_matrix(
         &self,
         packer: &Packer,
@@ -176,7 +179,7 @@ impl PackedFile {
     }
 }
 
-/// Panels that are stored in the order in which they are used.
+/// Reads panels as f32 from a tensor with the same layout.
 fn read_panels(packer: &Packer, tensor: &Tensor, n: usize, k: usize) -> Result<PackedWeights> {
     let memory = packer.panels(n.div_ceil(PANEL), PANEL * k, |first, out| {
         tensor.read_unchecked(first * PANEL * k, out)
@@ -187,6 +190,7 @@ fn read_panels(packer: &Packer, tensor: &Tensor, n: usize, k: usize) -> Result<P
     )
 }
 
+/// Opens a BF16 matrix that computes in bf16.
 fn open_bf16(
     file: &PackedFile,
     packer: &Packer,
@@ -198,7 +202,7 @@ fn open_bf16(
     let memory = match tensor.pod_in_place().filter(|_| little_endian) {
         Some(pairs) => WeightBuf::External(Box::new(pairs)),
         None => {
-            // A pair is as long as a float.
+            // A pair is as long as an f32.
             let pairs = k.div_ceil(PAIR) * PANEL;
             packer.panels(panels, pairs, |first, out| {
                 let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
@@ -213,6 +217,7 @@ fn open_bf16(
     require_fit(name, PackedWeights::from_panels(n, k, Panels::Bf16(memory)))
 }
 
+/// Opens an I8 matrix with its scales and sums.
 fn open_int8(
     file: &PackedFile,
     packer: &Packer,
@@ -247,7 +252,7 @@ fn open_int8(
         name,
         int8.and_then(|int8| PackedWeights::from_panels(n, k, Panels::Int8(Box::new(int8)))),
     )?;
-    // In other builds the digest of the weights alone would tell, which is checked when it is asked for.
+    // In release builds only `PackedFile::verify` would find wrong sums.
     if cfg!(debug_assertions)
         && let Panels::Int8(panels) = weights.panels()
         && !panels.channel_sums_hold()
@@ -260,7 +265,7 @@ fn open_int8(
     Ok(weights)
 }
 
-/// Turns `None` (panels of the wrong size for the matrix) into an error. Only a damaged or forged file gets here.
+/// Turns `None` (panels of the wrong size for the matrix) into an error. Only a damaged or forged file causes it.
 fn require_fit(name: &str, weights: Option<PackedWeights>) -> Result<PackedWeights> {
     weights.ok_or_else(|| Error::WeightUnexpected {
         name: name.to_owned(),
@@ -268,7 +273,7 @@ fn require_fit(name: &str, weights: Option<PackedWeights>) -> Result<PackedWeigh
     })
 }
 
-/// Rearranges one panel `[k / 2][16][2]` to `[k][16]`.
+/// Rearranges a panel `[k / 2][16][2]` to `[k][16]`.
 fn deinterleave(pairs: &[f32], panel: &mut [f32]) {
     let lines = panel.chunks_mut(PAIR * PANEL);
     for (lines, pairs) in lines.zip(pairs.chunks_exact(PAIR * PANEL)) {
@@ -293,7 +298,7 @@ mod tests {
     fn pairs_are_deinterleaved_again() {
         for k in 1..6 {
             let panel: Vec<f32> = (0..PANEL * k).map(|x| x as f32 + 1.0).collect();
-            let number = |step: usize, channel: usize| {
+            let weight = |step: usize, channel: usize| {
                 if step < k {
                     panel[step * PANEL + channel]
                 } else {
@@ -301,7 +306,7 @@ mod tests {
                 }
             };
             let pairs: Vec<f32> = (0..PANEL * k.next_multiple_of(2))
-                .map(|at| number(at / (2 * PANEL) * 2 + at % 2, at / 2 % PANEL))
+                .map(|at| weight(at / (2 * PANEL) * 2 + at % 2, at / 2 % PANEL))
                 .collect();
             let mut back = vec![0.0; panel.len()];
             deinterleave(&pairs, &mut back);

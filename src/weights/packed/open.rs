@@ -1,4 +1,4 @@
-//! Opening a packed file.
+//! Opening of packed files.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use crate::weights::bytes::Bytes;
 use crate::weights::source::Source;
 use crate::weights::tensor::Tensor;
 
-/// Bytes that are hashed at once where a file is on disk.
+/// Bytes that are read and hashed at a time.
 const HASH_CHUNK: usize = 1 << 20;
 
 /// A packed file whose header, settings and vocabulary have been checked.
 #[derive(Debug)]
 pub(crate) struct PackedFile {
-    /// The whole file, in memory or on disk.
+    /// The whole file.
     source: Arc<Source>,
     /// The file up to the end of the vocabulary, in memory, with its digest checked.
     prefix: Arc<Source>,
@@ -31,18 +31,19 @@ pub(crate) struct PackedFile {
     precision: Precision,
 }
 
-/// What a packed file says of itself.
+/// Version and digest of a packed file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct PackedSummary {
-    /// The version of its format.
+    /// Version of the packed format.
     pub version: u32,
-    /// The digest of its header, settings and vocabulary, in hexadecimal; it covers the digest of the weights, too.
+    /// Digest of header, settings and vocabulary, in hexadecimal. It covers the weights, too, as the header holds their
+    /// digest.
     pub digest: String,
 }
 
 impl PackedFile {
-    /// Checks the beginning of a file; weights are left where they are.
+    /// Opens a file and checks everything but its weights, which are not read.
     ///
     /// # Errors
     /// `PackedForeign`, `PackedVersion`, `PackedDamaged`, `Safetensors`, `Io`.
@@ -65,7 +66,7 @@ impl PackedFile {
             file: source.name.clone(),
             reason,
         };
-        // Parsing checks that the tensors lie one behind the other and are as long as their shapes and types say.
+        // Parsing checks that the tensors are contiguous and have the lengths of their shapes and types.
         let header: Metadata = serde_json::from_slice(&bytes[8..preamble.data_start])
             .map_err(|error| invalid(error.to_string()))?;
         let (expected, data) = (header.data_len(), source.len() - preamble.data_start);
@@ -81,7 +82,7 @@ impl PackedFile {
         let mut known = Precision::ALL.into_iter();
         let precision = known
             .find(|precision| dtype.is_some_and(|dtype| dtype == precision.name()))
-            .ok_or_else(|| damaged(&source.name, "dtype, which is none that is known"))?;
+            .ok_or_else(|| damaged(&source.name, "dtype, which is not a known one"))?;
         Ok(Self {
             source,
             prefix,
@@ -91,16 +92,17 @@ impl PackedFile {
         })
     }
 
-    /// Its name, for errors.
+    /// Name of the file, for errors.
     pub(crate) fn name(&self) -> &str {
         &self.source.name
     }
 
-    /// Its length in bytes.
+    /// Length of the file in bytes.
     pub(crate) fn len(&self) -> usize {
         self.source.len()
     }
 
+    /// Version and digest of the file.
     pub(crate) fn summary(&self) -> PackedSummary {
         PackedSummary {
             version: VERSION,
@@ -108,19 +110,19 @@ impl PackedFile {
         }
     }
 
-    /// The precision of its large weights.
+    /// Number type in which large weights are stored.
     pub(crate) fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// The type that the encoder's matrices compute in by default.
+    /// Number type that the encoder's matrices compute in by default.
     pub(crate) fn compute_dtype(&self) -> gemm::Dtype {
         self.precision.compute_dtype()
     }
 
-    /// Whether the encoder's matrices can compute in this type.
+    /// Whether the encoder's matrices can compute in a number type.
     pub(crate) fn can_compute_in(&self, dtype: gemm::Dtype) -> bool {
-        // Numbers in bf16 can be widened.
+        // Weights in bf16 can be widened.
         let widened = self.precision == Precision::Bf16 && dtype == gemm::Dtype::F32;
         widened || dtype == self.compute_dtype()
     }
@@ -133,13 +135,13 @@ impl PackedFile {
             .unwrap_or_default()
     }
 
-    /// One of the model's small files.
+    /// Contents of one of the model's settings files.
     pub(crate) fn settings_file(&self, name: &str) -> Option<Bytes> {
         let known = !name.starts_with(VOCABULARY);
         known.then(|| self.checked_bytes(name)).flatten()
     }
 
-    /// Bytes of the part that has been checked.
+    /// Bytes of a tensor before the weights, which the digest covers.
     pub(crate) fn checked_bytes(&self, name: &str) -> Option<Bytes> {
         let range = self.range(self.header.info(name)?);
         let checked = range.end <= self.preamble.checked_len;
@@ -153,7 +155,7 @@ impl PackedFile {
         self.header.info(name).is_some()
     }
 
-    /// A tensor of this shape, in whatever type.
+    /// Finds a tensor of any type and checks its shape.
     ///
     /// # Errors
     /// `WeightMissing`, `WeightShape`.
@@ -179,7 +181,10 @@ impl PackedFile {
         })
     }
 
-    /// The type that a weight is stored in.
+    /// Number type in which a weight is stored.
+    ///
+    /// # Errors
+    /// `WeightMissing`.
     pub(super) fn dtype_of(&self, name: &str) -> Result<Dtype> {
         let info = self.header.info(name);
         info.map(|info| info.dtype)
@@ -188,28 +193,25 @@ impl PackedFile {
             })
     }
 
-    /// At least as many floats as the matrices under `prefix` take in memory of their own; none if they are used where
-    /// they lie.
+    /// Upper bound, in floats, for the memory that the matrices under `prefix` need. Matrices that are used in place need
+    /// none.
     pub(crate) fn floats_to_read(&self, prefix: &str) -> usize {
         let tensors = self.header.tensors();
         let matrices = tensors.iter().filter_map(|(name, info)| {
             let as_stored = matches!(info.dtype, Dtype::F32 | Dtype::I8);
             let in_place = self.source.bytes().is_some() && as_stored;
             let wanted = name.starts_with(prefix) && info.shape.len() > 2 && !in_place;
-            // Bytes stay bytes, all else becomes floats; what stays in bf16 counts twice, and the rest is never touched.
-            let to_a_float = if info.dtype == Dtype::I8 {
-                size_of::<f32>()
-            } else {
-                1
-            };
-            wanted.then(|| info.shape.iter().product::<usize>().div_ceil(to_a_float))
+            // Int8 stays int8 and any other type may become f32. Matrices that stay in bf16 are counted twice; the memory
+            // that they do not need is never touched.
+            let per_float = if info.dtype == Dtype::I8 { 4 } else { 1 };
+            wanted.then(|| info.shape.iter().product::<usize>().div_ceil(per_float))
         });
         matrices.fold(0, usize::saturating_add)
     }
 
-    /// Has the system make the matrices' pages ready in one go, if the file is mapped. Where its cache holds the file in
-    /// small pages, a fault for every 64 KB takes longer than computing: of all-MiniLM-L6-v2 in f32 a process that embeds
-    /// one short text takes 10.4 ms without and 8.5 with this. Where it holds larger pages, both take 5.3.
+    /// Loads the pages of all matrices with one system call, if the file is mapped. If the page cache holds the file in small
+    /// pages, a page fault for every 64 KB takes longer than computing: a process that embeds one short text with
+    /// all-MiniLM-L6-v2 in f32 takes 10.4 ms without this call and 8.5 ms with it. With large pages both take 5.3 ms.
     pub(crate) fn populate(&self) {
         let tensors = self.header.tensors();
         let matrices = tensors.values().filter(|info| info.shape.len() > 2);
@@ -217,7 +219,7 @@ impl PackedFile {
         self.source.populate(0..end.unwrap_or_default());
     }
 
-    /// Checks all weights.
+    /// Checks the digest of the weights.
     ///
     /// # Errors
     /// `PackedDamaged`, `Io`.
@@ -237,11 +239,13 @@ impl PackedFile {
         Ok(())
     }
 
+    /// Byte range of a tensor in the file.
     fn range(&self, info: &TensorInfo) -> Range<usize> {
         let (start, end) = info.data_offsets;
         self.preamble.data_start + start..self.preamble.data_start + end
     }
 
+    /// Value of a key in the header's metadata.
     fn metadata(&self, key: &str) -> Option<&String> {
         self.header.metadata().as_ref()?.get(key)
     }

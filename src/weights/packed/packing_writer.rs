@@ -1,4 +1,4 @@
-//! Collecting what a packed file will hold, while a model is loaded.
+//! Collection of a packed file's contents while a model is loaded.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::kernels::gemm::{self, PackedWeights};
 use crate::kernels::threads::lock;
 
-/// Encodes each file and tensor that a model asks for, under the name that it asks by.
+/// Keeps each settings file that a model reads and encodes each tensor that it loads, by name.
 #[derive(Debug)]
 pub(crate) struct PackingWriter {
     options: PackOptions,
@@ -23,19 +23,19 @@ pub(crate) struct PackingWriter {
     collected: Mutex<Collected>,
 }
 
-/// What a packed file is made of.
+/// Contents of a packed file.
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
-    /// Small files by name.
+    /// Settings files by name.
     pub(crate) files: BTreeMap<String, Vec<u8>>,
-    /// Weights in the order in which they were asked for.
+    /// Weights in the order in which they were loaded.
     pub(crate) weights: Vec<TensorEntry>,
-    /// Reports on the matrices that could become int8, in the order in which they were asked for.
+    /// Reports on the matrices that int8 applies to, in the order in which they were loaded.
     pub(crate) matrices: Vec<PackedMatrix>,
 }
 
 impl PackingWriter {
-    /// A writer that has nothing yet.
+    /// Creates a writer without contents.
     pub(crate) fn new(options: PackOptions, calibration: Option<Calibration>) -> Self {
         Self {
             options,
@@ -44,13 +44,13 @@ impl PackingWriter {
         }
     }
 
-    /// Keeps a small file.
+    /// Keeps a settings file.
     pub(in crate::weights) fn file(&self, name: &str, bytes: &[u8]) {
         let mut collected = self.lock();
         collected.files.insert(name.to_owned(), bytes.to_vec());
     }
 
-    /// Encodes a matrix and returns what the model computes with: the matrix as it is stored.
+    /// Encodes a matrix and returns the matrix that the packed file will hold, for the model to compute with.
     ///
     /// # Errors
     /// `NonFinite` if a weight is too large for the precision.
@@ -83,10 +83,10 @@ impl PackingWriter {
         Ok(answer)
     }
 
-    /// Encodes an embedding table.
+    /// Encodes an embedding table, (rows, width).
     ///
     /// # Errors
-    /// `NonFinite` if a parameter is too large for the precision.
+    /// `NonFinite` if a value is too large for the precision.
     pub(in crate::weights) fn table(
         &self,
         name: &str,
@@ -98,9 +98,6 @@ impl PackingWriter {
     }
 
     /// Keeps a small tensor in f32: a bias, or the parameters of a norm.
-    ///
-    /// # Errors
-    /// `NonFinite` if a parameter is NaN or infinite.
     pub(in crate::weights) fn tensor(
         &self,
         name: &str,
@@ -113,7 +110,7 @@ impl PackingWriter {
         })
     }
 
-    /// Gives away what was collected.
+    /// Takes the contents.
     ///
     /// # Errors
     /// `Option` for a pattern of [`PackOptions::keep_f32`] that matches no matrix.
@@ -123,7 +120,7 @@ impl PackingWriter {
         Ok(collected)
     }
 
-    /// Adds each name once, however often it is asked for.
+    /// Adds the entries of a name unless the name is there already.
     fn add(&self, name: &str, entries: impl FnOnce() -> Result<Vec<TensorEntry>>) -> Result<()> {
         let weights = &mut self.lock().weights;
         if weights.iter().all(|entry| entry.name != name) {

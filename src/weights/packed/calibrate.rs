@@ -1,51 +1,52 @@
-//! Quantising a matrix by what goes into it, so that its outputs stay near, rather than its weights.
+//! Quantisation of a matrix to int8 that minimises the error of its outputs instead of that of its weights.
 //!
-//! Two things are decided by the rows of real texts:
+//! Sampled inputs `X` of the matrix, rows that real texts lead to, decide two things:
 //!
-//! - *Smoothing* (Xiao et al. 2023, SmoothQuant). A row has one scale, so a channel whose numbers are twenty times the
-//!   others', as BERT's norms put out, leaves the others few steps. Input channels are multiplied by factors ahead of the
-//!   product, which evens them out, and the weights are divided by the same.
-//! - *Rounding* (Frantar et al. 2023, GPTQ). Weights are rounded one input channel after the other; what each rounding
-//!   does to the outputs is made up for by the channels that are still to be rounded. With `H = X^T X = L L^T` this is
-//!   Babai's walk to a near point of a lattice, from the last channel to the first, which needs no inverse.
+//! - *Smoothing* (Xiao et al. 2023, SmoothQuant). A row has one scale, so a channel with values twenty times those of the
+//!   others, such as BERT's layer norms produce, leaves few quantisation steps to the others. Input channels are multiplied
+//!   by factors before the product, which makes their ranges similar, and the weights are divided by the same factors.
+//! - *Rounding* (Frantar et al. 2023, GPTQ). Weights are rounded one input channel after another. The channels that are not
+//!   yet rounded compensate for the error that each rounding causes in the outputs. With `H = X^T X = L L^T` this is
+//!   Babai's nearest-plane algorithm, from the last channel to the first, which needs no inverse of `H`.
 
 use std::sync::Arc;
 
 use super::calibration_samples::CalibrationSamples;
 use crate::kernels::gemm::{Epilogue, Int8Panels, PANEL, PackedWeights, Panels, gemm};
-use crate::kernels::memory::AlignedFloats;
-use crate::kernels::memory::WeightBuf;
+use crate::kernels::memory::{AlignedFloats, WeightBuf};
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::{Engine, ExecContext};
 
-/// How much of the unevenness is taken from activations and put into weights. All-MiniLM-L6-v2 is nearest at 0.6 to 0.7.
+/// Exponent alpha of SmoothQuant: the share of the difference in range that moves from inputs to weights. The outputs of
+/// all-MiniLM-L6-v2 have the smallest error at 0.6 to 0.7.
 const MIGRATION_STRENGTH: f32 = 0.65;
-/// The least that the greatest number of a channel is taken for.
+/// Lower bound for the largest magnitude of a channel, which is divided by.
 const MIN_ABS_MAX: f32 = 1e-5;
-/// What is added to the diagonal of H, as a share of its mean: channels that hardly vary are not to be trusted.
+/// Term that is added to the diagonal of H, relative to its mean, so that channels with small inputs compensate less.
 const DAMPING: f64 = 0.01;
 /// Largest magnitude of an int8 weight.
 const I8_MAX: f64 = 127.0;
-/// One row of so many is not calibrated by, but measured on.
+/// One row in this many is held out: the error is measured on it, and calibration does not use it.
 const HELD_OUT_EVERY: usize = 8;
 
-/// What int8 matrices are calibrated by, and with.
+/// Inputs and resources of calibration.
 #[derive(Debug)]
 pub(crate) struct Calibration {
     pub(crate) samples: Arc<CalibrationSamples>,
-    /// Instruction set and threads to compute on.
+    /// Instruction set and threads to compute with.
     pub(crate) engine: Engine,
 }
 
-/// A matrix in int8, and what goes with it.
+/// A calibrated matrix in int8 and its error.
 #[derive(Debug)]
 pub(super) struct Calibrated {
     pub(super) matrix: PackedWeights,
-    /// The root mean square of what changes in its outputs, as a share of that of the outputs.
+    /// Relative error of its outputs on the held-out rows.
     pub(super) error: f64,
 }
 
-/// Quantises a matrix of (n, k), row-major, by the rows that go into it; `None` if they are no use.
+/// Quantises a matrix, (n, k), row-major, by sampled inputs, (rows, k). Returns `None` if there is no row to calibrate by or
+/// `X^T X` cannot be factorised.
 pub(super) fn calibrate(
     exec: &ExecContext,
     rows: &[f32],
@@ -55,20 +56,17 @@ pub(super) fn calibrate(
 ) -> Option<Calibrated> {
     let (mut inputs, mut held_out) = (Vec::new(), Vec::new());
     for (index, row) in rows.chunks_exact(k).enumerate() {
-        let kept = match index % HELD_OUT_EVERY {
+        let part = match index % HELD_OUT_EVERY {
             0 => &mut held_out,
             _ => &mut inputs,
         };
-        kept.extend_from_slice(row);
+        part.extend_from_slice(row);
     }
     if inputs.is_empty() {
         return None;
     }
-    let exact = product(
-        exec,
-        &held_out,
-        &PackedWeights::new(weights, weights.len() / k, k),
-    );
+    let floats = PackedWeights::new(weights, weights.len() / k, k);
+    let exact = product(exec, &held_out, &floats);
     let smoothing = smooth.then(|| smoothing(&inputs, weights, k));
     let mut scaled = weights.to_vec();
     if let Some(factors) = &smoothing {
@@ -84,34 +82,34 @@ pub(super) fn calibrate(
     Some(Calibrated { matrix, error })
 }
 
-/// `|found - exact| / |exact|`, in the Euclidean norm; 0 if both are zeros.
+/// Computes `|found - exact| / |exact|` in the Euclidean norm; 0 if they are equal.
 pub(super) fn relative_error(found: &[f32], exact: &[f32]) -> f64 {
     let pairs = found.iter().zip(exact);
-    let (off, all) = pairs.fold((0.0, 0.0), |(off, all), (&found, &exact)| {
+    let (error, norm) = pairs.fold((0.0, 0.0), |(error, norm), (&found, &exact)| {
         let (found, exact) = (f64::from(found), f64::from(exact));
-        (off + (found - exact).powi(2), all + exact.powi(2))
+        (error + (found - exact).powi(2), norm + exact.powi(2))
     });
-    match off {
+    match error {
         0.0 => 0.0,
-        off => (off / all).sqrt(),
+        error => (error / norm).sqrt(),
     }
 }
 
-/// Multiplies each row by the factors.
+/// Multiplies each row by the factors, channel by channel.
 fn multiply(rows: &mut [f32], factors: &[f32]) {
     for row in rows.chunks_exact_mut(factors.len()) {
         row.iter_mut().zip(factors).for_each(|(x, f)| *x *= f);
     }
 }
 
-/// `X W^T`.
+/// Computes `X W^T`.
 fn product(exec: &ExecContext, x: &[f32], weights: &PackedWeights) -> Vec<f32> {
     let mut out = vec![0.0; x.len() / weights.k() * weights.n()];
     gemm(exec, x, weights, Epilogue::NONE, &mut out);
     out
 }
 
-/// `X^T X`, (k, k), of rows of k.
+/// Computes `X^T X`, (k, k), of rows of `k` values.
 fn gram(exec: &ExecContext, rows: &[f32], k: usize) -> Vec<f32> {
     let count = rows.len() / k;
     let mut columns = vec![0.0; rows.len()];
@@ -123,33 +121,34 @@ fn gram(exec: &ExecContext, rows: &[f32], k: usize) -> Vec<f32> {
     product(exec, &columns, &PackedWeights::new(&columns, k, count))
 }
 
-/// For each input channel `c^(1-a) / x^a`, of the greatest weight and the greatest number that goes in.
+/// Computes the factor of each input channel: `w^(1 - alpha) / x^alpha`, where `w` is the largest magnitude of its weights and
+/// `x` that of its inputs.
 fn smoothing(rows: &[f32], weights: &[f32], k: usize) -> Vec<f32> {
     let (inputs, weights) = (channel_abs_max(rows, k), channel_abs_max(weights, k));
     let factor = |(x, w): (f32, f32)| w.powf(1.0 - MIGRATION_STRENGTH) / x.powf(MIGRATION_STRENGTH);
     inputs.into_iter().zip(weights).map(factor).collect()
 }
 
-/// The greatest absolute number of each column.
+/// Largest magnitude of each channel.
 fn channel_abs_max(rows: &[f32], k: usize) -> Vec<f32> {
-    let mut greatest = vec![MIN_ABS_MAX; k];
+    let mut abs_max = vec![MIN_ABS_MAX; k];
     for row in rows.chunks_exact(k) {
-        let both = greatest.iter_mut().zip(row);
-        both.for_each(|(greatest, x)| *greatest = greatest.max(x.abs()));
+        let channels = abs_max.iter_mut().zip(row);
+        channels.for_each(|(abs_max, x)| *abs_max = abs_max.max(x.abs()));
     }
-    greatest
+    abs_max
 }
 
-/// Rounding by the correlations of input channels (Frantar et al. 2023, GPTQ).
+/// Rounding that compensates for errors through correlated input channels (Frantar et al. 2023, GPTQ).
 struct Gptq {
-    /// Input channels in the reverse of the order of rounding: those that matter most are last, and rounded first.
+    /// Input channels by ascending sum of squares. They are rounded from the last to the first.
     order: Vec<usize>,
-    /// `L`, lower triangular, row by row, with the channels in this order.
+    /// Lower triangular Cholesky factor `L` of H, row by row, with the channels in this order.
     factor: Vec<Vec<f64>>,
 }
 
 impl Gptq {
-    /// Of `X^T X`, (k, k); `None` if it has no Cholesky factor, as where a number is not finite.
+    /// Factorises `X^T X`, (k, k). Returns `None` if it has no Cholesky factor, for example because a value is not finite.
     fn new(gram: &[f32], k: usize) -> Option<Self> {
         let diagonal = |channel: usize| f64::from(gram[channel * k + channel]);
         let damping = DAMPING * (0..k).map(diagonal).sum::<f64>() / k as f64;
@@ -172,13 +171,11 @@ impl Gptq {
         Some(Self { order, factor })
     }
 
-    /// Rounds a matrix of (n, k), row-major. Threads share its output channels, each of which is rounded alone.
+    /// Rounds a matrix, (n, k), row-major. Output channels are independent, and threads divide them among themselves.
     fn round(&self, exec: &ExecContext, weights: &[f32]) -> Option<PackedWeights> {
         let k = self.order.len();
-        let (n, panel_len) = (
-            weights.len() / k,
-            Int8Panels::panel_bytes(k) / size_of::<f32>(),
-        );
+        let n = weights.len() / k;
+        let panel_len = Int8Panels::panel_bytes(k) / size_of::<f32>();
         let panels = n.div_ceil(PANEL);
         let mut memory = AlignedFloats::zeros(panels * panel_len);
         let mut scales = vec![0.0; panels * PANEL];
@@ -193,7 +190,7 @@ impl Gptq {
             let sums: &mut [i32] = bytemuck::cast_slice_mut(sums);
             let rows = weights.chunks_exact(k).skip(panel * PANEL).take(PANEL);
             for (channel, row) in rows.enumerate() {
-                let scale = row.iter().fold(0f32, |most, x| most.max(x.abs())) / I8_MAX as f32;
+                let scale = row.iter().fold(0f32, |max, x| max.max(x.abs())) / I8_MAX as f32;
                 if !scale.is_normal() {
                     continue; // zeros
                 }
@@ -212,7 +209,7 @@ impl Gptq {
     /// Rounds the weights of one output channel.
     fn round_row(&self, row: &[f32], scale: f64) -> Vec<i8> {
         let mut rounded = vec![0; row.len()];
-        // What the input channels that are rounded do to the outputs, inputs from each that is not.
+        // Effect of the errors so far on the outputs, projected on each input channel that is not yet rounded.
         let mut corrections = vec![0.0; row.len()];
         for (index, (&channel, factor)) in self.order.iter().zip(&self.factor).enumerate().rev() {
             let weight = f64::from(row[channel]);
@@ -227,7 +224,7 @@ impl Gptq {
     }
 }
 
-/// Dot product in eight partial sums, which the processor can add at a time.
+/// Dot product in eight partial sums, which the processor can compute in parallel.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     const CHAINS: usize = 8;
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<CHAINS>(), b.as_chunks::<CHAINS>());
@@ -247,7 +244,7 @@ mod tests {
     use crate::kernels::gemm::Dtype;
     use crate::kernels::{Cpu, Threads};
 
-    /// Numbers around 0, the same each time.
+    /// Pseudo-random values around 0.
     fn random(count: usize, seed: u32) -> Vec<f32> {
         let mut state = seed;
         let mut next = || {
@@ -257,7 +254,7 @@ mod tests {
         (0..count).map(|_| next() + next() + next()).collect()
     }
 
-    /// Rows whose channels hang together: each is near the one ahead of it.
+    /// Rows whose neighbouring channels are correlated.
     fn rows(count: usize, k: usize) -> Vec<f32> {
         let mut rows = random(count * k, 7);
         for row in rows.chunks_exact_mut(k) {
@@ -294,9 +291,9 @@ mod tests {
         assert!(found < 0.5 * nearest, "{found} {nearest}");
     }
 
-    /// Where channels have nothing to do with one another there is nothing to make up for.
+    /// Tests that without correlations each weight is rounded to the nearest integer.
     #[test]
-    fn without_company_a_weight_becomes_its_nearest_byte() {
+    fn uncorrelated_channels_are_rounded_to_nearest() {
         let (n, k) = (17, 9);
         let weights = random(n * k, 5);
         let mut gram = vec![0.0; k * k];
@@ -304,7 +301,7 @@ mod tests {
         let (gptq, exec) = (Gptq::new(&gram, k).unwrap(), ExecContext::serial());
         let matrix = gptq.round(&exec, &weights).unwrap();
         let plain = PackedWeights::pack(Dtype::Int8, &weights, n, k);
-        let largest = weights.iter().fold(0f32, |most, x| most.max(x.abs()));
+        let largest = weights.iter().fold(0f32, |max, x| max.max(x.abs()));
         let pairs = matrix.unpack().into_iter().zip(plain.unpack());
         let most = pairs.map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
         assert!(most <= 1e-6 * largest, "{most}");
@@ -337,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn smoothing_makes_room_beside_a_large_channel() {
+    fn smoothing_reduces_the_error_beside_a_large_channel() {
         let (n, k) = (24, 48);
         let (mut rows, weights) = (random(320 * k, 11), random(n * k, 13));
         rows.chunks_exact_mut(k).for_each(|row| row[5] *= 40.0);
@@ -351,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_say_nothing_are_no_use() {
+    fn rows_without_information_are_refused() {
         let weights = random(16 * 4, 1);
         let none =
             |rows, smooth| calibrate(&ExecContext::serial(), rows, &weights, 4, smooth).is_none();

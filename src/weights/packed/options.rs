@@ -1,4 +1,4 @@
-//! Options of packing, and the report on each matrix that could become int8.
+//! Options of packing, and the report on each matrix that int8 applies to.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::precision::Precision;
 use crate::error::{Error, Result};
 
-/// Names that an error shows where none was matched.
+/// Number of matrix names that the error for an unmatched pattern lists.
 const MAX_EXAMPLES: usize = 4;
 
-/// How a model is packed: in which precision, and which matrices stay in f32 where that is [`Precision::Int8`].
+/// Options of packing: the precision and, for [`Precision::Int8`], which matrices stay in f32 and what calibrates the others.
 ///
 /// ```
 /// use bertless::{PackOptions, Precision};
@@ -19,14 +19,14 @@ const MAX_EXAMPLES: usize = 4;
 pub struct PackOptions {
     precision: Precision,
     keep_f32: Vec<String>,
-    /// If another is chosen than [`MAX_ERROR`](Self::MAX_ERROR).
+    /// Maximum error, if it is not [`MAX_ERROR`](Self::MAX_ERROR).
     max_error: Option<f64>,
-    /// What to calibrate by, if that is asked for: texts and pairs.
+    /// Calibration texts and, in pairs, their second texts; `None` without calibration.
     texts: Option<Vec<(String, Option<String>)>>,
     on_progress: Option<Progress>,
 }
 
-/// A callback that gets the number of matrices that have been calibrated, and of all.
+/// Callback that gets the number of matrices calibrated so far and the number of all.
 #[derive(Clone)]
 struct Progress(Arc<dyn Fn(usize, usize) + Send + Sync>);
 
@@ -37,12 +37,12 @@ impl fmt::Debug for Progress {
 }
 
 impl PackOptions {
-    /// The error above which a matrix is not quantised, unless another is chosen. It is that of channels whose greatest
-    /// weight is 13 times their root mean square. Weights that are spread normally are at 0.008; the worst of
-    /// all-MiniLM-L6-v2 is at 0.021 and of all-mpnet-base-v2 at 0.025, both in the second half of a feed-forward.
+    /// Default of [`max_error`](Self::max_error): the error of channels whose largest weight is 13 times their root mean
+    /// square. Normally distributed weights have an error of 0.008. The worst matrix of all-MiniLM-L6-v2 has 0.021 and that of
+    /// all-mpnet-base-v2 0.025; both are the second matrix of a feed-forward network.
     pub const MAX_ERROR: f64 = 0.03;
 
-    /// Every matrix in this precision whose error is not above [`MAX_ERROR`](Self::MAX_ERROR).
+    /// Creates options for a precision, with the default maximum error and without calibration.
     pub fn new(precision: Precision) -> Self {
         Self {
             precision,
@@ -53,26 +53,27 @@ impl PackOptions {
         }
     }
 
-    /// Leaves matrices in f32 whose names, as [`Packed::matrices`](crate::Packed::matrices) has them, contain this text;
-    /// a `*` in it is any text. May be called again for others.
+    /// Keeps matrices in f32 whose names, as [`Packed::matrices`](crate::Packed::matrices) lists them, contain `pattern`. A `*`
+    /// in it stands for any text. Further calls add patterns.
     #[must_use]
     pub fn keep_f32(mut self, pattern: impl Into<String>) -> Self {
         self.keep_f32.push(pattern.into());
         self
     }
 
-    /// Leaves matrices in f32 whose [`error`](PackedMatrix::error) would be above this.
+    /// Keeps matrices in f32 whose [`error`](PackedMatrix::error), or, if the model is calibrated,
+    /// [`output_error`](PackedMatrix::output_error), would be above this.
     #[must_use]
     pub fn max_error(mut self, error: f64) -> Self {
         self.max_error = Some(error);
         self
     }
 
-    /// Of int8, quantises matrices by what goes into them when these texts are computed: numbers are rounded so that
-    /// outputs stay near, inputs are made more even, and [`max_error`](Self::max_error) is that of outputs
-    /// ([`PackedMatrix::output_error`]). May be called again for more.
+    /// Calibrates int8 by the matrix inputs that these texts lead to: weights are rounded so that outputs change least, input
+    /// channels are smoothed, and [`max_error`](Self::max_error) bounds the error of outputs
+    /// ([`PackedMatrix::output_error`]). Further calls add texts.
     ///
-    /// The texts should be of the kind that the model is for, and of all its kinds: 8,192 tokens are made use of, some 500
+    /// The texts should represent all kinds of texts that the model will read. The first 8,192 tokens are used, some 500
     /// sentences.
     ///
     /// ```no_run
@@ -86,31 +87,32 @@ impl PackOptions {
     /// ```
     #[must_use]
     pub fn calibrate(mut self, texts: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let own = self.texts.get_or_insert_default();
-        own.extend(texts.into_iter().map(|text| (text.into(), None)));
+        let all = self.texts.get_or_insert_default();
+        all.extend(texts.into_iter().map(|text| (text.into(), None)));
         self
     }
 
-    /// Calibrates by pairs, for a model that reads pairs: a cross-encoder, a question answerer.
+    /// Calibrates int8 by pairs of texts, as [`calibrate`](Self::calibrate) does by single ones: for a cross-encoder or a
+    /// question answerer.
     #[must_use]
     pub fn calibrate_pairs(
         mut self,
         pairs: impl IntoIterator<Item = (impl Into<String>, impl Into<String>)>,
     ) -> Self {
-        let own = self.texts.get_or_insert_default();
+        let all = self.texts.get_or_insert_default();
         let pairs = pairs.into_iter();
-        own.extend(pairs.map(|(first, second)| (first.into(), Some(second.into()))));
+        all.extend(pairs.map(|(first, second)| (first.into(), Some(second.into()))));
         self
     }
 
-    /// Calls this whenever a matrix has been calibrated, which may take seconds, with how many have been and of how many.
+    /// Sets a callback for progress: `watch(done, total)` is called after each calibrated matrix, which may take seconds.
     #[must_use]
     pub fn watch(mut self, watch: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
         self.on_progress = Some(Progress(Arc::new(watch)));
         self
     }
 
-    /// The texts to calibrate by, and what stands behind each in a pair.
+    /// Calibration texts and, in pairs, their second texts; `None` without calibration.
     pub(crate) fn texts(&self) -> Option<&[(String, Option<String>)]> {
         self.texts.as_deref()
     }
@@ -122,31 +124,33 @@ impl PackOptions {
         }
     }
 
-    /// Whether a pattern of [`keep_f32`](Self::keep_f32) matches this name.
+    /// Whether a pattern of [`keep_f32`](Self::keep_f32) matches a name.
     pub(super) fn keeps_f32(&self, name: &str) -> bool {
         self.keep_f32.iter().any(|pattern| matches(pattern, name))
     }
 
-    /// The error above which a matrix stays in f32.
+    /// Maximum error of a matrix in int8.
     pub(super) fn error_bound(&self) -> f64 {
         self.max_error.unwrap_or(Self::MAX_ERROR)
     }
 
-    /// In what large weights are stored.
+    /// Number type in which large weights are stored.
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
+    /// Checks that the options are valid and fit the precision.
+    ///
     /// # Errors
-    /// `Option` for an error that is no number from 0 on, for no texts to calibrate by, for either in another precision
-    /// than int8, and for an empty pattern, which would match everything.
+    /// `Option` for a maximum error that is NaN or negative, an empty set of calibration texts, either of these in another
+    /// precision than int8, and an empty pattern, which would match everything.
     pub(crate) fn check(&self) -> Result<()> {
         let wrong = |name, reason: String| Err(Error::Option { name, reason });
         let unused = || format!("in {} no matrix is quantised", self.precision);
         let is_int8 = self.precision == Precision::Int8;
         match self.max_error {
             Some(error) if error.is_nan() || error < 0.0 => {
-                return wrong("max_error", format!("{error} is no number from 0 on"));
+                return wrong("max_error", format!("{error} is not a number from 0 on"));
             }
             Some(_) if !is_int8 => return wrong("max_error", unused()),
             _ => {}
@@ -164,8 +168,10 @@ impl PackOptions {
         Ok(())
     }
 
+    /// Checks that every pattern of [`keep_f32`](Self::keep_f32) matches a matrix.
+    ///
     /// # Errors
-    /// `Option` for a pattern that matches none of these.
+    /// `Option` for a pattern that matches none.
     pub(super) fn check_matched(&self, matrices: &[PackedMatrix]) -> Result<()> {
         let unmatched = |pattern: &&String| !matrices.iter().any(|m| matches(pattern, &m.name));
         let Some(pattern) = self.keep_f32.iter().find(unmatched) else {
@@ -184,39 +190,39 @@ impl PackOptions {
     }
 }
 
-/// A matrix of the encoder that is a candidate for int8.
+/// Report on a matrix of the encoder that int8 applies to.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct PackedMatrix {
-    /// The name of its tensor in the file.
+    /// Name of the matrix's tensor in the file.
     pub name: String,
-    /// How far int8 moves its weights, whether it is stored so or not: the root mean square of the differences, as a share
-    /// of that of the weights.
+    /// Relative error of its weights in int8, even if it stays in f32: root mean square of the differences, divided by that of
+    /// the weights. Calibration does not change it.
     pub error: f64,
-    /// How far int8 moves what comes out of it, of a model that was [calibrated](PackOptions::calibrate): the same of its
-    /// outputs for every eighth token, which it was not calibrated by.
+    /// Relative error of its outputs in int8, measured on every eighth calibration token, which is left out of calibration.
+    /// `None` unless the model was [calibrated](PackOptions::calibrate).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_error: Option<f64>,
-    /// What it is stored as.
+    /// Number type in which it is stored, and the reason.
     pub stored: Stored,
 }
 
-/// What became of a matrix, and why.
+/// Number type in which a matrix is stored, and the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Stored {
-    /// Bytes, with a scale for each output channel.
+    /// Int8, with a scale for each output channel.
     Int8,
-    /// F32, since a pattern of [`PackOptions::keep_f32`] matches its name.
+    /// F32, because a pattern of [`PackOptions::keep_f32`] matches its name.
     F32AsAsked,
-    /// F32, since its error is above [`PackOptions::max_error`].
+    /// F32, because its error is above [`PackOptions::max_error`].
     F32ForError,
-    /// F32, since sums over so many input channels, above 65,536, may leave 32 bits.
+    /// F32, because it has more than 65,536 input channels, over which sums of int8 products may overflow 32 bits.
     F32ForWidth,
 }
 
-/// Whether the name contains the pattern's parts between its stars, one behind the other.
+/// Whether the name contains the parts of the pattern between its stars, in order and without overlap.
 fn matches(pattern: &str, name: &str) -> bool {
     let mut rest = Some(name);
     for part in pattern.split('*') {
@@ -234,7 +240,7 @@ mod tests {
     const NAME: &str = "encoder.layer.1.attention.output.dense.weight";
 
     #[test]
-    fn a_pattern_is_a_part_of_a_name_or_parts_in_order() {
+    fn a_pattern_matches_parts_of_a_name_in_order() {
         let matching = "layer.1. * 1*output encoder*.weight *dense*".split(' ');
         for pattern in matching.chain([NAME]) {
             assert!(matches(pattern, NAME), "{pattern}");

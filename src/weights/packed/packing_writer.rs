@@ -60,14 +60,14 @@ impl PackingWriter {
         floats: PackedWeights,
     ) -> Result<PackedWeights> {
         let name = request.name;
-        let answer = match request.dtype {
+        let stored = match request.dtype {
             gemm::Dtype::F32 => floats,
             dtype @ gemm::Dtype::Bf16 => {
                 PackedWeights::pack(dtype, &floats.unpack(), floats.n(), floats.k())
             }
             gemm::Dtype::Int8 => {
                 let calibration = self.calibration.as_ref();
-                let (answer, report) = choose::choose(&self.options, calibration, request, floats);
+                let (stored, report) = choose::choose(&self.options, calibration, request, floats);
                 let matrices = &mut self.lock().matrices;
                 if matrices.iter().all(|known| known.name != name) {
                     matrices.push(report);
@@ -75,12 +75,12 @@ impl PackingWriter {
                 if let Some(Calibration { samples, .. }) = calibration {
                     self.options.report(matrices.len(), samples.matrices());
                 }
-                answer
+                stored
             }
         };
         let precision = self.options.precision();
-        self.add(name, || matrix::encode(name, &answer, precision))?;
-        Ok(answer)
+        self.add(name, || matrix::encode(name, &stored, precision))?;
+        Ok(stored)
     }
 
     /// Encodes an embedding table, (rows, width).

@@ -1,7 +1,7 @@
 //! Question answering: each context is read in windows, and windows of one or many questions are computed together.
 
 use super::Model;
-use super::pass::about;
+use super::pass::with_index;
 use crate::batch::{Encoding, Input};
 use crate::config::Task;
 use crate::error::{Error, Result};
@@ -69,7 +69,7 @@ impl Model {
     /// Answers a question about a context, which are the two texts of `input`.
     pub(super) fn answer_pair(&self, input: Input<'_>) -> Result<Answer> {
         let options = self.answer_options();
-        let question = self.read_question(input, &options)?;
+        let question = self.tokenize_pair(input, &options)?;
         question.answer(&self.window_logits(&question.windows)?, &options)
     }
 
@@ -79,12 +79,12 @@ impl Model {
         inputs: impl Iterator<Item = Input<'a>>,
     ) -> Result<Vec<Answer>> {
         let options = self.answer_options();
-        let read = |(index, input)| {
-            let question = self.read_question(input, &options);
-            question.map_err(|error| about(error, index))
+        let tokenize = |(index, input)| {
+            let question = self.tokenize_pair(input, &options);
+            question.map_err(|error| with_index(error, index))
         };
         let mut answers = Vec::new();
-        for questions in self.gathered(inputs.enumerate().map(read), Question::tokens) {
+        for questions in self.token_batches(inputs.enumerate().map(tokenize), Question::tokens) {
             let questions = questions?;
             let windows = questions.iter().flat_map(|question| &question.windows);
             let logits = self.window_logits(windows)?;
@@ -93,7 +93,7 @@ impl Model {
                 let question_logits;
                 (question_logits, logits) = logits.split_at(LOGITS * question.tokens());
                 let answer = question.answer(question_logits, &options);
-                answers.push(answer.map_err(|error| about(error, answers.len()))?);
+                answers.push(answer.map_err(|error| with_index(error, answers.len()))?);
             }
         }
         Ok(answers)
@@ -106,7 +106,7 @@ impl Model {
     }
 
     /// Tokenizes a question and its context and cuts them into windows.
-    fn read_question<'a>(&self, input: Input<'a>, options: &AnswerOptions) -> Result<Question<'a>> {
+    fn tokenize_pair<'a>(&self, input: Input<'a>, options: &AnswerOptions) -> Result<Question<'a>> {
         let Input::Pair(question, context) = input else {
             return Err(Error::Input {
                 reason: "question answering takes a pair: a question and a context".to_owned(),
@@ -133,8 +133,8 @@ impl Model {
         windows: impl IntoIterator<Item = &'e Encoding>,
     ) -> Result<Vec<f32>> {
         let mut logits = Vec::new();
-        for together in self.gathered(windows.into_iter().map(Ok), |window| window.len()) {
-            logits.extend(self.token_logits(together?)?);
+        for batch in self.token_batches(windows.into_iter().map(Ok), |window| window.len()) {
+            logits.extend(self.token_logits(batch?)?);
         }
         Ok(logits)
     }

@@ -42,7 +42,7 @@ impl Model {
     /// # Errors
     /// Those of [`predict_batch`](Self::predict_batch).
     pub fn embed_batch<S: AsRef<str>>(&self, texts: &[S]) -> Result<Array2<f32>> {
-        self.embed_after(self.prompt(), texts)
+        self.embed_texts(self.prompt(), texts)
     }
 
     /// Computes the embeddings of texts, (texts, width), with the prompt of this name in front of each.
@@ -51,7 +51,7 @@ impl Model {
     /// `Option` if the model has no such prompt; otherwise those of [`predict_batch`](Self::predict_batch).
     pub fn embed_prompted<S: AsRef<str>>(&self, prompt: &str, texts: &[S]) -> Result<Array2<f32>> {
         match self.config.sentence.prompts.get(prompt) {
-            Some(prompt) => self.embed_after(Some(prompt.as_str()), texts),
+            Some(prompt) => self.embed_texts(Some(prompt.as_str()), texts),
             None => Err(Error::Option {
                 name: "prompt",
                 reason: format!("the model has no prompt {prompt:?}"),
@@ -125,12 +125,12 @@ impl Model {
             ..Truncation::to(self.max_length)
         };
         let (mut logits, mut n_tokens, mut truncated) = (Vec::new(), 0, false);
-        let read = |label: &&str| {
+        let tokenize = |label: &&str| {
             let hypothesis = options.hypothesis(label)?;
             let pair = (text, hypothesis.as_str());
             self.tokenizer.encode(pair, Some(&truncation))
         };
-        for encodings in self.gathered(labels.iter().map(read), Encoding::len) {
+        for encodings in self.token_batches(labels.iter().map(tokenize), Encoding::len) {
             let encodings = encodings?;
             n_tokens += encodings.iter().map(Encoding::len).sum::<usize>();
             truncated |= encodings.iter().any(|encoding| encoding.truncated);
@@ -189,11 +189,11 @@ impl Model {
 
     /// Number of tokens at the front of a text that belong to the prompt and are left out of pooling; 0 if the model's
     /// files include the prompt in pooling.
-    pub(super) fn unpooled(&self, prompt: Option<&str>) -> Result<usize> {
+    pub(super) fn tokens_to_skip(&self, prompt: Option<&str>) -> Result<usize> {
         match prompt {
             // The prompt's tokens, without the special token at the end.
             Some(prompt) if !prompt.is_empty() && !self.embedding.includes_prompt() => {
-                let encoding = self.read(Input::Text(prompt))?;
+                let encoding = self.tokenize(Input::Text(prompt))?;
                 let ends = encoding.sequences.last() == Some(&None);
                 Ok(encoding.len() - usize::from(ends))
             }
@@ -202,12 +202,12 @@ impl Model {
     }
 
     /// Computes the embeddings of texts after a prompt. The model's files say whether its tokens are pooled.
-    fn embed_after<S: AsRef<str>>(&self, prompt: Option<&str>, texts: &[S]) -> Result<Array2<f32>> {
+    fn embed_texts<S: AsRef<str>>(&self, prompt: Option<&str>, texts: &[S]) -> Result<Array2<f32>> {
         let mut vectors = Vec::with_capacity(texts.len() * self.embedding.width());
-        let skip = self.unpooled(prompt)?;
+        let skip = self.tokens_to_skip(prompt)?;
         let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
-        self.in_chunks(&texts, prompt, |chunk| {
-            let encodings = chunk.iter().map(|(_, encoding)| encoding);
+        self.for_each_batch(&texts, prompt, |texts| {
+            let encodings = texts.iter().map(|(_, encoding)| encoding);
             vectors.extend(self.embed_encodings(encodings, skip)?);
             Ok(())
         })?;

@@ -101,7 +101,7 @@ impl Model {
             None => store,
         };
         let weights = store.weights();
-        let residency = if Head::shares_words(&config.head) {
+        let residency = if Head::shares_word_embeddings(&config.head) {
             Residency::InMemory
         } else {
             Residency::OnDemand
@@ -112,10 +112,10 @@ impl Model {
         let mut embedding = EmbeddingHead::load(files, &config.sentence, hidden, access, threads)?;
         store.reject_unexpected(config.encoder.layers)?;
         if let Some(pooling) = options.pooling {
-            embedding.pool_by(pooling);
+            embedding.set_pooling(pooling);
         }
         if let Some(normalize) = options.normalize {
-            embedding.normalize(normalize);
+            embedding.set_normalize(normalize);
         }
         let similarity = match &config.sentence.similarity {
             Some(name) => Similarity::by_name(name)?,
@@ -220,7 +220,7 @@ fn max_length(
                 let (file, key) = if max_length == positions {
                     ("config.json", "max_position_embeddings")
                 } else {
-                    (reading_file(files, &config.folder), "max_seq_length")
+                    (max_length_file(files, &config.folder), "max_seq_length")
                 };
                 Error::Config {
                     file: join_within(&config.folder, file, file)?,
@@ -234,7 +234,7 @@ fn max_length(
 }
 
 /// Name of the file in which sentence-transformers limits the length of texts.
-fn reading_file(files: &Files, folder: &str) -> &'static str {
+fn max_length_file(files: &Files, folder: &str) -> &'static str {
     let is_there = |name: &&str| join_within(folder, name, name).is_ok_and(|file| files.has(&file));
     let mut names = READING_FILES.into_iter();
     names.find(is_there).unwrap_or(READING_FILES[0])

@@ -4,22 +4,22 @@ mod answer;
 mod ask;
 #[cfg(feature = "default-model")]
 mod built_in;
-mod doors;
 mod load;
 mod options;
 mod pack;
 mod pass;
+mod typed;
 
 use serde::Serialize;
 
 pub use ask::Ranked;
-pub use doors::{
-    Classifier, Embedder, MaskFiller, QuestionAnswerer, Reranker, TokenClassifier, ZeroShot,
-};
 #[cfg(feature = "train")]
 pub(crate) use load::engine;
 pub use options::ModelOptions;
 pub use pack::{Packed, PackedKind};
+pub use typed::{
+    Classifier, Embedder, MaskFiller, QuestionAnswerer, Reranker, TokenClassifier, ZeroShot,
+};
 
 use crate::batch::{Encoding, Input};
 #[cfg(feature = "train")]
@@ -40,7 +40,7 @@ use crate::tokenizer::{Tokenizer, Truncation};
 use crate::weights::PackedSummary;
 
 /// Default number of predictions per mask, as in transformers.
-const WORDS_PER_MASK: usize = 5;
+const TOKENS_PER_MASK: usize = 5;
 
 /// A loaded model.
 ///
@@ -124,8 +124,8 @@ impl Model {
         if self.config.head.task == Task::QuestionAnswering {
             return self.answer_pair(input).map(Prediction::Answer);
         }
-        let encoding = self.read_after(self.own_prompt(), input)?;
-        let mut predictions = self.predict_chunk(&[(input, encoding)])?;
+        let encoding = self.tokenize_with_prompt(self.embedding_prompt(), input)?;
+        let mut predictions = self.predict_encoded(&[(input, encoding)])?;
         predictions.pop().ok_or_else(|| Error::Input {
             reason: "nothing was asked".to_owned(),
         })
@@ -147,8 +147,8 @@ impl Model {
             return Ok(answers.into_iter().map(Prediction::Answer).collect());
         }
         let mut predictions = Vec::with_capacity(inputs.len());
-        self.in_chunks(inputs, self.own_prompt(), |chunk| {
-            predictions.extend(self.predict_chunk(chunk)?);
+        self.for_each_batch(inputs, self.embedding_prompt(), |texts| {
+            predictions.extend(self.predict_encoded(texts)?);
             Ok(())
         })?;
         Ok(predictions)
@@ -207,37 +207,37 @@ impl Model {
     }
 
     /// Tokenizes an input and truncates it to the model's limit.
-    fn read(&self, input: Input<'_>) -> Result<Encoding> {
+    fn tokenize(&self, input: Input<'_>) -> Result<Encoding> {
         self.tokenizer
             .encode(input, Some(&Truncation::to(self.max_length)))
     }
 
     /// Tokenizes an input with `prompt` in front of its first text, and truncates it to the model's limit.
-    fn read_after(&self, prompt: Option<&str>, input: Input<'_>) -> Result<Encoding> {
+    fn tokenize_with_prompt(&self, prompt: Option<&str>, input: Input<'_>) -> Result<Encoding> {
         let Some(prompt) = prompt.filter(|prompt| !prompt.is_empty()) else {
-            return self.read(input);
+            return self.tokenize(input);
         };
         let first = format!("{prompt}{}", input.first());
-        self.read(match input {
+        self.tokenize(match input {
             Input::Text(_) => Input::Text(&first),
             Input::Pair(_, second) => Input::Pair(&first, second),
         })
     }
 
     /// Prompt that goes in front of each text; `None` unless the model's task is embedding.
-    fn own_prompt(&self) -> Option<&str> {
+    fn embedding_prompt(&self) -> Option<&str> {
         match self.head {
-            Head::Rows => self.prompt(),
+            Head::None => self.prompt(),
             _ => None,
         }
     }
 
     /// Runs the task on texts that are computed together. Any task but question answering.
-    fn predict_chunk(&self, chunk: &[(Input<'_>, Encoding)]) -> Result<Vec<Prediction>> {
-        let encodings = || chunk.iter().map(|(_, encoding)| encoding);
+    fn predict_encoded(&self, texts: &[(Input<'_>, Encoding)]) -> Result<Vec<Prediction>> {
+        let encodings = || texts.iter().map(|(_, encoding)| encoding);
         match &self.head {
-            Head::Rows => {
-                let skip = self.unpooled(self.own_prompt())?;
+            Head::None => {
+                let skip = self.tokens_to_skip(self.embedding_prompt())?;
                 let vectors = self.embed_encodings(encodings(), skip)?;
                 let width = self.embedding.width();
                 let vectors = vectors.chunks_exact(width).map(<[f32]>::to_vec);
@@ -253,12 +253,12 @@ impl Model {
             Head::Sequence(head) => {
                 let logits = self.text_logits(head, encodings())?;
                 let rows = logits.chunks_exact(self.labels().len());
-                rows.zip(chunk)
+                rows.zip(texts)
                     .map(|(logits, (_, encoding))| self.classification(logits, encoding))
                     .collect()
             }
-            Head::Tokens(_) => self.entities(chunk),
-            Head::Words(_) => self.fills(chunk),
+            Head::Tokens(_) => self.entities(texts),
+            Head::MaskedLm(_) => self.fills(texts),
         }
     }
 
@@ -276,7 +276,7 @@ impl Model {
         Ok(Prediction::Classification(answer))
     }
 
-    fn entities(&self, chunk: &[(Input<'_>, Encoding)]) -> Result<Vec<Prediction>> {
+    fn entities(&self, texts: &[(Input<'_>, Encoding)]) -> Result<Vec<Prediction>> {
         let labels = self.labels();
         let decoding = Decoding {
             labels,
@@ -284,15 +284,15 @@ impl Model {
             unknown: self.tokenizer.unk_id(),
             cpu: self.engine.cpu,
         };
-        let logits = self.token_logits(chunk.iter().map(|(_, encoding)| encoding))?;
+        let logits = self.token_logits(texts.iter().map(|(_, encoding)| encoding))?;
         let mut logits = logits.as_slice();
-        let mut predictions = Vec::with_capacity(chunk.len());
-        for (input, encoding) in chunk {
+        let mut predictions = Vec::with_capacity(texts.len());
+        for (input, encoding) in texts {
             let text = single_text(*input, self.task())?;
-            let (own, rest) = logits.split_at(encoding.len() * labels.len());
+            let (of_text, rest) = logits.split_at(encoding.len() * labels.len());
             logits = rest;
             let token = |id| self.tokenizer.id_to_token(id);
-            let entities = entities::decode(own.to_vec(), text, encoding, &decoding, token)?;
+            let entities = entities::decode(of_text.to_vec(), text, encoding, &decoding, token)?;
             predictions.push(Prediction::Entities(Entities {
                 entities,
                 n_tokens: encoding.len(),
@@ -302,10 +302,10 @@ impl Model {
         Ok(predictions)
     }
 
-    fn fills(&self, chunk: &[(Input<'_>, Encoding)]) -> Result<Vec<Prediction>> {
+    fn fills(&self, texts: &[(Input<'_>, Encoding)]) -> Result<Vec<Prediction>> {
         let mask = self.tokenizer.mask_id();
         let is_mask = |id: &u32| Some(*id) == mask;
-        for (input, encoding) in chunk {
+        for (input, encoding) in texts {
             single_text(*input, self.task())?;
             if !encoding.ids.iter().any(is_mask) {
                 let mask = self.tokenizer.mask_token();
@@ -317,23 +317,23 @@ impl Model {
                 return Err(Error::Input { reason });
             }
         }
-        let logits = self.word_logits(chunk.iter().map(|(_, encoding)| encoding), is_mask)?;
+        let logits = self.mlm_logits(texts.iter().map(|(_, encoding)| encoding), is_mask)?;
         let mut logits = logits.chunks_exact(self.config.encoder.vocab_size);
-        let top_k = self.options.top_k.unwrap_or(WORDS_PER_MASK);
-        let mut predictions = Vec::with_capacity(chunk.len());
-        for (input, encoding) in chunk {
+        let top_k = self.options.top_k.unwrap_or(TOKENS_PER_MASK);
+        let mut predictions = Vec::with_capacity(texts.len());
+        for (input, encoding) in texts {
             let mut masks = Vec::new();
             for (id, &(start, end)) in encoding.ids.iter().zip(&encoding.offsets) {
                 if !is_mask(id) {
                     continue;
                 }
-                let place = (start as usize, end as usize);
+                let span = (start as usize, end as usize);
                 masks.push(fill_mask::decode(
                     logits.next().unwrap_or_default().to_vec(),
                     top_k,
                     self.engine.cpu,
                     input.first(),
-                    place,
+                    span,
                     |id| self.tokenizer.id_to_token(id),
                 )?);
             }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::pass::{about, batch};
+use super::pass::{batch, with_index};
 use super::{Model, ModelOptions};
 use crate::batch::{Input, OutputRows};
 use crate::error::{Error, Result};
@@ -118,7 +118,7 @@ fn sample(
     let exec = model.engine.observed(samples.clone());
     let mut scratch = Scratch::default();
     for (index, (first, second)) in texts.iter().enumerate() {
-        let encoding = model.read(match second {
+        let encoding = model.tokenize(match second {
             Some(second) => Input::Pair(first, second),
             None => Input::Text(first),
         });
@@ -128,7 +128,7 @@ fn sample(
             let rows = encoder.forward(&exec, &batch, outputs, &mut scratch, |_, _| {});
             rows.map(drop)
         });
-        passed.map_err(|error| about(error, index))?;
+        passed.map_err(|error| with_index(error, index))?;
         if samples.are_full() {
             break;
         }

@@ -19,7 +19,7 @@ impl Model {
     /// # Errors
     /// Those of [`predict`](Self::predict).
     pub fn encode<'a>(&self, input: impl Into<Input<'a>>) -> Result<Array2<f32>> {
-        let encoding = self.read(input.into())?;
+        let encoding = self.tokenize(input.into())?;
         let rows = self.forward([&encoding], |_, _, rows| Ok(rows.to_vec()))?;
         finite("a hidden state", &rows)?;
         self.array(rows, self.encoder.hidden_size())
@@ -48,8 +48,8 @@ impl Model {
         check(encodings)?;
         let hidden = self.encoder.hidden_size();
         let mut states = Vec::with_capacity(encodings.len());
-        for together in self.gathered(encodings.iter().map(Ok), |encoding| encoding.len()) {
-            self.forward(together?, |_, batch, rows| {
+        for texts in self.token_batches(encodings.iter().map(Ok), |encoding| encoding.len()) {
+            self.forward(texts?, |_, batch, rows| {
                 finite("a hidden state", rows)?;
                 for text in batch.starts.windows(2) {
                     let text_rows = &rows[text[0] * hidden..text[1] * hidden];
@@ -67,10 +67,10 @@ impl Model {
     /// # Errors
     /// Those of [`predict`](Self::predict).
     pub fn hidden_states<'a>(&self, input: impl Into<Input<'a>>) -> Result<Vec<Array2<f32>>> {
-        let encoding = self.read(input.into())?;
+        let encoding = self.tokenize(input.into())?;
         let mut states = Vec::new();
         let observe = |_: usize, rows: &[f32]| states.push(rows.to_vec());
-        self.observed(([&encoding], OutputRows::All), observe, |_, _, _| Ok(()))?;
+        self.forward_observed([&encoding], OutputRows::All, observe, |_, _, _| Ok(()))?;
         let array = |rows: Vec<f32>| {
             finite("a hidden state", &rows)?;
             self.array(rows, self.encoder.hidden_size())
@@ -84,16 +84,16 @@ impl Model {
     /// # Errors
     /// `WrongTask` for a model without a head; otherwise those of [`predict`](Self::predict).
     pub fn logits<'a>(&self, input: impl Into<Input<'a>>) -> Result<Array2<f32>> {
-        let encoding = self.read(input.into())?;
+        let encoding = self.tokenize(input.into())?;
         let (logits, width) = match &self.head {
-            Head::Rows => return Err(self.wrong_task("logits")),
+            Head::None => return Err(self.wrong_task("logits")),
             Head::Sequence(head) => {
                 let logits = self.text_logits(head, [&encoding])?;
                 (logits, self.labels().len())
             }
             Head::Tokens(head) => (self.token_logits([&encoding])?, head.outputs()),
-            Head::Words(_) => {
-                let logits = self.word_logits([&encoding], |_| true)?;
+            Head::MaskedLm(_) => {
+                let logits = self.mlm_logits([&encoding], |_| true)?;
                 (logits, self.config.encoder.vocab_size)
             }
         };
@@ -114,8 +114,8 @@ impl Model {
             return Err(self.wrong_task("labels of texts"));
         };
         let mut logits = Vec::with_capacity(inputs.len() * self.labels().len());
-        self.in_chunks(inputs, None, |chunk| {
-            let encodings = chunk.iter().map(|(_, encoding)| encoding);
+        self.for_each_batch(inputs, None, |texts| {
+            let encodings = texts.iter().map(|(_, encoding)| encoding);
             logits.extend(self.text_logits(head, encodings)?);
             Ok(())
         })?;
@@ -134,8 +134,8 @@ impl Model {
         };
         check(encodings)?;
         let mut logits = Vec::with_capacity(encodings.len() * self.labels().len());
-        for together in self.gathered(encodings.iter().map(Ok), |encoding| encoding.len()) {
-            logits.extend(self.text_logits(head, together?)?);
+        for texts in self.token_batches(encodings.iter().map(Ok), |encoding| encoding.len()) {
+            logits.extend(self.text_logits(head, texts?)?);
         }
         finite("a logit", &logits)?;
         self.array(logits, self.labels().len())
@@ -147,8 +147,9 @@ impl Model {
         head: &SequenceHead,
         encodings: impl IntoIterator<Item = &'e Encoding>,
     ) -> Result<Vec<f32>> {
-        self.observed(
-            (encodings, OutputRows::First),
+        self.forward_observed(
+            encodings,
+            OutputRows::First,
             |_, _| {},
             |exec, _, rows| Ok(head.forward(exec, rows)),
         )
@@ -170,12 +171,12 @@ impl Model {
     }
 
     /// Computes logits over the vocabulary, (chosen tokens, vocabulary), for the tokens whose id is chosen.
-    pub(super) fn word_logits<'e>(
+    pub(super) fn mlm_logits<'e>(
         &self,
         encodings: impl IntoIterator<Item = &'e Encoding>,
         chosen: impl Fn(&u32) -> bool,
     ) -> Result<Vec<f32>> {
-        let Head::Words(head) = &self.head else {
+        let Head::MaskedLm(head) = &self.head else {
             return Err(self.wrong_task("words for masks"));
         };
         let hidden = self.encoder.hidden_size();
@@ -193,13 +194,14 @@ impl Model {
         encodings: impl IntoIterator<Item = &'e Encoding>,
         skip: usize,
     ) -> Result<Vec<f32>> {
-        let outputs = if self.embedding.sees_firsts() && skip == 0 {
+        let outputs = if self.embedding.cls_only() && skip == 0 {
             OutputRows::First
         } else {
             OutputRows::All
         };
-        let vectors = self.observed(
-            (encodings, outputs),
+        let vectors = self.forward_observed(
+            encodings,
+            outputs,
             |_, _| {},
             |exec, batch, rows| {
                 let starts = batch.starts_of(outputs);
@@ -216,14 +218,15 @@ impl Model {
         encodings: impl IntoIterator<Item = &'e Encoding>,
         head: impl FnOnce(&ExecContext, &Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
-        self.observed((encodings, OutputRows::All), |_, _| {}, head)
+        self.forward_observed(encodings, OutputRows::All, |_, _| {}, head)
     }
 
     /// Runs texts through the encoder together, and their output rows through `head`. Calls `observe(layer, rows)`
     /// after the embeddings (layer 0) and after each layer.
-    fn observed<'e, T>(
+    fn forward_observed<'e, T>(
         &self,
-        (encodings, outputs): (impl IntoIterator<Item = &'e Encoding>, OutputRows),
+        encodings: impl IntoIterator<Item = &'e Encoding>,
+        outputs: OutputRows,
         observe: impl FnMut(usize, &[f32]),
         head: impl FnOnce(&ExecContext, &Batch, &[f32]) -> Result<T>,
     ) -> Result<T> {
@@ -236,68 +239,64 @@ impl Model {
         head(&exec, &batch, rows)
     }
 
-    /// Tokenizes texts, each with the prompt in front if there is one, and calls `pass` with chunks of texts that are
-    /// computed together.
-    pub(super) fn in_chunks<'a, I>(
+    /// Tokenizes texts, each with the prompt in front if there is one, and calls `run` with batches of them.
+    ///
+    /// # Errors
+    /// Those of `run`. An `Input` error names the index of the text at fault.
+    pub(super) fn for_each_batch<'a, I>(
         &self,
         inputs: &'a [I],
         prompt: Option<&str>,
-        mut pass: impl FnMut(&[(Input<'a>, Encoding)]) -> Result<()>,
+        mut run: impl FnMut(&[(Input<'a>, Encoding)]) -> Result<()>,
     ) -> Result<()>
     where
         &'a I: Into<Input<'a>>,
     {
-        let read = |(index, input): (usize, &'a I)| {
+        let tokenize = |(index, input): (usize, &'a I)| {
             let input = input.into();
-            let encoding = self.read_after(prompt, input);
-            Ok((input, encoding.map_err(|error| about(error, index))?))
+            let encoding = self.tokenize_with_prompt(prompt, input);
+            Ok((input, encoding.map_err(|error| with_index(error, index))?))
         };
         let mut first = 0;
         let tokens = |(_, encoding): &(Input<'a>, Encoding)| encoding.len();
-        for chunk in self.gathered(inputs.iter().enumerate().map(read), tokens) {
-            let chunk = chunk?;
-            self.pass_chunk(&chunk, first, &mut pass)?;
-            first += chunk.len();
+        for texts in self.token_batches(inputs.iter().enumerate().map(tokenize), tokens) {
+            let texts = texts?;
+            run(&texts).map_err(|error| self.name_culprit(error, &texts, first))?;
+            first += texts.len();
         }
         Ok(())
     }
 
-    /// Groups items into chunks that are computed together: as many as the threads' token budget allows, at least one.
-    pub(super) fn gathered<T>(
+    /// Groups items into batches that are computed together: as many items as the threads' token budget allows, at least one.
+    pub(super) fn token_batches<T>(
         &self,
-        read: impl IntoIterator<Item = Result<T>>,
+        items: impl IntoIterator<Item = Result<T>>,
         tokens: impl Fn(&T) -> usize,
     ) -> impl Iterator<Item = Result<Vec<T>>> {
-        gathered(TOKENS_PER_THREAD * self.threads(), read, tokens)
+        token_batches(TOKENS_PER_THREAD * self.threads(), items, tokens)
     }
 
-    /// Calls `pass` with a chunk. If it fails because of a text, the error names that text's index.
-    fn pass_chunk<'a>(
-        &self,
-        chunk: &[(Input<'a>, Encoding)],
-        first: usize,
-        pass: &mut impl FnMut(&[(Input<'a>, Encoding)]) -> Result<()>,
-    ) -> Result<()> {
-        match pass(chunk) {
-            Err(error @ Error::Input { .. }) => {
-                let fault =
-                    |at: &usize| matches!(self.predict(chunk[*at].0), Err(Error::Input { .. }));
-                match (0..chunk.len()).find(fault) {
-                    Some(at) => Err(about(error, first + at)),
-                    None => Err(error),
-                }
-            }
-            other => other,
+    /// Adds to an `Input` error of a batch the index of the text at fault. The batch's first text has the index `first`.
+    fn name_culprit(&self, error: Error, texts: &[(Input<'_>, Encoding)], first: usize) -> Error {
+        if !matches!(error, Error::Input { .. }) {
+            return error;
+        }
+        let fails = |(text, _): &_| matches!(self.predict(*text), Err(Error::Input { .. }));
+        match texts.iter().position(fails) {
+            Some(index) => with_index(error, first + index),
+            None => error,
         }
     }
 
-    pub(super) fn array(&self, numbers: Vec<f32>, width: usize) -> Result<Array2<f32>> {
-        let rows = numbers.len() / width.max(1);
-        Array2::from_shape_vec((rows, width), numbers).map_err(|error| Error::Input {
+    /// Makes an array of rows of `width` values.
+    pub(super) fn array(&self, values: Vec<f32>, width: usize) -> Result<Array2<f32>> {
+        let rows = values.len() / width.max(1);
+        Array2::from_shape_vec((rows, width), values).map_err(|error| Error::Input {
             reason: error.to_string(),
         })
     }
 
+    /// Error for a model whose task is not `wanted`.
     pub(super) fn wrong_task(&self, wanted: &'static str) -> Error {
         Error::WrongTask {
             wanted,
@@ -306,31 +305,31 @@ impl Model {
     }
 }
 
-/// Groups items into chunks of at most `most` tokens, but of at least one item. An error ends the chunk.
-fn gathered<T>(
-    most: usize,
-    read: impl IntoIterator<Item = Result<T>>,
+/// Groups items into batches of at most `max_tokens` tokens, but of at least one item. An error ends the batch.
+fn token_batches<T>(
+    max_tokens: usize,
+    items: impl IntoIterator<Item = Result<T>>,
     tokens: impl Fn(&T) -> usize,
 ) -> impl Iterator<Item = Result<Vec<T>>> {
-    let mut read = read.into_iter().fuse();
-    // The item that did not fit into the chunk before.
+    let mut items = items.into_iter().fuse();
+    // The item that did not fit into the batch before.
     let mut left = None;
     std::iter::from_fn(move || {
-        let mut together: Vec<T> = left.take().into_iter().collect();
-        let mut sum: usize = together.iter().map(&tokens).sum();
-        for item in read.by_ref() {
+        let mut batch: Vec<T> = left.take().into_iter().collect();
+        let mut sum: usize = batch.iter().map(&tokens).sum();
+        for item in items.by_ref() {
             let item = match item {
                 Ok(item) => item,
                 Err(error) => return Some(Err(error)),
             };
             sum += tokens(&item);
-            if sum > most && !together.is_empty() {
+            if sum > max_tokens && !batch.is_empty() {
                 left = Some(item);
                 break;
             }
-            together.push(item);
+            batch.push(item);
         }
-        (!together.is_empty()).then_some(Ok(together))
+        (!batch.is_empty()).then_some(Ok(batch))
     })
 }
 
@@ -350,17 +349,17 @@ fn check(encodings: &[Encoding]) -> Result<()> {
 /// Makes a batch of texts. Refuses a text without a token, which only a tokenizer without special tokens can produce.
 pub(super) fn batch<'e>(encodings: impl IntoIterator<Item = &'e Encoding>) -> Result<Batch> {
     let batch = Batch::new(encodings);
-    match batch.starts.windows(2).any(|text| text[0] == text[1]) {
-        true => Err(Error::Input {
+    if batch.starts.windows(2).any(|text| text[0] == text[1]) {
+        return Err(Error::Input {
             reason: "there is no token in the text, and the tokenizer puts none around it"
                 .to_owned(),
-        }),
-        false => Ok(batch),
+        });
     }
+    Ok(batch)
 }
 
 /// Adds the index of the input at fault to an error.
-pub(super) fn about(error: Error, index: usize) -> Error {
+pub(super) fn with_index(error: Error, index: usize) -> Error {
     match error {
         Error::Input { reason } => Error::Input {
             reason: format!("input {index}: {reason}"),
@@ -374,32 +373,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_as_fit_and_at_least_one() {
-        let gather = |lengths: &[usize]| -> Vec<Vec<usize>> {
-            let all = gathered(100, lengths.iter().map(|&length| Ok(length)), |&length| {
-                length
-            });
-            all.collect::<Result<_>>().unwrap()
+    fn a_batch_has_as_many_items_as_fit_and_at_least_one() {
+        let batches_of = |lengths: &[usize]| -> Vec<Vec<usize>> {
+            let lengths = lengths.iter().copied().map(Ok);
+            let batches = token_batches(100, lengths, |&length| length);
+            batches.collect::<Result<_>>().unwrap()
         };
         let whole = 100;
-        assert!(gather(&[]).is_empty());
-        assert_eq!(gather(&[whole, 1, 2]), [vec![whole], vec![1, 2]]);
-        assert_eq!(gather(&[1, whole - 1, 2]), [vec![1, whole - 1], vec![2]]);
+        assert!(batches_of(&[]).is_empty());
+        assert_eq!(batches_of(&[whole, 1, 2]), [vec![whole], vec![1, 2]]);
         assert_eq!(
-            gather(&[whole + 1, 3 * whole, 0]),
+            batches_of(&[1, whole - 1, 2]),
+            [vec![1, whole - 1], vec![2]]
+        );
+        assert_eq!(
+            batches_of(&[whole + 1, 3 * whole, 0]),
             [vec![whole + 1], vec![3 * whole], vec![0]]
         );
     }
 
     #[test]
-    fn what_cannot_be_read_ends_it() {
+    fn an_error_ends_a_batch() {
         let texts = [
             Ok(1),
             Err(Error::Input {
                 reason: "no".to_owned(),
             }),
         ];
-        let mut all = gathered(100, texts, |&length| length);
+        let mut all = token_batches(100, texts, |&length| length);
         assert!(matches!(all.next(), Some(Err(Error::Input { .. }))));
         assert!(all.next().is_none());
     }

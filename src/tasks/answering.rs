@@ -41,18 +41,18 @@ impl Default for AnswerOptions {
 }
 
 impl AnswerOptions {
-    /// Returns window length and stride for a model that reads `limit` tokens, `taken` of which are the question and
+    /// Returns window length and stride for a model that reads `limit` tokens, `reserved` of which are the question and
     /// special tokens.
-    pub(crate) fn windows(&self, limit: usize, taken: usize) -> (usize, usize) {
+    pub(crate) fn windows(&self, limit: usize, reserved: usize) -> (usize, usize) {
         let window = self.max_window.min(limit);
         let default_stride = 128.min(window / 2);
-        let room = window.saturating_sub(taken);
+        let context_len = window.saturating_sub(reserved);
         // Where the default stride leaves no progress the reference fails; here the stride is reduced, since the caller
         // did not choose it.
-        let fitting = if default_stride < room {
+        let fitting = if default_stride < context_len {
             default_stride
         } else {
-            room / 2
+            context_len / 2
         };
         (window, self.stride.unwrap_or(fitting))
     }
@@ -101,9 +101,11 @@ pub(crate) fn decode(
         no_answer = no_answer.min(starts[0] * ends[0]);
         for (start, end, score) in best_spans(window.encoding, &starts, &ends, options, candidates)
         {
-            let (start, end) = place(window.encoding, start, end, options.align_to_words);
+            let (start, end) = span(window.encoding, start, end, options.align_to_words);
             let text = &context[start..end];
-            let known = answers.iter_mut().find(|answer| alike(answer.text, text));
+            let known = answers
+                .iter_mut()
+                .find(|answer| same_text(answer.text, text));
             match known {
                 Some(answer) => answer.score += score,
                 None => answers.push(Candidate { text, start, score }),
@@ -139,7 +141,7 @@ struct Candidate<'a> {
     score: f64,
 }
 
-fn alike(a: &str, b: &str) -> bool {
+fn same_text(a: &str, b: &str) -> bool {
     a == b || a.to_lowercase() == b.to_lowercase()
 }
 
@@ -192,7 +194,7 @@ fn best_spans(
 }
 
 /// Byte range in the context of a span of tokens.
-fn place(encoding: &Encoding, start: usize, end: usize, align_to_words: bool) -> (usize, usize) {
+fn span(encoding: &Encoding, start: usize, end: usize, align_to_words: bool) -> (usize, usize) {
     let (mut first, mut last) = (start, end);
     if align_to_words {
         let word = |index: usize| (encoding.sequences[index], encoding.words[index]);

@@ -69,7 +69,7 @@ impl Thresholds {
         }
     }
 
-    fn of(&self, label: &str) -> f32 {
+    fn threshold(&self, label: &str) -> f32 {
         self.labels.get(label).copied().unwrap_or(self.default)
     }
 }
@@ -102,7 +102,7 @@ pub(crate) fn classify(
     let default = Thresholds::default();
     let thresholds = thresholds.unwrap_or(&default);
     let labels = head.multi_label.then(|| {
-        let holds = |&&id: &&usize| scores[id] >= thresholds.of(&head.labels[id]);
+        let holds = |&&id: &&usize| scores[id] >= thresholds.threshold(&head.labels[id]);
         let holding = order.iter().filter(holds);
         holding.map(|&id| head.labels[id].clone()).collect()
     });

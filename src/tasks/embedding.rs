@@ -64,7 +64,7 @@ impl EmbeddingHead {
 
     /// Replaces the pooling of the model's files. If the new one differs, removes the `Dense` modules, whose width
     /// would not fit.
-    pub(crate) fn pool_by(&mut self, pooling: Pooling) {
+    pub(crate) fn set_pooling(&mut self, pooling: Pooling) {
         if self.pooling != [pooling] {
             self.pooling = vec![pooling];
             self.steps
@@ -74,7 +74,7 @@ impl EmbeddingHead {
 
     /// Adds a normalisation as the last step, after a truncation, if `wanted`; otherwise removes the last one, also if
     /// it precedes a truncation.
-    pub(crate) fn normalize(&mut self, wanted: bool) {
+    pub(crate) fn set_normalize(&mut self, wanted: bool) {
         let end = match self.steps.last() {
             Some(Step::Truncate(_)) if !wanted => self.steps.len() - 1,
             _ => self.steps.len(),
@@ -100,7 +100,7 @@ impl EmbeddingHead {
     }
 
     /// Whether pooling reads only the first row of each text, as long as no rows are skipped.
-    pub(crate) fn sees_firsts(&self) -> bool {
+    pub(crate) fn cls_only(&self) -> bool {
         self.pooling.iter().all(|&pooling| pooling == Pooling::Cls)
     }
 

@@ -14,18 +14,18 @@ use crate::weights::Weights;
 #[derive(Debug)]
 pub(crate) enum Head {
     /// No head: the rows are the output.
-    Rows,
+    None,
     /// Computes one row of logits per text.
     Sequence(SequenceHead),
     /// Computes one row of logits per token; for question answering the two columns are start and end.
     Tokens(Linear),
     /// Computes one row of logits over the vocabulary per token.
-    Words(WordHead),
+    MaskedLm(MaskedLmHead),
 }
 
 impl Head {
     /// Whether the decoder is the word-embedding table (`tie_word_embeddings`).
-    pub(crate) fn shares_words(head: &HeadConfig) -> bool {
+    pub(crate) fn shares_word_embeddings(head: &HeadConfig) -> bool {
         head.task == Task::FillMask && head.tied
     }
 
@@ -37,22 +37,22 @@ impl Head {
     ) -> Result<Self> {
         let (hidden, labels) = (encoder.hidden, head.labels.len());
         Ok(match head.task {
-            Task::Embedding => Self::Rows,
+            Task::Embedding => Self::None,
             Task::Classification => Self::Sequence(SequenceHead::load(weights, encoder, labels)?),
             Task::TokenClassification => {
                 let classifier = Linear::load(weights, "classifier", labels, hidden);
-                Self::Tokens(classifier.map_err(|error| of_labels(error, labels))?)
+                Self::Tokens(classifier.map_err(|error| label_count_error(error, labels))?)
             }
             Task::QuestionAnswering => {
                 Self::Tokens(Linear::load(weights, "qa_outputs", 2, hidden)?)
             }
-            Task::FillMask => Self::Words(WordHead::load(weights, encoder, head.tied)?),
+            Task::FillMask => Self::MaskedLm(MaskedLmHead::load(weights, encoder, head.tied)?),
         })
     }
 }
 
 /// Converts a shape error of a classifier's weights into one that names the number of labels in config.json.
-fn of_labels(error: Error, labels: usize) -> Error {
+fn label_count_error(error: Error, labels: usize) -> Error {
     match &error {
         Error::WeightShape {
             name,
@@ -94,7 +94,7 @@ impl SequenceHead {
                 None
             },
             classifier: Linear::load(weights, classifier, labels, hidden)
-                .map_err(|error| of_labels(error, labels))?,
+                .map_err(|error| label_count_error(error, labels))?,
         })
     }
 
@@ -115,26 +115,27 @@ impl SequenceHead {
 
 /// Head of a masked-language model: computes logits over the vocabulary from rows.
 #[derive(Debug)]
-pub(crate) struct WordHead {
+pub(crate) struct MaskedLmHead {
     transform: Linear,
     activation: Activation,
     norm: Norm,
     /// Untied decoder; `None` if the decoder is the word-embedding table.
     decoder: Option<Linear>,
     /// MobileBERT's decoder for the columns of a row beyond `embedding_size`.
-    beyond: Option<Linear>,
+    extra_decoder: Option<Linear>,
     bias: Vec<f32>,
     /// Width of the word-embedding table (`embedding_size`).
-    narrow: usize,
+    embedding_size: usize,
 }
 
-impl WordHead {
+impl MaskedLmHead {
     fn load(weights: &Weights<'_>, config: &EncoderConfig, tied: bool) -> Result<Self> {
-        let names = WordNames::of(config.family);
-        let (hidden, narrow, vocab) = (config.hidden, config.embedding_size, config.vocab_size);
+        let names = MaskedLmNames::of(config.family);
+        let (hidden, embedding_size, vocab) =
+            (config.hidden, config.embedding_size, config.vocab_size);
         // ELECTRA's generator projects rows to the embedding width here; MobileBERT keeps the hidden width.
         let width = match config.family {
-            Family::Electra => narrow,
+            Family::Electra => embedding_size,
             _ => hidden,
         };
         let activation = match config.family {
@@ -143,7 +144,7 @@ impl WordHead {
         };
         let decoder = weights.scope(names.decoder);
         if tied {
-            names.check_tie(weights, vocab, narrow)?;
+            names.check_tie(weights, vocab, embedding_size)?;
         }
         // If the checkpoint holds both biases, an untied decoder uses its own.
         let bias = if decoder.has("bias") && !(tied && weights.has(names.bias)) {
@@ -151,7 +152,7 @@ impl WordHead {
         } else {
             weights.tensor(names.bias, &[vocab])?
         };
-        let beyond = match hidden - narrow {
+        let extra_decoder = match hidden - embedding_size {
             0 => None,
             _ if config.family != Family::MobileBert => None,
             wide => {
@@ -159,19 +160,15 @@ impl WordHead {
                 Some(Linear::load_transposed(weights, name, vocab, wide)?)
             }
         };
+        let untied = || Linear::load_without_bias(weights, names.decoder, vocab, embedding_size);
         Ok(Self {
             transform: Linear::load(weights, names.transform, width, hidden)?,
             activation,
             norm: Norm::load(weights, names.norm, width, Some(config.eps))?,
-            decoder: if tied {
-                None
-            } else {
-                let name = names.decoder;
-                Some(Linear::load_without_bias(weights, name, vocab, narrow)?)
-            },
-            beyond,
+            decoder: if tied { None } else { Some(untied()?) },
+            extra_decoder,
             bias,
-            narrow,
+            embedding_size,
         })
     }
 
@@ -198,26 +195,26 @@ impl WordHead {
             rows.flat_map(|row| row[range.clone()].iter().copied())
                 .collect()
         };
-        let words = columns(0..self.narrow);
+        let projected = columns(0..self.embedding_size);
         let mut logits = match &self.decoder {
             Some(decoder) => {
                 let mut logits = vec![0.0; count * vocab];
-                decoder.forward(exec, &words, &mut logits);
+                decoder.forward(exec, &projected, &mut logits);
                 logits
             }
             // The table has many rows and there are few masked tokens, so their rows are packed and the table is read
             // in place.
             None => {
-                let packed = PackedWeights::new(&words, count, self.narrow);
+                let packed = PackedWeights::new(&projected, count, self.embedding_size);
                 let mut columns = vec![0.0; vocab * count];
                 let table = encoder.word_embeddings().whole()?;
                 gemm(exec, &table, &packed, Epilogue::NONE, &mut columns);
                 transposed(&columns, count)
             }
         };
-        if let Some(beyond) = &self.beyond {
+        if let Some(extra_decoder) = &self.extra_decoder {
             let mut more = vec![0.0; logits.len()];
-            beyond.forward(exec, &columns(self.narrow..width), &mut more);
+            extra_decoder.forward(exec, &columns(self.embedding_size..width), &mut more);
             logits
                 .iter_mut()
                 .zip(&more)
@@ -233,17 +230,17 @@ impl WordHead {
 }
 
 /// Name of the word-embedding table, which is the weight of a tied decoder.
-const WORDS: &str = "embeddings.word_embeddings.weight";
+const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
 
 /// Names of the masked-language head's weights in one family's checkpoints.
-struct WordNames {
+struct MaskedLmNames {
     transform: &'static str,
     norm: &'static str,
     decoder: &'static str,
     bias: &'static str,
 }
 
-impl WordNames {
+impl MaskedLmNames {
     fn of(family: Family) -> Self {
         match family {
             Family::Bert | Family::MobileBert => Self {
@@ -272,14 +269,12 @@ impl WordNames {
             },
         }
     }
-}
 
-impl WordNames {
     /// Refuses a checkpoint whose tied decoder is saved with other values than the table and bias that it is tied to.
     /// (transformers 4 ties such a decoder nevertheless and transformers 5 does not, so neither answer is right.)
     fn check_tie(&self, weights: &Weights<'_>, vocab: usize, width: usize) -> Result<()> {
         for (name, other, shape) in [
-            ("weight", WORDS, &[vocab, width][..]),
+            ("weight", WORD_EMBEDDINGS, &[vocab, width][..]),
             ("bias", self.bias, &[vocab]),
         ] {
             let name = format!("{}.{name}", self.decoder);

@@ -53,7 +53,7 @@ pub(crate) fn entailment(head: &HeadConfig, options: &ZeroShotOptions) -> Result
             reason: format!(
                 "zero-shot needs a model of entailment, and none of this one's labels begins with \"entail\": {}; if one of \
                  them means it, the option entailment_label takes its name or its id",
-                some(labels)
+                first_labels(labels)
             ),
         });
     };
@@ -74,7 +74,7 @@ pub(crate) fn entailment(head: &HeadConfig, options: &ZeroShotOptions) -> Result
             .ok_or_else(|| {
                 wrong(format!(
                     "{chosen:?} is neither a label of the model ({}) nor an id from 0 to {}",
-                    some(labels),
+                    first_labels(labels),
                     labels.len().saturating_sub(1)
                 ))
             }),
@@ -88,7 +88,7 @@ pub(crate) fn are_unnamed(labels: &[String]) -> bool {
 }
 
 /// Lists the first few labels, in at most 200 characters.
-fn some(labels: &[String]) -> String {
+fn first_labels(labels: &[String]) -> String {
     const FEW: usize = 8;
     let list = labels[..labels.len().min(FEW)].join(", ");
     let mut cut: String = list.chars().take(200).collect();

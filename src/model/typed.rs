@@ -13,7 +13,7 @@ use crate::tasks::{
 };
 
 /// Declares a wrapper type with its constructors and access to the model.
-macro_rules! door {
+macro_rules! typed_model {
     ($(#[$doc:meta])* $name:ident, $wanted:literal, $fits:expr) => {
         $(#[$doc])*
         #[derive(Debug)]
@@ -58,7 +58,7 @@ macro_rules! door {
 }
 
 /// Extracts the answer of one kind from a prediction.
-macro_rules! only {
+macro_rules! expect {
     ($self:ident, $kind:ident, $prediction:expr) => {
         match $prediction {
             Prediction::$kind(answer) => Ok(answer),
@@ -67,7 +67,7 @@ macro_rules! only {
     };
 }
 
-door!(
+typed_model!(
     /// A sequence classifier: labels texts or pairs.
     Classifier,
     "sequence classification",
@@ -80,7 +80,7 @@ impl Classifier {
     /// # Errors
     /// Those of [`Model::predict`].
     pub fn classify<'a>(&self, input: impl Into<Input<'a>>) -> Result<Classification> {
-        only!(self, Classification, self.0.predict(input)?)
+        expect!(self, Classification, self.0.predict(input)?)
     }
 
     /// Classifies many texts or pairs, and returns the answers in the order of the inputs.
@@ -93,12 +93,12 @@ impl Classifier {
     {
         let predictions = self.0.predict_batch(inputs)?.into_iter();
         predictions
-            .map(|prediction| only!(self, Classification, prediction))
+            .map(|prediction| expect!(self, Classification, prediction))
             .collect()
     }
 }
 
-door!(
+typed_model!(
     /// An embedding model: maps texts to vectors.
     Embedder,
     "embedding",
@@ -131,7 +131,7 @@ impl Embedder {
     }
 }
 
-door!(
+typed_model!(
     /// A token classifier: labels spans of a text, such as names of people and places, or parts of speech.
     TokenClassifier,
     "token classification",
@@ -144,12 +144,12 @@ impl TokenClassifier {
     /// # Errors
     /// Those of [`Model::predict`].
     pub fn entities(&self, text: &str) -> Result<Vec<Entity>> {
-        let found: Entities = only!(self, Entities, self.0.predict(text)?)?;
+        let found: Entities = expect!(self, Entities, self.0.predict(text)?)?;
         Ok(found.entities)
     }
 }
 
-door!(
+typed_model!(
     /// An extractive question answerer: finds the answer to a question in a context.
     QuestionAnswerer,
     "question answering",
@@ -166,7 +166,7 @@ impl QuestionAnswerer {
     }
 }
 
-door!(
+typed_model!(
     /// A masked-language model: predicts masked words.
     MaskFiller,
     "fill-mask",
@@ -179,11 +179,11 @@ impl MaskFiller {
     /// # Errors
     /// Those of [`Model::predict`]; `Input` if there is no mask.
     pub fn fill(&self, text: &str) -> Result<Fill> {
-        only!(self, Fill, self.0.predict(text)?)
+        expect!(self, Fill, self.0.predict(text)?)
     }
 }
 
-door!(
+typed_model!(
     /// A reranker: orders passages by their relevance to a query. Wraps a cross-encoder or an embedding model.
     Reranker,
     "reranking",
@@ -203,7 +203,7 @@ impl Reranker {
     }
 }
 
-door!(
+typed_model!(
     /// A zero-shot classifier: an entailment (NLI) model that classifies texts by labels it was not trained on. A model
     /// whose labels have no names (`LABEL_0`, `LABEL_1` ..) needs [`ZeroShotOptions::entailment_label`].
     ZeroShot,

@@ -87,11 +87,11 @@ impl EncoderConfig {
             _ => None,
         };
         let heads = keys.required_size(names.heads, width.clone())?;
-        let attended = mobile.as_ref().map_or(hidden, |mobile| mobile.inner);
-        if attended % heads != 0 {
+        let attention_width = mobile.as_ref().map_or(hidden, |mobile| mobile.inner);
+        if attention_width % heads != 0 {
             return Err(keys.wrong(
                 names.heads[0],
-                format!("{heads} heads do not divide a width of {attended}"),
+                format!("{heads} heads do not divide a width of {attention_width}"),
             ));
         }
         let act = keys.required_text(names.activation)?;

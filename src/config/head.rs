@@ -160,26 +160,26 @@ fn cross_encoder_score(
 ) -> Result<Option<ScoreFunction>> {
     let section = keys.object(SECTION)?;
     if let Some(named) = saved
-        .map(|saved| by_key(saved, ACTIVATION))
+        .map(|saved| score_under(saved, ACTIVATION))
         .transpose()?
         .flatten()
     {
         return Ok(Some(named));
     }
     let named = match &section {
-        Some(section) if section.has(ACTIVATION) => by_key(section, ACTIVATION)?,
-        _ => by_key(keys, OLD_ACTIVATION)?,
+        Some(section) if section.has(ACTIVATION) => score_under(section, ACTIVATION)?,
+        _ => score_under(keys, OLD_ACTIVATION)?,
     };
-    let usual = match labels {
+    let default = match labels {
         1 => ScoreFunction::Sigmoid,
         _ => ScoreFunction::Identity,
     };
     let is_cross_encoder = saved.is_some() || section.is_some() || keys.has(OLD_ACTIVATION);
-    Ok(named.or(is_cross_encoder.then_some(usual)))
+    Ok(named.or(is_cross_encoder.then_some(default)))
 }
 
 /// Parses the score function under a key, which is the path of a torch class. `None` if the key has no value.
-fn by_key(keys: &Keys, key: &'static str) -> Result<Option<ScoreFunction>> {
+fn score_under(keys: &Keys, key: &'static str) -> Result<Option<ScoreFunction>> {
     let Some(path) = keys.text(&[key])? else {
         return Ok(None);
     };

@@ -49,8 +49,9 @@ fn scores_follow_the_problem_type() {
         score(r#""problem_type": "multi_label_classification""#),
         ScoreFunction::Sigmoid
     );
-    let own = r#""sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}"#;
-    assert_eq!(score(&format!("{one}, {own}")), ScoreFunction::Identity);
+    let section =
+        r#""sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}"#;
+    assert_eq!(score(&format!("{one}, {section}")), ScoreFunction::Identity);
     let old = r#""sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity""#;
     assert_eq!(score(&format!("{one}, {old}")), ScoreFunction::Identity);
 }

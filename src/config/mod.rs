@@ -17,14 +17,14 @@ pub(crate) use head::HeadConfig;
 pub use head::{ScoreFunction, Task};
 pub use sentence::Pooling;
 pub(crate) use sentence::{DenseConfig, Module, SentenceConfig};
-pub(crate) use transformer::READING_FILES;
+pub(crate) use transformer::TRANSFORMER_FILES;
 
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
 use crate::weights::{Files, TensorNames, join_within};
 use head::Declared;
 use keys::Keys;
-use transformer::Reading;
+use transformer::TransformerConfig;
 
 const CONFIG: &str = "config.json";
 
@@ -116,9 +116,9 @@ impl Config {
         let keys = Keys::read(&file, &files.require(&file, CONFIG)?)?;
         let encoder = EncoderConfig::read(&keys)?;
         // Without modules.json the other files of sentence-transformers are ignored, as in the reference.
-        let reading = match &modules {
-            Some(_) => Reading::read(files, &folder)?,
-            None => Reading::default(),
+        let transformer = match &modules {
+            Some(_) => TransformerConfig::read(files, &folder)?,
+            None => TransformerConfig::default(),
         };
         let cross = modules
             .as_ref()
@@ -127,9 +127,9 @@ impl Config {
         let sentence = match modules {
             // The modules of a cross-encoder are the classifier that config.json describes.
             Some(modules) if cross.is_none() => {
-                SentenceConfig::read(files, reading, modules, encoder.hidden)?
+                SentenceConfig::read(files, transformer, modules, encoder.hidden)?
             }
-            _ => SentenceConfig::plain(reading),
+            _ => SentenceConfig::plain(transformer),
         };
         let declared = Declared {
             embedder: sentence.is_declared,

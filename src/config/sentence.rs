@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::transformer::Reading;
+use super::transformer::TransformerConfig;
 use super::{Keys, activation};
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
 use crate::weights::{Files, join_within};
 
 const MODULES: &str = "modules.json";
-const MODEL: &str = "config_sentence_transformers.json";
+const SENTENCE_TRANSFORMERS: &str = "config_sentence_transformers.json";
 /// Upper bound for the number of modules, and of poolings in one.
 const MAX_MODULES: usize = 100;
 /// Upper bound for the output width of a `Dense` module.
@@ -162,10 +162,10 @@ pub(super) fn modules(files: &Files) -> Result<Option<Modules>> {
 /// Reads the settings of a cross-encoder, which recent versions of sentence-transformers save with a modules.json too. `None` if
 /// the model is an embedder.
 pub(super) fn cross_encoder(files: &Files, modules: &Modules) -> Result<Option<Keys>> {
-    let Some(bytes) = files.read(MODEL)? else {
+    let Some(bytes) = files.read(SENTENCE_TRANSFORMERS)? else {
         return Ok(None);
     };
-    let keys = Keys::read(MODEL, &bytes)?;
+    let keys = Keys::read(SENTENCE_TRANSFORMERS, &bytes)?;
     if keys.text(&["model_type"])? != Some("CrossEncoder") {
         return Ok(None);
     }
@@ -185,15 +185,15 @@ pub(super) fn cross_encoder(files: &Files, modules: &Modules) -> Result<Option<K
 
 impl SentenceConfig {
     /// Returns the settings of a model without modules.json, or of a cross-encoder: mean pooling and no further module.
-    pub(super) fn plain(reading: Reading) -> Self {
+    pub(super) fn plain(transformer: TransformerConfig) -> Self {
         Self {
             is_declared: false,
             pooling: vec![Pooling::Mean],
             include_prompt: true,
             modules: Vec::new(),
             truncate: None,
-            max_tokens: reading.max_tokens,
-            lower_case: reading.lower_case,
+            max_tokens: transformer.max_tokens,
+            lower_case: transformer.lower_case,
             prompts: BTreeMap::new(),
             default_prompt: None,
             similarity: None,
@@ -203,13 +203,13 @@ impl SentenceConfig {
     /// Reads the settings of an embedder. `hidden` is the width of the encoder's hidden states.
     pub(super) fn read(
         files: &Files,
-        reading: Reading,
+        transformer: TransformerConfig,
         modules: Modules,
         hidden: usize,
     ) -> Result<Self> {
         let mut config = Self {
             is_declared: true,
-            ..Self::plain(reading)
+            ..Self::plain(transformer)
         };
         config.read_modules(files, modules, hidden)?;
         config.read_model(files)?;
@@ -298,10 +298,10 @@ impl SentenceConfig {
 
     /// Reads prompts, similarity function and truncation from `config_sentence_transformers.json`.
     fn read_model(&mut self, files: &Files) -> Result<()> {
-        let Some(bytes) = files.read(MODEL)? else {
+        let Some(bytes) = files.read(SENTENCE_TRANSFORMERS)? else {
             return Ok(());
         };
-        let keys = Keys::read(MODEL, &bytes)?;
+        let keys = Keys::read(SENTENCE_TRANSFORMERS, &bytes)?;
         if let Some(prompts) = keys.object("prompts")? {
             for (name, prompt) in prompts.entries() {
                 match prompt {
@@ -371,12 +371,12 @@ impl DenseConfig {
 
 /// Refuses a module whose input or output is not the embedding of a text.
 fn check_sentence_embedding(keys: &Keys) -> Result<()> {
-    let wanted = "sentence_embedding";
+    let supported = "sentence_embedding";
     for name in ["module_input_name", "module_output_name"] {
-        if let Some(other) = keys.text(&[name])?.filter(|&name| name != wanted) {
+        if let Some(other) = keys.text(&[name])?.filter(|&name| name != supported) {
             return Err(keys.wrong(
                 name,
-                format!("{other:?} is not supported, only {wanted:?} is"),
+                format!("{other:?} is not supported, only {supported:?} is"),
             ));
         }
     }

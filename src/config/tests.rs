@@ -106,9 +106,9 @@ fn families_and_architectures_that_are_not_ours_are_named() {
 fn architectures_are_known_by_their_whole_names() {
     let read = |family: &str, architecture: &str| {
         let more = r#""embedding_size": 8, "normalization_type": "no_norm", "activation": "gelu", "hidden_dim": 96"#;
-        let own =
+        let keys =
             format!(r#""model_type": {family:?}, "architectures": [{architecture:?}], {more}"#);
-        read(&bert(&own)).map(|config| config.head.task)
+        read(&bert(&keys)).map(|config| config.head.task)
     };
     for (family, class) in [
         ("bert", "Bert"),
@@ -225,8 +225,8 @@ fn a_normalisation_of_something_else_is_refused() {
         let files = sentence("{}").with("2_Normalize/config.json", json.as_bytes().to_vec());
         Config::read(&files).map(|config| config.sentence.modules)
     };
-    let own = r#"{"module_input_name": "sentence_embedding", "module_output_name": null}"#;
-    for json in ["{}", own] {
+    let supported = r#"{"module_input_name": "sentence_embedding", "module_output_name": null}"#;
+    for json in ["{}", supported] {
         assert_eq!(read(json).unwrap(), [Module::Normalize]);
     }
     let error = read(r#"{"module_input_name": "token_embeddings"}"#).unwrap_err();
@@ -256,7 +256,7 @@ fn a_limit_by_each_of_its_names() {
         });
         Config::read(&all).map(|config| config.sentence.max_tokens)
     };
-    let own = r#"{"max_seq_length": 9}"#;
+    let nine = r#"{"max_seq_length": 9}"#;
     for name in [
         "sentence_bert_config.json",
         "sentence_roberta_config.json",
@@ -266,14 +266,17 @@ fn a_limit_by_each_of_its_names() {
         "sentence_xlm-roberta_config.json",
         "sentence_xlnet_config.json",
     ] {
-        assert_eq!(limit(&[(name, own)]).unwrap(), Some(9), "{name}");
+        assert_eq!(limit(&[(name, nine)]).unwrap(), Some(9), "{name}");
     }
     // Only the first file that has any key counts.
     let (bert, xlnet) = ("sentence_bert_config.json", "sentence_xlnet_config.json");
-    assert_eq!(limit(&[(bert, "{}"), (xlnet, own)]).unwrap(), Some(9));
+    assert_eq!(limit(&[(bert, "{}"), (xlnet, nine)]).unwrap(), Some(9));
     let other = r#"{"do_lower_case": false}"#;
-    assert_eq!(limit(&[(bert, other), (xlnet, own)]).unwrap(), None);
-    assert_eq!(limit(&[("sentence_mpnet_config.json", own)]).unwrap(), None);
+    assert_eq!(limit(&[(bert, other), (xlnet, nine)]).unwrap(), None);
+    assert_eq!(
+        limit(&[("sentence_mpnet_config.json", nine)]).unwrap(),
+        None
+    );
     // Arguments of the tokenizer take precedence over max_seq_length.
     for (more, expected) in [
         (r#""tokenizer_args": {"model_max_length": 8}"#, 8),
@@ -343,7 +346,7 @@ fn without_modules_no_file_of_sentence_transformers_counts() {
             br#"{"truncate_dim": 4, "prompts": {"a": "b"}, "similarity_fn_name": "dot"}"#,
         );
     let config = Config::read(&files).unwrap().sentence;
-    assert_eq!(config, SentenceConfig::plain(Reading::default()));
+    assert_eq!(config, SentenceConfig::plain(TransformerConfig::default()));
 }
 
 #[test]

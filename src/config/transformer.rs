@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::weights::{Files, join_within};
 
 /// Names that the file has had, in the order in which sentence-transformers looks for it.
-pub(crate) const READING_FILES: [&str; 7] = [
+pub(crate) const TRANSFORMER_FILES: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
     "sentence_distilbert_config.json",
@@ -15,22 +15,22 @@ pub(crate) const READING_FILES: [&str; 7] = [
     "sentence_xlnet_config.json",
 ];
 
-/// How the Transformer module reads texts.
+/// Settings of the Transformer module.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Reading {
+pub(super) struct TransformerConfig {
     /// Maximum number of tokens of a text, special tokens included. `None` if no file sets it.
     pub(super) max_tokens: Option<usize>,
     /// Whether texts are lower-cased before the tokenizer's own rules apply.
     pub(super) lower_case: bool,
 }
 
-impl Reading {
+impl TransformerConfig {
     /// Reads the first of the files in `folder` that has any key.
     ///
     /// # Errors
     /// `Json` for a file that is not a JSON object, `Config` for a limit that is not a number of tokens.
     pub(super) fn read(files: &Files, folder: &str) -> Result<Self> {
-        for name in READING_FILES {
+        for name in TRANSFORMER_FILES {
             let file = join_within(folder, name, name)?;
             let Some(bytes) = files.read(&file)? else {
                 continue;
@@ -41,7 +41,7 @@ impl Reading {
                 return Err(keys.wrong("max_length", "is no key of this file: max_seq_length is"));
             }
             if keys.entries().next().is_some() {
-                refuse_unread(&keys)?;
+                refuse_unsupported(&keys)?;
                 return Ok(Self {
                     max_tokens: max_tokens(&keys)?,
                     lower_case: keys.flag("do_lower_case", false)?,
@@ -64,7 +64,7 @@ const ARGUMENTS: [&str; 6] = [
 
 /// Arguments that do not change an embedding: where files come from, how PyTorch runs the model, and the limit, which
 /// [`max_tokens`] reads.
-const HARMLESS: [&str; 27] = [
+const IGNORED_ARGUMENTS: [&str; 27] = [
     "add_pooling_layer",
     "attn_implementation",
     "cache_dir",
@@ -94,20 +94,20 @@ const HARMLESS: [&str; 27] = [
     "use_fast",
 ];
 
-/// Refuses what sentence-transformers would follow and this crate does not: other arguments, and outputs other than the last
-/// hidden state, or a cross-encoder's logits.
+/// Refuses settings that sentence-transformers would follow and this crate does not: other arguments, and outputs other than
+/// the last hidden state, or a cross-encoder's logits.
 ///
 /// # Errors
 /// `Config` with the path of the key.
-fn refuse_unread(keys: &Keys) -> Result<()> {
+fn refuse_unsupported(keys: &Keys) -> Result<()> {
     for section in ARGUMENTS {
         let Some(arguments) = keys.object(section)? else {
             continue;
         };
-        let mut unread = arguments
-            .entries()
-            .filter(|(name, value)| !value.is_null() && !HARMLESS.contains(&name.as_str()));
-        if let Some((name, _)) = unread.next() {
+        let mut unsupported = arguments.entries().filter(|(name, value)| {
+            !value.is_null() && !IGNORED_ARGUMENTS.contains(&name.as_str())
+        });
+        if let Some((name, _)) = unsupported.next() {
             return Err(keys.wrong(
                 format!("{section}.{name}"),
                 "is not followed: set it in config.json or tokenizer_config.json, and remove it here",

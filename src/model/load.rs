@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Model, ModelOptions, Summary};
-use crate::config::{Config, READING_FILES, Task};
+use crate::config::{Config, TRANSFORMER_FILES, Task};
 use crate::encoder::Encoder;
 use crate::error::{Error, Result};
 use crate::kernels::{BufferPool, Cpu, Engine, Threads, cpu, threads};
@@ -236,8 +236,8 @@ fn max_length(
 /// Name of the file in which sentence-transformers limits the length of texts.
 fn max_length_file(files: &Files, folder: &str) -> &'static str {
     let is_there = |name: &&str| join_within(folder, name, name).is_ok_and(|file| files.has(&file));
-    let mut names = READING_FILES.into_iter();
-    names.find(is_there).unwrap_or(READING_FILES[0])
+    let mut names = TRANSFORMER_FILES.into_iter();
+    names.find(is_there).unwrap_or(TRANSFORMER_FILES[0])
 }
 
 /// Refuses options that do not fit the model.

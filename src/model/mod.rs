@@ -281,7 +281,7 @@ impl Model {
         let decoding = Decoding {
             labels,
             aggregation: self.options.aggregation,
-            unknown: self.tokenizer.unk_id(),
+            unk_id: self.tokenizer.unk_id(),
             cpu: self.engine.cpu,
         };
         let logits = self.token_logits(texts.iter().map(|(_, encoding)| encoding))?;

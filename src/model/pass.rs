@@ -6,7 +6,7 @@ use super::Model;
 use crate::batch::{Batch, Encoding, Input, OutputRows};
 use crate::error::{Error, Result};
 use crate::kernels::ExecContext;
-use crate::tasks::finite;
+use crate::tasks::check_finite;
 use crate::tasks::heads::{Head, SequenceHead};
 
 /// Number of tokens per thread that are computed together: enough for large matrix products, few enough that most of
@@ -21,7 +21,7 @@ impl Model {
     pub fn encode<'a>(&self, input: impl Into<Input<'a>>) -> Result<Array2<f32>> {
         let encoding = self.tokenize(input.into())?;
         let rows = self.forward([&encoding], |_, _, rows| Ok(rows.to_vec()))?;
-        finite("a hidden state", &rows)?;
+        check_finite("a hidden state", &rows)?;
         self.array(rows, self.encoder.hidden_size())
     }
 
@@ -50,7 +50,7 @@ impl Model {
         let mut states = Vec::with_capacity(encodings.len());
         for texts in self.token_batches(encodings.iter().map(Ok), |encoding| encoding.len()) {
             self.forward(texts?, |_, batch, rows| {
-                finite("a hidden state", rows)?;
+                check_finite("a hidden state", rows)?;
                 for text in batch.starts.windows(2) {
                     let text_rows = &rows[text[0] * hidden..text[1] * hidden];
                     states.push(self.array(text_rows.to_vec(), hidden)?);
@@ -72,7 +72,7 @@ impl Model {
         let observe = |_: usize, rows: &[f32]| states.push(rows.to_vec());
         self.forward_observed([&encoding], OutputRows::All, observe, |_, _, _| Ok(()))?;
         let array = |rows: Vec<f32>| {
-            finite("a hidden state", &rows)?;
+            check_finite("a hidden state", &rows)?;
             self.array(rows, self.encoder.hidden_size())
         };
         states.into_iter().map(array).collect()
@@ -97,7 +97,7 @@ impl Model {
                 (logits, self.config.encoder.vocab_size)
             }
         };
-        finite("a logit", &logits)?;
+        check_finite("a logit", &logits)?;
         self.array(logits, width)
     }
 
@@ -119,7 +119,7 @@ impl Model {
             logits.extend(self.text_logits(head, encodings)?);
             Ok(())
         })?;
-        finite("a logit", &logits)?;
+        check_finite("a logit", &logits)?;
         self.array(logits, self.labels().len())
     }
 
@@ -137,7 +137,7 @@ impl Model {
         for texts in self.token_batches(encodings.iter().map(Ok), |encoding| encoding.len()) {
             logits.extend(self.text_logits(head, texts?)?);
         }
-        finite("a logit", &logits)?;
+        check_finite("a logit", &logits)?;
         self.array(logits, self.labels().len())
     }
 
@@ -208,7 +208,7 @@ impl Model {
                 Ok(self.embedding.forward(exec, rows, &starts, skip))
             },
         )?;
-        finite("an embedding", &vectors)?;
+        check_finite("an embedding", &vectors)?;
         Ok(vectors)
     }
 

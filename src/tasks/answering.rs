@@ -4,7 +4,7 @@
 //! and end have probabilities among the context's tokens, a span's score is their product, and the scores of one answer
 //! found in several windows are added up.
 
-use super::{AnswerSpan, finite};
+use super::{AnswerSpan, check_finite};
 use crate::batch::{CharacterCounter, Encoding};
 use crate::error::{Error, Result};
 
@@ -95,7 +95,7 @@ pub(crate) fn decode(
         options.top_k
     };
     for window in windows {
-        finite("a logit of the question answerer", window.logits)?;
+        check_finite("a logit of the question answerer", window.logits)?;
         let starts = probabilities(window, 0);
         let ends = probabilities(window, 1);
         no_answer = no_answer.min(starts[0] * ends[0]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Classification, LabelScore, argmax, descending, finite};
+use super::{Classification, LabelScore, argmax, check_finite, descending};
 use crate::batch::Encoding;
 use crate::config::{HeadConfig, ScoreFunction, Task};
 use crate::error::{Error, Result};
@@ -94,7 +94,7 @@ pub(crate) fn classify(
     cpu: Cpu,
     encoding: &Encoding,
 ) -> Result<Classification> {
-    finite("a logit of the classifier", &logits)?;
+    check_finite("a logit of the classifier", &logits)?;
     score(head.score, cpu, &mut logits);
     let scores = logits;
     let best = argmax(&scores);
@@ -167,12 +167,12 @@ mod tests {
         let head = head(ScoreFunction::Sigmoid, true);
         let labels = |thresholds: &Thresholds| answer(&head, thresholds, [-1.0, 2.0, 0.0]).labels;
         assert_eq!(labels(&Thresholds::default()).unwrap(), ["b", "c"]);
-        let mut own = Thresholds::all(0.2);
-        own.labels.insert("b".to_owned(), 0.9);
-        assert_eq!(labels(&own).unwrap(), ["c", "a"]);
-        assert!(own.check(&head).is_ok());
-        own.labels.insert("d".to_owned(), 0.9);
-        assert!(matches!(own.check(&head), Err(Error::Option { .. })));
+        let mut thresholds = Thresholds::all(0.2);
+        thresholds.labels.insert("b".to_owned(), 0.9);
+        assert_eq!(labels(&thresholds).unwrap(), ["c", "a"]);
+        assert!(thresholds.check(&head).is_ok());
+        thresholds.labels.insert("d".to_owned(), 0.9);
+        assert!(matches!(thresholds.check(&head), Err(Error::Option { .. })));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Follows `TokenClassificationPipeline` of transformers, with one exception: an entity's text is a slice of the input,
 //! not its tokens joined again.
 
-use super::{Entity, argmax, finite};
+use super::{Entity, argmax, check_finite};
 use crate::batch::{CharacterCounter, Encoding};
 use crate::error::{Error, Result};
 use crate::kernels::Cpu;
@@ -49,14 +49,14 @@ impl std::str::FromStr for Aggregation {
     }
 }
 
-/// Scores and span of a token or of a word.
+/// Scores and span of a token.
 #[derive(Debug, Clone)]
-struct Piece {
+struct Token {
     scores: Vec<f32>,
     start: usize,
     end: usize,
-    /// Whether the piece continues the word before it.
-    continues: bool,
+    /// Whether the token continues the word before it.
+    continues_word: bool,
 }
 
 /// A span with its chosen label.
@@ -75,26 +75,26 @@ pub(crate) struct Decoding<'a> {
     pub(crate) labels: &'a [String],
     pub(crate) aggregation: Aggregation,
     /// Id of the unknown token, such as `[UNK]`.
-    pub(crate) unknown: u32,
+    pub(crate) unk_id: u32,
     pub(crate) cpu: Cpu,
 }
 
-/// Decodes the logits of one text, (tokens, labels), to entities. `token` returns the string of a token id.
+/// Decodes the logits of one text, (tokens, labels), to entities. `id_to_token` returns the string of a token id.
 pub(crate) fn decode<'t>(
     mut logits: Vec<f32>,
     text: &str,
     encoding: &Encoding,
     decoding: &Decoding<'_>,
-    token: impl Fn(u32) -> Option<&'t str>,
+    id_to_token: impl Fn(u32) -> Option<&'t str>,
 ) -> Result<Vec<Entity>> {
     let &Decoding {
         labels,
         aggregation,
-        unknown,
+        unk_id,
         cpu,
     } = decoding;
-    finite("a logit of the token classifier", &logits)?;
-    let mut pieces = Vec::new();
+    check_finite("a logit of the token classifier", &logits)?;
+    let mut tokens = Vec::new();
     for (index, scores) in logits.chunks_exact_mut(labels.len()).enumerate() {
         if encoding.sequences[index].is_none() {
             continue;
@@ -104,27 +104,27 @@ pub(crate) fn decode<'t>(
         let (start, end) = (start as usize, end as usize);
         let id = encoding.ids[index];
         // A token that is as long as its text begins a word, as in the reference.
-        let written = token(id).map_or(0, |token| token.chars().count());
-        let continues = id != unknown && written != text[start..end].chars().count();
-        pieces.push(Piece {
+        let token_len = id_to_token(id).map_or(0, |token| token.chars().count());
+        let continues_word = id != unk_id && token_len != text[start..end].chars().count();
+        tokens.push(Token {
             scores: scores.to_vec(),
             start,
             end,
-            continues,
+            continues_word,
         });
     }
     let tagged: Vec<Tagged<'_>> = match aggregation {
-        Aggregation::None | Aggregation::Simple => pieces
+        Aggregation::None | Aggregation::Simple => tokens
             .iter()
-            .map(|piece| tag(&piece.scores, piece, piece, labels))
+            .map(|token| tag(&token.scores, token, token, labels))
             .collect(),
-        _ => words(&pieces)
+        _ => words(&tokens)
             .map(|word| tag_word(word, aggregation, labels))
             .collect(),
     };
     let found = match aggregation {
         Aggregation::None => tagged,
-        _ => groups(&tagged),
+        _ => merge_neighbours(&tagged),
     };
     let found: Vec<_> = found
         .into_iter()
@@ -133,12 +133,12 @@ pub(crate) fn decode<'t>(
     Ok(entities(&found, text))
 }
 
-/// Splits pieces into words.
-fn words(pieces: &[Piece]) -> impl Iterator<Item = &[Piece]> {
-    pieces.chunk_by(|_, next| next.continues)
+/// Splits tokens into words.
+fn words(tokens: &[Token]) -> impl Iterator<Item = &[Token]> {
+    tokens.chunk_by(|_, next| next.continues_word)
 }
 
-fn tag<'a>(scores: &[f32], first: &Piece, last: &Piece, labels: &'a [String]) -> Tagged<'a> {
+fn tag<'a>(scores: &[f32], first: &Token, last: &Token, labels: &'a [String]) -> Tagged<'a> {
     let best = argmax(scores);
     Tagged {
         label: &labels[best],
@@ -148,21 +148,21 @@ fn tag<'a>(scores: &[f32], first: &Piece, last: &Piece, labels: &'a [String]) ->
     }
 }
 
-fn tag_word<'a>(word: &[Piece], aggregation: Aggregation, labels: &'a [String]) -> Tagged<'a> {
+fn tag_word<'a>(word: &[Token], aggregation: Aggregation, labels: &'a [String]) -> Tagged<'a> {
     let (first, last) = (&word[0], &word[word.len() - 1]);
     match aggregation {
         Aggregation::Max => {
-            let surest: Vec<f32> = word
+            let max_scores: Vec<f32> = word
                 .iter()
-                .map(|piece| piece.scores[argmax(&piece.scores)])
+                .map(|token| token.scores[argmax(&token.scores)])
                 .collect();
-            tag(&word[argmax(&surest)].scores, first, last, labels)
+            tag(&word[argmax(&max_scores)].scores, first, last, labels)
         }
         Aggregation::Average => {
             let mean = |label: usize| {
                 let sum: f64 = word
                     .iter()
-                    .map(|piece| f64::from(piece.scores[label]))
+                    .map(|token| f64::from(token.scores[label]))
                     .sum();
                 (sum / word.len() as f64) as f32
             };
@@ -182,7 +182,7 @@ fn split(label: &str) -> (bool, &str) {
 }
 
 /// Merges neighbours of one label into one, except where a `B-` begins a new entity.
-fn groups<'a>(tagged: &[Tagged<'a>]) -> Vec<Tagged<'a>> {
+fn merge_neighbours<'a>(tagged: &[Tagged<'a>]) -> Vec<Tagged<'a>> {
     let together = |a: &Tagged<'_>, b: &Tagged<'_>| {
         let (begins, kind) = split(b.label);
         !begins && split(a.label).1 == kind
@@ -243,14 +243,14 @@ mod tests {
             row[label] = sure;
             logits.extend(row);
         }
-        let token = |id: u32| Some(TOKENS[id as usize]);
+        let id_to_token = |id: u32| Some(TOKENS[id as usize]);
         let decoding = Decoding {
             labels: &labels,
             aggregation,
-            unknown: 99,
+            unk_id: 99,
             cpu: Cpu::detect(),
         };
-        decode(logits, TEXT, &encoding, &decoding, token)
+        decode(logits, TEXT, &encoding, &decoding, id_to_token)
             .unwrap()
             .into_iter()
             .map(|entity| (entity.label, entity.text))

@@ -1,6 +1,6 @@
 //! Fill-mask: predicts the most probable tokens for a mask.
 
-use super::{TokenScore, descending, finite};
+use super::{TokenScore, check_finite, descending};
 use crate::error::Result;
 use crate::kernels::Cpu;
 use crate::kernels::softmax::softmax;
@@ -17,7 +17,7 @@ pub(crate) fn decode<'t>(
     mask: (usize, usize),
     token: impl Fn(u32) -> Option<&'t str>,
 ) -> Result<Vec<TokenScore>> {
-    finite("a logit of the masked-language model", &logits)?;
+    check_finite("a logit of the masked-language model", &logits)?;
     softmax(cpu, &mut logits);
     let best = descending(&logits).into_iter().take(top_k);
     let scored = best.map(|id| {

@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::kernels::finite::all_finite;
 
 /// Refuses values that contain NaN or infinity; `what` names them in the error.
-pub(crate) fn finite(what: &str, numbers: &[f32]) -> Result<()> {
+pub(crate) fn check_finite(what: &str, numbers: &[f32]) -> Result<()> {
     if all_finite(numbers) {
         Ok(())
     } else {

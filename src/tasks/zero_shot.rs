@@ -1,7 +1,7 @@
 //! Zero-shot classification: asks an entailment model whether a text entails "This example is {label}." (Yin et al.
 //! 2019).
 
-use super::{Classification, LabelScore, descending, finite};
+use super::{Classification, LabelScore, check_finite, descending};
 use crate::config::HeadConfig;
 use crate::error::{Error, Result};
 use crate::kernels::Cpu;
@@ -107,7 +107,7 @@ pub(crate) fn decode(
     options: &ZeroShotOptions,
     cpu: Cpu,
 ) -> Result<Classification> {
-    finite("a logit of the classifier", logits)?;
+    check_finite("a logit of the classifier", logits)?;
     // If entailment is the first label, contradiction is the last; otherwise contradiction is the first.
     let contradiction = if entailment == 0 { model_labels - 1 } else { 0 };
     let rows = logits.chunks_exact(model_labels);

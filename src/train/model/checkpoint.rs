@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::parameters::Parameter;
-use crate::config::{Family, READING_FILES};
+use crate::config::{Family, TRANSFORMER_FILES};
 use crate::error::{Error, Result};
 use crate::train::atomic::{replace_bytes, replace_tensors, view};
 use crate::train::task::{TaskKind, TaskSpec};
@@ -54,7 +54,7 @@ impl Blueprint {
             what: CONFIG,
         })?;
         blueprint.0.insert(CONFIG.to_owned(), config);
-        let sentence = READING_FILES.into_iter().chain([SENTENCE, MODULES]);
+        let sentence = TRANSFORMER_FILES.into_iter().chain([SENTENCE, MODULES]);
         for name in TOKENIZER.into_iter().chain(sentence) {
             blueprint.take(folder, name)?;
         }
@@ -211,7 +211,7 @@ impl Blueprint {
                 self.0.retain(|name, _| {
                     let name = name.as_str();
                     let sentence =
-                        READING_FILES.contains(&name) || [SENTENCE, MODULES].contains(&name);
+                        TRANSFORMER_FILES.contains(&name) || [SENTENCE, MODULES].contains(&name);
                     !sentence && !name.contains('/')
                 });
                 Ok(())

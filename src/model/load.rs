@@ -199,15 +199,15 @@ fn max_length(
     };
     let positions = config.encoder.max_tokens();
     let max_length = match options.max_length {
-        Some(wanted) if wanted > positions => {
+        Some(requested) if requested > positions => {
             return Err(wrong(format!(
-                "{wanted} tokens are asked for, the model has {positions} positions"
+                "{requested} tokens are asked for, the model has {positions} positions"
             )));
         }
-        Some(wanted) => wanted,
+        Some(requested) => requested,
         None => {
-            let said = config.sentence.max_tokens.or(tokenizer.model_max_length());
-            said.map_or(positions, |said| said.min(positions))
+            let limit = config.sentence.max_tokens.or(tokenizer.model_max_length());
+            limit.map_or(positions, |limit| limit.min(positions))
         }
     };
     let specials = tokenizer.special_tokens(false);

@@ -90,7 +90,7 @@ pub struct Summary {
     pub heads: usize,
     /// Number of rows of the word-embedding table (`vocab_size`).
     pub vocabulary: usize,
-    /// The most tokens of a text.
+    /// Maximum number of tokens of a text, special tokens included.
     pub max_length: usize,
     /// Label names, indexed by label id.
     pub labels: Vec<String>,
@@ -169,7 +169,7 @@ impl Model {
         &self.config.head.labels
     }
 
-    /// The most tokens of a text, special ones included.
+    /// Maximum number of tokens of a text, special tokens included.
     pub fn max_length(&self) -> usize {
         self.max_length
     }
@@ -327,13 +327,12 @@ impl Model {
                 if !is_mask(id) {
                     continue;
                 }
-                let span = (start as usize, end as usize);
                 masks.push(fill_mask::decode(
                     logits.next().unwrap_or_default().to_vec(),
                     top_k,
                     self.engine.cpu,
                     input.first(),
-                    span,
+                    start as usize..end as usize,
                     |id| self.tokenizer.id_to_token(id),
                 )?);
             }

@@ -209,7 +209,10 @@ impl Packed {
         match path.metadata() {
             Ok(there) if !there.is_file() => Err(Error::Io {
                 path: path.to_owned(),
-                source: IoError::new(ErrorKind::InvalidInput, "this is no file, and is kept"),
+                source: IoError::new(
+                    ErrorKind::InvalidInput,
+                    "this is not a regular file, so it is kept",
+                ),
             }),
             _ => self.write_beside(path)?.rename(),
         }

@@ -26,7 +26,7 @@ enum Step {
         residual: Residual,
     },
     Normalize,
-    /// Keeps the first components of each vector, this many at most.
+    /// Keeps at most this many leading components of each vector.
     Truncate(usize),
 }
 
@@ -72,20 +72,18 @@ impl EmbeddingHead {
         }
     }
 
-    /// Adds a normalisation as the last step, after a truncation, if `wanted`; otherwise removes the last one, also if
-    /// it precedes a truncation.
-    pub(crate) fn set_normalize(&mut self, wanted: bool) {
+    /// If `normalize`, adds a normalisation as the last step, after a truncation. Otherwise removes the last normalisation,
+    /// also if it precedes a truncation.
+    pub(crate) fn set_normalize(&mut self, normalize: bool) {
         let end = match self.steps.last() {
-            Some(Step::Truncate(_)) if !wanted => self.steps.len() - 1,
+            Some(Step::Truncate(_)) if !normalize => self.steps.len() - 1,
             _ => self.steps.len(),
         };
-        let ends_so = matches!(self.steps[..end].last(), Some(Step::Normalize));
-        match (wanted, ends_so) {
-            (true, false) => self.steps.push(Step::Normalize),
-            (false, true) => {
-                self.steps.remove(end - 1);
-            }
-            _ => {}
+        let is_normalized = matches!(self.steps[..end].last(), Some(Step::Normalize));
+        if normalize && !is_normalized {
+            self.steps.push(Step::Normalize);
+        } else if !normalize && is_normalized {
+            self.steps.remove(end - 1);
         }
     }
 
@@ -179,12 +177,13 @@ fn load_dense(
     } else {
         Linear::load_without_bias(&weights, "linear", outputs, inputs)?
     };
-    let residual = match config.residual {
-        false => Residual::None,
-        true if inputs == outputs => Residual::Input,
-        true => Residual::Projected(Linear::load_without_bias(
-            &weights, "residual", outputs, inputs,
-        )?),
+    let residual = if !config.residual {
+        Residual::None
+    } else if inputs == outputs {
+        Residual::Input
+    } else {
+        let projection = Linear::load_without_bias(&weights, "residual", outputs, inputs)?;
+        Residual::Projected(projection)
     };
     store.reject_unexpected(0)?;
     Ok(Step::Dense {

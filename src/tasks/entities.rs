@@ -226,7 +226,7 @@ mod tests {
     const TEXT: &str = "Zoë Washington met Bo";
     const TOKENS: [&str; 6] = ["[CLS]", "zoe", "washing", "##ton", "met", "bo"];
 
-    /// Logits whose softmax leaves no doubt, but `doubt` for the second label.
+    /// Decodes five tokens, each with a logit for one label and 0 for all others.
     fn entities_of(picks: [(usize, f32); 5], aggregation: Aggregation) -> Vec<(String, String)> {
         let labels = ["O", "B-PER", "I-PER", "B-LOC"].map(str::to_owned);
         let encoding = Encoding {

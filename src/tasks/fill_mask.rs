@@ -1,5 +1,7 @@
 //! Fill-mask: predicts the most probable tokens for a mask.
 
+use std::ops::Range;
+
 use super::{TokenScore, check_finite, descending};
 use crate::error::Result;
 use crate::kernels::Cpu;
@@ -14,7 +16,7 @@ pub(crate) fn decode<'t>(
     top_k: usize,
     cpu: Cpu,
     text: &str,
-    mask: (usize, usize),
+    mask: Range<usize>,
     token: impl Fn(u32) -> Option<&'t str>,
 ) -> Result<Vec<TokenScore>> {
     check_finite("a logit of the masked-language model", &logits)?;
@@ -25,7 +27,7 @@ pub(crate) fn decode<'t>(
         let id = id as u32;
         // Some embedding tables are padded with rows beyond the vocabulary, which have no token.
         let token = token(id).unwrap_or_default().to_owned();
-        let text = filled(text, mask, &token);
+        let text = filled(text, &mask, &token);
         TokenScore {
             token,
             id,
@@ -37,14 +39,14 @@ pub(crate) fn decode<'t>(
 }
 
 /// Returns the text with a token in place of the mask.
-fn filled(text: &str, (start, end): (usize, usize), token: &str) -> String {
-    let mask = &text[start..end];
+fn filled(text: &str, mask: &Range<usize>, token: &str) -> String {
+    let (before, after) = (&text[..mask.start], &text[mask.end..]);
     // A mask token may include the space before it.
+    let mask = &text[mask.clone()];
     let space = &mask[..mask.len() - mask.trim_start().len()];
-    let before = &text[..start];
     match token.strip_prefix(CONTINUES) {
-        Some(rest) => format!("{}{rest}{}", before.trim_end(), &text[end..]),
-        None => format!("{before}{space}{token}{}", &text[end..]),
+        Some(rest) => format!("{}{rest}{after}", before.trim_end()),
+        None => format!("{before}{space}{token}{after}"),
     }
 }
 
@@ -57,7 +59,7 @@ mod tests {
         let tokens = ["a", "##b", "c"];
         let token = |id: u32| tokens.get(id as usize).copied();
         let logits = vec![0.0, 2.0, 1.0];
-        let found = decode(logits, 2, Cpu::detect(), "x [MASK].", (2, 8), token).unwrap();
+        let found = decode(logits, 2, Cpu::detect(), "x [MASK].", 2..8, token).unwrap();
         assert_eq!(found.len(), 2);
         assert_eq!(
             (found[0].token.as_str(), found[0].text.as_str()),
@@ -69,6 +71,6 @@ mod tests {
 
     #[test]
     fn a_mask_that_took_its_space_gives_it_back() {
-        assert_eq!(filled("x <mask>.", (1, 8), "y"), "x y.");
+        assert_eq!(filled("x <mask>.", &(1..8), "y"), "x y.");
     }
 }

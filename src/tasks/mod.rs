@@ -27,8 +27,8 @@ use crate::error::{Error, Result};
 use crate::kernels::finite::all_finite;
 
 /// Refuses values that contain NaN or infinity; `what` names them in the error.
-pub(crate) fn check_finite(what: &str, numbers: &[f32]) -> Result<()> {
-    if all_finite(numbers) {
+pub(crate) fn check_finite(what: &str, values: &[f32]) -> Result<()> {
+    if all_finite(values) {
         Ok(())
     } else {
         Err(Error::NonFinite {
@@ -38,10 +38,10 @@ pub(crate) fn check_finite(what: &str, numbers: &[f32]) -> Result<()> {
 }
 
 /// Index of the largest value; of equal ones, the first.
-pub(crate) fn argmax(numbers: &[f32]) -> usize {
+pub(crate) fn argmax(values: &[f32]) -> usize {
     let mut best = 0;
-    for (index, &x) in numbers.iter().enumerate() {
-        if x > numbers[best] {
+    for (index, &x) in values.iter().enumerate() {
+        if x > values[best] {
             best = index;
         }
     }
@@ -49,8 +49,8 @@ pub(crate) fn argmax(numbers: &[f32]) -> usize {
 }
 
 /// Indices of the values, largest value first; those of equal values in their order.
-pub(crate) fn descending(numbers: &[f32]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..numbers.len()).collect();
-    order.sort_by(|&a, &b| numbers[b].total_cmp(&numbers[a]));
+pub(crate) fn descending(values: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
     order
 }

@@ -116,15 +116,14 @@ impl Tensor {
     /// `Io` if the file cannot be read.
     pub(super) fn read_unchecked(&self, first: usize, out: &mut [f32]) -> Result<()> {
         match self.dtype {
-            Dtype::F32 => self.read_f32(first, out)?,
-            Dtype::F16 => self.read_f16(first, out)?,
-            Dtype::BF16 => self.convert(first, out, |b| half::bf16::from_le_bytes(b).to_f32())?,
-            Dtype::F64 => self.convert(first, out, |b| f64::from_le_bytes(b) as f32)?,
-            Dtype::I64 => self.convert(first, out, |b| i64::from_le_bytes(b) as f32)?,
-            Dtype::I8 => self.convert(first, out, |b| i8::from_le_bytes(b).into())?,
-            _ => return Err(self.wrong_type()),
+            Dtype::F32 => self.read_f32(first, out),
+            Dtype::F16 => self.read_f16(first, out),
+            Dtype::BF16 => self.convert(first, out, |b| half::bf16::from_le_bytes(b).to_f32()),
+            Dtype::F64 => self.convert(first, out, |b| f64::from_le_bytes(b) as f32),
+            Dtype::I64 => self.convert(first, out, |b| i64::from_le_bytes(b) as f32),
+            Dtype::I8 => self.convert(first, out, |b| i8::from_le_bytes(b).into()),
+            _ => Err(self.wrong_type()),
         }
-        Ok(())
     }
 
     /// Whether another tensor of the same length has the same parameters. Reads both in chunks.

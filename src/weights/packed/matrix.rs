@@ -20,7 +20,6 @@ use super::precision::Precision;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, Int8Panels, PANEL, PackedWeights, Packer, Panels};
 use crate::kernels::memory::WeightBuf;
-use crate::weights::tensor::Tensor;
 
 /// Number of adjacent weights of one channel in BF16.
 const PAIR: usize = 2;
@@ -148,13 +147,13 @@ impl PackedFile {
         match self.dtype_of(name)? {
             Dtype::F32 | Dtype::F16 => {
                 let tensor = self.tensor(name, &[panels, k, PANEL])?;
-                match tensor.f32_in_place() {
-                    Some(panels) => {
-                        let panels = Panels::F32(WeightBuf::External(Box::new(panels)));
-                        require_fit(name, PackedWeights::from_panels(n, k, panels))
-                    }
-                    None => read_panels(packer, &tensor, n, k),
-                }
+                let memory = match tensor.f32_in_place() {
+                    Some(floats) => WeightBuf::External(Box::new(floats)),
+                    None => packer.panels(panels, PANEL * k, |first, out| {
+                        tensor.read_unchecked(first * PANEL * k, out)
+                    })?,
+                };
+                require_fit(name, PackedWeights::from_panels(n, k, Panels::F32(memory)))
             }
             Dtype::BF16 if dtype == gemm::Dtype::Bf16 => open_bf16(self, packer, request),
             Dtype::BF16 => {
@@ -177,17 +176,6 @@ impl PackedFile {
             }),
         }
     }
-}
-
-/// Reads panels as f32 from a tensor with the same layout.
-fn read_panels(packer: &Packer, tensor: &Tensor, n: usize, k: usize) -> Result<PackedWeights> {
-    let memory = packer.panels(n.div_ceil(PANEL), PANEL * k, |first, out| {
-        tensor.read_unchecked(first * PANEL * k, out)
-    })?;
-    require_fit(
-        &tensor.name,
-        PackedWeights::from_panels(n, k, Panels::F32(memory)),
-    )
 }
 
 /// Opens a BF16 matrix that computes in bf16.

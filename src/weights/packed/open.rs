@@ -160,11 +160,7 @@ impl PackedFile {
     /// # Errors
     /// `WeightMissing`, `WeightShape`.
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let Some(info) = self.header.info(name) else {
-            return Err(Error::WeightMissing {
-                name: name.to_owned(),
-            });
-        };
+        let info = self.info(name)?;
         if info.shape != shape {
             return Err(Error::WeightShape {
                 name: name.to_owned(),
@@ -186,11 +182,14 @@ impl PackedFile {
     /// # Errors
     /// `WeightMissing`.
     pub(super) fn dtype_of(&self, name: &str) -> Result<Dtype> {
+        self.info(name).map(|info| info.dtype)
+    }
+
+    fn info(&self, name: &str) -> Result<&TensorInfo> {
         let info = self.header.info(name);
-        info.map(|info| info.dtype)
-            .ok_or_else(|| Error::WeightMissing {
-                name: name.to_owned(),
-            })
+        info.ok_or_else(|| Error::WeightMissing {
+            name: name.to_owned(),
+        })
     }
 
     /// Upper bound, in floats, for the memory that the matrices under `prefix` need. Matrices that are used in place need

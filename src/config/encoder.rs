@@ -18,22 +18,22 @@ pub(crate) struct EncoderConfig {
     pub(crate) family: Family,
     /// Rows of the word-embedding table.
     pub(crate) vocab_size: usize,
-    /// Rows of the position-embedding table.
+    /// Rows of the position-embedding table (`max_position_embeddings`).
     pub(crate) positions: usize,
-    /// Rows of the token-type embedding table. 0 if the family has no token types.
+    /// Rows of the token-type embedding table (`type_vocab_size`). 0 if the family has no token types.
     pub(crate) token_types: usize,
     /// Width of the embedding tables.
     pub(crate) embedding_size: usize,
-    /// Width of the hidden states between layers (`hidden_size`).
-    pub(crate) hidden: usize,
-    /// Width inside the feed-forward network (`intermediate_size`).
-    pub(crate) intermediate: usize,
-    /// Number of layers (`num_hidden_layers`).
-    pub(crate) layers: usize,
-    /// Number of attention heads (`num_attention_heads`).
-    pub(crate) heads: usize,
+    /// Width of the hidden states between layers.
+    pub(crate) hidden_size: usize,
+    /// Width inside the feed-forward network.
+    pub(crate) intermediate_size: usize,
+    /// Number of layers.
+    pub(crate) num_hidden_layers: usize,
+    /// Number of attention heads.
+    pub(crate) num_attention_heads: usize,
     /// Activation function of the feed-forward network.
-    pub(crate) activation: Activation,
+    pub(crate) hidden_act: Activation,
     /// Constant that layer normalisation adds to the variance (`layer_norm_eps`).
     pub(crate) eps: f32,
     /// Settings that only MobileBERT has. `None` for every other family.
@@ -75,7 +75,7 @@ impl EncoderConfig {
             _ => SizeKeys::COMMON,
         };
         let width = 1..=MAX_WIDTH;
-        let hidden = keys.required_size(names.hidden, width.clone())?;
+        let hidden = keys.required_size(names.hidden_size, width.clone())?;
         let embedding_size = match family {
             Family::Electra | Family::MobileBert => {
                 keys.required_size(&["embedding_size"], width.clone())?
@@ -86,15 +86,15 @@ impl EncoderConfig {
             Family::MobileBert => Some(MobileConfig::read(keys, hidden)?),
             _ => None,
         };
-        let heads = keys.required_size(names.heads, width.clone())?;
+        let heads = keys.required_size(names.num_attention_heads, width.clone())?;
         let attention_width = mobile.as_ref().map_or(hidden, |mobile| mobile.inner);
         if attention_width % heads != 0 {
             return Err(keys.wrong(
-                names.heads[0],
+                names.num_attention_heads[0],
                 format!("{heads} heads do not divide a width of {attention_width}"),
             ));
         }
-        let act = keys.required_text(names.activation)?;
+        let act = keys.required_text(names.hidden_act)?;
         let eps = match family {
             Family::DistilBert => 1e-12,
             _ => keys.positive("layer_norm_eps", 1e-12)?,
@@ -113,11 +113,11 @@ impl EncoderConfig {
                 _ => keys.size(&["type_vocab_size"], 2, 1..=MAX_WIDTH)?,
             },
             embedding_size,
-            hidden,
-            intermediate: keys.required_size(names.intermediate, width)?,
-            layers: keys.required_size(names.layers, 0..=MAX_LAYERS)?,
-            heads,
-            activation: activation(act)?,
+            hidden_size: hidden,
+            intermediate_size: keys.required_size(names.intermediate_size, width)?,
+            num_hidden_layers: keys.required_size(names.num_hidden_layers, 0..=MAX_LAYERS)?,
+            num_attention_heads: heads,
+            hidden_act: activation(act)?,
             eps,
             mobile,
         })
@@ -171,28 +171,28 @@ impl MobileConfig {
 
 /// Keys of the sizes that all families have. The first key that has a value counts.
 struct SizeKeys {
-    hidden: &'static [&'static str],
-    intermediate: &'static [&'static str],
-    layers: &'static [&'static str],
-    heads: &'static [&'static str],
-    activation: &'static [&'static str],
+    hidden_size: &'static [&'static str],
+    intermediate_size: &'static [&'static str],
+    num_hidden_layers: &'static [&'static str],
+    num_attention_heads: &'static [&'static str],
+    hidden_act: &'static [&'static str],
 }
 
 impl SizeKeys {
     const COMMON: Self = Self {
-        hidden: &["hidden_size"],
-        intermediate: &["intermediate_size"],
-        layers: &["num_hidden_layers"],
-        heads: &["num_attention_heads"],
-        activation: &["hidden_act"],
+        hidden_size: &["hidden_size"],
+        intermediate_size: &["intermediate_size"],
+        num_hidden_layers: &["num_hidden_layers"],
+        num_attention_heads: &["num_attention_heads"],
+        hidden_act: &["hidden_act"],
     };
     /// DistilBERT's own keys, then the common ones where the reference reads both.
     const DISTILBERT: Self = Self {
-        hidden: &["dim", "hidden_size"],
-        intermediate: &["hidden_dim"],
-        layers: &["n_layers", "num_hidden_layers"],
-        heads: &["n_heads", "num_attention_heads"],
-        activation: &["activation"],
+        hidden_size: &["dim", "hidden_size"],
+        intermediate_size: &["hidden_dim"],
+        num_hidden_layers: &["n_layers", "num_hidden_layers"],
+        num_attention_heads: &["n_heads", "num_attention_heads"],
+        hidden_act: &["activation"],
     };
 }
 

@@ -127,7 +127,7 @@ impl Config {
         let sentence = match modules {
             // The modules of a cross-encoder are the classifier that config.json describes.
             Some(modules) if cross.is_none() => {
-                SentenceConfig::read(files, transformer, modules, encoder.hidden)?
+                SentenceConfig::read(files, transformer, modules, encoder.hidden_size)?
             }
             _ => SentenceConfig::plain(transformer),
         };

@@ -70,11 +70,10 @@ fn distilbert_has_words_of_its_own() {
     let config = r#"{"model_type": "distilbert", "dim": 48, "n_layers": 2, "n_heads": 3, "hidden_dim": 96, "activation": "relu",
         "vocab_size": 100, "max_position_embeddings": 40}"#;
     let encoder = read(config).unwrap().encoder;
-    assert_eq!((encoder.hidden, encoder.layers, encoder.heads), (48, 2, 3));
-    assert_eq!(
-        (encoder.intermediate, encoder.activation),
-        (96, Activation::Relu)
-    );
+    assert_eq!((encoder.hidden_size, encoder.intermediate_size), (48, 96));
+    assert_eq!(encoder.num_hidden_layers, 2);
+    assert_eq!(encoder.num_attention_heads, 3);
+    assert_eq!(encoder.hidden_act, Activation::Relu);
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl Embeddings {
         config: &EncoderConfig,
         residency: Residency,
     ) -> Result<Self> {
-        let (embedding_size, hidden_size) = (config.embedding_size, config.hidden);
+        let (embedding_size, hidden_size) = (config.embedding_size, config.hidden_size);
         let mut eps = Some(config.eps);
         let mut projection = EmbeddingProjection::None;
         let mut width = embedding_size;

@@ -105,12 +105,12 @@ impl MobileLayer {
         config: &EncoderConfig,
         mobile: &MobileConfig,
     ) -> Result<Self> {
-        let (hidden_size, width) = (config.hidden, mobile.inner);
+        let (hidden_size, width) = (config.hidden_size, mobile.inner);
         let eps = (!mobile.no_norm).then_some(config.eps);
         let torch_eps = (!mobile.no_norm).then_some(Norm::TORCH_EPS);
-        let feed_forward = |weights: &Weights<'_>, eps| {
-            FeedForward::load(weights, width, config.intermediate, config.activation, eps)
-        };
+        let (inner, activation) = (config.intermediate_size, config.hidden_act);
+        let feed_forward =
+            |weights: &Weights<'_>, eps| FeedForward::load(weights, width, inner, activation, eps);
         let attention = weights.scope("attention");
         let from_bottleneck = mobile.bottleneck_attention;
         let value_inputs = if from_bottleneck { width } else { hidden_size };
@@ -129,7 +129,7 @@ impl MobileLayer {
                 .collect::<Result<_>>()?,
             output_ffn: feed_forward(weights, torch_eps)?,
             width,
-            num_attention_heads: config.heads,
+            num_attention_heads: config.num_attention_heads,
         })
     }
 

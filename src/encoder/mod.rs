@@ -46,11 +46,11 @@ impl Encoder {
         };
         let layer = |index: usize| weights.scope(&format!("encoder.layer.{index}"));
         let layers = match &config.mobile {
-            None => (0..config.layers)
+            None => (0..config.num_hidden_layers)
                 .map(|index| StandardLayer::load(&layer(index), config))
                 .collect::<Result<_>>()
                 .map(Layers::Standard)?,
-            Some(mobile) => (0..config.layers)
+            Some(mobile) => (0..config.num_hidden_layers)
                 .map(|index| MobileLayer::load(&layer(index), config, mobile))
                 .collect::<Result<_>>()
                 .map(Layers::Mobile)?,
@@ -59,7 +59,7 @@ impl Encoder {
             embeddings,
             relative,
             layers,
-            hidden_size: config.hidden,
+            hidden_size: config.hidden_size,
         })
     }
 

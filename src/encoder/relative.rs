@@ -24,7 +24,7 @@ impl RelativePositions {
     /// # Errors
     /// `Config` if that takes more memory than there is.
     pub(super) fn load(weights: &Weights<'_>, config: &EncoderConfig) -> Result<Self> {
-        let (heads, max_len) = (config.heads, config.max_tokens());
+        let (heads, max_len) = (config.num_attention_heads, config.max_tokens());
         let table = weights.tensor("encoder.relative_attention_bias.weight", &[BUCKETS, heads])?;
         let mut bias = room(heads, max_len).ok_or_else(|| Error::Config {
             file: "config.json".to_owned(),

@@ -16,14 +16,15 @@ pub(super) struct StandardLayer {
 
 impl StandardLayer {
     pub(super) fn load(weights: &Weights<'_>, config: &EncoderConfig) -> Result<Self> {
-        let (hidden, eps) = (config.hidden, config.eps);
+        let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
+        let eps = config.eps;
         Ok(Self {
-            attention: SelfAttention::load(&weights.scope("attention"), hidden, config.heads, eps)?,
+            attention: SelfAttention::load(&weights.scope("attention"), hidden, heads, eps)?,
             feed_forward: FeedForward::load(
                 weights,
                 hidden,
-                config.intermediate,
-                config.activation,
+                config.intermediate_size,
+                config.hidden_act,
                 Some(eps),
             )?,
         })

@@ -108,9 +108,9 @@ impl Model {
         };
         let encoder = Encoder::load(&weights, &config.encoder, residency)?;
         let head = Head::load(&weights, &config.encoder, &config.head)?;
-        let hidden = config.encoder.hidden;
+        let hidden = config.encoder.hidden_size;
         let mut embedding = EmbeddingHead::load(files, &config.sentence, hidden, access, threads)?;
-        store.reject_unexpected(config.encoder.layers)?;
+        store.reject_unexpected(config.encoder.num_hidden_layers)?;
         if let Some(pooling) = options.pooling {
             embedding.set_pooling(pooling);
         }
@@ -286,9 +286,9 @@ fn summary(
         family: config.encoder.family,
         architecture: config.head.architecture.clone(),
         task,
-        layers: config.encoder.layers,
-        hidden: config.encoder.hidden,
-        heads: config.encoder.heads,
+        layers: config.encoder.num_hidden_layers,
+        hidden: config.encoder.hidden_size,
+        heads: config.encoder.num_attention_heads,
         vocabulary: config.encoder.vocab_size,
         max_length,
         labels: config.head.labels.clone(),

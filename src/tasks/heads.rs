@@ -35,7 +35,7 @@ impl Head {
         encoder: &EncoderConfig,
         head: &HeadConfig,
     ) -> Result<Self> {
-        let (hidden, labels) = (encoder.hidden, head.labels.len());
+        let (hidden, labels) = (encoder.hidden_size, head.labels.len());
         Ok(match head.task {
             Task::Embedding => Self::None,
             Task::Classification => Self::Sequence(SequenceHead::load(weights, encoder, labels)?),
@@ -85,7 +85,7 @@ impl SequenceHead {
             Family::Electra => ("classifier.dense", Activation::Gelu, "classifier.out_proj"),
             Family::MpNet => ("classifier.dense", Activation::Tanh, "classifier.out_proj"),
         };
-        let hidden = config.hidden;
+        let hidden = config.hidden_size;
         let pooled = config.mobile.as_ref().is_none_or(|mobile| mobile.pooler);
         Ok(Self {
             pooler: if pooled {
@@ -132,7 +132,7 @@ impl MaskedLmHead {
     fn load(weights: &Weights<'_>, config: &EncoderConfig, tied: bool) -> Result<Self> {
         let names = MaskedLmNames::of(config.family);
         let (hidden, embedding_size, vocab) =
-            (config.hidden, config.embedding_size, config.vocab_size);
+            (config.hidden_size, config.embedding_size, config.vocab_size);
         // ELECTRA's generator projects rows to the embedding width here; MobileBERT keeps the hidden width.
         let width = match config.family {
             Family::Electra => embedding_size,
@@ -140,7 +140,7 @@ impl MaskedLmHead {
         };
         let activation = match config.family {
             Family::Electra | Family::MpNet => Activation::Gelu,
-            _ => config.activation,
+            _ => config.hidden_act,
         };
         let decoder = weights.scope(names.decoder);
         if tied {

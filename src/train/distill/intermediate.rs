@@ -140,7 +140,7 @@ impl States {
         // Every row of the embedding table is read sooner or later.
         let encoder = Encoder::load(&store.weights(), &config.encoder, Residency::InMemory)?;
         Ok(Self {
-            hidden: vec![Vec::new(); config.encoder.layers + 1],
+            hidden: vec![Vec::new(); config.encoder.num_hidden_layers + 1],
             encoder,
             config: config.encoder,
             scratch: Scratch::default(),
@@ -192,15 +192,15 @@ impl Inside {
                 "it has another vocabulary than the student, or fewer positions".to_owned(),
             ));
         }
-        if weights.attention > 0.0 && student_config.heads != teacher.heads {
+        let [own, theirs] = [student_config, teacher].map(|config| config.num_attention_heads);
+        if weights.attention > 0.0 && own != theirs {
             return Err(refuse(format!(
-                "it has {} heads of attention, and the student {}",
-                teacher.heads, student_config.heads
+                "it has {theirs} heads of attention, and the student {own}"
             )));
         }
         let heads = weights.relation_heads;
         if weights.relations > 0.0
-            && (student_config.hidden % heads != 0 || teacher.hidden % heads != 0)
+            && (student_config.hidden_size % heads != 0 || teacher.hidden_size % heads != 0)
         {
             return Err(refuse(format!(
                 "{heads} relation heads do not divide both widths"
@@ -208,14 +208,14 @@ impl Inside {
         }
         let mut projections = Vec::new();
         if weights.hidden > 0.0 {
-            for state in 0..=student_config.layers {
-                projections.push(if student_config.hidden == teacher.hidden {
+            for state in 0..=student_config.num_hidden_layers {
+                projections.push(if student_config.hidden_size == teacher.hidden_size {
                     None
                 } else {
-                    let shape = vec![teacher.hidden, student_config.hidden];
+                    let shape = vec![teacher.hidden_size, student_config.hidden_size];
                     let mut random = Random::new(seed, u64::MAX - state as u64);
-                    let scale = 1.0 / (student_config.hidden as f64).sqrt();
-                    let numbers = 0..teacher.hidden * student_config.hidden;
+                    let scale = 1.0 / (student_config.hidden_size as f64).sqrt();
+                    let numbers = 0..teacher.hidden_size * student_config.hidden_size;
                     Some(student.1.add(Parameter {
                         name: format!("{PROJECTION}{state}"),
                         shape,
@@ -260,10 +260,10 @@ impl Inside {
         if weights.hidden > 0.0 {
             value += weights.hidden * self.hidden(pass, weights.hidden, outputs, gradients);
         }
-        let layers = pass.network.config().layers;
+        let layers = pass.network.config().num_hidden_layers;
         if weights.attention > 0.0 {
             let weight = weights.attention;
-            let heads = pass.network.config().heads;
+            let heads = pass.network.config().num_attention_heads;
             let measure = (Measure::Scores, heads);
             for layer in 0..layers {
                 value += weight * self.relations(pass, layer, &[(0, 1)], measure, weight, outputs);
@@ -280,7 +280,8 @@ impl Inside {
 
     /// Returns the teacher's layer for one of the student's, counted from 1; 0 are the embeddings of both.
     fn layer(&self, pass: &Pass<'_>, layer: usize) -> usize {
-        layer * self.body.config().layers / pass.network.config().layers.max(1)
+        let [own, theirs] = [pass.network.config(), self.body.config()];
+        layer * theirs.num_hidden_layers / own.num_hidden_layers.max(1)
     }
 
     fn hidden(
@@ -290,7 +291,7 @@ impl Inside {
         outputs: &mut OutputGradients,
         gradients: &mut Gradients,
     ) -> f64 {
-        let width = pass.network.config().hidden;
+        let width = pass.network.config().hidden_size;
         outputs.hidden.resize(self.projections.len(), Vec::new());
         let (mut value, weight) = (0.0, pass.weight * weight);
         for (state, projection) in self.projections.iter().enumerate() {
@@ -333,7 +334,7 @@ impl Inside {
         let teacher = tape.projections(self.layer(pass, layer + 1).max(1) - 1);
         outputs
             .projections
-            .resize_with(student_config.layers, Default::default);
+            .resize_with(student_config.num_hidden_layers, Default::default);
         let mut value = 0.0;
         for &(left, right) in kinds {
             let loss = relation(
@@ -343,12 +344,12 @@ impl Inside {
                 Heads {
                     left: student[left],
                     right: student[right],
-                    width: student_config.hidden,
+                    width: student_config.hidden_size,
                 },
                 Heads {
                     left: teacher[left],
                     right: teacher[right],
-                    width: other.hidden,
+                    width: other.hidden_size,
                 },
                 &pass.batch.starts,
             );

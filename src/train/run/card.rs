@@ -53,9 +53,9 @@ impl Card<'_> {
         )?;
         let EncoderConfig {
             family,
-            layers,
-            hidden,
-            heads,
+            num_hidden_layers: layers,
+            hidden_size: hidden,
+            num_attention_heads: heads,
             vocab_size,
             ..
         } = self.encoder;

@@ -252,7 +252,8 @@ impl StudentModel {
         if recipe.student.is_some() {
             let (base, base_parameters) = (network, parameters);
             (network, parameters) = Network::build(&config.encoder, head, &Origin::fresh(seed))?;
-            let layers = self.initial_layers(config.encoder.layers, base.config().layers)?;
+            let [own, theirs] = [&config.encoder, base.config()].map(|c| c.num_hidden_layers);
+            let layers = self.initial_layers(own, theirs)?;
             if self.student.start != Start::Rule(Rule::Fresh) {
                 student_init::copy(&mut parameters, &base_parameters, &layers, self.kept());
             }
@@ -307,7 +308,7 @@ impl StudentModel {
         head: HeadKind,
         threads: &Threads,
     ) -> Result<Vec<Parameter>> {
-        if network.config().hidden != self.base.hidden {
+        if network.config().hidden_size != self.base.hidden_size {
             return Ok(Vec::new());
         }
         Network::unused_pooler(&Files::folder(&recipe.model), head, threads)

@@ -142,7 +142,7 @@ impl Network {
         threads: &Threads,
     ) -> Result<Vec<Parameter>> {
         let config = Config::read(files)?;
-        let EncoderConfig { family, hidden, .. } = config.encoder;
+        let (family, hidden) = (config.encoder.family, config.encoder.hidden_size);
         let names = family.tensor_names();
         let store = Store::open(files, &config.folder, names, Access::Read, threads)?;
         let weights = store.weights();
@@ -185,7 +185,7 @@ impl Network {
             prefix: kind.prefix(family),
             parameters: Parameters::default(),
         };
-        let hidden = config.hidden;
+        let hidden = config.hidden_size;
         let table = |name: &str| format!("embeddings.{name}_embeddings.weight");
         let tables = Tables {
             words: builder.encoder(&table("word"), &[config.vocab_size, hidden])?,
@@ -196,7 +196,7 @@ impl Network {
             },
         };
         let norm = builder.norm("embeddings.LayerNorm")?;
-        let layers = (0..config.layers).map(|index| builder.layer(index));
+        let layers = (0..config.num_hidden_layers).map(|index| builder.layer(index));
         let layers = layers.collect::<Result<_>>()?;
         let head = builder.head(kind)?;
         let network = Self {
@@ -264,7 +264,7 @@ impl Builder<'_> {
 
     /// Adds a dense layer of the head; `prefix` is the prefix of its name in the checkpoint.
     fn head_dense(&mut self, prefix: &str, name: &str, outputs: usize) -> Result<Dense> {
-        let inputs = self.config.hidden;
+        let inputs = self.config.hidden_size;
         let [weight, bias] = ["weight", "bias"].map(|kind| format!("{name}.{kind}"));
         Ok(Dense {
             weight: self.take(
@@ -280,7 +280,7 @@ impl Builder<'_> {
     }
 
     fn norm(&mut self, name: &str) -> Result<NormIds> {
-        let width = self.config.hidden;
+        let width = self.config.hidden_size;
         Ok(NormIds {
             weight: self.encoder(&format!("{name}.weight"), &[width])?,
             bias: self.encoder(&format!("{name}.bias"), &[width])?,
@@ -290,10 +290,10 @@ impl Builder<'_> {
 
     fn layer(&mut self, index: usize) -> Result<Layer> {
         let EncoderConfig {
-            hidden,
-            intermediate,
-            heads,
-            activation,
+            hidden_size: hidden,
+            intermediate_size: intermediate,
+            num_attention_heads: heads,
+            hidden_act: activation,
             family,
             ..
         } = *self.config;
@@ -319,7 +319,7 @@ impl Builder<'_> {
     }
 
     fn head(&mut self, kind: HeadKind) -> Result<Head> {
-        let hidden = self.config.hidden;
+        let hidden = self.config.hidden_size;
         Ok(match kind {
             HeadKind::Rows => Head::Rows,
             HeadKind::Sequence { labels } => {

@@ -63,7 +63,7 @@ impl Network {
 
     /// Width of a row of the head's output: the number of labels, or the width of an embedding; 0 without a head.
     pub(crate) fn outputs(&self) -> usize {
-        self.head.outputs(self.config.hidden)
+        self.head.outputs(self.config.hidden_size)
     }
 
     /// Runs the forward pass of a batch and records it on the tape.
@@ -78,7 +78,7 @@ impl Network {
         (dropout, wanted): (&Dropout, Wanted),
         tape: &mut Tape,
     ) -> Result<()> {
-        let hidden = self.config.hidden;
+        let hidden = self.config.hidden_size;
         let tables = Tables {
             words: parameters.values(self.tables.words),
             positions: parameters.values(self.tables.positions),
@@ -148,7 +148,7 @@ impl Network {
         outputs: &OutputGradients,
         gradients: &mut Gradients,
     ) {
-        let hidden = self.config.hidden;
+        let hidden = self.config.hidden_size;
         let len = batch.rows() * hidden;
         let dropout = tape.dropout;
         let pass = Pass {
@@ -202,7 +202,7 @@ impl Network {
     }
 
     fn embeddings_backward(&self, batch: &Batch, d: &[f32], gradients: &mut Gradients) {
-        let hidden = self.config.hidden;
+        let hidden = self.config.hidden_size;
         let Tables {
             words,
             positions,

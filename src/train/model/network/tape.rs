@@ -81,13 +81,14 @@ impl Tape {
         wanted: Wanted,
     ) {
         self.rows = batch.rows();
-        self.width = config.hidden;
+        self.width = config.hidden_size;
         self.dropout = dropout;
         self.wanted = wanted;
         self.firsts.clear();
         self.firsts.extend(0..batch.starts.len());
-        self.hidden.resize_with(config.layers + 1, Default::default);
-        self.layers.resize_with(config.layers, Default::default);
+        let layers = config.num_hidden_layers;
+        self.hidden.resize_with(layers + 1, Default::default);
+        self.layers.resize_with(layers, Default::default);
     }
 
     /// Output of the head: logits or embeddings, a row per text or token.

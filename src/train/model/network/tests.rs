@@ -92,7 +92,7 @@ fn the_forward_pass_without_dropout_is_inference() {
                 &mut tape,
             )
             .unwrap();
-        let hidden = network.config.hidden;
+        let hidden = network.config.hidden_size;
         let mut head = Vec::new();
         for (text, rows) in texts.iter().zip(batch.starts.windows(2)) {
             let states = model.hidden_states(*text).unwrap();
@@ -112,7 +112,7 @@ fn the_forward_pass_without_dropout_is_inference() {
 
 /// Random gradients for all outputs of a pass except one hidden state.
 fn output_gradients(network: &Network, batch: &Batch, tape: &Tape) -> OutputGradients {
-    let len = batch.rows() * network.config.hidden;
+    let len = batch.rows() * network.config.hidden_size;
     let projections = |index| [1, 2, 3].map(|part| random(10 * index + part, len));
     let layers = network.layers.len() as u64;
     let mut gradients = OutputGradients {
@@ -331,7 +331,7 @@ fn layers_round_on_both_ways_and_heads_do_not() {
             dropout: DROPOUT,
             rounding: Rounding::None,
         };
-        let last = batch.rows() * network.config.hidden;
+        let last = batch.rows() * network.config.hidden_size;
         let rows = rounded.hidden[network.layers.len()][..last].to_vec();
         let expected = rounded.output().to_vec();
         network.head.forward(&pass, &rows, &mut rounded.head);

@@ -43,20 +43,20 @@ pub(crate) struct EncoderConfig {
 /// Settings that only MobileBERT has.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MobileConfig {
-    /// Width inside a layer, between its bottlenecks (`intra_bottleneck_size`). Equal to `hidden` without bottlenecks.
-    pub(crate) inner: usize,
+    /// Width inside a layer, between its bottlenecks (`intra_bottleneck_size`). Equal to `hidden_size` without bottlenecks.
+    pub(crate) true_hidden_size: usize,
     /// Whether layers have bottlenecks: projections to the inner width and back.
-    pub(crate) bottleneck: bool,
+    pub(crate) use_bottleneck: bool,
     /// Whether attention values, too, are computed from the bottleneck's output instead of the layer's input.
-    pub(crate) bottleneck_attention: bool,
+    pub(crate) use_bottleneck_attention: bool,
     /// Whether queries and keys share a bottleneck of their own.
-    pub(crate) shared_bottleneck: bool,
-    /// Number of feed-forward networks in a layer.
+    pub(crate) key_query_shared_bottleneck: bool,
+    /// Number of feed-forward networks in a layer (`num_feedforward_networks`).
     pub(crate) feed_forwards: usize,
     /// Whether normalisation is only a scale and a shift (`"no_norm"`), without mean and variance.
     pub(crate) no_norm: bool,
     /// Whether each word embedding is concatenated with those of its two neighbours.
-    pub(crate) trigram: bool,
+    pub(crate) trigram_input: bool,
     /// Whether a sequence classifier has a dense pooler over the first token's hidden state.
     pub(crate) pooler: bool,
 }
@@ -87,7 +87,7 @@ impl EncoderConfig {
             _ => None,
         };
         let heads = keys.required_size(names.num_attention_heads, width.clone())?;
-        let attention_width = mobile.as_ref().map_or(hidden, |mobile| mobile.inner);
+        let attention_width = mobile.as_ref().map_or(hidden, |m| m.true_hidden_size);
         if attention_width % heads != 0 {
             return Err(keys.wrong(
                 names.num_attention_heads[0],
@@ -136,11 +136,12 @@ impl EncoderConfig {
 impl MobileConfig {
     /// Reads and checks MobileBERT's own settings. `hidden` is the width between layers.
     fn read(keys: &Keys, hidden: usize) -> Result<Self> {
-        let bottleneck = keys.flag("use_bottleneck", true)?;
+        let use_bottleneck = keys.flag("use_bottleneck", true)?;
         let intra = keys.size(&["intra_bottleneck_size"], 128, 1..=MAX_WIDTH)?;
-        let bottleneck_attention = keys.flag("use_bottleneck_attention", false)?;
-        let shared_bottleneck = keys.flag("key_query_shared_bottleneck", true)?;
-        if bottleneck && !shared_bottleneck && !bottleneck_attention && intra != hidden {
+        let use_bottleneck_attention = keys.flag("use_bottleneck_attention", false)?;
+        let key_query_shared_bottleneck = keys.flag("key_query_shared_bottleneck", true)?;
+        let narrow_queries = key_query_shared_bottleneck || use_bottleneck_attention;
+        if use_bottleneck && !narrow_queries && intra != hidden {
             return Err(keys.wrong(
                 "key_query_shared_bottleneck",
                 format!("without it, rows of {hidden} meet queries of {intra}"),
@@ -157,13 +158,13 @@ impl MobileConfig {
             }
         };
         Ok(Self {
-            inner: if bottleneck { intra } else { hidden },
-            bottleneck,
-            bottleneck_attention,
-            shared_bottleneck,
+            true_hidden_size: if use_bottleneck { intra } else { hidden },
+            use_bottleneck,
+            use_bottleneck_attention,
+            key_query_shared_bottleneck,
             feed_forwards: keys.size(&["num_feedforward_networks"], 4, 1..=MAX_LAYERS)?,
             no_norm,
-            trigram: keys.flag("trigram_input", true)?,
+            trigram_input: keys.flag("trigram_input", true)?,
             pooler: keys.flag("classifier_activation", true)?,
         })
     }

@@ -72,7 +72,7 @@ pub(crate) struct HeadConfig {
     /// Id of the label that means entailment, if there is one.
     pub(crate) entailment: Option<usize>,
     /// Whether the decoder of a masked-language model is tied to the word-embedding table.
-    pub(crate) tied: bool,
+    pub(crate) tie_word_embeddings: bool,
 }
 
 /// Declarations about the head in files other than config.json.
@@ -118,7 +118,7 @@ impl HeadConfig {
             task,
             labels,
             multi_label,
-            tied: keys.flag("tie_word_embeddings", true)?,
+            tie_word_embeddings: keys.flag("tie_word_embeddings", true)?,
         })
     }
 }

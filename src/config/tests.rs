@@ -62,7 +62,8 @@ fn what_older_configs_do_not_say_is_as_in_the_reference() {
     let mobile =
         bert(r#""model_type": "mobilebert", "embedding_size": 8, "normalization_type": "no_norm""#);
     let mobile = read(&mobile).unwrap().encoder.mobile.unwrap();
-    assert!(mobile.no_norm && mobile.trigram && mobile.inner == 128 && mobile.feed_forwards == 4);
+    assert!(mobile.no_norm && mobile.trigram_input);
+    assert_eq!((mobile.true_hidden_size, mobile.feed_forwards), (128, 4));
 }
 
 #[test]

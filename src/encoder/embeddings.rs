@@ -50,12 +50,12 @@ impl Embeddings {
         if let Some(mobile) = &config.mobile {
             eps = (!mobile.no_norm).then_some(Norm::TORCH_EPS);
             width = hidden_size;
-            if mobile.trigram || embedding_size != hidden_size {
-                let inputs = embedding_size * if mobile.trigram { 3 } else { 1 };
+            if mobile.trigram_input || embedding_size != hidden_size {
+                let inputs = embedding_size * if mobile.trigram_input { 3 } else { 1 };
                 let name = "embedding_transformation";
                 projection = EmbeddingProjection::Before {
                     linear: Linear::load(weights, name, hidden_size, inputs)?,
-                    trigram: mobile.trigram,
+                    trigram: mobile.trigram_input,
                 };
             }
         } else if embedding_size != hidden_size {

@@ -78,17 +78,17 @@ impl Bottleneck {
         hidden_size: usize,
         eps: Option<f32>,
     ) -> Result<Self> {
-        let width = mobile.inner;
+        let width = mobile.true_hidden_size;
         let attention = "bottleneck.attention";
-        if mobile.shared_bottleneck && mobile.bottleneck_attention {
+        if mobile.key_query_shared_bottleneck && mobile.use_bottleneck_attention {
             weights.ignore(attention);
         }
         let narrowing = |name| Narrowing::load(&weights.scope(name), width, hidden_size, eps);
         Ok(Self {
             input: narrowing("bottleneck.input")?,
-            query_input: if mobile.bottleneck_attention {
+            query_input: if mobile.use_bottleneck_attention {
                 QueryInput::Bottleneck
-            } else if mobile.shared_bottleneck {
+            } else if mobile.key_query_shared_bottleneck {
                 QueryInput::Own(narrowing(attention)?)
             } else {
                 QueryInput::Hidden
@@ -105,18 +105,18 @@ impl MobileLayer {
         config: &EncoderConfig,
         mobile: &MobileConfig,
     ) -> Result<Self> {
-        let (hidden_size, width) = (config.hidden_size, mobile.inner);
+        let (hidden_size, width) = (config.hidden_size, mobile.true_hidden_size);
         let eps = (!mobile.no_norm).then_some(config.eps);
         let torch_eps = (!mobile.no_norm).then_some(Norm::TORCH_EPS);
         let (inner, activation) = (config.intermediate_size, config.hidden_act);
         let feed_forward =
             |weights: &Weights<'_>, eps| FeedForward::load(weights, width, inner, activation, eps);
         let attention = weights.scope("attention");
-        let from_bottleneck = mobile.bottleneck_attention;
+        let from_bottleneck = mobile.use_bottleneck_attention;
         let value_inputs = if from_bottleneck { width } else { hidden_size };
         Ok(Self {
             bottleneck: mobile
-                .bottleneck
+                .use_bottleneck
                 .then(|| Bottleneck::load(weights, mobile, hidden_size, eps))
                 .transpose()?,
             query_key: Linear::load_joined(&attention, &["self.query", "self.key"], width, width)?,

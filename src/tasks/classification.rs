@@ -134,7 +134,7 @@ mod tests {
             rank: score,
             multi_label,
             entailment: None,
-            tied: true,
+            tie_word_embeddings: true,
         }
     }
 

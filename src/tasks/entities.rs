@@ -303,13 +303,8 @@ mod tests {
 
     #[test]
     fn strategies_by_name() {
-        assert_eq!(
-            "average".parse::<Aggregation>().unwrap(),
-            Aggregation::Average
-        );
-        assert!(matches!(
-            "mean".parse::<Aggregation>(),
-            Err(Error::Option { .. })
-        ));
+        let parse = |name: &str| name.parse::<Aggregation>();
+        assert_eq!(parse("average").unwrap(), Aggregation::Average);
+        assert!(matches!(parse("mean"), Err(Error::Option { .. })));
     }
 }

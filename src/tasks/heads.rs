@@ -26,7 +26,7 @@ pub(crate) enum Head {
 impl Head {
     /// Whether the decoder is the word-embedding table (`tie_word_embeddings`).
     pub(crate) fn shares_word_embeddings(head: &HeadConfig) -> bool {
-        head.task == Task::FillMask && head.tied
+        head.task == Task::FillMask && head.tie_word_embeddings
     }
 
     /// Loads the head's weights, whose names have no encoder prefix.
@@ -36,6 +36,7 @@ impl Head {
         head: &HeadConfig,
     ) -> Result<Self> {
         let (hidden, labels) = (encoder.hidden_size, head.labels.len());
+        let tied = head.tie_word_embeddings;
         Ok(match head.task {
             Task::Embedding => Self::None,
             Task::Classification => Self::Sequence(SequenceHead::load(weights, encoder, labels)?),
@@ -46,7 +47,7 @@ impl Head {
             Task::QuestionAnswering => {
                 Self::Tokens(Linear::load(weights, "qa_outputs", 2, hidden)?)
             }
-            Task::FillMask => Self::MaskedLm(MaskedLmHead::load(weights, encoder, head.tied)?),
+            Task::FillMask => Self::MaskedLm(MaskedLmHead::load(weights, encoder, tied)?),
         })
     }
 }

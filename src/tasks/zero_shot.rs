@@ -183,7 +183,7 @@ mod tests {
             rank: ScoreFunction::Sigmoid,
             multi_label: false,
             entailment,
-            tied: true,
+            tie_word_embeddings: true,
         }
     }
 

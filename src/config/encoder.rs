@@ -1,6 +1,5 @@
 //! Sizes and variants of the encoder, from config.json.
 
-use super::architecture::architecture;
 use super::{Family, Keys, activation};
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
@@ -200,7 +199,7 @@ impl SizeKeys {
 /// Returns the family that `model_type` names. If it is missing, the error suggests a value from `architectures`.
 fn family(keys: &Keys) -> Result<Family> {
     let Some(found) = keys.text(&["model_type"])? else {
-        let class = architecture(keys)?;
+        let class = keys.architecture()?;
         let known = Family::ALL;
         let family = known
             .into_iter()

@@ -1,46 +1,10 @@
 //! Head of a model: its task, labels and score functions.
 
-use super::architecture::{architecture, task, task_by_weights};
 use super::labels::{entailment, labels};
-use super::{EncoderConfig, Keys};
+use super::task::{task, task_by_weights};
+use super::{EncoderConfig, Keys, Task};
 use crate::error::Result;
 use crate::weights::Files;
-
-/// Task that a checkpoint was trained for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Task {
-    /// One vector for each text.
-    Embedding,
-    /// Label scores for a text or a pair of texts.
-    Classification,
-    /// Label for each token: named entities, parts of speech.
-    TokenClassification,
-    /// Span of a context that answers a question.
-    QuestionAnswering,
-    /// Most probable tokens for a mask.
-    FillMask,
-}
-
-impl Task {
-    /// Name of the task in plain words, as errors print it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Embedding => "embedding",
-            Self::Classification => "sequence classification",
-            Self::TokenClassification => "token classification",
-            Self::QuestionAnswering => "question answering",
-            Self::FillMask => "fill-mask",
-        }
-    }
-}
-
-impl std::fmt::Display for Task {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// How the logits of a classifier become scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -92,7 +56,7 @@ impl HeadConfig {
         encoder: &EncoderConfig,
         declared: Declared<'_>,
     ) -> Result<Self> {
-        let architecture = architecture(keys)?;
+        let architecture = keys.architecture()?.to_owned();
         let task = match architecture.as_str() {
             _ if declared.embedder => Task::Embedding,
             "" => task_by_weights(keys, files, folder, encoder)?,

@@ -4,6 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
+/// Key of config.json that names the model's class.
+pub(super) const ARCHITECTURES: &str = "architectures";
+
 /// Keys of a JSON object, with the file's name for errors.
 ///
 /// A missing or `null` key takes the default of the reference implementation, unless every configuration has the key: then it
@@ -143,6 +146,18 @@ impl Keys {
                 map: map.clone(),
             })),
             Some(value) => Err(self.wrong(name, format!("{value} is not an object"))),
+        }
+    }
+
+    /// Returns the first entry of `architectures`, `""` if there is none.
+    pub(super) fn architecture(&self) -> Result<&str> {
+        let Some(value) = self.value(ARCHITECTURES) else {
+            return Ok("");
+        };
+        match value.as_array().map(|list| list.first()) {
+            Some(None) => Ok(""),
+            Some(Some(Value::String(name))) => Ok(name),
+            _ => Err(self.wrong(ARCHITECTURES, format!("{value} is not a list of names"))),
         }
     }
 

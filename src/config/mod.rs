@@ -4,19 +4,20 @@
 //! sentence-transformers describe how hidden states become one embedding ([`SentenceConfig`]). Every size is checked against
 //! an upper bound here, before anything is allocated from it.
 
-mod architecture;
 mod encoder;
 mod head;
 mod keys;
 mod labels;
 mod sentence;
+mod task;
 mod transformer;
 
 pub(crate) use encoder::{EncoderConfig, MobileConfig};
 pub(crate) use head::HeadConfig;
-pub use head::{ScoreFunction, Task};
+pub use head::ScoreFunction;
 pub use sentence::Pooling;
 pub(crate) use sentence::{DenseConfig, Module, SentenceConfig};
+pub use task::Task;
 pub(crate) use transformer::TRANSFORMER_FILES;
 
 use crate::error::{Error, Result};

@@ -1,21 +1,43 @@
 //! Task of a checkpoint, from the architecture in config.json, else from the tensors of its head.
 
-use super::{EncoderConfig, Family, Keys, Task};
+use super::keys::ARCHITECTURES;
+use super::{EncoderConfig, Family, Keys};
 use crate::error::{Error, Result};
 use crate::weights::{Files, existing_tensors};
 
-const KEY: &str = "architectures";
+/// Task that a checkpoint was trained for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Task {
+    /// One vector for each text.
+    Embedding,
+    /// Label scores for a text or a pair of texts.
+    Classification,
+    /// Label for each token: named entities, parts of speech.
+    TokenClassification,
+    /// Span of a context that answers a question.
+    QuestionAnswering,
+    /// Most probable tokens for a mask.
+    FillMask,
+}
 
-/// Returns the first entry of `architectures` in config.json, `""` if there is none.
-pub(super) fn architecture(keys: &Keys) -> Result<String> {
-    let Some(value) = keys.value(KEY) else {
-        return Ok(String::new());
-    };
-    let first = value.as_array().and_then(|list| list.first());
-    match first {
-        None if value.as_array().is_some() => Ok(String::new()),
-        Some(serde_json::Value::String(name)) => Ok(name.clone()),
-        _ => Err(keys.wrong(KEY, format!("{value} is not a list of names"))),
+impl Task {
+    /// Name of the task in plain words, as errors print it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Classification => "sequence classification",
+            Self::TokenClassification => "token classification",
+            Self::QuestionAnswering => "question answering",
+            Self::FillMask => "fill-mask",
+        }
+    }
+}
+
+impl std::fmt::Display for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -90,7 +112,7 @@ pub(super) fn task_by_weights(
             let tasks: Vec<&str> = tasks.into_iter().map(Task::name).collect();
             let class = family.class();
             Err(keys.wrong(
-                KEY,
+                ARCHITECTURES,
                 format!(
                     "is missing, and the weights may be for {}: name the class, such as [\"{class}For...\"]",
                     tasks.join(" or for ")

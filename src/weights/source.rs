@@ -35,8 +35,8 @@ pub(super) struct Source {
 }
 
 enum Storage {
-    /// On disk, kept open. Pages of the file that were read count as the system's cache; pages of a map would count as
-    /// memory of this process.
+    /// On disk, kept open. Reads go through the system's page cache, which does not count as memory of this process; pages of
+    /// a map would.
     File {
         path: PathBuf,
         file: PositionedFile,

@@ -48,12 +48,14 @@ fn shared(path: &str) -> Option<PathBuf> {
     needed(shared.join(path))
 }
 
-/// How many of so many sentences a test of int8 takes: portable code, which takes thirty times as long over them and whose
-/// sums are the same to the bit, takes a tenth.
+/// Number of sentences, out of `sentences`, that a test of int8 takes: all of them on the level that the processor gets by
+/// itself, a tenth on a level that was forced. The sums of int8 products are the same to the bit on all levels, which the
+/// kernels' own tests assert.
 fn some(sentences: usize) -> usize {
-    match std::env::var_os("BERTLESS_CPU").is_some_and(|level| level == "portable") {
-        true => sentences / 10,
-        false => sentences,
+    if std::env::var_os("BERTLESS_CPU").is_some() {
+        sentences / 10
+    } else {
+        sentences
     }
 }
 
@@ -279,7 +281,7 @@ fn minilm_reaches_its_published_figure() {
     };
     let exact = spearman(Dtype::F32);
     assert!((exact - 82.03).abs() <= 0.02, "{exact}");
-    // Of a part of the pairs it would be another figure; elsewhere portable code's int8 is compared with f32.
+    // A part of the pairs would have another correlation. On a forced level other tests compare bf16 and int8 with f32.
     if some(rows.len()) < rows.len() {
         return;
     }
@@ -298,7 +300,7 @@ fn calibrated_int8_embeddings_stay_nearer() {
     ) else {
         return;
     };
-    // What a file holds that was calibrated on one level does not hang on another.
+    // What calibration gains is measured once, on the level that the processor gets by itself.
     if some(1) == 0 {
         return;
     }

@@ -80,7 +80,7 @@ impl<const R: usize, const P: usize> Kernel for ByteChains<R, P> {
             }
         }
         let chains = chains.as_flattened().iter();
-        chains.map(|&chain| s.reduce_add(s.to_floats(chain))).sum()
+        chains.map(|&chain| s.reduce_add(s.to_f32(chain))).sum()
     }
 }
 

@@ -107,17 +107,17 @@ impl Cpu {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2(token) => token.vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2Vnni(token) => token.floats().vectorize(kernel),
+            Level::Avx2Vnni(token) => token.without_vnni().vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(token) => token.vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni(token) => token.floats().vectorize(kernel),
+            Level::Avx512Vnni(token) => token.without_vnni().vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Bf16(token) => token.floats().vectorize(kernel),
+            Level::Avx512Bf16(token) => token.without_vnni().vectorize(kernel),
             #[cfg(target_arch = "aarch64")]
             Level::Neon(token) => token.vectorize(kernel),
             #[cfg(target_arch = "aarch64")]
-            Level::NeonDotprod(token) => token.floats().vectorize(kernel),
+            Level::NeonDotprod(token) => token.without_dotprod().vectorize(kernel),
         }
     }
 
@@ -130,7 +130,7 @@ impl Cpu {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni(token) => token.vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Bf16(token) => token.bytes().vectorize(kernel),
+            Level::Avx512Bf16(token) => token.without_bf16().vectorize(kernel),
             #[cfg(target_arch = "aarch64")]
             Level::NeonDotprod(token) => token.vectorize(kernel),
             _ => self.run(kernel),

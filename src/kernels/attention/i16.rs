@@ -180,7 +180,7 @@ impl I16Head<'_> {
             }
             // NaN and infinity among queries or keys have become ordinary i16 values; the scale is NaN.
             let poison = self.scores_scale * 0.0;
-            *of_row = self.values_scale / s.reduce_add(s.to_floats(row.sum)) + poison;
+            *of_row = self.values_scale / s.reduce_add(s.to_f32(row.sum)) + poison;
         }
     }
 }
@@ -204,10 +204,10 @@ impl<S: Simd> RowOfExponentials<S> {
         let pairs = if scores.len() <= LANES {
             let e = self.of(s, scores);
             s.store_i16_truncating(e, words.first_chunk_mut().expect("a block"));
-            s.low_pairs(e, s.splat(ROUND))
+            s.pair_i16_truncating(e, s.splat(ROUND))
         } else {
             let [even, odd] = halves(scores);
-            let pairs = s.low_pairs(self.of(s, even), self.of(s, odd));
+            let pairs = s.pair_i16_truncating(self.of(s, even), self.of(s, odd));
             s.store_pairs(pairs, words);
             pairs
         };
@@ -294,7 +294,10 @@ impl Scale {
             );
         } else {
             let [even, odd] = halves(block);
-            s.store_pairs(s.low_pairs(self.apply(s, even), self.apply(s, odd)), words);
+            s.store_pairs(
+                s.pair_i16_truncating(self.apply(s, even), self.apply(s, odd)),
+                words,
+            );
         }
     }
 
@@ -415,7 +418,7 @@ fn fill_values<S: Simd>(
                 } else {
                     s.splat(ROUND)
                 };
-                s.store_pairs(s.low_pairs(even, odd), words);
+                s.store_pairs(s.pair_i16_truncating(even, odd), words);
             }
         }
     }

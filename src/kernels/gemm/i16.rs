@@ -84,7 +84,7 @@ impl<'a, const SCALED: bool> Dot for I16<'a, SCALED> {
         acc: S::I32,
         _: S::F32,
     ) -> S::F32 {
-        let sum = s.to_floats(acc);
+        let sum = s.to_f32(acc);
         if SCALED {
             s.mul(sum, s.splat(scales[row]))
         } else {

@@ -36,8 +36,8 @@ mod int8;
 mod memory;
 mod token;
 
-use asm::dot_words;
-use int8::Bytes;
+use asm::dot_i16x2;
+use int8::Int8Dot;
 pub(crate) use token::Avx2;
 
 #[inline(never)]
@@ -55,14 +55,14 @@ fn vectorize_vnni<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
 /// Widens the first bf16 number of each pair.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn first_of(pairs: __m256i) -> __m256 {
+fn widen_first(pairs: __m256i) -> __m256 {
     _mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs))
 }
 
 /// Widens the second bf16 number of each pair.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn second_of(pairs: __m256i) -> __m256 {
+fn widen_second(pairs: __m256i) -> __m256 {
     let high = _mm256_set1_epi32(0xffff_0000_u32 as i32);
     _mm256_castsi256_ps(_mm256_and_si256(pairs, high))
 }
@@ -70,7 +70,7 @@ fn second_of(pairs: __m256i) -> __m256 {
 impl<const VNNI: bool> Avx2<VNNI> {
     /// The lowest sixteen of each lane's bits.
     #[inline(always)]
-    fn low_words(self, x: [__m256; 2]) -> __m256i {
+    fn truncate_to_i16(self, x: [__m256; 2]) -> __m256i {
         intrinsics!(self, {
             let low = _mm256_set1_epi32(0xffff);
             let a = _mm256_and_si256(_mm256_castps_si256(x[0]), low);
@@ -83,11 +83,11 @@ impl<const VNNI: bool> Avx2<VNNI> {
 
 impl<const VNNI: bool> Simd for Avx2<VNNI>
 where
-    Self: Bytes,
+    Self: Int8Dot,
 {
     type F32 = [__m256; 2];
     type I32 = [__m256i; 2];
-    type QuadI8 = <Self as Bytes>::QuadI8;
+    type QuadI8 = <Self as Int8Dot>::QuadI8;
     type QuadVec = [__m256i; 2];
     type PairVec = [__m256i; 2];
 
@@ -100,8 +100,8 @@ where
     // 4 x 2 accumulators, four registers of weights and two for an activation: 14. With a fifth all are taken, and
     // sums go to memory and back: half as fast again.
     const BF16_TILE_ROWS: usize = 4;
-    const INT8_OFFSET: i32 = <Self as Bytes>::OFFSET;
-    const INT8_SUBSTEPS: usize = <Self as Bytes>::PARTS;
+    const INT8_OFFSET: i32 = <Self as Int8Dot>::OFFSET;
+    const INT8_SUBSTEPS: usize = <Self as Int8Dot>::SUBSTEPS;
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
@@ -260,7 +260,7 @@ where
             let low = _mm256_set1_epi32(0xff);
             let a = _mm256_and_si256(_mm256_castps_si256(x[0]), low);
             let b = _mm256_and_si256(_mm256_castps_si256(x[1]), low);
-            // As in `low_words`.
+            // As in `truncate_to_i16`.
             let pairs = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a, b));
             _mm_packus_epi16(
                 _mm256_castsi256_si128(pairs),
@@ -293,25 +293,25 @@ where
     }
 
     #[inline(always)]
-    fn to_floats(self, x: Self::I32) -> Self::F32 {
+    fn to_f32(self, x: Self::I32) -> Self::F32 {
         intrinsics!(self, [_mm256_cvtepi32_ps(x[0]), _mm256_cvtepi32_ps(x[1])])
     }
 
     #[inline(always)]
     fn store_quads(self, x: Self::F32, to: &mut [Self::QuadI8; LANES / 4]) {
-        Bytes::store_quads(self, x, to);
+        Int8Dot::store_quads(self, x, to);
     }
 
     #[inline(always)]
-    fn load_quads(self, from: &[i8; 4 * LANES], part: usize) -> Self::QuadVec {
+    fn load_quads(self, from: &[i8; 4 * LANES], substep: usize) -> Self::QuadVec {
         let [first, second]: &[[i8; 2 * LANES]; 2] = bytemuck::cast_ref(from);
         let bytes = [self.load_bits(first), self.load_bits(second)];
-        bytes.map(|bytes| Bytes::part(self, bytes, part))
+        bytes.map(|bytes| Int8Dot::weights(self, bytes, substep))
     }
 
     #[inline(always)]
-    fn splat_quad(self, x: Self::QuadI8, part: usize) -> Self::QuadVec {
-        self.splat_i32(<Self as Bytes>::bits(x, part))
+    fn splat_quad(self, x: Self::QuadI8, substep: usize) -> Self::QuadVec {
+        self.splat_i32(<Self as Int8Dot>::activations(x, substep))
     }
 
     #[inline(always)]
@@ -321,16 +321,16 @@ where
         weights: Self::QuadVec,
         activations: Self::QuadVec,
     ) -> Self::I32 {
-        Bytes::dot_i8x4(self, sum, weights, activations)
+        Int8Dot::dot_i8x4(self, sum, weights, activations)
     }
 
     #[inline(always)]
     fn store_i16_truncating(self, x: Self::F32, to: &mut [i16; LANES]) {
-        self.store_bits(self.low_words(x), to);
+        self.store_bits(self.truncate_to_i16(x), to);
     }
 
     #[inline(always)]
-    fn low_pairs(self, even: Self::F32, odd: Self::F32) -> Self::PairVec {
+    fn pair_i16_truncating(self, even: Self::F32, odd: Self::F32) -> Self::PairVec {
         intrinsics!(self, {
             let mut pairs = [_mm256_setzero_si256(); 2];
             for half in 0..2 {
@@ -371,7 +371,7 @@ where
                 ]
             )
         } else {
-            intrinsics!(self, dot_words(sum, a, b))
+            intrinsics!(self, dot_i16x2(sum, a, b))
         }
     }
 
@@ -394,7 +394,7 @@ where
             });
         }
         let words = intrinsics!(self, {
-            // As in `low_words`.
+            // As in `truncate_to_i16`.
             let words = _mm256_packus_epi32(rounded[0], rounded[1]);
             _mm256_permute4x64_epi64::<0b11_01_10_00>(words)
         });
@@ -407,8 +407,8 @@ where
         for half in 0..2 {
             let (a, b) = (a[half], b[half]);
             out[half] = intrinsics!(self, {
-                let sum = _mm256_fmadd_ps(second_of(a), second_of(b), sum[half]);
-                _mm256_fmadd_ps(first_of(a), first_of(b), sum)
+                let sum = _mm256_fmadd_ps(widen_second(a), widen_second(b), sum[half]);
+                _mm256_fmadd_ps(widen_first(a), widen_first(b), sum)
             });
         }
         out

@@ -41,7 +41,7 @@ mod asm;
 mod memory;
 mod token;
 
-use asm::{dot_bf16, dot_words, pin, pin_i32};
+use asm::{dot_bf16, dot_i16x2, pin, pin_i32};
 pub(crate) use token::Avx512;
 
 #[inline(never)]
@@ -65,14 +65,14 @@ fn vectorize_bf16<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
 /// Widens the first bf16 number of each pair.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn first_of(pairs: __m512i) -> __m512 {
+fn widen_first(pairs: __m512i) -> __m512 {
     _mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs))
 }
 
 /// Widens the second bf16 number of each pair, by a mask, which takes no register of those that sums are in.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-fn second_of(pairs: __m512i) -> __m512 {
+fn widen_second(pairs: __m512i) -> __m512 {
     _mm512_castsi512_ps(_mm512_maskz_mov_epi16(0xaaaa_aaaa, pairs))
 }
 
@@ -266,7 +266,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 
     #[inline(always)]
-    fn to_floats(self, x: __m512i) -> __m512 {
+    fn to_f32(self, x: __m512i) -> __m512 {
         intrinsics!(self, _mm512_cvtepi32_ps(x))
     }
 
@@ -302,7 +302,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 
     #[inline(always)]
-    fn low_pairs(self, even: __m512, odd: __m512) -> __m512i {
+    fn pair_i16_truncating(self, even: __m512, odd: __m512) -> __m512i {
         intrinsics!(self, {
             let odd = _mm512_slli_epi32::<16>(_mm512_castps_si512(odd));
             _mm512_mask_blend_epi16(0xaaaa_aaaa, _mm512_castps_si512(even), odd)
@@ -363,7 +363,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     #[inline(always)]
     fn dot_i16x2(self, sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
         if VNNI {
-            intrinsics!(self, dot_words(sum, a, b))
+            intrinsics!(self, dot_i16x2(sum, a, b))
         } else {
             intrinsics!(
                 self,
@@ -397,8 +397,8 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
             intrinsics!(self, dot_bf16(sum, a, b))
         } else {
             intrinsics!(self, {
-                let sum = _mm512_fmadd_ps(second_of(a), second_of(b), sum);
-                pin(_mm512_fmadd_ps(first_of(a), first_of(b), sum))
+                let sum = _mm512_fmadd_ps(widen_second(a), widen_second(b), sum);
+                pin(_mm512_fmadd_ps(widen_first(a), widen_first(b), sum))
             })
         }
     }

@@ -149,11 +149,11 @@ pub(crate) trait Simd: Copy {
     /// `a * b`, of which the low 32 bits are kept.
     fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// The nearest floats.
-    fn to_floats(self, x: Self::I32) -> Self::F32;
+    fn to_f32(self, x: Self::I32) -> Self::F32;
     /// A part of four bytes for each lane, from memory.
-    fn load_quads(self, from: &[i8; 4 * LANES], part: usize) -> Self::QuadVec;
+    fn load_quads(self, from: &[i8; 4 * LANES], substep: usize) -> Self::QuadVec;
     /// A part of the same four activations for all lanes.
-    fn splat_quad(self, x: Self::QuadI8, part: usize) -> Self::QuadVec;
+    fn splat_quad(self, x: Self::QuadI8, substep: usize) -> Self::QuadVec;
     /// In each lane `sum + a0 w0 + a1 w1 + a2 w2 + a3 w3`, exactly, when it is done for each part, for weights from -127
     /// to 127 and activations, the same for all lanes, of [`splat_quad`](Self::splat_quad), which stand for numbers q
     /// from -127 to 127 as q + [`INT8_OFFSET`](Self::INT8_OFFSET).
@@ -167,7 +167,7 @@ pub(crate) trait Simd: Copy {
     /// The lowest sixteen of each lane's bits.
     fn store_i16_truncating(self, x: Self::F32, to: &mut [i16; LANES]);
     /// The lowest sixteen of each lane's bits, of `even` as the first word of a pair and of `odd` as the second.
-    fn low_pairs(self, even: Self::F32, odd: Self::F32) -> Self::PairVec;
+    fn pair_i16_truncating(self, even: Self::F32, odd: Self::F32) -> Self::PairVec;
     fn store_pairs(self, pairs: Self::PairVec, to: &mut [i16; 2 * LANES]);
     /// The lanes of sixteen vectors turned round, bits as they are: number i of vector j becomes number j of vector i.
     #[inline(always)]
@@ -380,13 +380,13 @@ mod tests {
             let (even, odd) = (low(EVEN), low(ODD));
             let (mut words, mut pairs, mut sums) = ([0; LANES], [0; 2 * LANES], [0.0; LANES]);
             s.store_i16_truncating(even, &mut words);
-            s.store_pairs(s.low_pairs(even, odd), &mut pairs);
+            s.store_pairs(s.pair_i16_truncating(even, odd), &mut pairs);
             let sum = s.dot_i16x2(
                 s.splat_i32(5),
                 s.load_pairs(&pairs),
                 s.splat_pair([i16::MAX, -3]),
             );
-            s.store(s.to_floats(sum), &mut sums);
+            s.store(s.to_f32(sum), &mut sums);
             (words, pairs, sums)
         }
     }

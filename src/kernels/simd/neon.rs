@@ -94,10 +94,10 @@ pub(crate) use token::Neon;
 impl<const DOTPROD: bool> Neon<DOTPROD> {
     /// Sixteen words to memory.
     #[inline(always)]
-    fn store_words(self, x: [uint16x4_t; 4], to: &mut [i16; LANES]) {
+    fn store_i16(self, x: [uint16x4_t; 4], to: &mut [i16; LANES]) {
         let [first, second]: &mut [[i16; LANES / 2]; 2] = bytemuck::cast_mut(to);
-        self.store_half_words(intrinsics!(self, vcombine_u16(x[0], x[1])), first);
-        self.store_half_words(intrinsics!(self, vcombine_u16(x[2], x[3])), second);
+        self.store_half_i16(intrinsics!(self, vcombine_u16(x[0], x[1])), first);
+        self.store_half_i16(intrinsics!(self, vcombine_u16(x[2], x[3])), second);
     }
 }
 
@@ -250,9 +250,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     #[inline(always)]
     fn load_i32(self, from: &[i32; LANES]) -> Self::I32 {
         let quarters: &[[i32; 4]; 4] = bytemuck::cast_ref(from);
-        quarters
-            .each_ref()
-            .map(|quarter| self.load_four_ints(quarter))
+        quarters.each_ref().map(|quarter| self.load_ints(quarter))
     }
 
     #[inline(always)]
@@ -261,7 +259,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     }
 
     #[inline(always)]
-    fn to_floats(self, x: Self::I32) -> Self::F32 {
+    fn to_f32(self, x: Self::I32) -> Self::F32 {
         each!(self, i => vcvtq_f32_s32(x[i]))
     }
 
@@ -304,11 +302,11 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     #[inline(always)]
     fn store_i16_truncating(self, x: Self::F32, to: &mut [i16; LANES]) {
         let x = each!(self, i => vmovn_u32(vreinterpretq_u32_f32(x[i])));
-        self.store_words(x, to);
+        self.store_i16(x, to);
     }
 
     #[inline(always)]
-    fn low_pairs(self, even: Self::F32, odd: Self::F32) -> Self::PairVec {
+    fn pair_i16_truncating(self, even: Self::F32, odd: Self::F32) -> Self::PairVec {
         /// The low words of eight lanes, which are every other one.
         macro_rules! low {
             ($x:ident, $at:literal) => {
@@ -370,7 +368,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
             let quiet = vorrq_u32(bits, vdupq_n_u32(0x40_0000));
             vshrn_n_u32::<16>(vbslq_u32(vceqq_f32(x[i], x[i]), rounded, quiet))
         });
-        self.store_words(words, to);
+        self.store_i16(words, to);
     }
 
     #[inline(always)]

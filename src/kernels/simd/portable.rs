@@ -23,13 +23,13 @@ fn both([first, second]: [i16; 2]) -> u32 {
 
 /// Widens the first bf16 number of a pair.
 #[inline(always)]
-fn first_of(pair: u32) -> f32 {
+fn widen_first(pair: u32) -> f32 {
     f32::from_bits(pair << 16)
 }
 
 /// Widens the second bf16 number of each pair.
 #[inline(always)]
-fn second_of(pair: u32) -> f32 {
+fn widen_second(pair: u32) -> f32 {
     f32::from_bits(pair & 0xffff_0000)
 }
 
@@ -184,7 +184,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn to_floats(self, x: Self::I32) -> Self::F32 {
+    fn to_f32(self, x: Self::I32) -> Self::F32 {
         x.map(|x| x as f32)
     }
 
@@ -221,7 +221,7 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn low_pairs(self, even: Self::F32, odd: Self::F32) -> Self::PairVec {
+    fn pair_i16_truncating(self, even: Self::F32, odd: Self::F32) -> Self::PairVec {
         std::array::from_fn(|lane| [even[lane], odd[lane]].map(|x| x.to_bits() as i16))
     }
 
@@ -269,10 +269,10 @@ impl Simd for Portable {
         let (a, b) = (a.map(both), b.map(both));
         let mut out = sum;
         for lane in 0..LANES {
-            out[lane] += second_of(a[lane]) * second_of(b[lane]);
+            out[lane] += widen_second(a[lane]) * widen_second(b[lane]);
         }
         for lane in 0..LANES {
-            out[lane] += first_of(a[lane]) * first_of(b[lane]);
+            out[lane] += widen_first(a[lane]) * widen_first(b[lane]);
         }
         out
     }

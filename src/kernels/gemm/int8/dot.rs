@@ -123,7 +123,7 @@ impl<'a> Dot for Int8<'a> {
     ) -> S::F32 {
         // Multiplied and added separately, since not every level can fuse the two.
         let scale = s.mul(scales.channels[panel], s.splat(scales.rows[row]));
-        s.add(s.mul(s.to_floats(acc), scale), bias)
+        s.add(s.mul(s.to_f32(acc), scale), bias)
     }
 }
 

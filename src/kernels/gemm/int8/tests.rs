@@ -157,7 +157,7 @@ impl Kernel for Numbers<'_> {
                 sum = s.dot_i8x4(sum, s.load_quads(&ones, part), s.splat_quad(four, part));
             }
             let mut lanes = [0.0; LANES];
-            s.store(s.to_floats(sum), &mut lanes);
+            s.store(s.to_f32(sum), &mut lanes);
             let offset = S::INT8_OFFSET as f32;
             numbers.extend(lanes[..4].iter().map(|lane| (lane - offset) as i64));
         }

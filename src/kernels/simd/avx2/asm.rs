@@ -20,7 +20,7 @@ fn pin_i32(x: [__m256i; 2]) -> [__m256i; 2] {
 /// fewer of these stand in the way of multipliers (3 % on Zen 4).
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn dot_words(sum: [__m256i; 2], a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+pub(super) fn dot_i16x2(sum: [__m256i; 2], a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
     let products = pin_i32([_mm256_madd_epi16(a[0], b[0]), _mm256_madd_epi16(a[1], b[1])]);
     pin_i32([
         _mm256_add_epi32(sum[0], products[0]),

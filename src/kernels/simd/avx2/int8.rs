@@ -12,34 +12,34 @@ use std::arch::x86_64::{
 
 use super::super::LANES;
 use super::Avx2;
-use super::asm::dot_words;
+use super::asm::dot_i16x2;
 
 type I32 = [__m256i; 2];
 
 /// What differs between the two kinds of products.
-pub(crate) trait Bytes {
+pub(crate) trait Int8Dot {
     /// As in [`Simd`](super::Simd), and so are those that follow.
     type QuadI8: bytemuck::Pod;
 
     const OFFSET: i32;
-    const PARTS: usize;
+    const SUBSTEPS: usize;
 
     fn store_quads(self, x: [__m256; 2], to: &mut [Self::QuadI8; LANES / 4]);
 
     /// The part of weights that is multiplied.
-    fn part(self, weights: __m256i, part: usize) -> __m256i;
+    fn weights(self, quads: __m256i, substep: usize) -> __m256i;
 
     /// The part of activations that is multiplied.
-    fn bits(x: Self::QuadI8, part: usize) -> i32;
+    fn activations(x: Self::QuadI8, substep: usize) -> i32;
 
     fn dot_i8x4(self, sum: I32, weights: I32, activations: I32) -> I32;
 }
 
-impl Bytes for Avx2<true> {
+impl Int8Dot for Avx2<true> {
     type QuadI8 = [u8; 4];
 
     const OFFSET: i32 = 128;
-    const PARTS: usize = 1;
+    const SUBSTEPS: usize = 1;
 
     #[inline(always)]
     fn store_quads(self, x: [__m256; 2], to: &mut [[u8; 4]; LANES / 4]) {
@@ -47,12 +47,12 @@ impl Bytes for Avx2<true> {
     }
 
     #[inline(always)]
-    fn part(self, weights: __m256i, _: usize) -> __m256i {
-        weights
+    fn weights(self, quads: __m256i, _: usize) -> __m256i {
+        quads
     }
 
     #[inline(always)]
-    fn bits(x: [u8; 4], _: usize) -> i32 {
+    fn activations(x: [u8; 4], _: usize) -> i32 {
         i32::from_le_bytes(x)
     }
 
@@ -68,16 +68,16 @@ impl Bytes for Avx2<true> {
     }
 }
 
-impl Bytes for Avx2<false> {
+impl Int8Dot for Avx2<false> {
     /// The first and the third, then the second and the fourth.
     type QuadI8 = [[i16; 2]; 2];
 
     const OFFSET: i32 = 0;
-    const PARTS: usize = 2;
+    const SUBSTEPS: usize = 2;
 
     #[inline(always)]
     fn store_quads(self, x: [__m256; 2], to: &mut [[[i16; 2]; 2]; LANES / 4]) {
-        let words = self.low_words(x);
+        let words = self.truncate_to_i16(x);
         let words = intrinsics!(self, {
             // The middle two of each four change places.
             let words = _mm256_shufflelo_epi16::<0b11_01_10_00>(words);
@@ -87,24 +87,24 @@ impl Bytes for Avx2<false> {
     }
 
     #[inline(always)]
-    fn part(self, weights: __m256i, part: usize) -> __m256i {
+    fn weights(self, quads: __m256i, substep: usize) -> __m256i {
         // Of each two bytes one is left, widened by its sign.
         intrinsics!(
             self,
-            match part {
-                0 => _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weights)),
-                _ => _mm256_srai_epi16::<8>(weights),
+            match substep {
+                0 => _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(quads)),
+                _ => _mm256_srai_epi16::<8>(quads),
             }
         )
     }
 
     #[inline(always)]
-    fn bits(x: [[i16; 2]; 2], part: usize) -> i32 {
-        bytemuck::cast(x[part])
+    fn activations(x: [[i16; 2]; 2], substep: usize) -> i32 {
+        bytemuck::cast(x[substep])
     }
 
     #[inline(always)]
     fn dot_i8x4(self, sum: I32, weights: I32, activations: I32) -> I32 {
-        intrinsics!(self, dot_words(sum, weights, activations))
+        intrinsics!(self, dot_i16x2(sum, weights, activations))
     }
 }

@@ -16,7 +16,7 @@ impl<const VNNI: bool> Avx2<VNNI> {
 
 impl Avx2<true> {
     /// The level without VNNI, which computes floats as this one does.
-    pub(crate) fn floats(self) -> Avx2<false> {
+    pub(crate) fn without_vnni(self) -> Avx2<false> {
         Avx2(())
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn pin_i32(mut x: __m512i) -> __m512i {
 /// product and a sum.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-pub(super) fn dot_words(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+pub(super) fn dot_i16x2(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
     // SAFETY: one instruction of the function's features, on registers alone; that it might touch memory is only what the compiler thinks.
     unsafe {
         asm!(
@@ -45,7 +45,7 @@ pub(super) fn dot_words(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 pub(super) fn dot_bf16(mut sum: __m512, a: __m512i, b: __m512i) -> __m512 {
-    // SAFETY: one instruction of the function's features, on registers alone, as in `dot_words`.
+    // SAFETY: one instruction of the function's features, on registers alone, as in `dot_i16x2`.
     unsafe {
         asm!(
             "vdpbf16ps {}, {}, {}",

@@ -14,7 +14,7 @@ use super::{Avx512, LANES};
 
 /// A mask of the lanes that a slice of `len` floats has: all for sixteen or more.
 #[inline(always)]
-fn lanes_of(len: usize) -> __mmask16 {
+fn first_n_mask(len: usize) -> __mmask16 {
     ((1 << len.min(LANES)) - 1_u32) as __mmask16
 }
 
@@ -30,7 +30,7 @@ impl<const VNNI: bool, const BF16: bool> Avx512<VNNI, BF16> {
     #[inline(always)]
     pub(super) fn load_first_floats(self, from: &[f32], fill: __m512) -> __m512 {
         // SAFETY: the load reads the lanes in the mask alone, which are below the length of `from`.
-        unsafe { _mm512_mask_loadu_ps(fill, lanes_of(from.len()), from.as_ptr()) }
+        unsafe { _mm512_mask_loadu_ps(fill, first_n_mask(from.len()), from.as_ptr()) }
     }
 
     /// Sixteen floats to memory.
@@ -44,7 +44,7 @@ impl<const VNNI: bool, const BF16: bool> Avx512<VNNI, BF16> {
     #[inline(always)]
     pub(super) fn store_first_floats(self, x: __m512, to: &mut [f32]) {
         // SAFETY: the store writes the lanes in the mask alone, which are below the length of `to`.
-        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), lanes_of(to.len()), x) }
+        unsafe { _mm512_mask_storeu_ps(to.as_mut_ptr(), first_n_mask(to.len()), x) }
     }
 
     /// The 64 bytes of a value.

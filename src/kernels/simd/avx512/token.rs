@@ -23,14 +23,14 @@ impl<const VNNI: bool, const BF16: bool> Avx512<VNNI, BF16> {
 
 impl<const BF16: bool> Avx512<true, BF16> {
     /// The level without VNNI, which computes floats as this one does.
-    pub(crate) fn floats(self) -> Avx512<false> {
+    pub(crate) fn without_vnni(self) -> Avx512<false> {
         Avx512(())
     }
 }
 
 impl Avx512<true, true> {
     /// The level without BF16, which computes bytes as this one does.
-    pub(crate) fn bytes(self) -> Avx512<true> {
+    pub(crate) fn without_bf16(self) -> Avx512<true> {
         Avx512(())
     }
 }

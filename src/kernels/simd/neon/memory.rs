@@ -26,7 +26,7 @@ impl<const DOTPROD: bool> Neon<DOTPROD> {
 
     /// QuadI8 integers from memory.
     #[inline(always)]
-    pub(super) fn load_four_ints(self, from: &[i32; 4]) -> int32x4_t {
+    pub(super) fn load_ints(self, from: &[i32; 4]) -> int32x4_t {
         // SAFETY: the load asks for no more than an integer's alignment and reads the four integers of `from`.
         unsafe { vld1q_s32(from.as_ptr()) }
     }
@@ -47,7 +47,7 @@ impl<const DOTPROD: bool> Neon<DOTPROD> {
 
     /// Eight words to memory.
     #[inline(always)]
-    pub(super) fn store_half_words(self, x: uint16x8_t, to: &mut [i16; 8]) {
+    pub(super) fn store_half_i16(self, x: uint16x8_t, to: &mut [i16; 8]) {
         // SAFETY: the store asks for no more than a word's alignment and writes the eight words of `to`.
         unsafe { vst1q_u16(to.as_mut_ptr().cast(), x) }
     }

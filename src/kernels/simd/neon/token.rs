@@ -15,7 +15,7 @@ impl<const DOTPROD: bool> Neon<DOTPROD> {
 
 impl Neon<true> {
     /// The level without products of bytes, which computes floats as this one does.
-    pub(crate) fn floats(self) -> Neon<false> {
+    pub(crate) fn without_dotprod(self) -> Neon<false> {
         Neon(())
     }
 }

@@ -41,7 +41,7 @@ impl RelativePositions {
     pub(super) fn bias(&self) -> RelativeBias<'_> {
         RelativeBias {
             data: &self.bias,
-            reach: self.max_len,
+            max_len: self.max_len,
         }
     }
 }

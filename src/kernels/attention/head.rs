@@ -39,9 +39,9 @@ pub(crate) fn attention(exec: &ExecContext, input: &Attention<'_>, out: &mut [f3
     let floats = width.and_then(|width| width.checked_mul(rows));
     assert_eq!(Some(out.len()), floats, "output rows");
     if let Some(bias) = input.bias {
-        assert_eq!(bias.data.len(), input.heads * (2 * bias.reach - 1));
+        assert_eq!(bias.data.len(), input.heads * (2 * bias.max_len - 1));
         let longest = input.starts.windows(2).map(|w| w[1] - w[0]).max();
-        assert!(longest.is_none_or(|longest| longest <= bias.reach));
+        assert!(longest.is_none_or(|longest| longest <= bias.max_len));
     }
     let out = DisjointMut::new(out);
     let (cpu, heads) = (exec.cpu, &exec.memory.heads);

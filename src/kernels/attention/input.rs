@@ -17,10 +17,10 @@ pub(crate) struct Projection<'a> {
 /// Bias added to each score, which depends on the head and on key position minus query position.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RelativeBias<'a> {
-    /// Biases of (heads, 2 * reach - 1): entry `reach - 1 + key - query` of each head.
+    /// Biases of (heads, 2 * max_len - 1): entry `max_len - 1 + key - query` of each head.
     pub(crate) data: &'a [f32],
     /// Greatest supported length of a sequence: one more than the largest distance of positions.
-    pub(crate) reach: usize,
+    pub(crate) max_len: usize,
 }
 
 /// Inputs of attention over all sequences of a batch.
@@ -50,6 +50,6 @@ pub(crate) struct Attention<'a> {
 impl<'a> RelativeBias<'a> {
     /// Returns the biases of one query's scores, from the first key on.
     pub(super) fn of(&self, head: usize, query: usize) -> &'a [f32] {
-        &self.data[head * (2 * self.reach - 1)..][self.reach - 1 - query..]
+        &self.data[head * (2 * self.max_len - 1)..][self.max_len - 1 - query..]
     }
 }

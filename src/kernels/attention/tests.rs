@@ -48,8 +48,8 @@ fn oracle(input: &Attention<'_>, sequence: usize, head: usize, query: usize) -> 
                 .map(|d| at(input.query, first + query, d) * at(input.key, key, d))
                 .sum();
             let bias = input.bias.map_or(0.0, |bias| {
-                let distance = bias.reach - 1 + (key - first) - query;
-                f64::from(bias.data[head * (2 * bias.reach - 1) + distance])
+                let distance = bias.max_len - 1 + (key - first) - query;
+                f64::from(bias.data[head * (2 * bias.max_len - 1) + distance])
             });
             dot / (input.head_dim as f64).sqrt() + bias
         })
@@ -76,14 +76,14 @@ fn agrees_with_the_formula_on_ragged_rows() {
         let starts = [0, 1, 1, 18, 34, 84];
         let (rows, width) = (84, heads * head_dim);
         let qkv = numbers(rows * 3 * width, 1);
-        let reach = 60;
-        let bias = numbers(heads * (2 * reach - 1), 2);
+        let max_len = 60;
+        let bias = numbers(heads * (2 * max_len - 1), 2);
         for (with_bias, (dtype, bound)) in [false, true]
             .into_iter()
             .flat_map(|with| FORMS.map(|form| (with, form)))
         {
             let input = Attention {
-                bias: with_bias.then_some(RelativeBias { data: &bias, reach }),
+                bias: with_bias.then_some(RelativeBias { data: &bias, max_len }),
                 ..joined(&qkv, &starts, (heads, head_dim), dtype)
             };
             for cpu in Cpu::supported() {
@@ -119,13 +119,13 @@ fn agrees_with_the_formula_on_ragged_rows() {
     }
 }
 
-/// Runs attention over queries and keys up to `reach` and values up to one. Returns the largest score and the largest
+/// Runs attention over queries and keys up to `magnitude` and values up to one. Returns the largest score and the largest
 /// error, of every seventh query.
-fn sweep(dtype: Dtype, len: usize, head_dim: usize, reach: f32) -> (f64, f64) {
+fn sweep(dtype: Dtype, len: usize, head_dim: usize, magnitude: f32) -> (f64, f64) {
     let mut qkv = numbers(len * 3 * head_dim, 5);
     for row in qkv.chunks_exact_mut(3 * head_dim) {
         let (queries_and_keys, values) = row.split_at_mut(2 * head_dim);
-        queries_and_keys.iter_mut().for_each(|x| *x *= reach / 2.0);
+        queries_and_keys.iter_mut().for_each(|x| *x *= magnitude / 2.0);
         values.iter_mut().for_each(|x| *x /= 2.0);
     }
     let starts = [0, len];
@@ -167,13 +167,13 @@ fn sweep(dtype: Dtype, len: usize, head_dim: usize, reach: f32) -> (f64, f64) {
 fn is_as_exact_as_documented() {
     for (len, head_dim) in [(8, 32), (128, 32), (300, 33), (512, 32), (512, 64)] {
         // Words: values have 10 bits where 512 of them are summed up, and scores err by 1e-3 of the greatest.
-        for (dtype, reach, scores, bound) in [
+        for (dtype, magnitude, scores, bound) in [
             (Dtype::F32, 2.0, 13.0, 1.5e-6),
             (Dtype::F32, 4.0, 50.0, 4e-6),
             (Dtype::Int8, 2.0, 13.0, 1e-3),
             (Dtype::Int8, 4.0, 50.0, 1e-3),
         ] {
-            let (largest, error) = sweep(dtype, len, head_dim, reach);
+            let (largest, error) = sweep(dtype, len, head_dim, magnitude);
             assert!(largest < scores, "{len} x {head_dim}: a score of {largest}");
             assert!(
                 error < bound,

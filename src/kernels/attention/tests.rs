@@ -83,7 +83,10 @@ fn agrees_with_the_formula_on_ragged_rows() {
             .flat_map(|with| FORMS.map(|form| (with, form)))
         {
             let input = Attention {
-                bias: with_bias.then_some(RelativeBias { data: &bias, max_len }),
+                bias: with_bias.then_some(RelativeBias {
+                    data: &bias,
+                    max_len,
+                }),
                 ..joined(&qkv, &starts, (heads, head_dim), dtype)
             };
             for cpu in Cpu::supported() {
@@ -125,7 +128,9 @@ fn sweep(dtype: Dtype, len: usize, head_dim: usize, magnitude: f32) -> (f64, f64
     let mut qkv = numbers(len * 3 * head_dim, 5);
     for row in qkv.chunks_exact_mut(3 * head_dim) {
         let (queries_and_keys, values) = row.split_at_mut(2 * head_dim);
-        queries_and_keys.iter_mut().for_each(|x| *x *= magnitude / 2.0);
+        queries_and_keys
+            .iter_mut()
+            .for_each(|x| *x *= magnitude / 2.0);
         values.iter_mut().for_each(|x| *x /= 2.0);
     }
     let starts = [0, len];

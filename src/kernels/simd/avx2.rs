@@ -1,5 +1,5 @@
-//! AVX2 with fused products: sixteen floats are two registers, of which there are 16; with and without AVX-VNNI's
-//! products of bytes.
+//! AVX2 with FMA. Sixteen floats occupy two of 16 registers. One level multiplies int8 with AVX-VNNI, the other
+//! without.
 #![allow(
     unsafe_code,
     reason = "instructions are reached through unsafe functions"
@@ -19,14 +19,16 @@ use std::arch::x86_64::{
 
 use super::{Cache, Kernel, LANES, ROUND, Simd};
 
-/// Evaluates intrinsics of the level that work on registers. They are unsafe only because a processor may lack them; the
-/// first argument, a token, proves that this one does not.
+/// Evaluates intrinsics of the level that work on registers. They are unsafe only because a processor may lack them.
+/// The first argument, a token, proves that this processor has them.
 ///
-/// Intrinsics that read or write memory are not imported here or in `bytes`: `memory` has them all, behind references.
+/// Intrinsics that read or write memory are not imported here or in `int8`. `memory` wraps them all in functions that
+/// take references.
 macro_rules! intrinsics {
     ($token:expr, $call:expr) => {{
         let _: $crate::kernels::simd::avx2::Avx2<_> = $token;
-        // SAFETY: the token was made by `Avx2::new`, which found AVX2 and FMA on this processor, and AVX-VNNI if `VNNI`.
+        // SAFETY: the token was made by `Avx2::new`, which found AVX2 and FMA on this processor, and AVX-VNNI if
+        // `VNNI`.
         unsafe { $call }
     }};
 }
@@ -52,14 +54,14 @@ fn vectorize_vnni<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
-/// Widens the first bf16 number of each pair.
+/// Converts the first bf16 number of each pair to f32.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn widen_first(pairs: __m256i) -> __m256 {
     _mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs))
 }
 
-/// Widens the second bf16 number of each pair.
+/// Converts the second bf16 number of each pair to f32.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn widen_second(pairs: __m256i) -> __m256 {
@@ -68,14 +70,15 @@ fn widen_second(pairs: __m256i) -> __m256 {
 }
 
 impl<const VNNI: bool> Avx2<VNNI> {
-    /// The lowest sixteen of each lane's bits.
+    /// Returns the lowest sixteen bits of each lane.
     #[inline(always)]
     fn truncate_to_i16(self, x: [__m256; 2]) -> __m256i {
         intrinsics!(self, {
             let low = _mm256_set1_epi32(0xffff);
             let a = _mm256_and_si256(_mm256_castps_si256(x[0]), low);
             let b = _mm256_and_si256(_mm256_castps_si256(x[1]), low);
-            // Packing goes by halves of a register, so the quarters stand as 0 2 1 3 until they are put right.
+            // Packing works within halves of a register, so the quarters come out as 0 2 1 3. The permutation sorts
+            // them.
             _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a, b))
         })
     }
@@ -91,14 +94,14 @@ where
     type QuadVec = [__m256i; 2];
     type PairVec = [__m256i; 2];
 
-    // 6 x 2 accumulators, two registers of weights and one for an activation: 15 of 16.
+    // 6 x 2 accumulators, two registers for weights and one for an activation: 15 of 16.
     const TILE_ROWS: usize = 6;
     const TILE_PANELS: usize = 1;
-    // As many; of words one for what becomes of the activation is all that is left.
+    // Also 15 of 16. Products of i16 need the last register too.
     const INT8_TILE_ROWS: usize = 6;
     const I16_TILE_ROWS: usize = 6;
-    // 4 x 2 accumulators, four registers of weights and two for an activation: 14. With a fifth all are taken, and
-    // sums go to memory and back: half as fast again.
+    // 4 x 2 accumulators, four registers for weights and two for an activation: 14 of 16. A fifth row would take all
+    // 16, and accumulators would be spilled, which takes half as long again.
     const BF16_TILE_ROWS: usize = 4;
     const INT8_OFFSET: i32 = <Self as Int8Dot>::OFFSET;
     const INT8_SUBSTEPS: usize = <Self as Int8Dot>::SUBSTEPS;
@@ -224,7 +227,7 @@ where
                 ))
             );
         }
-        // Bits are added whatever they mean: this is what keeps a NaN of any payload one.
+        // Adding bits may turn a NaN into a number. `k * 0` is NaN for every NaN, so this addition restores it.
         self.mul_add(k, self.splat(0.0), out)
     }
 
@@ -260,7 +263,7 @@ where
             let low = _mm256_set1_epi32(0xff);
             let a = _mm256_and_si256(_mm256_castps_si256(x[0]), low);
             let b = _mm256_and_si256(_mm256_castps_si256(x[1]), low);
-            // As in `truncate_to_i16`.
+            // Sorts the quarters, as in `truncate_to_i16`.
             let pairs = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a, b));
             _mm_packus_epi16(
                 _mm256_castsi256_si128(pairs),
@@ -383,7 +386,8 @@ where
                 let bits = _mm256_castps_si256(x);
                 let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
                 let half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
-                // The bits of NaN may overflow when they are rounded, or be gone: it gets one that stays.
+                // Rounding may overflow a NaN's bits, or drop its payload and leave infinity. The quiet bit prevents
+                // both.
                 let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x40_0000));
                 let nearest = _mm256_blendv_ps(
                     _mm256_castsi256_ps(_mm256_add_epi32(bits, half)),
@@ -394,7 +398,7 @@ where
             });
         }
         let words = intrinsics!(self, {
-            // As in `truncate_to_i16`.
+            // Sorts the quarters, as in `truncate_to_i16`.
             let words = _mm256_packus_epi32(rounded[0], rounded[1]);
             _mm256_permute4x64_epi64::<0b11_01_10_00>(words)
         });
@@ -416,7 +420,7 @@ where
 
     #[inline(always)]
     fn prefetch(self, at: *const f32, into: Cache) {
-        // SAFETY: a prefetch is a hint: it reads nothing, and an address that is not there does no harm.
+        // SAFETY: a prefetch is a hint. It reads nothing, and an unmapped address is harmless.
         unsafe {
             match into {
                 Cache::L1 => _mm_prefetch::<_MM_HINT_T0>(at.cast()),

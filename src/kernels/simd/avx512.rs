@@ -1,5 +1,5 @@
-//! AVX-512: sixteen floats are one register, of which there are 32; with and without VNNI's products of bytes and those
-//! of numbers in bf16.
+//! AVX-512. Sixteen floats occupy one of 32 registers. There are three levels: without VNNI, with VNNI (int8 products),
+//! and with VNNI and BF16 (bf16 products).
 #![allow(
     unsafe_code,
     reason = "instructions are reached through unsafe functions"
@@ -24,15 +24,16 @@ use std::arch::x86_64::{
 
 use super::{Cache, Kernel, LANES, Simd};
 
-/// Evaluates intrinsics of the level that work on registers. They are unsafe only because a processor may lack them; the
-/// first argument, a token, proves that this one does not.
+/// Evaluates intrinsics of the level that work on registers. They are unsafe only because a processor may lack them.
+/// The first argument, a token, proves that this processor has them.
 ///
-/// Intrinsics that read or write memory are not imported here: `memory` has them all, behind references.
+/// Intrinsics that read or write memory are not imported here. `memory` wraps them all in functions that take
+/// references.
 macro_rules! intrinsics {
     ($token:expr, $call:expr) => {{
         let _: $crate::kernels::simd::avx512::Avx512<_, _> = $token;
-        // SAFETY: the token was made by `Avx512::new`, which found AVX-512 F, BW, DQ and VL, AVX2 and FMA on this processor,
-        // VNNI too if `VNNI`, and VNNI and BF16 if `BF16`.
+        // SAFETY: the token was made by `Avx512::new`, which found AVX-512 F, BW, DQ and VL, AVX2 and FMA on this
+        // processor, VNNI too if `VNNI`, and VNNI and BF16 if `BF16`.
         unsafe { $call }
     }};
 }
@@ -62,14 +63,14 @@ fn vectorize_bf16<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
-/// Widens the first bf16 number of each pair.
+/// Converts the first bf16 number of each pair to f32.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn widen_first(pairs: __m512i) -> __m512 {
     _mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs))
 }
 
-/// Widens the second bf16 number of each pair, by a mask, which takes no register of those that sums are in.
+/// Converts the second bf16 number of each pair to f32. A mask register does it, so no vector register is needed.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn widen_second(pairs: __m512i) -> __m512 {
@@ -83,14 +84,14 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     type QuadVec = __m512i;
     type PairVec = __m512i;
 
-    // 13 x 2 accumulators, two registers of weights and one for an activation: 29 of 32.
+    // 13 x 2 accumulators, two registers for weights and one for an activation: 29 of 32.
     const TILE_ROWS: usize = 13;
     const TILE_PANELS: usize = 2;
-    // Thirteen rows would fit too, but the compiler then moves sums to memory and back around the loop: a tenth slower.
-    // Without VNNI absolute values, ones and what becomes of an activation take registers as well.
+    // 13 rows would fit too, but then the compiler spills accumulators around the loop, which is a tenth slower.
+    // Without VNNI the absolute weights, a vector of ones and the signed activation occupy registers too.
     const INT8_TILE_ROWS: usize = if VNNI { 12 } else { 11 };
     const I16_TILE_ROWS: usize = 12;
-    // Without BF16 12 x 2 accumulators, four registers of weights and two for an activation: 30.
+    // Without BF16: 12 x 2 accumulators, four registers for weights and two for an activation: 30 of 32.
     const BF16_TILE_ROWS: usize = if BF16 { 13 } else { 12 };
     const INT8_OFFSET: i32 = if VNNI { 128 } else { 0 };
 
@@ -118,7 +119,6 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
         self.store_floats(x, to)
     }
 
-    // Lanes past the slice are not touched.
     #[inline(always)]
     fn load_partial(self, from: &[f32], fill: f32) -> __m512 {
         match from.first_chunk() {
@@ -183,18 +183,18 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
         )
     }
 
-    // Two instructions instead of three: the rest comes at once.
+    // Two instructions instead of three, because one instruction computes the rest.
     #[inline(always)]
     fn round_and_frac(self, x: __m512) -> (__m512, __m512) {
-        // To nearest, no binary place kept, no exception raised.
+        // Rounds to nearest, keeps no fraction bits, raises no exception.
         let rest = intrinsics!(self, _mm512_reduce_ps::<0b0000_1000>(x));
         (self.sub(x, rest), rest)
     }
 
-    // One instruction: `ldexp` finds the whole number by itself, and knows no least one.
+    // One instruction: `ldexp` rounds its argument down by itself, and takes values below -126.
     #[inline(always)]
     fn floor_and_frac(self, x: __m512) -> (__m512, __m512) {
-        // Downwards, no binary place kept, no exception raised.
+        // Rounds down, keeps no fraction bits, raises no exception.
         (x, intrinsics!(self, _mm512_reduce_ps::<0b0000_1001>(x)))
     }
 
@@ -285,7 +285,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
         if VNNI {
             return intrinsics!(self, _mm512_dpbusd_epi32(sum, activations, weights));
         }
-        // |w| times q with w's sign. Two such products are at most 2 * 127 * 127, and so never saturate.
+        // |w| times q with w's sign. The sum of two products is at most 2 * 127 * 127, which does not saturate an i16.
         intrinsics!(self, {
             let negative = _mm512_movepi8_mask(weights);
             let signed =
@@ -321,7 +321,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
             for (x, from) in x.iter_mut().zip(from) {
                 *x = _mm512_castps_pd(self.load(from));
             }
-            // Numbers, then pairs, then fours, then eights of two vectors change places.
+            // Exchanges single items of two vectors, then groups of two, four and eight.
             for at in [0, 2, 4, 6, 8, 10, 12, 14] {
                 let (a, b) = (_mm512_castpd_ps(x[at]), _mm512_castpd_ps(x[at + 1]));
                 x[at] = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
@@ -342,7 +342,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
                 x[at] = _mm512_shuffle_f64x2::<0b10_00_10_00>(a, b);
                 x[at + 8] = _mm512_shuffle_f64x2::<0b11_01_11_01>(a, b);
             }
-            // The first two steps have left rows 1 and 2 of each four in each other's place.
+            // The first two steps have swapped rows 1 and 2 of each four.
             for (index, to) in to.iter_mut().enumerate() {
                 let at = index & !3 | (index & 1) << 1 | (index & 2) >> 1;
                 self.store(_mm512_castpd_ps(x[at]), to);
@@ -382,7 +382,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
             let bits = _mm512_castps_si512(x);
             let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
             let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
-            // The bits of NaN may overflow when they are rounded, or be gone: it gets one that stays.
+            // Rounding may overflow a NaN's bits, or drop its payload and leave infinity. The quiet bit prevents both.
             let quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x40_0000));
             let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
             let nearest = _mm512_mask_mov_epi32(_mm512_add_epi32(bits, half), nan, quiet);
@@ -405,7 +405,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
 
     #[inline(always)]
     fn prefetch(self, at: *const f32, into: Cache) {
-        // SAFETY: a prefetch is a hint: it reads nothing, and an address that is not there does no harm.
+        // SAFETY: a prefetch is a hint. It reads nothing, and an unmapped address is harmless.
         unsafe {
             match into {
                 Cache::L1 => _mm_prefetch::<_MM_HINT_T0>(at.cast()),

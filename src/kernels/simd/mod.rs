@@ -1,12 +1,13 @@
 //! Vectors of sixteen floats, on every instruction set.
 //!
-//! A kernel is written once over [`Simd`] and compiled for each level: sixteen lanes are one AVX-512 register, two of
-//! AVX2, four of NEON, and an array that the compiler deals with anywhere else. Each level is a file here and a token:
-//! a value of its type is proof that this processor has the level's instructions, since only the constructors that
-//! [`Cpu`](super::Cpu) calls after asking the processor make one.
+//! A kernel is written once over [`Simd`] and compiled for each level (instruction set). Sixteen lanes are one AVX-512
+//! register, two AVX2 registers or four NEON registers. Elsewhere they are an array, which the compiler vectorises.
 //!
-//! Nothing here knows what the numbers are. Lanes never meet but in [`reduce_add`](Simd::reduce_add) and [`reduce_max`](Simd::reduce_max),
-//! whose order is the same on every level.
+//! Each level is a file here and a token type. A value of that type proves that this processor has the level's
+//! instructions: its constructor queries the processor. Only [`Cpu`](super::Cpu) calls it.
+//!
+//! Floats of different lanes are combined only by [`reduce_add`](Simd::reduce_add) and
+//! [`reduce_max`](Simd::reduce_max). The order of additions is the same on every level.
 
 use bytemuck::Pod;
 
@@ -18,145 +19,156 @@ pub(super) mod avx512;
 pub(super) mod neon;
 pub(super) mod portable;
 
-/// Lanes of a vector, output channels of a panel, and the grain in which every reduction is ordered.
+/// Number of lanes of a vector. A panel has one output channel per lane. Reductions add up blocks of this size, so
+/// their order is the same on every level.
 pub(crate) const LANES: usize = 16;
 
-/// 1.5 * 2^23: added to a small float, it leaves its nearest integer, half to even, in the lowest bits of the sum.
+/// Addend that rounds, 1.5 * 2^23: added to a small float, it leaves the nearest integer (ties to even) in the lowest
+/// bits of the sum.
 pub(crate) const ROUND: f32 = 12_582_912.0;
 
-/// How near something is to be brought.
+/// Cache level that a prefetch fills.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Cache {
+    /// First level.
     L1,
+    /// Second level.
     L2,
 }
 
-/// A loop nest that is compiled once for each instruction set.
+/// Loop nest that is compiled once for each level.
 ///
-/// `run` must be `#[inline(always)]`, and so must everything hot that it calls: what is inlined into a level's entry is
-/// compiled with the level's instructions, what is not is compiled for the oldest processor.
+/// `run` must be `#[inline(always)]`, and so must every hot function that it calls. Code inlined into a level's
+/// [`vectorize`](Simd::vectorize) is compiled with the level's instructions. Code that is not inlined is compiled for
+/// the oldest processor.
 pub(crate) trait Kernel {
-    /// What comes out.
+    /// Result of the kernel.
     type Output;
 
-    /// The work.
+    /// Runs the kernel with the operations of a level.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
-/// The operations of a level on vectors of [`LANES`] floats.
+/// Operations of a level on vectors of [`LANES`] floats.
 ///
-/// Products and sums are IEEE 754 single precision, rounded to nearest; NaN passes through all but `max`, whose second
-/// argument alone is sure to let it pass, and `reduce_max`.
+/// Arithmetic is IEEE 754 single precision, rounded to nearest. NaN propagates through all operations but three: `max`
+/// and `min` always return NaN if their second argument is NaN, but not on every level if only the first one is;
+/// `reduce_max` may miss it.
 pub(crate) trait Simd: Copy {
-    /// Sixteen floats.
+    /// Vector of sixteen f32.
     type F32: Copy;
-    /// Sixteen 32-bit integers: sums of products of bytes.
+    /// Vector of sixteen i32, which accumulate integer products.
     type I32: Copy;
-    /// QuadI8 activations of a row in memory, as [`dot_i8x4`](Self::dot_i8x4) multiplies them: bytes, or words of 16 bits.
+    /// Four int8 activations of a row in memory, in the encoding that [`dot_i8x4`](Self::dot_i8x4) multiplies: four
+    /// bytes, or four i16.
     type QuadI8: Pod;
-    /// QuadI8 bytes for each lane of [`I32`](Self::I32), or the part of them that is multiplied at a time.
+    /// Vector of four int8 for each lane of [`I32`](Self::I32), or of the two that one substep multiplies.
     type QuadVec: Copy;
-    /// Sixteen times two words of 16 bits, integers or numbers in bf16, each two of them for one lane.
+    /// Vector of two 16-bit values, i16 or bf16, for each lane.
     type PairVec: Copy;
 
-    /// Rows of the highest tile of a matrix product whose accumulators stay in registers.
+    /// Number of rows of the tallest f32 tile whose accumulators stay in registers.
     const TILE_ROWS: usize;
-    /// Panels of the widest such tile: 1 or 2.
+    /// Number of panels of the widest tile whose accumulators stay in registers: 1 or 2.
     const TILE_PANELS: usize;
-    /// Rows of the highest tile of a product of bytes.
+    /// Number of rows of the tallest int8 tile.
     const INT8_TILE_ROWS: usize;
-    /// Rows of the highest tile of a product of words.
+    /// Number of rows of the tallest i16 tile.
     const I16_TILE_ROWS: usize;
-    /// Rows of the highest tile of a product of numbers in bf16.
+    /// Number of rows of the tallest bf16 tile.
     const BF16_TILE_ROWS: usize;
-    /// What [`dot_i8x4`](Self::dot_i8x4) counts activations from: the number q, from -127 to 127, is the byte q + 128 where the
-    /// level's instruction multiplies bytes without a sign by bytes with one, and q itself elsewhere.
+    /// Offset of stored int8 activations: [`dot_i8x4`](Self::dot_i8x4) takes q, from -127 to 127, as q + `INT8_OFFSET`.
+    /// It is 128 where the level's instruction multiplies unsigned by signed bytes, and 0 elsewhere.
     const INT8_OFFSET: i32;
-    /// In how many parts four bytes are multiplied: 1, or 2 where a level multiplies them as words.
+    /// Number of substeps in which four int8 are multiplied: 1, or 2 where a level multiplies them as i16.
     const INT8_SUBSTEPS: usize = 1;
 
-    /// Runs a kernel in a function of its own that is compiled for this level.
+    /// Runs a kernel in a separate function that is compiled for this level.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// Copies `x` to all lanes.
     fn splat(self, x: f32) -> Self::F32;
-    /// Sixteen floats from memory.
+    /// Loads sixteen floats.
     fn load(self, from: &[f32; LANES]) -> Self::F32;
-    /// Sixteen floats to memory.
+    /// Stores sixteen floats.
     fn store(self, x: Self::F32, to: &mut [f32; LANES]);
-    /// `a + b`.
+    /// Returns `a + b`.
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// `a - b`.
+    /// Returns `a - b`.
     fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// `a * b`.
+    /// Returns `a * b`.
     fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// `a / b`.
+    /// Returns `a / b`.
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// `a * b + c`, rounded once where the level has an instruction for it, else twice.
+    /// Returns `a * b + c`, rounded once where the level has an instruction for it, else twice.
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
-    /// The greater of both, of two zeros either. NaN where `b` is NaN; where `a` alone is NaN, that is `b` on x86 and in
-    /// portable code, and NaN on NEON: what may be NaN comes second.
+    /// Returns the greater value; of two zeros either one. NaN if `b` is NaN. If only `a` is NaN, the result is `b` on
+    /// x86 and in portable code, and NaN on NEON. So pass the value that may be NaN second.
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// The lesser of both; NaN where `b` is NaN.
+    /// Returns the lesser value; of two zeros either one. NaN if `b` is NaN.
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// `-|x|`.
+    /// Returns `-|x|`.
     fn neg_abs(self, x: Self::F32) -> Self::F32;
-    /// `minus` in the lanes where `of` has a minus sign, `plus` in the others.
+    /// Returns `minus` in the lanes where the sign bit of `of` is set, `plus` in the others.
     fn select_by_sign(self, of: Self::F32, minus: Self::F32, plus: Self::F32) -> Self::F32;
-    /// The whole number nearest to `x`, in the form that `ldexp` takes, and what is left of `x`.
+    /// Splits `x` into its nearest integer, encoded as [`ldexp`](Self::ldexp) takes it, and the rest, from -1/2 to 1/2.
     #[inline(always)]
     fn round_and_frac(self, x: Self::F32) -> (Self::F32, Self::F32) {
         let shift = self.splat(ROUND);
         let shifted = self.add(x, shift);
         (shifted, self.sub(x, self.sub(shifted, shift)))
     }
-    /// The whole number at or below `x`, or -126 if that is more, and what is left of `x`, from 0 to 1.
+    /// Splits `x` into an integer at or below it, encoded as [`ldexp`](Self::ldexp) takes it, and the rest, which is at
+    /// least 0 and at most 1. Values below -126 may be taken for -126.
     #[inline(always)]
     fn floor_and_frac(self, x: Self::F32) -> (Self::F32, Self::F32) {
-        let x = self.max(self.splat(-126.0), x); // in this order NaN stays NaN
+        let x = self.max(self.splat(-126.0), x); // in this order NaN propagates
         let half = self.splat(0.5);
         let (k, rest) = self.round_and_frac(self.sub(x, half));
         (k, self.add(rest, half))
     }
-    /// `x * 2^k` for a whole number k of `round_and_frac` or `floor_and_frac`, as long as x and the result are normal numbers; NaN where k is.
+    /// Returns `x * 2^k`, where k is an integer from `round_and_frac` or `floor_and_frac`. `x` and the result must be
+    /// normal numbers. NaN if `k` is NaN.
     fn ldexp(self, x: Self::F32, k: Self::F32) -> Self::F32;
-    /// The sum of all lanes: lane i and lane i + 8, then i + 4, i + 2, i + 1.
+    /// Returns the sum of all lanes, added in this order: lanes i and i + 8, then i and i + 4, i + 2, i + 1.
     fn reduce_add(self, x: Self::F32) -> f32;
-    /// The greatest lane; which, if one is NaN, is not said.
+    /// Returns the greatest lane; an unspecified one if a lane is NaN.
     fn reduce_max(self, x: Self::F32) -> f32;
-    /// `x`, computed before anything that stands behind in the program is begun.
+    /// Returns `x`, and keeps the compiler from moving later loads ahead of it.
     ///
-    /// A compiler fetches what a loop's body needs as early as it can; where nearly all registers are taken, that
-    /// throws the others out. This costs no instruction; levels whose compiler does well without it do nothing.
+    /// The compiler moves loads of a loop's body as early as it can. Where nearly all registers are occupied, that
+    /// spills accumulators. Pinning costs no instruction. Levels whose loops have no spills without it do nothing.
     #[inline(always)]
     fn pin(self, x: Self::F32) -> Self::F32 {
         x
     }
-    /// Keeps the compiler from moving later loads ahead of these integers ([`pin`](Self::pin) does it for floats).
+    /// Returns `x`, and keeps the compiler from moving later loads ahead of it ([`pin`](Self::pin) does so for floats).
     #[inline(always)]
     fn pin_i32(self, x: Self::I32) -> Self::I32 {
         x
     }
-    /// The lowest eight of each lane's bits.
+    /// Stores the lowest eight bits of each lane.
     fn store_u8_truncating(self, x: Self::F32, to: &mut [u8; LANES]);
-    /// The lowest bits of each lane, as activations for [`dot_i8x4`](Self::dot_i8x4).
+    /// Stores the lowest bits of each lane as activations of [`dot_i8x4`](Self::dot_i8x4).
     fn store_quads(self, x: Self::F32, to: &mut [Self::QuadI8; LANES / 4]);
 
     /// Copies the integer `x` to all lanes.
     fn splat_i32(self, x: i32) -> Self::I32;
-    /// Sixteen integers from memory.
+    /// Loads sixteen integers.
     fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
-    /// `a * b`, of which the low 32 bits are kept.
+    /// Returns the low 32 bits of `a * b`.
     fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
-    /// The nearest floats.
+    /// Converts integers to the nearest floats.
     fn to_f32(self, x: Self::I32) -> Self::F32;
-    /// A part of four bytes for each lane, from memory.
+    /// Loads four weights for each lane, or the two of them that `substep` multiplies.
     fn load_quads(self, from: &[i8; 4 * LANES], substep: usize) -> Self::QuadVec;
-    /// A part of the same four activations for all lanes.
+    /// Copies four activations to all lanes, or the two of them that `substep` multiplies.
     fn splat_quad(self, x: Self::QuadI8, substep: usize) -> Self::QuadVec;
-    /// In each lane `sum + a0 w0 + a1 w1 + a2 w2 + a3 w3`, exactly, when it is done for each part, for weights from -127
-    /// to 127 and activations, the same for all lanes, of [`splat_quad`](Self::splat_quad), which stand for numbers q
-    /// from -127 to 127 as q + [`INT8_OFFSET`](Self::INT8_OFFSET).
+    /// Adds the products of one substep to `sum`. After all substeps each lane has the exact value of
+    /// `sum + a0 w0 + a1 w1 + a2 w2 + a3 w3`.
+    ///
+    /// Weights are from -127 to 127. Activations come from [`splat_quad`](Self::splat_quad), so they are the same for
+    /// all lanes. Each is stored as q + [`INT8_OFFSET`](Self::INT8_OFFSET), where q is from -127 to 127.
     fn dot_i8x4(
         self,
         sum: Self::I32,
@@ -164,12 +176,13 @@ pub(crate) trait Simd: Copy {
         activations: Self::QuadVec,
     ) -> Self::I32;
 
-    /// The lowest sixteen of each lane's bits.
+    /// Stores the lowest sixteen bits of each lane.
     fn store_i16_truncating(self, x: Self::F32, to: &mut [i16; LANES]);
-    /// The lowest sixteen of each lane's bits, of `even` as the first word of a pair and of `odd` as the second.
+    /// Returns pairs of the lowest sixteen bits of each lane: first that of `even`, second that of `odd`.
     fn pair_i16_truncating(self, even: Self::F32, odd: Self::F32) -> Self::PairVec;
+    /// Stores the pairs of all lanes.
     fn store_pairs(self, pairs: Self::PairVec, to: &mut [i16; 2 * LANES]);
-    /// The lanes of sixteen vectors turned round, bits as they are: number i of vector j becomes number j of vector i.
+    /// Transposes a 16 x 16 matrix and leaves the bits of its items as they are.
     #[inline(always)]
     fn transpose(self, from: &[[f32; LANES]; LANES], to: &mut [[f32; LANES]; LANES]) {
         for (lane, to) in to.iter_mut().enumerate() {
@@ -178,24 +191,23 @@ pub(crate) trait Simd: Copy {
             }
         }
     }
-    /// Two words for each lane, from memory.
+    /// Loads a pair for each lane.
     fn load_pairs(self, from: &[i16; 2 * LANES]) -> Self::PairVec;
-    /// Copies two 16-bit integers to the pairs of all lanes.
+    /// Copies a pair to all lanes.
     fn splat_pair(self, x: [i16; 2]) -> Self::PairVec;
-    /// In each lane `sum + a0 b0 + a1 b1`, of which the low 32 bits are kept; no word may be -32768.
+    /// Returns the low 32 bits of `sum + a0 b0 + a1 b1` in each lane. No i16 may be -32768.
     fn dot_i16x2(self, sum: Self::I32, a: Self::PairVec, b: Self::PairVec) -> Self::I32;
 
-    /// The nearest numbers in bf16, of two that are equally near the even one; NaN stays NaN. Whether numbers below 2^-126
-    /// become 0 is not said.
+    /// Stores each lane rounded to bf16, ties to even. NaN stays NaN. Magnitudes below 2^-126 may become 0.
     fn store_bf16(self, x: Self::F32, to: &mut [i16; LANES]);
-    /// In each lane `(sum + a1 b1) + a0 b0` of numbers in bf16: products are exact, each sum is rounded to nearest, so it
-    /// is the same bits on every level, but for numbers below 2^-126, which may be taken for 0.
+    /// Returns `(sum + a1 b1) + a0 b0` of bf16 pairs in each lane. Products are exact and each sum is rounded to
+    /// nearest, so the bits are the same on every level, unless a magnitude is below 2^-126, which may be taken for 0.
     fn dot_bf16(self, sum: Self::F32, a: Self::PairVec, b: Self::PairVec) -> Self::F32;
 
-    /// Asks for the cache line at an address to be brought near. Any address will do.
+    /// Prefetches the cache line at an address. Any address is allowed.
     fn prefetch(self, at: *const f32, into: Cache);
 
-    /// The floats of a slice of at most sixteen, and `fill` in the lanes that it does not have.
+    /// Loads a slice of at most sixteen floats. The remaining lanes are `fill`.
     #[inline(always)]
     fn load_partial(self, from: &[f32], fill: f32) -> Self::F32 {
         match from.first_chunk() {
@@ -208,7 +220,7 @@ pub(crate) trait Simd: Copy {
         }
     }
 
-    /// As many lanes as a slice of at most sixteen has room for.
+    /// Stores the first lanes to a slice of at most sixteen floats.
     #[inline(always)]
     fn store_partial(self, x: Self::F32, to: &mut [f32]) {
         match to.first_chunk_mut() {
@@ -280,7 +292,7 @@ mod tests {
         let by = |f: fn(f32, f32) -> f32| -> [f32; LANES] {
             std::array::from_fn(|lane| f(A[lane], B[lane]))
         };
-        // All exact in single precision, so fused or not, in any order, they are these numbers.
+        // All results are exact in single precision, so neither fusing nor the order of additions changes them.
         let mut expected = vec![
             by(|a, b| a + b),
             by(|a, b| a - b),
@@ -308,9 +320,9 @@ mod tests {
         }
     }
 
-    struct NotNumbers;
+    struct NanBounds;
 
-    impl Kernel for NotNumbers {
+    impl Kernel for NanBounds {
         type Output = [[f32; LANES]; 3];
 
         #[inline(always)]
@@ -327,7 +339,7 @@ mod tests {
     #[test]
     fn a_bound_lets_nan_through() {
         for cpu in Cpu::supported() {
-            let [second, first, least] = cpu.run(NotNumbers);
+            let [second, first, least] = cpu.run(NanBounds);
             assert!(second.iter().all(|x| x.is_nan()), "{cpu:?}");
             assert!(least.iter().all(|x| x.is_nan()), "{cpu:?}");
             if cpu.name().starts_with("neon") {
@@ -338,9 +350,9 @@ mod tests {
         }
     }
 
-    struct Turned;
+    struct Transpose;
 
-    impl Kernel for Turned {
+    impl Kernel for Transpose {
         type Output = [[f32; LANES]; LANES];
 
         #[inline(always)]
@@ -352,16 +364,16 @@ mod tests {
         }
     }
 
-    /// No two the same, and some that are no numbers.
+    /// Returns a float of different bits for each position. Some are NaN.
     fn bits(row: usize, lane: usize) -> f32 {
         f32::from_bits(0xff70_0000 + ((row << 16) + lane) as u32)
     }
 
     #[test]
-    fn every_level_turns_bits_round() {
+    fn every_level_transposes_bits() {
         for cpu in Cpu::supported() {
-            let turned = cpu.run(Turned);
-            for (row, lanes) in turned.iter().enumerate() {
+            let transposed = cpu.run(Transpose);
+            for (row, lanes) in transposed.iter().enumerate() {
                 for (lane, x) in lanes.iter().enumerate() {
                     assert_eq!(x.to_bits(), bits(lane, row).to_bits(), "{cpu:?}");
                 }
@@ -369,9 +381,9 @@ mod tests {
         }
     }
 
-    struct Pairs;
+    struct I16Pairs;
 
-    impl Kernel for Pairs {
+    impl Kernel for I16Pairs {
         type Output = ([i16; LANES], [i16; 2 * LANES], [f32; LANES]);
 
         #[inline(always)]
@@ -401,22 +413,22 @@ mod tests {
     ];
 
     #[test]
-    fn every_level_multiplies_words_exactly() {
+    fn every_level_multiplies_i16_exactly() {
         let words = EVEN.map(|x| x as i16);
         let pairs = std::array::from_fn(|at| [EVEN, ODD][at % 2][at / 2] as i16);
         let sums = std::array::from_fn(|lane| {
             (5 + EVEN[lane] as i32 * 32767 - 3 * ODD[lane] as i32) as f32
         });
         for cpu in Cpu::supported() {
-            assert_eq!(cpu.run(Pairs), (words, pairs, sums), "{cpu:?}");
-            assert_eq!(cpu.run_int8(Pairs), (words, pairs, sums), "{cpu:?}");
+            assert_eq!(cpu.run(I16Pairs), (words, pairs, sums), "{cpu:?}");
+            assert_eq!(cpu.run_int8(I16Pairs), (words, pairs, sums), "{cpu:?}");
         }
     }
 
-    /// Rounds to bf16 and multiplies what came of it.
-    struct Halves<'a>(&'a [[f32; LANES]]);
+    /// Rounds floats to bf16, and multiplies bf16.
+    struct Bf16Pairs<'a>(&'a [[f32; LANES]]);
 
-    impl Kernel for Halves<'_> {
+    impl Kernel for Bf16Pairs<'_> {
         type Output = (Vec<[i16; LANES]>, [f32; LANES]);
 
         #[inline(always)]
@@ -444,27 +456,28 @@ mod tests {
 
     #[test]
     fn every_level_rounds_to_bf16_and_adds_in_the_same_order() {
-        // Every number in bf16 from 2^-126 on with what comes behind it: nothing, less than a half, half, more, and all.
-        let behind = [0u32, 1, 0x7fff, 0x8000, 0x8001, 0xffff];
+        // Every bf16 number of magnitude 2^-126 or more, followed by low bits that are zero, less than half a unit,
+        // half, more, or all set.
+        let low_bits = [0u32, 1, 0x7fff, 0x8000, 0x8001, 0xffff];
         let words = (0..=u32::from(u16::MAX)).filter(|word| word & 0x7fff >= 0x80);
         let numbers: Vec<f32> = words
-            .flat_map(|word| behind.map(|low| f32::from_bits(word << 16 | low)))
+            .flat_map(|word| low_bits.map(|low| f32::from_bits(word << 16 | low)))
             .chain([0.0, -0.0])
             .collect();
         let mut blocks: Vec<[f32; LANES]> = numbers.as_chunks().0.to_vec();
         blocks.extend(numbers.last_chunk::<LANES>());
-        let widened = |word: i16| f32::from_bits(u32::from(word as u16) << 16);
+        let widen = |word: i16| f32::from_bits(u32::from(word as u16) << 16);
         for cpu in Cpu::supported() {
-            for by_bf16 in [true, false] {
-                let (rounded, sums) = if by_bf16 {
-                    cpu.run_bf16(Halves(&blocks))
+            for with_bf16_level in [true, false] {
+                let (rounded, sums) = if with_bf16_level {
+                    cpu.run_bf16(Bf16Pairs(&blocks))
                 } else {
-                    cpu.run(Halves(&blocks))
+                    cpu.run(Bf16Pairs(&blocks))
                 };
                 for (x, word) in blocks.iter().flatten().zip(rounded.iter().flatten()) {
                     let expected = half::bf16::from_f32(*x);
                     if x.is_nan() {
-                        assert!(widened(*word).is_nan(), "{cpu:?} {:x}", x.to_bits())
+                        assert!(widen(*word).is_nan(), "{cpu:?} {:x}", x.to_bits())
                     } else {
                         assert_eq!(*word as u16, expected.to_bits(), "{cpu:?} {x:e}")
                     }

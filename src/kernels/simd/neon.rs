@@ -1,5 +1,5 @@
-//! NEON, which every 64-bit Arm processor has: sixteen floats are four registers, of which there are 32; with and
-//! without the products of bytes that are an extension.
+//! NEON, which every 64-bit Arm processor has. Sixteen floats occupy four of 32 registers. One level multiplies int8
+//! with the dot-product extension, the other without.
 #![allow(
     unsafe_code,
     reason = "instructions are reached through unsafe functions"
@@ -32,12 +32,11 @@ fn vectorize_dotprod<K: Kernel, S: Simd>(token: S, kernel: K) -> K::Output {
     kernel.run(token)
 }
 
-/// `sum` and, in each lane, four weights times the first four activations. The intrinsic is not stable.
+/// Adds the products of four weights and the first four activations to each lane of `sum`. The intrinsic is not stable.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 fn sdot(mut sum: int32x4_t, weights: int8x16_t, activations: int8x16_t) -> int32x4_t {
-    // SAFETY: the instruction reads and writes the three registers and nothing else; that the processor has it is what
-    // the function's features say.
+    // SAFETY: the instruction accesses only its three registers. The function's features say that the processor has it.
     unsafe {
         asm!(
             "sdot {0:v}.4s, {1:v}.16b, {2:v}.4b[0]",
@@ -50,19 +49,20 @@ fn sdot(mut sum: int32x4_t, weights: int8x16_t, activations: int8x16_t) -> int32
     sum
 }
 
-/// Evaluates intrinsics of the level that work on registers. They are unsafe only because a processor may lack them; the
-/// first argument, a token, proves that this one does not.
+/// Evaluates intrinsics of the level that work on registers. They are unsafe only because a processor may lack them.
+/// The first argument, a token, proves that this processor has them.
 ///
-/// Intrinsics that read or write memory are not imported here: `memory` has them all, behind references.
+/// Intrinsics that read or write memory are not imported here. `memory` wraps them all in functions that take
+/// references.
 macro_rules! intrinsics {
     ($token:expr, $call:expr) => {{
         let _: Neon<_> = $token;
-        // SAFETY: the token was made by `Neon::new`, which found NEON on this processor, and its dot products if `DOTPROD`.
+        // SAFETY: the token was made by `Neon::new`, which found NEON on this processor, and dot products if `DOTPROD`.
         unsafe { $call }
     }};
 }
 
-/// Evaluates [`intrinsics`] once for each of the four registers.
+/// Evaluates [`intrinsics`] once for each of the four registers of a vector.
 macro_rules! each {
     ($token:expr, $quarter:ident => $call:expr) => {
         [
@@ -92,7 +92,7 @@ mod token;
 pub(crate) use token::Neon;
 
 impl<const DOTPROD: bool> Neon<DOTPROD> {
-    /// Sixteen words to memory.
+    /// Stores sixteen i16.
     #[inline(always)]
     fn store_i16(self, x: [uint16x4_t; 4], to: &mut [i16; LANES]) {
         let [first, second]: &mut [[i16; LANES / 2]; 2] = bytemuck::cast_mut(to);
@@ -106,15 +106,15 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     type I32 = [int32x4_t; 4];
     type QuadI8 = [u8; 4];
     type QuadVec = [int8x16_t; 4];
-    // The first word of each of eight lanes, and the second.
+    // Eight lanes each: their first items, then their second items.
     type PairVec = [int16x8x2_t; 2];
 
-    // 6 x 4 accumulators, four registers of weights and one for an activation: 29 of 32.
+    // 6 x 4 accumulators, four registers for weights and one for an activation: 29 of 32.
     const TILE_ROWS: usize = 6;
     const TILE_PANELS: usize = 1;
     const INT8_TILE_ROWS: usize = if DOTPROD { 6 } else { 5 };
     const I16_TILE_ROWS: usize = 6;
-    // 4 x 4 accumulators, eight registers of weights and two for an activation: 26 of 32.
+    // 4 x 4 accumulators, eight registers for weights and two for an activation: 26 of 32.
     const BF16_TILE_ROWS: usize = 4;
     const INT8_OFFSET: i32 = 0;
 
@@ -205,7 +205,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
             vreinterpretq_s32_f32(x[i]),
             vshlq_n_s32::<23>(vreinterpretq_s32_f32(k[i])),
         )));
-        // Bits are added whatever they mean: this is what keeps a NaN of any payload one.
+        // Adding bits may turn a NaN into a number. `k * 0` is NaN for every NaN, so this addition restores it.
         self.mul_add(k, self.splat(0.0), out)
     }
 
@@ -272,7 +272,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     #[inline(always)]
     fn splat_quad(self, x: [u8; 4], _: usize) -> Self::QuadVec {
         let x = i32::from_le_bytes(x);
-        // `sdot` takes the first four bytes for all lanes, and one lane is loaded more cheaply than four.
+        // `sdot` reads only the first four bytes, and loading one lane is cheaper than loading four.
         let x = if DOTPROD {
             intrinsics!(self, vsetq_lane_s32::<0>(x, vdupq_n_s32(0)))
         } else {
@@ -288,14 +288,15 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
         weights: Self::QuadVec,
         activations: Self::QuadVec,
     ) -> Self::I32 {
-        match DOTPROD {
-            true => each!(self, i => sdot(sum[i], weights[i], activations[i])),
-            // Two products are at most 2 * 127 * 127, which 16 bits hold.
-            false => each!(self, i => {
+        if DOTPROD {
+            each!(self, i => sdot(sum[i], weights[i], activations[i]))
+        } else {
+            // The sum of two products is at most 2 * 127 * 127, which fits an i16.
+            each!(self, i => {
                 let low = vmull_s8(vget_low_s8(weights[i]), vget_low_s8(activations[i]));
                 let high = vmull_high_s8(weights[i], activations[i]);
                 vpadalq_s16(sum[i], vpaddq_s16(low, high))
-            }),
+            })
         }
     }
 
@@ -307,7 +308,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
 
     #[inline(always)]
     fn pair_i16_truncating(self, even: Self::F32, odd: Self::F32) -> Self::PairVec {
-        /// The low words of eight lanes, which are every other one.
+        /// Returns the low halves of eight lanes.
         macro_rules! low {
             ($x:ident, $at:literal) => {
                 intrinsics!(
@@ -364,7 +365,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
             let bits = vreinterpretq_u32_f32(x[i]);
             let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
             let rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
-            // The bits of NaN may overflow when they are rounded, or be gone: it gets one that stays.
+            // Rounding may overflow a NaN's bits, or drop its payload and leave infinity. The quiet bit prevents both.
             let quiet = vorrq_u32(bits, vdupq_n_u32(0x40_0000));
             vshrn_n_u32::<16>(vbslq_u32(vceqq_f32(x[i], x[i]), rounded, quiet))
         });
@@ -390,8 +391,8 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
 
     #[inline(always)]
     fn prefetch(self, at: *const f32, into: Cache) {
-        // SAFETY: a prefetch is a hint: it reads nothing, and an address that is not there does no harm. The
-        // instruction is written out because its intrinsic is not stable.
+        // SAFETY: a prefetch is a hint. It reads nothing, and an unmapped address is harmless. (It is assembly because
+        // the intrinsic is not stable.)
         unsafe {
             match into {
                 Cache::L1 => {

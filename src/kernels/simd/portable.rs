@@ -1,11 +1,12 @@
-//! Any processor: arrays, and whatever the compiler makes of them.
+//! Portable level: operations on arrays, which the compiler vectorises as it can.
 
 use super::{Cache, Kernel, LANES, Simd};
 
-/// The level that is always there.
+/// Level that every processor has.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Portable;
 
+/// Applies `f` to the lanes of two vectors.
 #[inline(always)]
 fn map(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
     let mut out = [0.0; LANES];
@@ -15,19 +16,19 @@ fn map(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
     out
 }
 
-/// Two words as one, the second in its upper half.
+/// Returns the bits of a pair in one u32, the second item in the upper half.
 #[inline(always)]
-fn both([first, second]: [i16; 2]) -> u32 {
+fn pair_bits([first, second]: [i16; 2]) -> u32 {
     u32::from(second as u16) << 16 | u32::from(first as u16)
 }
 
-/// Widens the first bf16 number of a pair.
+/// Converts the first bf16 number of a pair to f32.
 #[inline(always)]
 fn widen_first(pair: u32) -> f32 {
     f32::from_bits(pair << 16)
 }
 
-/// Widens the second bf16 number of each pair.
+/// Converts the second bf16 number of a pair to f32.
 #[inline(always)]
 fn widen_second(pair: u32) -> f32 {
     f32::from_bits(pair & 0xffff_0000)
@@ -40,7 +41,7 @@ impl Simd for Portable {
     type QuadVec = [[i8; 4]; LANES];
     type PairVec = [[i16; 2]; LANES];
 
-    // 2 x 16 accumulators are 8 of SSE2's 16 registers; a third row would leave none for the weights.
+    // 2 x 16 accumulators occupy 8 of SSE2's 16 registers. With a third row none would be left for the weights.
     const TILE_ROWS: usize = 2;
     const TILE_PANELS: usize = 1;
     const INT8_TILE_ROWS: usize = 2;
@@ -88,13 +89,13 @@ impl Simd for Portable {
         map(a, b, |a, b| a / b)
     }
 
-    // Rounded twice: without an instruction of its own a fused product is a library call, and slow.
+    // Rounded twice: on processors without the instruction a fused multiply-add is a slow library call.
     #[inline(always)]
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
         self.add(self.mul(a, b), c)
     }
 
-    // Not `f32::max`, which gives the number where one of both is NaN.
+    // Not `f32::max`, which drops a NaN.
     #[inline(always)]
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
         map(a, b, |a, b| if a > b { a } else { b })
@@ -128,7 +129,7 @@ impl Simd for Portable {
         let out = map(x, k, |x, k| {
             f32::from_bits(x.to_bits().wrapping_add(k.to_bits() << 23))
         });
-        // Bits are added whatever they mean: this is what keeps a NaN of any payload one.
+        // Adding bits may turn a NaN into a number. `k * 0` is NaN for every NaN, so this addition restores it.
         self.mul_add(k, self.splat(0.0), out)
     }
 
@@ -257,7 +258,7 @@ impl Simd for Portable {
         for lane in 0..LANES {
             let bits = x[lane].to_bits();
             let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
-            // The bits of NaN may overflow when they are rounded, or be gone: it gets one that stays.
+            // Rounding may overflow a NaN's bits, or drop its payload and leave infinity. The quiet bit prevents both.
             let quiet = bits >> 16 | 0x40;
             to[lane] = if x[lane].is_nan() { quiet } else { rounded } as i16;
         }
@@ -265,8 +266,8 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn dot_bf16(self, sum: Self::F32, a: Self::PairVec, b: Self::PairVec) -> Self::F32 {
-        // Both words of a lane at once, as a compiler has instructions for.
-        let (a, b) = (a.map(both), b.map(both));
+        // Both items of a lane in one u32, so that the compiler can use 32-bit vector instructions.
+        let (a, b) = (a.map(pair_bits), b.map(pair_bits));
         let mut out = sum;
         for lane in 0..LANES {
             out[lane] += widen_second(a[lane]) * widen_second(b[lane]);

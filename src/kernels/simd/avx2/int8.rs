@@ -1,9 +1,9 @@
-//! Products of bytes: VNNI's own, or of words that bytes become in registers.
+//! Products of int8: with VNNI's instruction, or of i16 to which int8 are sign-extended in registers.
 //!
-//! AVX2 multiplies bytes in pairs (VPMADDUBSW), but only those without a sign by those with one, so that signs would have
-//! to change sides and pairs to be added up: three of four instructions wait for the multipliers. Words (VPMADDWD) take as
-//! many instructions, of which every other is a plain sum. Weights stay bytes in memory and are widened for a whole tile;
-//! activations are words from the start.
+//! Without VNNI, AVX2's instruction for bytes (VPMADDUBSW) multiplies unsigned by signed ones only. The sign would have
+//! to move to one side and the pairs would have to be summed: three of four instructions would use the multiplier
+//! ports. VPMADDWD on i16 needs the same number of instructions, but every other one is a plain addition. Weights stay
+//! int8 in memory and are sign-extended once for all rows of a tile. Activations are i16 from the start.
 
 use std::arch::x86_64::{
     __m256, __m256i, _mm256_dpbusd_avx_epi32, _mm256_shufflehi_epi16, _mm256_shufflelo_epi16,
@@ -16,22 +16,26 @@ use super::asm::dot_i16x2;
 
 type I32 = [__m256i; 2];
 
-/// What differs between the two kinds of products.
+/// Difference between the levels with and without VNNI.
 pub(crate) trait Int8Dot {
-    /// As in [`Simd`](super::Simd), and so are those that follow.
+    /// Four activations of a row in memory ([`Simd::QuadI8`](super::Simd::QuadI8)).
     type QuadI8: bytemuck::Pod;
 
+    /// Offset of stored activations ([`Simd::INT8_OFFSET`](super::Simd::INT8_OFFSET)).
     const OFFSET: i32;
+    /// Number of substeps ([`Simd::INT8_SUBSTEPS`](super::Simd::INT8_SUBSTEPS)).
     const SUBSTEPS: usize;
 
+    /// Stores the lowest bits of each lane as activations.
     fn store_quads(self, x: [__m256; 2], to: &mut [Self::QuadI8; LANES / 4]);
 
-    /// The part of weights that is multiplied.
+    /// Returns the weights that a substep multiplies.
     fn weights(self, quads: __m256i, substep: usize) -> __m256i;
 
-    /// The part of activations that is multiplied.
+    /// Returns the bits of the activations that a substep multiplies.
     fn activations(x: Self::QuadI8, substep: usize) -> i32;
 
+    /// Adds the products of one substep to `sum`.
     fn dot_i8x4(self, sum: I32, weights: I32, activations: I32) -> I32;
 }
 
@@ -69,7 +73,7 @@ impl Int8Dot for Avx2<true> {
 }
 
 impl Int8Dot for Avx2<false> {
-    /// The first and the third, then the second and the fourth.
+    /// First and third activation, then second and fourth.
     type QuadI8 = [[i16; 2]; 2];
 
     const OFFSET: i32 = 0;
@@ -79,7 +83,7 @@ impl Int8Dot for Avx2<false> {
     fn store_quads(self, x: [__m256; 2], to: &mut [[[i16; 2]; 2]; LANES / 4]) {
         let words = self.truncate_to_i16(x);
         let words = intrinsics!(self, {
-            // The middle two of each four change places.
+            // Swaps the middle two of each four.
             let words = _mm256_shufflelo_epi16::<0b11_01_10_00>(words);
             _mm256_shufflehi_epi16::<0b11_01_10_00>(words)
         });
@@ -88,7 +92,7 @@ impl Int8Dot for Avx2<false> {
 
     #[inline(always)]
     fn weights(self, quads: __m256i, substep: usize) -> __m256i {
-        // Of each two bytes one is left, widened by its sign.
+        // Sign-extends one of each two bytes.
         intrinsics!(
             self,
             match substep {

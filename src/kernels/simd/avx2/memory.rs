@@ -1,6 +1,6 @@
-//! Loads and stores of the level: its only intrinsics that read or write memory.
+//! Loads and stores of the level, its only intrinsics that read or write memory.
 //!
-//! Each takes a reference to exactly the bytes that it touches, so safe code cannot make one read or write elsewhere.
+//! Each takes a reference to exactly the bytes that it accesses, so safe code cannot make one access other memory.
 
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_storeu_si128, _mm256_blendv_ps, _mm256_castsi256_ps,
@@ -13,23 +13,23 @@ use bytemuck::Pod;
 use super::Avx2;
 
 impl<const VNNI: bool> Avx2<VNNI> {
-    /// Eight floats from memory.
+    /// Loads eight floats.
     #[inline(always)]
     pub(super) fn load_floats(self, from: &[f32; 8]) -> __m256 {
         // SAFETY: the load may be unaligned and reads the eight floats of `from`.
         unsafe { _mm256_loadu_ps(from.as_ptr()) }
     }
 
-    /// The first eight floats of a slice, or as many as it has, and `fill` in the remaining lanes. (Stores by a mask take
-    /// this level tens of cycles on some processors.)
+    /// Loads at most eight floats of a slice. The remaining lanes are `fill`. (There is no such store, because a masked
+    /// store takes tens of cycles on some processors of this level.)
     #[inline(always)]
     pub(super) fn load_first_floats(self, from: &[f32], fill: __m256) -> __m256 {
         let mask = intrinsics!(self, {
             let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-            // The low 32 bits of a length are, as a signed number, never more than the length.
+            // The low 32 bits of a length, read as an i32, are never more than the length.
             _mm256_cmpgt_epi32(_mm256_set1_epi32(from.len() as i32), lanes)
         });
-        // SAFETY: the load reads the lanes in the mask alone, which are below the length of `from`.
+        // SAFETY: the load reads only the lanes in the mask, which are below the length of `from`.
         let some = unsafe { _mm256_maskload_ps(from.as_ptr(), mask) };
         intrinsics!(
             self,
@@ -37,14 +37,14 @@ impl<const VNNI: bool> Avx2<VNNI> {
         )
     }
 
-    /// Eight floats to memory.
+    /// Stores eight floats.
     #[inline(always)]
     pub(super) fn store_floats(self, x: __m256, to: &mut [f32; 8]) {
         // SAFETY: the store may be unaligned and writes the eight floats of `to`.
         unsafe { _mm256_storeu_ps(to.as_mut_ptr(), x) }
     }
 
-    /// The 32 bytes of a value.
+    /// Loads the 32 bytes of a value.
     #[inline(always)]
     pub(super) fn load_bits<T: Pod>(self, from: &T) -> __m256i {
         const { assert!(size_of::<T>() == 32) };
@@ -52,7 +52,7 @@ impl<const VNNI: bool> Avx2<VNNI> {
         unsafe { _mm256_loadu_si256(std::ptr::from_ref(from).cast()) }
     }
 
-    /// A register to the 32 bytes of a value.
+    /// Stores a register to the 32 bytes of a value.
     #[inline(always)]
     pub(super) fn store_bits<T: Pod>(self, x: __m256i, to: &mut T) {
         const { assert!(size_of::<T>() == 32) };
@@ -60,7 +60,7 @@ impl<const VNNI: bool> Avx2<VNNI> {
         unsafe { _mm256_storeu_si256(std::ptr::from_mut(to).cast(), x) }
     }
 
-    /// Half a register to the sixteen bytes of a value.
+    /// Stores half a register to the 16 bytes of a value.
     #[inline(always)]
     pub(super) fn store_half<T: Pod>(self, x: __m128i, to: &mut T) {
         const { assert!(size_of::<T>() == 16) };

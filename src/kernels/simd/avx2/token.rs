@@ -1,11 +1,11 @@
-//! The proof that this processor has the level's instructions. Only the code of this file can make one.
+//! Token of the level: proof that this processor has its instructions. Only this file can make one.
 
-/// Proof that this processor has AVX2 and FMA, and AVX-VNNI where that is said.
+/// Proof that this processor has AVX2 and FMA, and AVX-VNNI if `VNNI`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx2<const VNNI: bool>(());
 
 impl<const VNNI: bool> Avx2<VNNI> {
-    /// The token, if this processor has the instructions.
+    /// Returns the token if this processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
         let has = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
@@ -15,7 +15,7 @@ impl<const VNNI: bool> Avx2<VNNI> {
 }
 
 impl Avx2<true> {
-    /// The level without VNNI, which computes floats as this one does.
+    /// Returns the token of the level without VNNI, which computes f32 in the same way.
     pub(crate) fn without_vnni(self) -> Avx2<false> {
         Avx2(())
     }

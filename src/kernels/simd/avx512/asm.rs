@@ -1,33 +1,34 @@
-//! What a compiler must leave where it stands: fences, and products that it would take apart.
+//! Instructions that the compiler must not reorder or split.
 
 use std::arch::asm;
 use std::arch::x86_64::{__m512, __m512i};
 
-/// Keeps the compiler from moving later loads ahead of this value ([`Simd::pin`](super::Simd::pin)).
+/// Returns `x`, and keeps the compiler from moving later loads ahead of it ([`Simd::pin`](super::Simd::pin)).
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn pin(mut x: __m512) -> __m512 {
-    // SAFETY: no instruction, only a comment, which takes a register and gives it back as it is. That it might also
-    // touch memory, for all the compiler knows, is what keeps later loads behind it.
+    // SAFETY: the assembly is only a comment and leaves its register unchanged. The compiler assumes that it may access
+    // memory, which keeps later loads behind it.
     unsafe { asm!("/* {} */", inout(zmm_reg) x, options(nostack, preserves_flags)) };
     x
 }
 
-/// Keeps the compiler from moving later loads ahead of these integers ([`Simd::pin_i32`](super::Simd::pin_i32)).
+/// Returns `x`, and keeps the compiler from moving later loads ahead of it ([`Simd::pin_i32`](super::Simd::pin_i32)).
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn pin_i32(mut x: __m512i) -> __m512i {
-    // SAFETY: no instruction, as in `pin`.
+    // SAFETY: the assembly is only a comment, as in `pin`.
     unsafe { asm!("/* {} */", inout(zmm_reg) x, options(nostack, preserves_flags)) };
     x
 }
 
-/// `vpdpwssd`, in the order of the program, as `pin`. Its intrinsic will not do: the compiler takes it apart into a
-/// product and a sum.
+/// Adds the products of two i16 pairs to each lane of `sum` (`vpdpwssd`), pinned like `pin`. The compiler would split
+/// the intrinsic into a multiplication and an addition.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
 pub(super) fn dot_i16x2(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
-    // SAFETY: one instruction of the function's features, on registers alone; that it might touch memory is only what the compiler thinks.
+    // SAFETY: one instruction of the function's features. It accesses registers only, though the compiler assumes that
+    // it may access memory.
     unsafe {
         asm!(
             "vpdpwssd {}, {}, {}",
@@ -40,12 +41,12 @@ pub(super) fn dot_i16x2(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
     sum
 }
 
-/// `vdpbf16ps`, in the order of the program, as `pin`. Its intrinsic takes vectors of a type of their own, which
-/// nothing but memory becomes.
+/// Adds the products of two bf16 pairs to each lane of `sum` (`vdpbf16ps`), pinned like `pin`. The intrinsic takes a
+/// vector type that can only be loaded from memory.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 pub(super) fn dot_bf16(mut sum: __m512, a: __m512i, b: __m512i) -> __m512 {
-    // SAFETY: one instruction of the function's features, on registers alone, as in `dot_i16x2`.
+    // SAFETY: one instruction of the function's features. It accesses registers only, as in `dot_i16x2`.
     unsafe {
         asm!(
             "vdpbf16ps {}, {}, {}",

@@ -1,13 +1,13 @@
-//! The proof that this processor has the level's instructions. Only the code of this file can make one.
+//! Token of the level: proof that this processor has its instructions. Only this file can make one.
 
-/// Proof that this processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA, and VNNI and BF16 where that is said.
+/// Proof that this processor has AVX-512 F, BW, DQ and VL, AVX2 and FMA; also VNNI if `VNNI` and BF16 if `BF16`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Avx512<const VNNI: bool, const BF16: bool = false>(());
 
 impl<const VNNI: bool, const BF16: bool> Avx512<VNNI, BF16> {
-    /// The token, if this processor has the instructions.
+    /// Returns the token if this processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
-        // `enter` compiles for VNNI wherever it compiles for BF16.
+        // `vectorize` compiles for VNNI wherever it compiles for BF16.
         const { assert!(VNNI || !BF16, "BF16 comes with VNNI") };
         let has = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
@@ -22,14 +22,14 @@ impl<const VNNI: bool, const BF16: bool> Avx512<VNNI, BF16> {
 }
 
 impl<const BF16: bool> Avx512<true, BF16> {
-    /// The level without VNNI, which computes floats as this one does.
+    /// Returns the token of the level without VNNI, which computes f32 in the same way.
     pub(crate) fn without_vnni(self) -> Avx512<false> {
         Avx512(())
     }
 }
 
 impl Avx512<true, true> {
-    /// The level without BF16, which computes bytes as this one does.
+    /// Returns the token of the level without BF16, which computes int8 in the same way.
     pub(crate) fn without_bf16(self) -> Avx512<true> {
         Avx512(())
     }

@@ -1,11 +1,11 @@
-//! The proof that this processor has the level's instructions. Only the code of this file can make one.
+//! Token of the level: proof that this processor has its instructions. Only this file can make one.
 
-/// Proof that this processor has NEON, and its products of bytes where that is said.
+/// Proof that this processor has NEON, and the dot-product extension if `DOTPROD`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Neon<const DOTPROD: bool>(());
 
 impl<const DOTPROD: bool> Neon<DOTPROD> {
-    /// The token, if this processor has the instructions.
+    /// Returns the token if this processor has the instructions.
     pub(crate) fn new() -> Option<Self> {
         let has = std::arch::is_aarch64_feature_detected!("neon")
             && (!DOTPROD || std::arch::is_aarch64_feature_detected!("dotprod"));
@@ -14,7 +14,7 @@ impl<const DOTPROD: bool> Neon<DOTPROD> {
 }
 
 impl Neon<true> {
-    /// The level without products of bytes, which computes floats as this one does.
+    /// Returns the token of the level without dot products, which computes f32 in the same way.
     pub(crate) fn without_dotprod(self) -> Neon<false> {
         Neon(())
     }

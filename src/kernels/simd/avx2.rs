@@ -397,12 +397,12 @@ where
                 *rounded = _mm256_srli_epi32::<16>(_mm256_castps_si256(nearest));
             });
         }
-        let words = intrinsics!(self, {
+        let packed = intrinsics!(self, {
             // Sorts the quarters, as in `truncate_to_i16`.
-            let words = _mm256_packus_epi32(rounded[0], rounded[1]);
-            _mm256_permute4x64_epi64::<0b11_01_10_00>(words)
+            let packed = _mm256_packus_epi32(rounded[0], rounded[1]);
+            _mm256_permute4x64_epi64::<0b11_01_10_00>(packed)
         });
-        self.store_bits(words, to);
+        self.store_bits(packed, to);
     }
 
     #[inline(always)]

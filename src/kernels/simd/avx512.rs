@@ -297,8 +297,8 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
 
     #[inline(always)]
     fn store_i16_truncating(self, x: __m512, to: &mut [i16; LANES]) {
-        let words = intrinsics!(self, _mm512_cvtepi32_epi16(_mm512_castps_si512(x)));
-        self.store_half(words, to);
+        let packed = intrinsics!(self, _mm512_cvtepi32_epi16(_mm512_castps_si512(x)));
+        self.store_half(packed, to);
     }
 
     #[inline(always)]
@@ -375,10 +375,10 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     #[inline(always)]
     fn store_bf16(self, x: __m512, to: &mut [i16; LANES]) {
         if BF16 {
-            let words = intrinsics!(self, _mm512_cvtneps_pbh(x));
-            return self.store_bf16_half(words, to);
+            let packed = intrinsics!(self, _mm512_cvtneps_pbh(x));
+            return self.store_bf16_half(packed, to);
         }
-        let words = intrinsics!(self, {
+        let packed = intrinsics!(self, {
             let bits = _mm512_castps_si512(x);
             let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
             let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
@@ -388,7 +388,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
             let nearest = _mm512_mask_mov_epi32(_mm512_add_epi32(bits, half), nan, quiet);
             _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(nearest))
         });
-        self.store_half(words, to);
+        self.store_half(packed, to);
     }
 
     #[inline(always)]

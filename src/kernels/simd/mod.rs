@@ -390,8 +390,8 @@ mod tests {
         fn run<S: Simd>(self, s: S) -> Self::Output {
             let low = |of: [f32; LANES]| s.add(s.load(&of), s.splat(ROUND));
             let (even, odd) = (low(EVEN), low(ODD));
-            let (mut words, mut pairs, mut sums) = ([0; LANES], [0; 2 * LANES], [0.0; LANES]);
-            s.store_i16_truncating(even, &mut words);
+            let (mut i16s, mut pairs, mut sums) = ([0; LANES], [0; 2 * LANES], [0.0; LANES]);
+            s.store_i16_truncating(even, &mut i16s);
             s.store_pairs(s.pair_i16_truncating(even, odd), &mut pairs);
             let sum = s.dot_i16x2(
                 s.splat_i32(5),
@@ -399,7 +399,7 @@ mod tests {
                 s.splat_pair([i16::MAX, -3]),
             );
             s.store(s.to_f32(sum), &mut sums);
-            (words, pairs, sums)
+            (i16s, pairs, sums)
         }
     }
 
@@ -414,14 +414,14 @@ mod tests {
 
     #[test]
     fn every_level_multiplies_i16_exactly() {
-        let words = EVEN.map(|x| x as i16);
+        let i16s = EVEN.map(|x| x as i16);
         let pairs = std::array::from_fn(|at| [EVEN, ODD][at % 2][at / 2] as i16);
         let sums = std::array::from_fn(|lane| {
             (5 + EVEN[lane] as i32 * 32767 - 3 * ODD[lane] as i32) as f32
         });
         for cpu in Cpu::supported() {
-            assert_eq!(cpu.run(I16Pairs), (words, pairs, sums), "{cpu:?}");
-            assert_eq!(cpu.run_int8(I16Pairs), (words, pairs, sums), "{cpu:?}");
+            assert_eq!(cpu.run(I16Pairs), (i16s, pairs, sums), "{cpu:?}");
+            assert_eq!(cpu.run_int8(I16Pairs), (i16s, pairs, sums), "{cpu:?}");
         }
     }
 
@@ -434,9 +434,9 @@ mod tests {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) -> Self::Output {
             let rounded = self.0.iter().map(|x| {
-                let mut words = [0; LANES];
-                s.store_bf16(s.load(x), &mut words);
-                words
+                let mut bf16s = [0; LANES];
+                s.store_bf16(s.load(x), &mut bf16s);
+                bf16s
             });
             let pairs: [i16; 2 * LANES] = std::array::from_fn(|at| {
                 let x = [EVEN, ODD][at % 2][at / 2] * 1.0001;
@@ -459,14 +459,14 @@ mod tests {
         // Every bf16 number of magnitude 2^-126 or more, followed by low bits that are zero, less than half a unit,
         // half, more, or all set.
         let low_bits = [0u32, 1, 0x7fff, 0x8000, 0x8001, 0xffff];
-        let words = (0..=u32::from(u16::MAX)).filter(|word| word & 0x7fff >= 0x80);
-        let numbers: Vec<f32> = words
-            .flat_map(|word| low_bits.map(|low| f32::from_bits(word << 16 | low)))
+        let highs = (0..=u32::from(u16::MAX)).filter(|high| high & 0x7fff >= 0x80);
+        let numbers: Vec<f32> = highs
+            .flat_map(|high| low_bits.map(|low| f32::from_bits(high << 16 | low)))
             .chain([0.0, -0.0])
             .collect();
         let mut blocks: Vec<[f32; LANES]> = numbers.as_chunks().0.to_vec();
         blocks.extend(numbers.last_chunk::<LANES>());
-        let widen = |word: i16| f32::from_bits(u32::from(word as u16) << 16);
+        let widen = |bf16: i16| f32::from_bits(u32::from(bf16 as u16) << 16);
         for cpu in Cpu::supported() {
             for with_bf16_level in [true, false] {
                 let (rounded, sums) = if with_bf16_level {
@@ -474,12 +474,12 @@ mod tests {
                 } else {
                     cpu.run(Bf16Pairs(&blocks))
                 };
-                for (x, word) in blocks.iter().flatten().zip(rounded.iter().flatten()) {
+                for (x, bf16) in blocks.iter().flatten().zip(rounded.iter().flatten()) {
                     let expected = half::bf16::from_f32(*x);
                     if x.is_nan() {
-                        assert!(widen(*word).is_nan(), "{cpu:?} {:x}", x.to_bits())
+                        assert!(widen(*bf16).is_nan(), "{cpu:?} {:x}", x.to_bits())
                     } else {
-                        assert_eq!(*word as u16, expected.to_bits(), "{cpu:?} {x:e}")
+                        assert_eq!(*bf16 as u16, expected.to_bits(), "{cpu:?} {x:e}")
                     }
                 }
                 for (lane, sum) in sums.iter().enumerate() {

@@ -361,7 +361,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
 
     #[inline(always)]
     fn store_bf16(self, x: Self::F32, to: &mut [i16; LANES]) {
-        let words = each!(self, i => {
+        let packed = each!(self, i => {
             let bits = vreinterpretq_u32_f32(x[i]);
             let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
             let rounded = vaddq_u32(bits, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
@@ -369,7 +369,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
             let quiet = vorrq_u32(bits, vdupq_n_u32(0x40_0000));
             vshrn_n_u32::<16>(vbslq_u32(vceqq_f32(x[i], x[i]), rounded, quiet))
         });
-        self.store_i16(words, to);
+        self.store_i16(packed, to);
     }
 
     #[inline(always)]

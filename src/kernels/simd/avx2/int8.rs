@@ -81,13 +81,13 @@ impl Int8Dot for Avx2<false> {
 
     #[inline(always)]
     fn store_quads(self, x: [__m256; 2], to: &mut [[[i16; 2]; 2]; LANES / 4]) {
-        let words = self.truncate_to_i16(x);
-        let words = intrinsics!(self, {
+        let quads = self.truncate_to_i16(x);
+        let quads = intrinsics!(self, {
             // Swaps the middle two of each four.
-            let words = _mm256_shufflelo_epi16::<0b11_01_10_00>(words);
-            _mm256_shufflehi_epi16::<0b11_01_10_00>(words)
+            let quads = _mm256_shufflelo_epi16::<0b11_01_10_00>(quads);
+            _mm256_shufflehi_epi16::<0b11_01_10_00>(quads)
         });
-        self.store_bits(words, to);
+        self.store_bits(quads, to);
     }
 
     #[inline(always)]

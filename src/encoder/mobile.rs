@@ -29,7 +29,7 @@ pub(super) struct MobileLayer {
 /// The dense layers into a narrow layer and out of it.
 #[derive(Debug)]
 struct Bottleneck {
-    input: Narrowing,
+    input: BottleneckLayer,
     query_input: QueryInput,
     output: Linear,
     output_norm: Norm,
@@ -39,7 +39,7 @@ struct Bottleneck {
 #[derive(Debug)]
 enum QueryInput {
     /// A narrowing of their own.
-    Own(Narrowing),
+    Own(BottleneckLayer),
     /// The narrowed input.
     Bottleneck,
     /// The input.
@@ -47,12 +47,12 @@ enum QueryInput {
 }
 
 #[derive(Debug)]
-struct Narrowing {
+struct BottleneckLayer {
     dense: Linear,
     norm: Norm,
 }
 
-impl Narrowing {
+impl BottleneckLayer {
     fn load(
         weights: &Weights<'_>,
         width: usize,
@@ -83,13 +83,13 @@ impl Bottleneck {
         if mobile.key_query_shared_bottleneck && mobile.use_bottleneck_attention {
             weights.ignore(attention);
         }
-        let narrowing = |name| Narrowing::load(&weights.scope(name), width, hidden_size, eps);
+        let layer = |name| BottleneckLayer::load(&weights.scope(name), width, hidden_size, eps);
         Ok(Self {
-            input: narrowing("bottleneck.input")?,
+            input: layer("bottleneck.input")?,
             query_input: if mobile.use_bottleneck_attention {
                 QueryInput::Bottleneck
             } else if mobile.key_query_shared_bottleneck {
-                QueryInput::Own(narrowing(attention)?)
+                QueryInput::Own(layer(attention)?)
             } else {
                 QueryInput::Hidden
             },
@@ -193,27 +193,27 @@ impl MobileLayer {
     }
 
     /// All feed-forward networks, in their order.
-    fn networks(&self) -> impl Iterator<Item = &FeedForward> {
+    fn feed_forwards(&self) -> impl Iterator<Item = &FeedForward> {
         self.ffns.iter().chain([&self.output_ffn])
     }
 
     /// The dense layers of [`project`](Self::project).
     fn input_linears(&self) -> impl Iterator<Item = &Linear> {
-        let narrowings = self.bottleneck.iter().flat_map(|bottleneck| {
+        let bottleneck_linears = self.bottleneck.iter().flat_map(|bottleneck| {
             let own = match &bottleneck.query_input {
-                QueryInput::Own(narrowing) => Some(&narrowing.dense),
+                QueryInput::Own(layer) => Some(&layer.dense),
                 QueryInput::Bottleneck | QueryInput::Hidden => None,
             };
             own.into_iter().chain([&bottleneck.input.dense])
         });
-        narrowings.chain([&self.query_key, &self.value])
+        bottleneck_linears.chain([&self.query_key, &self.value])
     }
 
     /// The dense layers of [`finish`](Self::finish).
     fn output_linears(&self) -> impl Iterator<Item = &Linear> {
         let output = self.bottleneck.iter().map(|bottleneck| &bottleneck.output);
-        self.networks()
-            .flat_map(FeedForward::layers)
+        self.feed_forwards()
+            .flat_map(FeedForward::linears)
             .chain([&self.attention_output])
             .chain(output)
     }
@@ -230,9 +230,9 @@ impl MobileLayer {
         if let Some(bottleneck) = &self.bottleneck {
             bottleneck.input.forward(exec, rows, narrowed);
             query_input = match &bottleneck.query_input {
-                QueryInput::Own(narrowing) => {
+                QueryInput::Own(layer) => {
                     let own = buffer.at_least(narrowed.len());
-                    narrowing.forward(exec, rows, own);
+                    layer.forward(exec, rows, own);
                     own
                 }
                 QueryInput::Bottleneck => narrowed,
@@ -262,8 +262,8 @@ impl MobileLayer {
         let len = narrowed.len();
         // Networks of another type take another number of rows at once.
         let scratch = self
-            .networks()
-            .map(|network| network.scratch_len(len / self.width))
+            .feed_forwards()
+            .map(|feed_forward| feed_forward.scratch_len(len / self.width))
             .max();
         let (mut x, rest) = buffer
             .at_least(2 * len + rows.len() + scratch.unwrap_or(0))
@@ -273,8 +273,8 @@ impl MobileLayer {
         self.attention_output
             .forward_residual(exec, context, narrowed, x);
         self.attention_norm.forward(exec, x);
-        for network in &self.ffns {
-            network.forward_block(exec, x, scratch, next);
+        for feed_forward in &self.ffns {
+            feed_forward.forward_block(exec, x, scratch, next);
             std::mem::swap(&mut x, &mut next);
         }
         self.output_ffn.forward_block(exec, x, scratch, next);

@@ -26,7 +26,7 @@ impl RelativePositions {
     pub(super) fn load(weights: &Weights<'_>, config: &EncoderConfig) -> Result<Self> {
         let (heads, max_len) = (config.num_attention_heads, config.max_tokens());
         let table = weights.tensor("encoder.relative_attention_bias.weight", &[BUCKETS, heads])?;
-        let mut bias = room(heads, max_len).ok_or_else(|| Error::Config {
+        let mut bias = reserve(heads, max_len).ok_or_else(|| Error::Config {
             file: "config.json".to_owned(),
             key: "max_position_embeddings".to_owned(),
             reason: format!("no memory for {heads} heads by {max_len} positions both ways"),
@@ -47,11 +47,11 @@ impl RelativePositions {
 }
 
 /// An empty vector with room for (heads, 2 * max_len - 1); `None` if there is no such memory.
-fn room(heads: usize, max_len: usize) -> Option<Vec<f32>> {
+fn reserve(heads: usize, max_len: usize) -> Option<Vec<f32>> {
     let len = max_len.checked_mul(2)?.checked_sub(1)?.checked_mul(heads)?;
-    let mut room = Vec::new();
-    room.try_reserve_exact(len).ok()?;
-    Some(room)
+    let mut bias = Vec::new();
+    bias.try_reserve_exact(len).ok()?;
+    Some(bias)
 }
 
 /// The bucket of a key `distance` positions after its query (Raffel et al. 2020, section 2.1, in its two-sided form):
@@ -76,9 +76,9 @@ mod tests {
 
     #[test]
     fn more_positions_than_memory_are_no_crash() {
-        assert!(room(12, 514).is_some_and(|room| room.capacity() >= 12 * 1027));
-        assert!(room(1 << 16, 1 << 45).is_none());
-        assert!(room(12, usize::MAX).is_none());
+        assert!(reserve(12, 514).is_some_and(|bias| bias.capacity() >= 12 * 1027));
+        assert!(reserve(1 << 16, 1 << 45).is_none());
+        assert!(reserve(12, usize::MAX).is_none());
     }
 
     #[test]

@@ -9,10 +9,10 @@ use crate::weights::Weights;
 
 /// What the inner product leaves should still be in a core's second-level cache when the outer one reads it, and another
 /// block costs another pass over the weights: so this is for weights of four bytes, and a quarter of it for bytes.
-const BYTES_OF_INTERMEDIATE: usize = 768 * 1024;
+const MAX_INTERMEDIATE_BYTES: usize = 768 * 1024;
 
 /// Rows that are worth a pass over the weights, however wide the inner layer is.
-const ROWS_PER_BLOCK: usize = 48;
+const MIN_ROWS_PER_BLOCK: usize = 48;
 
 /// `norm(x + W2 activation(W1 x))` (Vaswani et al. 2017, section 3.3).
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl FeedForward {
     }
 
     /// The dense layers, in their order.
-    pub(crate) fn layers(&self) -> [&Linear; 2] {
+    pub(crate) fn linears(&self) -> [&Linear; 2] {
         [&self.intermediate, &self.output]
     }
 
@@ -54,8 +54,8 @@ impl FeedForward {
     pub(crate) fn forward(&self, exec: &ExecContext, x: &[f32], out: &mut [f32]) {
         let hidden_size = self.intermediate.inputs();
         let rows = x.len() / hidden_size;
-        let layers = self.layers();
-        parallel_row_blocks(exec, rows, layers, [out], |exec, buffer, rows, [out]| {
+        let linears = self.linears();
+        parallel_row_blocks(exec, rows, linears, [out], |exec, buffer, rows, [out]| {
             let scratch = buffer.at_least(self.scratch_len(rows.len()));
             let x = &x[rows.start * hidden_size..rows.end * hidden_size];
             self.forward_block(exec, x, scratch, out);
@@ -71,9 +71,9 @@ impl FeedForward {
         out: &mut [f32],
     ) {
         let hidden_size = self.intermediate.inputs();
-        let per_block = self.rows_of_block(x.len() / hidden_size);
-        let blocks = x.chunks(per_block * hidden_size);
-        for (x, out) in blocks.zip(out.chunks_mut(per_block * hidden_size)) {
+        let block_rows = self.rows_per_block(x.len() / hidden_size);
+        let blocks = x.chunks(block_rows * hidden_size);
+        for (x, out) in blocks.zip(out.chunks_mut(block_rows * hidden_size)) {
             let scratch = &mut scratch[..self.scratch_len(x.len() / hidden_size)];
             self.intermediate
                 .forward_act(exec, x, self.hidden_act, scratch);
@@ -84,14 +84,15 @@ impl FeedForward {
 
     /// Floats that [`forward_block`](Self::forward_block) needs for `rows` rows.
     pub(crate) fn scratch_len(&self, rows: usize) -> usize {
-        rows.min(self.rows_of_block(rows)) * self.intermediate.outputs()
+        rows.min(self.rows_per_block(rows)) * self.intermediate.outputs()
     }
 
     /// In blocks of even size, each up and down again while it is at hand: 512 rows by 1536 take 3 MB.
-    fn rows_of_block(&self, rows: usize) -> usize {
-        let bytes_of_row = size_of::<f32>() * self.intermediate.outputs();
+    fn rows_per_block(&self, rows: usize) -> usize {
+        let bytes_per_row = size_of::<f32>() * self.intermediate.outputs();
         let weight = self.intermediate.dtype().bytes_of_weight();
-        let most = (BYTES_OF_INTERMEDIATE / 4 * weight / bytes_of_row).max(ROWS_PER_BLOCK);
-        rows.div_ceil(rows.div_ceil(most).max(1)).max(1)
+        let max_rows =
+            (MAX_INTERMEDIATE_BYTES / 4 * weight / bytes_per_row).max(MIN_ROWS_PER_BLOCK);
+        rows.div_ceil(rows.div_ceil(max_rows).max(1)).max(1)
     }
 }

@@ -35,11 +35,11 @@ impl Linear {
         let matrix = weights.matrix(names, outputs, inputs)?;
         Ok(Self {
             bias: Some(joined_bias(weights, names, outputs)?),
-            ..Self::of(weights.matrix_name(names), matrix)
+            ..Self::without_bias(weights.matrix_name(names), matrix)
         })
     }
 
-    fn of(name: String, weight: PackedWeights) -> Self {
+    fn without_bias(name: String, weight: PackedWeights) -> Self {
         Self {
             name: name.into(),
             weight,
@@ -55,7 +55,7 @@ impl Linear {
         inputs: usize,
     ) -> Result<Self> {
         let matrix = weights.matrix(&[name], outputs, inputs)?;
-        Ok(Self::of(weights.matrix_name(&[name]), matrix))
+        Ok(Self::without_bias(weights.matrix_name(&[name]), matrix))
     }
 
     /// `tensor`, stored transposed as (inputs, outputs), without a bias.
@@ -66,7 +66,7 @@ impl Linear {
         inputs: usize,
     ) -> Result<Self> {
         let matrix = weights.matrix_transposed(tensor, outputs, inputs)?;
-        Ok(Self::of(tensor.to_owned(), matrix))
+        Ok(Self::without_bias(tensor.to_owned(), matrix))
     }
 
     /// Width of what comes out.

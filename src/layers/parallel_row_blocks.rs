@@ -1,8 +1,8 @@
-//! Chains of layers of which each row's outcome depends on that row alone, divided among threads by rows.
+//! Chains of layers of which each row's outcome depends on that row alone, even_blocks among threads by rows.
 //!
 //! The other way is to divide each layer's outputs, so that each weight is read by one thread alone; but then what one
 //! layer leaves in a core's caches the next one reads on all cores, and threads wait for each other after each step. Here
-//! a thread takes its rows through the whole chain, and the next chain's rows are again those that it has at hand.
+//! a thread takes its rows through the whole_rows chain, and the next chain's rows are again those that it has at hand.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::kernels::output::{OutputChunks, for_each_chunk};
 /// Bytes of weights that a thread may read for each number that goes into or comes out of a layer in its rows. Of two
 /// threads on a Xeon of 2023 the two ways were level at 44 to 52 in int8 (MiniLM: 6 or 7 rows each) and at 70 to 82 in f32
 /// (MiniLM: 14), so this is between. How it is with more threads, which share the last cache, was not measured.
-const BYTES_PER_NUMBER: usize = 64;
+const MAX_BYTES_PER_FLOAT: usize = 64;
 
 /// Rows that are worth reading all weights.
 const MIN_ROWS: usize = 4;
@@ -35,22 +35,22 @@ pub(crate) fn parallel_row_blocks<'l, const N: usize>(
     outs: [&mut [f32]; N],
     work: impl Fn(&ExecContext, &mut AlignedFloats, Range<usize>, [&mut [f32]; N]) + Sync,
 ) {
-    let whole = |out: &&mut [f32]| out.len().is_multiple_of(rows.max(1));
-    assert!(outs.iter().all(whole), "outputs of {rows} rows");
+    let whole_rows = |out: &&mut [f32]| out.len().is_multiple_of(rows.max(1));
+    assert!(outs.iter().all(whole_rows), "outputs of {rows} rows");
     let (cpu, memory) = (exec.cpu, &exec.memory);
-    let per_block = match exec.team.count() {
+    let block_rows = match exec.team.count() {
         1 => rows,
-        threads => rows_of_block(rows, threads, layers),
+        threads => rows_per_block(rows, threads, layers),
     };
-    if per_block == rows {
+    if block_rows == rows {
         work(exec, &mut memory.buffers.take(), 0..rows, outs);
         return;
     }
-    let pieces = outs.map(|out| OutputChunks::uniform(out.len() / rows * per_block, out));
-    let blocks = rows.div_ceil(per_block);
-    for_each_chunk(exec, blocks, pieces, |buffer, block, outs| {
-        let first = block * per_block;
-        let rows = first..(first + per_block).min(rows);
+    let chunks = outs.map(|out| OutputChunks::uniform(out.len() / rows * block_rows, out));
+    let blocks = rows.div_ceil(block_rows);
+    for_each_chunk(exec, blocks, chunks, |buffer, block, outs| {
+        let first = block * block_rows;
+        let rows = first..(first + block_rows).min(rows);
         work(
             &ExecContext::single_threaded(cpu, memory),
             buffer,
@@ -61,25 +61,25 @@ pub(crate) fn parallel_row_blocks<'l, const N: usize>(
 }
 
 /// Rows of a block; all rows if one block is faster.
-fn rows_of_block<'l>(
+fn rows_per_block<'l>(
     rows: usize,
     threads: usize,
     layers: impl IntoIterator<Item = &'l Linear>,
 ) -> usize {
-    let (mut bytes, mut numbers) = (0, 0);
+    let (mut bytes, mut floats) = (0, 0);
     for layer in layers {
         bytes += layer.inputs() * layer.outputs() * layer.dtype().bytes_of_weight();
-        numbers += layer.inputs() + layer.outputs();
+        floats += layer.inputs() + layer.outputs();
     }
-    if bytes <= BYTES_PER_NUMBER * numbers * (rows / threads) {
-        divided(rows, threads)
+    if bytes <= MAX_BYTES_PER_FLOAT * floats * (rows / threads) {
+        even_blocks(rows, threads)
     } else {
         rows
     }
 }
 
 /// Rows of even blocks of at most [`MAX_ROWS`], as many for each thread; all rows if there are too few for each thread.
-fn divided(rows: usize, threads: usize) -> usize {
+fn even_blocks(rows: usize, threads: usize) -> usize {
     if rows / threads < MIN_ROWS {
         return rows;
     }
@@ -121,14 +121,14 @@ mod tests {
 
     #[test]
     fn blocks_are_even_and_neither_too_small_nor_too_large() {
-        assert_eq!([1, 3, 7].map(|rows| divided(rows, 2)), [1, 3, 7]);
+        assert_eq!([1, 3, 7].map(|rows| even_blocks(rows, 2)), [1, 3, 7]);
         assert_eq!(
-            [8, 9, 32, 33, 128].map(|rows| divided(rows, 2)),
+            [8, 9, 32, 33, 128].map(|rows| even_blocks(rows, 2)),
             [4, 5, 16, 17, 64]
         );
-        assert_eq!([129, 512].map(|rows| divided(rows, 2)), [33, 64]);
+        assert_eq!([129, 512].map(|rows| even_blocks(rows, 2)), [33, 64]);
         assert_eq!(
-            [12, 31, 32, 512].map(|rows| divided(rows, 8)),
+            [12, 31, 32, 512].map(|rows| even_blocks(rows, 8)),
             [12, 31, 4, 64]
         );
     }

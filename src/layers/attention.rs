@@ -1,4 +1,4 @@
-//! Multi-head self-attention with its residual and norm.
+//! Multi-head self-attention with residual and norm.
 
 use super::linear::Linear;
 use super::norm::Norm;
@@ -10,26 +10,30 @@ use crate::kernels::attention::{Attention, Projection, RelativeBias, attention};
 use crate::kernels::memory::AlignedFloats;
 use crate::weights::Weights;
 
-/// `norm(x + W concat(heads(x)))` (Vaswani et al. 2017, section 3.2.2).
+/// Multi-head self-attention: `norm(x + W concat(heads(x)))` (Vaswani et al. 2017, section 3.2.2).
 #[derive(Debug)]
 pub(crate) struct SelfAttention {
-    /// Queries, keys and values in one product.
+    /// Projects to queries, keys and values in one product.
     query_key_value: Linear,
+    /// Projects the context of all heads.
     output: Linear,
     output_norm: Norm,
     num_attention_heads: usize,
 }
 
-/// Memory that attention computes in.
+/// Buffers for the intermediate results of attention.
 #[derive(Debug)]
 pub(crate) struct AttentionBuffers<'a> {
+    /// Queries, keys and values: (rows, 3 * hidden_size).
     pub(crate) query_key_value: &'a mut AlignedFloats,
+    /// Weighted sums of the values: (output rows, hidden_size).
     pub(crate) context: &'a mut AlignedFloats,
+    /// Result of [`SelfAttention::forward`]: (output rows, hidden_size).
     pub(crate) output: &'a mut AlignedFloats,
 }
 
 impl SelfAttention {
-    /// From inside a layer's `attention` module.
+    /// Loads attention from a layer's `attention` module, in whose scope `weights` is.
     pub(crate) fn load(
         weights: &Weights<'_>,
         hidden_size: usize,
@@ -45,8 +49,8 @@ impl SelfAttention {
         })
     }
 
-    /// Computes `norm(x + attention(x))` and returns the output rows of `texts`; `x` is (rows, hidden_size). Clobbers `x`:
-    /// afterwards its first rows are the output rows.
+    /// Computes `norm(x + attention(x))` and returns the output rows of `texts`; `x` is (rows, hidden_size). Clobbers
+    /// `x`: afterwards its first rows are the output rows.
     pub(crate) fn forward<'o>(
         &self,
         exec: &ExecContext,

@@ -5,17 +5,18 @@ use std::borrow::Cow;
 use crate::error::{Error, Result};
 use crate::weights::{EmbeddingRows, Residency, Weights};
 
-/// An embedding table: a vector for each id.
+/// Embedding table: a vector for each id.
 #[derive(Debug)]
 pub(crate) struct Embedding {
-    /// What it holds, for errors.
+    /// Name of the table in error messages.
     name: &'static str,
+    /// Number of ids.
     count: usize,
     rows: EmbeddingRows,
 }
 
 impl Embedding {
-    /// `tensor` of (rows, width).
+    /// Loads `tensor` of (ids, width).
     pub(crate) fn load(
         weights: &Weights<'_>,
         tensor: &str,
@@ -30,7 +31,7 @@ impl Embedding {
         })
     }
 
-    /// The whole table, (rows, width).
+    /// Returns the whole table, (ids, width).
     ///
     /// # Errors
     /// `NonFinite` and `Io` if rows are read on demand.
@@ -38,7 +39,7 @@ impl Embedding {
         self.rows.whole()
     }
 
-    /// Copies the vector of an id.
+    /// Copies the vector of an id to `row`.
     ///
     /// # Errors
     /// `EmbeddingOutOfRange`; `NonFinite` and `Io` if rows are read on demand.
@@ -47,7 +48,7 @@ impl Embedding {
         self.rows.copy(id, row)
     }
 
-    /// Adds the vector of an id.
+    /// Adds the vector of an id to `row`.
     ///
     /// # Errors
     /// Those of [`copy`](Self::copy).
@@ -58,8 +59,8 @@ impl Embedding {
         Ok(())
     }
 
-    /// Frees the rest of the checkpoint in memory that a table on demand keeps alive, if nothing else holds it. To be called
-    /// when everything is loaded.
+    /// Frees the other tensors of an in-memory checkpoint that a table read on demand keeps alive, unless something
+    /// else holds them. The caller does so once everything is loaded.
     pub(crate) fn release_other_bytes(&mut self) {
         self.rows.release_other_bytes();
     }

@@ -1,4 +1,4 @@
-//! The feed-forward network with its residual and norm.
+//! Feed-forward network with residual and norm.
 
 use super::linear::Linear;
 use super::norm::Norm;
@@ -7,14 +7,15 @@ use crate::error::Result;
 use crate::kernels::{Activation, ExecContext};
 use crate::weights::Weights;
 
-/// What the inner product leaves should still be in a core's second-level cache when the outer one reads it, and another
-/// block costs another pass over the weights: so this is for weights of four bytes, and a quarter of it for bytes.
+/// Bytes of intermediate activations in a block of rows, for f32 weights; for int8 weights it is a quarter. A block's
+/// activations should still be in a core's second-level cache when the output layer reads them. On the other hand, each
+/// further block takes another pass over the weights, which costs less if they are small.
 const MAX_INTERMEDIATE_BYTES: usize = 768 * 1024;
 
-/// Rows that are worth a pass over the weights, however wide the inner layer is.
+/// Fewest rows that are worth a pass over the weights, whatever the intermediate size.
 const MIN_ROWS_PER_BLOCK: usize = 48;
 
-/// `norm(x + W2 activation(W1 x))` (Vaswani et al. 2017, section 3.3).
+/// Feed-forward network: `norm(x + W2 activation(W1 x))` (Vaswani et al. 2017, section 3.3).
 #[derive(Debug)]
 pub(crate) struct FeedForward {
     intermediate: Linear,
@@ -24,7 +25,8 @@ pub(crate) struct FeedForward {
 }
 
 impl FeedForward {
-    /// `intermediate.dense`, `output.dense` and `output.LayerNorm` inside a module.
+    /// Loads `intermediate.dense`, `output.dense` and `output.LayerNorm`. `eps` is `None` where the norm only scales
+    /// and shifts.
     pub(crate) fn load(
         weights: &Weights<'_>,
         hidden_size: usize,
@@ -45,12 +47,12 @@ impl FeedForward {
         })
     }
 
-    /// The dense layers, in their order.
+    /// Returns the dense layers, in the order in which they run.
     pub(crate) fn linears(&self) -> [&Linear; 2] {
         [&self.intermediate, &self.output]
     }
 
-    /// `x` and `out` are (rows, hidden_size).
+    /// Computes the network; `x` and `out` are (rows, hidden_size).
     pub(crate) fn forward(&self, exec: &ExecContext, x: &[f32], out: &mut [f32]) {
         let hidden_size = self.intermediate.inputs();
         let rows = x.len() / hidden_size;
@@ -62,7 +64,8 @@ impl FeedForward {
         });
     }
 
-    /// Computes on all threads at each step. `scratch` has room for [`scratch_len`](Self::scratch_len) floats.
+    /// Computes the network, each dense layer on all threads of `exec`. `scratch` has at least
+    /// [`scratch_len`](Self::scratch_len) floats.
     pub(crate) fn forward_block(
         &self,
         exec: &ExecContext,
@@ -82,12 +85,13 @@ impl FeedForward {
         }
     }
 
-    /// Floats that [`forward_block`](Self::forward_block) needs for `rows` rows.
+    /// Returns the number of floats that [`forward_block`](Self::forward_block) needs for `rows` rows.
     pub(crate) fn scratch_len(&self, rows: usize) -> usize {
         rows.min(self.rows_per_block(rows)) * self.intermediate.outputs()
     }
 
-    /// In blocks of even size, each up and down again while it is at hand: 512 rows by 1536 take 3 MB.
+    /// Returns the number of rows that go through both dense layers at a time, in blocks of even size. 512 rows of
+    /// 1,536 intermediate activations take 3 MB.
     fn rows_per_block(&self, rows: usize) -> usize {
         let bytes_per_row = size_of::<f32>() * self.intermediate.outputs();
         let weight = self.intermediate.dtype().bytes_of_weight();

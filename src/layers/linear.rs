@@ -5,7 +5,7 @@ use crate::kernels::gemm::{Dtype, Epilogue, PackedWeights, gemm};
 use crate::kernels::{Activation, ExecContext};
 use crate::weights::Weights;
 
-/// `x W^T + b`.
+/// Dense layer: `x W^T + b`.
 #[derive(Debug)]
 pub(crate) struct Linear {
     /// Name of the matrix in a packed file.
@@ -15,7 +15,7 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// `name.weight`, (outputs, inputs), and `name.bias`, (outputs).
+    /// Loads `name.weight`, (outputs, inputs), and `name.bias`, (outputs).
     pub(crate) fn load(
         weights: &Weights<'_>,
         name: &str,
@@ -25,7 +25,7 @@ impl Linear {
         Self::load_joined(weights, &[name], outputs, inputs)
     }
 
-    /// Several layers of the same shape and input as one: their outputs stand side by side.
+    /// Loads several layers of the same shape as one, which concatenates their outputs for each row.
     pub(crate) fn load_joined(
         weights: &Weights<'_>,
         names: &[&str],
@@ -47,7 +47,7 @@ impl Linear {
         }
     }
 
-    /// `name.weight` alone.
+    /// Loads `name.weight`, (outputs, inputs), without a bias.
     pub(crate) fn load_without_bias(
         weights: &Weights<'_>,
         name: &str,
@@ -58,7 +58,7 @@ impl Linear {
         Ok(Self::without_bias(weights.matrix_name(&[name]), matrix))
     }
 
-    /// `tensor`, stored transposed as (inputs, outputs), without a bias.
+    /// Loads `tensor`, which is stored transposed as (inputs, outputs), without a bias.
     pub(crate) fn load_transposed(
         weights: &Weights<'_>,
         tensor: &str,
@@ -69,27 +69,27 @@ impl Linear {
         Ok(Self::without_bias(tensor.to_owned(), matrix))
     }
 
-    /// Width of what comes out.
+    /// Returns the width of the output.
     pub(crate) fn outputs(&self) -> usize {
         self.weight.n()
     }
 
-    /// Width of what goes in.
+    /// Returns the width of the input.
     pub(crate) fn inputs(&self) -> usize {
         self.weight.k()
     }
 
-    /// What its products are computed in.
+    /// Returns the number type in which the product is computed.
     pub(crate) fn dtype(&self) -> Dtype {
         self.weight.dtype()
     }
 
-    /// `out = x W^T + b`; `x` is (rows, inputs), `out` (rows, outputs).
+    /// Computes `out = x W^T + b`; `x` is (rows, inputs), `out` (rows, outputs).
     pub(crate) fn forward(&self, exec: &ExecContext, x: &[f32], out: &mut [f32]) {
         self.forward_act(exec, x, Activation::Identity, out);
     }
 
-    /// `out = activation(x W^T + b)`.
+    /// Computes `out = activation(x W^T + b)`.
     pub(crate) fn forward_act(
         &self,
         exec: &ExecContext,
@@ -105,7 +105,7 @@ impl Linear {
         self.multiply(exec, x, epilogue, out);
     }
 
-    /// `out = x W^T + b + residual`; `residual` is (rows, outputs).
+    /// Computes `out = x W^T + b + residual`; `residual` is (rows, outputs).
     pub(crate) fn forward_residual(
         &self,
         exec: &ExecContext,
@@ -129,7 +129,7 @@ impl Linear {
     }
 }
 
-/// The biases of layers side by side.
+/// Loads the biases of several layers, concatenated.
 fn joined_bias(weights: &Weights<'_>, names: &[&str], outputs: usize) -> Result<Vec<f32>> {
     let mut bias = Vec::with_capacity(names.len() * outputs);
     for name in names {

@@ -1,7 +1,7 @@
-//! The parts that encoders and heads are made of.
+//! Layers that encoders and heads consist of.
 //!
-//! Each has `load`, which asks a checkpoint for its weights by name and shape, and `forward`, which computes on rows:
-//! matrices of (tokens, width), row by row. Memory to compute in is passed in ([`Scratch`]).
+//! Each has `load`, which takes its weights from a checkpoint by name and shape, and `forward`, which computes on rows:
+//! row-major matrices of (tokens, width). The caller passes the memory for intermediate results ([`Scratch`]).
 
 mod attention;
 mod embedding;

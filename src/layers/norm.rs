@@ -5,20 +5,20 @@ use crate::kernels::ExecContext;
 use crate::kernels::layer_norm::{layer_norm, no_norm};
 use crate::weights::Weights;
 
-/// Layer normalisation, or what MobileBERT has in its place: scale and shift alone.
+/// Layer normalisation, or MobileBERT's replacement for it, which only scales and shifts.
 #[derive(Debug)]
 pub(crate) struct Norm {
     weight: Vec<f32>,
     bias: Vec<f32>,
-    /// Added to the variance; `None` where nothing is normalised, only scaled and shifted.
+    /// Constant added to the variance; `None` to only scale and shift.
     eps: Option<f32>,
 }
 
 impl Norm {
-    /// What torch's layer norm adds to the variance by default.
+    /// Default constant that torch's layer norm adds to the variance.
     pub(crate) const TORCH_EPS: f32 = 1e-5;
 
-    /// `name.weight` and `name.bias`, (width).
+    /// Loads `name.weight` and `name.bias`, (width).
     pub(crate) fn load(
         weights: &Weights<'_>,
         name: &str,
@@ -33,7 +33,7 @@ impl Norm {
         })
     }
 
-    /// In place; `rows` is (rows, width).
+    /// Normalises rows in place; `rows` is (rows, width).
     pub(crate) fn forward(&self, exec: &ExecContext, rows: &mut [f32]) {
         match self.eps {
             Some(eps) => layer_norm(exec, rows, &self.weight, &self.bias, eps),

@@ -1,8 +1,9 @@
-//! Chains of layers of which each row's outcome depends on that row alone, even_blocks among threads by rows.
+//! Chains of row-wise layers, divided among threads by rows.
 //!
-//! The other way is to divide each layer's outputs, so that each weight is read by one thread alone; but then what one
-//! layer leaves in a core's caches the next one reads on all cores, and threads wait for each other after each step. Here
-//! a thread takes its rows through the whole_rows chain, and the next chain's rows are again those that it has at hand.
+//! The alternative is to divide each layer's outputs among threads. Then each weight is read by one thread only, but
+//! all cores read what one layer left in a single core's caches, and threads wait for each other after each layer. Here
+//! a thread takes its rows through the whole chain, and gets those rows of the next chain too, which its caches still
+//! hold.
 
 use std::ops::Range;
 
@@ -11,23 +12,24 @@ use crate::kernels::ExecContext;
 use crate::kernels::memory::AlignedFloats;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 
-/// Bytes of weights that a thread may read for each number that goes into or comes out of a layer in its rows. Of two
-/// threads on a Xeon of 2023 the two ways were level at 44 to 52 in int8 (MiniLM: 6 or 7 rows each) and at 70 to 82 in f32
-/// (MiniLM: 14), so this is between. How it is with more threads, which share the last cache, was not measured.
+/// Most bytes of weights that a thread may read for each activation that its rows read or write. With two threads on a
+/// Xeon of 2023 both divisions were equally fast at 44 to 52 in int8 (MiniLM, 6 or 7 rows per thread) and at 70 to 82
+/// in f32 (MiniLM, 14 rows per thread); 64 lies between. Not measured with more threads, which share the last-level
+/// cache.
 const MAX_BYTES_PER_FLOAT: usize = 64;
 
-/// Rows that are worth reading all weights.
+/// Fewest rows of a thread that are worth reading all weights.
 const MIN_ROWS: usize = 4;
 
-/// Rows of a block at most, so that what it leaves from layer to layer stays in a core's second-level cache, and of many
-/// rows a thread that is late leaves some to the others.
+/// Most rows of a block. The block's activations stay in a core's second-level cache, and other threads can take over
+/// blocks from one that is late.
 const MAX_ROWS: usize = 64;
 
-/// Takes `rows` rows through `layers` and whatever lies between them. `work` gets what to compute with, a buffer, a range of
-/// rows, and the same rows of each of `outs`, which are (rows, any width).
+/// Calls `work`, which takes rows through `layers` and the operations between them: either for each of several blocks
+/// of rows, each on one thread, or once for all rows, on all threads. It estimates which is faster.
 ///
-/// `work` is called either for several blocks of rows, each on one thread, or once for all rows on all threads, whichever
-/// takes less time.
+/// `work` gets the resources to compute with, a scratch buffer, a range of rows, and these rows of each of `outs`,
+/// which are (rows, any width).
 pub(crate) fn parallel_row_blocks<'l, const N: usize>(
     exec: &ExecContext,
     rows: usize,
@@ -60,7 +62,7 @@ pub(crate) fn parallel_row_blocks<'l, const N: usize>(
     });
 }
 
-/// Rows of a block; all rows if one block is faster.
+/// Returns the number of rows per block; all rows if one block is faster.
 fn rows_per_block<'l>(
     rows: usize,
     threads: usize,
@@ -78,7 +80,8 @@ fn rows_per_block<'l>(
     }
 }
 
-/// Rows of even blocks of at most [`MAX_ROWS`], as many for each thread; all rows if there are too few for each thread.
+/// Returns the number of rows per block for even blocks of at most [`MAX_ROWS`], the same number of blocks for each
+/// thread; all rows if that would be fewer than [`MIN_ROWS`] per thread.
 fn even_blocks(rows: usize, threads: usize) -> usize {
     if rows / threads < MIN_ROWS {
         return rows;

@@ -1,20 +1,20 @@
-//! Memory that one pass through an encoder computes in.
+//! Buffers for the intermediate results of a pass through an encoder.
 
 use crate::kernels::memory::AlignedFloats;
 
-/// Buffers that grow to the largest batch they have seen and are used again.
+/// Buffers of an encoder's pass. They grow to the largest batch so far and are reused.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// What goes from layer to layer: (rows, hidden_size).
+    /// Hidden states between layers: (rows, hidden_size).
     pub(crate) rows: AlignedFloats,
-    /// Embedding rows ahead of their projection: (rows, width of the projection's input).
+    /// Embeddings before they are projected: (rows, inputs of the projection).
     pub(crate) embedded: AlignedFloats,
-    /// Queries, keys and values.
+    /// Queries, keys and values of all rows.
     pub(crate) query_key_value: AlignedFloats,
-    /// What attention puts out.
+    /// Weighted sums of attention's values.
     pub(crate) context: AlignedFloats,
-    /// What goes into the feed-forward network.
+    /// Input of the feed-forward network.
     pub(crate) attention_output: AlignedFloats,
-    /// The input of a layer, narrowed, where the layer has bottlenecks.
+    /// Input of a layer, projected to the width inside its bottlenecks (MobileBERT).
     pub(crate) bottleneck: AlignedFloats,
 }

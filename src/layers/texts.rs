@@ -1,6 +1,6 @@
-//! Where texts lie among the rows of a batch.
+//! Positions of texts among the rows of a batch.
 
-/// Texts among the rows that go into a layer, and among those that come out.
+/// Positions of texts among a layer's input rows and its output rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Texts<'a> {
     /// First row of each text, and the number of rows.
@@ -14,7 +14,7 @@ impl<'a> Texts<'a> {
     pub(crate) fn compact_outputs(self, rows: &mut [f32], width: usize) -> &mut [f32] {
         let texts = self.starts.iter().zip(self.out_starts.windows(2));
         for (&start, out) in texts {
-            // No text's rows come out behind its start, so none is overwritten ahead of its turn.
+            // A text's rows never move back, so no row is overwritten before it is copied.
             if start != out[0] {
                 let outputs = start * width..(start + out[1] - out[0]) * width;
                 rows.copy_within(outputs, out[0] * width);

@@ -1,4 +1,4 @@
-//! Words, positions and token types become the first rows.
+//! Input of the first layer: the sum of word, position and token-type embeddings.
 
 use crate::batch::Batch;
 use crate::config::{EncoderConfig, Family};
@@ -7,10 +7,11 @@ use crate::kernels::ExecContext;
 use crate::layers::{Embedding, Linear, Norm, Scratch};
 use crate::weights::{Residency, Weights};
 
-/// MPNet's padding id, which its positions skip; fixed in the reference implementation, whatever config.json says.
+/// Id of MPNet's padding token, and position of all padding tokens. The positions of other tokens follow it. The
+/// reference implementation fixes it, regardless of config.json.
 const MPNET_PAD: u32 = 1;
 
-/// The embedding tables and what follows them.
+/// Embedding tables, with the norm and the projection that belong to them.
 #[derive(Debug)]
 pub(super) struct Embeddings {
     pub(super) word_embeddings: Embedding,
@@ -18,25 +19,26 @@ pub(super) struct Embeddings {
     token_type_embeddings: Option<Embedding>,
     norm: Norm,
     projection: EmbeddingProjection,
-    /// Width of the sum and the norm.
+    /// Width of the sum of embeddings, and of the norm.
     width: usize,
-    /// Whether padding ids take no position of their own.
-    positions_by_id: bool,
+    /// Whether positions are counted without padding tokens (MPNet).
+    positions_skip_padding: bool,
 }
 
-/// The dense layer beside sum and norm.
+/// Dense layer between the embedding width and the hidden size.
 #[derive(Debug)]
 enum EmbeddingProjection {
-    /// There is none: norm(word + type + position).
+    /// No projection: `norm(word + type + position)`.
     None,
-    /// The norm's result is projected: ELECTRA.
+    /// Projects the norm's result (ELECTRA).
     After(Linear),
-    /// Word embeddings are projected ahead of the sum, each beside its neighbours or alone: MobileBERT.
+    /// Projects word embeddings before the sum, each alone or concatenated with its neighbours (MobileBERT).
     Before { linear: Linear, trigram: bool },
 }
 
 impl Embeddings {
-    /// `weights` is inside the embeddings' module, `top` at the checkpoint's top; `residency` is that of the word embeddings.
+    /// Loads the tables. `weights` is in the scope of the embeddings' module, `top` at the top of the checkpoint.
+    /// `residency` is that of the word embeddings.
     pub(super) fn load(
         weights: &Weights<'_>,
         top: &Weights<'_>,
@@ -89,11 +91,14 @@ impl Embeddings {
             norm: Norm::load(weights, "LayerNorm", width, eps)?,
             projection,
             width,
-            positions_by_id: config.family == Family::MpNet,
+            positions_skip_padding: config.family == Family::MpNet,
         })
     }
 
-    /// The first rows of a batch, in `scratch.rows`.
+    /// Computes the first layer's input rows of a batch, in `scratch.rows`.
+    ///
+    /// # Errors
+    /// `EmbeddingOutOfRange`; `NonFinite` and `Io` if word embeddings are read on demand.
     pub(super) fn forward(
         &self,
         exec: &ExecContext,
@@ -117,14 +122,14 @@ impl Embeddings {
                 linear.forward(exec, rows, out);
             }
             EmbeddingProjection::Before { linear, trigram } => {
-                let wide = scratch.embedded.at_least(batch.rows() * linear.inputs());
+                let inputs = scratch.embedded.at_least(batch.rows() * linear.inputs());
                 if *trigram {
-                    self.copy_trigrams(batch, wide)?;
+                    self.copy_trigrams(batch, inputs)?;
                 } else {
-                    self.copy_word_embeddings(batch, wide)?;
+                    self.copy_word_embeddings(batch, inputs)?;
                 }
                 let rows = scratch.rows.at_least(len);
-                linear.forward(exec, wide, rows);
+                linear.forward(exec, inputs, rows);
                 self.add_type_and_position(batch, rows)?;
                 self.norm.forward(exec, rows);
             }
@@ -132,6 +137,7 @@ impl Embeddings {
         Ok(())
     }
 
+    /// Copies the word embedding of each token.
     fn copy_word_embeddings(&self, batch: &Batch, rows: &mut [f32]) -> Result<()> {
         let width = rows.len() / batch.rows().max(1);
         for (row, &id) in rows.chunks_exact_mut(width.max(1)).zip(&batch.ids) {
@@ -140,16 +146,17 @@ impl Embeddings {
         Ok(())
     }
 
-    /// Each word between the next and the previous one of its text, zeros at the ends (Sun et al. 2020, section 3.4).
+    /// Concatenates each token's word embedding with those of the next and the previous token of its text, in the order
+    /// next, token, previous. Missing neighbours are zero (Sun et al. 2020, section 3.4).
     fn copy_trigrams(&self, batch: &Batch, rows: &mut [f32]) -> Result<()> {
-        let wide = rows.len() / batch.rows().max(1);
-        let narrow = wide / 3;
+        let width = rows.len() / batch.rows().max(1);
+        let embedding_size = width / 3;
         for text in batch.starts.windows(2) {
             let ids = &batch.ids[text[0]..text[1]];
-            let rows = &mut rows[text[0] * wide..text[1] * wide];
-            for (index, row) in rows.chunks_exact_mut(wide).enumerate() {
-                let around = [Some(index + 1), Some(index), index.checked_sub(1)];
-                for (slot, neighbour) in row.chunks_exact_mut(narrow).zip(around) {
+            let rows = &mut rows[text[0] * width..text[1] * width];
+            for (index, row) in rows.chunks_exact_mut(width).enumerate() {
+                let neighbours = [Some(index + 1), Some(index), index.checked_sub(1)];
+                for (slot, neighbour) in row.chunks_exact_mut(embedding_size).zip(neighbours) {
                     match neighbour.and_then(|index| ids.get(index)) {
                         Some(&id) => self.word_embeddings.copy(id as usize, slot)?,
                         None => slot.fill(0.0),
@@ -160,7 +167,7 @@ impl Embeddings {
         Ok(())
     }
 
-    /// Adds the vectors of each token's type and position.
+    /// Adds the embeddings of each token's type and position.
     fn add_type_and_position(&self, batch: &Batch, rows: &mut [f32]) -> Result<()> {
         let mut rows = rows.chunks_exact_mut(self.width);
         for text in batch.starts.windows(2) {
@@ -170,7 +177,7 @@ impl Embeddings {
                 if let Some(types) = &self.token_type_embeddings {
                     types.add(batch.type_ids[index] as usize, row)?;
                 }
-                let position = if !self.positions_by_id {
+                let position = if !self.positions_skip_padding {
                     index - text[0]
                 } else if batch.ids[index] == MPNET_PAD {
                     MPNET_PAD as usize

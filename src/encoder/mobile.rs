@@ -1,4 +1,4 @@
-//! MobileBERT's layer (Sun et al. 2020, section 3): everything happens between two bottlenecks.
+//! MobileBERT's layer (Sun et al. 2020, section 3): attention and feed-forward networks between two bottlenecks.
 
 use crate::config::{EncoderConfig, MobileConfig};
 use crate::error::Result;
@@ -8,25 +8,25 @@ use crate::kernels::memory::AlignedFloats;
 use crate::layers::{FeedForward, Linear, Norm, Scratch, parallel_row_blocks};
 use crate::weights::Weights;
 
-/// A layer of width `hidden_size` outside and `width` inside.
+/// Layer whose input and output have `hidden_size` columns. Between its bottlenecks rows have `width` columns.
 #[derive(Debug)]
 pub(super) struct MobileLayer {
     bottleneck: Option<Bottleneck>,
-    /// Queries and keys in one product.
+    /// Projects to queries and keys in one product.
     query_key: Linear,
     value: Linear,
-    /// Whether values come from the narrowed input, as queries and keys do.
+    /// Whether values, too, are computed from the narrowed input.
     value_from_bottleneck: bool,
     attention_output: Linear,
     attention_norm: Norm,
-    /// All feed-forward networks but the last.
+    /// All feed-forward networks except the last.
     ffns: Vec<FeedForward>,
     output_ffn: FeedForward,
     width: usize,
     num_attention_heads: usize,
 }
 
-/// The dense layers into a narrow layer and out of it.
+/// Projections from `hidden_size` to `width`, and back.
 #[derive(Debug)]
 struct Bottleneck {
     input: BottleneckLayer,
@@ -35,17 +35,18 @@ struct Bottleneck {
     output_norm: Norm,
 }
 
-/// What queries and keys are computed from.
+/// Input of the projection to queries and keys.
 #[derive(Debug)]
 enum QueryInput {
-    /// A narrowing of their own.
-    Own(BottleneckLayer),
-    /// The narrowed input.
+    /// Rows that a separate bottleneck layer narrows.
+    Separate(BottleneckLayer),
+    /// Narrowed input, which values may share.
     Bottleneck,
-    /// The input.
+    /// Input of the whole layer.
     Hidden,
 }
 
+/// Dense layer with a norm that narrows rows to `width`.
 #[derive(Debug)]
 struct BottleneckLayer {
     dense: Linear,
@@ -89,7 +90,7 @@ impl Bottleneck {
             query_input: if mobile.use_bottleneck_attention {
                 QueryInput::Bottleneck
             } else if mobile.key_query_shared_bottleneck {
-                QueryInput::Own(layer(attention)?)
+                QueryInput::Separate(layer(attention)?)
             } else {
                 QueryInput::Hidden
             },
@@ -133,7 +134,8 @@ impl MobileLayer {
         })
     }
 
-    /// Computes in place: the first `len` floats of `scratch.rows` are the rows.
+    /// Computes the layer in place, on the first `len` floats of `scratch.rows`. `starts` has the first row of each
+    /// text, and the number of rows.
     pub(super) fn forward(
         &self,
         exec: &ExecContext,
@@ -192,24 +194,24 @@ impl MobileLayer {
         );
     }
 
-    /// All feed-forward networks, in their order.
+    /// Returns all feed-forward networks, in the order in which they run.
     fn feed_forwards(&self) -> impl Iterator<Item = &FeedForward> {
         self.ffns.iter().chain([&self.output_ffn])
     }
 
-    /// The dense layers of [`project`](Self::project).
+    /// Returns the dense layers of [`project`](Self::project).
     fn input_linears(&self) -> impl Iterator<Item = &Linear> {
         let bottleneck_linears = self.bottleneck.iter().flat_map(|bottleneck| {
-            let own = match &bottleneck.query_input {
-                QueryInput::Own(layer) => Some(&layer.dense),
+            let separate = match &bottleneck.query_input {
+                QueryInput::Separate(layer) => Some(&layer.dense),
                 QueryInput::Bottleneck | QueryInput::Hidden => None,
             };
-            own.into_iter().chain([&bottleneck.input.dense])
+            separate.into_iter().chain([&bottleneck.input.dense])
         });
         bottleneck_linears.chain([&self.query_key, &self.value])
     }
 
-    /// The dense layers of [`finish`](Self::finish).
+    /// Returns the dense layers of [`finish`](Self::finish).
     fn output_linears(&self) -> impl Iterator<Item = &Linear> {
         let output = self.bottleneck.iter().map(|bottleneck| &bottleneck.output);
         self.feed_forwards()
@@ -218,7 +220,7 @@ impl MobileLayer {
             .chain(output)
     }
 
-    /// Computes from `rows`, (rows, hidden_size), the narrowed input and what attention reads.
+    /// Computes the narrowed input, queries and keys, and values of `rows`, (rows, hidden_size).
     fn project(
         &self,
         exec: &ExecContext,
@@ -230,10 +232,10 @@ impl MobileLayer {
         if let Some(bottleneck) = &self.bottleneck {
             bottleneck.input.forward(exec, rows, narrowed);
             query_input = match &bottleneck.query_input {
-                QueryInput::Own(layer) => {
-                    let own = buffer.at_least(narrowed.len());
-                    layer.forward(exec, rows, own);
-                    own
+                QueryInput::Separate(layer) => {
+                    let query_rows = buffer.at_least(narrowed.len());
+                    layer.forward(exec, rows, query_rows);
+                    query_rows
                 }
                 QueryInput::Bottleneck => narrowed,
                 QueryInput::Hidden => rows,
@@ -250,7 +252,8 @@ impl MobileLayer {
         self.value.forward(exec, value_input, value);
     }
 
-    /// From what attention puts out to the layer's output, in the place of its input.
+    /// Computes the layer's output from the context of attention. `rows` is the layer's input, which the output
+    /// replaces.
     fn finish(
         &self,
         exec: &ExecContext,
@@ -260,7 +263,7 @@ impl MobileLayer {
         rows: &mut [f32],
     ) {
         let len = narrowed.len();
-        // Networks of another type take another number of rows at once.
+        // Networks of different number types take different numbers of rows at a time.
         let scratch = self
             .feed_forwards()
             .map(|feed_forward| feed_forward.scratch_len(len / self.width))

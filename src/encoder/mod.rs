@@ -1,4 +1,4 @@
-//! Token ids become rows: embeddings, then layers.
+//! Encoder: computes a hidden state for each token, with embeddings and then layers.
 
 mod embeddings;
 mod mobile;
@@ -16,23 +16,27 @@ use mobile::MobileLayer;
 use relative::RelativePositions;
 use standard::StandardLayer;
 
-/// An encoder of one of the families (Devlin et al. 2019, section 3).
+/// Encoder of any family (Devlin et al. 2019, section 3).
 #[derive(Debug)]
 pub(crate) struct Encoder {
     embeddings: Embeddings,
+    /// Relative position bias of all layers (MPNet).
     relative: Option<RelativePositions>,
     layers: Layers,
     hidden_size: usize,
 }
 
+/// Layers of an encoder.
 #[derive(Debug)]
 enum Layers {
+    /// Layers of BERT, DistilBERT, ELECTRA and MPNet.
     Standard(Vec<StandardLayer>),
+    /// Layers of MobileBERT.
     Mobile(Vec<MobileLayer>),
 }
 
 impl Encoder {
-    /// Loads weights from the top of a checkpoint; `residency` is that of the word embeddings.
+    /// Loads an encoder; `weights` is at the top of a checkpoint. `residency` is that of the word embeddings.
     pub(crate) fn load(
         weights: &Weights<'_>,
         config: &EncoderConfig,
@@ -63,30 +67,31 @@ impl Encoder {
         })
     }
 
-    /// Width of its rows.
+    /// Returns the width of the hidden states.
     pub(crate) fn hidden_size(&self) -> usize {
         self.hidden_size
     }
 
-    /// The word-embedding table, which a tied decoder uses again.
+    /// Returns the word-embedding table, which a tied decoder shares.
     pub(crate) fn word_embeddings(&self) -> &Embedding {
         &self.embeddings.word_embeddings
     }
 
-    /// Frees the memory of a checkpoint but for the word embeddings that are read on demand, if nothing else holds it. To be
-    /// called when everything is loaded.
+    /// Frees the memory of a checkpoint, except word embeddings that are read on demand, unless something else holds
+    /// it. The caller does so once everything is loaded.
     pub(crate) fn release_checkpoint(&mut self) {
         self.embeddings.word_embeddings.release_other_bytes();
     }
 
-    /// Runs the encoder and returns the requested rows, (tokens, hidden_size) or (texts, hidden_size), in `scratch.rows`. Calls
-    /// `observe(layer, rows)` after the embeddings (layer 0) and after each layer.
+    /// Runs the encoder and returns the requested rows, (tokens, hidden_size) or (texts, hidden_size), in
+    /// `scratch.rows`. Calls `observe(layer, rows)` after the embeddings (layer 0) and after each layer.
     ///
-    /// The last layer computes no other rows, where the family allows it: a quarter less work for three layers.
+    /// The last layer computes only the requested rows, except in MobileBERT. With three layers that saves a quarter of
+    /// the work.
     ///
     /// # Errors
-    /// `EmbeddingOutOfRange` for an id, a type or a length that the tables have no row for; `NonFinite` and `Io` if word
-    /// embeddings are read on demand.
+    /// `EmbeddingOutOfRange` if a table has no row for a token id, a token type or a position; `NonFinite` and `Io` if
+    /// word embeddings are read on demand.
     pub(crate) fn forward<'a>(
         &self,
         exec: &ExecContext,
@@ -97,7 +102,7 @@ impl Encoder {
     ) -> Result<&'a [f32]> {
         self.embeddings.forward(exec, batch, scratch)?;
         let outputs = batch.starts_of(outputs);
-        // Where each text starts among the rows there are, and the end.
+        // First row of each text among the current rows, and their number.
         let mut starts: &[usize] = &batch.starts;
         let len = |starts: &[usize]| starts[starts.len() - 1] * self.hidden_size;
         observe(0, &scratch.rows[..len(starts)]);

@@ -1,25 +1,26 @@
-//! MPNet's relative positions: a bias for each head and distance, which all layers share.
+//! Relative positions of MPNet: a bias for each head and distance, shared by all layers.
 
 use crate::config::EncoderConfig;
 use crate::error::{Error, Result};
 use crate::kernels::attention::RelativeBias;
 use crate::weights::Weights;
 
-/// Buckets of distances; fixed in the reference implementation.
+/// Number of buckets of distances, fixed in the reference implementation.
 const BUCKETS: usize = 32;
-/// From this distance on, all share one bucket.
+/// Distance from which on all distances share a bucket.
 const MAX_DISTANCE: f32 = 128.0;
 
-/// What is added to attention's scores.
+/// Bias that attention adds to its scores.
 #[derive(Debug)]
 pub(super) struct RelativePositions {
-    /// (heads, 2 * max_len - 1), by head and key position minus query position.
+    /// Biases of (heads, 2 * max_len - 1), by head and key position minus query position.
     bias: Vec<f32>,
+    /// Greatest length of a text.
     max_len: usize,
 }
 
 impl RelativePositions {
-    /// Spreads `encoder.relative_attention_bias`, (buckets, heads), over all distances that positions allow.
+    /// Loads `encoder.relative_attention_bias`, (buckets, heads), and expands it to all distances within a text.
     ///
     /// # Errors
     /// `Config` if that takes more memory than there is.
@@ -38,6 +39,7 @@ impl RelativePositions {
         Ok(Self { bias, max_len })
     }
 
+    /// Returns the bias as attention takes it.
     pub(super) fn bias(&self) -> RelativeBias<'_> {
         RelativeBias {
             data: &self.bias,
@@ -46,7 +48,7 @@ impl RelativePositions {
     }
 }
 
-/// An empty vector with room for (heads, 2 * max_len - 1); `None` if there is no such memory.
+/// Returns an empty vector with capacity for (heads, 2 * max_len - 1); `None` if there is not enough memory.
 fn reserve(heads: usize, max_len: usize) -> Option<Vec<f32>> {
     let len = max_len.checked_mul(2)?.checked_sub(1)?.checked_mul(heads)?;
     let mut bias = Vec::new();
@@ -54,8 +56,10 @@ fn reserve(heads: usize, max_len: usize) -> Option<Vec<f32>> {
     Some(bias)
 }
 
-/// The bucket of a key `distance` positions after its query (Raffel et al. 2020, section 2.1, in its two-sided form):
-/// half of the buckets for keys that follow; in each half one for each short distance, then wider and wider ones.
+/// Returns the bucket of a key `distance` positions after its query (Raffel et al. 2020, section 2.1, two-sided form).
+///
+/// Half of the buckets are for keys after the query. Each half has one bucket for each short distance, and then buckets
+/// of growing width.
 fn bucket(distance: i64) -> usize {
     let half = BUCKETS / 2;
     let exact = half / 2;
@@ -64,10 +68,10 @@ fn bucket(distance: i64) -> usize {
     if distance < exact {
         return side + distance;
     }
-    // In f32 and in this order, because the reference rounds so.
+    // In f32 and in this order, so that rounding is the reference's.
     let scale = (MAX_DISTANCE / exact as f32).ln();
-    let wide = (distance as f32 / exact as f32).ln() / scale * (half - exact) as f32;
-    side + (exact + wide as usize).min(half - 1)
+    let beyond_exact = (distance as f32 / exact as f32).ln() / scale * (half - exact) as f32;
+    side + (exact + beyond_exact as usize).min(half - 1)
 }
 
 #[cfg(test)]
@@ -75,18 +79,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_positions_than_memory_are_no_crash() {
+    fn more_positions_than_memory_do_not_panic() {
         assert!(reserve(12, 514).is_some_and(|bias| bias.capacity() >= 12 * 1027));
         assert!(reserve(1 << 16, 1 << 45).is_none());
         assert!(reserve(12, usize::MAX).is_none());
     }
 
     #[test]
-    fn buckets_are_the_reference_s() {
-        // Where the bucket changes, from `MPNetEncoder.relative_position_bucket` of transformers over 0..=512.
-        let edges = BUCKET_EDGES;
+    fn buckets_equal_the_reference() {
+        // `MPNetEncoder.relative_position_bucket` of transformers, over 0..=512.
         for distance in 0..=512i64 {
-            let expected = edges.iter().filter(|&&edge| edge <= distance).count();
+            let expected = EDGES.iter().filter(|&&edge| edge <= distance).count();
             assert_eq!(bucket(-distance), expected, "{distance}");
             let after = if distance == 0 {
                 0
@@ -97,5 +100,6 @@ mod tests {
         }
     }
 
-    const BUCKET_EDGES: [i64; 15] = [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91];
+    /// Distances at which the bucket changes.
+    const EDGES: [i64; 15] = [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91];
 }

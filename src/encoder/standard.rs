@@ -1,4 +1,4 @@
-//! The layer that BERT, DistilBERT, ELECTRA and MPNet share.
+//! Layer of BERT, DistilBERT, ELECTRA and MPNet.
 
 use crate::config::EncoderConfig;
 use crate::error::Result;
@@ -7,7 +7,7 @@ use crate::kernels::attention::RelativeBias;
 use crate::layers::{AttentionBuffers, FeedForward, Scratch, SelfAttention, Texts};
 use crate::weights::Weights;
 
-/// Attention, then a feed-forward network.
+/// Self-attention, then a feed-forward network.
 #[derive(Debug)]
 pub(super) struct StandardLayer {
     attention: SelfAttention,
@@ -15,14 +15,15 @@ pub(super) struct StandardLayer {
 }
 
 impl StandardLayer {
+    /// Loads a layer; `weights` is in its scope.
     pub(super) fn load(weights: &Weights<'_>, config: &EncoderConfig) -> Result<Self> {
-        let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
-        let eps = config.eps;
+        let (hidden_size, heads) = (config.hidden_size, config.num_attention_heads);
+        let (attention, eps) = (weights.scope("attention"), config.eps);
         Ok(Self {
-            attention: SelfAttention::load(&weights.scope("attention"), hidden, heads, eps)?,
+            attention: SelfAttention::load(&attention, hidden_size, heads, eps)?,
             feed_forward: FeedForward::load(
                 weights,
-                hidden,
+                hidden_size,
                 config.intermediate_size,
                 config.hidden_act,
                 Some(eps),
@@ -30,7 +31,8 @@ impl StandardLayer {
         })
     }
 
-    /// Computes in place: the first `len` floats of `scratch.rows` are the input rows, then its first floats the output rows.
+    /// Computes the layer in place: reads its input rows from the first `len` floats of `scratch.rows`, and writes the
+    /// output rows of `texts` to the front.
     pub(super) fn forward(
         &self,
         exec: &ExecContext,

@@ -1,4 +1,4 @@
-//! Chains of row-wise layers, divided among threads by rows.
+//! Chains of layers in which each output row depends on one input row only, divided among threads by rows.
 //!
 //! The alternative is to divide each layer's outputs among threads. Then each weight is read by one thread only, but
 //! all cores read what one layer left in a single core's caches, and threads wait for each other after each layer. Here

@@ -21,7 +21,7 @@ pub(crate) fn layer_norm(
 ) {
     let cpu = exec.cpu;
     assert_eq!(weight.len(), bias.len());
-    each_rows(exec, rows, weight.len(), |block| {
+    for_each_block(exec, rows, weight.len(), |block| {
         cpu.run(LayerNorm {
             rows: block,
             weight,
@@ -36,7 +36,7 @@ pub(crate) fn layer_norm(
 pub(crate) fn no_norm(exec: &ExecContext, rows: &mut [f32], weight: &[f32], bias: &[f32]) {
     let cpu = exec.cpu;
     assert_eq!(weight.len(), bias.len());
-    each_rows(exec, rows, weight.len(), |block| {
+    for_each_block(exec, rows, weight.len(), |block| {
         cpu.run(NoNorm {
             rows: block,
             weight,
@@ -46,7 +46,7 @@ pub(crate) fn no_norm(exec: &ExecContext, rows: &mut [f32], weight: &[f32], bias
 }
 
 /// Calls `work` for blocks of rows of `width` floats, on all threads.
-fn each_rows(
+fn for_each_block(
     exec: &ExecContext,
     rows: &mut [f32],
     width: usize,

@@ -125,23 +125,23 @@ impl ExecContext {
 #[derive(Debug)]
 pub(crate) struct Workspaces {
     /// Workspaces of attention, one for each head that is being computed.
-    heads: BufferPool<attention::Workspace>,
+    attention: BufferPool<attention::Workspace>,
     /// Activations rounded to bf16, for bf16 products.
-    rounded: BufferPool<RoundedRows>,
+    bf16_rows: BufferPool<RoundedRows>,
     /// Activations quantised to int8, for int8 products.
-    quantized: BufferPool<QuantizedRows>,
+    int8_rows: BufferPool<QuantizedRows>,
     /// Scratch memory of tasks in f32.
-    pub(crate) buffers: BufferPool<AlignedFloats>,
+    pub(crate) scratch: BufferPool<AlignedFloats>,
 }
 
 impl Workspaces {
     /// Creates empty pools, which keep at most `threads` idle buffers each.
     fn new(threads: usize) -> Self {
         Self {
-            heads: BufferPool::new(threads),
-            rounded: BufferPool::new(threads),
-            quantized: BufferPool::new(threads),
-            buffers: BufferPool::new(threads),
+            attention: BufferPool::new(threads),
+            bf16_rows: BufferPool::new(threads),
+            int8_rows: BufferPool::new(threads),
+            scratch: BufferPool::new(threads),
         }
     }
 }

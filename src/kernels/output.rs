@@ -162,18 +162,18 @@ pub(crate) fn for_each_chunk<const N: usize>(
     outs: [OutputChunks<'_>; N],
     work: impl Fn(&mut AlignedFloats, usize, [&mut [f32]; N]) + Sync,
 ) {
-    let buffers = &exec.memory.buffers;
-    exec.team.run(
+    let buffers = &exec.memory.scratch;
+    exec.team.parallel_for(
         tasks,
         || buffers.take(),
         |buffer, task| {
             let chunks = std::array::from_fn(|at| {
                 let output: &OutputChunks<'_> = &outs[at];
                 let (start, len) = output.bounds(task);
-                // SAFETY: `Team::run` runs each task once, and chunks of different tasks do not overlap. Uniform chunks
-                // start at multiples of their length, or at the end, where they are empty. Those of sequences start and
-                // end at neighbouring `starts`, which `by_sequence` has found to ascend. `outs` belongs to this call,
-                // so nothing else borrows from them, and `work` cannot keep the chunks.
+                // SAFETY: `Team::parallel_for` runs each task once, and chunks of different tasks do not overlap.
+                // Uniform chunks start at multiples of their length, or at the end, where they are empty. Those of
+                // sequences start and end at neighbouring `starts`, which `by_sequence` has found to ascend. `outs`
+                // belongs to this call, so nothing else borrows from them, and `work` cannot keep the chunks.
                 #[allow(unsafe_code, reason = "tasks write pieces of their own")]
                 unsafe {
                     output.out.slice_mut(start, len)

@@ -104,10 +104,10 @@ mod tests {
                 let row: Vec<f32> = (0..len)
                     .map(|i| ((i * 37) % 101) as f32 * 0.11 - 5.0)
                     .collect();
-                let mut shares = row.clone();
-                softmax(cpu, &mut shares);
-                for (share, expected) in shares.iter().zip(oracle(&row)) {
-                    let absolute = (f64::from(*share) - expected).abs();
+                let mut probs = row.clone();
+                softmax(cpu, &mut probs);
+                for (prob, expected) in probs.iter().zip(oracle(&row)) {
+                    let absolute = (f64::from(*prob) - expected).abs();
                     let relative = absolute / expected;
                     assert!(
                         absolute < 3e-7 && relative < 2e-6,

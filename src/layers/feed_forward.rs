@@ -13,7 +13,7 @@ use crate::weights::Weights;
 const MAX_INTERMEDIATE_BYTES: usize = 768 * 1024;
 
 /// Fewest rows that are worth a pass over the weights, whatever the intermediate size.
-const MIN_ROWS_PER_BLOCK: usize = 48;
+const MIN_BLOCK_ROWS: usize = 48;
 
 /// Feed-forward network: `norm(x + W2 activation(W1 x))` (Vaswani et al. 2017, section 3.3).
 #[derive(Debug)]
@@ -94,9 +94,8 @@ impl FeedForward {
     /// 1,536 intermediate activations take 3 MB.
     fn rows_per_block(&self, rows: usize) -> usize {
         let bytes_per_row = size_of::<f32>() * self.intermediate.outputs();
-        let weight = self.intermediate.dtype().bytes_of_weight();
-        let max_rows =
-            (MAX_INTERMEDIATE_BYTES / 4 * weight / bytes_per_row).max(MIN_ROWS_PER_BLOCK);
+        let weight = self.intermediate.dtype().bytes_per_weight();
+        let max_rows = (MAX_INTERMEDIATE_BYTES / 4 * weight / bytes_per_row).max(MIN_BLOCK_ROWS);
         rows.div_ceil(rows.div_ceil(max_rows).max(1)).max(1)
     }
 }

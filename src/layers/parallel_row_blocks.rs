@@ -45,7 +45,7 @@ pub(crate) fn parallel_row_blocks<'l, const N: usize>(
         threads => rows_per_block(rows, threads, layers),
     };
     if block_rows == rows {
-        work(exec, &mut memory.buffers.take(), 0..rows, outs);
+        work(exec, &mut memory.scratch.take(), 0..rows, outs);
         return;
     }
     let chunks = outs.map(|out| OutputChunks::uniform(out.len() / rows * block_rows, out));
@@ -70,7 +70,7 @@ fn rows_per_block<'l>(
 ) -> usize {
     let (mut bytes, mut floats) = (0, 0);
     for layer in layers {
-        bytes += layer.inputs() * layer.outputs() * layer.dtype().bytes_of_weight();
+        bytes += layer.inputs() * layer.outputs() * layer.dtype().bytes_per_weight();
         floats += layer.inputs() + layer.outputs();
     }
     if bytes <= MAX_BYTES_PER_FLOAT * floats * (rows / threads) {

@@ -13,7 +13,7 @@ use crate::kernels::{Cpu, ExecContext};
 
 /// Bytes of scores of a block of queries, but at least one tile of queries: they should stay in a core's first-level
 /// cache.
-const BYTES_OF_SCORES: usize = 28 * 1024;
+const MAX_SCORE_BYTES: usize = 28 * 1024;
 
 /// Computes `softmax(Q K^T / sqrt(head_dim) + bias) V` for each sequence and head (Vaswani et al. 2017, section 3.2.1).
 /// `out` is (output rows, heads * head_dim).
@@ -44,18 +44,18 @@ pub(crate) fn attention(exec: &ExecContext, input: &Attention<'_>, out: &mut [f3
         assert!(longest.is_none_or(|longest| longest <= bias.max_len));
     }
     let out = DisjointMut::new(out);
-    let (cpu, heads) = (exec.cpu, &exec.memory.heads);
-    exec.team.run(
+    let (cpu, workspaces) = (exec.cpu, &exec.memory.attention);
+    exec.team.parallel_for(
         sequences * input.heads,
-        || heads.take(),
+        || workspaces.take(),
         |workspace, task| {
             let (sequence, head) = (task / input.heads, task % input.heads);
             #[allow(unsafe_code, reason = "heads write columns of rows they share")]
-            // SAFETY: `Team::run` runs each task once, so each head of a sequence is made once, and nothing else has
-            // access to `out`. Sequences have rows of their own, since `out_starts` ascend, and heads have columns of
-            // their own.
-            let one = unsafe { HeadTask::new(input, sequence, head, workspace, &out) };
-            one.run_on(cpu, input.dtype);
+            // SAFETY: `Team::parallel_for` runs each task once, so each head of a sequence is made once, and nothing
+            // else has access to `out`. Sequences have rows of their own, since `out_starts` ascend, and heads have
+            // columns of their own.
+            let task = unsafe { HeadTask::new(input, sequence, head, workspace, &out) };
+            task.run_on(cpu, input.dtype);
         },
     );
 }
@@ -121,32 +121,32 @@ impl<'a, F: HeadKernel<'a>> Kernel for WithKernel<'a, F> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self(one, _) = self;
+        let Self(task, _) = self;
         let &Attention {
             heads, head_dim, ..
-        } = one.input;
-        let of_sequence = |starts: &[usize]| starts[one.sequence + 1] - starts[one.sequence];
-        let len = of_sequence(one.input.starts);
-        let query_rows = of_sequence(one.input.out_starts);
+        } = task.input;
+        let of_sequence = |starts: &[usize]| starts[task.sequence + 1] - starts[task.sequence];
+        let len = of_sequence(task.input.starts);
+        let query_rows = of_sequence(task.input.out_starts);
         assert!(query_rows <= len, "{query_rows} rows come out of {len}");
         if query_rows == 0 {
             return;
         }
         let padded = len.next_multiple_of(PANEL);
         let tile = F::Scores::mr::<S>();
-        let tiles = BYTES_OF_SCORES / (4 * padded * tile);
+        let tiles = MAX_SCORE_BYTES / (4 * padded * tile);
         let blocks = query_rows.div_ceil(tile * tiles.clamp(1, MAX_QUERIES / tile));
         let per_block = query_rows.div_ceil(blocks);
         let head = HeadInput {
-            queries: one.rows(one.input.query),
-            keys: one.rows(one.input.key),
-            values: one.rows(one.input.value),
+            queries: task.rows(task.input.query),
+            keys: task.rows(task.input.key),
+            values: task.rows(task.input.value),
             len,
             query_rows,
             head_dim,
             block: per_block,
         };
-        let Workspace { packed, scores } = one.workspace;
+        let Workspace { packed, scores } = task.workspace;
         let mut kernel = F::pack(s, head, packed);
 
         let width = heads * head_dim;
@@ -170,17 +170,17 @@ impl<'a, F: HeadKernel<'a>> Kernel for WithKernel<'a, F> {
             }
 
             let mut factor = scale / (head_dim as f32).sqrt();
-            if let Some(bias) = one.input.bias {
+            if let Some(bias) = task.input.bias {
                 for (row, scores) in scores.chunks_exact_mut(padded).enumerate() {
-                    let bias = bias.of(one.head, block + row);
+                    let bias = bias.row(task.head, block + row);
                     add_bias(s, &mut scores[..len], factor, bias);
                 }
                 factor = 1.0;
             }
-            let first = one.input.out_starts[one.sequence] + block;
+            let first = task.input.out_starts[task.sequence] + block;
             let context = OutputColumns {
-                out: one.out,
-                first: first * width + one.head * head_dim,
+                out: task.out,
+                first: first * width + task.head * head_dim,
                 stride: width,
                 width: head_dim,
             };

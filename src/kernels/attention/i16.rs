@@ -48,32 +48,32 @@ impl<'a> HeadKernel<'a> for I16Head<'a> {
     #[inline(always)]
     fn pack<S: Simd>(s: S, input: HeadInput<'a>, buffers: &'a mut Buffers) -> Self {
         let (len, head_dim) = (input.len, input.head_dim);
-        let most = bound(head_dim);
+        let max = bound(head_dim);
         // The scale is that of all queries, so a query has the same i16 values however many queries come out.
-        let query = Scale::of(s, input.queries, input, most);
+        let query = Scale::fit(s, input.queries, input, max);
         let wide = head_dim.next_multiple_of(BLOCK);
-        let queries = words(&mut buffers.queries, input.query_rows * wide);
+        let queries = i16s(&mut buffers.queries, input.query_rows * wide);
         fill_rows(s, input.queries, input, query, queries);
 
-        let key = Scale::of(s, input.keys, input, most);
+        let key = Scale::fit(s, input.keys, input, max);
         let steps = head_dim.div_ceil(2);
-        let keys = words(&mut buffers.keys, len.div_ceil(PANEL) * steps * PAIR_STEP);
+        let keys = i16s(&mut buffers.keys, len.div_ceil(PANEL) * steps * PAIR_STEP);
         let keys = keys.as_chunks_mut().0;
         fill_keys(s, input.keys, input, key, keys);
 
         // Values get one bit less than their bound and exponentials one bit more. Errors of exponentials cancel in
         // part, but grow with the length; the error of a value is in every sum.
-        let most = bound(len);
-        let value = Scale::of(s, input.values, input, most / 2);
+        let max = bound(len);
+        let value = Scale::fit(s, input.values, input, max / 2);
         let steps = len.div_ceil(2);
-        let values = words(
+        let values = i16s(
             &mut buffers.values,
             head_dim.div_ceil(PANEL) * steps * PAIR_STEP,
         );
         let values = values.as_chunks_mut().0;
         fill_values(s, input.values, input, value, values);
 
-        let exponentials = words(
+        let exponentials = i16s(
             &mut buffers.probs,
             input.block * len.next_multiple_of(BLOCK),
         );
@@ -84,7 +84,7 @@ impl<'a> HeadKernel<'a> for I16Head<'a> {
             keys,
             values,
             exponentials: exponentials.as_chunks_mut().0,
-            unit: (2 * most).min(I16_MAX) as f32,
+            unit: (2 * max).min(I16_MAX) as f32,
             scores_scale: query.dequant * key.dequant,
             values_scale: value.dequant,
         }
@@ -172,8 +172,8 @@ impl I16Head<'_> {
                 sum: s.splat_i32(0),
             };
             let (whole, rest) = scores[..len].as_chunks::<BLOCK>();
-            for (scores, words) in whole.iter().zip(&mut *blocks) {
-                row.add(s, scores, words);
+            for (scores, out) in whole.iter().zip(&mut *blocks) {
+                row.add(s, scores, out);
             }
             if !rest.is_empty() {
                 row.add(s, rest, &mut blocks[whole.len()]);
@@ -200,15 +200,15 @@ struct RowOfExponentials<S: Simd> {
 impl<S: Simd> RowOfExponentials<S> {
     /// Stores the exponentials of a block's scores as i16 and adds them to `sum`.
     #[inline(always)]
-    fn add(&mut self, s: S, scores: &[f32], words: &mut [i16; BLOCK]) {
+    fn add(&mut self, s: S, scores: &[f32], out: &mut [i16; BLOCK]) {
         let pairs = if scores.len() <= LANES {
-            let e = self.of(s, scores);
-            s.store_i16_truncating(e, words.first_chunk_mut().expect("a block"));
+            let e = self.exp(s, scores);
+            s.store_i16_truncating(e, out.first_chunk_mut().expect("a block"));
             s.pair_i16_truncating(e, s.splat(ROUND))
         } else {
             let [even, odd] = halves(scores);
-            let pairs = s.pair_i16_truncating(self.of(s, even), self.of(s, odd));
-            s.store_pairs(pairs, words);
+            let pairs = s.pair_i16_truncating(self.exp(s, even), self.exp(s, odd));
+            s.store_pairs(pairs, out);
             pairs
         };
         self.sum = s.dot_i16x2(self.sum, pairs, s.splat_pair([1, 1]));
@@ -217,7 +217,7 @@ impl<S: Simd> RowOfExponentials<S> {
     /// Returns sixteen exponentials, each with its quantised value in the lane's low 16 bits. Lanes past the end of
     /// `scores` become 0: exp(-infinity) is clamped to a value far below half a step.
     #[inline(always)]
-    fn of(&self, s: S, scores: &[f32]) -> S::F32 {
+    fn exp(&self, s: S, scores: &[f32]) -> S::F32 {
         let x = s.load_partial(scores, f32::NEG_INFINITY);
         let e = math::exp2_approx(s, s.mul_add(x, self.factor, self.shift));
         s.mul_add(e, self.unit, s.splat(ROUND))
@@ -237,7 +237,7 @@ fn bound(times: usize) -> usize {
 
 /// Returns `count` i16 values of a buffer of floats, after growing it to hold them.
 #[inline(always)]
-fn words(buffer: &mut AlignedFloats, count: usize) -> &mut [i16] {
+fn i16s(buffer: &mut AlignedFloats, count: usize) -> &mut [i16] {
     &mut bytemuck::cast_slice_mut(buffer.at_least(count.div_ceil(2)))[..count]
 }
 
@@ -251,21 +251,21 @@ struct Scale {
 }
 
 impl Scale {
-    /// Returns the scale for which the largest magnitude of a head's floats becomes `most`.
+    /// Returns the scale for which the largest magnitude of a head's floats becomes `max`.
     #[inline(always)]
-    fn of<S: Simd>(s: S, rows: RowsView<'_>, input: HeadInput<'_>, most: usize) -> Self {
-        let nothing = RangeStats::nothing(s);
-        let (mut even, mut odd) = (nothing, nothing);
+    fn fit<S: Simd>(s: S, rows: RowsView<'_>, input: HeadInput<'_>, max: usize) -> Self {
+        let empty = RangeStats::empty(s);
+        let (mut even, mut odd) = (empty, empty);
         for row in 0..input.len {
             let row = &rows.data[row * rows.stride..][..input.head_dim];
             let (twos, rest) = row.as_chunks::<{ 2 * LANES }>();
             for two in twos {
                 let (first, second) = two.split_at(LANES);
-                even = even.and(s, s.load_partial(first, 0.0));
-                odd = odd.and(s, s.load_partial(second, 0.0));
+                even = even.include(s, s.load_partial(first, 0.0));
+                odd = odd.include(s, s.load_partial(second, 0.0));
             }
             for some in rest.chunks(LANES) {
-                even = even.and(s, s.load_partial(some, 0.0));
+                even = even.include(s, s.load_partial(some, 0.0));
             }
         }
         let lowest = s.min(even.lowest, odd.lowest);
@@ -278,26 +278,24 @@ impl Scale {
             }
         } else {
             Self {
-                factor: most as f32 / greatest,
-                dequant: greatest / most as f32 + poison,
+                factor: max as f32 / greatest,
+                dequant: greatest / max as f32 + poison,
             }
         }
     }
 
     /// Quantises a block and stores it in pairs.
     #[inline(always)]
-    fn fill<S: Simd>(self, s: S, block: &[f32], words: &mut [i16; BLOCK]) {
+    fn fill<S: Simd>(self, s: S, block: &[f32], out: &mut [i16; BLOCK]) {
         if block.len() <= LANES {
             s.store_i16_truncating(
                 self.apply(s, block),
-                words.first_chunk_mut().expect("a block"),
+                out.first_chunk_mut().expect("a block"),
             );
         } else {
             let [even, odd] = halves(block);
-            s.store_pairs(
-                s.pair_i16_truncating(self.apply(s, even), self.apply(s, odd)),
-                words,
-            );
+            let pairs = s.pair_i16_truncating(self.apply(s, even), self.apply(s, odd));
+            s.store_pairs(pairs, out);
         }
     }
 
@@ -322,7 +320,7 @@ struct RangeStats<S: Simd> {
 impl<S: Simd> RangeStats<S> {
     #[inline(always)]
     /// The range of no floats.
-    fn nothing(s: S) -> Self {
+    fn empty(s: S) -> Self {
         Self {
             lowest: s.splat(0.0),
             poison: s.splat(0.0),
@@ -331,7 +329,7 @@ impl<S: Simd> RangeStats<S> {
 
     /// Returns the range that includes sixteen more floats.
     #[inline(always)]
-    fn and(self, s: S, x: S::F32) -> Self {
+    fn include(self, s: S, x: S::F32) -> Self {
         Self {
             lowest: s.min(self.lowest, s.neg_abs(x)),
             poison: s.mul_add(x, s.splat(0.0), self.poison),
@@ -339,20 +337,20 @@ impl<S: Simd> RangeStats<S> {
     }
 }
 
-/// Quantises the first `query_rows` rows to `words`, (query_rows, head_dim), each block in pairs.
+/// Quantises the first `query_rows` rows to `out`, (query_rows, head_dim), each block in pairs.
 #[inline(always)]
 fn fill_rows<S: Simd>(
     s: S,
     rows: RowsView<'_>,
     input: HeadInput<'_>,
     scale: Scale,
-    words: &mut [i16],
+    out: &mut [i16],
 ) {
-    let mut words = words.as_chunks_mut().0.iter_mut();
+    let mut out = out.as_chunks_mut().0.iter_mut();
     for row in 0..input.query_rows {
         let row = &rows.data[row * rows.stride..][..input.head_dim];
-        for (block, words) in row.chunks(BLOCK).zip(&mut words) {
-            scale.fill(s, block, words);
+        for (block, out) in row.chunks(BLOCK).zip(&mut out) {
+            scale.fill(s, block, out);
         }
     }
 }
@@ -411,14 +409,14 @@ fn fill_values<S: Simd>(
             } else {
                 (1, first + steps.len())
             };
-            for (step, words) in steps.iter_mut().enumerate() {
+            for (step, line) in steps.iter_mut().enumerate() {
                 let even = scale.apply(s, row(first + stride * step));
                 let odd = if second + stride * step < end {
                     scale.apply(s, row(second + stride * step))
                 } else {
                     s.splat(ROUND)
                 };
-                s.store_pairs(s.pair_i16_truncating(even, odd), words);
+                s.store_pairs(s.pair_i16_truncating(even, odd), line);
             }
         }
     }

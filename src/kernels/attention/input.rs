@@ -49,7 +49,7 @@ pub(crate) struct Attention<'a> {
 
 impl<'a> RelativeBias<'a> {
     /// Returns the biases of one query's scores, from the first key on.
-    pub(super) fn of(&self, head: usize, query: usize) -> &'a [f32] {
+    pub(super) fn row(&self, head: usize, query: usize) -> &'a [f32] {
         &self.data[head * (2 * self.max_len - 1)..][self.max_len - 1 - query..]
     }
 }

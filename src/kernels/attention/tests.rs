@@ -68,7 +68,8 @@ fn oracle(input: &Attention<'_>, sequence: usize, head: usize, query: usize) -> 
 
 /// Number types, and the greatest error of outputs relative to the largest value. An i16 head of size six has 14 bits,
 /// which scores up to 10 turn into 5e-4. Values of a sequence of 50 have 11 bits: 2e-4.
-const FORMS: [(Dtype, f64); 3] = [(Dtype::F32, 4e-6), (Dtype::Bf16, 1e-3), (Dtype::Int8, 1e-3)];
+const TOLERANCES: [(Dtype, f64); 3] =
+    [(Dtype::F32, 4e-6), (Dtype::Bf16, 1e-3), (Dtype::Int8, 1e-3)];
 
 #[test]
 fn agrees_with_the_formula_on_ragged_rows() {
@@ -80,7 +81,7 @@ fn agrees_with_the_formula_on_ragged_rows() {
         let bias = numbers(heads * (2 * max_len - 1), 2);
         for (with_bias, (dtype, bound)) in [false, true]
             .into_iter()
-            .flat_map(|with| FORMS.map(|form| (with, form)))
+            .flat_map(|with| TOLERANCES.map(|form| (with, form)))
         {
             let input = Attention {
                 bias: with_bias.then_some(RelativeBias {
@@ -122,15 +123,13 @@ fn agrees_with_the_formula_on_ragged_rows() {
     }
 }
 
-/// Runs attention over queries and keys up to `magnitude` and values up to one. Returns the largest score and the largest
+/// Runs attention over queries and keys up to `range` and values up to one. Returns the largest score and the largest
 /// error, of every seventh query.
-fn sweep(dtype: Dtype, len: usize, head_dim: usize, magnitude: f32) -> (f64, f64) {
+fn sweep(dtype: Dtype, len: usize, head_dim: usize, range: f32) -> (f64, f64) {
     let mut qkv = numbers(len * 3 * head_dim, 5);
     for row in qkv.chunks_exact_mut(3 * head_dim) {
         let (queries_and_keys, values) = row.split_at_mut(2 * head_dim);
-        queries_and_keys
-            .iter_mut()
-            .for_each(|x| *x *= magnitude / 2.0);
+        queries_and_keys.iter_mut().for_each(|x| *x *= range / 2.0);
         values.iter_mut().for_each(|x| *x /= 2.0);
     }
     let starts = [0, len];
@@ -172,13 +171,13 @@ fn sweep(dtype: Dtype, len: usize, head_dim: usize, magnitude: f32) -> (f64, f64
 fn is_as_exact_as_documented() {
     for (len, head_dim) in [(8, 32), (128, 32), (300, 33), (512, 32), (512, 64)] {
         // Words: values have 10 bits where 512 of them are summed up, and scores err by 1e-3 of the greatest.
-        for (dtype, magnitude, scores, bound) in [
+        for (dtype, range, scores, bound) in [
             (Dtype::F32, 2.0, 13.0, 1.5e-6),
             (Dtype::F32, 4.0, 50.0, 4e-6),
             (Dtype::Int8, 2.0, 13.0, 1e-3),
             (Dtype::Int8, 4.0, 50.0, 1e-3),
         ] {
-            let (largest, error) = sweep(dtype, len, head_dim, magnitude);
+            let (largest, error) = sweep(dtype, len, head_dim, range);
             assert!(largest < scores, "{len} x {head_dim}: a score of {largest}");
             assert!(
                 error < bound,
@@ -199,7 +198,7 @@ fn a_sequence_does_not_see_its_neighbours() {
         attention(&ExecContext::serial(), &input, &mut out);
         out
     };
-    for (dtype, _) in FORMS {
+    for (dtype, _) in TOLERANCES {
         let together = run(dtype, &qkv, &[0, 11, 40]);
         let alone = run(dtype, &qkv[11 * 3 * width..], &[0, 29]);
         assert_eq!(together[11 * width..], alone, "{dtype}");
@@ -213,7 +212,7 @@ fn first_rows_are_the_same_however_many_come_out() {
     let starts = [0, 1, 1, 18, 34, 84];
     let out_starts = [0, 1, 1, 4, 20, 21];
     let qkv = numbers(84 * 3 * width, 6);
-    for (dtype, _) in FORMS {
+    for (dtype, _) in TOLERANCES {
         for cpu in Cpu::supported() {
             let exec = ExecContext::new(cpu, &Threads::new(2).unwrap());
             let all = joined(&qkv, &starts, (heads, head_dim), dtype);
@@ -240,7 +239,7 @@ fn first_rows_are_the_same_however_many_come_out() {
 fn what_is_no_number_stays_in_its_sequence() {
     let (heads, head_dim) = (2, 16);
     let width = heads * head_dim;
-    for (dtype, _) in FORMS {
+    for (dtype, _) in TOLERANCES {
         for at in [0, width, 2 * width] {
             // The last one is NaN with payload bits.
             let with_low_bits = f32::from_bits(0x7fc0_1234);

@@ -42,13 +42,13 @@ pub(crate) fn gemm(
             multiply(exec, operands, epilogue, n, 4 * k, out);
         }
         Panels::Bf16(panels) => {
-            let mut rounded = exec.memory.rounded.take();
+            let mut rounded = exec.memory.bf16_rows.take();
             rounded.fill(exec, x, k);
             let operands = Operands::bf16(&rounded, k, panels, RhsIn::Memory);
             multiply(exec, operands, epilogue, n, 2 * k, out);
         }
         Panels::Int8(panels) => {
-            let mut quantized = exec.memory.quantized.take();
+            let mut quantized = exec.memory.int8_rows.take();
             quantized.fill(exec, x, k, panels.input_factors());
             let operands = Operands::int8(&quantized, k, panels);
             multiply(exec, operands, epilogue, n, k, out);
@@ -83,15 +83,15 @@ fn multiply<D: Dot + Sync>(
         accumulate: false,
     };
     let cpu = exec.cpu;
-    exec.team.run(
+    exec.team.parallel_for(
         grid.tasks(),
         || (),
         |(), index| {
             let (rows, panels) = grid.task(index);
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-            // SAFETY: `Team::run` runs each task once, and the grid gives no two tasks the same panel of the same row.
-            // Consecutive rows start `n` floats apart and are `n` wide, so no float is in two of them. Nothing but
-            // these blocks has access to the output.
+            // SAFETY: `Team::parallel_for` runs each task once, and the grid gives no two tasks the same panel of the
+            // same row. Consecutive rows start `n` floats apart and are `n` wide, so no float is in two of them.
+            // Nothing but these blocks has access to the output.
             let block = unsafe { Block::new(&task, rows, panels) };
             D::run(cpu, block);
         },

@@ -29,7 +29,7 @@ pub enum Dtype {
 
 impl Dtype {
     /// Returns the bytes of a packed weight.
-    pub(crate) fn bytes_of_weight(self) -> usize {
+    pub(crate) fn bytes_per_weight(self) -> usize {
         match self {
             Self::F32 => 4,
             Self::Bf16 => 2,

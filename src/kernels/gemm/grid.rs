@@ -4,10 +4,10 @@ use std::ops::Range;
 
 /// Bytes of activations in a block of rows. A task reads them again for every panel, so they should stay in a core's
 /// second-level cache.
-pub(super) const BYTES_PER_ROW_BLOCK: usize = 256 * 1024;
+pub(super) const MAX_BLOCK_BYTES: usize = 256 * 1024;
 
 /// Number of rows that are worth a pass over the weights, however long the rows are.
-pub(super) const ROWS_PER_BLOCK: usize = 48;
+pub(super) const MIN_BLOCK_ROWS: usize = 48;
 
 /// Number of tasks per thread. With several, a thread that is late can leave some of its tasks to others.
 pub(super) const TASKS_PER_THREAD: usize = 8;
@@ -24,8 +24,8 @@ impl Grid {
     /// Divides `rows` by `panels` for `threads` threads. A row of activations takes `bytes_per_row` bytes.
     pub(super) fn new(rows: usize, panels: usize, bytes_per_row: usize, threads: usize) -> Self {
         // As many rows as the cache holds, in blocks of about equal size.
-        let most = (BYTES_PER_ROW_BLOCK / bytes_per_row.max(1)).max(ROWS_PER_BLOCK);
-        let blocks = rows.div_ceil(most).max(1);
+        let max_rows = (MAX_BLOCK_BYTES / bytes_per_row.max(1)).max(MIN_BLOCK_ROWS);
+        let blocks = rows.div_ceil(max_rows).max(1);
         let rows_per_block = rows.div_ceil(blocks).max(1);
         // With one thread a task has all panels of its block. With several threads the panels are divided, so that each
         // weight is still read once. Groups are whole pairs, since tiles are up to two panels wide, and numerous enough

@@ -12,7 +12,7 @@ use crate::kernels::threads::{Team, lock};
 
 /// Greatest number of floats that are read at once, but at least one panel: 256 KB. They and the panels that they are
 /// packed into stay in a core's second-level cache.
-const PIECE: usize = 64 * 1024;
+const READ_CHUNK: usize = 64 * 1024;
 
 /// Packs weights while they are read. Each chunk is read into a small buffer and packed from there, so a matrix is
 /// never in memory twice. All threads take part, so reading and packing overlap.
@@ -58,25 +58,25 @@ impl Packer {
             return Ok(packed);
         }
         let panels = n.div_ceil(PANEL);
-        let most = (PIECE / (PANEL * k)).max(1);
+        let max_panels = (READ_CHUNK / (PANEL * k)).max(1);
         // Every thread gets the same number of chunks.
         let tasks = panels
-            .div_ceil(most)
+            .div_ceil(max_panels)
             .next_multiple_of(self.team.count())
             .min(panels);
-        let panels_per_piece = panels.div_ceil(tasks);
+        let panels_per_chunk = panels.div_ceil(tasks);
         let failed = FirstError::default();
         let buffers = &self.buffers;
-        let groups = packed.groups(panels_per_piece);
-        self.team.each(tasks, groups, |index, group| {
-            let first = index * panels_per_piece * PANEL;
-            let rows = first..n.min(first + panels_per_piece * PANEL);
+        let groups = packed.groups(panels_per_chunk);
+        self.team.for_each_part(tasks, groups, |index, group| {
+            let first = index * panels_per_chunk * PANEL;
+            let rows = first..n.min(first + panels_per_chunk * PANEL);
             let mut buffer = lock(buffers).pop().unwrap_or_default();
             let len = rows.len() * k;
             buffer.resize(buffer.len().max(len), 0.0);
             match read(rows, &mut buffer[..len]) {
                 Ok(()) => group.fill(&buffer[..len], k),
-                Err(error) => failed.note(index, error),
+                Err(error) => failed.record(index, error),
             }
             lock(buffers).push(buffer);
         });
@@ -100,12 +100,12 @@ impl Packer {
         }
         // Reading touches fresh memory for the first time, which costs page faults: all threads should take part.
         let tasks = self.team.count().min(panels);
-        let panels_per_piece = panels.div_ceil(tasks);
+        let panels_per_chunk = panels.div_ceil(tasks);
         let failed = FirstError::default();
-        let pieces = memory.chunks_mut(panels_per_piece * floats);
-        self.team.each(tasks, pieces, |index, panels| {
-            if let Err(error) = read(index * panels_per_piece, panels) {
-                failed.note(index, error);
+        let chunks = memory.chunks_mut(panels_per_chunk * floats);
+        self.team.for_each_part(tasks, chunks, |index, panels| {
+            if let Err(error) = read(index * panels_per_chunk, panels) {
+                failed.record(index, error);
             }
         });
         failed.into_result().map(|()| memory)
@@ -146,17 +146,17 @@ impl<E> Default for FirstError<E> {
 
 impl<E> FirstError<E> {
     /// Records that `task` has failed with `error`.
-    fn note(&self, task: usize, error: E) {
-        let mut noted = lock(&self.0);
-        if noted.as_ref().is_none_or(|(first, _)| task < *first) {
-            *noted = Some((task, error));
+    fn record(&self, task: usize, error: E) {
+        let mut first = lock(&self.0);
+        if first.as_ref().is_none_or(|(earliest, _)| task < *earliest) {
+            *first = Some((task, error));
         }
     }
 
     /// Returns the error of the first task that has failed, if one has.
     fn into_result(self) -> Result<(), E> {
-        let noted = self.0.into_inner();
-        match noted.unwrap_or_else(PoisonError::into_inner) {
+        let first = self.0.into_inner();
+        match first.unwrap_or_else(PoisonError::into_inner) {
             Some((_, error)) => Err(error),
             None => Ok(()),
         }
@@ -201,13 +201,13 @@ mod tests {
             let matrix = numbers(n * k, 17);
             let expected = bits(&PackedWeights::new(&matrix, n, k));
             for packer in packers() {
-                let turned = packer.columns(n, k, |step, out| {
+                let transposed = packer.columns(n, k, |step, out| {
                     for (row, x) in out.iter_mut().enumerate() {
                         *x = matrix[row * k + step];
                     }
                     Ok::<(), ()>(())
                 });
-                assert!(bits(&turned.unwrap()) == expected, "{n} {k}");
+                assert!(bits(&transposed.unwrap()) == expected, "{n} {k}");
                 let taken = packer.panels(n.div_ceil(PANEL), PANEL * k, |first, out| {
                     let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
                     bytes.copy_from_slice(&expected[first * PANEL * k * 4..][..bytes.len()]);

@@ -232,20 +232,20 @@ mod tests {
 
     #[test]
     fn tiles_cover_the_rows_evenly() {
-        for highest in [1, 2, 6, 13] {
+        for mr in [1, 2, 6, 13] {
             for rows in 0..100 {
                 let mut next = 7;
                 let mut heights = Vec::new();
-                for tile in row_tiles(7..7 + rows, highest) {
+                for tile in row_tiles(7..7 + rows, mr) {
                     assert_eq!(tile.start, next);
                     next = tile.end;
                     heights.push(tile.len());
                 }
                 assert_eq!(next, 7 + rows);
-                assert!(heights.iter().all(|&h| (1..=highest).contains(&h)));
-                let (least, most) = (heights.iter().min(), heights.iter().max());
-                let even = rows % 2 == 0 && highest % 2 == 0;
-                let apart = most.zip(least).map_or(0, |(most, least)| most - least);
+                assert!(heights.iter().all(|&h| (1..=mr).contains(&h)));
+                let (min, max) = (heights.iter().min(), heights.iter().max());
+                let even = rows % 2 == 0 && mr % 2 == 0;
+                let apart = max.zip(min).map_or(0, |(max, min)| max - min);
                 assert!(apart <= if even { 2 } else { 1 });
                 assert!(!even || heights.iter().all(|height| height % 2 == 0));
             }

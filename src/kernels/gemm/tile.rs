@@ -232,7 +232,7 @@ impl<'a, D: Dot> ActivationPass<'a, D> {
 
     #[inline(always)]
     /// Applies the activation, approximately where sums are less exact than the approximation.
-    fn activated<S: Simd>(s: S, activation: Activation, x: S::F32) -> S::F32 {
+    fn activate<S: Simd>(s: S, activation: Activation, x: S::F32) -> S::F32 {
         if D::APPROX_ACTIVATION {
             activation.apply_approx(s, x)
         } else {
@@ -257,14 +257,14 @@ impl<'a, D: Dot> ActivationPass<'a, D> {
             let (blocks, rest) = out.as_chunks_mut::<LANES>();
             let whole = blocks.len() * LANES;
             for (at, block) in blocks.iter_mut().enumerate() {
-                let mut x = Self::activated(s, activation, s.load(block));
+                let mut x = Self::activate(s, activation, s.load(block));
                 if let Some(residual) = residual {
                     x = s.add(x, s.load(&residual.as_chunks().0[at]));
                 }
                 s.store(x, block);
             }
             if !rest.is_empty() {
-                let mut x = Self::activated(s, activation, s.load_partial(rest, 0.0));
+                let mut x = Self::activate(s, activation, s.load_partial(rest, 0.0));
                 if let Some(residual) = residual {
                     x = s.add(x, s.load_partial(&residual[whole..], 0.0));
                 }

@@ -62,7 +62,7 @@ pub(super) fn round_transposed(
             cpu.run_bf16(Round {
                 x: transposed,
                 k: rows,
-                words: bytemuck::cast_slice_mut(out),
+                out: bytemuck::cast_slice_mut(out),
                 stride,
             });
         },

@@ -3,7 +3,7 @@
 //! Each task packs the panels that it needs and multiplies all rows with them while the panels are in its core's cache.
 
 use super::bf16::{self, RoundedRows};
-use super::grid::{BYTES_PER_ROW_BLOCK, ROWS_PER_BLOCK, TASKS_PER_THREAD};
+use super::grid::{MAX_BLOCK_BYTES, MIN_BLOCK_ROWS, TASKS_PER_THREAD};
 use super::operands::{Dot, Operands, RhsIn, RowsView};
 use super::panels::{self, PANEL};
 use super::product::Block;
@@ -68,7 +68,7 @@ pub(crate) fn gemm_unpacked(
     match rounding {
         Rounding::None => multiply(exec, Lhs::Floats(x), weights, store, out),
         Rounding::Bf16 => {
-            let mut rounded = exec.memory.rounded.take();
+            let mut rounded = exec.memory.bf16_rows.take();
             rounded.fill(exec, x, k);
             multiply(exec, Lhs::Rounded(&rounded), weights, store, out);
         }
@@ -112,7 +112,7 @@ pub(crate) fn gemm_transposed(
             multiply(exec, Lhs::Floats(transposed), weights, store, out);
         }
         Rounding::Bf16 => {
-            let mut rounded = exec.memory.rounded.take();
+            let mut rounded = exec.memory.bf16_rows.take();
             transpose::round_transposed(exec, x, sums, &mut rounded);
             multiply(exec, Lhs::Rounded(&rounded), weights, store, out);
         }
@@ -148,14 +148,14 @@ fn multiply(
     };
     let panels = n.div_ceil(PANEL);
     // Whole pairs of panels, since tiles are up to two panels wide.
-    let most = (MAX_PACKED_FLOATS / floats_per_panel.max(1)).max(2);
+    let max = (MAX_PACKED_FLOATS / floats_per_panel.max(1)).max(2);
     let share = panels / (TASKS_PER_THREAD * exec.team.count());
-    let per_task = share.clamp(2, most).next_multiple_of(2);
-    let block = (BYTES_PER_ROW_BLOCK / bytes_per_row.max(1)).max(ROWS_PER_BLOCK);
+    let per_task = share.clamp(2, max).next_multiple_of(2);
+    let block = (MAX_BLOCK_BYTES / bytes_per_row.max(1)).max(MIN_BLOCK_ROWS);
     let cpu = exec.cpu;
     let all = DisjointMut::new(out);
-    let buffers = &exec.memory.buffers;
-    exec.team.run(
+    let buffers = &exec.memory.scratch;
+    exec.team.parallel_for(
         panels.div_ceil(per_task),
         || buffers.take(),
         |buffer, task| {
@@ -171,8 +171,8 @@ fn multiply(
                 width: columns.width,
             };
             #[allow(unsafe_code, reason = "tasks write columns of rows they share")]
-            // SAFETY: `Team::run` runs each task once. Each task's columns start where those of the task before end,
-            // and the last ones end with the row. Nothing but these blocks has access to `all`.
+            // SAFETY: `Team::parallel_for` runs each task once. Each task's columns start where those of the task
+            // before end, and the last ones end with the row. Nothing but these blocks has access to `all`.
             let part = unsafe { ColumnBlock::new(to, store) };
             let packed = buffer.at_least(part.panels() * floats_per_panel);
             match x {

@@ -125,7 +125,7 @@ impl PackedWeights {
                     let len = PANEL * bf16::steps(k);
                     let panel: &[[i16; 2]] = bytemuck::cast_slice(&pairs[panel * len..][..len]);
                     let weight = |at: usize| panel[at / 2 * PANEL + lane][at % 2];
-                    rows.extend((0..k).map(|at| bf16::widened(weight(at))));
+                    rows.extend((0..k).map(|at| bf16::to_f32(weight(at))));
                 }
                 Panels::Int8(int8) => {
                     let scale = int8.scales()[channel];

@@ -26,7 +26,7 @@ use crate::kernels::threads::lock;
 /// Bytes of a huge page of x86-64, and of AArch64 with pages of 4 KB.
 const HUGE_PAGE: usize = 2 << 20;
 /// Floats of a cache line. Every buffer starts at a cache line.
-const LINE: usize = 16;
+const LINE_LEN: usize = 16;
 
 /// Allocator of weight buffers, from one range of memory while that has room.
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ impl Arena {
         let shared = self.region.as_ref().and_then(|region| {
             let mut used = lock(&self.used);
             let start = *used;
-            let end = start.checked_add(len)?.checked_next_multiple_of(LINE)?;
+            let end = start.checked_add(len)?.checked_next_multiple_of(LINE_LEN)?;
             if end > region.len {
                 return None;
             }
@@ -86,7 +86,7 @@ impl Arena {
             })
         });
         match shared {
-            Some(piece) => WeightBuf::Arena(piece),
+            Some(slice) => WeightBuf::Arena(slice),
             None => WeightBuf::Owned(AlignedFloats::zeros(len)),
         }
     }
@@ -192,16 +192,16 @@ mod tests {
     fn pieces_are_zeros_at_cache_lines_and_do_not_overlap() {
         let arena = Arena::new(1 << 20);
         let lens = [0, 1, 16, 17, 1000, 100_000];
-        let mut pieces: Vec<WeightBuf> = lens.iter().map(|&len| arena.zeros(len)).collect();
-        for (piece, (index, len)) in pieces.iter_mut().zip(lens.into_iter().enumerate()) {
-            assert!(matches!(piece, WeightBuf::Arena(_)));
-            assert_eq!((piece.len(), piece.as_ptr() as usize % 64), (len, 0));
-            assert!(piece.iter().all(|&x| x == 0.0));
-            piece.fill(index as f32);
+        let mut buffers: Vec<WeightBuf> = lens.iter().map(|&len| arena.zeros(len)).collect();
+        for (buffer, (index, len)) in buffers.iter_mut().zip(lens.into_iter().enumerate()) {
+            assert!(matches!(buffer, WeightBuf::Arena(_)));
+            assert_eq!((buffer.len(), buffer.as_ptr() as usize % 64), (len, 0));
+            assert!(buffer.iter().all(|&x| x == 0.0));
+            buffer.fill(index as f32);
         }
         drop(arena); // the slices keep the memory alive
-        for (index, piece) in pieces.iter().enumerate() {
-            assert!(piece.iter().all(|&x| x == index as f32));
+        for (index, buffer) in buffers.iter().enumerate() {
+            assert!(buffer.iter().all(|&x| x == index as f32));
         }
     }
 

@@ -28,10 +28,10 @@ impl<T: Default> BufferPool<T> {
     /// and creates one if none is idle. Dropping the guard returns the buffer.
     pub(crate) fn take(&self) -> PoolGuard<'_, T> {
         let mut free = lock(&self.free);
-        let own = free
+        let index = free
             .iter()
             .rposition(|(thread, _)| *thread == this_thread());
-        let value = match own {
+        let value = match index {
             Some(index) => free.swap_remove(index).1,
             None => free.pop().map(|(_, value)| value).unwrap_or_default(),
         };

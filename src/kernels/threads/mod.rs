@@ -105,7 +105,7 @@ mod tests {
             let team = threads.team();
             for tasks in (0..300).chain([1000]) {
                 let runs: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
-                team.run(
+                team.parallel_for(
                     tasks,
                     || (),
                     |(), index| {
@@ -123,7 +123,7 @@ mod tests {
         let team = threads.team();
         // The barrier opens only if three threads are in a task at the same time.
         let together = Barrier::new(3);
-        team.run(
+        team.parallel_for(
             3,
             || (),
             |(), _| {
@@ -147,7 +147,7 @@ mod tests {
         for bad in [0, 99] {
             let team = threads.team();
             let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                team.run(100, || (), |(), index| assert_ne!(index, bad));
+                team.parallel_for(100, || (), |(), index| assert_ne!(index, bad));
             }));
             assert!(ran.is_err());
             drop(team);
@@ -169,11 +169,11 @@ mod tests {
                     together.wait();
                     TEAM.with_borrow(|team| {
                         if let Some(team) = team {
-                            team.run(2, || (), |(), _| ());
+                            team.parallel_for(2, || (), |(), _| ());
                         }
                     });
                 };
-                team.as_ref().unwrap().run(2, || (), outer);
+                team.as_ref().unwrap().parallel_for(2, || (), outer);
             });
         });
         TEAM.take();

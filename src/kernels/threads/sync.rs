@@ -23,10 +23,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(not(loom))]
 const SPIN_LIMIT: u32 = 2_000;
 
-/// Pauses after a waiting thread's check number `looks`, counted from 1, has failed.
+/// Pauses after a waiting thread's check number `checks`, counted from 1, has failed.
 #[cfg(not(loom))]
-pub(super) fn pause(looks: u32) {
-    if looks < SPIN_LIMIT {
+pub(super) fn pause(checks: u32) {
+    if checks < SPIN_LIMIT {
         std::hint::spin_loop();
     } else {
         std::thread::yield_now();
@@ -36,8 +36,8 @@ pub(super) fn pause(looks: u32) {
 /// Lets other threads run. Two waiting threads could take turns for ever, and loom would follow them. A failed check
 /// changes nothing, so what may follow the second is what may follow the first, and is not explored again.
 #[cfg(loom)]
-pub(super) fn pause(looks: u32) {
-    if looks > 1 {
+pub(super) fn pause(checks: u32) {
+    if checks > 1 {
         loom::skip_branch();
     }
     loom::thread::yield_now();

@@ -30,13 +30,13 @@ struct TeamState {
     /// Number of the current step, in the high 32 bits. In the low bits: whether helpers may still join it ([`OPEN`]),
     /// and how many are at work on it ([`AT_WORK`]).
     state: AtomicU64,
-    /// Closure that the current step calls. Written by [`TeamState::each`] while no helper is at work, read by
-    /// [`TeamState::begin`].
-    step: UnsafeCell<Option<Job>>,
+    /// Closure that the current step calls. Written by [`TeamState::run_step`] while no helper is at work, read by
+    /// [`TeamState::join`].
+    job: UnsafeCell<Option<Job>>,
     /// Remaining tasks of each member: the index of the first in the low 32 bits, the end in the high 32 bits.
-    left: Vec<AtomicU64>,
+    queues: Vec<AtomicU64>,
     /// Whether the pass is over.
-    over: AtomicBool,
+    shutdown: AtomicBool,
     /// Whether a helper's task has panicked.
     panicked: AtomicBool,
 }
@@ -59,18 +59,18 @@ struct Job {
 }
 
 #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
-// SAFETY: `step` is the only field that is neither `Send` nor `Sync`. Only `TeamState::each` writes it, while `state`
-// says that no helper is at work and none may join. Only `TeamState::begin` reads it, after it has counted its helper
-// as at work. The closure behind it is `Sync`, as `TeamState::each` demands. `tests/loom` checks this in every order of
-// events.
+// SAFETY: `job` is the only field that is neither `Send` nor `Sync`. Only `TeamState::run_step` writes it, while
+// `state` says that no helper is at work and none may join. Only `TeamState::join` reads it, after it has counted its
+// helper as at work. The closure behind it is `Sync`, as `TeamState::run_step` demands. `tests/loom` checks this in
+// every order of events.
 unsafe impl Sync for TeamState {}
 #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
-// SAFETY: what `step` points to is used only as said above, whichever thread owns the other fields.
+// SAFETY: what `job` points to is used only as said above, whichever thread owns the other fields.
 unsafe impl Send for TeamState {}
 
 impl std::fmt::Debug for TeamState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "TeamState({} members)", self.left.len())
+        write!(f, "TeamState({} members)", self.queues.len())
     }
 }
 
@@ -101,9 +101,9 @@ impl Team {
         }
         let shared = Arc::new(TeamState {
             state: AtomicU64::new(0),
-            step: UnsafeCell::new(None),
-            left: (0..=helpers).map(|_| AtomicU64::new(0)).collect(),
-            over: AtomicBool::new(false),
+            job: UnsafeCell::new(None),
+            queues: (0..=helpers).map(|_| AtomicU64::new(0)).collect(),
+            shutdown: AtomicBool::new(false),
             panicked: AtomicBool::new(false),
         });
         for helper in 1..=helpers {
@@ -115,7 +115,7 @@ impl Team {
 
     /// Returns the number of members, the caller included.
     pub(crate) fn count(&self) -> usize {
-        self.shared.as_ref().map_or(1, |shared| shared.left.len())
+        self.shared.as_ref().map_or(1, |shared| shared.queues.len())
     }
 
     /// Calls `task(scratch, index)` once for each index below `tasks`, on the threads of all members. `scratch` creates
@@ -126,7 +126,7 @@ impl Team {
     ///
     /// # Panics
     /// If a task panics. With helpers also for 2^32 tasks or more, and if a task calls this function on its own team.
-    pub(crate) fn run<S>(
+    pub(crate) fn parallel_for<S>(
         &self,
         tasks: usize,
         scratch: impl Fn() -> S + Sync,
@@ -142,10 +142,10 @@ impl Team {
                 // A task cannot borrow its team, which is not `Sync`, but could find it in a thread-local variable.
                 let state = shared.state.load(Ordering::Relaxed);
                 assert!(state & (OPEN | AT_WORK) == 0, "a step inside a step");
-                let members = shared.left.len() as u64;
-                for (member, left) in (0..).zip(&shared.left) {
+                let members = shared.queues.len() as u64;
+                for (member, queue) in (0..).zip(&shared.queues) {
                     let share = |member: u64| member * tasks as u64 / members;
-                    left.store(share(member) | share(member + 1) << 32, Ordering::Relaxed);
+                    queue.store(share(member) | share(member + 1) << 32, Ordering::Relaxed);
                 }
                 let work = |member: usize| {
                     let mut kept = None;
@@ -157,7 +157,7 @@ impl Team {
                 // SAFETY: `shared` belongs to this team, which is neither `Sync` nor `Clone`, so no other thread starts
                 // a step. This thread has no step open, as asserted.
                 unsafe {
-                    shared.each(&work);
+                    shared.run_step(&work);
                 }
             }
             _ => alone(),
@@ -168,15 +168,15 @@ impl Team {
     /// order, each to the next free member. There must be at most `tasks` parts.
     ///
     /// # Panics
-    /// As [`run`](Self::run).
-    pub(crate) fn each<P: Send>(
+    /// As [`parallel_for`](Self::parallel_for).
+    pub(crate) fn for_each_part<P: Send>(
         &self,
         tasks: usize,
         parts: impl Iterator<Item = P> + Send,
         work: impl Fn(usize, P) + Sync,
     ) {
         let parts = Mutex::new(parts.enumerate());
-        self.run(
+        self.parallel_for(
             tasks,
             || (),
             |(), _| {
@@ -192,7 +192,7 @@ impl Team {
 impl Drop for Team {
     fn drop(&mut self) {
         if let Some(shared) = &self.shared {
-            shared.over.store(true, Ordering::Release);
+            shared.shutdown.store(true, Ordering::Release);
         }
     }
 }
@@ -204,7 +204,7 @@ impl TeamState {
     /// # Safety
     /// No other call of this function on the same value may be running, on any thread.
     #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
-    unsafe fn each<F: Fn(usize) + Sync>(&self, closure: &F) {
+    unsafe fn run_step<F: Fn(usize) + Sync>(&self, closure: &F) {
         /// Closes the step and waits for its helpers when dropped, even if the caller's part panics: the closure is on
         /// its stack.
         struct WaitForHelpers<'a>(&'a TeamState);
@@ -214,7 +214,7 @@ impl TeamState {
                 wait_until(|| self.0.state.load(Ordering::Acquire) & AT_WORK == 0);
             }
         }
-        let step = Job {
+        let job = Job {
             closure: std::ptr::from_ref(closure).cast(),
             call: |closure, member| {
                 // SAFETY: by the contract of `call`, `closure` is the reference above without its type, for which this
@@ -223,10 +223,10 @@ impl TeamState {
                 closure(member);
             },
         };
-        self.step.with_mut(|place| {
-            // SAFETY: `place` points into the cell. Nothing else accesses it. By the contract of `each` its last call
-            // is over: it closed its step and waited for its helpers. No helper may join before the store below.
-            unsafe { *place = Some(step) }
+        self.job.with_mut(|place| {
+            // SAFETY: `place` points into the cell. Nothing else accesses it. By the contract of `run_step` its last
+            // call is over: it closed its step and waited for its helpers. No helper may join before the store below.
+            unsafe { *place = Some(job) }
         });
         let number = (self.state.load(Ordering::Relaxed) >> 32) + 1;
         self.state.store(number << 32 | OPEN, Ordering::Release);
@@ -243,20 +243,20 @@ impl TeamState {
     fn help(&self, helper: usize) {
         let mut done = 0;
         loop {
-            let mut begun = None;
+            let mut joined = None;
             wait_until(|| {
-                begun = self.begin(done);
-                begun.is_some() || self.over.load(Ordering::Acquire)
+                joined = self.join(done);
+                joined.is_some() || self.shutdown.load(Ordering::Acquire)
             });
-            let Some((number, step)) = begun else {
+            let Some((number, job)) = joined else {
                 return;
             };
             done = number;
-            // SAFETY: `begin` returned both together. Between that and the subtraction below the caller is in `each`,
-            // where the closure is alive.
+            // SAFETY: `join` returned both together. Between that and the subtraction below the caller is in
+            // `run_step`, where the closure is alive.
             #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
             let called = catch_unwind(AssertUnwindSafe(|| unsafe {
-                (step.call)(step.closure, helper);
+                (job.call)(job.closure, helper);
             }));
             if called.is_err() {
                 self.panicked.store(true, Ordering::Relaxed);
@@ -266,7 +266,7 @@ impl TeamState {
     }
 
     /// Joins the open step, unless it is step `done`. Returns its number and closure.
-    fn begin(&self, done: u64) -> Option<(u64, Job)> {
+    fn join(&self, done: u64) -> Option<(u64, Job)> {
         let state = self.state.load(Ordering::Relaxed);
         let number = state >> 32;
         if state & OPEN == 0 || number == done {
@@ -275,7 +275,7 @@ impl TeamState {
         self.state
             .compare_exchange(state, state + 1, Ordering::Acquire, Ordering::Relaxed)
             .ok()?;
-        let step = self.step.with(|place| {
+        let job = self.job.with(|place| {
             // SAFETY: `place` points into the cell. The exchange found the step open and counts this helper as at work.
             // The caller wrote the step before opening it, and does not write again until this helper has ended it.
             #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
@@ -283,22 +283,22 @@ impl TeamState {
                 *place
             }
         });
-        step.map(|step| (number, step))
+        job.map(|job| (number, job))
     }
 
     /// Takes the next task of a member: the first of its own range, or else the last of another member's.
     fn take(&self, member: usize) -> Option<usize> {
         const LOW: u64 = u32::MAX as u64;
-        let own = self.left[member].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+        let own = self.queues[member].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
             (left & LOW < left >> 32).then_some(left + 1)
         });
         if let Ok(left) = own {
             return Some((left & LOW) as usize);
         }
-        let others = (1..self.left.len()).map(|ahead| (member + ahead) % self.left.len());
+        let others = (1..self.queues.len()).map(|ahead| (member + ahead) % self.queues.len());
         for other in others {
             let taken =
-                self.left[other].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                self.queues[other].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
                     (left & LOW < left >> 32).then(|| left - (1 << 32))
                 });
             if let Ok(left) = taken {
@@ -311,9 +311,9 @@ impl TeamState {
 
 /// Waits until `holds` returns true, which another thread is about to bring about.
 fn wait_until(mut holds: impl FnMut() -> bool) {
-    let mut looks = 0;
+    let mut checks = 0;
     while !holds() {
-        looks += 1;
-        pause(looks);
+        checks += 1;
+        pause(checks);
     }
 }

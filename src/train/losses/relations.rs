@@ -72,7 +72,8 @@ pub(crate) fn relation(
         (right, second) = second.split_at_mut(length * student.width);
         parts.push(Mutex::new((0.0, left, right)));
     }
-    exec.team.run(texts, Scratch::default, |scratch, text| {
+    let team = &exec.team;
+    team.parallel_for(texts, Scratch::default, |scratch, text| {
         let (from, to) = (starts[text], starts[text + 1]);
         let mut part = parts[text].lock().unwrap_or_else(|lock| lock.into_inner());
         let (value, left, right) = &mut *part;

@@ -122,7 +122,7 @@ impl AdamW {
             }
         }
         let cpu = exec.cpu;
-        exec.team.run(
+        exec.team.parallel_for(
             pieces.len(),
             || (),
             |(), index| {
@@ -272,7 +272,7 @@ pub(crate) fn norm(exec: &ExecContext, gradients: &Gradients) -> f64 {
     let pieces: Vec<&[f32]> = pieces.map(|(_, piece)| piece).collect();
     let sums: Vec<Mutex<f64>> = pieces.iter().map(|_| Mutex::new(0.0)).collect();
     let cpu = exec.cpu;
-    exec.team.run(
+    exec.team.parallel_for(
         pieces.len(),
         || (),
         |(), index| {

@@ -51,7 +51,7 @@ fn steps(threads: usize, tasks: &[usize]) {
     for &tasks in tasks {
         // On this thread's stack, as in production: a helper that is late would find it gone.
         let outputs = outputs(tasks);
-        team.run(tasks, || (), |(), task| outputs[task].add(task + 1));
+        team.parallel_for(tasks, || (), |(), task| outputs[task].add(task + 1));
         for (task, output) in outputs.iter().enumerate() {
             assert_eq!(output.get(), task + 1, "task {task} of {tasks}");
         }
@@ -84,7 +84,7 @@ fn a_panic_reaches_the_caller_after_every_helper_is_done() {
         let team = team(2);
         let outputs = outputs(2);
         let ran = catch_unwind(AssertUnwindSafe(|| {
-            team.run(
+            team.parallel_for(
                 2,
                 || (),
                 |(), task| {

@@ -7,7 +7,7 @@ use crate::kernels::simd::{Kernel, LANES, Simd};
 /// Row strides are multiples of this many bf16 values, a cache line.
 const ROW_GRAIN: usize = 32;
 /// Number of values for which one more thread is worth its overhead.
-const NUMBERS_PER_TASK: usize = 32 * 1024;
+const FLOATS_PER_TASK: usize = 32 * 1024;
 
 /// Rows of activations rounded to bf16, in memory that is reused.
 #[derive(Debug, Default)]
@@ -23,23 +23,18 @@ impl RoundedRows {
     pub(in crate::kernels::gemm) fn fill(&mut self, exec: &ExecContext, x: &[f32], k: usize) {
         let rows = x.len() / k;
         let (stride, pairs) = self.resize(rows, k);
-        let words: &mut [i16] = bytemuck::cast_slice_mut(pairs);
+        let rounded: &mut [i16] = bytemuck::cast_slice_mut(pairs);
         let tasks = match exec.team.count() {
             1 => 1,
-            threads => (x.len() / NUMBERS_PER_TASK).clamp(1, threads),
+            threads => (x.len() / FLOATS_PER_TASK).clamp(1, threads),
         };
         let per_task = rows.div_ceil(tasks).max(1);
         let parts = x
             .chunks(per_task * k)
-            .zip(words.chunks_mut(per_task * stride));
+            .zip(rounded.chunks_mut(per_task * stride));
         let cpu = exec.cpu;
-        exec.team.each(tasks, parts, |_, (x, words)| {
-            cpu.run_bf16(Round {
-                x,
-                k,
-                words,
-                stride,
-            });
+        exec.team.for_each_part(tasks, parts, |_, (x, out)| {
+            cpu.run_bf16(Round { x, k, out, stride });
         });
     }
 
@@ -68,7 +63,7 @@ pub(in crate::kernels::gemm) struct Round<'a> {
     /// Floats of a row.
     pub(in crate::kernels::gemm) k: usize,
     /// Rounded rows, `stride` values apart.
-    pub(in crate::kernels::gemm) words: &'a mut [i16],
+    pub(in crate::kernels::gemm) out: &'a mut [i16],
     /// Values from one rounded row's start to the next.
     pub(in crate::kernels::gemm) stride: usize,
 }
@@ -79,20 +74,20 @@ impl Kernel for Round<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let width = self.k.next_multiple_of(2);
-        let words = self.words.chunks_exact_mut(self.stride);
-        for (row, words) in self.x.chunks_exact(self.k).zip(words) {
-            round(s, row, &mut words[..width]);
+        let out = self.out.chunks_exact_mut(self.stride);
+        for (row, out) in self.x.chunks_exact(self.k).zip(out) {
+            round(s, row, &mut out[..width]);
         }
     }
 }
 
-/// Rounds one row to the front of `words`. Fills the rest, of fewer than 16 values, with zeros.
+/// Rounds one row to the front of `out`. Fills the rest, of fewer than 16 values, with zeros.
 #[inline(always)]
-pub(super) fn round<S: Simd>(s: S, row: &[f32], words: &mut [i16]) {
+pub(super) fn round<S: Simd>(s: S, row: &[f32], out: &mut [i16]) {
     let (blocks, rest) = row.as_chunks();
-    let (whole, last) = words.split_at_mut(blocks.len() * LANES);
-    for (block, words) in blocks.iter().zip(whole.as_chunks_mut().0) {
-        s.store_bf16(s.load(block), words);
+    let (whole, last) = out.split_at_mut(blocks.len() * LANES);
+    for (block, out) in blocks.iter().zip(whole.as_chunks_mut().0) {
+        s.store_bf16(s.load(block), out);
     }
     let mut lanes = [0; LANES];
     s.store_bf16(s.load_partial(rest, 0.0), &mut lanes);

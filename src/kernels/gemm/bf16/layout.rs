@@ -15,7 +15,7 @@ pub(in crate::kernels::gemm) fn steps(k: usize) -> usize {
 }
 
 /// Converts the bits of a bf16 value to f32, exactly.
-pub(in crate::kernels::gemm) fn widened(bits: i16) -> f32 {
+pub(in crate::kernels::gemm) fn to_f32(bits: i16) -> f32 {
     f32::from_bits(u32::from(bits as u16) << 16)
 }
 
@@ -32,7 +32,7 @@ pub(in crate::kernels::gemm) fn pack_rounded(cpu: Cpu, rows: &[f32], k: usize, p
         cpu.run_bf16(RoundWeights {
             rows,
             k,
-            words: bytemuck::cast_slice_mut(pairs),
+            out: bytemuck::cast_slice_mut(pairs),
         });
         pack(pairs, steps, steps, panel);
     }
@@ -54,13 +54,13 @@ pub(in crate::kernels::gemm) fn pack_rounded_columns<S: Simd>(
         let column = index * PANEL;
         let width = PANEL.min(columns - column);
         for (step, line) in panel.iter_mut().enumerate() {
-            let mut words = [[0; PANEL]; 2];
-            for (row, words) in (2 * step..len).zip(&mut words) {
+            let mut rounded = [[0; PANEL]; 2];
+            for (row, out) in (2 * step..len).zip(&mut rounded) {
                 let from = &rows.data[row * rows.stride + column..][..width];
-                s.store_bf16(s.load_partial(from, 0.0), words);
+                s.store_bf16(s.load_partial(from, 0.0), out);
             }
             for (lane, pair) in line.as_chunks_mut().0.iter_mut().enumerate() {
-                *pair = [words[0][lane], words[1][lane]];
+                *pair = [rounded[0][lane], rounded[1][lane]];
             }
         }
     }
@@ -73,7 +73,7 @@ struct RoundWeights<'a> {
     /// Floats of a row.
     k: usize,
     /// Rounded rows, contiguous, each padded to a whole pair.
-    words: &'a mut [i16],
+    out: &'a mut [i16],
 }
 
 impl Kernel for RoundWeights<'_> {
@@ -81,9 +81,9 @@ impl Kernel for RoundWeights<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let words = self.words.chunks_exact_mut(self.k.next_multiple_of(2));
-        for (row, words) in self.rows.chunks_exact(self.k).zip(words) {
-            round(s, row, words);
+        let out = self.out.chunks_exact_mut(self.k.next_multiple_of(2));
+        for (row, out) in self.rows.chunks_exact(self.k).zip(out) {
+            round(s, row, out);
         }
     }
 }

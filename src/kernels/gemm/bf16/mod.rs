@@ -18,7 +18,7 @@ pub(super) use activations::Round;
 pub(crate) use activations::RoundedRows;
 #[cfg(feature = "train")]
 pub(super) use layout::pack_rounded_columns;
-pub(super) use layout::{pack_rounded, steps, widened};
+pub(super) use layout::{pack_rounded, steps, to_f32};
 
 #[cfg(test)]
 mod tests;

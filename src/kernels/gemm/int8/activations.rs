@@ -18,7 +18,7 @@ const LEVELS: f32 = 253.0;
 /// Row strides are multiples of this many quads (groups of four activations): one cache line as bytes, two as i16.
 const ROW_GRAIN: usize = 16;
 /// Number of activations for which one more thread is worth its overhead.
-const NUMBERS_PER_TASK: usize = 16 * 1024;
+const FLOATS_PER_TASK: usize = 16 * 1024;
 
 /// Quantised rows of activations, in memory that is reused.
 #[derive(Debug, Default)]
@@ -47,22 +47,22 @@ impl QuantizedRows {
         assert!(factors.is_none_or(|factors| factors.len() == k));
         let rows = x.len() / k;
         self.stride = k.div_ceil(4).next_multiple_of(ROW_GRAIN);
-        let row_bytes = self.stride * exec.cpu.run_int8(SizeOfFour);
+        let row_bytes = self.stride * exec.cpu.run_int8(QuadSize);
         self.scales.resize(rows, 0.0);
         self.neg_zero_points.resize(rows, 0);
         let bytes = self.memory.at_least(rows * row_bytes / size_of::<f32>());
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(bytes);
         let tasks = match exec.team.count() {
             1 => 1,
-            threads => (x.len() / NUMBERS_PER_TASK).clamp(1, threads),
+            threads => (x.len() / FLOATS_PER_TASK).clamp(1, threads),
         };
         let per_task = rows.div_ceil(tasks).max(1);
         let scales = self.scales.chunks_mut(per_task);
-        let readings = scales.zip(self.neg_zero_points.chunks_mut(per_task));
+        let params = scales.zip(self.neg_zero_points.chunks_mut(per_task));
         let bytes = bytes.chunks_mut(per_task * row_bytes);
-        let parts = x.chunks(per_task * k).zip(bytes.zip(readings));
+        let parts = x.chunks(per_task * k).zip(bytes.zip(params));
         let cpu = exec.cpu;
-        exec.team.each(
+        exec.team.for_each_part(
             tasks,
             parts,
             |_, (x, (bytes, (scales, neg_zero_points)))| {
@@ -101,9 +101,9 @@ impl QuantizedRows {
 }
 
 /// Computes the bytes of a level's quad.
-struct SizeOfFour;
+struct QuadSize;
 
-impl Kernel for SizeOfFour {
+impl Kernel for QuadSize {
     type Output = usize;
 
     #[inline(always)]

@@ -11,21 +11,21 @@ use crate::kernels::{Activation, Cpu, ExecContext, Threads};
 
 /// Quantised weights of one output channel, and their scale.
 fn quantized_weights(row: &[f32]) -> (Vec<i64>, f32) {
-    let most = row.iter().fold(0.0, |most: f32, w| most.max(w.abs()));
-    if most < MIN_RANGE {
+    let max = row.iter().fold(0.0, |max: f32, w| max.max(w.abs()));
+    if max < MIN_RANGE {
         return (vec![0; row.len()], 0.0);
     }
-    let factor = 127.0 / most;
+    let factor = 127.0 / max;
     let quantized = |w: &f32| (w * factor).round_ties_even() as i64;
-    (row.iter().map(quantized).collect(), most / 127.0)
+    (row.iter().map(quantized).collect(), max / 127.0)
 }
 
 /// Quantised activations of one row, their scale and their zero point.
 fn quantized_row(row: &[f32]) -> (Vec<i64>, f32, i64) {
-    let least = row.iter().fold(0.0, |a: f32, &b| a.min(b));
-    let span = row.iter().fold(0.0, |a: f32, &b| a.max(b)) - least;
+    let min = row.iter().fold(0.0, |a: f32, &b| a.min(b));
+    let span = row.iter().fold(0.0, |a: f32, &b| a.max(b)) - min;
     let factor = if span < MIN_RANGE { 0.0 } else { 253.0 / span };
-    let zero = (-126.5 - least * factor).round_ties_even();
+    let zero = (-126.5 - min * factor).round_ties_even();
     // Rounds the sum with the zero point, as the kernel does. If the zero point is odd, ties go the other way than if
     // the product alone were rounded.
     let quantized = |x: &f32| {
@@ -132,13 +132,13 @@ fn extremes_do_not_saturate() {
 }
 
 /// Decodes the stored values of a row, by products with weights that are one in a single position.
-struct Numbers<'a> {
+struct DecodeRow<'a> {
     memory: &'a [f32],
     first: usize,
     steps: usize,
 }
 
-impl Kernel for Numbers<'_> {
+impl Kernel for DecodeRow<'_> {
     /// The decoded values, and the offset that the level adds to activations.
     type Output = (Vec<i64>, i64);
 
@@ -148,13 +148,14 @@ impl Kernel for Numbers<'_> {
         let row = &quads[self.first..][..self.steps];
         let mut numbers = Vec::new();
         let mut ones = [0; 4 * LANES];
-        for place in 0..4 {
-            ones[4 * place + place] = 1;
+        for at in 0..4 {
+            ones[4 * at + at] = 1;
         }
-        for &four in row {
+        for &quad in row {
             let mut sum = s.splat_i32(0);
-            for part in 0..S::INT8_SUBSTEPS {
-                sum = s.dot_i8x4(sum, s.load_quads(&ones, part), s.splat_quad(four, part));
+            for substep in 0..S::INT8_SUBSTEPS {
+                let (w, x) = (s.load_quads(&ones, substep), s.splat_quad(quad, substep));
+                sum = s.dot_i8x4(sum, w, x);
             }
             let mut lanes = [0.0; LANES];
             s.store(s.to_f32(sum), &mut lanes);
@@ -179,7 +180,7 @@ fn bytes_are_the_same_on_every_level() {
         );
         let (memory, stride) = quantized.quads();
         for (index, row) in x.chunks(k).enumerate() {
-            let (found, offset) = cpu.run_int8(Numbers {
+            let (found, offset) = cpu.run_int8(DecodeRow {
                 memory,
                 first: index * stride,
                 steps: steps(k),

@@ -31,7 +31,7 @@ impl Activation {
             Self::Identity => x,
             Self::Gelu => gelu(s, x),
             Self::GeluTanh => gelu_tanh(s, x),
-            Self::Relu => s.max(s.splat(0.0), x), // in this order NaN stays NaN
+            Self::Relu => s.max(s.splat(0.0), x), // in this order NaN propagates
             Self::Tanh => math::tanh(s, x),
         }
     }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_does_not_depend_on_its_place() {
+    fn a_value_does_not_depend_on_its_position() {
         // The vector body and the tail of a loop must round alike.
         let inputs = sweep();
         for cpu in Cpu::supported() {

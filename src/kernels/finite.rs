@@ -14,7 +14,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_that_is_no_number_is_found_anywhere() {
+    fn nan_and_infinity_are_found_anywhere() {
         let numbers = [f32::MAX, f32::MIN, -0.0, 1e-45, 1.0];
         assert!(all_finite(&[]) && all_finite(&numbers));
         for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {

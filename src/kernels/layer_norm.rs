@@ -123,8 +123,8 @@ fn sum<S: Simd, const SQUARES: bool>(s: S, row: &[f32], mean: f32) -> f32 {
     s.reduce_add(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
 }
 
+/// Returns the term that one vector adds to the sum.
 #[inline(always)]
-/// Returns what one vector adds to the sum.
 fn term<S: Simd, const SQUARES: bool>(s: S, x: S::F32, mean: S::F32) -> S::F32 {
     if SQUARES {
         let distance = s.sub(x, mean);
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "left: 24")]
-    fn parameters_are_of_one_width() {
+    fn weight_and_bias_must_have_one_width() {
         layer_norm(
             &ExecContext::serial(),
             &mut [3.0; 24],
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn no_norm_is_a_product_and_a_sum() {
+    fn no_norm_multiplies_and_adds() {
         let mut rows = vec![1.0, 2.0, 3.0, 4.0];
         no_norm(&ExecContext::serial(), &mut rows, &[2.0, 3.0], &[0.5, -1.0]);
         assert_eq!(rows, [2.5, 5.0, 6.5, 11.0]);

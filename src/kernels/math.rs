@@ -28,7 +28,7 @@ pub(crate) fn exp2<S: Simd>(s: S, x: S::F32) -> S::F32 {
 /// Computes 2^x for x up to 127, as [`exp2`] does. For x below -126 the result stays at 1.2e-38.
 #[inline(always)]
 pub(crate) fn exp2_clamped<S: Simd>(s: S, x: S::F32) -> S::F32 {
-    exp2(s, s.max(s.splat(-126.0), x)) // in this order NaN stays NaN
+    exp2(s, s.max(s.splat(-126.0), x)) // in this order NaN propagates
 }
 
 /// Cumulative distribution function of the standard normal distribution at x, to 1.3e-7 (against f64).
@@ -211,7 +211,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn rough_forms_are_as_exact_as_documented() {
+    fn approximations_are_as_exact_as_documented() {
         let error = worst(
             -125.9..=126.9,
             Function::Exp2Roughly,
@@ -259,7 +259,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn normal_cdf_stays_a_share() {
+    fn normal_cdf_stays_between_0_and_1() {
         let error = worst(
             -40.0..=40.0,
             Function::NormalCdf,

@@ -49,13 +49,13 @@ impl<'a> DisjointMut<'a> {
     #[allow(
         unsafe_code,
         clippy::mut_from_ref,
-        reason = "handing out exclusive pieces of a shared whole is what this type is for"
+        reason = "the purpose of this type is to lend exclusive slices of a shared whole"
     )]
     #[inline(always)]
     pub(crate) unsafe fn slice_mut(&self, start: usize, len: usize) -> &mut [f32] {
         assert!(
             start <= self.len && len <= self.len - start,
-            "piece {start} + {len} of {}",
+            "slice {start} + {len} of {}",
             self.len
         );
         // SAFETY: the assertion keeps the slice inside the borrowed whole, which lives for 'a and so at least as long
@@ -74,7 +74,7 @@ impl<'a> DisjointMut<'a> {
     #[allow(
         unsafe_code,
         clippy::mut_from_ref,
-        reason = "handing out exclusive pieces of a shared whole is what this type is for"
+        reason = "the purpose of this type is to lend exclusive slices of a shared whole"
     )]
     #[inline(always)]
     pub(crate) unsafe fn tile_mut<const L: usize, const P: usize, const R: usize>(
@@ -86,7 +86,7 @@ impl<'a> DisjointMut<'a> {
         let end = last.and_then(|last| last.checked_add(start)?.checked_add(P * L));
         assert!(
             end.is_some_and(|end| end <= self.len) && (R == 1 || P * L <= stride),
-            "{R} pieces of {P} x {L}, {stride} apart, from {start} on, of {}",
+            "{R} slices of {P} x {L}, {stride} apart, from {start} on, of {}",
             self.len
         );
         // SAFETY: the assertion keeps all rows inside the borrowed whole, as in `slice_mut`, and apart from each other.
@@ -102,13 +102,16 @@ pub(crate) struct OutputChunks<'a> {
     split: Split<'a>,
 }
 
-#[derive(Clone, Copy)]
 /// Division of an output into chunks.
+#[derive(Clone, Copy)]
 enum Split<'a> {
     /// Task `i` writes `out[i * len..(i + 1) * len]` for the contained `len`. The last chunk may be shorter.
     Uniform(usize),
     /// Task `i` writes rows `starts[i]..starts[i + 1]`. Contains `starts` and the floats of a row.
-    #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "for learning"))]
+    #[cfg_attr(
+        not(feature = "train"),
+        allow(dead_code, reason = "only training uses it")
+    )]
     BySequence(&'a [usize], usize),
 }
 
@@ -126,7 +129,10 @@ impl<'a> OutputChunks<'a> {
     ///
     /// # Panics
     /// If sequences overlap, or `starts` is empty.
-    #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "for learning"))]
+    #[cfg_attr(
+        not(feature = "train"),
+        allow(dead_code, reason = "only training uses it")
+    )]
     pub(crate) fn by_sequence(starts: &'a [usize], out: &'a mut [f32]) -> Self {
         assert!(starts.windows(2).all(|text| text[0] <= text[1]));
         let rows = starts[starts.len() - 1];
@@ -174,7 +180,7 @@ pub(crate) fn for_each_chunk<const N: usize>(
                 // Uniform chunks start at multiples of their length, or at the end, where they are empty. Those of
                 // sequences start and end at neighbouring `starts`, which `by_sequence` has found to ascend. `outs`
                 // belongs to this call, so nothing else borrows from them, and `work` cannot keep the chunks.
-                #[allow(unsafe_code, reason = "tasks write pieces of their own")]
+                #[allow(unsafe_code, reason = "tasks write disjoint chunks")]
                 unsafe {
                     output.out.slice_mut(start, len)
                 }
@@ -190,7 +196,7 @@ mod tests {
     use crate::kernels::{Cpu, Threads};
 
     #[test]
-    fn every_float_is_in_one_piece() {
+    fn every_float_is_in_one_chunk() {
         for threads in [1, 2, 3] {
             let threads = Threads::new(threads).unwrap();
             let exec = ExecContext::new(Cpu::detect(), &threads);
@@ -215,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_so_long_that_their_starts_overflow_are_empty() {
+    fn chunks_whose_start_overflows_are_empty() {
         let mut out = [0.0; 4];
         let chunks = OutputChunks::uniform(1 << (usize::BITS - 1), &mut out);
         let bounds = [0, 1, 2, 3].map(|task| chunks.bounds(task));
@@ -224,7 +230,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "text[0] <= text[1]")]
-    fn texts_that_overlap_are_refused() {
+    fn sequences_that_overlap_are_refused() {
         OutputChunks::by_sequence(&[0, 3, 2, 4], &mut [0.0; 4]);
     }
 }

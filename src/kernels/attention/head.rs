@@ -23,7 +23,7 @@ const MAX_SCORE_BYTES: usize = 28 * 1024;
 /// with errors below 1e-3: as fast as bf16, and more exact.
 ///
 /// A task is one head of one sequence. Keys are never divided among tasks, so the order of every sum depends on the
-/// sequence alone, and a row has the same bits however many rows come out.
+/// sequence alone, and a row has the same bits whatever the number of output rows.
 ///
 /// # Panics
 /// If sequences overlap, more rows come out of a sequence than it has, or a length is not what the others say.

@@ -2,7 +2,7 @@
 //!
 //! Queries, keys, values and softmax numerators are quantised to i16, with one scale per head each. The scales are
 //! chosen by the lengths of the sums, so that an i32 accumulator cannot overflow. So sums are exact, and equal on every
-//! processor for the same i16 values. Eight bits would not do for the numerators: of 200 keys most fall below half a
+//! processor for the same i16 values. Eight bits are too few for the numerators: of 200 keys most fall below half a
 //! step and would be lost (cosine with the exact embeddings of all-MiniLM-L6-v2 0.994; 0.99999 with i16).
 
 use super::kernel::{Buffers, HeadInput, HeadKernel, MAX_QUERIES};
@@ -49,7 +49,7 @@ impl<'a> HeadKernel<'a> for I16Head<'a> {
     fn pack<S: Simd>(s: S, input: HeadInput<'a>, buffers: &'a mut Buffers) -> Self {
         let (len, head_dim) = (input.len, input.head_dim);
         let max = bound(head_dim);
-        // The scale is that of all queries, so a query has the same i16 values however many queries come out.
+        // The scale is that of all queries, so a query has the same i16 values whatever the number of output rows.
         let query = Scale::fit(s, input.queries, input, max);
         let wide = head_dim.next_multiple_of(BLOCK);
         let queries = i16s(&mut buffers.queries, input.query_rows * wide);
@@ -318,8 +318,8 @@ struct RangeStats<S: Simd> {
 }
 
 impl<S: Simd> RangeStats<S> {
+    /// Returns the range of no floats.
     #[inline(always)]
-    /// The range of no floats.
     fn empty(s: S) -> Self {
         Self {
             lowest: s.splat(0.0),

@@ -170,7 +170,7 @@ fn sweep(dtype: Dtype, len: usize, head_dim: usize, range: f32) -> (f64, f64) {
 #[test]
 fn is_as_exact_as_documented() {
     for (len, head_dim) in [(8, 32), (128, 32), (300, 33), (512, 32), (512, 64)] {
-        // Words: values have 10 bits where 512 of them are summed up, and scores err by 1e-3 of the greatest.
+        // In i16: values have 10 bits where 512 of them are summed, and scores have errors of 1e-3 of the largest.
         for (dtype, range, scores, bound) in [
             (Dtype::F32, 2.0, 13.0, 1.5e-6),
             (Dtype::F32, 4.0, 50.0, 4e-6),
@@ -206,7 +206,7 @@ fn a_sequence_does_not_see_its_neighbours() {
 }
 
 #[test]
-fn first_rows_are_the_same_however_many_come_out() {
+fn first_rows_are_the_same_for_any_number_of_output_rows() {
     let (heads, head_dim) = (2, 20);
     let width = heads * head_dim;
     let starts = [0, 1, 1, 18, 34, 84];
@@ -236,7 +236,7 @@ fn first_rows_are_the_same_however_many_come_out() {
 }
 
 #[test]
-fn what_is_no_number_stays_in_its_sequence() {
+fn nan_and_infinity_stay_in_their_sequence() {
     let (heads, head_dim) = (2, 16);
     let width = heads * head_dim;
     for (dtype, _) in TOLERANCES {
@@ -261,7 +261,7 @@ fn what_is_no_number_stays_in_its_sequence() {
 }
 
 #[test]
-fn words_are_multiplied_exactly_at_their_extremes() {
+fn i16_are_multiplied_exactly_at_their_extremes() {
     // Every float is its head's largest, and all are equal, so products and sums are as large as possible, with one
     // sign and with the other. With scales one step larger they would overflow.
     for (len, head_dim) in [(512, 32), (512, 64), (33, 26), (2, 1)] {
@@ -287,7 +287,7 @@ fn words_are_multiplied_exactly_at_their_extremes() {
 /// Tests scores far beyond those of any trained model. Rounding must not lift the largest above its own exponential,
 /// which is as large as an i16 can be.
 #[test]
-fn words_stay_words_however_large_scores_are() {
+fn exponentials_fit_i16_however_large_scores_are() {
     let head_dim = 16;
     for len in [1, 2, 5, 8, 9, 40] {
         for scale in 1..200 {

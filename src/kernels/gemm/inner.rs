@@ -51,7 +51,7 @@ impl Small<'_> {
         }
     }
 
-    /// Returns how many floats `n` rows of `k` floats take when they are packed in panels.
+    /// Returns the number of floats of `n` rows of `k` floats that are packed in panels.
     pub(crate) fn panels(n: usize, k: usize) -> usize {
         n.next_multiple_of(PANEL) * k
     }
@@ -60,8 +60,8 @@ impl Small<'_> {
     #[inline(always)]
     pub(crate) fn pack_rows(rows: &[f32], n: usize, k: usize, stride: usize, panels: &mut [f32]) {
         panels[n / PANEL * PANEL * k..].fill(0.0);
-        let numbers = (n * stride).min(rows.len());
-        panels::pack(&rows[..numbers], k, stride, panels);
+        let len = (n * stride).min(rows.len());
+        panels::pack(&rows[..len], k, stride, panels);
     }
 
     /// Packs `n` columns of `k` rows, which are `stride` floats apart, as output channels.

@@ -29,7 +29,7 @@ impl Packer {
     /// memory of their own. The packer has helper threads only if `floats` is above 0.
     pub(crate) fn new(threads: &Threads, floats: usize) -> Self {
         Self {
-            // If nothing is packed, as with a file that is used in place, helper threads would spin through the whole
+            // If nothing is packed, as with a file that is used in place, helper threads would spin during the whole
             // load.
             team: if floats == 0 {
                 Team::solo()
@@ -168,18 +168,19 @@ mod tests {
     use super::*;
     use crate::kernels::gemm::tests::{DTYPES, bits, numbers};
 
-    // From a chunk of a single panel to matrices of many chunks, and numbers of rows that no number of threads divides.
+    /// Sizes from a chunk of a single panel to matrices of many chunks, with numbers of rows that the numbers of
+    /// threads do not divide.
     const SIZES: [(usize, usize); 6] = [(0, 5), (5, 0), (1, 7), (100, 3), (1001, 129), (40, 5000)];
 
     fn packers() -> impl Iterator<Item = Packer> {
         let of = |threads| {
-            [0, 1, 1 << 20].map(|room| Packer::new(&Threads::new(threads).unwrap(), room))
+            [0, 1, 1 << 20].map(|floats| Packer::new(&Threads::new(threads).unwrap(), floats))
         };
         [1, 2, 3, 7].into_iter().flat_map(of)
     }
 
     #[test]
-    fn packing_while_reading_is_packing() {
+    fn packing_while_reading_equals_packing() {
         for (n, k) in SIZES {
             let matrix = numbers(n * k, 16);
             for dtype in DTYPES {
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_and_packed_panels_are_taken_as_they_are() {
+    fn columns_and_packed_panels_give_the_same_panels() {
         for (n, k) in SIZES {
             let matrix = numbers(n * k, 17);
             let expected = bits(&PackedWeights::new(&matrix, n, k));
@@ -226,10 +227,12 @@ mod tests {
             let packer = Packer::new(&threads, 1);
             let error = packer
                 .rows(Dtype::F32, 10_000, 100, |rows, _| {
-                    match rows.contains(&7000) {
-                        true => Err("first"),
-                        false if rows.start > 7000 => Err("later"),
-                        false => Ok(()),
+                    if rows.contains(&7000) {
+                        Err("first")
+                    } else if rows.start > 7000 {
+                        Err("later")
+                    } else {
+                        Ok(())
                     }
                 })
                 .unwrap_err();

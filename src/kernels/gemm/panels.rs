@@ -79,12 +79,12 @@ mod tests {
     use super::*;
 
     /// Returns the index in panels of the value at (row, column) of a matrix with rows of `k` values.
-    fn place(row: usize, column: usize, k: usize) -> usize {
+    fn position(row: usize, column: usize, k: usize) -> usize {
         (row / PANEL * k + column) * PANEL + row % PANEL
     }
 
     #[test]
-    fn every_number_has_its_place_and_the_rest_stays() {
+    fn every_value_has_its_position_and_the_rest_stays() {
         for n in [1usize, 3, 4, 15, 16, 17, 35] {
             for (k, stride) in [(1, 1), (3, 3), (4, 6), (5, 5), (16, 20), (37, 37)] {
                 // The last row ends with its last value, not after a whole stride, as in a matrix that is part of a
@@ -99,7 +99,7 @@ mod tests {
                         } else {
                             -1.0
                         };
-                        assert_eq!(panels[place(row, column, k)], expected);
+                        assert_eq!(panels[position(row, column, k)], expected);
                     }
                 }
             }

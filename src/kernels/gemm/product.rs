@@ -172,8 +172,8 @@ mod tests {
     use crate::kernels::output::DisjointMut;
     use crate::kernels::simd::portable::Portable;
 
-    /// Multiplies rows of 3 floats by two panels. Writes to rows of 20 columns in an output that has room for two of
-    /// them.
+    /// Multiplies rows of 3 floats by two panels. Writes to rows of 20 columns in an output of 41 floats, which has
+    /// room for two of them.
     fn multiply(rows: Range<usize>, panels: Range<usize>, first: usize) -> Vec<f32> {
         let (x, weights) = ([1.0; 12], [1.0; 2 * 3 * PANEL]);
         let mut out = vec![0.0; 41];
@@ -190,7 +190,7 @@ mod tests {
         };
         let task = GemmTask::without_epilogue(operands, to);
         #[allow(unsafe_code, reason = "the output is shared")]
-        // SAFETY: the output is this call's own.
+        // SAFETY: the output belongs to this call.
         unsafe {
             task.run(Portable, rows, panels);
         }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_and_panels_that_are_there_are_written() {
+    fn rows_and_panels_within_the_output_are_written() {
         let expected = |from: usize, to: usize| -> Vec<f32> {
             (0..41)
                 .map(|at| if (from..to).contains(&at) { 3.0 } else { 0.0 })

@@ -128,7 +128,7 @@ fn epilogue_adds_bias_applies_activation_then_adds_residual() {
 }
 
 #[test]
-fn a_row_is_the_same_bits_alone_in_any_company_and_on_any_number_of_threads() {
+fn a_row_has_the_same_bits_with_any_other_rows_and_any_number_of_threads() {
     // An odd length, so that the last k-step of two or four channels is not full.
     let (rows, n, k) = (150, 70, 383);
     let (x, w) = (numbers(rows * k, 7), numbers(n * k, 8));
@@ -162,16 +162,16 @@ fn a_row_is_the_same_bits_alone_in_any_company_and_on_any_number_of_threads() {
 }
 
 #[test]
-fn what_is_not_finite_reaches_all_of_its_own_row_and_no_other() {
+fn nan_and_infinity_reach_all_of_their_row_and_no_other() {
     let (n, k) = (17, 40);
     let w = numbers(n * k, 14);
     for (cpu, dtype) in levels_and_types() {
         let packed = PackedWeights::pack(dtype, &w, n, k);
         let exec = ExecContext::new(cpu, &Threads::new(1).unwrap());
         for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            for place in [0, 15, 16, 39] {
+            for at in [0, 15, 16, 39] {
                 let mut x = numbers(3 * k, 15);
-                x[k + place] = bad;
+                x[k + at] = bad;
                 let mut out = vec![0.0; 3 * n];
                 gemm(&exec, &x, &packed, Epilogue::NONE, &mut out);
                 let (before, rest) = out.split_at(n);
@@ -188,7 +188,7 @@ fn what_is_not_finite_reaches_all_of_its_own_row_and_no_other() {
 }
 
 #[test]
-fn packing_puts_sixteen_channels_side_by_side() {
+fn packing_interleaves_sixteen_channels() {
     let weights = numbers(18 * 5, 9);
     let packed = PackedWeights::new(&weights, 18, 5);
     let Panels::F32(panels) = packed.panels() else {
@@ -209,7 +209,7 @@ fn packing_puts_sixteen_channels_side_by_side() {
 }
 
 #[test]
-fn nan_reaches_its_own_row_and_no_other() {
+fn nan_passes_gelu_in_its_row_and_no_other() {
     let mut x = vec![1.0; 8];
     x[3] = f32::NAN;
     let mut out = vec![0.0; 8];

@@ -141,8 +141,8 @@ impl<D: Dot, const R: usize, const P: usize> Tile<'_, D, R, P> {
 ///
 /// Meanwhile it prefetches the panels that follow. The tiles of the same panels divide this work evenly: a whole line
 /// per k-step if there is one tile, half a line if there are two. Otherwise memory would hold up the first tile and be
-/// idle during the others. Behind a layer's last panels lie those of the next layer; if nothing follows, the prefetch
-/// does no harm. Where panels are in L1 already, the same line is prefetched again and again, which costs less than a
+/// idle during the others. The panels of the next layer follow a layer's last ones; if nothing follows, the prefetch is
+/// harmless. Where panels are in L1 already, the same line is prefetched again and again, which costs less than a
 /// branch.
 #[inline(always)]
 fn microkernel<S: Simd, D: Dot, const R: usize, const P: usize>(
@@ -230,8 +230,8 @@ impl<'a, D: Dot> ActivationPass<'a, D> {
         Self { task, tile, rows }
     }
 
-    #[inline(always)]
     /// Applies the activation, approximately where sums are less exact than the approximation.
+    #[inline(always)]
     fn activate<S: Simd>(s: S, activation: Activation, x: S::F32) -> S::F32 {
         if D::APPROX_ACTIVATION {
             activation.apply_approx(s, x)

@@ -69,8 +69,8 @@ pub(super) fn round_transposed(
     );
 }
 
-/// Transposes the first columns of `rows` rows, which start `stride` floats apart: as many columns as `out`, (columns,
-/// rows), has, at most a panel.
+/// Transposes the first columns of `rows` rows, which start `stride` floats apart. `out`, (columns, rows), determines
+/// the number of columns, at most those of a panel.
 ///
 /// Works in blocks of 4 x 4, as packing does. Rows are the outer loop: the columns of a panel are one cache line of
 /// each row, and lines at such distances evict each other from the first-level cache.
@@ -103,7 +103,7 @@ fn transpose_columns(x: &[f32], stride: usize, rows: usize, out: &mut [f32]) {
 
 /// Adds the sum of each row to the corresponding element of `sums`.
 struct AddRows<'a> {
-    /// As many rows of equal length as there are sums.
+    /// One row of equal length for each sum.
     rows: &'a [f32],
     /// Sum of each row.
     sums: &'a mut [f32],
@@ -133,7 +133,7 @@ mod tests {
     use crate::kernels::{Cpu, Threads};
 
     #[test]
-    fn a_matrix_the_other_way_round_and_its_sums() {
+    fn transposes_a_matrix_and_adds_its_column_sums() {
         let threads = Threads::new(2).unwrap();
         for cpu in Cpu::supported() {
             let exec = ExecContext::new(cpu, &threads);

@@ -267,9 +267,9 @@ impl Unpacked<'_> {
                 cpu.run(PrefetchRows(&rows[..rows.len().min(PANEL * k)]));
                 for (index, panel) in panels.enumerate() {
                     let (_, rows) = rows.split_at(index * PANEL * k);
-                    let (own, next) = rows.split_at(rows.len().min(PANEL * k));
+                    let (current, next) = rows.split_at(rows.len().min(PANEL * k));
                     cpu.run(PrefetchRows(&next[..next.len().min(PANEL * k)]));
-                    panels::pack(own, k, k, panel);
+                    panels::pack(current, k, k, panel);
                 }
             }
             Self::Columns { data, n } => cpu.run(PackColumns::<false> {
@@ -386,8 +386,8 @@ mod tests {
                 // The oracle multiplies the rounded operands.
                 for rounding in [Rounding::None, Rounding::Bf16] {
                     let (x, weights) = (numbers(rows * k, 1), numbers(n * k, 2));
-                    let seen = |numbers: &[f32]| -> Vec<f32> {
-                        let seen = numbers.iter().map(|&x| match rounding {
+                    let seen = |floats: &[f32]| -> Vec<f32> {
+                        let seen = floats.iter().map(|&x| match rounding {
                             Rounding::None => x,
                             Rounding::Bf16 => half::bf16::from_f32(x).to_f32(),
                         });

@@ -74,7 +74,7 @@ impl PackedWeights {
         }
     }
 
-    /// Returns how many floats the f32 panels of (n, k) weights take; `None` if the number overflows.
+    /// Returns the number of floats of the f32 panels of (n, k) weights; `None` if it overflows.
     pub(crate) fn packed_len(n: usize, k: usize) -> Option<usize> {
         n.checked_next_multiple_of(PANEL)?.checked_mul(k)
     }
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_what_was_packed() {
+    fn unpacking_returns_the_packed_rows() {
         for (n, k) in [(0, 5), (5, 0), (1, 1), (15, 4), (16, 5), (17, 7), (40, 37)] {
             // Integers up to 127, which int8 represents exactly: each row contains 127, so its scale is 1.
             let number = |x: usize| {

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn starts_at_a_cache_line_and_has_its_length() {
+    fn starts_at_a_cache_line_and_has_the_length() {
         for len in [0, 1, 15, 16, 17, 1000] {
             let floats = AlignedFloats::zeros(len);
             assert_eq!(floats.len(), len);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn growing_keeps_what_is_there() {
+    fn growing_keeps_the_contents() {
         let mut floats = AlignedFloats::zeros(3);
         floats[2] = 7.0;
         assert_eq!(floats.at_least(40)[2], 7.0);

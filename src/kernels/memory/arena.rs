@@ -7,12 +7,12 @@
 //! work.
 //!
 //! Linux gives huge pages to a range that requests them ("madvise", the default of most distributions), where the range
-//! covers whole aligned huge pages. The sizes of layers are no multiples of 2 MB, so memory of its own for each would
+//! covers whole aligned huge pages. The sizes of layers are not multiples of 2 MB, so a separate range for each would
 //! waste half a huge page on average. That is why all layers share one range. It is as long as the weights. Address
 //! space that no weight needs is never touched, so at most a part of the last page is wasted.
 //!
 //! Where the system refuses huge pages, the range works with small ones. Where it cannot map such a range, or the range
-//! is full, each buffer has memory of its own.
+//! is full, each buffer is allocated separately.
 
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -31,7 +31,7 @@ const LINE_LEN: usize = 16;
 /// Allocator of weight buffers, from one range of memory while that has room.
 #[derive(Debug, Default)]
 pub(crate) struct Arena {
-    /// The range; `None` for buffers that each have memory of their own.
+    /// The range; `None` if each buffer is allocated separately.
     region: Option<Arc<Region>>,
     /// Floats of the region that have been allocated.
     used: Mutex<usize>,
@@ -49,10 +49,16 @@ struct Region {
 }
 
 // SAFETY: a region only owns memory. `WeightBuf` alone reads and writes it, each through an `ArenaSlice` of its own.
-#[allow(unsafe_code, reason = "a raw pointer is neither by itself")]
+#[allow(
+    unsafe_code,
+    reason = "a raw pointer is neither Send nor Sync by itself"
+)]
 unsafe impl Send for Region {}
 // SAFETY: a shared region gives no access to its memory either.
-#[allow(unsafe_code, reason = "a raw pointer is neither by itself")]
+#[allow(
+    unsafe_code,
+    reason = "a raw pointer is neither Send nor Sync by itself"
+)]
 unsafe impl Sync for Region {}
 
 impl Arena {
@@ -117,7 +123,7 @@ impl Region {
 pub(crate) enum WeightBuf {
     /// Part of an arena's range.
     Arena(ArenaSlice),
-    /// Memory of its own.
+    /// Separate memory, owned by the buffer.
     Owned(AlignedFloats),
     /// Memory of another owner, such as a file that is used in place. It is never written to.
     External(Box<dyn ExternalFloats>),
@@ -167,7 +173,7 @@ impl DerefMut for WeightBuf {
         }
         match self {
             Self::Owned(floats) => floats,
-            Self::External(_) => unreachable!("it has become a copy of its own"),
+            Self::External(_) => unreachable!("it was replaced by a copy"),
             #[allow(unsafe_code, reason = "a region is memory without a slice")]
             // SAFETY: the slice is inside the region, initialised, aligned and kept alive, as in `deref`. `&mut self`
             // is the only access to this slice, whose floats no other slice has.
@@ -189,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_are_zeros_at_cache_lines_and_do_not_overlap() {
+    fn buffers_are_zeros_at_cache_lines_and_do_not_overlap() {
         let arena = Arena::new(1 << 20);
         let lens = [0, 1, 16, 17, 1000, 100_000];
         let mut buffers: Vec<WeightBuf> = lens.iter().map(|&len| arena.zeros(len)).collect();
@@ -206,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_has_memory_of_its_own() {
+    fn what_does_not_fit_is_allocated_separately() {
         let arena = Arena::new(HUGE_PAGE / 4);
         assert!(matches!(
             arena.zeros(HUGE_PAGE / 4 + 1),

@@ -88,33 +88,33 @@ mod tests {
     use std::sync::Barrier;
 
     #[test]
-    fn what_is_given_back_is_lent_again_and_no_more_is_kept_than_was_said() {
+    fn buffers_are_reused_and_at_most_max_idle_are_kept() {
         let pool = BufferPool::<Vec<u8>>::new(2);
-        let mut lent: Vec<_> = (0..3).map(|_| pool.take()).collect();
-        for (number, value) in (1u8..).zip(&mut lent) {
+        let mut guards: Vec<_> = (0..3).map(|_| pool.take()).collect();
+        for (number, value) in (1u8..).zip(&mut guards) {
             assert!(value.is_empty());
             value.push(number);
         }
-        drop(lent);
+        drop(guards);
         let again: Vec<_> = (0..3).map(|_| pool.take()).collect();
         assert_eq!(again.iter().filter(|value| value.is_empty()).count(), 1);
     }
 
     #[test]
-    fn each_thread_gets_what_it_had() {
+    fn each_thread_gets_its_last_buffer() {
         let pool = BufferPool::<Vec<u8>>::new(2);
-        let mut own = pool.take();
-        own.push(1);
+        let mut value = pool.take();
+        value.push(1);
         let turn = Barrier::new(2);
         std::thread::scope(|scope| {
             let other = scope.spawn(|| {
                 let mut value = pool.take();
                 value.push(2);
-                turn.wait(); // this thread has its own,
-                turn.wait(); // and the main thread has returned its own
+                turn.wait(); // both threads have a buffer
+                turn.wait(); // the main thread has returned its buffer
             });
             turn.wait();
-            drop(own);
+            drop(value);
             turn.wait();
             other.join().unwrap();
         });

@@ -12,8 +12,8 @@ pub(super) struct HelperBudget {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
 /// Passes that are running, and their helpers.
+#[derive(Debug, Default)]
 struct State {
     /// Number of running passes, each on its caller's thread.
     running: usize,
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_and_helpers_together_are_never_more_than_there_are() {
+    fn callers_and_helpers_never_exceed_the_threads() {
         // From the second round on callers come and go in equal numbers, and all threads have work.
         for threads in 1..=9 {
             for callers in 1..=9 {

@@ -15,14 +15,14 @@ pub(in crate::kernels) use team::Team;
 /// Megabytes of memory for which AWS Lambda grants one CPU.
 const LAMBDA_MEMORY_PER_CPU: usize = 1769;
 
-/// Threads of one model: its callers' own, and a pool of helpers if there is more than one.
+/// Threads of one model: those of its callers, and a pool of helpers if there is more than one.
 #[derive(Debug, Default)]
 pub(crate) struct Threads {
     pool: Option<Pool>,
 }
 
-#[derive(Debug)]
 /// Helper threads and their distribution among passes.
+#[derive(Debug)]
 struct Pool {
     threads: ThreadPool,
     budget: Arc<HelperBudget>,
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn helpers_do_help() {
+    fn helpers_take_tasks() {
         let threads = Threads::new(3).unwrap();
         let team = threads.team();
         // The barrier opens only if three threads are in a task at the same time.
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_caller_is_alone_and_the_next_has_help_again() {
+    fn a_second_caller_has_no_helpers_until_the_first_is_done() {
         let threads = Threads::new(4).unwrap();
         let first = threads.team();
         assert_eq!((first.count(), threads.team().count()), (4, 1));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_reaches_the_caller_whoever_ran_the_task() {
+    fn a_panic_of_any_thread_reaches_the_caller() {
         let threads = Threads::new(2).unwrap();
         for bad in [0, 99] {
             let team = threads.team();

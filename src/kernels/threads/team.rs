@@ -65,7 +65,7 @@ struct Job {
 // every order of events.
 unsafe impl Sync for TeamState {}
 #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
-// SAFETY: what `job` points to is used only as said above, whichever thread owns the other fields.
+// SAFETY: the closure of `job` is used only as described above, whichever thread owns the other fields.
 unsafe impl Send for TeamState {}
 
 impl std::fmt::Debug for TeamState {
@@ -168,7 +168,7 @@ impl Team {
     /// order, each to the next free member. There must be at most `tasks` parts.
     ///
     /// # Panics
-    /// As [`parallel_for`](Self::parallel_for).
+    /// Under the conditions of [`parallel_for`](Self::parallel_for).
     pub(crate) fn for_each_part<P: Send>(
         &self,
         tasks: usize,
@@ -206,7 +206,7 @@ impl TeamState {
     #[allow(unsafe_code, reason = "the closure of a step is shared by hand")]
     unsafe fn run_step<F: Fn(usize) + Sync>(&self, closure: &F) {
         /// Closes the step and waits for its helpers when dropped, even if the caller's part panics: the closure is on
-        /// its stack.
+        /// the caller's stack.
         struct WaitForHelpers<'a>(&'a TeamState);
         impl Drop for WaitForHelpers<'_> {
             fn drop(&mut self) {
@@ -309,7 +309,7 @@ impl TeamState {
     }
 }
 
-/// Waits until `holds` returns true, which another thread is about to bring about.
+/// Waits until `holds` returns true because of another thread.
 fn wait_until(mut holds: impl FnMut() -> bool) {
     let mut checks = 0;
     while !holds() {

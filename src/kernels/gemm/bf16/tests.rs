@@ -82,7 +82,7 @@ fn agrees_with_the_formula_bit_for_bit_at_interesting_sizes() {
 }
 
 #[test]
-fn numbers_of_any_size_agree() {
+fn floats_of_any_magnitude_agree() {
     let (n, k) = (20, 37);
     let w = numbers(n * k, 3);
     let sizes: [fn(f32) -> f32; 5] = [
@@ -125,7 +125,7 @@ fn epilogue_begins_with_bias_applies_activation_then_adds_residual() {
 }
 
 #[test]
-fn what_an_earlier_product_left_behind_does_not_matter() {
+fn leftovers_of_an_earlier_product_do_not_matter() {
     // A row of odd length is followed by a leftover value, which is multiplied by zero. NaN times zero is NaN, so it
     // would show.
     let (n, k) = (17, 31);

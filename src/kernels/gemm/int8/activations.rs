@@ -116,11 +116,13 @@ impl Kernel for QuadSize {
 struct Quantize<'a> {
     /// Rows of `k` floats.
     x: &'a [f32],
+    /// Floats of a row.
     k: usize,
     /// Factor of each input channel.
     factors: Option<&'a [f32]>,
     /// Quantised rows of `row_bytes` bytes each.
     bytes: &'a mut [u8],
+    /// Bytes of a quantised row.
     row_bytes: usize,
     /// Scale of each row.
     scales: &'a mut [f32],
@@ -141,8 +143,8 @@ impl Kernel for Quantize<'_> {
 }
 
 impl Quantize<'_> {
-    #[inline(always)]
     /// Quantises all rows; multiplies them by `factors` if `SMOOTHED`.
+    #[inline(always)]
     fn rows<S: Simd, const SMOOTHED: bool>(self, s: S, factors: &[f32]) {
         let rows = self.x.chunks_exact(self.k);
         let bytes = self.bytes.chunks_exact_mut(self.row_bytes);

@@ -219,7 +219,7 @@ fn epilogue_adds_bias_applies_activation_then_adds_residual() {
 }
 
 #[test]
-fn what_sums_have_no_room_for_stays_floats() {
+fn rows_too_long_for_exact_sums_stay_f32() {
     // If k is 0 there is nothing to multiply, and the panels are f32 as well.
     for k in [0, MAX_K + 1] {
         let packed = PackedWeights::pack(Dtype::Int8, &vec![1.0; k], 1, k);
@@ -233,7 +233,7 @@ fn what_sums_have_no_room_for_stays_floats() {
 }
 
 #[test]
-fn sums_that_are_not_those_of_the_weights_are_seen() {
+fn wrong_channel_sums_are_detected() {
     for (n, k) in [(1, 1), (20, 37), (48, 64)] {
         let packed = PackedWeights::pack(Dtype::Int8, &numbers(n * k, 21), n, k);
         let Panels::Int8(panels) = packed.panels() else {
@@ -252,7 +252,7 @@ fn sums_that_are_not_those_of_the_weights_are_seen() {
 }
 
 #[test]
-fn factors_of_the_input_are_applied_as_rows_are_quantised() {
+fn input_factors_are_applied_as_rows_are_quantised() {
     let n = 20;
     for (rows, k) in [(1, 1), (2, 15), (7, 16), (3, 64), (30, 101)] {
         let (x, w) = (numbers(rows * k, 22), numbers(n * k, 23));

@@ -157,11 +157,14 @@ impl Encoding {
 /// Converts byte offsets to character offsets, fast for offsets that mostly ascend.
 pub(crate) struct CharacterCounter<'a> {
     text: &'a str,
+    /// Byte offset up to which characters are counted.
     bytes: usize,
+    /// Number of characters that start before `bytes`.
     characters: usize,
 }
 
 impl<'a> CharacterCounter<'a> {
+    /// Creates a counter at the start of a text.
     pub(crate) fn new(text: &'a str) -> Self {
         Self {
             text,
@@ -249,7 +252,7 @@ impl Batch {
         }
     }
 
-    /// The number of tokens of all texts together.
+    /// Number of tokens of all texts.
     pub(crate) fn rows(&self) -> usize {
         self.ids.len()
     }
@@ -260,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_stand_one_after_the_other() {
+    fn texts_are_concatenated() {
         let encoding = |ids: &[u32]| Encoding {
             ids: ids.to_vec(),
             type_ids: vec![0; ids.len()],

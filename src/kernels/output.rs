@@ -108,10 +108,7 @@ enum Split<'a> {
     /// Task `i` writes `out[i * len..(i + 1) * len]` for the contained `len`. The last chunk may be shorter.
     Uniform(usize),
     /// Task `i` writes rows `starts[i]..starts[i + 1]`. Contains `starts` and the floats of a row.
-    #[cfg_attr(
-        not(feature = "train"),
-        allow(dead_code, reason = "only training uses it")
-    )]
+    #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "for training"))]
     BySequence(&'a [usize], usize),
 }
 
@@ -129,10 +126,7 @@ impl<'a> OutputChunks<'a> {
     ///
     /// # Panics
     /// If sequences overlap, or `starts` is empty.
-    #[cfg_attr(
-        not(feature = "train"),
-        allow(dead_code, reason = "only training uses it")
-    )]
+    #[cfg_attr(not(feature = "train"), allow(dead_code, reason = "for training"))]
     pub(crate) fn by_sequence(starts: &'a [usize], out: &'a mut [f32]) -> Self {
         assert!(starts.windows(2).all(|text| text[0] <= text[1]));
         let rows = starts[starts.len() - 1];

@@ -226,14 +226,10 @@ mod tests {
             let threads = Threads::new(threads).unwrap();
             let packer = Packer::new(&threads, 1);
             let error = packer
-                .rows(Dtype::F32, 10_000, 100, |rows, _| {
-                    if rows.contains(&7000) {
-                        Err("first")
-                    } else if rows.start > 7000 {
-                        Err("later")
-                    } else {
-                        Ok(())
-                    }
+                .rows(Dtype::F32, 10_000, 100, |rows, _| match rows.start {
+                    _ if rows.contains(&7000) => Err("first"),
+                    start if start > 7000 => Err("later"),
+                    _ => Ok(()),
                 })
                 .unwrap_err();
             assert_eq!(error, "first");

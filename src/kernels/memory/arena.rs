@@ -49,16 +49,10 @@ struct Region {
 }
 
 // SAFETY: a region only owns memory. `WeightBuf` alone reads and writes it, each through an `ArenaSlice` of its own.
-#[allow(
-    unsafe_code,
-    reason = "a raw pointer is neither Send nor Sync by itself"
-)]
+#[allow(unsafe_code, reason = "a raw pointer is not Send by itself")]
 unsafe impl Send for Region {}
 // SAFETY: a shared region gives no access to its memory either.
-#[allow(
-    unsafe_code,
-    reason = "a raw pointer is neither Send nor Sync by itself"
-)]
+#[allow(unsafe_code, reason = "a raw pointer is not Sync by itself")]
 unsafe impl Sync for Region {}
 
 impl Arena {

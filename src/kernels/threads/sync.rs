@@ -23,7 +23,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(not(loom))]
 const SPIN_LIMIT: u32 = 2_000;
 
-/// Pauses after a waiting thread's check number `checks`, counted from 1, has failed.
+/// Pauses a waiting thread after `checks` failed checks.
 #[cfg(not(loom))]
 pub(super) fn pause(checks: u32) {
     if checks < SPIN_LIMIT {

@@ -1,4 +1,4 @@
-//! What must hold of a team in every order of events.
+//! Properties of a team in every order of events.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,20 +8,21 @@ use loom::cell::UnsafeCell;
 use super::budget::HelperBudget;
 use super::team::Team;
 
-/// A float of an output that tasks write without a lock. Loom fails the model if two threads use it in no certain order.
+/// Item of an output that tasks write without a lock. Loom fails the model if two threads access it in no certain
+/// order.
 struct Output(UnsafeCell<usize>);
 
-// SAFETY: loom looks at each use, and reports those that are unordered before they happen.
+// SAFETY: loom checks each access, and reports one that is unordered before it happens.
 unsafe impl Sync for Output {}
 
 impl Output {
     fn add(&self, x: usize) {
-        // SAFETY: the pointer is the cell's, and loom has checked that this use is alone.
+        // SAFETY: the pointer is the cell's, and loom has checked that no other access happens at the same time.
         self.0.with_mut(|value| unsafe { *value += x });
     }
 
     fn get(&self) -> usize {
-        // SAFETY: as in `add`, among reads.
+        // SAFETY: as in `add`. Other reads may happen at the same time.
         self.0.with(|value| unsafe { *value })
     }
 }
@@ -37,7 +38,7 @@ fn team(threads: usize) -> Team {
     })
 }
 
-/// Explores all orders in which threads are interrupted at most `preemptions` times against their will.
+/// Explores all orders of events in which threads are preempted at most `preemptions` times.
 fn model(preemptions: usize, check: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -45,11 +46,11 @@ fn model(preemptions: usize, check: impl Fn() + Sync + Send + 'static) {
     builder.check(check);
 }
 
-/// Runs steps of so many tasks, and looks at what each has written between the steps.
+/// Runs a step for each number of `tasks`, and after each step checks what its tasks have written.
 fn steps(threads: usize, tasks: &[usize]) {
     let team = team(threads);
     for &tasks in tasks {
-        // On this thread's stack, as in production: a helper that is late would find it gone.
+        // On this thread's stack, as in production: a helper that is late would access freed memory.
         let outputs = outputs(tasks);
         team.parallel_for(tasks, || (), |(), task| outputs[task].add(task + 1));
         for (task, output) in outputs.iter().enumerate() {

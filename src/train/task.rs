@@ -15,13 +15,13 @@ pub(crate) enum TaskKind {
     /// A score for each text or pair.
     Regression,
     /// A label for each word.
-    Tokens,
+    TokenClassification,
     /// The span of an answer in a context.
-    Questions,
+    QuestionAnswering,
     /// Embeddings whose cosine is a pair's score.
     Similarity,
     /// Embeddings of matching pairs.
-    Ranking,
+    MultipleNegatives,
     /// Embeddings like a teacher's.
     Embedding,
 }
@@ -117,10 +117,10 @@ impl TaskKind {
             Self::Classification => &CLASSIFICATION,
             Self::MultiLabel => &MULTI_LABEL,
             Self::Regression => &REGRESSION,
-            Self::Tokens => &TOKENS,
-            Self::Questions => &QUESTIONS,
+            Self::TokenClassification => &TOKEN_CLASSIFICATION,
+            Self::QuestionAnswering => &QUESTION_ANSWERING,
             Self::Similarity => &SIMILARITY,
-            Self::Ranking => &RANKING,
+            Self::MultipleNegatives => &MULTIPLE_NEGATIVES,
             Self::Embedding => &EMBEDDING,
         }
     }
@@ -176,7 +176,7 @@ const REGRESSION: TaskSpec = TaskSpec {
     ..CLASSIFICATION
 };
 
-const TOKENS: TaskSpec = TaskSpec {
+const TOKEN_CLASSIFICATION: TaskSpec = TaskSpec {
     text_columns: Some("tokens"),
     target: TargetType::Tags,
     target_columns: &["tags"],
@@ -191,7 +191,7 @@ const TOKENS: TaskSpec = TaskSpec {
     ..CLASSIFICATION
 };
 
-const QUESTIONS: TaskSpec = TaskSpec {
+const QUESTION_ANSWERING: TaskSpec = TaskSpec {
     text_columns: Some("question"),
     texts: RowTexts::Pair,
     target: TargetType::Span,
@@ -225,7 +225,7 @@ const SIMILARITY: TaskSpec = TaskSpec {
     does: "makes vectors of texts, whose cosine says how alike they are",
 };
 
-const RANKING: TaskSpec = TaskSpec {
+const MULTIPLE_NEGATIVES: TaskSpec = TaskSpec {
     criterion: Criterion::MultipleNegatives,
     ..SIMILARITY
 };

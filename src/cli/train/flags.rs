@@ -12,7 +12,7 @@ use toml::Table;
 
 use super::super::Common;
 use super::super::options::{at_least_one, number, seed, to_read_again, to_write, whole};
-use super::super::output::Output;
+use super::super::output::{Output, note};
 use super::session;
 
 /// A recipe file, and flags that override its keys. A flag is serialized under its key.
@@ -46,12 +46,12 @@ pub(crate) struct RecipeFlags {
     epochs: Option<u64>,
     /// Examples in each training step [default: the recipe's, or 32]
     #[arg(long, value_name = "N", value_parser = at_least_one())]
-    #[serde(rename = "training.batch")]
-    batch: Option<usize>,
+    #[serde(rename = "training.batch-size")]
+    batch_size: Option<usize>,
     /// Peak learning rate [default: the recipe's, or 5e-5]
     #[arg(long, value_name = "RATE", allow_hyphen_values = true, value_parser = above_zero())]
-    #[serde(rename = "training.rate")]
-    rate: Option<f64>,
+    #[serde(rename = "training.learning-rate")]
+    learning_rate: Option<f64>,
     /// Type that both operands of each matrix product are rounded to in training; f32 rounds nothing [default: the recipe's, or f32]
     #[arg(long, value_name = "TYPE")]
     #[serde(rename = "training.precision")]
@@ -70,6 +70,14 @@ pub(crate) struct RecipeFlags {
     #[arg(value_parser = seed())]
     #[serde(skip)]
     seeds: Vec<u64>,
+    /// Former name of --batch-size
+    #[arg(long, value_name = "N", hide = true, value_parser = at_least_one())]
+    #[serde(rename = "training.batch")]
+    batch: Option<usize>,
+    /// Former name of --learning-rate
+    #[arg(long, value_name = "RATE", hide = true, allow_hyphen_values = true, value_parser = above_zero())]
+    #[serde(rename = "training.rate")]
+    rate: Option<f64>,
     /// Set any key of the recipe, as in training.dropout=0
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     #[serde(skip)]
@@ -94,11 +102,20 @@ enum TrainingTask {
     Classification,
     MultiLabel,
     Regression,
-    Tokens,
-    Questions,
+    TokenClassification,
+    QuestionAnswering,
     Similarity,
-    Ranking,
+    MultipleNegatives,
     Embedding,
+    /// Former name of token-classification.
+    #[value(hide = true)]
+    Tokens,
+    /// Former name of question-answering.
+    #[value(hide = true)]
+    Questions,
+    /// Former name of multiple-negatives.
+    #[value(hide = true)]
+    Ranking,
 }
 
 /// What the operands of matrix products are rounded to.
@@ -131,7 +148,7 @@ impl RecipeFlags {
             .iter()
             .map(|(key, value)| (key.clone(), value.to_string()));
         let settings: Vec<_> = given.chain(self.set.iter().cloned()).collect();
-        Recipe::read(self.recipe.as_deref(), &settings).map_err(|error| {
+        let recipe = Recipe::read(self.recipe.as_deref(), &settings).map_err(|error| {
             let Error::Config { key, reason, .. } = &error else {
                 return error.into();
             };
@@ -142,7 +159,9 @@ impl RecipeFlags {
                 }
                 _ => error.into(),
             }
-        })
+        })?;
+        recipe.notes().iter().for_each(note);
+        Ok(recipe)
     }
 
     /// Trains by a recipe, once or with each seed.

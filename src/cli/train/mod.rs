@@ -19,15 +19,16 @@ pub(crate) use flags::{RecipeFlags, above_zero};
 ///
 ///   model = "all-MiniLM-L6-v2"     # folder of the model to start from
 ///   output = "sentiment"           # folder to write the trained model to
-///   task = "classification"        # or multi-label, regression, tokens, questions, similarity, ranking, embedding
+///   task = "classification"        # or multi-label, regression, token-classification, question-answering,
+///                                  # similarity, multiple-negatives, embedding
 ///   [data]
 ///   train = ["train.tsv"]          # .tsv, .csv or .jsonl, with a header
 ///   dev = ["dev.tsv"]              # the model that is best on these is kept
 ///
-/// Other keys: [training] has epochs, batch, accumulate, rate, decay, warmup, clip, dropout, precision, max-length, seed,
-/// smoothing, weights, measure-every, metric, patience, save-every and log-every; [student] layers, start, hidden, heads,
-/// intermediate, vocabulary, tokens and least; [data] text, pair, target, labels, scale and balance. `bertless distill` has a
-/// [distillation] section too.
+/// Other keys: [training] has epochs, batch-size, micro-batches, learning-rate, weight-decay, warmup-ratio, max-grad-norm,
+/// dropout, precision, max-length, seed, label-smoothing, class-weights, eval-steps, metric, early-stopping-patience,
+/// save-steps and logging-steps; [student] layers, start, hidden, heads, intermediate, vocabulary, tokens and min-count;
+/// [data] text, pair, target, labels, scale and balance. `bertless distill` has a [distillation] section too.
 ///
 /// Texts are in the column sentence or text, pairs in sentence1 and sentence2 or in text and text_pair; targets are in label,
 /// labels, score or tags. Labels and tags may be lists in .jsonl. Similarity scores are from -1 to 1: data.scale = 5 divides

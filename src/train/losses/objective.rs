@@ -27,11 +27,11 @@ impl Objective {
         Self {
             task: task.spec(),
             cross_entropy: CrossEntropy {
-                smoothing: training.smoothing,
-                weights: training.weights.clone(),
+                smoothing: training.label_smoothing,
+                weights: training.class_weights.clone(),
             },
             binary: BinaryCrossEntropy {
-                weights: training.weights.clone(),
+                weights: training.class_weights.clone(),
             },
             width,
         }

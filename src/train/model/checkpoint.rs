@@ -364,7 +364,7 @@ mod tests {
         };
         blueprint.reshape(Family::DistilBert, shape).unwrap();
         blueprint
-            .for_task(Family::DistilBert, TaskKind::Ranking, &[])
+            .for_task(Family::DistilBert, TaskKind::MultipleNegatives, &[])
             .unwrap();
         let config = blueprint.json(CONFIG).unwrap();
         assert_eq!(

@@ -36,7 +36,7 @@ pub(crate) struct Coverage {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keep {
     /// Minimum number of occurrences in the corpus.
-    pub(crate) least: u64,
+    pub(crate) min_count: u64,
     /// Maximum size of the vocabulary; the most frequent tokens are kept.
     pub(crate) most: Option<usize>,
 }
@@ -81,13 +81,13 @@ pub(crate) fn prune<'a>(
     let all = 0..before as u32;
     let kept: Vec<u32> = match keep.most {
         None => all
-            .filter(|&id| special(id) || letter(id).is_some() || count(id) >= keep.least.max(1))
+            .filter(|&id| special(id) || letter(id).is_some() || count(id) >= keep.min_count.max(1))
             .collect(),
         Some(most) => {
             let always = |id: u32| special(id) || letter(id).is_some_and(|c| c.is_ascii());
             let mut kept: Vec<u32> = all.clone().filter(|&id| always(id)).collect();
             let mut others: Vec<u32> = all
-                .filter(|&id| !always(id) && count(id) >= keep.least.max(1))
+                .filter(|&id| !always(id) && count(id) >= keep.min_count.max(1))
                 .collect();
             others.sort_by_key(|&id| std::cmp::Reverse(count(id)));
             others.truncate(most.saturating_sub(kept.len()));
@@ -201,7 +201,7 @@ mod tests {
     use std::path::Path;
 
     const KEEP: Keep = Keep {
-        least: 1,
+        min_count: 1,
         most: None,
     };
     const CORPUS: [&str; 3] = ["A great film!", "the film, the wonderful acting", "great"];
@@ -266,7 +266,8 @@ mod tests {
         let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nab\nb\n##b\na\ncab\n##ab\n";
         let files = crate::weights::Files::new().with("vocab.txt", vocabulary.as_bytes().to_vec());
         let tokenizer = Tokenizer::from_parts(files).unwrap();
-        let keep = |least, most| prune(&tokenizer, ["ab ab cab", "d"], 11, Keep { least, most });
+        let keep =
+            |min_count, most| prune(&tokenizer, ["ab ab cab", "d"], 11, Keep { min_count, most });
         let pruned = keep(2, None).unwrap();
         assert_eq!(pruned.kept, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
         let coverage = Coverage {

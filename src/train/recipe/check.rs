@@ -9,19 +9,19 @@ impl Recipe {
     pub(super) fn check(&self, file: &str) -> Result<()> {
         let Training {
             epochs,
-            batch,
-            accumulate,
-            rate,
-            decay,
-            warmup,
-            clip,
+            batch_size,
+            micro_batches,
+            learning_rate,
+            weight_decay,
+            warmup_ratio,
+            max_grad_norm,
             dropout,
             max_length,
-            smoothing,
-            measure_every,
-            patience,
-            save_every,
-            log_every,
+            label_smoothing,
+            eval_steps,
+            early_stopping_patience,
+            save_steps,
+            logging_steps,
             ..
         } = self.training;
         let task = self.task.spec();
@@ -30,7 +30,7 @@ impl Recipe {
         let above_0 = |x: f64| x > 0.0 && x.is_finite();
         let labels = self.data.labels.iter().flatten();
         let labels: Vec<&str> = labels.map(|label| label.trim()).collect();
-        let weights = self.training.weights.as_deref().unwrap_or(&[1.0]);
+        let weights = self.training.class_weights.as_deref().unwrap_or(&[1.0]);
         let mut checks = vec![
             ("output", !self.output.as_os_str().is_empty(), "is empty"),
             (
@@ -64,17 +64,37 @@ impl Recipe {
                 "is not above 0",
             ),
             ("training.epochs", epochs > 0, "is not 1 or more"),
-            ("training.batch", batch > 0, "is not 1 or more"),
+            ("training.batch-size", batch_size > 0, "is not 1 or more"),
             (
-                "training.batch",
-                batch > 1 || task.criterion != Criterion::MultipleNegatives,
+                "training.batch-size",
+                batch_size > 1 || task.criterion != Criterion::MultipleNegatives,
                 "is too few: a pair is ranked among those of its batch",
             ),
-            ("training.accumulate", accumulate > 0, "is not 1 or more"),
-            ("training.rate", above_0(rate), "is not above 0"),
-            ("training.decay", at_least_0(decay), "is less than 0"),
-            ("training.warmup", share(warmup), "is not from 0 to 1"),
-            ("training.clip", above_0(clip), "is not above 0"),
+            (
+                "training.micro-batches",
+                micro_batches > 0,
+                "is not 1 or more",
+            ),
+            (
+                "training.learning-rate",
+                above_0(learning_rate),
+                "is not above 0",
+            ),
+            (
+                "training.weight-decay",
+                at_least_0(weight_decay),
+                "is less than 0",
+            ),
+            (
+                "training.warmup-ratio",
+                share(warmup_ratio),
+                "is not from 0 to 1",
+            ),
+            (
+                "training.max-grad-norm",
+                above_0(max_grad_norm),
+                "is not above 0",
+            ),
             (
                 "training.dropout",
                 (0.0..1.0).contains(&dropout),
@@ -85,20 +105,32 @@ impl Recipe {
                 max_length.is_none_or(|tokens| tokens > 2),
                 "has no room for a word",
             ),
-            ("training.smoothing", share(smoothing), "is not from 0 to 1"),
             (
-                "training.measure-every",
-                measure_every != Some(0),
+                "training.label-smoothing",
+                share(label_smoothing),
+                "is not from 0 to 1",
+            ),
+            (
+                "training.eval-steps",
+                eval_steps != Some(0),
                 "is not 1 or more",
             ),
-            ("training.patience", patience != Some(0), "is not 1 or more"),
             (
-                "training.weights",
+                "training.early-stopping-patience",
+                early_stopping_patience != Some(0),
+                "is not 1 or more",
+            ),
+            (
+                "training.class-weights",
                 weights.iter().all(|&x| at_least_0(x)) && weights.iter().any(|&x| x > 0.0),
                 "has none above 0, or one below",
             ),
-            ("training.save-every", save_every > 0, "is not 1 or more"),
-            ("training.log-every", log_every > 0, "is not 1 or more"),
+            ("training.save-steps", save_steps > 0, "is not 1 or more"),
+            (
+                "training.logging-steps",
+                logging_steps > 0,
+                "is not 1 or more",
+            ),
         ];
         if let Some(distillation) = &self.distillation {
             let Distillation {

@@ -2,6 +2,7 @@
 
 mod check;
 mod pair;
+mod renamed;
 
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,9 @@ pub struct Recipe {
     /// Changes to the initial model's shape and vocabulary, made before training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) student: Option<Student>,
+    /// Notes about former names that the recipe uses.
+    #[serde(skip)]
+    notes: Vec<String>,
 }
 
 /// Tables of a run and the columns that are read from them.
@@ -78,17 +82,17 @@ pub(crate) struct Training {
     /// Number of passes over the training examples.
     pub(crate) epochs: u64,
     /// Number of examples in a batch, which is one optimizer step.
-    pub(crate) batch: usize,
+    pub(crate) batch_size: usize,
     /// Number of micro-batches that a batch is split into. They run one after the other and their gradients add up.
-    pub(crate) accumulate: usize,
+    pub(crate) micro_batches: usize,
     /// Peak learning rate.
-    pub(crate) rate: f64,
+    pub(crate) learning_rate: f64,
     /// Weight decay of AdamW.
-    pub(crate) decay: f64,
+    pub(crate) weight_decay: f64,
     /// Fraction of all steps spent in linear warm-up to the peak learning rate.
-    pub(crate) warmup: f64,
+    pub(crate) warmup_ratio: f64,
     /// Maximum norm of the gradient; longer gradients are scaled down to it.
-    pub(crate) clip: f64,
+    pub(crate) max_grad_norm: f64,
     /// Dropout rate.
     pub(crate) dropout: f32,
     /// Rounding of both operands of the layers' matrix products.
@@ -100,23 +104,23 @@ pub(crate) struct Training {
     /// Seed of all random numbers of the run.
     pub(crate) seed: u64,
     /// Label smoothing, from 0 to 1.
-    pub(crate) smoothing: f64,
+    pub(crate) label_smoothing: f64,
     /// Weight of each label in the loss, in the order of the label ids.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) weights: Option<Vec<f64>>,
+    pub(crate) class_weights: Option<Vec<f64>>,
     /// Number of steps between evaluations; one evaluation after each epoch by default.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) measure_every: Option<u64>,
+    pub(crate) eval_steps: Option<u64>,
     /// Metric that selects the best model; the task's first metric by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) metric: Option<String>,
     /// Number of evaluations in a row without improvement after which the training ends.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) patience: Option<u64>,
+    pub(crate) early_stopping_patience: Option<u64>,
     /// Number of steps between saves of the run's state.
-    pub(crate) save_every: u64,
+    pub(crate) save_steps: u64,
     /// Number of steps between log records.
-    pub(crate) log_every: u64,
+    pub(crate) logging_steps: u64,
 }
 
 /// Maximum number of tokens of a text where the recipe does not set `training.max-length`.
@@ -146,23 +150,23 @@ impl Default for Training {
     fn default() -> Self {
         Self {
             epochs: 3,
-            batch: 32,
-            accumulate: 1,
-            rate: 5e-5,
-            decay: 0.01,
-            warmup: 0.1,
-            clip: 1.0,
+            batch_size: 32,
+            micro_batches: 1,
+            learning_rate: 5e-5,
+            weight_decay: 0.01,
+            warmup_ratio: 0.1,
+            max_grad_norm: 1.0,
             dropout: 0.1,
             precision: Rounding::None,
             max_length: None,
             seed: 1,
-            smoothing: 0.0,
-            weights: None,
-            measure_every: None,
+            label_smoothing: 0.0,
+            class_weights: None,
+            eval_steps: None,
             metric: None,
-            patience: None,
-            save_every: 500,
-            log_every: 20,
+            early_stopping_patience: None,
+            save_steps: 500,
+            logging_steps: 20,
         }
     }
 }
@@ -229,7 +233,7 @@ pub(crate) struct Student {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) intermediate: Option<usize>,
     /// Texts of the corpus that decides which tokens the vocabulary keeps. By default the training texts, if `tokens` or
-    /// `least` is set.
+    /// `min_count` is set.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) vocabulary: Vec<Source>,
     /// Maximum number of tokens to keep; the most frequent ones are kept.
@@ -237,7 +241,7 @@ pub(crate) struct Student {
     pub(crate) tokens: Option<usize>,
     /// Minimum number of occurrences in the corpus for a token to be kept.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) least: Option<u64>,
+    pub(crate) min_count: Option<u64>,
 }
 
 /// Initialization of a student's layers.
@@ -331,14 +335,14 @@ fn twelve() -> usize {
 
 impl Recipe {
     /// Reads a recipe from `file`, if there is one, and overrides its keys with `settings`. A setting is a dotted key such as
-    /// `training.rate` and a TOML value; a text may stand without quotes.
+    /// `training.learning-rate` and a TOML value; a text may stand without quotes.
     ///
     /// # Errors
     /// `Io` if the file cannot be read; `Recipe` for invalid TOML, unknown keys and values of the wrong type; `Config`, which
-    /// names the key, for values out of range.
+    /// names the key, for values out of range and for a key that is given by its current and its former name.
     pub fn read(file: Option<&Path>, settings: &[(String, String)]) -> Result<Self> {
         let (name, mut table) = match file {
-            None => ("the command line".to_owned(), Table::new()),
+            None => (COMMAND_LINE.to_owned(), Table::new()),
             Some(path) => {
                 let name = path.display().to_string();
                 let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
@@ -357,12 +361,21 @@ impl Recipe {
                 (name, table)
             }
         };
+        let mut notes = Vec::new();
+        renamed::rename(&mut table, &name, &mut notes)?;
+        // Apart from the file, whose keys they override, the settings must not give a key by both names either.
+        let mut given = Table::new();
         for (key, value) in settings {
-            put(&mut table, key, value).map_err(|reason| Error::Config {
-                file: "the command line".to_owned(),
-                key: key.clone(),
-                reason,
-            })?;
+            for (table, key) in [(&mut given, key), (&mut table, &renamed::current_key(key))] {
+                put(table, key, value).map_err(|reason| Error::Config {
+                    file: COMMAND_LINE.to_owned(),
+                    key: key.clone(),
+                    reason,
+                })?;
+            }
+        }
+        for table in [&mut given, &mut table] {
+            renamed::rename(table, COMMAND_LINE, &mut notes)?;
         }
         for (part, key) in [
             ("data", "train"),
@@ -381,18 +394,25 @@ impl Recipe {
                 table.insert("model".to_owned(), teacher);
             }
         }
-        let recipe: Self = table
-            .try_into()
-            .map_err(|error: toml::de::Error| Error::Recipe {
-                file: name.clone(),
-                reason: error
-                    .to_string()
-                    .split_whitespace()
-                    .collect::<Vec<_>>()
-                    .join(" "),
-            })?;
+        let mut recipe: Self =
+            table
+                .try_into()
+                .map_err(|error: toml::de::Error| Error::Recipe {
+                    file: name.clone(),
+                    reason: error
+                        .to_string()
+                        .split_whitespace()
+                        .collect::<Vec<_>>()
+                        .join(" "),
+                })?;
         recipe.check(&name)?;
+        recipe.notes = notes;
         Ok(recipe.with_usual_pair())
+    }
+
+    /// Notes about former names of keys and tasks that the recipe uses, one line each: they are accepted, but have new names.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Folder that the trained model is written to.
@@ -431,16 +451,29 @@ impl Recipe {
         recipe
     }
 
+    /// Returns the recipe as JSON, without its output and by its keys' former names: a run begun under those is still the same.
+    pub(crate) fn fingerprint(&self) -> String {
+        let nowhere = Self {
+            output: PathBuf::new(),
+            ..self.clone()
+        };
+        renamed::with_former_names(serde_json::to_string(&nowhere).unwrap_or_default())
+    }
+
     /// Returns whether two recipes are equal apart from seed and output.
     pub(crate) fn alike(&self, other: &Self) -> bool {
         let mut other = other.clone();
         other.training.seed = self.training.seed;
         other.output.clone_from(&self.output);
+        other.notes.clone_from(&self.notes);
         *self == other
     }
 }
 
-/// Sets the value of a dotted key such as `training.rate`.
+/// Source of the settings, in errors.
+const COMMAND_LINE: &str = "the command line";
+
+/// Sets the value of a dotted key such as `training.learning-rate`.
 fn put(table: &mut Table, key: &str, value: &str) -> Result<(), String> {
     match key.split_once('.') {
         None => {

@@ -35,7 +35,7 @@ fn a_precision_is_written_where_it_is_not_the_usual_one() {
 #[test]
 fn settings_stand_over_the_file() {
     let settings = [
-        ("training.rate", "3e-5"),
+        ("training.learning-rate", "3e-5"),
         ("training.precision", "bf16"),
         ("data.dev", "['a.tsv', 'b.tsv']"),
         ("output", "other/place"),
@@ -44,7 +44,7 @@ fn settings_stand_over_the_file() {
         ("student.start", "[0, 2, 5]"),
     ];
     let recipe = read(SMALL, &settings).unwrap();
-    assert_eq!(recipe.training.rate, 3e-5);
+    assert_eq!(recipe.training.learning_rate, 3e-5);
     assert_eq!(recipe.training.precision, Rounding::Bf16);
     assert_eq!(recipe.data.dev.len(), 2);
     assert_eq!(recipe.output, PathBuf::from("other/place"));
@@ -100,12 +100,12 @@ fn what_is_wrong_is_named_by_its_key() {
     for (add, settings, says) in [
         (
             "",
-            [("training.rate", "0")],
-            "r.toml: training.rate: is not above 0",
+            [("training.learning-rate", "0")],
+            "r.toml: training.learning-rate: is not above 0",
         ),
         ("", [("training.rates", "1")], "unknown field `rates`"),
         ("", [("training.epochs", "-1")], "training.epochs"),
-        ("", [("training.batch", "many")], "training.batch"),
+        ("", [("training.batch-size", "many")], "training.batch-size"),
         (
             "",
             [("training.precision", "int8")],
@@ -129,7 +129,7 @@ fn what_is_wrong_is_named_by_its_key() {
         ("", [("task", "embedding")], "distillation: is missing"),
         (
             "[distillation]\n",
-            [("task", "tokens")],
+            [("task", "token-classification")],
             "tables have no logits of words",
         ),
         (
@@ -161,23 +161,23 @@ fn what_is_wrong_is_named_by_its_key() {
         ),
         (
             "",
-            [("training.weights", "[0, 0]")],
-            "training.weights: has none",
+            [("training.class-weights", "[0, 0]")],
+            "training.class-weights: has none",
         ),
         (
             "",
-            [("training.weights", "[1, -2]")],
-            "training.weights: has none",
+            [("training.class-weights", "[1, -2]")],
+            "training.class-weights: has none",
         ),
         (
             "",
-            [("training.patience", "0")],
-            "training.patience: is not 1 or more",
+            [("training.early-stopping-patience", "0")],
+            "training.early-stopping-patience: is not 1 or more",
         ),
         (
-            "[training]\nbatch = 1\n",
-            [("task", "ranking")],
-            "training.batch: is too few",
+            "[training]\nbatch-size = 1\n",
+            [("task", "multiple-negatives")],
+            "training.batch-size: is too few",
         ),
         (
             "",
@@ -210,6 +210,57 @@ fn what_is_wrong_is_named_by_its_key() {
 }
 
 #[test]
+fn former_names_are_accepted_with_a_note() {
+    let former = SMALL.replace("classification", "tokens") + "[training]\nbatch = 8\nrate = 1e-3\n";
+    let recipe = read(&former, &[]).unwrap();
+    let notes = [
+        "`training.batch` is now `training.batch-size`",
+        "`training.rate` is now `training.learning-rate`",
+        "task `tokens` is now `token-classification`",
+    ];
+    assert_eq!(recipe.notes(), notes);
+    let text = toml::to_string(&recipe).unwrap();
+    assert!(text.contains("task = \"token-classification\""), "{text}");
+    let current = read(&text, &[]).unwrap();
+    assert_eq!(current.notes(), [""; 0]);
+    assert!(recipe.alike(&current));
+    // Settings override the file, whichever name either uses, and note a name once.
+    for (file, settings, noted) in [
+        (&former, &[("training.learning-rate", "0.5")][..], 3),
+        (&text, &[("training.rate", "0.5")], 1),
+        (&text, &[("training", "{ rate = 0.5 }")], 1),
+        (
+            &former,
+            &[("training.rate", "0.1"), ("training.rate", "0.5")],
+            3,
+        ),
+    ] {
+        let recipe = read(file, settings).unwrap();
+        assert_eq!(recipe.training.learning_rate, 0.5);
+        assert_eq!(recipe.notes().len(), noted, "{:?}", recipe.notes());
+    }
+    let both = [
+        ("training.patience", "1"),
+        ("training.early-stopping-patience", "1"),
+    ];
+    for (file, settings, says) in [
+        (
+            former.clone() + "learning-rate = 1\n",
+            &[][..],
+            "r.toml: training.learning-rate: is given twice, also by its former name training.rate: remove one",
+        ),
+        (
+            SMALL.to_owned(),
+            &both,
+            "the command line: training.early-stopping-patience: is given twice, also by its former name training.patience",
+        ),
+    ] {
+        let error = read(&file, settings).unwrap_err();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
 fn the_recipes_among_the_examples_can_be_read() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/recipes");
     let files = std::fs::read_dir(folder).unwrap();
@@ -223,6 +274,7 @@ fn the_recipes_among_the_examples_can_be_read() {
     assert!(recipes.len() >= 8, "{recipes:?}");
     for path in recipes {
         let recipe = Recipe::read(Some(&path), &[]).unwrap();
+        assert_eq!(recipe.notes(), [""; 0], "{path:?}");
         // What is written into a card reads as the same.
         let text = toml::to_string(&recipe).unwrap();
         assert_eq!(read(&text, &[]).unwrap(), recipe, "{text}");

@@ -190,7 +190,7 @@ mod tests {
             Target::Tags(vec![Some(0)]),
         ];
         let found = figures(
-            TaskKind::Tokens,
+            TaskKind::TokenClassification,
             &[9.0, 0.0, 0.0, 9.0, 9.0, 0.0, 0.0, 1.0],
             &[0, 3, 4],
             &tags,
@@ -199,7 +199,7 @@ mod tests {
         assert!((first(&found).1 - 2.0 / 3.0).abs() < 1e-12);
         let spans = [Target::Span(Some((0, 1))), Target::Span(None)];
         let found = figures(
-            TaskKind::Questions,
+            TaskKind::QuestionAnswering,
             &[1.0, 1.0, 0.0, 0.0, 0.0, 0.0],
             &[0, 2, 3],
             &spans,
@@ -220,7 +220,12 @@ mod tests {
         );
         assert!((first(&found).1 - 1.0).abs() < 1e-12, "{found:?}");
         assert_eq!(
-            figures(TaskKind::Ranking, &[1.0, 1.0], &[0, 1, 2], &[Target::None]),
+            figures(
+                TaskKind::MultipleNegatives,
+                &[1.0, 1.0],
+                &[0, 1, 2],
+                &[Target::None]
+            ),
             []
         );
     }

@@ -64,12 +64,7 @@ impl Identity {
 
     /// Returns the recipe and the digest as a line. A folder that was moved is the same run.
     pub(crate) fn of(&self, recipe: &Recipe) -> String {
-        let nowhere = Recipe {
-            output: PathBuf::new(),
-            ..recipe.clone()
-        };
-        let recipe = serde_json::to_string(&nowhere).unwrap_or_default();
-        format!("{recipe} {:032x}", self.0.digest128())
+        format!("{} {:032x}", recipe.fingerprint(), self.0.digest128())
     }
 
     /// Hashes bytes after their length, so that no two sequences hash the same bytes.
@@ -192,5 +187,43 @@ mod tests {
             digest(|_| ())
         );
         assert!(Identity::default().model(&dir.path().join("none")).is_err());
+    }
+
+    #[test]
+    fn runs_of_before_keys_were_renamed_are_the_same_runs() {
+        let read = |text: &str, task: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("r.toml");
+            fs::write(&path, text).unwrap();
+            let task = [("task".to_owned(), task.to_owned())];
+            Recipe::read(Some(&path), &task).unwrap()
+        };
+        let files = "model = 'm'\noutput = 'o'\ndata.train = 't'\n";
+        let former = "[training]\nbatch = 8\naccumulate = 2\nrate = 3e-5\ndecay = 0.02\nwarmup = 0.2\nclip = 2.0\n\
+                      smoothing = 0.1\nweights = [1, 2]\nmeasure-every = 30\npatience = 4\nsave-every = 60\n\
+                      log-every = 10\n[student]\nleast = 5\n";
+        let current = "[training]\nbatch-size = 8\nmicro-batches = 2\nlearning-rate = 3e-5\nweight-decay = 0.02\n\
+                       warmup-ratio = 0.2\nmax-grad-norm = 2.0\nlabel-smoothing = 0.1\nclass-weights = [1, 2]\n\
+                       eval-steps = 30\nearly-stopping-patience = 4\nsave-steps = 60\nlogging-steps = 10\n\
+                       [student]\nmin-count = 5\n";
+        for (former_task, task) in [
+            ("tokens", "token-classification"),
+            ("questions", "question-answering"),
+            ("ranking", "multiple-negatives"),
+        ] {
+            // What a state saved before the keys were renamed holds.
+            let saved = format!(
+                r#"{{"model":"m","output":"","task":"{former_task}","data":{{"train":[{{"file":"t"}}],"dev":[],"#
+            ) + r#""scale":1.0,"balance":false},"training":{"epochs":3,"batch":8,"accumulate":2,"rate":0.00003,"#
+                + r#""decay":0.02,"warmup":0.2,"clip":2.0,"dropout":0.1,"seed":1,"smoothing":0.1,"weights":[1.0,2.0],"#
+                + r#""measure-every":30,"patience":4,"save-every":60,"log-every":10},"student":{"least":5}}"#
+                + " 99aa06d3014798d86001c324468d497f";
+            for recipe in [
+                read(&[files, former].concat(), former_task),
+                read(&[files, current].concat(), task),
+            ] {
+                assert_eq!(Identity::default().of(&recipe), saved);
+            }
+        }
     }
 }

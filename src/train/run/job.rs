@@ -34,7 +34,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// Reads a recipe with `settings` over it (dotted keys such as `training.rate`, and values), and opens all models and
+    /// Reads a recipe with `settings` over it (dotted keys such as `training.learning-rate`, and values), and opens all models and
     /// tables that it names.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ impl Job {
         self.learner.labels.names()
     }
 
-    /// Number of training examples with each label, or of words for the task `tokens`. `None` if the tables have no labels.
+    /// Number of training examples with each label, or of words for the task `token-classification`. `None` if the tables have no labels.
     pub fn label_counts(&self) -> Option<Vec<usize>> {
         learnable::counts(&self.learner.examples, &self.learner.labels)
     }
@@ -232,23 +232,23 @@ fn plan(recipe: &Recipe, run: String) -> Plan {
         run,
         output: recipe.output.clone(),
         batching: Batching {
-            size: training.batch,
+            size: training.batch_size,
             seed: training.seed,
             by_length: true,
         },
         epochs: training.epochs,
-        accumulate: training.accumulate,
+        accumulate: training.micro_batches,
         adamw: Settings {
-            decay: training.decay,
+            decay: training.weight_decay,
             ..Settings::default()
         },
-        rate: training.rate,
-        warmup: training.warmup,
-        clip: training.clip,
-        measure_every: training.measure_every,
-        patience: training.patience,
-        save_every: training.save_every,
-        log_every: training.log_every,
+        rate: training.learning_rate,
+        warmup: training.warmup_ratio,
+        clip: training.max_grad_norm,
+        measure_every: training.eval_steps,
+        patience: training.early_stopping_patience,
+        save_every: training.save_steps,
+        log_every: training.logging_steps,
     }
 }
 

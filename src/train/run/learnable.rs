@@ -181,12 +181,12 @@ mod tests {
         assert_eq!(two, "fine");
         let tags = |tags: &[Option<usize>]| Target::Tags(tags.to_vec());
         let outside = [tags(&[None, Some(0)]), tags(&[Some(0)])];
-        let said = says("tokens", &["O"], &outside, &[]);
+        let said = says("token-classification", &["O"], &outside, &[]);
         assert_eq!(
             said,
             "t.tsv: all words have the label \"O\": there is nothing to tell apart"
         );
-        let said = says("tokens", &["O"], &[tags(&[None])], &[]);
+        let said = says("token-classification", &["O"], &[tags(&[None])], &[]);
         assert!(said.contains("no words have a label"), "{said}");
     }
 
@@ -218,10 +218,10 @@ mod tests {
     #[test]
     fn answers_that_are_all_cut_off_are_nothing_to_learn() {
         let spans = [Target::Span(None), Target::Span(None)];
-        let said = says("questions", &[], &spans, &[]);
+        let said = says("question-answering", &[], &spans, &[]);
         assert!(said.contains("training.max-length, 128 tokens"), "{said}");
         let spans = [Target::Span(None), Target::Span(Some((1, 2)))];
-        assert_eq!(says("questions", &[], &spans, &[]), "fine");
+        assert_eq!(says("question-answering", &[], &spans, &[]), "fine");
     }
 
     #[test]

@@ -76,9 +76,9 @@ impl Tables {
     /// Those of [`labels`]; `Option` for another number of weights.
     pub(super) fn labels(&self, recipe: &Recipe) -> Result<Labels> {
         let labels = labels(recipe, &self.schema, &self.train)?;
-        match &recipe.training.weights {
+        match &recipe.training.class_weights {
             Some(weights) if weights.len() != labels.len() => Err(Error::Option {
-                name: "weights",
+                name: "class-weights",
                 reason: format!(
                     "there are {} of them, for {} labels",
                     weights.len(),
@@ -196,13 +196,13 @@ impl StudentModel {
     fn prune(&mut self, tables: &Tables, fingerprint: &mut Identity) -> Result<()> {
         let student = &self.student;
         let corpus = match &student.vocabulary[..] {
-            [] if student.tokens.is_none() && student.least.is_none() => return Ok(()),
+            [] if student.tokens.is_none() && student.min_count.is_none() => return Ok(()),
             [] => Texts::of(tables.learned()),
             sources => corpus(sources)?,
         };
         fingerprint.texts(corpus.iter());
         let keep = vocabulary::Keep {
-            least: student.least.unwrap_or(1),
+            min_count: student.min_count.unwrap_or(1),
             most: student.tokens,
         };
         let (tokenizer, size) = (&self.tokenizer, self.base.vocab_size);

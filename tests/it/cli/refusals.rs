@@ -134,17 +134,17 @@ fn negative_numbers_are_refused_for_what_they_are() {
     ] {
         fails(&bertless(arguments), 2, says);
     }
-    let train = "train -m m -o o --task ranking --train t.tsv".split(' ');
+    let train = "train -m m -o o --task multiple-negatives --train t.tsv".split(' ');
     let train: Vec<&str> = train.collect();
     for (flag, value, says) in [
-        ("--rate", "-1", "expected a number above 0"),
-        ("--rate", "-1e-5", "expected a number above 0"),
-        ("--rate", "nan", "expected a number above 0"),
-        ("--rate", "fast", "expected a number above 0"),
+        ("--learning-rate", "-1", "expected a number above 0"),
+        ("--learning-rate", "-1e-5", "expected a number above 0"),
+        ("--learning-rate", "nan", "expected a number above 0"),
+        ("--learning-rate", "fast", "expected a number above 0"),
         ("--epochs", "0", "expected a whole number from 1 "),
         ("--epochs", "-1", "expected a whole number from 1 "),
         ("--epochs", "1e3", "expected a whole number from 1 "),
-        ("--batch", "-2", "expected a whole number from 1 "),
+        ("--batch-size", "-2", "expected a whole number from 1 "),
         ("--seed", "-1", "expected a whole number from 0 "),
         (
             "--seed",
@@ -158,13 +158,21 @@ fn negative_numbers_are_refused_for_what_they_are() {
         fails(&ran, 2, &value);
         fails(&ran, 2, says);
     }
-    let ran = bertless(&["train", "--task", "rankng"]);
-    fails(&ran, 2, "tip: a similar value exists: 'ranking'");
+    let ran = bertless(&["train", "--task", "multi-lable"]);
+    fails(&ran, 2, "tip: a similar value exists: 'multi-label'");
     // A value that only the recipe knows to be wrong is blamed on its flag, or on --set where that is the last word.
-    let ran = bertless(&[&train[..], &["--batch", "1"]].concat());
-    fails(&ran, 1, "error: --batch: 1 is too few");
-    let ran = bertless(&[&train[..], &["--rate", "1", "--set", "training.rate=-1"]].concat());
-    fails(&ran, 1, "training.rate: is not above 0");
+    let ran = bertless(&[&train[..], &["--batch-size", "1"]].concat());
+    fails(&ran, 1, "error: --batch-size: 1 is too few");
+    let ran = bertless(
+        &[
+            &train[..],
+            &["--learning-rate", "1", "--set", "training.learning-rate=-1"],
+        ]
+        .concat(),
+    );
+    fails(&ran, 1, "training.learning-rate: is not above 0");
+    let ran = bertless(&[&train[..], &["--batch-size", "8", "--batch", "8"]].concat());
+    fails(&ran, 1, "also by its former name training.batch");
     // A text may be a negative number.
     assert_eq!(bertless(&["predict", "--", "-1"]).code, Some(0));
 }

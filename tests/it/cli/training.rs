@@ -27,7 +27,7 @@ fn place() -> tempfile::TempDir {
     let recipe = format!(
         "model = {:?}\noutput = 'unsaid'\ntask = 'classification'\n\
          [data]\ntrain = {table:?}\ndev = {table:?}\n\
-         [training]\nepochs = 40\nbatch = 8\nrate = 5e-3\nmax-length = 16\nmeasure-every = 30\nsave-every = 4\n",
+         [training]\nepochs = 40\nbatch-size = 8\nlearning-rate = 5e-3\nmax-length = 16\neval-steps = 30\nsave-steps = 4\n",
         fixture("bert-classify")
     );
     fs::write(place.path().join("r.toml"), recipe).unwrap();
@@ -118,8 +118,8 @@ fn what_is_wrong_is_one_line() {
             "unknown field `speed`",
         ),
         (
-            vec![&*recipe, "--set", "training.rate=fast"],
-            "training.rate",
+            vec![&*recipe, "--set", "training.learning-rate=fast"],
+            "training.learning-rate",
         ),
         (
             vec!["--set", "task=\"regression\""],
@@ -196,7 +196,7 @@ fn a_teacher_labels_texts_and_small_students_learn_from_it_and_from_its_table() 
     fs::write(place.path().join("silver.txt"), texts).unwrap();
     let trained = within(
         &place,
-        "train r.toml -o teacher --set training.measure-every=60",
+        "train r.toml -o teacher --set training.eval-steps=60",
     );
     let teacher = figure(&trained, "accuracy");
     assert!(teacher > 0.9, "{trained:?}");
@@ -224,8 +224,8 @@ fn a_teacher_labels_texts_and_small_students_learn_from_it_and_from_its_table() 
     assert_eq!(table.lines().count(), 25);
 
     // From the teacher itself and texts alone, and from its table; once each with two seeds.
-    let student = "--layers 1 --tokens 60 --epochs 60 --batch 8 --rate 5e-3 --task classification --dev t.tsv \
-                   --set training.max-length=16 --set training.measure-every=60 --seeds 1,2";
+    let student = "--layers 1 --tokens 60 --epochs 60 --batch-size 8 --learning-rate 5e-3 --task classification --dev t.tsv \
+                   --set training.max-length=16 --set training.eval-steps=60 --seeds 1,2";
     let by_teacher = within(
         &place,
         &format!("distill --teacher teacher --unlabelled silver.txt -o one {student} --json"),
@@ -236,6 +236,11 @@ fn a_teacher_labels_texts_and_small_students_learn_from_it_and_from_its_table() 
     assert_eq!(by_teacher["median"][0][0], "accuracy");
     let median = by_teacher["median"][0][1].as_f64().unwrap();
     assert!(median > 0.7 * teacher, "{by_teacher}");
+    // Former names of keys are the same keys, with a note.
+    let student = student
+        .replace("-size", "")
+        .replace("learning-", "")
+        .replace("eval-steps", "measure-every");
     let by_table = within(
         &place,
         &format!(
@@ -243,6 +248,13 @@ fn a_teacher_labels_texts_and_small_students_learn_from_it_and_from_its_table() 
         ),
     );
     assert_eq!(by_table.code, Some(0), "{by_table:?}");
+    for note in [
+        "`training.batch` is now `training.batch-size`\n",
+        "`training.rate` is now `training.learning-rate`\n",
+        "`training.measure-every` is now `training.eval-steps`\n",
+    ] {
+        assert_eq!(by_table.err.matches(note).count(), 1, "{by_table:?}");
+    }
     let rows: Vec<&str> = by_table.out.lines().collect();
     assert_eq!(rows.len(), 4, "{by_table:?}");
     assert!(rows[0].starts_with("seed") && rows[3].starts_with("median"));

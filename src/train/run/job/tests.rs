@@ -114,10 +114,10 @@ const CLASSIFIER: [(&str, &str); 8] = [
     ("data.train", "train.tsv"),
     ("data.dev", "dev.tsv"),
     ("training.epochs", "15"),
-    ("training.batch", "8"),
-    ("training.rate", "5e-3"),
+    ("training.batch-size", "8"),
+    ("training.learning-rate", "5e-3"),
     ("training.max-length", "16"),
-    ("training.save-every", "7"),
+    ("training.save-steps", "7"),
 ];
 
 fn fixture(model: &str) -> String {
@@ -259,13 +259,13 @@ fn every_task_learns_and_gives_a_model_that_opens() {
             Task::Classification,
         ),
         (
-            "tokens",
+            "token-classification",
             "distilbert-classify",
             "tags.tsv",
             Task::TokenClassification,
         ),
         (
-            "questions",
+            "question-answering",
             "bert-base",
             "questions.tsv",
             Task::QuestionAnswering,
@@ -276,17 +276,22 @@ fn every_task_learns_and_gives_a_model_that_opens() {
             "pairs.jsonl",
             Task::Embedding,
         ),
-        ("ranking", "bert-base", "pairs.jsonl", Task::Embedding),
+        (
+            "multiple-negatives",
+            "bert-base",
+            "pairs.jsonl",
+            Task::Embedding,
+        ),
     ] {
         let settings = [
             ("task", task),
             ("data.train", table),
             ("data.dev", table),
             ("data.scale", "5"),
-            ("training.rate", "5e-3"),
+            ("training.learning-rate", "5e-3"),
             ("training.epochs", "20"),
             ("training.max-length", "20"),
-            ("training.log-every", "1"),
+            ("training.logging-steps", "1"),
             ("training.dropout", "0"),
         ];
         let mut job = place.job(model, task, &settings, 1).unwrap();
@@ -305,8 +310,8 @@ fn every_task_learns_and_gives_a_model_that_opens() {
         assert_eq!(model.task(), found, "{task}");
         match task {
             "multi-label" => assert_eq!(model.labels(), ["x", "y"]),
-            "tokens" => assert_eq!(model.labels(), ["B-LOC", "B-PER", "O"]),
-            "similarity" | "ranking" => assert!(best(&job) > -1.0),
+            "token-classification" => assert_eq!(model.labels(), ["B-LOC", "B-PER", "O"]),
+            "similarity" | "multiple-negatives" => assert!(best(&job) > -1.0),
             _ => {}
         }
     }
@@ -352,8 +357,8 @@ fn what_is_wrong_is_named() {
             "\"f1\" is none of accuracy, macro-f1, mcc",
         ),
         (
-            ("training.weights", "[1, 2, 3]"),
-            "option weights: there are 3 of them, for 2 labels",
+            ("training.class-weights", "[1, 2, 3]"),
+            "option class-weights: there are 3 of them, for 2 labels",
         ),
         (("distillation.teacher", "/no/such"), "/no/such"),
         (
@@ -391,8 +396,11 @@ fn what_a_head_does_not_use_stays_in_the_folder() {
         poolers
     };
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models");
-    for (task, model) in [("ranking", "bert-base"), ("tokens", "bert-base")] {
-        let table = if task == "tokens" {
+    for (task, model) in [
+        ("multiple-negatives", "bert-base"),
+        ("token-classification", "bert-base"),
+    ] {
+        let table = if task == "token-classification" {
             "tags.tsv"
         } else {
             "pairs.jsonl"
@@ -406,7 +414,11 @@ fn what_a_head_does_not_use_stays_in_the_folder() {
             tensors(&place.0.path().join(&output)),
             tensors(&models.join(model)),
         );
-        let prefix = if task == "tokens" { "bert." } else { "" };
+        let prefix = if task == "token-classification" {
+            "bert."
+        } else {
+            ""
+        };
         assert_eq!(given.len(), 2);
         // Fixtures are in half precision.
         let names: Vec<&str> = found.iter().map(|(name, _)| &**name).collect();
@@ -426,7 +438,7 @@ fn what_a_head_does_not_use_stays_in_the_folder() {
     }
     // A student of another width has none.
     let narrow = [
-        ("task", "ranking"),
+        ("task", "multiple-negatives"),
         ("data.train", "pairs.jsonl"),
         ("student.hidden", "12"),
     ];

@@ -32,7 +32,11 @@ fn nothing_to_learn_is_an_error_and_leaves_no_folder() {
         ),
         ("multi-label", "none.tsv", "no row has a label"),
         ("multi-label", "single.jsonl", "\"x\" is the only label"),
-        ("tokens", "outside.tsv", "all words have the label \"O\""),
+        (
+            "token-classification",
+            "outside.tsv",
+            "all words have the label \"O\"",
+        ),
         (
             "similarity",
             "pairs.jsonl",
@@ -56,7 +60,7 @@ fn nothing_to_learn_is_an_error_and_leaves_no_folder() {
     }
     // Evaluation compares scores only by rank.
     let settings = [
-        ("task", "ranking"),
+        ("task", "multiple-negatives"),
         ("data.train", "pairs.jsonl"),
         ("data.dev", "pairs.jsonl"),
         ("training.max-length", "16"),
@@ -98,9 +102,9 @@ fn a_training_that_goes_astray_at_its_last_step_leaves_no_model() {
         ("task", "classification"),
         ("data.train", "train.tsv"),
         ("training.epochs", "1"),
-        ("training.batch", "32"),
-        ("training.warmup", "0"),
-        ("training.rate", "1e39"),
+        ("training.batch-size", "32"),
+        ("training.warmup-ratio", "0"),
+        ("training.learning-rate", "1e39"),
         ("training.max-length", "16"),
     ];
     let mut job = place.job("bert-classify", "out", &settings, 1).unwrap();

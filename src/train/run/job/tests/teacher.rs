@@ -30,7 +30,7 @@ fn a_small_student_learns_from_a_teacher_without_labels() {
         ("student.intermediate", "16"),
         ("student.vocabulary", "corpus.txt"),
         ("training.epochs", "40"),
-        ("training.measure-every", "60"),
+        ("training.eval-steps", "60"),
         ("training.dropout", "0"),
     ];
     let settings = [&CLASSIFIER[..], &student].concat();
@@ -130,7 +130,7 @@ fn a_teacher_that_is_asked_at_each_step_has_the_students_tokens_and_labels() {
     let labelled = |labels: &[String]| {
         let labels = format!("{labels:?}");
         let settings = [
-            ("task", "tokens"),
+            ("task", "token-classification"),
             ("data.train", "tags.tsv"),
             ("data.labels", &labels),
             ("distillation.teacher", &teacher),
@@ -151,7 +151,7 @@ fn a_teacher_that_is_asked_at_each_step_has_the_students_tokens_and_labels() {
         fs::copy(Path::new(&fixture("bert-nli")).join(file), other.join(file)).unwrap();
     }
     let hidden = [
-        ("task", "tokens"),
+        ("task", "token-classification"),
         ("data.train", "tags.tsv"),
         ("distillation.teacher", "other"),
         ("distillation.soft", "0"),

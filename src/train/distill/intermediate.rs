@@ -249,7 +249,7 @@ impl Inside {
     }
 
     /// Computes the loss of the student's hidden states, attention and relations, with its gradients.
-    pub(super) fn learn(
+    pub(super) fn loss(
         &self,
         weights: &Distillation,
         pass: &Pass<'_>,

@@ -136,7 +136,7 @@ impl Teacher {
     ///
     /// # Errors
     /// Those of the teacher's forward pass.
-    pub(crate) fn learn(
+    pub(crate) fn loss(
         &mut self,
         pass: &Pass<'_>,
         objective: &Objective,
@@ -178,7 +178,7 @@ impl Teacher {
             }
         }
         if let Some(inside) = inside {
-            value += inside.learn(weights, pass, outputs, gradients);
+            value += inside.loss(weights, pass, outputs, gradients);
         }
         Ok(value)
     }

@@ -26,7 +26,7 @@ pub(crate) struct Settings {
     pub(crate) beta2: f64,
     pub(crate) eps: f64,
     /// Weight decay: the fraction of a decaying parameter that a step subtracts, times the learning rate.
-    pub(crate) decay: f64,
+    pub(crate) weight_decay: f64,
 }
 
 impl Default for Settings {
@@ -36,7 +36,7 @@ impl Default for Settings {
             beta1: 0.9,
             beta2: 0.999,
             eps: 1e-8,
-            decay: 0.01,
+            weight_decay: 0.01,
         }
     }
 }
@@ -75,22 +75,22 @@ impl AdamW {
             beta1,
             beta2,
             eps,
-            decay,
+            weight_decay,
         } = self.settings;
         let bias = |beta: f64| 1.0 - beta.powf(self.steps as f64);
-        let constants = |decays: bool| Constants {
-            factor: factor as f32,
-            keep: if decays {
-                (1.0 - rate * decay) as f32
+        let constants = |decays: bool| StepConstants {
+            grad_scale: factor as f32,
+            decay_factor: if decays {
+                (1.0 - rate * weight_decay) as f32
             } else {
                 1.0
             },
-            towards: (1.0 - beta1) as f32,
+            one_minus_beta1: (1.0 - beta1) as f32,
             beta2: beta2 as f32,
-            add: (1.0 - beta2) as f32,
-            bias: bias(beta2).sqrt() as f32,
+            one_minus_beta2: (1.0 - beta2) as f32,
+            sqrt_bias_correction2: bias(beta2).sqrt() as f32,
             eps: eps as f32,
-            size: (rate / bias(beta1)) as f32,
+            step_size: (rate / bias(beta1)) as f32,
         };
         let mut pieces = Vec::new();
         let states = gradients.touched().zip(&mut self.moments);
@@ -136,17 +136,17 @@ impl AdamW {
     }
 }
 
-/// Values of a step that are common to all elements of a parameter.
+/// Values of a step that are common to all elements of a parameter; see the update in [`StepConstants::update`].
 #[derive(Clone, Copy, Debug)]
-struct Constants {
-    factor: f32,
-    keep: f32,
-    towards: f32,
+struct StepConstants {
+    grad_scale: f32,
+    decay_factor: f32,
+    one_minus_beta1: f32,
     beta2: f32,
-    add: f32,
-    bias: f32,
+    one_minus_beta2: f32,
+    sqrt_bias_correction2: f32,
     eps: f32,
-    size: f32,
+    step_size: f32,
 }
 
 /// A piece of a parameter.
@@ -156,7 +156,7 @@ struct Update<'a> {
     start: usize,
     /// Rows where the gradient is not zero, if the parameter is an embedding table.
     touched: Option<Touched<'a>>,
-    constants: Constants,
+    constants: StepConstants,
 }
 
 /// Some elements of a parameter with their gradients and moments.
@@ -213,17 +213,17 @@ impl Kernel for &mut Update<'_> {
 // Plain floats, which the compiler vectorises for the instruction set. Nothing is fused, so all instruction sets agree.
 impl Part<'_> {
     #[inline(always)]
-    fn step(&mut self, c: Constants) {
+    fn step(&mut self, c: StepConstants) {
         let moments = self.first.iter_mut().zip(self.second.iter_mut());
         let both = self.values.iter_mut().zip(self.gradient);
         for ((value, gradient), moments) in both.zip(moments) {
-            c.update(value, gradient * c.factor, moments);
+            c.update(value, gradient * c.grad_scale, moments);
         }
     }
 
     /// Updates elements whose gradient is zero.
     #[inline(always)]
-    fn fade(&mut self, c: Constants) {
+    fn fade(&mut self, c: StepConstants) {
         let moments = self.first.iter_mut().zip(self.second.iter_mut());
         for (value, moments) in self.values.iter_mut().zip(moments) {
             c.update(value, 0.0, moments);
@@ -232,9 +232,11 @@ impl Part<'_> {
 
     /// Updates elements whose gradient and moments are zero.
     #[inline(always)]
-    fn decay(&mut self, c: Constants) {
-        if c.keep != 1.0 {
-            self.values.iter_mut().for_each(|value| *value *= c.keep);
+    fn decay(&mut self, c: StepConstants) {
+        if c.decay_factor != 1.0 {
+            self.values
+                .iter_mut()
+                .for_each(|value| *value *= c.decay_factor);
         }
     }
 
@@ -249,13 +251,13 @@ impl Part<'_> {
     }
 }
 
-impl Constants {
+impl StepConstants {
     #[inline(always)]
     fn update(self, value: &mut f32, g: f32, (first, second): (&mut f32, &mut f32)) {
-        *first += self.towards * (g - *first);
-        *second = *second * self.beta2 + self.add * g * g;
-        let length = second.sqrt() / self.bias + self.eps;
-        *value = *value * self.keep - self.size * (*first / length);
+        *first += self.one_minus_beta1 * (g - *first);
+        *second = *second * self.beta2 + self.one_minus_beta2 * g * g;
+        let length = second.sqrt() / self.sqrt_bias_correction2 + self.eps;
+        *value = *value * self.decay_factor - self.step_size * (*first / length);
     }
 }
 
@@ -358,7 +360,7 @@ mod tests {
         let mut parameters = parameters(&golden.start);
         let mut gradients = parameters.gradients();
         let settings = Settings {
-            decay: 0.1,
+            weight_decay: 0.1,
             ..Settings::default()
         };
         let mut adamw = AdamW::new(&parameters, settings);
@@ -441,7 +443,7 @@ mod tests {
                 let mut parameters = parameters(std::slice::from_ref(&values));
                 let mut gradients = parameters.gradients();
                 let settings = Settings {
-                    decay: decays,
+                    weight_decay: decays,
                     ..Settings::default()
                 };
                 let mut adamw = AdamW::new(&parameters, settings);
@@ -467,7 +469,7 @@ mod tests {
                 let all = values.iter().chain(first).chain(second);
                 all.map(|x| x.to_bits()).collect::<Vec<u32>>()
             };
-            assert!(run(true) == run(false), "decay {decays}");
+            assert!(run(true) == run(false), "weight decay {decays}");
         }
     }
 

@@ -89,7 +89,7 @@ impl Model {
     }
 
     /// Computes the loss and adds its gradients.
-    fn learn(
+    fn forward_backward(
         &mut self,
         exec: &ExecContext,
         golden: &SafeTensors<'_>,
@@ -138,7 +138,7 @@ fn losses_and_gradients_are_those_of_torch() {
         let golden = SafeTensors::deserialize(&bytes).unwrap();
         let mut model = Model::load(name, &golden);
         let mut gradients = model.parameters.gradients();
-        let loss = model.learn(&ExecContext::serial(), &golden, &mut gradients);
+        let loss = model.forward_backward(&ExecContext::serial(), &golden, &mut gradients);
         let expected = numbers(&golden, "loss", f64::from_le_bytes)[0];
         assert!(
             (loss - expected).abs() < 1e-6,
@@ -185,7 +185,7 @@ fn ten_steps_of_adamw_are_those_of_torch() {
         assert!(losses[9] < losses[0] - 0.01, "{name}: {losses:?}");
         let mut worst = 0.0f64;
         for (step, expected) in losses.iter().enumerate() {
-            let loss = model.learn(&exec, &golden, &mut gradients);
+            let loss = model.forward_backward(&exec, &golden, &mut gradients);
             let error = (loss - expected).abs();
             assert!(
                 error < 1e-4,

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::adamw::Settings;
 use super::card::Card;
-use super::learner::NetworkLearner;
 use super::log::{Figures, Line, read_log};
 use super::prepare::{StudentModel, Tables, check_packed, head, models};
-use super::trainer::{Material, Observer, Outcome, Plan, train};
+use super::trainable::TrainableNetwork;
+use super::trainer::{Observer, Outcome, TrainConfig, TrainSet, train};
 use super::{folder, learnable};
 use crate::error::{Error, Result};
 use crate::kernels::Engine;
@@ -25,8 +25,8 @@ use crate::train::recipe::Recipe;
 #[derive(Debug)]
 pub struct Job {
     engine: Engine,
-    learner: NetworkLearner,
-    plan: Plan,
+    trainable: TrainableNetwork,
+    config: TrainConfig,
     balance: bool,
     coverage: Option<Coverage>,
     warnings: Vec<TokenizerWarning>,
@@ -77,7 +77,7 @@ impl Job {
             teacher.check(&student.tokenizer, labels.names())?;
         }
         let unused = student.unused(recipe, &network, head, &engine.threads)?;
-        let learner = NetworkLearner {
+        let trainable = TrainableNetwork {
             objective: Objective::new(recipe.task, &recipe.training, network.outputs()),
             network,
             parameters,
@@ -94,8 +94,8 @@ impl Job {
         };
         Ok(Self {
             engine,
-            learner,
-            plan: plan(recipe, fingerprint.of(recipe)),
+            trainable,
+            config: train_config(recipe, fingerprint.of(recipe)),
             balance: recipe.data.balance,
             coverage: student.pruned.map(|pruned| pruned.coverage),
             warnings: student.tokenizer.warnings(),
@@ -108,7 +108,7 @@ impl Job {
     pub fn follow(&mut self, earlier: Self) {
         if self.recipe.alike(&earlier.recipe)
             && let (Some(teacher), Some(other)) =
-                (&mut self.learner.teacher, earlier.learner.teacher)
+                (&mut self.trainable.teacher, earlier.trainable.teacher)
         {
             teacher.answers_of(other);
         }
@@ -116,7 +116,7 @@ impl Job {
 
     /// Numbers of training examples and of evaluation examples.
     pub fn examples(&self) -> (usize, usize) {
-        (self.learner.examples.len(), self.learner.dev.len())
+        (self.trainable.examples.len(), self.trainable.dev.len())
     }
 
     /// Warnings of the initial model's tokenizer; see [`Tokenizer::warnings`](crate::Tokenizer::warnings).
@@ -126,17 +126,17 @@ impl Job {
 
     /// Label names of the model in the order of their ids; empty for a task without labels.
     pub fn labels(&self) -> &[String] {
-        self.learner.labels.names()
+        self.trainable.labels.names()
     }
 
     /// Number of training examples with each label, or of words for the task `token-classification`. `None` if the tables have no labels.
     pub fn label_counts(&self) -> Option<Vec<usize>> {
-        learnable::counts(&self.learner.examples, &self.learner.labels)
+        learnable::counts(&self.trainable.examples, &self.trainable.labels)
     }
 
     /// Number of trainable parameters of the model.
     pub fn parameters(&self) -> usize {
-        let trained = self.learner.parameters.iter();
+        let trained = self.trainable.parameters.iter();
         let trained = trained.filter(|parameter| !parameter.name.starts_with(PROJECTION));
         trained.map(|parameter| parameter.values.len()).sum()
     }
@@ -151,7 +151,7 @@ impl Job {
 
     /// Path of the training log, in JSON lines.
     pub fn log(&self) -> PathBuf {
-        self.plan.output.join(folder::TRAINING).join("log.jsonl")
+        self.config.output.join(folder::TRAINING).join("log.jsonl")
     }
 
     /// Trains the model, or resumes an unfinished run. On completion the output folder holds the best model.
@@ -160,9 +160,9 @@ impl Job {
     /// `Io`; `State` if another run is active in the folder, if the folder holds a run with other settings or data, or if the
     /// model of a completed run is missing; `NonFinite` if the training diverges.
     pub fn train(&mut self, observer: &mut impl Observer) -> Result<Outcome> {
-        let lengths = self.learner.lengths();
+        let lengths = self.trainable.lengths();
         let classes = if self.balance {
-            Some(self.learner.classes().ok_or_else(|| Error::Option {
+            Some(self.trainable.classes().ok_or_else(|| Error::Option {
                 name: "balance",
                 reason:
                     "only of examples with one label each can there be as many of each".to_owned(),
@@ -170,25 +170,25 @@ impl Job {
         } else {
             None
         };
-        let material = Material {
+        let train_set = TrainSet {
             lengths: &lengths,
             classes: classes.as_deref(),
         };
         let outcome = train(
             &self.engine,
-            &mut self.learner,
-            &self.plan,
-            material,
+            &mut self.trainable,
+            &self.config,
+            train_set,
             observer,
         )?;
         if outcome == Outcome::Over {
-            let model = self.plan.output.join("model.safetensors");
+            let model = self.config.output.join("model.safetensors");
             if !model.exists() {
                 return Err(Error::State {
                     file: model.display().to_string(),
                     reason: format!(
                         "it is gone, and its training is over: remove {} to begin anew",
-                        self.plan.output.display()
+                        self.config.output.display()
                     ),
                 });
             }
@@ -215,21 +215,24 @@ impl Job {
         let best = self.best()?;
         let card = Card {
             recipe: &self.recipe,
-            encoder: self.learner.network.config(),
-            labels: self.learner.labels.names(),
+            encoder: self.trainable.network.config(),
+            labels: self.trainable.labels.names(),
             parameters: self.parameters(),
-            examples: self.learner.examples.len(),
+            examples: self.trainable.examples.len(),
             coverage: self.coverage,
             best: best.as_ref(),
         };
-        replace_bytes(&self.plan.output.join("README.md"), card.text().as_bytes())
+        replace_bytes(
+            &self.config.output.join("README.md"),
+            card.text().as_bytes(),
+        )
     }
 }
 
-fn plan(recipe: &Recipe, run: String) -> Plan {
+fn train_config(recipe: &Recipe, fingerprint: String) -> TrainConfig {
     let training = &recipe.training;
-    Plan {
-        run,
+    TrainConfig {
+        fingerprint,
         output: recipe.output.clone(),
         batching: Batching {
             size: training.batch_size,
@@ -237,18 +240,18 @@ fn plan(recipe: &Recipe, run: String) -> Plan {
             by_length: true,
         },
         epochs: training.epochs,
-        accumulate: training.micro_batches,
+        micro_batches: training.micro_batches,
         adamw: Settings {
-            decay: training.weight_decay,
+            weight_decay: training.weight_decay,
             ..Settings::default()
         },
-        rate: training.learning_rate,
-        warmup: training.warmup_ratio,
-        clip: training.max_grad_norm,
-        measure_every: training.eval_steps,
-        patience: training.early_stopping_patience,
-        save_every: training.save_steps,
-        log_every: training.logging_steps,
+        learning_rate: training.learning_rate,
+        warmup_ratio: training.warmup_ratio,
+        max_grad_norm: training.max_grad_norm,
+        eval_steps: training.eval_steps,
+        early_stopping_patience: training.early_stopping_patience,
+        save_steps: training.save_steps,
+        logging_steps: training.logging_steps,
     }
 }
 

@@ -10,12 +10,12 @@ mod folder;
 mod goldens;
 mod job;
 mod learnable;
-mod learner;
 mod log;
 mod prepare;
 mod schedule;
 mod schema;
 mod state;
+mod trainable;
 mod trainer;
 mod trial;
 

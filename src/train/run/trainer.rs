@@ -14,7 +14,7 @@ use crate::train::data::{Batching, Epoch};
 use crate::train::model::parameters::{Gradients, Parameters};
 
 /// A network with its loss and its data, as the training loop sees it.
-pub(crate) trait Learner {
+pub(crate) trait Trainable {
     fn parameters(&self) -> &Parameters;
 
     fn parameters_mut(&mut self) -> &mut Parameters;
@@ -28,19 +28,19 @@ pub(crate) trait Learner {
 
     /// Adds the gradients of `weight` times the mean loss of some examples to `gradients`.
     ///
-    /// `draw` is the key of the random numbers, such as dropout masks.
-    fn learn(
+    /// `dropout_key` selects the random numbers, such as dropout masks.
+    fn forward_backward(
         &mut self,
         exec: &ExecContext,
         examples: &[usize],
-        draw: u64,
+        dropout_key: u64,
         weight: f64,
         gradients: &mut Gradients,
-    ) -> Result<Learned>;
+    ) -> Result<BatchLoss>;
 
     /// Evaluates the model on held-out examples. Returns metric names and values, higher is better; the first one selects the
     /// best model. Empty if there are no such examples.
-    fn measure(&mut self, exec: &ExecContext) -> Result<Vec<(String, f64)>>;
+    fn evaluate(&mut self, exec: &ExecContext) -> Result<Vec<(String, f64)>>;
 
     /// Writes the model to a folder.
     fn save(&self, folder: &Path) -> Result<()>;
@@ -48,7 +48,7 @@ pub(crate) trait Learner {
 
 /// The result of a forward and backward pass over some examples.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Learned {
+pub(crate) struct BatchLoss {
     /// Mean loss, before it is multiplied by the weight.
     pub(crate) loss: f64,
     pub(crate) tokens: usize,
@@ -56,29 +56,29 @@ pub(crate) struct Learned {
 
 /// Settings of a training run.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Plan {
+pub(crate) struct TrainConfig {
     /// Fingerprint of the run, which its state on disk must match.
-    pub(crate) run: String,
+    pub(crate) fingerprint: String,
     pub(crate) output: PathBuf,
     pub(crate) batching: Batching,
     pub(crate) epochs: u64,
     /// Number of micro-batches that a batch is split into.
-    pub(crate) accumulate: usize,
+    pub(crate) micro_batches: usize,
     pub(crate) adamw: Settings,
     /// Peak learning rate.
-    pub(crate) rate: f64,
+    pub(crate) learning_rate: f64,
     /// Fraction of all steps spent in linear warm-up.
-    pub(crate) warmup: f64,
+    pub(crate) warmup_ratio: f64,
     /// Maximum norm of the gradient.
-    pub(crate) clip: f64,
+    pub(crate) max_grad_norm: f64,
     /// Number of steps between evaluations; `None` evaluates after each epoch.
-    pub(crate) measure_every: Option<u64>,
+    pub(crate) eval_steps: Option<u64>,
     /// Number of evaluations in a row without improvement after which the run ends.
-    pub(crate) patience: Option<u64>,
+    pub(crate) early_stopping_patience: Option<u64>,
     /// Number of steps between saves of the state, which is also saved after each evaluation.
-    pub(crate) save_every: u64,
+    pub(crate) save_steps: u64,
     /// Number of steps between log records; the last step has one, too.
-    pub(crate) log_every: u64,
+    pub(crate) logging_steps: u64,
 }
 
 /// Progress callbacks of a training run. A callback may also stop it.
@@ -124,46 +124,46 @@ pub enum Outcome {
 
 /// The training examples: the length of each, and its class if classes are to be balanced.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Material<'a> {
+pub(crate) struct TrainSet<'a> {
     pub(crate) lengths: &'a [usize],
     pub(crate) classes: Option<&'a [usize]>,
 }
 
-/// Trains, or resumes the last run of this plan. A run that is killed at any moment and resumed ends with the same bits. The
+/// Trains, or resumes the last run with this configuration. A run that is killed at any moment and resumed ends with the same bits. The
 /// output folder holds the best model; its subfolder `training` holds the state, the log and the lock file.
 ///
 /// # Errors
-/// Those of the learner; `Io`; `State` for a state that cannot be resumed or a folder in which another run is active;
+/// Those of the model; `Io`; `State` for a state that cannot be resumed or a folder in which another run is active;
 /// `NonFinite` for a gradient that is not finite.
 pub(crate) fn train(
     engine: &Engine,
-    learner: &mut impl Learner,
-    plan: &Plan,
-    material: Material<'_>,
+    model: &mut impl Trainable,
+    config: &TrainConfig,
+    train_set: TrainSet<'_>,
     observer: &mut impl Observer,
 ) -> Result<Outcome> {
-    let (folder, _lock) = folder::open(&plan.output)?;
-    let mut run = Run::begin(learner, plan, material, &folder)?;
+    let (folder, _lock) = folder::open(&config.output)?;
+    let mut run = Run::begin(model, config, train_set, &folder)?;
     if run.progress.over {
         return Ok(Outcome::Over);
     }
-    learner.prepare(&mut |done, of| observer.taught(done, of))?;
+    model.prepare(&mut |done, of| observer.taught(done, of))?;
     run.since = Instant::now();
-    while run.progress.epoch < plan.epochs {
-        let epoch = plan
+    while run.progress.epoch < config.epochs {
+        let epoch = config
             .batching
-            .epoch(run.progress.epoch, material.lengths, material.classes);
-        let outcome = run.epoch(engine, learner, &epoch, observer)?;
+            .epoch(run.progress.epoch, train_set.lengths, train_set.classes);
+        let outcome = run.epoch(engine, model, &epoch, observer)?;
         if let Some(outcome) = outcome {
             return Ok(outcome);
         }
     }
-    run.end(learner)
+    run.end(model)
 }
 
 /// A run in progress.
 struct Run<'a> {
-    plan: &'a Plan,
+    config: &'a TrainConfig,
     state: PathBuf,
     log: Log,
     adamw: AdamW,
@@ -177,31 +177,36 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn begin(
-        learner: &mut impl Learner,
-        plan: &'a Plan,
-        material: Material<'_>,
+        model: &mut impl Trainable,
+        config: &'a TrainConfig,
+        train_set: TrainSet<'_>,
         folder: &Path,
     ) -> Result<Self> {
-        let batches = plan
+        let batches = config
             .batching
-            .batches(material.lengths.len(), material.classes) as u64;
-        let steps = batches * plan.epochs;
-        let mut adamw = AdamW::new(learner.parameters(), plan.adamw);
+            .batches(train_set.lengths.len(), train_set.classes) as u64;
+        let steps = batches * config.epochs;
+        let mut adamw = AdamW::new(model.parameters(), config.adamw);
         let state = folder.join("state.safetensors");
-        let progress = state::load(&state, &plan.run, learner.parameters_mut(), &mut adamw)?;
+        let progress = state::load(
+            &state,
+            &config.fingerprint,
+            model.parameters_mut(),
+            &mut adamw,
+        )?;
         let progress = progress.unwrap_or_else(|| Progress {
-            run: plan.run.clone(),
+            run: config.fingerprint.clone(),
             ..Progress::default()
         });
         Ok(Self {
-            plan,
+            config,
             state,
             log: Log::open(&folder.join("log.jsonl"), progress.log)?,
             adamw,
-            gradients: learner.parameters().gradients(),
+            gradients: model.parameters().gradients(),
             schedule: Schedule {
-                rate: plan.rate,
-                warmup: (plan.warmup * steps as f64).ceil() as u64,
+                rate: config.learning_rate,
+                warmup: (config.warmup_ratio * steps as f64).ceil() as u64,
                 steps,
             },
             progress,
@@ -214,7 +219,7 @@ impl<'a> Run<'a> {
     fn epoch(
         &mut self,
         engine: &Engine,
-        learner: &mut impl Learner,
+        model: &mut impl Trainable,
         epoch: &Epoch,
         observer: &mut impl Observer,
     ) -> Result<Option<Outcome>> {
@@ -222,9 +227,9 @@ impl<'a> Run<'a> {
         while self.progress.batch < batches {
             let batch = &epoch[self.progress.batch as usize];
             let exec = engine.context();
-            let (at, rate, norm) = self.step(&exec, learner, batch)?;
+            let (at, rate, norm) = self.step(&exec, model, batch)?;
             self.progress.batch += 1;
-            if self.progress.step.is_multiple_of(self.plan.log_every) || at.step == at.steps {
+            if self.progress.step.is_multiple_of(self.config.logging_steps) || at.step == at.steps {
                 self.write_steps(batches, rate, norm, observer)?;
             }
             let ends = self.progress.batch == batches;
@@ -232,15 +237,15 @@ impl<'a> Run<'a> {
                 self.progress.batch = 0;
                 self.progress.epoch += 1;
             }
-            let due = match self.plan.measure_every {
+            let due = match self.config.eval_steps {
                 Some(every) => self.progress.step.is_multiple_of(every) || at.step == at.steps,
                 None => ends,
             };
-            if due && self.measure(&exec, learner, observer)? {
-                return self.end(learner).map(Some);
+            if due && self.evaluate(&exec, model, observer)? {
+                return self.end(model).map(Some);
             }
-            if due || self.progress.step.is_multiple_of(self.plan.save_every) {
-                self.save(learner)?;
+            if due || self.progress.step.is_multiple_of(self.config.save_steps) {
+                self.save(model)?;
             }
             if !observer.step(at) {
                 return Ok(Some(Outcome::Stopped));
@@ -256,15 +261,16 @@ impl<'a> Run<'a> {
     fn step(
         &mut self,
         exec: &ExecContext,
-        learner: &mut impl Learner,
+        model: &mut impl Trainable,
         batch: &[usize],
     ) -> Result<(At, f64, f64)> {
-        let part = batch.len().div_ceil(self.plan.accumulate);
+        let part = batch.len().div_ceil(self.config.micro_batches);
         let (mut loss, mut tokens) = (0.0, 0);
         for (index, examples) in batch.chunks(part).enumerate() {
             let weight = examples.len() as f64 / batch.len() as f64;
-            let draw = self.progress.step * self.plan.accumulate as u64 + index as u64;
-            let learned = learner.learn(exec, examples, draw, weight, &mut self.gradients)?;
+            let dropout_key = self.progress.step * self.config.micro_batches as u64 + index as u64;
+            let learned =
+                model.forward_backward(exec, examples, dropout_key, weight, &mut self.gradients)?;
             loss += weight * learned.loss;
             tokens += learned.tokens;
         }
@@ -276,8 +282,8 @@ impl<'a> Run<'a> {
             });
         }
         let rate = self.schedule.rate_at(step);
-        let factor = clip_factor(norm, self.plan.clip);
-        let parameters = learner.parameters_mut();
+        let factor = clip_factor(norm, self.config.max_grad_norm);
+        let parameters = model.parameters_mut();
         self.adamw
             .step(exec, parameters, &self.gradients, rate, factor);
         self.gradients.clear();
@@ -317,14 +323,14 @@ impl<'a> Run<'a> {
     }
 
     /// Evaluates the model and saves it if it is the best so far. Returns whether the patience is exhausted.
-    fn measure(
+    fn evaluate(
         &mut self,
         exec: &ExecContext,
-        learner: &mut impl Learner,
+        model: &mut impl Trainable,
         observer: &mut impl Observer,
     ) -> Result<bool> {
         let begun = Instant::now();
-        let figures = learner.measure(exec)?;
+        let figures = model.evaluate(exec)?;
         let Some(&(_, figure)) = figures.first() else {
             return Ok(false);
         };
@@ -333,7 +339,7 @@ impl<'a> Run<'a> {
             .best
             .is_none_or(|(Exact(best), _)| figure > best);
         if best {
-            learner.save(&self.plan.output)?;
+            model.save(&self.config.output)?;
             self.progress.best = Some((Exact(figure), self.progress.step));
             self.progress.worse = 0;
         } else {
@@ -349,28 +355,23 @@ impl<'a> Run<'a> {
         // Throughput excludes the time of evaluations.
         self.since += begun.elapsed();
         Ok(self
-            .plan
-            .patience
+            .config
+            .early_stopping_patience
             .is_some_and(|patience| self.progress.worse >= patience))
     }
 
-    fn save(&mut self, learner: &impl Learner) -> Result<()> {
+    fn save(&mut self, model: &impl Trainable) -> Result<()> {
         let begun = Instant::now();
         self.progress.log = self.log.sync()?;
-        state::save(
-            &self.state,
-            learner.parameters(),
-            &self.adamw,
-            &self.progress,
-        )?;
+        state::save(&self.state, model.parameters(), &self.adamw, &self.progress)?;
         self.since += begun.elapsed();
         Ok(())
     }
 
     /// Ends the run: saves the model if it was never evaluated, and marks the state as completed.
-    fn end(&mut self, learner: &impl Learner) -> Result<Outcome> {
+    fn end(&mut self, model: &impl Trainable) -> Result<Outcome> {
         if self.progress.best.is_none() {
-            learner.save(&self.plan.output)?;
+            model.save(&self.config.output)?;
         }
         self.progress.log = self.log.sync()?;
         self.progress.over = true;

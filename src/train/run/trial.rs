@@ -86,7 +86,7 @@ impl Trial {
     /// None that the synthetic data can cause.
     pub fn step(&mut self) -> Result<f64> {
         let exec = self.engine.context();
-        let loss = self.learn(&exec)?;
+        let loss = self.forward_backward(&exec)?;
         let factor = clip_factor(norm(&exec, &self.gradients), 1.0);
         self.adamw
             .step(&exec, &mut self.parameters, &self.gradients, 2e-5, factor);
@@ -95,7 +95,7 @@ impl Trial {
     }
 
     /// Runs the forward and backward pass and returns the loss.
-    fn learn(&mut self, exec: &ExecContext) -> Result<f64> {
+    fn forward_backward(&mut self, exec: &ExecContext) -> Result<f64> {
         let dropout = Dropout {
             seed: 1,
             step: self.steps,

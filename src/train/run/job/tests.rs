@@ -7,7 +7,7 @@ use crate::config::Task;
 use crate::kernels::gemm::Rounding;
 use crate::model::Model;
 use crate::train::run::log::{Line, read_log};
-use crate::train::run::trainer::{At, Learner};
+use crate::train::run::trainer::{At, Trainable};
 
 mod tables;
 mod teacher;
@@ -205,9 +205,9 @@ fn a_training_in_bf16_learns_too_and_repeats() {
         // The evaluation runs as the saved model will: in f32.
         let exec = job.engine.context();
         let mut measured = || {
-            job.learner.measure(&exec).unwrap();
-            let outputs = job.learner.tape.output().to_vec();
-            job.learner.network.rounding = Rounding::None;
+            job.trainable.evaluate(&exec).unwrap();
+            let outputs = job.trainable.tape.output().to_vec();
+            job.trainable.network.rounding = Rounding::None;
             outputs
         };
         assert_eq!(measured(), measured());
@@ -228,11 +228,11 @@ fn what_is_dropped_differs_from_draw_to_draw_and_repeats() {
     let settings = [&CLASSIFIER[..], &[("training.dropout", "0.3")]].concat();
     let mut job = place.job("bert-classify", "o", &settings, 1).unwrap();
     let exec = job.engine.context();
-    let learner = &mut job.learner;
-    let mut loss = |draw| {
-        let mut unused = learner.parameters.gradients();
-        learner
-            .learn(&exec, &[0, 1, 2], draw, 1.0, &mut unused)
+    let trainable = &mut job.trainable;
+    let mut loss = |dropout_key| {
+        let mut unused = trainable.parameters.gradients();
+        trainable
+            .forward_backward(&exec, &[0, 1, 2], dropout_key, 1.0, &mut unused)
             .unwrap()
             .loss
     };
@@ -443,7 +443,7 @@ fn what_a_head_does_not_use_stays_in_the_folder() {
         ("student.hidden", "12"),
     ];
     let job = place.job("bert-base", "narrow", &[&settings[..], &narrow].concat(), 1);
-    assert!(job.unwrap().learner.unused.is_empty());
+    assert!(job.unwrap().trainable.unused.is_empty());
 }
 
 /// The fingerprint covers the training data: a run is not resumed on other data, nor on another model.

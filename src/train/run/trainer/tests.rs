@@ -26,7 +26,7 @@ struct Sum {
     fails: Option<u64>,
     calls: u64,
     /// Dropout keys of all calls.
-    draws: Vec<u64>,
+    dropout_keys: Vec<u64>,
 }
 
 impl Sum {
@@ -51,7 +51,7 @@ impl Sum {
             figures: None,
             fails: None,
             calls: 0,
-            draws: Vec::new(),
+            dropout_keys: Vec::new(),
         }
     }
 
@@ -69,7 +69,7 @@ fn sum(row: &[f32], weights: &[f32]) -> f32 {
     row.iter().zip(weights).map(|(x, w)| x * w).sum()
 }
 
-impl Learner for Sum {
+impl Trainable for Sum {
     fn parameters(&self) -> &Parameters {
         &self.parameters
     }
@@ -78,16 +78,16 @@ impl Learner for Sum {
         &mut self.parameters
     }
 
-    fn learn(
+    fn forward_backward(
         &mut self,
         _: &ExecContext,
         examples: &[usize],
-        draw: u64,
+        dropout_key: u64,
         weight: f64,
         gradients: &mut Gradients,
-    ) -> Result<Learned> {
+    ) -> Result<BatchLoss> {
         self.calls += 1;
-        self.draws.push(draw);
+        self.dropout_keys.push(dropout_key);
         if self.fails.is_some_and(|fails| self.calls > fails) {
             return Err(Error::Input {
                 reason: "killed".to_owned(),
@@ -98,7 +98,7 @@ impl Learner for Sum {
             .iter()
             .map(|&at| sum(self.row(at), weights))
             .collect();
-        let noise = Random::new(9, draw).normal() as f32 * 0.1;
+        let noise = Random::new(9, dropout_key).normal() as f32 * 0.1;
         let targets: Vec<f32> = examples
             .iter()
             .map(|&at| self.targets[at] + noise)
@@ -110,13 +110,13 @@ impl Learner for Sum {
                 *gradient += slope * x;
             }
         }
-        Ok(Learned {
+        Ok(BatchLoss {
             loss: loss.value / weight,
             tokens: examples.len(),
         })
     }
 
-    fn measure(&mut self, _: &ExecContext) -> Result<Vec<(String, f64)>> {
+    fn evaluate(&mut self, _: &ExecContext) -> Result<Vec<(String, f64)>> {
         let weights = self.parameters.values(self.weight);
         let outputs: Vec<f32> = (0..EXAMPLES).map(|at| sum(self.row(at), weights)).collect();
         let figure = match self.figures {
@@ -153,9 +153,9 @@ impl Observer for Watch {
     }
 }
 
-fn plan(output: &Path) -> Plan {
-    Plan {
-        run: "toy".to_owned(),
+fn config(output: &Path) -> TrainConfig {
+    TrainConfig {
+        fingerprint: "toy".to_owned(),
         output: output.to_owned(),
         batching: Batching {
             size: 8,
@@ -163,30 +163,30 @@ fn plan(output: &Path) -> Plan {
             by_length: true,
         },
         epochs: 3,
-        accumulate: 2,
+        micro_batches: 2,
         adamw: Settings::default(),
-        rate: 0.1,
-        warmup: 0.1,
-        clip: 1.0,
-        measure_every: Some(4),
-        patience: None,
-        save_every: 3,
-        log_every: 2,
+        learning_rate: 0.1,
+        warmup_ratio: 0.1,
+        max_grad_norm: 1.0,
+        eval_steps: Some(4),
+        early_stopping_patience: None,
+        save_steps: 3,
+        logging_steps: 2,
     }
 }
 
-fn run(learner: &mut Sum, plan: &Plan, watch: &mut Watch) -> Result<Outcome> {
+fn run(model: &mut Sum, config: &TrainConfig, watch: &mut Watch) -> Result<Outcome> {
     let engine = Engine::new(Cpu::detect(), Threads::default());
     let lengths: Vec<usize> = (0..EXAMPLES).map(|at| at % 7).collect();
-    let material = Material {
+    let train_set = TrainSet {
         lengths: &lengths,
         classes: None,
     };
-    train(&engine, learner, plan, material, watch)
+    train(&engine, model, config, train_set, watch)
 }
 
 /// Everything that must not depend on interruptions: the last model, the best one, the state, the log.
-fn results(learner: &Sum, output: &Path) -> (Vec<u32>, Vec<u8>, Progress, Vec<Line>) {
+fn results(model: &Sum, output: &Path) -> (Vec<u32>, Vec<u8>, Progress, Vec<Line>) {
     let mut lines = read_log(&output.join("training/log.jsonl")).unwrap();
     for line in &mut lines {
         if let Line::Steps(steps) = line {
@@ -203,15 +203,15 @@ fn results(learner: &Sum, output: &Path) -> (Vec<u32>, Vec<u8>, Progress, Vec<Li
         ..progress.unwrap()
     };
     let best = fs::read(output.join("model")).unwrap();
-    (learner.values(), best, progress, lines)
+    (model.values(), best, progress, lines)
 }
 
 #[test]
 fn it_learns_and_keeps_the_best() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut learner, mut watch) = (Sum::new(), Watch::default());
+    let (mut model, mut watch) = (Sum::new(), Watch::default());
     assert_eq!(
-        run(&mut learner, &plan(dir.path()), &mut watch).unwrap(),
+        run(&mut model, &config(dir.path()), &mut watch).unwrap(),
         Outcome::Over
     );
     // 7 batches an epoch, 21 steps: a line each 2 steps and a measurement each 4, and both at the end.
@@ -228,58 +228,55 @@ fn it_learns_and_keeps_the_best() {
     let log = read_log(&dir.path().join("training/log.jsonl")).unwrap();
     assert_eq!(log.len(), watch.lines.len());
     // A completed run is not repeated.
-    let again = run(&mut learner, &plan(dir.path()), &mut Watch::default());
-    assert_eq!((again.unwrap(), learner.calls), (Outcome::Over, 42));
+    let again = run(&mut model, &config(dir.path()), &mut Watch::default());
+    assert_eq!((again.unwrap(), model.calls), (Outcome::Over, 42));
 }
 
 #[test]
 fn a_run_that_is_broken_off_at_any_step_ends_with_the_same_bits() {
     let whole = tempfile::tempdir().unwrap();
-    let mut learner = Sum::new();
-    run(&mut learner, &plan(whole.path()), &mut Watch::default()).unwrap();
-    let expected = results(&learner, whole.path());
+    let mut model = Sum::new();
+    run(&mut model, &config(whole.path()), &mut Watch::default()).unwrap();
+    let expected = results(&model, whole.path());
     // Before a state, with one, after it; at the end of an epoch; at the last step.
     for step in [1, 3, 5, 7, 8, 20, 21] {
         let dir = tempfile::tempdir().unwrap();
-        let plan = plan(dir.path());
+        let config = config(dir.path());
         let mut watch = Watch {
             stop_at: Some(step),
             ..Watch::default()
         };
-        let outcome = run(&mut Sum::new(), &plan, &mut watch).unwrap();
+        let outcome = run(&mut Sum::new(), &config, &mut watch).unwrap();
         assert_eq!(outcome, Outcome::Stopped);
-        let mut learner = Sum::new();
+        let mut model = Sum::new();
         assert_eq!(
-            run(&mut learner, &plan, &mut Watch::default()).unwrap(),
+            run(&mut model, &config, &mut Watch::default()).unwrap(),
             Outcome::Over
         );
-        assert!(
-            results(&learner, dir.path()) == expected,
-            "after step {step}"
-        );
+        assert!(results(&model, dir.path()) == expected, "after step {step}");
     }
 }
 
 #[test]
 fn so_does_one_that_is_killed_again_and_again() {
     let whole = tempfile::tempdir().unwrap();
-    let mut learner = Sum::new();
-    run(&mut learner, &plan(whole.path()), &mut Watch::default()).unwrap();
-    let expected = results(&learner, whole.path());
+    let mut model = Sum::new();
+    run(&mut model, &config(whole.path()), &mut Watch::default()).unwrap();
+    let expected = results(&model, whole.path());
     let dir = tempfile::tempdir().unwrap();
-    let plan = plan(dir.path());
+    let config = config(dir.path());
     let training = dir.path().join("training");
     for attempt in 0.. {
         assert!(attempt < 20, "no end");
-        let mut learner = Sum::new();
+        let mut model = Sum::new();
         // In the middle of a step, some steps after the last state.
-        learner.fails = Some(9);
-        let outcome = run(&mut learner, &plan, &mut Watch::default());
+        model.fails = Some(9);
+        let outcome = run(&mut model, &config, &mut Watch::default());
         // What dies while it writes leaves this.
         fs::write(training.join(".state.safetensors.new"), b"half").unwrap();
         fs::write(dir.path().join(".model.new"), b"half").unwrap();
         if outcome.is_ok() {
-            assert!(results(&learner, dir.path()) == expected);
+            assert!(results(&model, dir.path()) == expected);
             break;
         }
     }
@@ -287,19 +284,19 @@ fn so_does_one_that_is_killed_again_and_again() {
 
 #[test]
 fn parts_of_a_batch_add_up_to_it() {
-    let values = |accumulate| {
+    let values = |micro_batches| {
         let dir = tempfile::tempdir().unwrap();
-        let mut learner = Sum::new();
-        let plan = Plan {
-            accumulate,
-            ..plan(dir.path())
+        let mut model = Sum::new();
+        let config = TrainConfig {
+            micro_batches,
+            ..config(dir.path())
         };
         let mut watch = Watch {
             stop_at: Some(2),
             ..Watch::default()
         };
-        run(&mut learner, &plan, &mut watch).unwrap();
-        (learner.calls, watch.lines)
+        run(&mut model, &config, &mut watch).unwrap();
+        (model.calls, watch.lines)
     };
     let ((once, one), (thrice, three)) = (values(1), values(3));
     assert_eq!((once, thrice), (2, 6));
@@ -313,29 +310,32 @@ fn parts_of_a_batch_add_up_to_it() {
 
 #[test]
 fn each_part_of_each_step_has_a_draw_of_its_own_and_has_it_again() {
-    for accumulate in [1, 2, 3] {
-        let draws = |folder: &Path, stop_at| {
-            let plan = Plan {
-                accumulate,
-                ..plan(folder)
+    for micro_batches in [1, 2, 3] {
+        let dropout_keys = |folder: &Path, stop_at| {
+            let config = TrainConfig {
+                micro_batches,
+                ..config(folder)
             };
-            let mut learner = Sum::new();
+            let mut model = Sum::new();
             let mut watch = Watch {
                 stop_at,
                 ..Watch::default()
             };
-            run(&mut learner, &plan, &mut watch).unwrap();
-            learner.draws
+            run(&mut model, &config, &mut watch).unwrap();
+            model.dropout_keys
         };
         let [once, again, broken] = [(); 3].map(|()| tempfile::tempdir().unwrap());
-        let all = draws(once.path(), None);
+        let all = dropout_keys(once.path(), None);
         // One batch of an epoch has two examples, and no third part.
-        let parts = 3 * (6 * accumulate + accumulate.min(2));
+        let parts = 3 * (6 * micro_batches + micro_batches.min(2));
         let different: BTreeSet<&u64> = all.iter().collect();
         assert_eq!((all.len(), different.len()), (parts, parts), "{all:?}");
-        assert_eq!(draws(again.path(), None), all);
+        assert_eq!(dropout_keys(again.path(), None), all);
         // Stopped after step 5, gone on with from the state after step 4.
-        let (first, rest) = (draws(broken.path(), Some(5)), draws(broken.path(), None));
+        let (first, rest) = (
+            dropout_keys(broken.path(), Some(5)),
+            dropout_keys(broken.path(), None),
+        );
         assert!(first.len() + rest.len() > parts);
         assert!(all.starts_with(&first), "{first:?} {all:?}");
         assert!(all.ends_with(&rest), "{rest:?} {all:?}");
@@ -345,23 +345,23 @@ fn each_part_of_each_step_has_a_draw_of_its_own_and_has_it_again() {
 #[test]
 fn patience_ends_a_run() {
     let dir = tempfile::tempdir().unwrap();
-    let mut learner = Sum::new();
+    let mut model = Sum::new();
     // Two calls a step: better until step 8, then worse.
-    learner.figures = Some(|calls| if calls <= 16 { calls as f64 } else { 1.0 });
-    let plan = Plan {
-        patience: Some(2),
-        ..plan(dir.path())
+    model.figures = Some(|calls| if calls <= 16 { calls as f64 } else { 1.0 });
+    let config = TrainConfig {
+        early_stopping_patience: Some(2),
+        ..config(dir.path())
     };
     let mut watch = Watch::default();
-    assert_eq!(run(&mut learner, &plan, &mut watch).unwrap(), Outcome::Over);
-    assert_eq!(learner.calls, 32);
+    assert_eq!(run(&mut model, &config, &mut watch).unwrap(), Outcome::Over);
+    assert_eq!(model.calls, 32);
     let best = watch
         .lines
         .iter()
         .filter(|line| matches!(line, Line::Figures(figures) if figures.best));
     assert_eq!(best.count(), 2);
     let kept = fs::read(dir.path().join("model")).unwrap();
-    let last: Vec<u8> = learner
+    let last: Vec<u8> = model
         .values()
         .into_iter()
         .flat_map(u32::to_le_bytes)
@@ -372,10 +372,10 @@ fn patience_ends_a_run() {
 #[test]
 fn of_equal_models_the_first_is_kept() {
     let dir = tempfile::tempdir().unwrap();
-    let mut learner = Sum::new();
-    learner.figures = Some(|_| 1.0);
+    let mut model = Sum::new();
+    model.figures = Some(|_| 1.0);
     let mut watch = Watch::default();
-    run(&mut learner, &plan(dir.path()), &mut watch).unwrap();
+    run(&mut model, &config(dir.path()), &mut watch).unwrap();
     let best = watch.lines.iter().filter_map(|line| match line {
         Line::Figures(figures) if figures.best => Some(figures.step),
         _ => None,
@@ -387,7 +387,7 @@ fn of_equal_models_the_first_is_kept() {
 fn two_runs_cannot_share_a_folder() {
     let dir = tempfile::tempdir().unwrap();
     let _held = folder::open(dir.path()).unwrap();
-    let error = run(&mut Sum::new(), &plan(dir.path()), &mut Watch::default()).unwrap_err();
+    let error = run(&mut Sum::new(), &config(dir.path()), &mut Watch::default()).unwrap_err();
     assert!(
         error.to_string().contains("another run is at work"),
         "{error}"
@@ -397,15 +397,15 @@ fn two_runs_cannot_share_a_folder() {
 #[test]
 fn a_gradient_that_is_not_finite_ends_the_run() {
     let dir = tempfile::tempdir().unwrap();
-    let mut learner = Sum::new();
-    learner.targets[7] = f32::NAN;
-    let error = run(&mut learner, &plan(dir.path()), &mut Watch::default()).unwrap_err();
+    let mut model = Sum::new();
+    model.targets[7] = f32::NAN;
+    let error = run(&mut model, &config(dir.path()), &mut Watch::default()).unwrap_err();
     assert!(
         error.to_string().starts_with("the gradient of step "),
         "{error}"
     );
     assert!(
-        learner
+        model
             .values()
             .iter()
             .all(|&bits| f32::from_bits(bits).is_finite())

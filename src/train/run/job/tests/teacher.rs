@@ -77,7 +77,7 @@ fn a_student_of_a_teachers_layers_begins_where_the_teacher_is() {
             .values
             .clone()
     };
-    assert_eq!(values(&job.learner.parameters, "0"), values(&base, "1"));
+    assert_eq!(values(&job.trainable.parameters, "0"), values(&base, "1"));
     let wrong = [&CLASSIFIER[..], &[("student.start", "[2]")]].concat();
     let error = place.job("bert-classify", "o", &wrong, 1).unwrap_err();
     assert!(error.to_string().contains("no layer 2"), "{error}");
@@ -107,7 +107,7 @@ fn a_teacher_has_its_own_head_or_needs_none() {
         settings.retain(|(key, _)| *key != "data.dev");
         place.job("bert-classify", "o", &settings, 1)
     };
-    let asked = |mut job: Job| job.learner.prepare(&mut |_, _| ());
+    let asked = |mut job: Job| job.trainable.prepare(&mut |_, _| ());
     let error = job("1", "0").and_then(asked).unwrap_err().to_string();
     assert!(
         error.contains("teacher") && error.contains("has no classifier.weight"),
@@ -182,19 +182,19 @@ fn student(place: &Place, teacher: &str, settings: &[(&str, &str)]) -> Result<Jo
     let mut settings = [&CLASSIFIER[..], &common, settings].concat();
     settings.retain(|(key, _)| *key != "data.dev");
     let mut job = place.job("bert-classify", "o", &settings, 1)?;
-    job.learner.prepare(&mut |_, _| ())?;
+    job.trainable.prepare(&mut |_, _| ())?;
     Ok(job)
 }
 
 /// Returns the loss of some examples and its gradients, summed over parts with a weight each.
-fn learn(job: &mut Job, parts: &[(Range<usize>, f64)]) -> Result<(f64, Gradients)> {
+fn forward_backward(job: &mut Job, parts: &[(Range<usize>, f64)]) -> Result<(f64, Gradients)> {
     let exec = job.engine.context();
-    let mut gradients = job.learner.parameters.gradients();
+    let mut gradients = job.trainable.parameters.gradients();
     let mut loss = 0.0;
     for (examples, weight) in parts {
         let examples: Vec<usize> = examples.clone().collect();
-        let learner = &mut job.learner;
-        let part = learner.learn(&exec, &examples, 0, *weight, &mut gradients)?;
+        let trainable = &mut job.trainable;
+        let part = trainable.forward_backward(&exec, &examples, 0, *weight, &mut gradients)?;
         loss += weight * part.loss;
     }
     Ok((loss, gradients))
@@ -203,7 +203,7 @@ fn learn(job: &mut Job, parts: &[(Range<usize>, f64)]) -> Result<(f64, Gradients
 /// Returns the initial loss of a student on six examples.
 fn first_loss(place: &Place, teacher: &str, settings: &[(&str, &str)]) -> Result<f64> {
     let mut job = student(place, teacher, settings)?;
-    Ok(learn(&mut job, &[(0..6, 1.0)])?.0)
+    Ok(forward_backward(&mut job, &[(0..6, 1.0)])?.0)
 }
 
 /// A narrow student that learns these intermediate states of its teacher.
@@ -221,7 +221,7 @@ fn narrow_student(place: &Place, parts: &[&str]) -> Job {
     ];
     let mut job = student(place, &fixture("bert-classify"), &settings).unwrap();
     // Away from the initial weights, where all outputs are nearly equal.
-    for parameter in job.learner.parameters.iter_mut() {
+    for parameter in job.trainable.parameters.iter_mut() {
         parameter.values.iter_mut().for_each(|x| *x *= 5.0);
     }
     job
@@ -238,16 +238,16 @@ fn gradients_of_what_a_teacher_teaches_are_slopes() {
     let all = [(0..6, 1.0)];
     for some in PARTS.chunks(1).chain([&PARTS[..]]) {
         let mut job = narrow_student(&place, some);
-        let start = job.learner.parameters.clone();
-        let (loss, gradients) = learn(&mut job, &all).unwrap();
+        let start = job.trainable.parameters.clone();
+        let (loss, gradients) = forward_backward(&mut job, &all).unwrap();
         for (index, (parameter, gradient)) in start.iter().zip(gradients.iter()).enumerate() {
             let direction = random(index as u64, gradient.len());
             let mut at = |step: f32| {
                 let mut moved = start.clone();
                 let values = moved.iter_mut().nth(index).unwrap().values.iter_mut();
                 values.zip(&direction).for_each(|(x, d)| *x += step * d);
-                job.learner.parameters = moved;
-                learn(&mut job, &all).unwrap().0
+                job.trainable.parameters = moved;
+                forward_backward(&mut job, &all).unwrap().0
             };
             let found = (at(STEP) - at(-STEP)) / (2.0 * f64::from(STEP));
             let both = gradient.iter().zip(&direction);
@@ -269,12 +269,12 @@ fn parts_of_a_batch_teach_what_the_whole_does() {
     let place = Place::new();
     for some in PARTS.chunks(1).chain([&PARTS[..]]) {
         let mut job = narrow_student(&place, some);
-        assert_eq!(job.learner.lengths()[..6], [6; 6]);
-        let (loss, whole) = learn(&mut job, &[(0..6, 1.0)]).unwrap();
+        assert_eq!(job.trainable.lengths()[..6], [6; 6]);
+        let (loss, whole) = forward_backward(&mut job, &[(0..6, 1.0)]).unwrap();
         let parts = [(0..2, 1.0 / 3.0), (2..6, 2.0 / 3.0)];
-        let (sum, parts) = learn(&mut job, &parts).unwrap();
+        let (sum, parts) = forward_backward(&mut job, &parts).unwrap();
         assert!((sum / loss - 1.0).abs() < 1e-6, "{some:?}: {sum} {loss}");
-        let names = job.learner.parameters.iter().map(|p| &p.name);
+        let names = job.trainable.parameters.iter().map(|p| &p.name);
         for (name, (whole, parts)) in names.zip(whole.iter().zip(parts.iter())) {
             // Sums of f32 in another order; of biases of keys nothing is left but what was rounded.
             assert_close(&format!("{some:?}, {name}"), parts, &widen(whole), 1e-4);
@@ -298,7 +298,7 @@ fn a_teacher_reads_the_tokens_of_a_student_that_has_fewer() {
         let mut job = student(&place, &fixture("bert-classify"), &settings).unwrap();
         let (before, after, _) = job.coverage().unwrap();
         assert!(after < before, "{after} of {before}");
-        let (loss, _) = learn(&mut job, &[(0..6, 1.0)]).unwrap();
+        let (loss, _) = forward_backward(&mut job, &[(0..6, 1.0)]).unwrap();
         // The student has nothing to learn.
         assert!(loss < 1e-8, "{loss}");
     }

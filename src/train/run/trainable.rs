@@ -1,9 +1,9 @@
-//! A network as a learner: forward, loss, backward, evaluation.
+//! A network with its examples, as the training loop sees it: forward, loss, backward, evaluation.
 
 use std::path::Path;
 
 use super::figures::{self, Answers};
-use super::trainer::{Learned, Learner};
+use super::trainer::{BatchLoss, Trainable};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::kernels::ExecContext;
@@ -17,11 +17,11 @@ use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::parameters::{Gradients, Parameter, Parameters};
 
 /// Number of texts in a batch of an evaluation.
-const MEASURED: usize = 32;
+const EVAL_BATCH: usize = 32;
 
 /// A network with its objective and its examples.
 #[derive(Debug)]
-pub(crate) struct NetworkLearner {
+pub(crate) struct TrainableNetwork {
     pub(crate) network: Network,
     pub(crate) parameters: Parameters,
     /// Parameters that are saved unchanged.
@@ -40,7 +40,7 @@ pub(crate) struct NetworkLearner {
     pub(crate) tape: Tape,
 }
 
-impl NetworkLearner {
+impl TrainableNetwork {
     /// Number of tokens in each example.
     pub(crate) fn lengths(&self) -> Vec<usize> {
         let second = |example: &Example| example.second.as_ref().map_or(0, |second| second.len());
@@ -67,7 +67,7 @@ fn batch(examples: &[&Example]) -> Batch {
     Batch::new(firsts.chain(seconds))
 }
 
-impl Learner for NetworkLearner {
+impl Trainable for TrainableNetwork {
     fn parameters(&self) -> &Parameters {
         &self.parameters
     }
@@ -83,19 +83,19 @@ impl Learner for NetworkLearner {
         }
     }
 
-    fn learn(
+    fn forward_backward(
         &mut self,
         exec: &ExecContext,
         numbers: &[usize],
-        draw: u64,
+        dropout_key: u64,
         weight: f64,
         gradients: &mut Gradients,
-    ) -> Result<Learned> {
+    ) -> Result<BatchLoss> {
         let examples: Vec<&Example> = numbers.iter().map(|&at| &self.examples[at]).collect();
         let batch = batch(&examples);
         let dropout = Dropout {
             seed: self.seed,
-            step: draw,
+            step: dropout_key,
             hidden: self.dropout,
             attention: self.dropout,
             head: self.dropout,
@@ -128,22 +128,22 @@ impl Learner for NetworkLearner {
                 tape,
                 weight,
             };
-            loss += teacher.learn(&pass, objective, &mut outputs, gradients)?;
+            loss += teacher.loss(&pass, objective, &mut outputs, gradients)?;
         }
         network.backward(exec, parameters, &batch, tape, &outputs, gradients);
-        Ok(Learned {
+        Ok(BatchLoss {
             loss,
             tokens: batch.rows(),
         })
     }
 
-    fn measure(&mut self, exec: &ExecContext) -> Result<Vec<(String, f64)>> {
+    fn evaluate(&mut self, exec: &ExecContext) -> Result<Vec<(String, f64)>> {
         let task = self.objective.task;
         let mut answers = Answers::default();
         let all: Vec<&Example> = self.dev.iter().collect();
         // Evaluates without rounding, as the saved model will run.
         let network = self.network.exact();
-        for examples in all.chunks(MEASURED) {
+        for examples in all.chunks(EVAL_BATCH) {
             let batch = batch(examples);
             let Self {
                 parameters, tape, ..

@@ -36,7 +36,7 @@ pub(crate) fn replace(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<
 }
 
 /// Returns whether two paths lead to one existing file or folder.
-pub(crate) fn are_one(a: &Path, b: &Path) -> bool {
+pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
     let there = |path: &Path| path.canonicalize().ok();
     there(a).is_some_and(|a| there(b) == Some(a))
 }

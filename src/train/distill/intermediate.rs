@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::outputs::of_teacher;
 use crate::batch::{Batch, OutputRows};
 use crate::config::{Config, EncoderConfig};
 use crate::encoder::Encoder;
@@ -12,9 +13,9 @@ use crate::layers::Scratch;
 use crate::train::losses::{
     Heads, Measure, mean_squared_error, projected_mean_squared_error, relation,
 };
-use crate::train::model::network::{HeadKind, Network, OutputGradients, Tape, Wanted};
+use crate::train::model::network::{HeadKind, Network, OutputGradients, Retain, Tape};
 use crate::train::model::ops::dropout::Dropout;
-use crate::train::model::parameters::{Gradients, Id, Parameter, Parameters};
+use crate::train::model::parameters::{Gradients, ParamId, Parameter, Parameters};
 use crate::train::random::Random;
 use crate::train::recipe::Distillation;
 use crate::weights::{Access, Files, Residency, Store};
@@ -23,7 +24,7 @@ use crate::weights::{Access, Files, Residency, Store};
 pub(crate) const PROJECTION: &str = "projection.";
 
 /// A forward pass of the student.
-pub(crate) struct Pass<'a> {
+pub(crate) struct StudentPass<'a> {
     pub(crate) exec: &'a ExecContext,
     pub(crate) batch: &'a Batch,
     /// Indices of the examples in the batch.
@@ -35,28 +36,57 @@ pub(crate) struct Pass<'a> {
     pub(crate) weight: f64,
 }
 
-/// A teacher network that runs in each step.
+/// A student whose teacher is loaded.
+pub(crate) struct DistilledStudent<'a> {
+    pub(crate) network: &'a Network,
+    /// Parameters, to which projections are added where widths differ.
+    pub(crate) parameters: &'a mut Parameters,
+    /// Teacher's id of each of the student's tokens, if the student's vocabulary was pruned.
+    pub(crate) kept: Option<Vec<u32>>,
+}
+
+/// Distillation of a teacher's intermediate states: the teacher's network, which runs in each step, and the projections.
 #[derive(Debug)]
-pub(super) struct Inside {
-    body: Body,
+pub(super) struct IntermediateDistillation {
+    network: TeacherNetwork,
     /// Teacher's id of each of the student's tokens, if the student's vocabulary was pruned.
     kept: Option<Vec<u32>>,
     /// Projections of the student's hidden states to the teacher's width; `None` where both have the same width.
-    projections: Vec<Option<Id>>,
+    projections: Vec<Option<ParamId>>,
+}
+
+/// Relations in one of the student's layers.
+#[derive(Clone, Copy)]
+struct Relations<'a> {
+    /// Index of the layer, counted from 0.
+    layer: usize,
+    /// Left and right projection of each relation: 0 for queries, 1 for keys, 2 for values.
+    projections: &'a [(usize, usize)],
+    measure: Measure,
+    /// Number of heads that both widths are split into.
+    heads: usize,
 }
 
 /// The network of a teacher, which is not trained.
 #[derive(Debug)]
-enum Body {
+enum TeacherNetwork {
     /// A network whose tape keeps all intermediate states, in f32.
-    Network(Box<(Network, Parameters, Tape)>),
+    Taped(Box<TapedNetwork>),
     /// An encoder that gives hidden states alone, in any compute type, of any family.
-    Encoder(Box<States>),
+    Encoder(Box<EncoderStates>),
 }
 
-/// An encoder and the hidden states of its last pass.
+/// A network with its parameters and the intermediate states of its last pass.
 #[derive(Debug)]
-struct States {
+struct TapedNetwork {
+    network: Network,
+    parameters: Parameters,
+    tape: Tape,
+}
+
+/// An encoder with the hidden states of its last pass.
+#[derive(Debug)]
+struct EncoderStates {
     encoder: Encoder,
     config: EncoderConfig,
     scratch: Scratch,
@@ -64,47 +94,45 @@ struct States {
     hidden: Vec<Vec<f32>>,
 }
 
-impl Body {
+impl TeacherNetwork {
     /// Loads the network. `outputs` says whether the teacher's outputs are needed, too.
     fn load(
         weights: &Distillation,
         folder: &Path,
         outputs: bool,
-        (threads, seed): (&Threads, u64),
+        threads: &Threads,
+        seed: u64,
     ) -> Result<Self> {
-        let loaded = if outputs || weights.attention > 0.0 || weights.relations > 0.0 {
-            // The head is the teacher's own, never a new one. Where its outputs are not needed in each step it has no head.
-            let head = if outputs { None } else { Some(HeadKind::Rows) };
-            let files = Files::folder(folder);
-            Network::load(&files, head, seed, threads).map(|(network, parameters)| {
-                Self::Network(Box::new((network, parameters, Tape::default())))
-            })
-        } else {
-            States::load(folder, weights.dtype, threads)
-                .map(|states| Self::Encoder(Box::new(states)))
-        };
-        loaded.map_err(|error| match error {
-            Error::WeightMissing { name } => Error::Option {
-                name: "teacher",
-                reason: format!("its checkpoint has no {name}"),
-            },
-            error => error,
-        })
+        if !(outputs || weights.attention > 0.0 || weights.relations > 0.0) {
+            let states = EncoderStates::load(folder, weights.dtype, threads);
+            return states.map(|states| Self::Encoder(Box::new(states)));
+        }
+        // The head is the teacher's own, never a new one. Where its outputs are not needed in each step it has no head.
+        let head = if outputs { None } else { Some(HeadKind::None) };
+        let (network, parameters) = Network::load(&Files::folder(folder), head, seed, threads)?;
+        Ok(Self::Taped(Box::new(TapedNetwork {
+            network,
+            parameters,
+            tape: Tape::default(),
+        })))
     }
 
     fn config(&self) -> &EncoderConfig {
         match self {
-            Self::Network(network) => network.0.config(),
+            Self::Taped(taped) => taped.network.config(),
             Self::Encoder(states) => &states.config,
         }
     }
 
-    fn forward(&mut self, exec: &ExecContext, batch: &Batch, wanted: Wanted) -> Result<()> {
+    fn forward(&mut self, exec: &ExecContext, batch: &Batch, retain: Retain) -> Result<()> {
         match self {
-            Self::Network(network) => {
-                let (network, parameters, tape) = &mut **network;
-                let settings = (&Dropout::NONE, wanted);
-                network.forward(exec, parameters, batch, settings, tape)
+            Self::Taped(taped) => {
+                let TapedNetwork {
+                    network,
+                    parameters,
+                    tape,
+                } = &mut **taped;
+                network.forward(exec, parameters, batch, &Dropout::NONE, retain, tape)
             }
             Self::Encoder(states) => states.forward(exec, batch),
         }
@@ -113,7 +141,7 @@ impl Body {
     /// Returns the hidden states after a layer, counted from 1; 0 are the embeddings.
     fn hidden(&self, layer: usize) -> &[f32] {
         match self {
-            Self::Network(network) => network.2.hidden(layer),
+            Self::Taped(taped) => taped.tape.hidden(layer),
             Self::Encoder(states) => &states.hidden[layer],
         }
     }
@@ -121,13 +149,13 @@ impl Body {
     /// Returns the tape with queries, keys, values and outputs, if there is one.
     fn tape(&self) -> Option<&Tape> {
         match self {
-            Self::Network(network) => Some(&network.2),
+            Self::Taped(taped) => Some(&taped.tape),
             Self::Encoder(_) => None,
         }
     }
 }
 
-impl States {
+impl EncoderStates {
     fn load(folder: &Path, dtype: Option<Dtype>, threads: &Threads) -> Result<Self> {
         let files = Files::open(folder, Access::Read)?;
         let config = Config::read(&files)?;
@@ -159,100 +187,102 @@ impl States {
     }
 }
 
-impl Inside {
-    /// Loads the teacher, which reads the student's tokens; `kept` maps the ids of a pruned vocabulary to the teacher's. Adds
-    /// projections to the student's parameters. `outputs` says whether the teacher's outputs are learned in each step, too.
+impl IntermediateDistillation {
+    /// Loads the teacher, which reads the student's tokens, and adds projections to the student's parameters. `outputs` says
+    /// whether the teacher's outputs are learned in each step, too.
     ///
     /// # Errors
     /// Any error of reading the teacher's files; `Option` for a teacher that such a student cannot learn these states from.
     pub(super) fn new(
         weights: &Distillation,
-        (folder, outputs): (&Path, bool),
-        (kept, threads, seed): (Option<Vec<u32>>, &Threads, u64),
-        student: (&Network, &mut Parameters),
+        folder: &Path,
+        outputs: bool,
+        student: DistilledStudent<'_>,
+        threads: &Threads,
+        seed: u64,
     ) -> Result<Self> {
-        let body = Body::load(weights, folder, outputs, (threads, seed))?;
-        let (student_config, teacher) = (student.0.config(), body.config());
+        let network = TeacherNetwork::load(weights, folder, outputs, threads, seed);
+        let network = network.map_err(of_teacher)?;
+        let (config, teacher) = (student.network.config(), network.config());
         let refuse = |reason: String| Error::Option {
             name: "teacher",
             reason,
         };
-        if let (true, Body::Network(network)) = (outputs, &body)
-            && student.0.outputs() != network.0.outputs()
+        if let (true, TeacherNetwork::Taped(taped)) = (outputs, &network)
+            && student.network.outputs() != taped.network.outputs()
         {
-            let (student_width, teacher) = (student.0.outputs(), network.0.outputs());
+            let [student, teacher] = [student.network, &taped.network].map(Network::outputs);
             return Err(refuse(format!(
-                "it puts out {teacher} numbers, and the student {student_width}"
+                "it puts out {teacher} numbers, and the student {student}"
             )));
         }
-        if (kept.is_none() && student_config.vocab_size != teacher.vocab_size)
-            || student_config.positions > teacher.positions
+        if (student.kept.is_none() && config.vocab_size != teacher.vocab_size)
+            || config.positions > teacher.positions
         {
             return Err(refuse(
                 "it has another vocabulary than the student, or fewer positions".to_owned(),
             ));
         }
-        let [own, theirs] = [student_config, teacher].map(|config| config.num_attention_heads);
-        if weights.attention > 0.0 && own != theirs {
+        if weights.attention > 0.0 && config.heads != teacher.heads {
             return Err(refuse(format!(
-                "it has {theirs} heads of attention, and the student {own}"
+                "it has {} heads of attention, and the student {}",
+                teacher.heads, config.heads
             )));
         }
         let heads = weights.relation_heads;
-        if weights.relations > 0.0
-            && (student_config.hidden_size % heads != 0 || teacher.hidden_size % heads != 0)
-        {
+        if weights.relations > 0.0 && (config.hidden % heads != 0 || teacher.hidden % heads != 0) {
             return Err(refuse(format!(
                 "{heads} relation heads do not divide both widths"
             )));
         }
-        let mut projections = Vec::new();
-        if weights.hidden > 0.0 {
-            for state in 0..=student_config.num_hidden_layers {
-                projections.push(if student_config.hidden_size == teacher.hidden_size {
-                    None
-                } else {
-                    let shape = vec![teacher.hidden_size, student_config.hidden_size];
-                    let mut random = Random::new(seed, u64::MAX - state as u64);
-                    let scale = 1.0 / (student_config.hidden_size as f64).sqrt();
-                    let numbers = 0..teacher.hidden_size * student_config.hidden_size;
-                    Some(student.1.add(Parameter {
-                        name: format!("{PROJECTION}{state}"),
-                        shape,
-                        values: numbers.map(|_| (scale * random.normal()) as f32).collect(),
-                        decays: true,
-                    }))
-                });
+        let mut projection = |state: usize| {
+            if config.hidden == teacher.hidden {
+                return None;
             }
-        }
+            let mut random = Random::new(seed, u64::MAX - state as u64);
+            let scale = 1.0 / (config.hidden as f64).sqrt();
+            let values = 0..teacher.hidden * config.hidden;
+            Some(student.parameters.add(Parameter {
+                name: format!("{PROJECTION}{state}"),
+                shape: vec![teacher.hidden, config.hidden],
+                values: values.map(|_| (scale * random.normal()) as f32).collect(),
+                decays: true,
+            }))
+        };
+        let states = if weights.hidden > 0.0 {
+            0..config.layers + 1
+        } else {
+            0..0
+        };
+        let projections = states.map(&mut projection).collect();
         Ok(Self {
-            body,
-            kept,
+            network,
+            kept: student.kept,
             projections,
         })
     }
 
     /// Runs the teacher on the student's batch.
-    pub(super) fn forward(&mut self, pass: &Pass<'_>, wanted: Wanted) -> Result<()> {
+    pub(super) fn forward(&mut self, pass: &StudentPass<'_>, retain: Retain) -> Result<()> {
         let mapped = self.kept.as_ref().map(|kept| {
             let mut batch = pass.batch.clone();
             batch.ids.iter_mut().for_each(|id| *id = kept[*id as usize]);
             batch
         });
         let batch = mapped.as_ref().unwrap_or(pass.batch);
-        self.body.forward(pass.exec, batch, wanted)
+        self.network.forward(pass.exec, batch, retain)
     }
 
     /// Returns the teacher's outputs for the batch, if they are needed in each step.
     pub(super) fn output(&self) -> Option<&[f32]> {
-        self.body.tape().map(Tape::output)
+        self.network.tape().map(Tape::output)
     }
 
     /// Computes the loss of the student's hidden states, attention and relations, with its gradients.
     pub(super) fn loss(
         &self,
         weights: &Distillation,
-        pass: &Pass<'_>,
+        pass: &StudentPass<'_>,
         outputs: &mut OutputGradients,
         gradients: &mut Gradients,
     ) -> f64 {
@@ -263,30 +293,38 @@ impl Inside {
         let layers = pass.network.config().num_hidden_layers;
         if weights.attention > 0.0 {
             let weight = weights.attention;
-            let heads = pass.network.config().num_attention_heads;
-            let measure = (Measure::Scores, heads);
+            let heads = pass.network.config().heads;
             for layer in 0..layers {
-                value += weight * self.relations(pass, layer, &[(0, 1)], measure, weight, outputs);
+                let relations = Relations {
+                    layer,
+                    projections: &[(0, 1)],
+                    measure: Measure::Scores,
+                    heads,
+                };
+                value += weight * self.relations(pass, relations, weight, outputs);
             }
         }
         if weights.relations > 0.0 && layers > 0 {
             let weight = weights.relations;
-            let kinds = [(0, 0), (1, 1), (2, 2)];
-            let measure = (Measure::Distributions, weights.relation_heads);
-            value += weight * self.relations(pass, layers - 1, &kinds, measure, weight, outputs);
+            let relations = Relations {
+                layer: layers - 1,
+                projections: &[(0, 0), (1, 1), (2, 2)],
+                measure: Measure::Distributions,
+                heads: weights.relation_heads,
+            };
+            value += weight * self.relations(pass, relations, weight, outputs);
         }
         value
     }
 
     /// Returns the teacher's layer for one of the student's, counted from 1; 0 are the embeddings of both.
-    fn layer(&self, pass: &Pass<'_>, layer: usize) -> usize {
-        let [own, theirs] = [pass.network.config(), self.body.config()];
-        layer * theirs.num_hidden_layers / own.num_hidden_layers.max(1)
+    fn layer(&self, pass: &StudentPass<'_>, layer: usize) -> usize {
+        layer * self.network.config().layers / pass.network.config().layers.max(1)
     }
 
     fn hidden(
         &self,
-        pass: &Pass<'_>,
+        pass: &StudentPass<'_>,
         weight: f64,
         outputs: &mut OutputGradients,
         gradients: &mut Gradients,
@@ -296,7 +334,7 @@ impl Inside {
         let (mut value, weight) = (0.0, pass.weight * weight);
         for (state, projection) in self.projections.iter().enumerate() {
             let student = pass.tape.hidden(state);
-            let teacher = self.body.hidden(self.layer(pass, state));
+            let teacher = self.network.hidden(self.layer(pass, state));
             let (loss, gradient) = match projection {
                 None => {
                     let loss = mean_squared_error(student, teacher);
@@ -316,19 +354,23 @@ impl Inside {
         value
     }
 
-    /// Computes the loss of relations of projections (0 for queries, 1 for keys, 2 for values) in one of the student's layers.
+    /// Computes the loss of relations.
     fn relations(
         &self,
-        pass: &Pass<'_>,
-        layer: usize,
-        kinds: &[(usize, usize)],
-        (measure, heads): (Measure, usize),
+        pass: &StudentPass<'_>,
+        relations: Relations<'_>,
         weight: f64,
         outputs: &mut OutputGradients,
     ) -> f64 {
-        let (student_config, other) = (pass.network.config(), self.body.config());
+        let Relations {
+            layer,
+            projections,
+            measure,
+            heads,
+        } = relations;
+        let (student_config, other) = (pass.network.config(), self.network.config());
         let student = pass.tape.projections(layer);
-        let Some(tape) = self.body.tape() else {
+        let Some(tape) = self.network.tape() else {
             return 0.0;
         };
         let teacher = tape.projections(self.layer(pass, layer + 1).max(1) - 1);
@@ -336,7 +378,7 @@ impl Inside {
             .projections
             .resize_with(student_config.num_hidden_layers, Default::default);
         let mut value = 0.0;
-        for &(left, right) in kinds {
+        for &(left, right) in projections {
             let loss = relation(
                 pass.exec,
                 measure,

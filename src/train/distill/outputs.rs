@@ -12,7 +12,7 @@ use crate::train::task::TaskKind;
 use crate::weights::{Access, Files};
 
 /// Number of texts in a batch of the teacher.
-const ASKED: usize = 512;
+const BATCH_SIZE: usize = 512;
 
 /// Texts of rows, one or two each.
 #[derive(Clone, Debug, Default)]
@@ -46,41 +46,41 @@ impl Texts {
 
 /// A teacher's outputs with a row per text: logits or embeddings.
 #[derive(Debug)]
-pub(crate) struct Targets {
+pub(crate) struct TeacherOutputs {
     /// Outputs, (examples, separately encoded texts of an example, width).
-    numbers: Vec<f32>,
+    values: Vec<f32>,
     width: usize,
-    /// Number of texts of an example that have an output each.
-    apart: usize,
-    unasked: Option<Unasked>,
+    /// Number of texts of an example that have an output each: 2 for pairs whose texts are encoded separately, else 1.
+    texts_per_example: usize,
+    pending: Option<Pending>,
 }
 
-/// A teacher that has not run yet.
+/// The inputs of a teacher that has not run yet.
 #[derive(Debug)]
-struct Unasked {
+struct Pending {
     folder: PathBuf,
     options: ModelOptions,
     texts: Texts,
     /// Index of each of the student's outputs among the teacher's.
-    order: Vec<usize>,
+    label_permutation: Vec<usize>,
 }
 
-impl Targets {
+impl TeacherOutputs {
     /// Wraps outputs that a table holds, (examples, width).
-    pub(crate) fn known(numbers: Vec<f32>, width: usize) -> Self {
+    pub(crate) fn from_table(values: Vec<f32>, width: usize) -> Self {
         Self {
-            numbers,
+            values,
             width,
-            apart: 1,
-            unasked: None,
+            texts_per_example: 1,
+            pending: None,
         }
     }
 
-    /// Prepares the recipe's teacher, which reads the texts with its own tokenizer. It runs later, in [`ask`](Self::ask).
+    /// Prepares the recipe's teacher, which reads the texts with its own tokenizer. It runs later, in [`compute`](Self::compute).
     ///
     /// # Errors
     /// Any error of opening the teacher; `Option` if it is no teacher for this task or these labels.
-    pub(crate) fn asked(
+    pub(crate) fn lazy(
         recipe: &Recipe,
         max_length: usize,
         texts: Texts,
@@ -100,18 +100,18 @@ impl Targets {
             options = options.dtype(dtype);
         }
         Ok(Self {
-            numbers: Vec::new(),
+            values: Vec::new(),
             width: 0,
-            apart: if config.head.task == Task::Embedding {
+            texts_per_example: if config.head.task == Task::Embedding {
                 texts.width
             } else {
                 1
             },
-            unasked: Some(Unasked {
+            pending: Some(Pending {
                 folder,
                 options,
                 texts,
-                order: order(labels.names(), &config.head.labels),
+                label_permutation: label_permutation(labels.names(), &config.head.labels),
             }),
         })
     }
@@ -120,18 +120,15 @@ impl Targets {
     ///
     /// # Errors
     /// Any error of the teacher; `Option` if the width of its outputs is not `width`.
-    pub(crate) fn ask(&mut self, width: usize, done: &mut dyn FnMut(usize, usize)) -> Result<()> {
-        let Some(unasked) = self.unasked.take() else {
+    pub(crate) fn compute(
+        &mut self,
+        width: usize,
+        done: &mut dyn FnMut(usize, usize),
+    ) -> Result<()> {
+        let Some(pending) = self.pending.take() else {
             return Ok(());
         };
-        let model = Model::load_with(&unasked.folder, unasked.options);
-        let model = model.map_err(|error| match error {
-            Error::WeightMissing { name } => Error::Option {
-                name: "teacher",
-                reason: format!("its checkpoint has no {name}"),
-            },
-            error => error,
-        })?;
+        let model = Model::load_with(&pending.folder, pending.options).map_err(of_teacher)?;
         let teacher_width = match model.task() {
             Task::Embedding => model.summary().embedding.unwrap_or_default(),
             _ => model.labels().len(),
@@ -142,13 +139,14 @@ impl Targets {
                 reason: format!("it puts out {teacher_width} numbers, and the student {width}"),
             });
         }
-        let texts: Vec<&str> = unasked.texts.iter().collect();
-        let rows = texts.len() / unasked.texts.width.max(1);
+        let texts: Vec<&str> = pending.texts.iter().collect();
+        let rows = texts.len() / pending.texts.width.max(1);
         let per_row = texts.len() / rows.max(1);
         self.width = width;
-        self.numbers.reserve_exact(rows * self.apart * width);
-        for (at, some) in texts.chunks(ASKED * per_row).enumerate() {
-            done(at * ASKED, rows);
+        self.values
+            .reserve_exact(rows * self.texts_per_example * width);
+        for (at, some) in texts.chunks(BATCH_SIZE * per_row).enumerate() {
+            done(at * BATCH_SIZE, rows);
             let outputs = match (model.task(), per_row) {
                 (Task::Embedding, _) => model.embed_batch(some)?,
                 (_, 2) => {
@@ -162,9 +160,9 @@ impl Targets {
                 }
             };
             for row in outputs.rows() {
-                match &unasked.order[..] {
-                    [] => self.numbers.extend(row),
-                    order => self.numbers.extend(order.iter().map(|&of| row[of])),
+                match &pending.label_permutation[..] {
+                    [] => self.values.extend(row),
+                    permutation => self.values.extend(permutation.iter().map(|&of| row[of])),
                 }
             }
         }
@@ -175,14 +173,25 @@ impl Targets {
     /// Returns the outputs for some examples in the order of the student's head: of separately encoded pairs all first texts,
     /// then all second ones.
     pub(crate) fn of(&self, examples: &[usize]) -> Vec<f32> {
-        let mut found = Vec::with_capacity(examples.len() * self.apart * self.width);
-        for text in 0..self.apart {
+        let mut found = Vec::with_capacity(examples.len() * self.texts_per_example * self.width);
+        for text in 0..self.texts_per_example {
             for example in examples {
-                let at = (example * self.apart + text) * self.width;
-                found.extend_from_slice(&self.numbers[at..][..self.width]);
+                let at = (example * self.texts_per_example + text) * self.width;
+                found.extend_from_slice(&self.values[at..][..self.width]);
             }
         }
         found
+    }
+}
+
+/// Names the teacher in an error about a weight that its checkpoint lacks.
+pub(super) fn of_teacher(error: Error) -> Error {
+    match error {
+        Error::WeightMissing { name } => Error::Option {
+            name: "teacher",
+            reason: format!("its checkpoint has no {name}"),
+        },
+        error => error,
     }
 }
 
@@ -203,11 +212,11 @@ pub(crate) fn teacher_of(path: &Path, task: TaskKind) -> Result<Config> {
 }
 
 /// Returns the teacher's index of each of the student's labels; empty if the labels differ, or are the same in the same order.
-fn order(student: &[String], teacher: &[String]) -> Vec<usize> {
-    let place = |label: &String| teacher.iter().position(|name| name == label);
-    let order: Option<Vec<usize>> = student.iter().map(place).collect();
-    order
-        .filter(|order| order.len() == teacher.len())
+fn label_permutation(student: &[String], teacher: &[String]) -> Vec<usize> {
+    let index = |label: &String| teacher.iter().position(|name| name == label);
+    let permutation: Option<Vec<usize>> = student.iter().map(index).collect();
+    permutation
+        .filter(|permutation| permutation.len() == teacher.len())
         .unwrap_or_default()
 }
 
@@ -217,23 +226,31 @@ mod tests {
 
     #[test]
     fn labels_are_found_by_their_names() {
-        let own = |names: &[&str]| -> Vec<String> { names.iter().map(|&n| n.to_owned()).collect() };
-        assert_eq!(order(&own(&["a", "b"]), &own(&["b", "a"])), [1, 0]);
-        assert_eq!(order(&own(&["a", "b"]), &own(&["0", "1"])), [0; 0]);
-        assert_eq!(order(&own(&["a"]), &own(&["a", "b"])), [0; 0]);
+        let of = |student: &[&str], teacher: &[&str]| {
+            let [student, teacher] = [student, teacher].map(|names| {
+                names
+                    .iter()
+                    .map(|&name| name.to_owned())
+                    .collect::<Vec<_>>()
+            });
+            label_permutation(&student, &teacher)
+        };
+        assert_eq!(of(&["a", "b"], &["b", "a"]), [1, 0]);
+        assert_eq!(of(&["a", "b"], &["0", "1"]), [0; 0]);
+        assert_eq!(of(&["a"], &["a", "b"]), [0; 0]);
     }
 
     #[test]
     fn pairs_that_are_read_apart_give_first_texts_first() {
-        let targets = Targets {
-            apart: 2,
-            ..Targets::known((0..8).map(|at| at as f32).collect(), 2)
+        let targets = TeacherOutputs {
+            texts_per_example: 2,
+            ..TeacherOutputs::from_table((0..8).map(|at| at as f32).collect(), 2)
         };
         assert_eq!(
             targets.of(&[1, 0]),
             [4.0, 5.0, 0.0, 1.0, 6.0, 7.0, 2.0, 3.0]
         );
-        let targets = Targets::known(vec![0.0, 1.0, 2.0], 1);
+        let targets = TeacherOutputs::from_table(vec![0.0, 1.0, 2.0], 1);
         assert_eq!(targets.of(&[2, 0]), [2.0, 0.0]);
     }
 }

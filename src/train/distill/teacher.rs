@@ -1,15 +1,15 @@
 //! The teacher of a distillation: its outputs and its intermediate states.
 
-use super::intermediate::{Inside, Pass, add};
-use super::outputs::Targets;
+use super::intermediate::{DistilledStudent, IntermediateDistillation, StudentPass, add};
+use super::outputs::TeacherOutputs;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::kernels::Threads;
 use crate::tokenizer::Tokenizer;
 use crate::train::losses::Loss;
 use crate::train::losses::objective::Objective;
-use crate::train::model::network::{Network, OutputGradients, Wanted};
-use crate::train::model::parameters::{Gradients, Parameters};
+use crate::train::model::network::{OutputGradients, Retain};
+use crate::train::model::parameters::Gradients;
 use crate::train::recipe::Distillation;
 use crate::weights::{Access, Files};
 
@@ -18,35 +18,37 @@ use crate::weights::{Access, Files};
 pub(crate) struct Teacher {
     weights: Distillation,
     /// Outputs that are computed before the first step.
-    targets: Option<Targets>,
+    targets: Option<TeacherOutputs>,
     /// Teacher network that runs in each step, for its intermediate states or its outputs for tokens.
-    inside: Option<Inside>,
+    intermediate: Option<IntermediateDistillation>,
 }
 
 impl Teacher {
-    /// Loads the teacher's network only if a loss needs it in each step. It reads the student's tokens; `kept` maps the ids of
-    /// a pruned vocabulary to the teacher's. Adds projections to the student's parameters where widths differ.
+    /// Creates a teacher. Loads its network only if a loss needs it in each step; it reads the student's tokens. Adds
+    /// projections to the student's parameters where widths differ.
     ///
     /// # Errors
     /// `Option` for a teacher that such a student cannot learn from in the way that the recipe asks for.
     pub(crate) fn new(
         weights: &Distillation,
-        targets: Option<Targets>,
-        student: (&Network, &mut Parameters),
-        (kept, threads, seed): (Option<Vec<u32>>, &Threads, u64),
+        targets: Option<TeacherOutputs>,
+        student: DistilledStudent<'_>,
+        threads: &Threads,
+        seed: u64,
     ) -> Result<Self> {
         let mut teacher = Self {
             weights: weights.clone(),
             targets,
-            inside: None,
+            intermediate: None,
         };
         let outputs = weights.learns_outputs() && teacher.targets.is_none();
-        let (Some(folder), true) = (&weights.teacher, outputs || teacher.wanted() == Wanted::All)
+        let (Some(folder), true) = (&weights.teacher, outputs || teacher.retain() == Retain::All)
         else {
             return Ok(teacher);
         };
-        let inside = Inside::new(weights, (folder, outputs), (kept, threads, seed), student);
-        teacher.inside = Some(inside.map_err(|error| match error {
+        let intermediate =
+            IntermediateDistillation::new(weights, folder, outputs, student, threads, seed);
+        teacher.intermediate = Some(intermediate.map_err(|error| match error {
             Error::Io { .. } if folder.is_file() => Error::Option {
                 name: "teacher",
                 reason: format!(
@@ -66,7 +68,7 @@ impl Teacher {
     /// # Errors
     /// `Option` for a teacher with other tokens or labels; any error of reading its files.
     pub(crate) fn check(&self, tokenizer: &Tokenizer, labels: &[String]) -> Result<()> {
-        let (Some(folder), Some(_)) = (&self.weights.teacher, &self.inside) else {
+        let (Some(folder), Some(_)) = (&self.weights.teacher, &self.intermediate) else {
             return Ok(());
         };
         let wrong = |name, reason: &str| {
@@ -99,25 +101,25 @@ impl Teacher {
     /// Computes the outputs that are needed before the first step. Calls `done(done, total)` with numbers of texts.
     ///
     /// # Errors
-    /// Those of [`Targets::ask`].
+    /// Those of [`TeacherOutputs::compute`].
     pub(crate) fn prepare(
         &mut self,
         outputs: usize,
         done: &mut dyn FnMut(usize, usize),
     ) -> Result<()> {
         match &mut self.targets {
-            Some(targets) => targets.ask(outputs, done),
+            Some(targets) => targets.compute(outputs, done),
             None => Ok(()),
         }
     }
 
     /// Takes over the outputs of an equal teacher for the same texts.
-    pub(crate) fn answers_of(&mut self, other: Self) {
+    pub(crate) fn reuse_outputs(&mut self, other: Self) {
         self.targets = other.targets;
     }
 
     /// Parts of the forward passes that the losses read.
-    pub(crate) fn wanted(&self) -> Wanted {
+    pub(crate) fn retain(&self) -> Retain {
         let Distillation {
             hidden,
             attention,
@@ -125,9 +127,9 @@ impl Teacher {
             ..
         } = self.weights;
         if hidden > 0.0 || attention > 0.0 || relations > 0.0 {
-            Wanted::All
+            Retain::All
         } else {
-            Wanted::Head
+            Retain::Head
         }
     }
 
@@ -138,27 +140,27 @@ impl Teacher {
     /// Those of the teacher's forward pass.
     pub(crate) fn loss(
         &mut self,
-        pass: &Pass<'_>,
+        pass: &StudentPass<'_>,
         objective: &Objective,
         outputs: &mut OutputGradients,
         gradients: &mut Gradients,
     ) -> Result<f64> {
-        let wanted = self.wanted();
+        let retain = self.retain();
         let Self {
             weights,
             targets,
-            inside,
+            intermediate,
         } = self;
-        if let Some(inside) = inside {
-            inside.forward(pass, wanted)?;
+        if let Some(intermediate) = intermediate {
+            intermediate.forward(pass, retain)?;
         }
         let mut value = 0.0;
         if weights.learns_outputs() {
             let output = pass.tape.output();
             let known = targets.as_ref().map(|targets| targets.of(pass.examples));
-            let teacher = match (&known, &inside) {
+            let teacher = match (&known, &intermediate) {
                 (Some(known), _) => &known[..],
-                (None, Some(inside)) => inside.output().unwrap_or_default(),
+                (None, Some(intermediate)) => intermediate.output().unwrap_or_default(),
                 (None, None) => &[],
             };
             outputs.head.resize(output.len(), 0.0);
@@ -177,8 +179,8 @@ impl Teacher {
                 learn(objective.of_likeliest(output, teacher), weights.pseudo);
             }
         }
-        if let Some(inside) = inside {
-            value += inside.loss(weights, pass, outputs, gradients);
+        if let Some(intermediate) = intermediate {
+            value += intermediate.loss(weights, pass, outputs, gradients);
         }
         Ok(value)
     }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use crate::config::Task;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::train::atomic::{are_one, replace};
+use crate::train::atomic::{is_same_file, replace};
 use crate::train::data::{self, Column, Source, TEXT_COLUMNS, Table, named, usual_pair};
 use answers::Answers;
 use bm25::Index;
@@ -82,7 +82,7 @@ pub fn label(
     };
     let format = Format::of(&labelling.output)
         .ok_or_else(|| wrong("a table's name ends in .tsv, .csv or .jsonl"))?;
-    let is_output = |source: &Source| are_one(&source.file, &labelling.output);
+    let is_output = |source: &Source| is_same_file(&source.file, &labelling.output);
     if labelling.from.iter().any(is_output) {
         return Err(wrong("that is one of the tables that are labelled"));
     }

@@ -40,33 +40,33 @@ pub(crate) struct Shape {
 
 /// Files of a model's folder by name, without the weights.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Blueprint(BTreeMap<String, Vec<u8>>);
+pub(crate) struct CheckpointFiles(BTreeMap<String, Vec<u8>>);
 
-impl Blueprint {
+impl CheckpointFiles {
     /// Reads the files of a model's folder.
     ///
     /// # Errors
     /// `Io`; `Json` for files that list other files.
     pub(crate) fn of(folder: &Path) -> Result<Self> {
-        let mut blueprint = Self(BTreeMap::new());
+        let mut checkpoint = Self(BTreeMap::new());
         let config = read(folder, CONFIG)?.ok_or_else(|| Error::FileMissing {
             dir: folder.to_owned(),
             what: CONFIG,
         })?;
-        blueprint.0.insert(CONFIG.to_owned(), config);
-        let sentence = TRANSFORMER_FILES.into_iter().chain([SENTENCE, MODULES]);
+        checkpoint.0.insert(CONFIG.to_owned(), config);
+        let sentence = READING_FILES.into_iter().chain([SENTENCE, MODULES]);
         for name in TOKENIZER.into_iter().chain(sentence) {
-            blueprint.take(folder, name)?;
+            checkpoint.take(folder, name)?;
         }
-        let modules = blueprint.json(MODULES)?;
+        let modules = checkpoint.json(MODULES)?;
         for module in modules.as_array().into_iter().flatten() {
             // The encoder's own module is the folder itself, or its files are elsewhere and not read here.
             if let Some(path) = module["path"].as_str().filter(|path| !path.is_empty()) {
                 crate::weights::join_within("", path, MODULES)?;
-                blueprint.take(folder, &format!("{path}/config.json"))?;
+                checkpoint.take(folder, &format!("{path}/config.json"))?;
             }
         }
-        Ok(blueprint)
+        Ok(checkpoint)
     }
 
     fn take(&mut self, folder: &Path, name: &str) -> Result<()> {
@@ -336,13 +336,13 @@ mod tests {
 
     #[test]
     fn an_embedder_becomes_a_classifier() {
-        let mut blueprint = Blueprint::of(&fixture("sentence-weighted")).unwrap();
-        assert!(blueprint.has(MODULES) && blueprint.has("1_Pooling/config.json"));
+        let mut checkpoint = CheckpointFiles::of(&fixture("sentence-weighted")).unwrap();
+        assert!(checkpoint.has(MODULES) && checkpoint.has("1_Pooling/config.json"));
         let labels = ["no", "yes"].map(str::to_owned);
-        blueprint
+        checkpoint
             .for_task(Family::Bert, TaskKind::Classification, &labels)
             .unwrap();
-        let config = blueprint.json(CONFIG).unwrap();
+        let config = checkpoint.json(CONFIG).unwrap();
         assert_eq!(
             config["architectures"],
             json!(["BertForSequenceClassification"])
@@ -350,46 +350,46 @@ mod tests {
         assert_eq!(config["id2label"], json!({"0": "no", "1": "yes"}));
         assert_eq!(config["label2id"]["yes"], 1);
         assert_eq!(config["problem_type"], "single_label_classification");
-        assert!(!blueprint.has(MODULES) && !blueprint.has("1_Pooling/config.json"));
-        assert!(blueprint.has("tokenizer.json"));
+        assert!(!checkpoint.has(MODULES) && !checkpoint.has("1_Pooling/config.json"));
+        assert!(checkpoint.has("tokenizer.json"));
     }
 
     #[test]
     fn a_classifier_becomes_an_embedder_of_another_shape() {
-        let mut blueprint = Blueprint::of(&fixture("distilbert-classify")).unwrap();
+        let mut checkpoint = CheckpointFiles::of(&fixture("distilbert-classify")).unwrap();
         let shape = Shape {
             layers: Some(1),
             intermediate: Some(8),
             ..Shape::default()
         };
-        blueprint.reshape(Family::DistilBert, shape).unwrap();
-        blueprint
+        checkpoint.reshape(Family::DistilBert, shape).unwrap();
+        checkpoint
             .for_task(Family::DistilBert, TaskKind::MultipleNegatives, &[])
             .unwrap();
-        let config = blueprint.json(CONFIG).unwrap();
+        let config = checkpoint.json(CONFIG).unwrap();
         assert_eq!(
             (&config["n_layers"], &config["hidden_dim"]),
             (&json!(1), &json!(8))
         );
         assert_eq!(config["architectures"], json!(["DistilBertModel"]));
         assert_eq!(config.get("id2label"), None);
-        assert_eq!(blueprint.json(MODULES).unwrap()[2]["path"], "2_Normalize");
-        let pooling = blueprint.json("1_Pooling/config.json").unwrap();
+        assert_eq!(checkpoint.json(MODULES).unwrap()[2]["path"], "2_Normalize");
+        let pooling = checkpoint.json("1_Pooling/config.json").unwrap();
         assert_eq!(pooling["word_embedding_dimension"], config["dim"]);
     }
 
     #[test]
     fn an_embedder_that_becomes_narrower_pools_narrower_rows() {
-        let mut blueprint = Blueprint::of(&fixture("sentence-dot")).unwrap();
+        let mut checkpoint = CheckpointFiles::of(&fixture("sentence-dot")).unwrap();
         let shape = Shape {
             hidden: Some(6),
             ..Shape::default()
         };
-        blueprint.reshape(Family::Bert, shape).unwrap();
-        blueprint
+        checkpoint.reshape(Family::Bert, shape).unwrap();
+        checkpoint
             .for_task(Family::Bert, TaskKind::Similarity, &[])
             .unwrap();
-        let pooling = blueprint.json("1_Pooling/config.json").unwrap();
+        let pooling = checkpoint.json("1_Pooling/config.json").unwrap();
         assert_eq!(pooling["embedding_dimension"], 6);
         assert_eq!(pooling["pooling_mode"], "mean");
     }
@@ -397,7 +397,7 @@ mod tests {
     #[test]
     fn a_folder_is_written_and_read_again() {
         let dir = tempfile::tempdir().unwrap();
-        let blueprint = Blueprint::of(&fixture("sentence-weighted")).unwrap();
+        let checkpoint = CheckpointFiles::of(&fixture("sentence-weighted")).unwrap();
         let mut parameters = Parameters::default();
         parameters.add(Parameter {
             name: "a".to_owned(),
@@ -406,9 +406,9 @@ mod tests {
             decays: true,
         });
         for _ in 0..2 {
-            blueprint.write(dir.path(), parameters.iter()).unwrap();
+            checkpoint.write(dir.path(), parameters.iter()).unwrap();
         }
-        assert_eq!(Blueprint::of(dir.path()).unwrap(), blueprint);
+        assert_eq!(CheckpointFiles::of(dir.path()).unwrap(), checkpoint);
         let bytes = fs::read(dir.path().join("model.safetensors")).unwrap();
         let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(
@@ -420,14 +420,14 @@ mod tests {
     #[test]
     fn no_folder_is_no_blueprint() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Blueprint::of(dir.path()).unwrap_err();
+        let error = CheckpointFiles::of(dir.path()).unwrap_err();
         assert!(
             matches!(error, Error::FileMissing { what: CONFIG, .. }),
             "{error}"
         );
         fs::write(dir.path().join(CONFIG), "{}").unwrap();
         fs::write(dir.path().join(MODULES), r#"[{"path": "../out"}]"#).unwrap();
-        let error = Blueprint::of(dir.path()).unwrap_err();
+        let error = CheckpointFiles::of(dir.path()).unwrap_err();
         assert!(matches!(error, Error::PathOutside { .. }), "{error}");
     }
 }

@@ -16,9 +16,9 @@ pub(crate) struct Parameter {
 
 /// Index of a parameter in its model's [`Parameters`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Id(usize);
+pub(crate) struct ParamId(usize);
 
-impl Id {
+impl ParamId {
     /// Index in the order of the parameters.
     #[cfg(test)]
     pub(crate) fn index(self) -> usize {
@@ -31,19 +31,19 @@ impl Id {
 pub(crate) struct Parameters(Vec<Parameter>);
 
 impl Parameters {
-    pub(crate) fn add(&mut self, parameter: Parameter) -> Id {
+    pub(crate) fn add(&mut self, parameter: Parameter) -> ParamId {
         self.0.push(parameter);
-        Id(self.0.len() - 1)
+        ParamId(self.0.len() - 1)
     }
 
-    pub(crate) fn values(&self, id: Id) -> &[f32] {
+    pub(crate) fn values(&self, id: ParamId) -> &[f32] {
         &self.0[id.0].values
     }
 
     /// Ids of all parameters, in order.
     #[cfg(test)]
-    pub(crate) fn ids(&self) -> impl Iterator<Item = Id> + use<> {
-        (0..self.0.len()).map(Id)
+    pub(crate) fn ids(&self) -> impl Iterator<Item = ParamId> + use<> {
+        (0..self.0.len()).map(ParamId)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Parameter> {
@@ -105,7 +105,7 @@ impl<'a> Touched<'a> {
 
 impl Gradients {
     #[cfg(test)]
-    pub(crate) fn of(&self, id: Id) -> &[f32] {
+    pub(crate) fn of(&self, id: ParamId) -> &[f32] {
         assert!(
             self.states[id.0] != State::Stale,
             "no backward pass since it was cleared"
@@ -113,7 +113,7 @@ impl Gradients {
         &self.values[id.0]
     }
 
-    pub(crate) fn of_mut(&mut self, id: Id) -> &mut [f32] {
+    pub(crate) fn of_mut(&mut self, id: ParamId) -> &mut [f32] {
         let [gradient] = self.many_mut([id]);
         gradient
     }
@@ -122,9 +122,9 @@ impl Gradients {
     ///
     /// # Panics
     /// If two ids are equal.
-    pub(crate) fn many_mut<const N: usize>(&mut self, ids: [Id; N]) -> [&mut [f32]; N] {
+    pub(crate) fn many_mut<const N: usize>(&mut self, ids: [ParamId; N]) -> [&mut [f32]; N] {
         let Self { values, states } = self;
-        for Id(id) in ids {
+        for ParamId(id) in ids {
             match &mut states[id] {
                 state @ (State::Zero | State::Stale) => {
                     if *state == State::Stale {
@@ -142,7 +142,7 @@ impl Gradients {
 
     /// Marks a gradient as written, before the caller writes all of it. Returns `true` if it holds a value, so that the caller
     /// must add instead of store.
-    pub(crate) fn begin(&mut self, id: Id) -> bool {
+    pub(crate) fn begin(&mut self, id: ParamId) -> bool {
         let state = &mut self.states[id.0];
         let nothing = matches!(state, State::Zero | State::Stale);
         *state = State::Written;
@@ -150,7 +150,7 @@ impl Gradients {
     }
 
     /// Prepares a gradient, before the caller adds to these rows, each `width` wide.
-    pub(crate) fn begin_rows(&mut self, id: Id, rows: &[u32], width: usize) {
+    pub(crate) fn begin_rows(&mut self, id: ParamId, rows: &[u32], width: usize) {
         let state = &mut self.states[id.0];
         match state {
             State::Written => {}
@@ -229,7 +229,7 @@ impl Gradients {
 mod tests {
     use super::*;
 
-    fn parameters(lens: &[usize]) -> (Parameters, Vec<Id>) {
+    fn parameters(lens: &[usize]) -> (Parameters, Vec<ParamId>) {
         let mut parameters = Parameters::default();
         let ids = lens.iter().map(|&len| {
             parameters.add(Parameter {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::checkpoint::Blueprint;
+use super::checkpoint::CheckpointFiles;
 use crate::batch::Input;
 use crate::error::Result;
 use crate::tokenizer::Tokenizer;
@@ -111,7 +111,11 @@ pub(crate) fn prune<'a>(
 ///
 /// # Errors
 /// `Json` for invalid files.
-pub(crate) fn apply(blueprint: &mut Blueprint, tokenizer: &Tokenizer, kept: &[u32]) -> Result<()> {
+pub(crate) fn apply(
+    checkpoint: &mut CheckpointFiles,
+    tokenizer: &Tokenizer,
+    kept: &[u32],
+) -> Result<()> {
     let numbers: HashMap<u64, u64> = kept.iter().map(|&old| u64::from(old)).zip(0..).collect();
     // A file may give an added token another id than the tokenizer does.
     let number = |content: &Value| {
@@ -120,15 +124,15 @@ pub(crate) fn apply(blueprint: &mut Blueprint, tokenizer: &Tokenizer, kept: &[u3
         numbers.get(&u64::from(old)).copied()
     };
     let token = |old: &u32| tokenizer.id_to_token(*old).unwrap_or_default();
-    if blueprint.has("vocab.txt") {
+    if checkpoint.has("vocab.txt") {
         let lines: String = kept.iter().map(|old| format!("{}\n", token(old))).collect();
-        blueprint.put("vocab.txt", lines.into_bytes());
+        checkpoint.put("vocab.txt", lines.into_bytes());
     }
     let mut changed = |name: &str, change: &dyn Fn(&mut Map<String, Value>)| -> Result<()> {
-        let mut value = blueprint.json(name)?;
+        let mut value = checkpoint.json(name)?;
         if let Some(object) = value.as_object_mut() {
             change(object);
-            blueprint.put_json(name, &value);
+            checkpoint.put_json(name, &value);
         }
         Ok(())
     };
@@ -213,8 +217,8 @@ mod tests {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("fixtures/models")
                 .join(name);
-            let mut blueprint = Blueprint::of(&folder).unwrap();
-            let old = Tokenizer::open(&blueprint.files(), "", false).unwrap();
+            let mut checkpoint = CheckpointFiles::of(&folder).unwrap();
+            let old = Tokenizer::open(&checkpoint.files(), "", false).unwrap();
             let Pruned { kept, coverage } = prune(&old, CORPUS, old.vocab_size(), KEEP).unwrap();
             assert!(kept.len() < old.vocab_size(), "nothing to prune");
             assert_eq!(
@@ -222,8 +226,8 @@ mod tests {
                 (old.vocab_size(), kept.len())
             );
             assert_eq!(coverage.covered, coverage.tokens);
-            apply(&mut blueprint, &old, &kept).unwrap();
-            let new = Tokenizer::open(&blueprint.files(), "", false).unwrap();
+            apply(&mut checkpoint, &old, &kept).unwrap();
+            let new = Tokenizer::open(&checkpoint.files(), "", false).unwrap();
             assert_eq!(new.vocab_size(), kept.len());
             for text in CORPUS {
                 let [old, new] =
@@ -245,15 +249,15 @@ mod tests {
         let decoder = r#"{"50": {"content": "<e>", "special": true}, "51": {"content": "cd"}, "52": {"content": "ef"}}"#;
         let config =
             format!(r#"{{"tokenizer_class": "BertTokenizer", "added_tokens_decoder": {decoder}}}"#);
-        let mut blueprint = Blueprint::default();
-        blueprint.put("vocab.txt", vocabulary.as_bytes().to_vec());
-        blueprint.put("tokenizer_config.json", config.into_bytes());
-        let old = Tokenizer::open(&blueprint.files(), "", false).unwrap();
+        let mut checkpoint = CheckpointFiles::default();
+        checkpoint.put("vocab.txt", vocabulary.as_bytes().to_vec());
+        checkpoint.put("tokenizer_config.json", config.into_bytes());
+        let old = Tokenizer::open(&checkpoint.files(), "", false).unwrap();
         assert_eq!(old.mask_id(), Some(8));
         let kept = prune(&old, ["ab cd"], 8, KEEP).unwrap().kept;
         assert_eq!(kept, [0, 1, 2, 3, 4, 5, 7]);
-        apply(&mut blueprint, &old, &kept).unwrap();
-        let new = Tokenizer::open(&blueprint.files(), "", false).unwrap();
+        apply(&mut checkpoint, &old, &kept).unwrap();
+        let new = Tokenizer::open(&checkpoint.files(), "", false).unwrap();
         for text in ["abcd<e>", "cd ab [UNK]"] {
             let ids = new.encode(text, None).unwrap().ids;
             let ids: Vec<u32> = ids.into_iter().map(|id| kept[id as usize]).collect();

@@ -221,7 +221,7 @@ pub(crate) struct Student {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) layers: Option<usize>,
     /// Layers of the initial model that the student's layers are copied from.
-    #[serde(skip_serializing_if = "Start::is_unsaid")]
+    #[serde(skip_serializing_if = "Start::is_default")]
     pub(crate) start: Start,
     /// Width of the hidden states.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -255,7 +255,7 @@ pub(crate) enum Start {
     /// No choice in the recipe: as [`Rule::Lower`].
     #[default]
     #[serde(skip)]
-    Unsaid,
+    Default,
 }
 
 /// A rule that selects layers of the initial model.
@@ -278,8 +278,8 @@ impl Distillation {
 }
 
 impl Start {
-    fn is_unsaid(&self) -> bool {
-        *self == Self::Unsaid
+    fn is_default(&self) -> bool {
+        *self == Self::Default
     }
 }
 

@@ -16,9 +16,9 @@ const OF_MODELS: [&str; 4] = ["safetensors", "bin", "json", "txt"];
 
 /// A digest of all inputs of a run (XXH3, 128 bits: against mistakes, not against malice).
 #[derive(Default)]
-pub(crate) struct Identity(Xxh3);
+pub(crate) struct RunFingerprint(Xxh3);
 
-impl Identity {
+impl RunFingerprint {
     /// Hashes the rows of a table: only the columns that were read.
     pub(crate) fn table(&mut self, table: &Dataset) {
         self.0.update(&table.rows.len().to_le_bytes());
@@ -63,7 +63,7 @@ impl Identity {
     }
 
     /// Returns the recipe and the digest as a line. A folder that was moved is the same run.
-    pub(crate) fn of(&self, recipe: &Recipe) -> String {
+    pub(crate) fn with_recipe(&self, recipe: &Recipe) -> String {
         format!("{} {:032x}", recipe.fingerprint(), self.0.digest128())
     }
 
@@ -112,10 +112,10 @@ mod tests {
     use super::*;
     use crate::train::data::{Cell, TextRow};
 
-    fn digest(fill: impl FnOnce(&mut Identity)) -> u128 {
-        let mut identity = Identity::default();
-        fill(&mut identity);
-        identity.0.digest128()
+    fn digest(fill: impl FnOnce(&mut RunFingerprint)) -> u128 {
+        let mut fingerprint = RunFingerprint::default();
+        fill(&mut fingerprint);
+        fingerprint.0.digest128()
     }
 
     fn table(rows: &[&[&str]]) -> u128 {
@@ -126,7 +126,7 @@ mod tests {
         };
         let rows = rows.iter().map(row).collect();
         let file = String::new();
-        digest(|identity| identity.table(&Dataset { file, rows }))
+        digest(|fingerprint| fingerprint.table(&Dataset { file, rows }))
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
                 ..TextRow::default()
             };
             let (file, rows) = (String::new(), vec![row]);
-            digest(|identity| identity.table(&Dataset { file, rows }))
+            digest(|fingerprint| fingerprint.table(&Dataset { file, rows }))
         };
         assert_ne!(list(&["ab", "c"]), list(&["ab c"]));
         // A row that has gone from one table to the next is in another place.
@@ -154,10 +154,10 @@ mod tests {
         let split = |at: usize| {
             let mut rows = ["a", "b", "c"].map(row).to_vec();
             let rest = rows.split_off(at);
-            digest(|identity| {
+            digest(|fingerprint| {
                 for rows in [rows, rest] {
                     let file = String::new();
-                    identity.table(&Dataset { file, rows });
+                    fingerprint.table(&Dataset { file, rows });
                 }
             })
         };
@@ -168,7 +168,7 @@ mod tests {
     fn of_a_folder_the_files_of_the_model_count() {
         let dir = tempfile::tempdir().unwrap();
         let put = |name: &str, content: &str| fs::write(dir.path().join(name), content).unwrap();
-        let now = || digest(|identity| identity.model(dir.path()).unwrap());
+        let now = || digest(|fingerprint| fingerprint.model(dir.path()).unwrap());
         fs::create_dir(dir.path().join("training")).unwrap();
         fs::create_dir(dir.path().join("1_Pooling")).unwrap();
         put("model.safetensors", "1");
@@ -183,10 +183,14 @@ mod tests {
         assert_ne!(now(), second);
         let file = dir.path().join("model.safetensors");
         assert_ne!(
-            digest(|identity| identity.model(&file).unwrap()),
+            digest(|fingerprint| fingerprint.model(&file).unwrap()),
             digest(|_| ())
         );
-        assert!(Identity::default().model(&dir.path().join("none")).is_err());
+        assert!(
+            RunFingerprint::default()
+                .model(&dir.path().join("none"))
+                .is_err()
+        );
     }
 
     #[test]
@@ -222,7 +226,7 @@ mod tests {
                 read(&[files, former].concat(), former_task),
                 read(&[files, current].concat(), task),
             ] {
-                assert_eq!(Identity::default().of(&recipe), saved);
+                assert_eq!(RunFingerprint::default().with_recipe(&recipe), saved);
             }
         }
     }

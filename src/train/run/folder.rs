@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::train::atomic::are_one;
+use crate::train::atomic::is_same_file;
 
 /// Name of the subfolder with the state, the log and the lock file.
 pub(crate) const TRAINING: &str = "training";
@@ -24,7 +24,7 @@ pub(crate) fn check(output: &Path, models: &[&Path]) -> Result<()> {
     if !output.exists() {
         return Ok(());
     }
-    if models.iter().any(|model| are_one(model, output)) {
+    if models.iter().any(|model| is_same_file(model, output)) {
         return wrong("that is the folder of the model itself: choose another one");
     }
     if !output.is_dir() {
@@ -50,8 +50,8 @@ pub(crate) fn open(output: &Path) -> Result<(PathBuf, File)> {
         source,
     })?;
     let lock = lock(&folder)?;
-    sweep(output);
-    sweep(&folder);
+    remove_stale_temporaries(output);
+    remove_stale_temporaries(&folder);
     Ok((folder, lock))
 }
 
@@ -73,7 +73,7 @@ fn lock(folder: &Path) -> Result<File> {
 
 /// Removes temporary files: `.NAME.new`, and those of safetensors, `.tmp` and six characters. A file that cannot be removed
 /// does no harm.
-fn sweep(folder: &Path) {
+fn remove_stale_temporaries(folder: &Path) {
     let is_unfinished = |name: &str| {
         let temporary = name.strip_prefix(".tmp");
         (name.starts_with('.') && name.ends_with(".new"))

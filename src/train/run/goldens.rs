@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 use super::adamw::{AdamW, Settings};
 use crate::batch::Batch;
 use crate::kernels::{ExecContext, Threads};
-use crate::train::model::network::{Network, OutputGradients, Tape, Wanted};
+use crate::train::model::network::{Network, OutputGradients, Retain, Tape};
 use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::parameters::{Gradients, Parameters};
 use crate::weights::{Access, Files};
@@ -102,9 +102,8 @@ impl Model {
             tape,
             ..
         } = self;
-        let wanted = (&Dropout::NONE, Wanted::Head);
         network
-            .forward(exec, parameters, batch, wanted, tape)
+            .forward(exec, parameters, batch, &Dropout::NONE, Retain::Head, tape)
             .unwrap();
         let (loss, head) = if self.name.starts_with("sentence") {
             let targets = numbers(golden, "labels", f32::from_le_bytes);

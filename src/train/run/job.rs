@@ -82,7 +82,7 @@ impl Job {
             network,
             parameters,
             unused,
-            blueprint: student.blueprint,
+            checkpoint: student.checkpoint,
             teacher,
             examples,
             dev,
@@ -95,7 +95,7 @@ impl Job {
         Ok(Self {
             engine,
             trainable,
-            config: train_config(recipe, fingerprint.of(recipe)),
+            config: train_config(recipe, fingerprint.with_recipe(recipe)),
             balance: recipe.data.balance,
             coverage: student.pruned.map(|pruned| pruned.coverage),
             warnings: student.tokenizer.warnings(),
@@ -110,7 +110,7 @@ impl Job {
             && let (Some(teacher), Some(other)) =
                 (&mut self.trainable.teacher, earlier.trainable.teacher)
         {
-            teacher.answers_of(other);
+            teacher.reuse_outputs(other);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::fingerprint::Identity;
+use super::fingerprint::RunFingerprint;
 use super::schema::{TableSchema, labels};
 use super::{figures, learnable};
 use crate::config::{Config, EncoderConfig, Family};
@@ -12,10 +12,11 @@ use crate::tokenizer::Tokenizer;
 use crate::train::data::{
     ColumnNames, Dataset, Example, ExampleEncoder, Labels, Source, TEXT_COLUMNS, named,
 };
-use crate::train::distill::outputs::{Targets, Texts};
+use crate::train::distill::intermediate::DistilledStudent;
+use crate::train::distill::outputs::{TeacherOutputs, Texts};
 use crate::train::distill::teacher::Teacher;
-use crate::train::model::checkpoint::{Blueprint, Shape};
-use crate::train::model::network::{HeadKind, Network, Origin};
+use crate::train::model::checkpoint::{CheckpointFiles, Shape};
+use crate::train::model::network::{HeadKind, Init, Network};
 use crate::train::model::parameters::{Parameter, Parameters};
 use crate::train::model::student_init;
 use crate::train::model::vocabulary::{self, Pruned};
@@ -60,8 +61,8 @@ impl Tables {
     ///
     /// # Errors
     /// `Io`.
-    pub(super) fn fingerprint(&self, models: &[&Path]) -> Result<Identity> {
-        let mut fingerprint = Identity::default();
+    pub(super) fn fingerprint(&self, models: &[&Path]) -> Result<RunFingerprint> {
+        let mut fingerprint = RunFingerprint::default();
         let all = self.learned().chain(&self.dev);
         all.for_each(|table| fingerprint.table(table));
         for model in models {
@@ -116,14 +117,14 @@ impl Tables {
     /// output.
     ///
     /// # Errors
-    /// Those of [`TableSchema::logits`] and [`Targets::asked`].
+    /// Those of [`TableSchema::logits`] and [`TeacherOutputs::lazy`].
     pub(super) fn teacher_outputs(
         &self,
         recipe: &Recipe,
         max_length: usize,
         labels: &Labels,
         threads: Option<usize>,
-    ) -> Result<Option<Targets>> {
+    ) -> Result<Option<TeacherOutputs>> {
         if let Some(known) = self.schema.logits(self.learned())? {
             return Ok(Some(known));
         }
@@ -133,13 +134,13 @@ impl Tables {
             return Ok(None);
         }
         let texts = Texts::of(self.learned());
-        Targets::asked(recipe, max_length, texts, labels, threads).map(Some)
+        TeacherOutputs::lazy(recipe, max_length, texts, labels, threads).map(Some)
     }
 }
 
 /// Files of the initial model, as they are changed into the student's.
 pub(super) struct StudentModel {
-    pub(super) blueprint: Blueprint,
+    pub(super) checkpoint: CheckpointFiles,
     /// Configuration of the encoder that the recipe names, before it was reshaped.
     base: EncoderConfig,
     /// Tokenizer before pruning.
@@ -156,10 +157,10 @@ impl StudentModel {
     pub(super) fn open(
         recipe: &Recipe,
         tables: &Tables,
-        fingerprint: &mut Identity,
+        fingerprint: &mut RunFingerprint,
     ) -> Result<Self> {
-        let blueprint = Blueprint::of(&recipe.model)?;
-        let base = Config::read(&blueprint.files())?.encoder;
+        let checkpoint = CheckpointFiles::of(&recipe.model)?;
+        let base = Config::read(&checkpoint.files())?.encoder;
         if !matches!(base.family, Family::Bert | Family::DistilBert) {
             let family = base.family.name();
             return Err(Error::Option {
@@ -173,8 +174,8 @@ impl StudentModel {
             figures::known(recipe.task.spec(), metric)?;
         }
         let mut opened = Self {
-            tokenizer: Tokenizer::open(&blueprint.files(), "", false)?,
-            blueprint,
+            tokenizer: Tokenizer::open(&checkpoint.files(), "", false)?,
+            checkpoint,
             base,
             student: recipe.student.clone().unwrap_or_default(),
             pruned: None,
@@ -188,12 +189,12 @@ impl StudentModel {
             intermediate: student.intermediate,
             vocabulary: opened.pruned.as_ref().map(|pruned| pruned.kept.len()),
         };
-        opened.blueprint.reshape(opened.base.family, shape)?;
+        opened.checkpoint.reshape(opened.base.family, shape)?;
         Ok(opened)
     }
 
     /// Prunes the vocabulary to the recipe's corpus, if it names one.
-    fn prune(&mut self, tables: &Tables, fingerprint: &mut Identity) -> Result<()> {
+    fn prune(&mut self, tables: &Tables, fingerprint: &mut RunFingerprint) -> Result<()> {
         let student = &self.student;
         let corpus = match &student.vocabulary[..] {
             [] if student.tokens.is_none() && student.min_count.is_none() => return Ok(()),
@@ -207,7 +208,7 @@ impl StudentModel {
         };
         let (tokenizer, size) = (&self.tokenizer, self.base.vocab_size);
         let pruned = vocabulary::prune(tokenizer, corpus.iter(), size, keep)?;
-        vocabulary::apply(&mut self.blueprint, tokenizer, &pruned.kept)?;
+        vocabulary::apply(&mut self.checkpoint, tokenizer, &pruned.kept)?;
         self.pruned = Some(pruned);
         Ok(())
     }
@@ -222,10 +223,10 @@ impl StudentModel {
         labels: &Labels,
     ) -> Result<(Config, Tokenizer)> {
         let family = self.base.family;
-        self.blueprint
+        self.checkpoint
             .for_task(family, recipe.task, labels.names())?;
-        let config = Config::read(&self.blueprint.files())?;
-        let tokenizer = Tokenizer::open(&self.blueprint.files(), "", false)?;
+        let config = Config::read(&self.checkpoint.files())?;
+        let tokenizer = Tokenizer::open(&self.checkpoint.files(), "", false)?;
         tokenizer.check_rows(config.encoder.vocab_size)?;
         Ok((config, tokenizer))
     }
@@ -251,9 +252,8 @@ impl StudentModel {
         let (mut network, mut parameters) = Network::load(&files, Some(head), seed, threads)?;
         if recipe.student.is_some() {
             let (base, base_parameters) = (network, parameters);
-            (network, parameters) = Network::build(&config.encoder, head, &Origin::fresh(seed))?;
-            let [own, theirs] = [&config.encoder, base.config()].map(|c| c.num_hidden_layers);
-            let layers = self.initial_layers(own, theirs)?;
+            (network, parameters) = Network::build(&config.encoder, head, &Init::fresh(seed))?;
+            let layers = self.initial_layers(config.encoder.layers, base.config().layers)?;
             if self.student.start != Start::Rule(Rule::Fresh) {
                 student_init::copy(&mut parameters, &base_parameters, &layers, self.kept());
             }
@@ -273,7 +273,7 @@ impl StudentModel {
                 None => Ok(layers.clone()),
             },
             Start::Rule(rule) => Ok(student_init::layers(*rule, count, of)),
-            Start::Unsaid => Ok(student_init::layers(Rule::Lower, count, of)),
+            Start::Default => Ok(student_init::layers(Rule::Lower, count, of)),
         }
     }
 
@@ -284,7 +284,7 @@ impl StudentModel {
     pub(super) fn attach_teacher(
         &self,
         recipe: &Recipe,
-        outputs: Option<Targets>,
+        outputs: Option<TeacherOutputs>,
         network: &Network,
         parameters: &mut Parameters,
         threads: &Threads,
@@ -292,9 +292,19 @@ impl StudentModel {
         let Some(distillation) = &recipe.distillation else {
             return Ok(None);
         };
-        let kept = self.kept().map(<[u32]>::to_vec);
-        let inside = (kept, threads, recipe.training.seed);
-        Teacher::new(distillation, outputs, (network, parameters), inside).map(Some)
+        let student = DistilledStudent {
+            network,
+            parameters,
+            kept: self.kept().map(<[u32]>::to_vec),
+        };
+        Teacher::new(
+            distillation,
+            outputs,
+            student,
+            threads,
+            recipe.training.seed,
+        )
+        .map(Some)
     }
 
     /// Parameters of the model that are saved unchanged; none if the student has another width.

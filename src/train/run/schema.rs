@@ -6,7 +6,7 @@ use crate::train::data::{
     Cell, ColumnNames, Dataset, Example, ExampleEncoder, LOGIT, Labels, PairMode, SECOND_COLUMNS,
     Source, TEXT_COLUMNS, Table, TargetKind, named,
 };
-use crate::train::distill::outputs::{Targets, teacher_of};
+use crate::train::distill::outputs::{TeacherOutputs, teacher_of};
 use crate::train::recipe::Recipe;
 use crate::train::task::{Criterion, LabelSet, RowTexts, TargetType};
 use crate::weights::{Access, Files};
@@ -163,7 +163,7 @@ impl TableSchema {
     pub(crate) fn logits<'t>(
         &self,
         tables: impl Iterator<Item = &'t Dataset>,
-    ) -> Result<Option<Targets>> {
+    ) -> Result<Option<TeacherOutputs>> {
         if self.logits.is_empty() {
             return Ok(None);
         }
@@ -179,7 +179,7 @@ impl TableSchema {
                 }
             }
         }
-        Ok(Some(Targets::known(values, self.logits.len())))
+        Ok(Some(TeacherOutputs::from_table(values, self.logits.len())))
     }
 }
 

@@ -8,11 +8,11 @@ use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::kernels::ExecContext;
 use crate::train::data::{Example, Labels, Target};
-use crate::train::distill::intermediate::{PROJECTION, Pass};
+use crate::train::distill::intermediate::{PROJECTION, StudentPass};
 use crate::train::distill::teacher::Teacher;
 use crate::train::losses::objective::Objective;
-use crate::train::model::checkpoint::Blueprint;
-use crate::train::model::network::{Network, OutputGradients, Tape, Wanted};
+use crate::train::model::checkpoint::CheckpointFiles;
+use crate::train::model::network::{Network, OutputGradients, Retain, Tape};
 use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::parameters::{Gradients, Parameter, Parameters};
 
@@ -26,7 +26,7 @@ pub(crate) struct TrainableNetwork {
     pub(crate) parameters: Parameters,
     /// Parameters that are saved unchanged.
     pub(crate) unused: Vec<Parameter>,
-    pub(crate) blueprint: Blueprint,
+    pub(crate) checkpoint: CheckpointFiles,
     pub(crate) objective: Objective,
     pub(crate) teacher: Option<Teacher>,
     pub(crate) examples: Vec<Example>,
@@ -100,7 +100,7 @@ impl Trainable for TrainableNetwork {
             attention: self.dropout,
             head: self.dropout,
         };
-        let wanted = self.teacher.as_ref().map_or(Wanted::Head, Teacher::wanted);
+        let retain = self.teacher.as_ref().map_or(Retain::Head, Teacher::retain);
         let Self {
             network,
             parameters,
@@ -108,7 +108,7 @@ impl Trainable for TrainableNetwork {
             objective,
             ..
         } = self;
-        network.forward(exec, parameters, &batch, (&dropout, wanted), tape)?;
+        network.forward(exec, parameters, &batch, &dropout, retain, tape)?;
 
         let mut outputs = OutputGradients::default();
         let mut loss = 0.0;
@@ -119,7 +119,7 @@ impl Trainable for TrainableNetwork {
             outputs.head = hard_loss.times(hard * weight).gradient;
         }
         if let Some(teacher) = &mut self.teacher {
-            let pass = Pass {
+            let pass = StudentPass {
                 exec,
                 batch: &batch,
                 examples: numbers,
@@ -148,13 +148,7 @@ impl Trainable for TrainableNetwork {
             let Self {
                 parameters, tape, ..
             } = self;
-            network.forward(
-                exec,
-                parameters,
-                &batch,
-                (&Dropout::NONE, Wanted::Head),
-                tape,
-            )?;
+            network.forward(exec, parameters, &batch, &Dropout::NONE, Retain::Head, tape)?;
             answers.take(task, &self.labels, tape.output(), &batch.starts, examples);
         }
         let mut figures = answers.figures(task);
@@ -177,6 +171,6 @@ impl Trainable for TrainableNetwork {
                 what: format!("weight {} after this training", wrong.name),
             });
         }
-        self.blueprint.write(folder, trained().chain(&self.unused))
+        self.checkpoint.write(folder, trained().chain(&self.unused))
     }
 }

@@ -6,7 +6,7 @@ use crate::config::{EncoderConfig, Family};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::Rounding;
 use crate::kernels::{Activation, Cpu, Engine, ExecContext, Threads};
-use crate::train::model::network::{HeadKind, Network, Origin, OutputGradients, Tape, Wanted};
+use crate::train::model::network::{HeadKind, Init, Network, OutputGradients, Retain, Tape};
 use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::parameters::{Gradients, Parameters};
 
@@ -51,7 +51,7 @@ impl Trial {
             mobile: None,
         };
         let kind = HeadKind::Sequence { labels: LABELS };
-        let (network, parameters) = Network::build(&config, kind, &Origin::fresh(1))?;
+        let (network, parameters) = Network::build(&config, kind, &Init::fresh(1))?;
         let pool = Threads::new(threads).map_err(|source| Error::Threads { threads, source })?;
         let texts: Vec<Encoding> = (0..TEXTS).map(text).collect();
         Ok(Self {
@@ -113,7 +113,7 @@ impl Trial {
             outputs,
             ..
         } = self;
-        network.forward(exec, parameters, batch, (&dropout, Wanted::Head), tape)?;
+        network.forward(exec, parameters, batch, &dropout, Retain::Head, tape)?;
         outputs.head.clear();
         let mut loss = 0.0;
         for (text, row) in tape.output().chunks_exact(LABELS).enumerate() {

@@ -10,7 +10,7 @@ use crate::kernels::gemm::Rounding;
 use crate::kernels::{Activation, Threads};
 use crate::train::model::ops::embeddings::Tables;
 use crate::train::model::ops::pooling::Pool;
-use crate::train::model::parameters::{Id, Parameter, Parameters};
+use crate::train::model::parameters::{ParamId, Parameter, Parameters};
 use crate::train::random::mix;
 use crate::weights::{Access, Files, Store, Weights};
 
@@ -21,7 +21,7 @@ const DEVIATION: f32 = 0.02;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum HeadKind {
     /// Hidden states, without a head.
-    Rows,
+    None,
     /// `labels` logits for each text.
     Sequence { labels: usize },
     /// `labels` logits for each token.
@@ -68,8 +68,8 @@ impl HeadKind {
     /// Prefix of the encoder's parameter names; empty for a model without a head.
     fn prefix(self, family: Family) -> &'static str {
         match self {
-            Self::Rows | Self::Embedding { .. } => "",
-            _ => family.tensor_names().prefix,
+            Self::None | Self::Embedding { .. } => "",
+            _ => family.prefix(),
         }
     }
 }
@@ -83,7 +83,7 @@ fn not_learned(what: &str) -> Error {
 
 /// Source of a parameter's initial values.
 #[derive(Clone, Debug)]
-pub(crate) struct Origin<'a> {
+pub(crate) struct Init<'a> {
     /// Weights of the checkpoint, if there is one.
     weights: Option<Weights<'a>>,
     /// Whether a head that is missing in the checkpoint is newly initialized; otherwise it is an error.
@@ -92,7 +92,7 @@ pub(crate) struct Origin<'a> {
     seed: u64,
 }
 
-impl<'a> Origin<'a> {
+impl<'a> Init<'a> {
     /// Random initialization of all parameters.
     pub(crate) fn fresh(seed: u64) -> Self {
         Self {
@@ -121,14 +121,14 @@ impl Network {
         }
         let config = Config::read(files)?;
         let kind = head.map_or_else(|| HeadKind::of(&config), Ok)?;
-        let names = config.encoder.family.tensor_names();
-        let store = Store::open(files, &config.folder, names, Access::Read, threads)?;
-        let origin = Origin {
+        let family = config.encoder.family;
+        let store = Store::open(files, &config.folder, family, Access::Read, threads)?;
+        let init = Init {
             weights: Some(store.weights()),
             new_head: head.is_some(),
             seed,
         };
-        Self::build(&config.encoder, kind, &origin)
+        Self::build(&config.encoder, kind, &init)
     }
 
     /// Reads a model's pooler if this kind of head does not use it. It is not trained, but programs that open the saved folder
@@ -166,14 +166,14 @@ impl Network {
             .collect()
     }
 
-    /// Builds a network of these sizes with initial values from `origin`.
+    /// Builds a network of these sizes with initial values from `init`.
     ///
     /// # Errors
     /// `Option` for a family that cannot be trained; those of reading weights.
     pub(crate) fn build(
         config: &EncoderConfig,
         kind: HeadKind,
-        origin: &Origin<'_>,
+        init: &Init<'_>,
     ) -> Result<(Self, Parameters)> {
         let family = config.family;
         if !matches!(family, Family::Bert | Family::DistilBert) {
@@ -181,7 +181,7 @@ impl Network {
         }
         let mut builder = Builder {
             config,
-            origin,
+            init,
             prefix: kind.prefix(family),
             parameters: Parameters::default(),
         };
@@ -214,7 +214,7 @@ impl Network {
 /// Collects the parameters of a network, one after the other.
 struct Builder<'a> {
     config: &'a EncoderConfig,
-    origin: &'a Origin<'a>,
+    init: &'a Init<'a>,
     /// Prefix of the encoder's parameter names.
     prefix: &'static str,
     parameters: Parameters,
@@ -222,17 +222,23 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     /// Adds a parameter of the encoder, given by BERT's name. A checkpoint must have it.
-    fn encoder(&mut self, name: &str, shape: &[usize]) -> Result<Id> {
-        let full_name = self.config.family.tensor_names().checkpoint_name(name);
+    fn encoder(&mut self, name: &str, shape: &[usize]) -> Result<ParamId> {
+        let full_name = checkpoint_name(self.config.family, name);
         self.take(name, format!("{}{full_name}", self.prefix), shape, true)
     }
 
     /// Adds a parameter. Unless it `must` be in the checkpoint, a missing one is newly initialized.
-    fn take(&mut self, name: &str, full_name: String, shape: &[usize], must: bool) -> Result<Id> {
-        let weights = self.origin.weights.as_ref();
+    fn take(
+        &mut self,
+        name: &str,
+        full_name: String,
+        shape: &[usize],
+        must: bool,
+    ) -> Result<ParamId> {
+        let weights = self.init.weights.as_ref();
         let is_bias = name.ends_with(".bias");
         let is_norm = name.contains("LayerNorm");
-        let must = must || !self.origin.new_head;
+        let must = must || !self.init.new_head;
         let stored = weights.filter(|weights| must || weights.has(name));
         let stored = match stored.map(|weights| weights.tensor(name, shape)) {
             // A head for other labels than the checkpoint's is newly initialized.
@@ -243,7 +249,7 @@ impl Builder<'_> {
         let values = stored.unwrap_or_else(|| match (is_bias, is_norm) {
             (true, _) => vec![0.0; len],
             (false, true) => vec![1.0; len],
-            (false, false) => fresh(self.origin.seed, &full_name, len),
+            (false, false) => fresh(self.init.seed, &full_name, len),
         });
         Ok(self.parameters.add(Parameter {
             name: full_name,
@@ -321,7 +327,7 @@ impl Builder<'_> {
     fn head(&mut self, kind: HeadKind) -> Result<Head> {
         let hidden = self.config.hidden_size;
         Ok(match kind {
-            HeadKind::Rows => Head::Rows,
+            HeadKind::None => Head::None,
             HeadKind::Sequence { labels } => {
                 let (prefix, name, activation) = match self.config.family {
                     Family::DistilBert => ("", "pre_classifier", Activation::Relu),

@@ -15,7 +15,7 @@ const SITE: u64 = u64::MAX;
 #[derive(Clone, Debug)]
 pub(super) enum Head {
     /// No head: the output is the hidden states.
-    Rows,
+    None,
     /// First row of each text, a dense layer with activation, dropout, and a dense layer: (texts, labels).
     Sequence {
         inner: Dense,
@@ -31,7 +31,7 @@ pub(super) enum Head {
 impl Head {
     pub(super) fn outputs(&self, hidden: usize) -> usize {
         match self {
-            Self::Rows => 0,
+            Self::None => 0,
             Self::Sequence { classifier, .. } | Self::Tokens { classifier, .. } => {
                 classifier.outputs
             }
@@ -62,7 +62,7 @@ impl Head {
         let texts = pass.texts();
         let hidden = rows.len() / pass.rows().max(1);
         match self {
-            Self::Rows => tape.len = 0,
+            Self::None => tape.len = 0,
             Self::Sequence {
                 inner: dense,
                 activation: function,
@@ -132,7 +132,7 @@ impl Head {
             ..
         } = scratch;
         match self {
-            Self::Rows => {}
+            Self::None => {}
             Self::Sequence {
                 inner: dense,
                 activation: function,

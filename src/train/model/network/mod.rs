@@ -16,8 +16,8 @@ mod oracle;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use build::{HeadKind, Origin};
-pub(crate) use tape::{OutputGradients, Tape, Wanted};
+pub(crate) use build::{HeadKind, Init};
+pub(crate) use tape::{OutputGradients, Retain, Tape};
 
 use self::head::Head;
 use self::layer::Layer;
@@ -30,7 +30,7 @@ use crate::kernels::gemm::Rounding;
 use crate::train::model::ops::dropout::{self, Dropout};
 use crate::train::model::ops::embeddings::{self, Tables};
 use crate::train::model::ops::layer_norm::{self, NormGradient};
-use crate::train::model::parameters::{Gradients, Id, Parameters};
+use crate::train::model::parameters::{Gradients, ParamId, Parameters};
 
 /// Dropout site of the embeddings; the sites of the layers follow.
 const EMBEDDINGS: u64 = 0;
@@ -39,7 +39,7 @@ const EMBEDDINGS: u64 = 0;
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     config: EncoderConfig,
-    tables: Tables<Id>,
+    tables: Tables<ParamId>,
     norm: NormIds,
     layers: Vec<Layer>,
     head: Head,
@@ -75,7 +75,8 @@ impl Network {
         exec: &ExecContext,
         parameters: &Parameters,
         batch: &Batch,
-        (dropout, wanted): (&Dropout, Wanted),
+        dropout: &Dropout,
+        retain: Retain,
         tape: &mut Tape,
     ) -> Result<()> {
         let hidden = self.config.hidden_size;
@@ -90,7 +91,7 @@ impl Network {
             types: tables.types.map(|types| types.len() / hidden),
         };
         embeddings::check(batch, rows)?;
-        tape.start(&self.config, batch, *dropout, wanted);
+        tape.start(&self.config, batch, *dropout, retain);
         let pass = Pass {
             exec,
             parameters,
@@ -108,13 +109,13 @@ impl Network {
         dropout::apply(exec, mask, hidden, first);
         let firsts = std::mem::take(&mut tape.firsts);
         for (index, layer) in self.layers.iter().enumerate() {
-            let pass = pass.firsts(self.is_narrow(index, wanted), &firsts);
+            let pass = pass.firsts(self.is_narrow(index, retain), &firsts);
             let (before, after) = tape.hidden.split_at_mut(index + 1);
             let x = &before[index][..len];
             let out = after[0].at_least(pass.out_rows() * hidden);
             layer.forward(&pass, x, &mut tape.layers[index], &mut tape.scratch, out);
         }
-        let pass = self.head_pass(pass, wanted, &firsts);
+        let pass = self.head_pass(pass, retain, &firsts);
         let rows = &tape.hidden[self.layers.len()][..pass.rows() * hidden];
         self.head.forward(&pass, rows, &mut tape.head);
         tape.firsts = firsts;
@@ -122,13 +123,13 @@ impl Network {
     }
 
     /// Returns whether a layer computes only the first row of each text.
-    fn is_narrow(&self, layer: usize, wanted: Wanted) -> bool {
-        wanted == Wanted::Head && self.head.sees_firsts() && layer + 1 == self.layers.len()
+    fn is_narrow(&self, layer: usize, retain: Retain) -> bool {
+        retain == Retain::Head && self.head.sees_firsts() && layer + 1 == self.layers.len()
     }
 
     /// Returns the pass as the head sees it: without rounding and, where the last layer is narrow, with texts of one row.
-    fn head_pass<'a>(&self, pass: Pass<'a>, wanted: Wanted, firsts: &'a [usize]) -> Pass<'a> {
-        let narrow = (0..self.layers.len()).any(|layer| self.is_narrow(layer, wanted));
+    fn head_pass<'a>(&self, pass: Pass<'a>, retain: Retain, firsts: &'a [usize]) -> Pass<'a> {
+        let narrow = (0..self.layers.len()).any(|layer| self.is_narrow(layer, retain));
         Pass {
             starts: if narrow { firsts } else { pass.starts },
             rounding: Rounding::None,
@@ -163,7 +164,7 @@ impl Network {
         let mut d = std::mem::take(&mut tape.scratch.d);
         let firsts = std::mem::take(&mut tape.firsts);
         let rows = d.at_least(len);
-        let head_pass = self.head_pass(pass, tape.wanted, &firsts);
+        let head_pass = self.head_pass(pass, tape.retain, &firsts);
         let count = self.layers.len();
         let d_last = &mut rows[..head_pass.rows() * hidden];
         d_last.fill(0.0);
@@ -177,7 +178,7 @@ impl Network {
             (d_last, gradients),
         );
         for (index, layer) in self.layers.iter().enumerate().rev() {
-            let pass = pass.firsts(self.is_narrow(index, tape.wanted), &firsts);
+            let pass = pass.firsts(self.is_narrow(index, tape.retain), &firsts);
             let x = &tape.hidden[index][..len];
             let projections = outputs.projections.get(index);
             layer.backward(

@@ -2,14 +2,14 @@
 
 use super::head::Head;
 use super::parts::{Dense, NormIds};
-use super::{EMBEDDINGS, Network, Wanted};
+use super::{EMBEDDINGS, Network, Retain};
 use crate::batch::Batch;
 use crate::kernels::Activation;
 use crate::kernels::math::tests::gelu_oracle;
 use crate::train::model::ops::dropout::{Dropout, Mask};
 use crate::train::model::ops::oracle;
 use crate::train::model::ops::pooling::Pool;
-use crate::train::model::parameters::Id;
+use crate::train::model::parameters::ParamId;
 
 /// Outputs of a pass.
 pub(super) struct Outputs {
@@ -18,21 +18,21 @@ pub(super) struct Outputs {
     pub(super) projections: Vec<[Vec<f64>; 3]>,
 }
 
-/// Runs the forward pass. `values` are those of the parameters, in order. If only the head's output is wanted, values that
+/// Runs the forward pass. `values` are those of the parameters, in order. If only the head's output is retain, values that
 /// depend on rows that the network does not compute are meaningless.
 pub(super) fn forward(
     network: &Network,
     values: &[Vec<f64>],
     batch: &Batch,
     dropout: &Dropout,
-    wanted: Wanted,
+    retain: Retain,
 ) -> Outputs {
     // Where only first rows are computed, masks have a row per text.
     let all: Vec<usize> = (0..batch.rows()).collect();
     let text_of = |row: &usize| batch.starts.partition_point(|start| start <= row) - 1;
     let texts: Vec<usize> = all.iter().map(text_of).collect();
-    let hidden = network.config.hidden_size;
-    let of = |id: Id| &values[id.index()][..];
+    let hidden = network.config.hidden;
+    let of = |id: ParamId| &values[id.index()][..];
     let dense = |dense: &Dense, x: &[f64]| oracle::linear(x, of(dense.weight), of(dense.bias));
     let norm = |norm: &NormIds, x: &[f64]| {
         oracle::layer_norm(x, of(norm.weight), of(norm.bias), norm.eps.into())
@@ -42,7 +42,7 @@ pub(super) fn forward(
     for text in batch.starts.windows(2) {
         for token in text[0]..text[1] {
             for column in 0..hidden {
-                let entry = |table: Id, row: usize| of(table)[row * hidden + column];
+                let entry = |table: ParamId, row: usize| of(table)[row * hidden + column];
                 let types = network.tables.types;
                 let kind = types.map_or(0.0, |table| entry(table, batch.type_ids[token] as usize));
                 let word = entry(network.tables.words, batch.ids[token] as usize);
@@ -58,7 +58,7 @@ pub(super) fn forward(
         projections: Vec::new(),
     };
     for (index, layer) in network.layers.iter().enumerate() {
-        let places = if network.is_narrow(index, wanted) {
+        let places = if network.is_narrow(index, retain) {
             &texts
         } else {
             &all
@@ -109,7 +109,7 @@ pub(super) fn forward(
         batch.starts.windows(2).flat_map(text).collect()
     };
     out.head = match &network.head {
-        Head::Rows => Vec::new(),
+        Head::None => Vec::new(),
         Head::Sequence {
             inner,
             activation: function,

@@ -6,7 +6,7 @@ use crate::kernels::memory::AlignedFloats;
 use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::ops::layer_norm::Norm;
 use crate::train::model::ops::linear::{self, How};
-use crate::train::model::parameters::{Gradients, Id, Parameters};
+use crate::train::model::parameters::{Gradients, ParamId, Parameters};
 
 /// Context of a forward or backward pass, common to all its operations.
 #[derive(Clone, Copy, Debug)]
@@ -61,8 +61,8 @@ impl<'a> Pass<'a> {
 /// Parameters of a dense layer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dense {
-    pub(super) weight: Id,
-    pub(super) bias: Id,
+    pub(super) weight: ParamId,
+    pub(super) bias: ParamId,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
 }
@@ -109,8 +109,8 @@ impl Dense {
 /// Parameters of a layer norm.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NormIds {
-    pub(super) weight: Id,
-    pub(super) bias: Id,
+    pub(super) weight: ParamId,
+    pub(super) bias: ParamId,
     pub(super) eps: f32,
 }
 
@@ -123,7 +123,7 @@ impl NormIds {
         }
     }
 
-    pub(super) fn ids(&self) -> [Id; 2] {
+    pub(super) fn ids(&self) -> [ParamId; 2] {
         [self.weight, self.bias]
     }
 }

@@ -8,7 +8,7 @@ use crate::train::model::ops::dropout::Dropout;
 
 /// Outputs of a forward pass that the caller needs.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Wanted {
+pub(crate) enum Retain {
     /// The head's output. If it depends on first rows alone, the last layer computes no others, which saves a seventh of the
     /// work on six layers.
     #[default]
@@ -27,7 +27,7 @@ pub(crate) struct Tape {
     rows: usize,
     width: usize,
     pub(super) dropout: Dropout,
-    pub(super) wanted: Wanted,
+    pub(super) retain: Retain,
     /// The offsets 0, 1, 2 and so on, up to the number of texts.
     pub(super) firsts: Vec<usize>,
     /// Sum of the embeddings, before their layer norm.
@@ -78,12 +78,12 @@ impl Tape {
         config: &EncoderConfig,
         batch: &Batch,
         dropout: Dropout,
-        wanted: Wanted,
+        retain: Retain,
     ) {
         self.rows = batch.rows();
         self.width = config.hidden_size;
         self.dropout = dropout;
-        self.wanted = wanted;
+        self.retain = retain;
         self.firsts.clear();
         self.firsts.extend(0..batch.starts.len());
         let layers = config.num_hidden_layers;
@@ -101,7 +101,7 @@ impl Tape {
     /// # Panics
     /// If the pass computed only the head's output.
     pub(crate) fn hidden(&self, index: usize) -> &[f32] {
-        assert_eq!(self.wanted, Wanted::All);
+        assert_eq!(self.retain, Retain::All);
         &self.hidden[index][..self.rows * self.width]
     }
 
@@ -109,9 +109,9 @@ impl Tape {
     /// scores of TinyBERT (Jiao et al. 2020) are computed from them.
     ///
     /// If the pass computed only the head's output.
-    /// If the head alone was wanted.
+    /// If the head alone was retain.
     pub(crate) fn projections(&self, layer: usize) -> [&[f32]; 3] {
-        assert_eq!(self.wanted, Wanted::All);
+        assert_eq!(self.retain, Retain::All);
         let len = self.rows * self.width;
         let LayerTape {
             query, key, value, ..

@@ -88,7 +88,8 @@ fn the_forward_pass_without_dropout_is_inference() {
                 &exec,
                 &parameters,
                 &batch,
-                (&Dropout::NONE, Wanted::All),
+                &Dropout::NONE,
+                Retain::All,
                 &mut tape,
             )
             .unwrap();
@@ -120,7 +121,7 @@ fn output_gradients(network: &Network, batch: &Batch, tape: &Tape) -> OutputGrad
         hidden: vec![random(2, len), Vec::new(), random(3, len)],
         projections: (0..layers).map(projections).collect(),
     };
-    if tape.wanted == Wanted::Head {
+    if tape.retain == Retain::Head {
         gradients.hidden.truncate(network.layers.len());
         gradients.projections.pop();
     }
@@ -145,12 +146,13 @@ fn forward(
     network: &Network,
     parameters: &Parameters,
     batch: &Batch,
-    how: (&Dropout, Wanted),
+    dropout: &Dropout,
+    retain: Retain,
 ) -> Tape {
     let mut tape = Tape::default();
     let exec = ExecContext::serial();
     network
-        .forward(&exec, parameters, batch, how, &mut tape)
+        .forward(&exec, parameters, batch, dropout, retain, &mut tape)
         .unwrap();
     tape
 }
@@ -171,20 +173,20 @@ fn backward(
 
 #[test]
 fn gradients_of_every_parameter_agree_with_differences() {
-    for (name, wanted) in [
-        ("bert-classify", Wanted::All),
-        ("bert-classify", Wanted::Head),
-        ("bert-tokens", Wanted::All),
-        ("distilbert-classify", Wanted::All),
-        ("distilbert-classify", Wanted::Head),
-        ("sentence-mean", Wanted::All),
-        ("sentence-cls", Wanted::Head),
+    for (name, retain) in [
+        ("bert-classify", Retain::All),
+        ("bert-classify", Retain::Head),
+        ("bert-tokens", Retain::All),
+        ("distilbert-classify", Retain::All),
+        ("distilbert-classify", Retain::Head),
+        ("sentence-mean", Retain::All),
+        ("sentence-cls", Retain::Head),
     ] {
         let (network, parameters) = load(name);
         let batch = with_types(&network, batch());
-        let mut tape = forward(&network, &parameters, &batch, (&DROPOUT, wanted));
+        let mut tape = forward(&network, &parameters, &batch, &DROPOUT, retain);
         let mut values: Vec<Vec<f64>> = parameters.iter().map(|p| widen(&p.values)).collect();
-        let expected = oracle::forward(&network, &values, &batch, &DROPOUT, wanted);
+        let expected = oracle::forward(&network, &values, &batch, &DROPOUT, retain);
         assert_close(name, tape.output(), &expected.head, 2e-6);
 
         let outputs = output_gradients(&network, &batch, &tape);
@@ -199,7 +201,7 @@ fn gradients_of_every_parameter_agree_with_differences() {
                 let mut at_distance = |step: f64| {
                     let before = values[index][at];
                     values[index][at] = before + step;
-                    let found = oracle::forward(&network, &values, &batch, &DROPOUT, wanted);
+                    let found = oracle::forward(&network, &values, &batch, &DROPOUT, retain);
                     values[index][at] = before;
                     loss(&outputs, &found)
                 };
@@ -207,7 +209,7 @@ fn gradients_of_every_parameter_agree_with_differences() {
                 expected.push((at_distance(STEP) - at_distance(-STEP)) / (2.0 * STEP));
             }
             let found: Vec<f32> = chosen.iter().map(|&at| found[at]).collect();
-            let what = format!("{name}, {wanted:?}, {}", parameter.name);
+            let what = format!("{name}, {retain:?}, {}", parameter.name);
             assert_close(&what, &found, &expected, 2e-5);
         }
     }
@@ -223,8 +225,8 @@ fn what_is_left_out_for_the_head_alone_changes_nothing() {
     ] {
         let (network, parameters) = load(name);
         let batch = with_types(&network, batch());
-        let [all, head] = [Wanted::All, Wanted::Head].map(|wanted| {
-            let mut tape = forward(&network, &parameters, &batch, (&Dropout::NONE, wanted));
+        let [all, head] = [Retain::All, Retain::Head].map(|retain| {
+            let mut tape = forward(&network, &parameters, &batch, &Dropout::NONE, retain);
             let outputs = OutputGradients {
                 head: random(1, tape.output().len()),
                 ..Default::default()
@@ -263,13 +265,7 @@ fn gradients_are_the_same_bits_at_any_number_of_threads_and_add_up() {
             for _ in 0..2 {
                 gradients.clear();
                 network
-                    .forward(
-                        &exec,
-                        &parameters,
-                        &batch,
-                        (&DROPOUT, Wanted::All),
-                        &mut tape,
-                    )
+                    .forward(&exec, &parameters, &batch, &DROPOUT, Retain::All, &mut tape)
                     .unwrap();
                 let outputs = output_gradients(&network, &batch, &tape);
                 network.backward(
@@ -321,7 +317,7 @@ fn layers_round_on_both_ways_and_heads_do_not() {
         let exact = network.exact();
         let batch = with_types(&network, batch());
         let [mut tape, mut rounded] = [&exact, &network]
-            .map(|network| forward(network, &parameters, &batch, (&DROPOUT, Wanted::All)));
+            .map(|network| forward(network, &parameters, &batch, &DROPOUT, Retain::All));
         assert_ne!(tape.output(), rounded.output(), "{name}");
         let pass = Pass {
             exec: &ExecContext::serial(),
@@ -377,7 +373,7 @@ fn a_smaller_batch_after_a_larger_one_sees_nothing_of_it() {
         let exec = ExecContext::serial();
         let pass = |tape: &mut Tape, batch: &Batch| {
             network
-                .forward(&exec, &parameters, batch, (&DROPOUT, Wanted::Head), tape)
+                .forward(&exec, &parameters, batch, &DROPOUT, Retain::Head, tape)
                 .unwrap();
             let outputs = output_gradients(&network, batch, tape);
             let mut gradients = parameters.gradients();
@@ -422,7 +418,7 @@ fn names_are_those_of_the_checkpoint() {
 fn a_fresh_network_and_a_fresh_head_are_made_where_a_checkpoint_has_none() {
     let (network, _) = load("bert-classify");
     let kind = HeadKind::Sequence { labels: 5 };
-    let build = |seed| Network::build(network.config(), kind, &Origin::fresh(seed)).unwrap();
+    let build = |seed| Network::build(network.config(), kind, &Init::fresh(seed)).unwrap();
     let (fresh, parameters) = build(7);
     assert_eq!(
         (
@@ -469,7 +465,8 @@ fn what_cannot_learn_is_refused_by_name() {
         &ExecContext::serial(),
         &parameters,
         &batch,
-        (&Dropout::NONE, Wanted::Head),
+        &Dropout::NONE,
+        Retain::Head,
         &mut tape,
     );
     assert!(matches!(

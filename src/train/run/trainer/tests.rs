@@ -7,7 +7,7 @@ use super::*;
 use crate::kernels::{Cpu, Threads};
 use crate::train::atomic::replace_bytes;
 use crate::train::losses::mean_squared_error;
-use crate::train::model::parameters::{Id, Parameter};
+use crate::train::model::parameters::{ParamId, Parameter};
 use crate::train::random::Random;
 use crate::train::run::log::read_log;
 
@@ -17,7 +17,7 @@ const EXAMPLES: usize = 50;
 /// Learns the weights of a sum, from examples with random noise.
 struct Sum {
     parameters: Parameters,
-    weight: Id,
+    weight: ParamId,
     inputs: Vec<f32>,
     targets: Vec<f32>,
     /// Metric after each step; `None` for the loss.

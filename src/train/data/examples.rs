@@ -121,7 +121,7 @@ impl ExampleEncoder<'_> {
     }
 
     fn target(&self, row: &TextRow, kind: TargetKind, first: &Encoding) -> Result<Target, String> {
-        let number = |label: &str| self.labels.number(label);
+        let id = |label: &str| self.labels.id(label);
         let Some(target) = &row.target else {
             return Ok(Target::None);
         };
@@ -132,11 +132,11 @@ impl ExampleEncoder<'_> {
                     0 | 1 => reason,
                     _ => format!("{reason}: task = \"multi-label\" learns several"),
                 };
-                Target::Class(number(target.label().map_err(several)?)?)
+                Target::Class(id(target.label().map_err(several)?)?)
             }
             TargetKind::Classes => {
                 let mut classes = vec![0.0; self.labels.len()];
-                for id in self.labels.numbers(target)? {
+                for id in self.labels.ids(target)? {
                     classes[id] = 1.0;
                 }
                 Target::Classes(classes)
@@ -145,7 +145,7 @@ impl ExampleEncoder<'_> {
                 Target::Score(score(target.text(), scale, reach)?)
             }
             TargetKind::Tags => {
-                let tags = target.tags().into_iter().map(number);
+                let tags = target.tags().into_iter().map(id);
                 let tags = tags.collect::<Result<Vec<_>, _>>()?;
                 Target::Tags(first_tokens(first, &row.text.words(), &tags)?)
             }

@@ -38,7 +38,7 @@ impl Labels {
     ///
     /// # Errors
     /// The reason, if there is no such label.
-    pub(crate) fn number(&self, label: &str) -> Result<usize, String> {
+    pub(crate) fn id(&self, label: &str) -> Result<usize, String> {
         label_id(&self.0, label)
     }
 
@@ -46,7 +46,7 @@ impl Labels {
     ///
     /// # Errors
     /// The reason, if a label is unknown or repeated.
-    pub(crate) fn numbers(&self, cell: &Cell) -> Result<Vec<usize>, String> {
+    pub(crate) fn ids(&self, cell: &Cell) -> Result<Vec<usize>, String> {
         label_ids(&self.0, cell)
     }
 
@@ -173,10 +173,10 @@ mod tests {
     fn labels_by_name_and_by_number() {
         let labels = Labels::of(["spam", "ham", "spam"].into_iter());
         assert_eq!(labels.names(), ["ham", "spam"]);
-        assert_eq!(labels.number("spam"), Ok(1));
-        assert_eq!(labels.number(" spam "), Ok(1));
-        assert_eq!(labels.number("0"), Ok(0));
-        assert_eq!(labels.number("1.0"), Ok(1));
+        assert_eq!(labels.id("spam"), Ok(1));
+        assert_eq!(labels.id(" spam "), Ok(1));
+        assert_eq!(labels.id("0"), Ok(0));
+        assert_eq!(labels.id("1.0"), Ok(1));
         for wrong in [
             "2",
             "-1",
@@ -196,10 +196,7 @@ mod tests {
             "18446744073709551617",
         ] {
             assert!(
-                labels
-                    .number(wrong)
-                    .unwrap_err()
-                    .contains("none of ham, spam"),
+                labels.id(wrong).unwrap_err().contains("none of ham, spam"),
                 "{wrong}"
             );
         }
@@ -210,33 +207,33 @@ mod tests {
         let labels = Labels::of(["10", "2", "1"].into_iter());
         assert_eq!(labels.names(), ["1", "2", "10"]);
         // By its name, not as a number among three.
-        assert_eq!(labels.number("1"), Ok(0));
-        assert_eq!(labels.number("2"), Ok(1));
+        assert_eq!(labels.id("1"), Ok(0));
+        assert_eq!(labels.id("2"), Ok(1));
         // Nor is what is no name of theirs.
-        assert!(labels.number("0").is_err());
+        assert!(labels.id("0").is_err());
     }
 
     #[test]
     fn whole_numbers_are_one_label_however_they_are_written() {
         let labels = Labels::of(["10.0", "2", "-1.0", "2.0"].into_iter());
         assert_eq!(labels.names(), ["-1", "2", "10"]);
-        assert_eq!(labels.number("10"), Ok(2));
-        assert_eq!(labels.number("-1.00"), Ok(0));
+        assert_eq!(labels.id("10"), Ok(2));
+        assert_eq!(labels.id("-1.00"), Ok(0));
         // Beside other numbers and words they are names.
         let labels = Labels::of(["1.0", "1.5", "v2.0"].into_iter());
         assert_eq!(labels.names(), ["1.0", "1.5", "v2.0"]);
-        assert_eq!(labels.number("1"), Ok(0));
-        assert!(labels.number("2").is_err());
+        assert_eq!(labels.id("1"), Ok(0));
+        assert!(labels.id("2").is_err());
         // A model that calls a label so, by its name.
         let labels = Labels::new(["nan", "inf"].map(str::to_owned).to_vec());
-        assert_eq!(labels.number("1"), Ok(1));
+        assert_eq!(labels.id("1"), Ok(1));
     }
 
     #[test]
     fn numbers_that_are_written_otherwise_are_names() {
         let labels = Labels::of(["+1", "02", "1e0", "1"].into_iter());
         assert_eq!(labels.names(), ["+1", "02", "1", "1e0"]);
-        let found = labels.names().iter().map(|name| labels.number(name));
+        let found = labels.names().iter().map(|name| labels.id(name));
         assert!(found.eq((0..4).map(Ok)));
         // Beyond 64 bits they are told apart and in order.
         let large = ["100000000000000000001", "100000000000000000000.0", "7"];
@@ -245,40 +242,40 @@ mod tests {
             labels.names(),
             ["7", "100000000000000000000", "100000000000000000001"]
         );
-        assert_eq!(labels.number(large[1]), Ok(1));
-        assert!(labels.number("1e20").is_err());
+        assert_eq!(labels.id(large[1]), Ok(1));
+        assert!(labels.id("1e20").is_err());
     }
 
     #[test]
     fn a_label_that_stands_twice_is_no_set() {
         let labels = Labels::new(["a", "b", "c"].map(str::to_owned).to_vec());
-        assert_eq!(labels.numbers(&Cell::list(["c", "0"])), Ok(vec![2, 0]));
-        assert_eq!(labels.numbers(&"".into()), Ok(vec![]));
+        assert_eq!(labels.ids(&Cell::list(["c", "0"])), Ok(vec![2, 0]));
+        assert_eq!(labels.ids(&"".into()), Ok(vec![]));
         for marks in [
             Cell::list(["0", "0", "1"]),
             Cell::list(["1.0", "0.0", "1.0"]),
             "0,1,1".into(),
         ] {
-            let reason = labels.numbers(&marks).unwrap_err();
+            let reason = labels.ids(&marks).unwrap_err();
             assert!(reason.contains("stands twice in"), "{reason}");
             assert!(reason.ends_with("not a 0 or 1 for each label"), "{reason}");
         }
         // By its name and by its id it is one label.
         assert_eq!(
-            labels.numbers(&Cell::list(["b", "c", "1"])),
+            labels.ids(&Cell::list(["b", "c", "1"])),
             Err("label \"1\" stands twice in \"b c 1\"".to_owned())
         );
         let truths = Labels::of(["true", "false"].into_iter());
-        let reason = truths.numbers(&Cell::list(["true", "false", "true"]));
+        let reason = truths.ids(&Cell::list(["true", "false", "true"]));
         assert!(reason.unwrap_err().contains("for each label"));
     }
 
     #[test]
     fn names_that_two_labels_have_and_long_ones() {
         let labels = Labels::new(["a", "b", "a"].map(str::to_owned).to_vec());
-        assert!(labels.number("a").unwrap_err().contains("two labels"));
-        assert_eq!(labels.number("b"), Ok(1));
-        let long = labels.number(&"x".repeat(10_000)).unwrap_err();
+        assert!(labels.id("a").unwrap_err().contains("two labels"));
+        assert_eq!(labels.id("b"), Ok(1));
+        let long = labels.id(&"x".repeat(10_000)).unwrap_err();
         assert!(long.len() < 300, "{}", long.len());
     }
 }

@@ -11,7 +11,7 @@ use crate::kernels::gemm::Dtype;
 use crate::kernels::{ExecContext, Threads};
 use crate::layers::Scratch;
 use crate::train::losses::{
-    Heads, Measure, mean_squared_error, projected_mean_squared_error, relation,
+    Measure, ProjectionPair, mean_squared_error, projected_mean_squared_error, relation,
 };
 use crate::train::model::network::{HeadKind, Network, OutputGradients, Retain, Tape};
 use crate::train::model::ops::dropout::Dropout;
@@ -383,12 +383,12 @@ impl IntermediateDistillation {
                 pass.exec,
                 measure,
                 heads,
-                Heads {
+                ProjectionPair {
                     left: student[left],
                     right: student[right],
                     width: student_config.hidden_size,
                 },
-                Heads {
+                ProjectionPair {
                     left: teacher[left],
                     right: teacher[right],
                     width: other.hidden_size,

@@ -171,12 +171,12 @@ impl Teacher {
             if weights.soft > 0.0 {
                 let temperature = weights.temperature;
                 learn(
-                    objective.of_teacher(output, teacher, temperature),
+                    objective.soft_loss(output, teacher, temperature),
                     weights.soft,
                 );
             }
             if weights.pseudo > 0.0 {
-                learn(objective.of_likeliest(output, teacher), weights.pseudo);
+                learn(objective.pseudo_label_loss(output, teacher), weights.pseudo);
             }
         }
         if let Some(intermediate) = intermediate {

@@ -1,7 +1,7 @@
 //! Labelling by a teacher: predictions of a model for unlabelled texts, written as a table to train on.
 
-mod answers;
 mod bm25;
+mod predictor;
 mod write;
 
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::train::atomic::{is_same_file, replace};
 use crate::train::data::{self, Column, Source, TEXT_COLUMNS, Table, named, usual_pair};
-use answers::Answers;
 use bm25::Index;
+use predictor::Predictor;
 use write::{Cell, Format, Writer};
 
 /// Number of rows in a batch of predictions.
@@ -44,12 +44,12 @@ pub struct Labelled {
 }
 
 /// A text or a pair to label, with the other cells of its row.
-struct Asked<'a> {
+struct InputRow<'a> {
     first: &'a str,
     second: Option<&'a str>,
     kept: &'a [data::Cell],
     /// Indices of the table and the row; for a mined pair, those of its first text.
-    place: (usize, usize),
+    source: (usize, usize),
 }
 
 /// Labels texts with a model and writes them as a table, which is complete or not written at all. Calls `done(done, total)`
@@ -86,8 +86,8 @@ pub fn label(
     if labelling.from.iter().any(is_output) {
         return Err(wrong("that is one of the tables that are labelled"));
     }
-    let answers = Answers::of(model)?;
-    if let (Some(least), Some(highest)) = (labelling.least_score, answers.highest())
+    let predictor = Predictor::of(model)?;
+    if let (Some(least), Some(highest)) = (labelling.least_score, predictor.highest())
         && least > highest
     {
         return Err(Error::Option {
@@ -136,7 +136,7 @@ pub fn label(
         0 if labelling.mine.is_none() => vec!["text".to_owned()],
         _ => vec!["sentence1".to_owned(), "sentence2".to_owned()],
     };
-    let predicted = answers.columns();
+    let predicted = predictor.columns();
     for name in names.into_iter().flatten() {
         let taken = columns.contains(&name) || predicted.contains(&name);
         columns.push(if taken { format!("gold_{name}") } else { name });
@@ -153,11 +153,11 @@ pub fn label(
         let mut writer = Writer::new(format, fresh, &columns)?;
         for (at, some) in asked.chunks(ROWS).enumerate() {
             done(at * ROWS, asked.len());
-            let outcome = answer(&answers, some, &tables).and_then(|answers| {
-                for (asked, answer) in some.iter().zip(answers) {
+            let outcome = predict(&predictor, some, &tables).and_then(|predictions| {
+                for (asked, prediction) in some.iter().zip(predictions) {
                     if labelling
                         .least_score
-                        .is_some_and(|least| answer.score < least)
+                        .is_some_and(|least| prediction.score < least)
                     {
                         continue;
                     }
@@ -166,10 +166,10 @@ pub fn label(
                         Some(_) => Cell::List(cell),
                         None => Cell::Text(cell.text()),
                     });
-                    let cells = texts.map(Cell::Text).chain(kept).chain(answer.cells());
+                    let cells = texts.map(Cell::Text).chain(kept).chain(prediction.cells());
                     let cells: Vec<Cell<'_>> = cells.collect();
                     if let Some(reason) = format.refuses(&cells) {
-                        let (table, row) = asked.place;
+                        let (table, row) = asked.source;
                         let table = &tables[table].0;
                         return Err(table.blame(&table.rows[row], reason));
                     }
@@ -230,16 +230,16 @@ fn read(source: &Source, keep: bool) -> Result<(Table, usize, Vec<String>)> {
     Ok((source.read(&columns)?, texts, others))
 }
 
-fn rows(tables: &[(Table, usize)]) -> Vec<Asked<'_>> {
+fn rows(tables: &[(Table, usize)]) -> Vec<InputRow<'_>> {
     let mut asked = Vec::new();
     for (number, (table, texts)) in tables.iter().enumerate() {
         for (at, row) in table.rows.iter().enumerate() {
             let (texts, kept) = row.cells.split_at(*texts);
-            asked.push(Asked {
+            asked.push(InputRow {
                 first: texts[0].text(),
                 second: texts.get(1).map(data::Cell::text),
                 kept,
-                place: (number, at),
+                source: (number, at),
             });
         }
     }
@@ -247,7 +247,7 @@ fn rows(tables: &[(Table, usize)]) -> Vec<Asked<'_>> {
 }
 
 /// Mines pairs of different texts that share words. Duplicate texts count once.
-fn mined(tables: &[(Table, usize)], count: usize) -> Vec<Asked<'_>> {
+fn mined(tables: &[(Table, usize)], count: usize) -> Vec<InputRow<'_>> {
     let mut texts = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for (number, (table, width)) in tables.iter().enumerate() {
@@ -261,30 +261,30 @@ fn mined(tables: &[(Table, usize)], count: usize) -> Vec<Asked<'_>> {
     }
     let alone: Vec<&str> = texts.iter().map(|(text, _)| *text).collect();
     let pairs = Index::new(alone.iter().copied()).pairs(&alone, count);
-    let asked = pairs.into_iter().map(|(first, second)| Asked {
+    let asked = pairs.into_iter().map(|(first, second)| InputRow {
         first: alone[first],
         second: Some(alone[second]),
         kept: &[],
-        place: texts[first].1,
+        source: texts[first].1,
     });
     asked.collect()
 }
 
 /// Predicts a batch of rows; an error names the row that caused it.
-fn answer(
-    answers: &Answers<'_>,
-    asked: &[Asked<'_>],
+fn predict(
+    predictor: &Predictor<'_>,
+    asked: &[InputRow<'_>],
     tables: &[(Table, usize)],
-) -> Result<Vec<answers::Answer>> {
+) -> Result<Vec<predictor::RowPrediction>> {
     let texts: Vec<(&str, Option<&str>)> = asked.iter().map(|it| (it.first, it.second)).collect();
-    match answers.all(&texts) {
+    match predictor.all(&texts) {
         Err(error @ Error::Input { .. }) => {
-            let alone = |at: &usize| answers.all(&texts[*at..=*at]).is_err();
+            let alone = |at: &usize| predictor.all(&texts[*at..=*at]).is_err();
             match (0..texts.len()).find(alone) {
                 Some(at) => {
-                    let (table, row) = asked[at].place;
+                    let (table, row) = asked[at].source;
                     let table = &tables[table].0;
-                    let cause = answers.all(&texts[at..=at]).err().unwrap_or(error);
+                    let cause = predictor.all(&texts[at..=at]).err().unwrap_or(error);
                     Err(table.blame(&table.rows[row], cause.to_string()))
                 }
                 None => Err(error),

@@ -17,7 +17,7 @@ pub(crate) use classes::{BinaryCrossEntropy, CrossEntropy};
 pub(crate) use numbers::{cosine_similarity, mean_squared_error};
 pub(crate) use projection::projected_mean_squared_error;
 pub(crate) use ranking::multiple_negatives_ranking;
-pub(crate) use relations::{Heads, Measure, relation};
+pub(crate) use relations::{Measure, ProjectionPair, relation};
 pub(crate) use soft::soft_targets;
 pub(crate) use spans::answer_spans;
 
@@ -48,7 +48,7 @@ impl Loss {
 
     /// Multiplies value and gradient by `weight`.
     #[must_use]
-    pub(crate) fn times(mut self, weight: f64) -> Self {
+    pub(crate) fn scaled(mut self, weight: f64) -> Self {
         self.value *= weight;
         for slope in &mut self.gradient {
             *slope *= weight as f32;
@@ -161,7 +161,7 @@ mod tests {
             value,
             gradient: gradient.to_vec(),
         };
-        let half = loss(1.0, [1.0, -2.0]).times(0.5);
+        let half = loss(1.0, [1.0, -2.0]).scaled(0.5);
         assert_eq!(half, loss(0.5, [0.5, -1.0]));
     }
 

@@ -34,27 +34,27 @@ pub(crate) fn cosine_similarity(
     };
     let pairs = first.chunks_exact(width).zip(second.chunks_exact(width));
     for ((first, second), &score) in pairs.zip(scores) {
-        let (first, second) = (Unit::of(first), Unit::of(second));
+        let (first, second) = (UnitVector::of(first), UnitVector::of(second));
         let cosine = first.dot(&second);
         let difference = cosine - f64::from(score);
         loss.value += difference * difference / scores.len() as f64;
         let slope = 2.0 * difference / scores.len() as f64;
         loss.first
-            .extend(first.back(&second.direction, slope, cosine));
+            .extend(first.backward(&second.direction, slope, cosine));
         loss.second
-            .extend(second.back(&first.direction, slope, cosine));
+            .extend(second.backward(&first.direction, slope, cosine));
     }
     loss
 }
 
 /// A vector, split into direction and length.
 #[derive(Clone, Debug)]
-pub(super) struct Unit {
+pub(super) struct UnitVector {
     pub(super) direction: Vec<f64>,
     length: f64,
 }
 
-impl Unit {
+impl UnitVector {
     /// Splits a vector. A length below 1e-8 is taken as 1e-8, as in PyTorch's `cosine_similarity`.
     pub(super) fn of(vector: &[f32]) -> Self {
         let squares: f64 = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
@@ -72,7 +72,7 @@ impl Unit {
 
     /// Returns the gradient of the vector, given that of its direction as `slope` times `towards`. `along` is the component of
     /// `towards` along the direction, which normalization removes.
-    pub(super) fn back<'a>(
+    pub(super) fn backward<'a>(
         &'a self,
         towards: &'a [f64],
         slope: f64,

@@ -39,7 +39,7 @@ impl Objective {
 
     /// Computes the loss of the network's output against the examples' targets. `starts` is the row offset of each text, with
     /// the second texts after all first ones. Examples without a target have no loss and do not count in the mean.
-    pub(crate) fn of_targets(
+    pub(crate) fn hard_loss(
         &self,
         output: &[f32],
         starts: &[usize],
@@ -53,11 +53,11 @@ impl Objective {
                 Criterion::MultipleNegatives | Criterion::None
             )
         {
-            return self.of_known(output, starts, examples);
+            return self.labelled_loss(output, starts, examples);
         }
         let share = known as f64 / examples.len() as f64;
         if self.task.is_per_token() {
-            return self.of_known(output, starts, examples).times(share);
+            return self.labelled_loss(output, starts, examples).scaled(share);
         }
         // A row per text: the examples with targets form a batch of their own.
         let texts = output.len() / (self.width * examples.len());
@@ -72,7 +72,7 @@ impl Objective {
             gradient: vec![0.0; output.len()],
         };
         if known > 0 {
-            let known_loss = self.of_known(&some, &[], &examples).times(share);
+            let known_loss = self.labelled_loss(&some, &[], &examples).scaled(share);
             loss.value = known_loss.value;
             for (row, gradient) in rows
                 .iter()
@@ -84,7 +84,7 @@ impl Objective {
         loss
     }
 
-    fn of_known(&self, output: &[f32], starts: &[usize], examples: &[&Example]) -> Loss {
+    fn labelled_loss(&self, output: &[f32], starts: &[usize], examples: &[&Example]) -> Loss {
         match self.task.criterion {
             Criterion::CrossEntropy => {
                 let class = |example: &&Example| match example.target {
@@ -150,7 +150,7 @@ impl Objective {
 
     /// Computes the loss against a teacher's output for the same rows: its distribution where there are labels, else its
     /// values.
-    pub(crate) fn of_teacher(&self, output: &[f32], teacher: &[f32], temperature: f64) -> Loss {
+    pub(crate) fn soft_loss(&self, output: &[f32], teacher: &[f32], temperature: f64) -> Loss {
         match self.task.criterion {
             Criterion::CrossEntropy | Criterion::TokenCrossEntropy => {
                 soft_targets(output, teacher, self.width, temperature)
@@ -166,7 +166,7 @@ impl Objective {
 
     /// Computes the loss against the teacher's most likely label as if it were the target, or against its values where there
     /// are no labels.
-    pub(crate) fn of_likeliest(&self, output: &[f32], teacher: &[f32]) -> Loss {
+    pub(crate) fn pseudo_label_loss(&self, output: &[f32], teacher: &[f32]) -> Loss {
         match self.task.criterion {
             Criterion::CrossEntropy | Criterion::TokenCrossEntropy => {
                 let rows = teacher.chunks_exact(self.width);
@@ -210,13 +210,13 @@ mod tests {
     fn the_likeliest_label_is_a_target_like_any_other() {
         let objective = Objective::new(TaskKind::Classification, &Training::default(), 2);
         let output = [0.5, -1.0, 2.0, 0.25];
-        let found = objective.of_likeliest(&output, &[3.0, 1.0, -9.0, -2.0]);
+        let found = objective.pseudo_label_loss(&output, &[3.0, 1.0, -9.0, -2.0]);
         let example = |class: usize| Example {
             first: Encoding::from_ids(vec![1]),
             second: None,
             target: Target::Class(class),
         };
-        let expected = objective.of_targets(&output, &[], &[&example(0), &example(1)]);
+        let expected = objective.hard_loss(&output, &[], &[&example(0), &example(1)]);
         assert_eq!(found, expected);
     }
 
@@ -245,9 +245,9 @@ mod tests {
             let (known, unknown) = (example(target), example(Target::None));
             // The second texts of pairs follow all first ones.
             let both: Vec<f32> = (0..2 * texts).flat_map(output).collect();
-            let found = objective.of_targets(&both, &[], &[&unknown, &known]);
+            let found = objective.hard_loss(&both, &[], &[&unknown, &known]);
             let alone: Vec<f32> = (0..texts).flat_map(|text| output(2 * text + 1)).collect();
-            let expected = objective.of_targets(&alone, &[], &[&known]).times(0.5);
+            let expected = objective.hard_loss(&alone, &[], &[&known]).scaled(0.5);
             assert!(expected.value > 0.0);
             assert_eq!(found.value, expected.value, "{task:?}");
             for (row, gradient) in found.gradient.chunks_exact(width).enumerate() {
@@ -256,7 +256,7 @@ mod tests {
                     _ => assert_eq!(gradient, &expected.gradient[row / 2 * width..][..width]),
                 }
             }
-            let none = objective.of_targets(&both, &[], &[&unknown, &unknown]);
+            let none = objective.hard_loss(&both, &[], &[&unknown, &unknown]);
             assert_eq!((none.value, none.gradient), (0.0, vec![0.0; both.len()]));
         }
     }

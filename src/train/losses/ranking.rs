@@ -1,6 +1,6 @@
 //! Ranking loss of matching pairs against all other pairs of the batch.
 
-use super::numbers::Unit;
+use super::numbers::UnitVector;
 use super::{CrossEntropy, PairLoss};
 
 /// Multiple-negatives ranking (Henderson et al. 2017): cross-entropy of `scale cos(first_i, second_j)` over all j, with class
@@ -12,10 +12,13 @@ pub(crate) fn multiple_negatives_ranking(
     scale: f64,
 ) -> PairLoss {
     assert_eq!(first.len(), second.len());
-    let units = |rows: &[f32]| -> Vec<Unit> { rows.chunks_exact(width).map(Unit::of).collect() };
+    let units = |rows: &[f32]| -> Vec<UnitVector> {
+        rows.chunks_exact(width).map(UnitVector::of).collect()
+    };
     let (firsts, seconds) = (units(first), units(second));
-    let row =
-        |first: &Unit| -> Vec<f64> { seconds.iter().map(|second| first.dot(second)).collect() };
+    let row = |first: &UnitVector| -> Vec<f64> {
+        seconds.iter().map(|second| first.dot(second)).collect()
+    };
     let cosines: Vec<Vec<f64>> = firsts.iter().map(row).collect();
     let scores = cosines
         .iter()
@@ -28,19 +31,20 @@ pub(crate) fn multiple_negatives_ranking(
     let slope = |i: usize, j: usize| scale * f64::from(loss.gradient[i * firsts.len() + j]);
     // Gradient of a vector from all its cosines: the weighted sum of the others' directions, and its component along the
     // vector.
-    let back = |vector: &Unit, others: &[Unit], cosines: &dyn Fn(usize) -> (f64, f64)| {
-        let (mut towards, mut along) = (vec![0.0; width], 0.0);
-        for (at, other) in others.iter().enumerate() {
-            let (slope, cosine) = cosines(at);
-            along += slope * cosine;
-            for (towards, x) in towards.iter_mut().zip(&other.direction) {
-                *towards += slope * x;
+    let backward =
+        |vector: &UnitVector, others: &[UnitVector], cosines: &dyn Fn(usize) -> (f64, f64)| {
+            let (mut towards, mut along) = (vec![0.0; width], 0.0);
+            for (at, other) in others.iter().enumerate() {
+                let (slope, cosine) = cosines(at);
+                along += slope * cosine;
+                for (towards, x) in towards.iter_mut().zip(&other.direction) {
+                    *towards += slope * x;
+                }
             }
-        }
-        vector.back(&towards, 1.0, along).collect::<Vec<f32>>()
-    };
-    let of_first = |i: usize| back(&firsts[i], &seconds, &|j| (slope(i, j), cosines[i][j]));
-    let of_second = |j: usize| back(&seconds[j], &firsts, &|i| (slope(i, j), cosines[i][j]));
+            vector.backward(&towards, 1.0, along).collect::<Vec<f32>>()
+        };
+    let of_first = |i: usize| backward(&firsts[i], &seconds, &|j| (slope(i, j), cosines[i][j]));
+    let of_second = |j: usize| backward(&seconds[j], &firsts, &|i| (slope(i, j), cosines[i][j]));
     PairLoss {
         value: loss.value,
         first: (0..firsts.len()).flat_map(of_first).collect(),

@@ -17,7 +17,7 @@ use crate::kernels::{Cpu, ExecContext, softmax::softmax};
 
 /// Two projections of a layer, (rows, width) each.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Heads<'a> {
+pub(crate) struct ProjectionPair<'a> {
     pub(crate) left: &'a [f32],
     pub(crate) right: &'a [f32],
     pub(crate) width: usize,
@@ -41,8 +41,8 @@ pub(crate) fn relation(
     exec: &ExecContext,
     measure: Measure,
     heads: usize,
-    student: Heads<'_>,
-    teacher: Heads<'_>,
+    student: ProjectionPair<'_>,
+    teacher: ProjectionPair<'_>,
     starts: &[usize],
 ) -> PairLoss {
     let (rows, texts) = (starts[starts.len() - 1], starts.len() - 1);
@@ -83,7 +83,7 @@ pub(crate) fn relation(
             scratch.compare(measure, cpu, [&student, &teacher]);
             *value += scratch.value;
             let factor = 1.0 / (count * heads) as f32;
-            scratch.back(&student, factor, left, right);
+            scratch.backward(&student, factor, left, right);
         }
     });
     let values = parts
@@ -94,23 +94,23 @@ pub(crate) fn relation(
 }
 
 /// One head's columns of the rows of one text.
-struct Head<'a> {
+struct HeadView<'a> {
     left: ArrayView2<'a, f32>,
     right: ArrayView2<'a, f32>,
     first_column: usize,
     scale: f32,
 }
 
-impl<'a> Heads<'a> {
+impl<'a> ProjectionPair<'a> {
     /// Returns head number `head` of `heads`, for the rows of one text.
-    fn head(self, head: usize, heads: usize, rows: Range<usize>) -> Head<'a> {
+    fn head(self, head: usize, heads: usize, rows: Range<usize>) -> HeadView<'a> {
         let width = self.width / heads;
         let columns = head * width..(head + 1) * width;
         let part = |of: &'a [f32]| {
             let part = &of[rows.start * self.width..rows.end * self.width];
             matrix(part, rows.len(), self.width).slice_move(s![.., columns.clone()])
         };
-        Head {
+        HeadView {
             left: part(self.left),
             right: part(self.right),
             first_column: columns.start,
@@ -119,7 +119,7 @@ impl<'a> Heads<'a> {
     }
 }
 
-impl Head<'_> {
+impl HeadView<'_> {
     /// Computes scaled dot products, (tokens, tokens).
     fn scores(&self, scores: &mut Vec<f32>) {
         let tokens = self.left.nrows();
@@ -138,7 +138,7 @@ struct Scratch {
 
 impl Scratch {
     /// Writes the sum of a head's losses to `value`, and the gradient of each of the student's scores to `student`.
-    fn compare(&mut self, measure: Measure, cpu: Cpu, [student, teacher]: [&Head<'_>; 2]) {
+    fn compare(&mut self, measure: Measure, cpu: Cpu, [student, teacher]: [&HeadView<'_>; 2]) {
         student.scores(&mut self.student);
         teacher.scores(&mut self.teacher);
         self.value = 0.0;
@@ -179,7 +179,7 @@ impl Scratch {
     }
 
     /// Computes the gradients of left and right from those of the scores, times `factor`.
-    fn back(&mut self, head: &Head<'_>, factor: f32, left: &mut [f32], right: &mut [f32]) {
+    fn backward(&mut self, head: &HeadView<'_>, factor: f32, left: &mut [f32], right: &mut [f32]) {
         let (tokens, width) = head.left.dim();
         let slopes = square(&mut self.student, tokens);
         let scale = head.scale * factor;
@@ -221,12 +221,12 @@ mod tests {
                 &ExecContext::serial(),
                 measure,
                 2,
-                Heads {
+                ProjectionPair {
                     left,
                     right,
                     width: 4,
                 },
-                Heads {
+                ProjectionPair {
                     left: teacher_left,
                     right: teacher_right,
                     width: 6,
@@ -244,12 +244,12 @@ mod tests {
         let (x, teacher) = (numbers(32, 7), numbers(48, 8));
         for measure in [Measure::Distributions, Measure::Scores] {
             let loss = |x: &[f32]| {
-                let student = Heads {
+                let student = ProjectionPair {
                     left: x,
                     right: x,
                     width: 4,
                 };
-                let teacher = Heads {
+                let teacher = ProjectionPair {
                     left: &teacher,
                     right: &teacher,
                     width: 6,
@@ -281,12 +281,12 @@ mod tests {
         let loss = |threads| {
             let exec = ExecContext::new(Cpu::detect(), &Threads::new(threads).unwrap());
             let (student, teacher) = (
-                Heads {
+                ProjectionPair {
                     left: &x,
                     right: &y,
                     width: 4,
                 },
-                Heads {
+                ProjectionPair {
                     left: &y,
                     right: &x,
                     width: 4,

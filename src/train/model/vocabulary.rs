@@ -34,15 +34,15 @@ pub(crate) struct Coverage {
 
 /// Criteria for keeping a token.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Keep {
+pub(crate) struct PruneLimits {
     /// Minimum number of occurrences in the corpus.
     pub(crate) min_count: u64,
     /// Maximum size of the vocabulary; the most frequent tokens are kept.
-    pub(crate) most: Option<usize>,
+    pub(crate) max_tokens: Option<usize>,
 }
 
 /// Keeps the corpus's frequent tokens, special tokens, and single characters, by which any of its words can still be spelt. If
-/// `most` limits the size, only characters of ASCII and of the corpus are kept. Tokens outside the `rows` rows of the word
+/// `max_tokens` limits the size, only characters of ASCII and of the corpus are kept. Tokens outside the `rows` rows of the word
 /// embeddings are dropped.
 ///
 /// # Errors
@@ -51,7 +51,7 @@ pub(crate) fn prune<'a>(
     tokenizer: &Tokenizer,
     texts: impl IntoIterator<Item = &'a str>,
     rows: usize,
-    keep: Keep,
+    limits: PruneLimits,
 ) -> Result<Pruned> {
     let mut counts = vec![0u64; tokenizer.vocab_size()];
     let before = counts.len().min(rows);
@@ -79,18 +79,20 @@ pub(crate) fn prune<'a>(
     };
     let count = |id: u32| counts[id as usize];
     let all = 0..before as u32;
-    let kept: Vec<u32> = match keep.most {
+    let kept: Vec<u32> = match limits.max_tokens {
         None => all
-            .filter(|&id| special(id) || letter(id).is_some() || count(id) >= keep.min_count.max(1))
+            .filter(|&id| {
+                special(id) || letter(id).is_some() || count(id) >= limits.min_count.max(1)
+            })
             .collect(),
-        Some(most) => {
+        Some(max_tokens) => {
             let always = |id: u32| special(id) || letter(id).is_some_and(|c| c.is_ascii());
             let mut kept: Vec<u32> = all.clone().filter(|&id| always(id)).collect();
             let mut others: Vec<u32> = all
-                .filter(|&id| !always(id) && count(id) >= keep.min_count.max(1))
+                .filter(|&id| !always(id) && count(id) >= limits.min_count.max(1))
                 .collect();
             others.sort_by_key(|&id| std::cmp::Reverse(count(id)));
-            others.truncate(most.saturating_sub(kept.len()));
+            others.truncate(max_tokens.saturating_sub(kept.len()));
             kept.extend(others);
             kept.sort_unstable();
             kept
@@ -204,9 +206,9 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    const KEEP: Keep = Keep {
+    const KEEP: PruneLimits = PruneLimits {
         min_count: 1,
-        most: None,
+        max_tokens: None,
     };
     const CORPUS: [&str; 3] = ["A great film!", "the film, the wonderful acting", "great"];
 
@@ -270,8 +272,17 @@ mod tests {
         let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nab\nb\n##b\na\ncab\n##ab\n";
         let files = crate::weights::Files::new().with("vocab.txt", vocabulary.as_bytes().to_vec());
         let tokenizer = Tokenizer::from_parts(files).unwrap();
-        let keep =
-            |min_count, most| prune(&tokenizer, ["ab ab cab", "d"], 11, Keep { min_count, most });
+        let keep = |min_count, max_tokens| {
+            prune(
+                &tokenizer,
+                ["ab ab cab", "d"],
+                11,
+                PruneLimits {
+                    min_count,
+                    max_tokens,
+                },
+            )
+        };
         let pruned = keep(2, None).unwrap();
         assert_eq!(pruned.kept, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
         let coverage = Coverage {

@@ -3,7 +3,7 @@
 
 mod adamw;
 mod card;
-mod figures;
+mod evaluation;
 mod fingerprint;
 mod folder;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::fingerprint::RunFingerprint;
 use super::schema::{TableSchema, labels};
-use super::{figures, learnable};
+use super::{evaluation, learnable};
 use crate::config::{Config, EncoderConfig, Family};
 use crate::error::{Error, Result};
 use crate::kernels::Threads;
@@ -37,10 +37,10 @@ impl Tables {
     /// Reads all tables.
     ///
     /// # Errors
-    /// Those of [`TableSchema::read`] and [`TableSchema::to_learn`].
+    /// Those of [`TableSchema::read`] and [`TableSchema::for_training`].
     pub(super) fn read(recipe: &Recipe) -> Result<Self> {
-        let schema = TableSchema::to_learn(recipe)?;
-        let dev_schema = TableSchema::to_measure(recipe);
+        let schema = TableSchema::for_training(recipe)?;
+        let dev_schema = TableSchema::for_evaluation(recipe);
         Ok(Self {
             train: schema.read(&recipe.data.train, recipe)?,
             unlabelled: schema
@@ -171,7 +171,7 @@ impl StudentModel {
             });
         }
         if let Some(metric) = &recipe.training.metric {
-            figures::known(recipe.task.spec(), metric)?;
+            evaluation::metric_index(recipe.task.spec(), metric)?;
         }
         let mut opened = Self {
             tokenizer: Tokenizer::open(&checkpoint.files(), "", false)?,
@@ -202,12 +202,12 @@ impl StudentModel {
             sources => corpus(sources)?,
         };
         fingerprint.texts(corpus.iter());
-        let keep = vocabulary::Keep {
+        let limits = vocabulary::PruneLimits {
             min_count: student.min_count.unwrap_or(1),
-            most: student.tokens,
+            max_tokens: student.tokens,
         };
         let (tokenizer, size) = (&self.tokenizer, self.base.vocab_size);
-        let pruned = vocabulary::prune(tokenizer, corpus.iter(), size, keep)?;
+        let pruned = vocabulary::prune(tokenizer, corpus.iter(), size, limits)?;
         vocabulary::apply(&mut self.checkpoint, tokenizer, &pruned.kept)?;
         self.pruned = Some(pruned);
         Ok(())

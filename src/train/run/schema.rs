@@ -26,7 +26,7 @@ impl TableSchema {
     ///
     /// # Errors
     /// `Data` if the first table lacks the teacher's logits that it should have.
-    pub(crate) fn to_learn(recipe: &Recipe) -> Result<Self> {
+    pub(crate) fn for_training(recipe: &Recipe) -> Result<Self> {
         let schema = Self::of_task(recipe);
         let criterion = recipe.task.spec().criterion;
         let target = match (criterion, &recipe.distillation) {
@@ -65,7 +65,7 @@ impl TableSchema {
     }
 
     /// Creates the schema of the evaluation tables.
-    pub(crate) fn to_measure(recipe: &Recipe) -> Self {
+    pub(crate) fn for_evaluation(recipe: &Recipe) -> Self {
         Self::of_task(recipe)
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::figures::{self, Answers};
+use super::evaluation::{self, Predictions};
 use super::trainer::{BatchLoss, Trainable};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -114,9 +114,9 @@ impl Trainable for TrainableNetwork {
         let mut loss = 0.0;
         let hard = self.teacher.as_ref().map_or(1.0, Teacher::hard);
         if hard > 0.0 {
-            let hard_loss = objective.of_targets(tape.output(), &batch.starts, &examples);
+            let hard_loss = objective.hard_loss(tape.output(), &batch.starts, &examples);
             loss += hard * hard_loss.value;
-            outputs.head = hard_loss.times(hard * weight).gradient;
+            outputs.head = hard_loss.scaled(hard * weight).gradient;
         }
         if let Some(teacher) = &mut self.teacher {
             let pass = StudentPass {
@@ -139,21 +139,21 @@ impl Trainable for TrainableNetwork {
 
     fn evaluate(&mut self, exec: &ExecContext) -> Result<Vec<(String, f64)>> {
         let task = self.objective.task;
-        let mut answers = Answers::default();
+        let mut predictions = Predictions::default();
         let all: Vec<&Example> = self.dev.iter().collect();
         // Evaluates without rounding, as the saved model will run.
-        let network = self.network.exact();
+        let network = self.network.without_rounding();
         for examples in all.chunks(EVAL_BATCH) {
             let batch = batch(examples);
             let Self {
                 parameters, tape, ..
             } = self;
             network.forward(exec, parameters, &batch, &Dropout::NONE, Retain::Head, tape)?;
-            answers.take(task, &self.labels, tape.output(), &batch.starts, examples);
+            predictions.add(task, &self.labels, tape.output(), &batch.starts, examples);
         }
-        let mut figures = answers.figures(task);
+        let mut figures = predictions.metrics(task);
         if let (Some(metric), false) = (&self.metric, figures.is_empty()) {
-            figures[..=figures::known(task, metric)?].rotate_right(1);
+            figures[..=evaluation::metric_index(task, metric)?].rotate_right(1);
         }
         Ok(figures)
     }

@@ -122,9 +122,9 @@ pub struct TableReader {
     source: Source,
     names: Vec<String>,
     /// Names of each selected column.
-    wanted: Vec<Vec<String>>,
+    selected: Vec<Vec<String>>,
     /// Index of each selected column, in formats with a header.
-    places: Vec<usize>,
+    indices: Vec<usize>,
     /// What the number of cells in a row is compared with, for errors.
     header: &'static str,
 }
@@ -201,8 +201,8 @@ impl TableReader {
         Ok(Self {
             source,
             names,
-            wanted: Vec::new(),
-            places: Vec::new(),
+            selected: Vec::new(),
+            indices: Vec::new(),
             header: ", but the header has",
         })
     }
@@ -217,8 +217,8 @@ impl TableReader {
         Self {
             source: Source::Cells(Box::new(Separated::by_tabs(lines))),
             names: columns.iter().map(|&name| name.to_owned()).collect(),
-            wanted: columns.iter().map(|&name| vec![name.to_owned()]).collect(),
-            places: (0..columns.len()).collect(),
+            selected: columns.iter().map(|&name| vec![name.to_owned()]).collect(),
+            indices: (0..columns.len()).collect(),
             header: " with tabs between them, where there must be",
         }
     }
@@ -240,13 +240,16 @@ impl TableReader {
     /// [`next_row`](Self::next_row).
     pub fn select(&mut self, columns: &[&[&str]]) -> Result<()> {
         let owned = |column: &&[&str]| column.iter().map(|&name| name.to_owned()).collect();
-        self.wanted = columns.iter().map(owned).collect();
+        self.selected = columns.iter().map(owned).collect();
         if matches!(self.source, Source::Objects(..)) {
             return Ok(());
         }
-        let places = self.wanted.iter().map(|names| place(&self.names, names));
-        match places.collect() {
-            Ok(places) => self.places = places,
+        let indices = self
+            .selected
+            .iter()
+            .map(|names| column_index(&self.names, names));
+        match indices.collect() {
+            Ok(indices) => self.indices = indices,
             Err(reason) => return Err(blame(self.name(), 1, reason)),
         }
         Ok(())
@@ -261,14 +264,14 @@ impl TableReader {
         let Self {
             source,
             names,
-            wanted,
-            places,
+            selected,
+            indices,
             header,
         } = self;
         let (line, cells) = match source {
             Source::Cells(rows) => match rows.next()? {
                 None => return Ok(None),
-                Some(record) => (record.line, picked(&record.cells, names, places, header)),
+                Some(record) => (record.line, cells_at(&record.cells, names, indices, header)),
             },
             Source::Objects(objects, ahead) => {
                 let next = match ahead.take() {
@@ -278,7 +281,7 @@ impl TableReader {
                 let Some((line, object)) = next else {
                     return Ok(None);
                 };
-                let cells = wanted.iter().map(|names| named(&object, names));
+                let cells = selected.iter().map(|names| cell_named(&object, names));
                 (line, cells.collect())
             }
             Source::Texts(lines) => loop {
@@ -287,7 +290,7 @@ impl TableReader {
                 };
                 let text = content(line, Ends::Feed);
                 if !text.trim_ascii().is_empty() {
-                    break (number, picked(&[text], names, places, header));
+                    break (number, cells_at(&[text], names, indices, header));
                 }
             },
         };
@@ -346,7 +349,7 @@ fn is_json(cell: &[u8]) -> bool {
 }
 
 /// Returns the index of the first of a column's names that exists.
-fn place(names: &[String], column: &[String]) -> Result<usize, String> {
+fn column_index(names: &[String], column: &[String]) -> Result<usize, String> {
     let Some(name) = column.iter().find(|name| names.contains(name)) else {
         // A single cell that contains another separator suggests another format.
         let other = names.len() == 1 && names[0].contains([';', '|', '\t', ',']);
@@ -369,10 +372,10 @@ fn place(names: &[String], column: &[String]) -> Result<usize, String> {
 }
 
 /// Returns the cells of a row at some indices.
-fn picked(
+fn cells_at(
     row: &[&[u8]],
     names: &[String],
-    places: &[usize],
+    indices: &[usize],
     header: &str,
 ) -> Result<Vec<Cell>, String> {
     let (found, expected) = (row.len(), names.len());
@@ -389,11 +392,11 @@ fn picked(
         Ok(cell) => Ok(Cell::from(cell)),
         Err(_) => Err(format!("column {} is not valid UTF-8", excerpt(&names[at]))),
     };
-    places.iter().map(cell).collect()
+    indices.iter().map(cell).collect()
 }
 
 /// Returns the first cell of an object that has one of these names.
-fn named(row: &JsonRow, names: &[String]) -> Result<Cell, String> {
+fn cell_named(row: &JsonRow, names: &[String]) -> Result<Cell, String> {
     for name in names {
         if let Some(cell) = row.get(name)? {
             return Ok(cell);

@@ -47,7 +47,7 @@ impl HeadKind {
             Task::Embedding => {
                 let sentence = &config.sentence;
                 let pool = match sentence.pooling[..] {
-                    [Pooling::Cls] => Pool::First,
+                    [Pooling::Cls] => Pool::Cls,
                     [Pooling::Mean] => Pool::Mean,
                     _ => {
                         return Err(not_learned(
@@ -319,7 +319,7 @@ impl Builder<'_> {
             output_norm: self.norm(&name("output.LayerNorm"))?,
             heads,
             activation,
-            drops_attended: family == Family::Bert,
+            drops_attention_output: family == Family::Bert,
             site: EMBEDDINGS + 1 + 3 * index as u64,
         })
     }
@@ -341,12 +341,12 @@ impl Builder<'_> {
             }
             HeadKind::Tokens { labels } => Head::Tokens {
                 classifier: self.head_dense("", "classifier", labels)?,
-                drops: true,
+                has_dropout: true,
             },
             HeadKind::Spans => Head::Tokens {
                 classifier: self.head_dense("", "qa_outputs", 2)?,
                 // DistilBERT has dropout there, BERT has none.
-                drops: self.config.family == Family::DistilBert,
+                has_dropout: self.config.family == Family::DistilBert,
             },
             HeadKind::Embedding { pool, normalize } => Head::Embedding { pool, normalize },
         })

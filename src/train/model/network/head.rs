@@ -1,6 +1,6 @@
 //! Heads of the trainable network.
 
-use super::parts::{Dense, Pass};
+use super::parts::{Dense, PassContext};
 use super::tape::{HeadTape, Scratch};
 use crate::kernels::Activation;
 use crate::kernels::gemm::StoreMode;
@@ -23,7 +23,10 @@ pub(super) enum Head {
         classifier: Dense,
     },
     /// Dropout where the reference has it, and a dense layer: (tokens, labels).
-    Tokens { classifier: Dense, drops: bool },
+    Tokens {
+        classifier: Dense,
+        has_dropout: bool,
+    },
     /// Pooling, then scaling to length one where the model does so: (texts, hidden).
     Embedding { pool: Pool, normalize: bool },
 }
@@ -45,15 +48,15 @@ impl Head {
             self,
             Self::Sequence { .. }
                 | Self::Embedding {
-                    pool: Pool::First,
+                    pool: Pool::Cls,
                     ..
                 }
         )
     }
 
     /// Forward pass from the encoder's rows to `tape.out`.
-    pub(super) fn forward(&self, pass: &Pass<'_>, rows: &[f32], tape: &mut HeadTape) {
-        let Pass {
+    pub(super) fn forward(&self, pass: &PassContext<'_>, rows: &[f32], tape: &mut HeadTape) {
+        let PassContext {
             exec,
             starts,
             dropout,
@@ -70,7 +73,7 @@ impl Head {
             } => {
                 let len = texts * hidden;
                 let input = tape.input.at_least(len);
-                pooling::forward(exec, Pool::First, rows, starts, hidden, input);
+                pooling::forward(exec, Pool::Cls, rows, starts, hidden, input);
                 let inner = tape.inner.at_least(len);
                 dense.forward(pass, input, inner);
                 let last = tape.last.at_least(len);
@@ -80,10 +83,13 @@ impl Head {
                 let out = tape.out.at_least(tape.len);
                 classifier.forward(pass, last, out);
             }
-            Self::Tokens { classifier, drops } => {
+            Self::Tokens {
+                classifier,
+                has_dropout,
+            } => {
                 let last = tape.last.at_least(rows.len());
                 last.copy_from_slice(rows);
-                if *drops {
+                if *has_dropout {
                     dropout::apply(exec, dropout.mask(SITE, dropout.head), hidden, last);
                 }
                 tape.len = pass.rows() * classifier.outputs;
@@ -107,7 +113,7 @@ impl Head {
     /// Backward pass: adds to `d_rows` the gradient that follows from that of `tape.out`. An empty gradient adds nothing.
     pub(super) fn backward(
         &self,
-        pass: &Pass<'_>,
+        pass: &PassContext<'_>,
         rows: &[f32],
         (tape, scratch): (&mut HeadTape, &mut Scratch),
         d_out: &[f32],
@@ -117,7 +123,7 @@ impl Head {
             return;
         }
         assert_eq!(d_out.len(), tape.len, "the gradient of a head's output");
-        let Pass {
+        let PassContext {
             exec,
             starts,
             dropout,
@@ -151,14 +157,17 @@ impl Head {
                 dense.backward_parameters(pass, &tape.input[..len], d, gradients, transposed);
                 let d_input = again;
                 dense.backward_input(pass, d, StoreMode::Overwrite, d_input);
-                pooling::backward(exec, Pool::First, d_input, starts, hidden, d_rows);
+                pooling::backward(exec, Pool::Cls, d_input, starts, hidden, d_rows);
             }
-            Self::Tokens { classifier, drops } => {
+            Self::Tokens {
+                classifier,
+                has_dropout,
+            } => {
                 let last = &tape.last[..rows.len()];
                 classifier.backward_parameters(pass, last, d_out, gradients, transposed);
                 let d = d_branch.at_least(rows.len());
                 classifier.backward_input(pass, d_out, StoreMode::Overwrite, d);
-                if *drops {
+                if *has_dropout {
                     dropout::apply(exec, dropout.mask(SITE, dropout.head), hidden, d);
                 }
                 d_rows.iter_mut().zip(&*d).for_each(|(sum, d)| *sum += d);

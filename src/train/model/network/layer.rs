@@ -1,6 +1,6 @@
 //! The layer of BERT and DistilBERT: `a = norm(x + W_o attention(x))`, `out = norm(a + W_2 activation(W_1 a))`.
 
-use super::parts::{Dense, NormIds, Pass};
+use super::parts::{Dense, NormIds, PassContext};
 use super::tape::Scratch;
 use crate::kernels::Activation;
 use crate::kernels::gemm::StoreMode;
@@ -24,7 +24,7 @@ pub(super) struct Layer {
     pub(super) heads: usize,
     pub(super) activation: Activation,
     /// Whether attention's output has dropout: it has in BERT, not in DistilBERT.
-    pub(super) drops_attended: bool,
+    pub(super) drops_attention_output: bool,
     /// Number of the first of the layer's three dropout sites.
     pub(super) site: u64,
 }
@@ -50,7 +50,7 @@ pub(super) struct LayerTape {
 
 impl Layer {
     fn masks(&self, dropout: &Dropout) -> (Mask, Mask, Mask) {
-        let attended = if self.drops_attended {
+        let attended = if self.drops_attention_output {
             dropout.hidden
         } else {
             0.0
@@ -65,14 +65,14 @@ impl Layer {
     /// Forward pass from `x`, (rows, hidden), to `out`, which has as many rows, or only the first one of each text.
     pub(super) fn forward(
         &self,
-        pass: &Pass<'_>,
+        pass: &PassContext<'_>,
         x: &[f32],
         tape: &mut LayerTape,
         scratch: &mut Scratch,
         out: &mut [f32],
     ) {
-        let (shares_mask, attended_mask, output_mask) = self.masks(&pass.dropout);
-        let Pass {
+        let (probs_mask, attended_mask, output_mask) = self.masks(&pass.dropout);
+        let PassContext {
             exec,
             parameters,
             starts,
@@ -81,17 +81,17 @@ impl Layer {
         let len = out.len();
         let hidden = self.output.outputs;
         // Input of the query projection, to which attention's output is added.
-        let asking = match pass.firsts {
+        let query_input = match pass.firsts {
             None => x,
             Some(_) => {
                 let first = tape.first.at_least(len);
-                pooling::forward(exec, Pool::First, x, starts, hidden, first);
+                pooling::forward(exec, Pool::Cls, x, starts, hidden, first);
                 first
             }
         };
         let query = tape.query.at_least(len);
         let [key, value] = [&mut tape.key, &mut tape.value].map(|rows| rows.at_least(x.len()));
-        let outs = [(asking, &mut *query), (x, &mut *key), (x, &mut *value)];
+        let outs = [(query_input, &mut *query), (x, &mut *key), (x, &mut *value)];
         for (dense, (x, out)) in self.projections.iter().zip(outs) {
             dense.forward(pass, x, out);
         }
@@ -102,7 +102,7 @@ impl Layer {
             value,
             starts,
             heads: self.heads,
-            mask: shares_mask,
+            mask: probs_mask,
         };
         let context = tape.context.at_least(len);
         attention::forward(exec, &input, context);
@@ -110,7 +110,7 @@ impl Layer {
         self.output.forward(pass, context, sum);
         let attended = tape.attended.at_least(len);
         let norm = self.attention_norm.of(parameters);
-        residual::forward(exec, asking, attended_mask, norm, sum, attended);
+        residual::forward(exec, query_input, attended_mask, norm, sum, attended);
 
         let wide = pass.out_rows() * self.up.outputs;
         let inner = tape.inner.at_least(wide);
@@ -127,13 +127,13 @@ impl Layer {
     /// of the projections.
     pub(super) fn backward(
         &self,
-        pass: &Pass<'_>,
+        pass: &PassContext<'_>,
         (x, tape, outputs): (&[f32], &LayerTape, Option<&[Vec<f32>; 3]>),
         scratch: &mut Scratch,
         (d_rows, gradients): (&mut [f32], &mut Gradients),
     ) {
-        let (shares_mask, attended_mask, output_mask) = self.masks(&pass.dropout);
-        let Pass {
+        let (probs_mask, attended_mask, output_mask) = self.masks(&pass.dropout);
+        let PassContext {
             exec,
             parameters,
             starts,
@@ -173,7 +173,7 @@ impl Layer {
         self.up
             .backward_input(pass, d_inner, StoreMode::Accumulate, d);
 
-        // attended = norm(asking + dropout(output))
+        // attended = norm(query_input + dropout(output))
         let norm = self.attention_norm.of(parameters);
         let [weight, bias] = gradients.many_mut(self.attention_norm.ids());
         residual::backward(
@@ -199,7 +199,7 @@ impl Layer {
             value: &tape.value[..x.len()],
             starts,
             heads: self.heads,
-            mask: shares_mask,
+            mask: probs_mask,
         };
         let [d_query, d_key, d_value] = &mut scratch.d_projections;
         let d_query = d_query.at_least(len);
@@ -212,16 +212,16 @@ impl Layer {
             d.iter_mut().zip(from_loss).for_each(|(sum, x)| *sum += x);
         }
 
-        // query = W_q asking, key = W_k x, value = W_v x; `asking` is x, or its first rows.
+        // query = W_q query_input, key = W_k x, value = W_v x; `query_input` is x, or its first rows.
         let [query, key, value] = &self.projections;
-        let asking = match pass.firsts {
+        let query_input = match pass.firsts {
             None => x,
             Some(_) => &tape.first[..len],
         };
         let [d_query, d_key, d_value] = &scratch.d_projections;
         let (d_query, d_key) = (&d_query[..len], &d_key[..x.len()]);
         let d_value = &d_value[..x.len()];
-        query.backward_parameters(pass, asking, d_query, gradients, transposed);
+        query.backward_parameters(pass, query_input, d_query, gradients, transposed);
         query.backward_input(pass, d_query, StoreMode::Accumulate, d);
         key.backward_parameters(pass, x, d_key, gradients, transposed);
         value.backward_parameters(pass, x, d_value, gradients, transposed);
@@ -230,7 +230,7 @@ impl Layer {
             Some(_) => {
                 d_branch.copy_from_slice(d);
                 key.backward_input(pass, d_key, StoreMode::Overwrite, d_rows);
-                pooling::backward(exec, Pool::First, d_branch, starts, hidden, d_rows);
+                pooling::backward(exec, Pool::Cls, d_branch, starts, hidden, d_rows);
             }
         }
         value.backward_input(pass, d_value, StoreMode::Accumulate, d_rows);

@@ -21,7 +21,7 @@ pub(crate) use tape::{OutputGradients, Retain, Tape};
 
 use self::head::Head;
 use self::layer::Layer;
-use self::parts::{NormIds, Pass};
+use self::parts::{NormIds, PassContext};
 use crate::batch::Batch;
 use crate::config::EncoderConfig;
 use crate::error::Result;
@@ -49,7 +49,7 @@ pub(crate) struct Network {
 
 impl Network {
     /// Returns the network without rounding.
-    pub(crate) fn exact(&self) -> Self {
+    pub(crate) fn without_rounding(&self) -> Self {
         Self {
             rounding: Rounding::None,
             ..self.clone()
@@ -92,7 +92,7 @@ impl Network {
         };
         embeddings::check(batch, rows)?;
         tape.start(&self.config, batch, *dropout, retain);
-        let pass = Pass {
+        let pass = PassContext {
             exec,
             parameters,
             starts: &batch.starts,
@@ -128,9 +128,14 @@ impl Network {
     }
 
     /// Returns the pass as the head sees it: without rounding and, where the last layer is narrow, with texts of one row.
-    fn head_pass<'a>(&self, pass: Pass<'a>, retain: Retain, firsts: &'a [usize]) -> Pass<'a> {
+    fn head_pass<'a>(
+        &self,
+        pass: PassContext<'a>,
+        retain: Retain,
+        firsts: &'a [usize],
+    ) -> PassContext<'a> {
         let narrow = (0..self.layers.len()).any(|layer| self.is_narrow(layer, retain));
-        Pass {
+        PassContext {
             starts: if narrow { firsts } else { pass.starts },
             rounding: Rounding::None,
             ..pass
@@ -152,7 +157,7 @@ impl Network {
         let hidden = self.config.hidden_size;
         let len = batch.rows() * hidden;
         let dropout = tape.dropout;
-        let pass = Pass {
+        let pass = PassContext {
             exec,
             parameters,
             starts: &batch.starts,

@@ -72,7 +72,7 @@ pub(super) fn forward(
         let starts = (&batch.starts[..], &batch.starts[..]);
         let context = oracle::attention([&query, &key, &value], starts, layer.heads, factor);
         out.projections.push([query, key, value]);
-        let rate = if layer.drops_attended {
+        let rate = if layer.drops_attention_output {
             dropout.hidden
         } else {
             0.0
@@ -94,7 +94,7 @@ pub(super) fn forward(
     let pooled = |pool: Pool| -> Vec<f64> {
         let text = |text: &[usize]| -> Vec<f64> {
             let taken = match pool {
-                Pool::First => text[0]..text[0] + 1,
+                Pool::Cls => text[0]..text[0] + 1,
                 Pool::Mean => text[0]..text[1],
             };
             let count = taken.len() as f64;
@@ -115,15 +115,18 @@ pub(super) fn forward(
             activation: function,
             classifier,
         } => {
-            let inner = dense(inner, &pooled(Pool::First));
+            let inner = dense(inner, &pooled(Pool::Cls));
             let inner: Vec<f64> = inner.iter().map(|&x| activation(*function, x)).collect();
             dense(
                 classifier,
                 &dropped(&inner, mask, &all[..batch.starts.len() - 1]),
             )
         }
-        Head::Tokens { classifier, drops } => {
-            if *drops {
+        Head::Tokens {
+            classifier,
+            has_dropout,
+        } => {
+            if *has_dropout {
                 dense(classifier, &dropped(&rows, mask, &all))
             } else {
                 dense(classifier, &rows)

@@ -10,7 +10,7 @@ use crate::train::model::parameters::{Gradients, ParamId, Parameters};
 
 /// Context of a forward or backward pass, common to all its operations.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pass<'a> {
+pub(super) struct PassContext<'a> {
     pub(super) exec: &'a ExecContext,
     pub(super) parameters: &'a Parameters,
     /// Row offset of each text in the batch, and the total.
@@ -22,13 +22,13 @@ pub(super) struct Pass<'a> {
     pub(super) rounding: Rounding,
 }
 
-impl<'a> Pass<'a> {
+impl<'a> PassContext<'a> {
     /// Returns the pass with only first rows as its output if `narrow`, else with all rows.
-    pub(super) fn firsts<'b>(self, narrow: bool, firsts: &'b [usize]) -> Pass<'b>
+    pub(super) fn firsts<'b>(self, narrow: bool, firsts: &'b [usize]) -> PassContext<'b>
     where
         'a: 'b,
     {
-        Pass {
+        PassContext {
             firsts: narrow.then_some(firsts),
             ..self
         }
@@ -69,7 +69,7 @@ pub(super) struct Dense {
 
 impl Dense {
     /// Computes `out = x W^T + b`.
-    pub(super) fn forward(&self, pass: &Pass<'_>, x: &[f32], out: &mut [f32]) {
+    pub(super) fn forward(&self, pass: &PassContext<'_>, x: &[f32], out: &mut [f32]) {
         let [weight, bias] = [self.weight, self.bias].map(|id| pass.parameters.values(id));
         linear::forward(pass.how(), x, weight, bias, out);
     }
@@ -77,7 +77,7 @@ impl Dense {
     /// Computes `d_x = d_out W`; `sum` says whether it is stored or added.
     pub(super) fn backward_input(
         &self,
-        pass: &Pass<'_>,
+        pass: &PassContext<'_>,
         d_out: &[f32],
         sum: StoreMode<'_>,
         d_x: &mut [f32],
@@ -89,7 +89,7 @@ impl Dense {
     /// Adds the gradients of weight and bias.
     pub(super) fn backward_parameters(
         &self,
-        pass: &Pass<'_>,
+        pass: &PassContext<'_>,
         x: &[f32],
         d_out: &[f32],
         gradients: &mut Gradients,

@@ -314,12 +314,12 @@ fn layers_round_on_both_ways_and_heads_do_not() {
     ] {
         let (mut network, parameters) = load(name);
         network.rounding = Rounding::Bf16;
-        let exact = network.exact();
+        let exact = network.without_rounding();
         let batch = with_types(&network, batch());
         let [mut tape, mut rounded] = [&exact, &network]
             .map(|network| forward(network, &parameters, &batch, &DROPOUT, Retain::All));
         assert_ne!(tape.output(), rounded.output(), "{name}");
-        let pass = Pass {
+        let pass = PassContext {
             exec: &ExecContext::serial(),
             parameters: &parameters,
             starts: &batch.starts,

@@ -52,7 +52,7 @@ pub(crate) fn backward(
 
 /// Returns the activation and its derivative at x.
 #[inline(always)]
-fn both<S: Simd>(s: S, activation: Activation, x: S::F32) -> (S::F32, S::F32) {
+fn value_and_derivative<S: Simd>(s: S, activation: Activation, x: S::F32) -> (S::F32, S::F32) {
     let (zero, one) = (s.splat(0.0), s.splat(1.0));
     match activation {
         Activation::Identity => (x, one),
@@ -144,7 +144,7 @@ impl Backward<'_> {
     fn apply<S: Simd>(&mut self, s: S, activation: Activation) {
         let outs = self.d.chunks_mut(LANES).zip(self.out.chunks_mut(LANES));
         for (x, (d, out)) in self.x.chunks(LANES).zip(outs) {
-            let (value, derivative) = both(s, activation, s.load_partial(x, 0.0));
+            let (value, derivative) = value_and_derivative(s, activation, s.load_partial(x, 0.0));
             s.store_partial(value, out);
             s.store_partial(s.mul(s.load_partial(d, 0.0), derivative), d);
         }

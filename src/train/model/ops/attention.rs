@@ -111,7 +111,13 @@ impl<'a> Text<'a> {
     /// Computes the dot products of query rows and key rows, (queries, padded keys). Both slices begin with the head's first
     /// column.
     #[inline(always)]
-    fn products<S: Simd>(&self, s: S, [a, b]: [&[f32]; 2], panels: &mut [f32], out: &mut [f32]) {
+    fn dot_products<S: Simd>(
+        &self,
+        s: S,
+        [a, b]: [&[f32]; 2],
+        panels: &mut [f32],
+        out: &mut [f32],
+    ) {
         let panels = &mut panels[..Small::panels(self.keys, self.head_dim)];
         Small::pack_rows(b, self.keys, self.head_dim, self.hidden, panels);
         let product = Small {
@@ -127,7 +133,7 @@ impl<'a> Text<'a> {
     /// Computes a head's columns of `out = weights rows`: `weights` is (n, padded k), `rows` has k rows and `out` has n. Both
     /// begin with the head's first column.
     #[inline(always)]
-    fn mix<S: Simd>(
+    fn weighted_sum<S: Simd>(
         &self,
         s: S,
         (weights, n, k): (&[f32], usize, usize),
@@ -148,12 +154,12 @@ impl<'a> Text<'a> {
 
     /// Computes P of a head, (queries, padded keys); the columns past the keys are zero.
     #[inline(always)]
-    fn shares<S: Simd>(&self, s: S, head: usize, panels: &mut [f32], shares: &mut [f32]) {
+    fn probs<S: Simd>(&self, s: S, head: usize, panels: &mut [f32], probs: &mut [f32]) {
         let column = head * self.head_dim;
         let query = &self.of_queries(self.input.query)[column..];
         let key = &self.of_keys(self.input.key)[column..];
-        self.products(s, [query, key], panels, shares);
-        for row in shares.chunks_exact_mut(padded(self.keys)) {
+        self.dot_products(s, [query, key], panels, probs);
+        for row in probs.chunks_exact_mut(padded(self.keys)) {
             let row = &mut row[..self.keys];
             let sum = softmax::exp_and_sum(s, row, self.scale());
             softmax::scale(s, row, 1.0 / sum);
@@ -201,19 +207,19 @@ impl Kernel for Forward<'_> {
         }
         let padded = padded(text.keys);
         let buffer = buffer.at_least(text.panels() + text.queries * padded);
-        let (panels, shares) = buffer.split_at_mut(text.panels());
+        let (panels, probs) = buffer.split_at_mut(text.panels());
         for head in 0..text.input.heads {
-            text.shares(s, head, panels, shares);
-            for (query, shares) in shares.chunks_exact_mut(padded).enumerate() {
+            text.probs(s, head, panels, probs);
+            for (query, probs) in probs.chunks_exact_mut(padded).enumerate() {
                 let mask = text.mask_row(query, head);
-                for (column, share) in shares.iter_mut().enumerate() {
-                    *share *= mask.factor(column);
+                for (column, prob) in probs.iter_mut().enumerate() {
+                    *prob *= mask.factor(column);
                 }
             }
             let column = head * text.head_dim;
             let values = &text.of_keys(text.input.value)[column..];
-            let weights = (&*shares, text.queries, text.keys);
-            text.mix(s, weights, values, panels, &mut out[column..]);
+            let weights = (&*probs, text.queries, text.keys);
+            text.weighted_sum(s, weights, values, panels, &mut out[column..]);
         }
     }
 }
@@ -248,21 +254,21 @@ impl Kernel for Backward<'_> {
         }
         let (queries, keys) = (text.queries, text.keys);
         let padded_keys = padded(keys);
-        let (square, turned) = (queries * padded_keys, keys * padded(queries));
+        let (square, transposed) = (queries * padded_keys, keys * padded(queries));
         let (panels, squares) = buffer
-            .at_least(text.panels() + 3 * square + turned)
+            .at_least(text.panels() + 3 * square + transposed)
             .split_at_mut(text.panels());
-        let (shares, squares) = squares.split_at_mut(square);
-        let (d_shares, squares) = squares.split_at_mut(square);
-        let (dropped, turned) = squares.split_at_mut(square);
+        let (probs, squares) = squares.split_at_mut(square);
+        let (d_probs, squares) = squares.split_at_mut(square);
+        let (dropped, transposed) = squares.split_at_mut(square);
         for head in 0..text.input.heads {
             let column = head * text.head_dim;
             let d_out = &d_out[column..];
-            text.shares(s, head, panels, shares);
+            text.probs(s, head, panels, probs);
             let value = &text.of_keys(text.input.value)[column..];
-            text.products(s, [d_out, value], panels, d_shares);
-            let rows = shares.chunks_exact(padded_keys);
-            let rows = rows.zip(d_shares.chunks_exact_mut(padded_keys));
+            text.dot_products(s, [d_out, value], panels, d_probs);
+            let rows = probs.chunks_exact(padded_keys);
+            let rows = rows.zip(d_probs.chunks_exact_mut(padded_keys));
             let rows = rows.zip(dropped.chunks_exact_mut(padded_keys));
             for (query, ((p, d), dropped)) in rows.enumerate() {
                 let mask = text.mask_row(query, head);
@@ -283,23 +289,23 @@ impl Kernel for Backward<'_> {
                     s.store(s.mul(s.mul(s.load(p), change), scale), d);
                 }
             }
-            turn(dropped, (queries, keys), turned);
-            let weights = (&*turned, keys, queries);
-            text.mix(s, weights, d_out, panels, &mut d_value[column..]);
+            transpose(dropped, (queries, keys), transposed);
+            let weights = (&*transposed, keys, queries);
+            text.weighted_sum(s, weights, d_out, panels, &mut d_value[column..]);
             let key = &text.of_keys(text.input.key)[column..];
-            let weights = (&*d_shares, queries, keys);
-            text.mix(s, weights, key, panels, &mut d_query[column..]);
-            turn(d_shares, (queries, keys), turned);
+            let weights = (&*d_probs, queries, keys);
+            text.weighted_sum(s, weights, key, panels, &mut d_query[column..]);
+            transpose(d_probs, (queries, keys), transposed);
             let query = &text.of_queries(text.input.query)[column..];
-            let weights = (&*turned, keys, queries);
-            text.mix(s, weights, query, panels, &mut d_key[column..]);
+            let weights = (&*transposed, keys, queries);
+            text.weighted_sum(s, weights, query, panels, &mut d_key[column..]);
         }
     }
 }
 
 /// Transposes a matrix of scores, (queries, padded keys), to (keys, padded queries).
 #[inline(always)]
-fn turn(scores: &[f32], (queries, keys): (usize, usize), out: &mut [f32]) {
+fn transpose(scores: &[f32], (queries, keys): (usize, usize), out: &mut [f32]) {
     let (padded_keys, padded_queries) = (padded(keys), padded(queries));
     for (row, numbers) in scores.chunks_exact(padded_keys).enumerate() {
         for (column, &x) in numbers[..keys].iter().enumerate() {

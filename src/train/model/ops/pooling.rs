@@ -9,7 +9,7 @@ const MIN_LENGTH: f64 = 1e-12;
 /// Pooling of the rows of a text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Pool {
-    First,
+    Cls,
     Mean,
 }
 
@@ -27,7 +27,7 @@ pub(crate) fn forward(
         let rows = &rows[starts[text] * width..starts[text + 1] * width];
         match pool {
             _ if rows.is_empty() => out.fill(0.0),
-            Pool::First => out.copy_from_slice(&rows[..width]),
+            Pool::Cls => out.copy_from_slice(&rows[..width]),
             Pool::Mean => {
                 let count = (rows.len() / width) as f64;
                 for (column, out) in out.iter_mut().enumerate() {
@@ -53,7 +53,7 @@ pub(crate) fn backward(
     for_each_chunk(exec, starts.len() - 1, outs, |_, text, [rows]| {
         let d = &d[text * width..][..width];
         let (taken, factor) = match pool {
-            Pool::First => (1, 1.0),
+            Pool::Cls => (1, 1.0),
             Pool::Mean => (usize::MAX, width as f32 / rows.len().max(1) as f32),
         };
         for row in rows.chunks_exact_mut(width).take(taken) {
@@ -102,13 +102,13 @@ mod tests {
         let (starts, width) = ([0, 3, 4, 9], 5);
         let x = random(1, 9 * width);
         let d_out = random(2, 3 * width);
-        for pool in [Pool::First, Pool::Mean] {
+        for pool in [Pool::Cls, Pool::Mean] {
             let mut out = vec![0.0; d_out.len()];
             forward(&ExecContext::serial(), pool, &x, &starts, width, &mut out);
             let check = Check::of(&d_out, |[x]| {
                 let vector = |text: &[usize]| -> Vec<f64> {
                     let rows = match pool {
-                        Pool::First => text[0]..text[0] + 1,
+                        Pool::Cls => text[0]..text[0] + 1,
                         Pool::Mean => text[0]..text[1],
                     };
                     let count = rows.len() as f64;

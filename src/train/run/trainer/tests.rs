@@ -103,7 +103,7 @@ impl Trainable for Sum {
             .iter()
             .map(|&at| self.targets[at] + noise)
             .collect();
-        let loss = mean_squared_error(&outputs, &targets).times(weight);
+        let loss = mean_squared_error(&outputs, &targets).scaled(weight);
         let gradient = gradients.of_mut(self.weight);
         for (&at, slope) in examples.iter().zip(&loss.gradient) {
             for (gradient, x) in gradient.iter_mut().zip(self.row(at)) {

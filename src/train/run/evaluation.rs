@@ -6,11 +6,11 @@ use crate::train::data::{Example, Labels, Target};
 use crate::train::task::{TargetType, TaskSpec};
 
 /// Metric names and values; the first one selects the best model.
-pub(crate) type Figures = Vec<(String, f64)>;
+pub(crate) type Metrics = Vec<(String, f64)>;
 
 /// Predictions for examples, beside their targets.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answers {
+pub(crate) struct Predictions {
     classes: Vec<(usize, usize)>,
     sets: Vec<(Vec<bool>, Vec<bool>)>,
     numbers: Vec<(f64, f64)>,
@@ -18,9 +18,9 @@ pub(crate) struct Answers {
     spans: Vec<(usize, usize)>,
 }
 
-impl Answers {
+impl Predictions {
     /// Adds the network's output for some examples. `starts` and the order of texts are as for the loss.
-    pub(crate) fn take(
+    pub(crate) fn add(
         &mut self,
         task: &TaskSpec,
         labels: &Labels,
@@ -77,8 +77,8 @@ impl Answers {
     }
 
     /// Computes the metrics of a task; empty if there are no predictions.
-    pub(crate) fn figures(&self, task: &TaskSpec) -> Figures {
-        let figures = match task.target {
+    pub(crate) fn metrics(&self, task: &TaskSpec) -> Metrics {
+        let values = match task.target {
             TargetType::Class if !self.classes.is_empty() => vec![
                 metrics::accuracy(&self.classes),
                 metrics::macro_f1(&self.classes),
@@ -105,7 +105,7 @@ impl Answers {
             _ => Vec::new(),
         };
         let names = task.metrics.iter().map(|&name| name.to_owned());
-        names.zip(figures).collect()
+        names.zip(values).collect()
     }
 }
 
@@ -113,7 +113,7 @@ impl Answers {
 ///
 /// # Errors
 /// `Option` for a name that the task does not have.
-pub(crate) fn known(task: &TaskSpec, metric: &str) -> Result<usize> {
+pub(crate) fn metric_index(task: &TaskSpec, metric: &str) -> Result<usize> {
     let names = task.metrics;
     let same = |name: &&str| *name == metric.replace('_', "-");
     names.iter().position(same).ok_or_else(|| Error::Option {
@@ -149,7 +149,7 @@ mod tests {
     use crate::batch::Encoding;
     use crate::train::task::TaskKind;
 
-    fn figures(task: TaskKind, output: &[f32], starts: &[usize], targets: &[Target]) -> Figures {
+    fn metrics(task: TaskKind, output: &[f32], starts: &[usize], targets: &[Target]) -> Metrics {
         let example = |target: &Target| Example {
             first: Encoding::default(),
             second: None,
@@ -157,25 +157,25 @@ mod tests {
         };
         let examples: Vec<Example> = targets.iter().map(example).collect();
         let labels = Labels::new(["O", "B-X"].map(str::to_owned).to_vec());
-        let mut answers = Answers::default();
-        answers.take(
+        let mut predictions = Predictions::default();
+        predictions.add(
             task.spec(),
             &labels,
             output,
             starts,
             &examples.iter().collect::<Vec<_>>(),
         );
-        answers.figures(task.spec())
+        predictions.metrics(task.spec())
     }
 
-    fn first(figures: &Figures) -> (&str, f64) {
-        (&figures[0].0, figures[0].1)
+    fn first(metrics: &Metrics) -> (&str, f64) {
+        (&metrics[0].0, metrics[0].1)
     }
 
     #[test]
     fn each_task_has_its_figure() {
         let classes = [Target::Class(1), Target::Class(1), Target::None];
-        let found = figures(
+        let found = metrics(
             TaskKind::Classification,
             &[0.0, 1.0, 2.0, 1.0, 0.0, 0.0],
             &[0, 4, 5, 9],
@@ -183,13 +183,13 @@ mod tests {
         );
         assert_eq!(first(&found), ("accuracy", 0.5));
         let sets = [Target::Classes(vec![1.0, 0.0])];
-        let found = figures(TaskKind::MultiLabel, &[0.5, 0.5], &[0, 3], &sets);
+        let found = metrics(TaskKind::MultiLabel, &[0.5, 0.5], &[0, 3], &sets);
         assert!((first(&found).1 - 2.0 / 3.0).abs() < 1e-12);
         let tags = [
             Target::Tags(vec![None, Some(1), None]),
             Target::Tags(vec![Some(0)]),
         ];
-        let found = figures(
+        let found = metrics(
             TaskKind::TokenClassification,
             &[9.0, 0.0, 0.0, 9.0, 9.0, 0.0, 0.0, 1.0],
             &[0, 3, 4],
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(found[1], ("accuracy".to_owned(), 0.5));
         assert!((first(&found).1 - 2.0 / 3.0).abs() < 1e-12);
         let spans = [Target::Span(Some((0, 1))), Target::Span(None)];
-        let found = figures(
+        let found = metrics(
             TaskKind::QuestionAnswering,
             &[1.0, 1.0, 0.0, 0.0, 0.0, 0.0],
             &[0, 2, 3],
@@ -212,7 +212,7 @@ mod tests {
         // Cosines 1, 0 and -1.
         let output = [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 2.0, 0.0, 0.0, 3.0, -1.0, 0.0];
         let scores = [3.0, 2.0, 1.0].map(Target::Score);
-        let found = figures(
+        let found = metrics(
             TaskKind::Similarity,
             &output,
             &[0, 1, 2, 3, 4, 5, 6],
@@ -220,7 +220,7 @@ mod tests {
         );
         assert!((first(&found).1 - 1.0).abs() < 1e-12, "{found:?}");
         assert_eq!(
-            figures(
+            metrics(
                 TaskKind::MultipleNegatives,
                 &[1.0, 1.0],
                 &[0, 1, 2],

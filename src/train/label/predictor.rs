@@ -10,41 +10,41 @@ use crate::tasks::{Similarity, Thresholds, argmax, classification};
 use crate::train::data::LOGIT;
 
 /// A model that can label texts.
-pub(super) struct Answers<'a> {
+pub(super) struct Predictor<'a> {
     model: &'a Model,
     head: &'a HeadConfig,
 }
 
 /// The labels of a prediction.
-enum Said {
+enum PredictedLabel {
     /// No label: the model's outputs are numbers.
-    Nothing,
+    None,
     One(String),
     /// Any number of labels, of a multi-label model.
     Set(Vec<String>),
 }
 
 /// The prediction for one row.
-pub(super) struct Answer {
-    label: Said,
+pub(super) struct RowPrediction {
+    label: PredictedLabel,
     pub(super) score: f32,
     logits: Vec<f32>,
 }
 
-impl Answer {
-    /// Cells of the prediction, in the order of [`Answers::columns`].
+impl RowPrediction {
+    /// Cells of the prediction, in the order of [`Predictor::columns`].
     pub(super) fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
         let label = match &self.label {
-            Said::Nothing => None,
-            Said::One(label) => Some(Cell::Text(label)),
-            Said::Set(labels) => Some(Cell::Labels(labels)),
+            PredictedLabel::None => None,
+            PredictedLabel::One(label) => Some(Cell::Text(label)),
+            PredictedLabel::Set(labels) => Some(Cell::Labels(labels)),
         };
         let numbers = std::iter::once(self.score).chain(self.logits.iter().copied());
         label.into_iter().chain(numbers.map(Cell::Number))
     }
 }
 
-impl<'a> Answers<'a> {
+impl<'a> Predictor<'a> {
     /// # Errors
     /// `WrongTask` for a model that neither classifies nor embeds.
     pub(super) fn of(model: &'a Model) -> Result<Self> {
@@ -99,7 +99,7 @@ impl<'a> Answers<'a> {
     ///
     /// # Errors
     /// Those of [`Model::predict_batch`].
-    pub(super) fn all(&self, rows: &[(&str, Option<&str>)]) -> Result<Vec<Answer>> {
+    pub(super) fn all(&self, rows: &[(&str, Option<&str>)]) -> Result<Vec<RowPrediction>> {
         if self.model.task() == Task::Embedding {
             let texts = rows
                 .iter()
@@ -109,8 +109,8 @@ impl<'a> Answers<'a> {
             let measure = self.model.similarity_measure();
             let vectors: Vec<Vec<f32>> =
                 embeddings.rows().into_iter().map(|v| v.to_vec()).collect();
-            let pair = |both: &[Vec<f32>]| Answer {
-                label: Said::Nothing,
+            let pair = |both: &[Vec<f32>]| RowPrediction {
+                label: PredictedLabel::None,
                 score: measure.of(&both[0], &both[1]),
                 logits: Vec::new(),
             };
@@ -122,31 +122,31 @@ impl<'a> Answers<'a> {
         });
         let inputs: Vec<Input<'_>> = inputs.collect();
         let logits = self.model.logits_batch(&inputs)?;
-        let answers = logits
+        let predictions = logits
             .rows()
             .into_iter()
-            .map(|row| self.answer(row.to_vec()));
-        Ok(answers.collect())
+            .map(|row| self.prediction(row.to_vec()));
+        Ok(predictions.collect())
     }
 
-    fn answer(&self, logits: Vec<f32>) -> Answer {
+    fn prediction(&self, logits: Vec<f32>) -> RowPrediction {
         let mut scores = logits.clone();
         classification::score(self.head.score, Cpu::detect(), &mut scores);
         let best = argmax(&scores);
         let names = &self.head.labels;
         let label = match (self.gives_numbers(), self.head.multi_label) {
-            (true, _) => Said::Nothing,
+            (true, _) => PredictedLabel::None,
             (_, true) => {
                 let least = Thresholds::default().default;
                 let held = names
                     .iter()
                     .zip(&scores)
                     .filter(|(_, score)| **score >= least);
-                Said::Set(held.map(|(name, _)| name.clone()).collect())
+                PredictedLabel::Set(held.map(|(name, _)| name.clone()).collect())
             }
-            _ => Said::One(names[best].clone()),
+            _ => PredictedLabel::One(names[best].clone()),
         };
-        Answer {
+        RowPrediction {
             label,
             score: scores[best],
             logits,

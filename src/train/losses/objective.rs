@@ -67,10 +67,7 @@ impl Objective {
         let row_of = |row: &usize| &output[row * self.width..][..self.width];
         let some: Vec<f32> = rows.iter().flat_map(row_of).copied().collect();
         let examples: Vec<&Example> = examples.iter().copied().filter(|e| is_known(e)).collect();
-        let mut loss = Loss {
-            value: 0.0,
-            gradient: vec![0.0; output.len()],
-        };
+        let mut loss = Loss::none(output.len());
         if known > 0 {
             let known_loss = self.labelled_loss(&some, &[], &examples).scaled(share);
             loss.value = known_loss.value;
@@ -141,10 +138,7 @@ impl Objective {
                     RANKING_SCALE,
                 ))
             }
-            Criterion::None => Loss {
-                value: 0.0,
-                gradient: vec![0.0; output.len()],
-            },
+            Criterion::None => Loss::none(output.len()),
         }
     }
 

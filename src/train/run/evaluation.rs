@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::metrics;
+use crate::tasks::argmax;
 use crate::train::data::{Example, Labels, Target};
 use crate::train::task::{TargetType, TaskSpec};
 
@@ -38,7 +39,7 @@ impl Predictions {
         for (at, example) in examples.iter().enumerate() {
             match &example.target {
                 Target::None => {}
-                Target::Class(class) => self.classes.push((*class, largest(row(at).iter()))),
+                Target::Class(class) => self.classes.push((*class, argmax(row(at)))),
                 Target::Classes(classes) => {
                     let expected = classes.iter().map(|&holds| holds > 0.5).collect();
                     let found = row(at).iter().map(|&logit| logit > 0.0).collect();
@@ -58,9 +59,8 @@ impl Predictions {
                         .iter()
                         .enumerate()
                         .filter_map(|(token, tag)| Some((token, (*tag)?)));
-                    let both = known.map(|(token, tag)| {
-                        (name(tag), name(largest(row(starts[at] + token).iter())))
-                    });
+                    let both = known
+                        .map(|(token, tag)| (name(tag), name(argmax(row(starts[at] + token)))));
                     self.tags.push(both.unzip());
                 }
                 Target::Span(span) => {
@@ -68,7 +68,7 @@ impl Predictions {
                     let best = |column: usize| {
                         let text = starts[at]..starts[at + 1];
                         let scores: Vec<f32> = text.map(|token| row(token)[column]).collect();
-                        largest(scores.iter())
+                        argmax(&scores)
                     };
                     self.spans.extend([(first, best(0)), (last, best(1))]);
                 }
@@ -120,17 +120,6 @@ pub(crate) fn metric_index(task: &TaskSpec, metric: &str) -> Result<usize> {
         name: "metric",
         reason: format!("{metric:?} is none of {}", names.join(", ")),
     })
-}
-
-/// Returns the index of the largest score; the first one of equal scores.
-fn largest<'a>(scores: impl Iterator<Item = &'a f32>) -> usize {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (at, &score) in scores.enumerate() {
-        if score > best.1 {
-            best = (at, score);
-        }
-    }
-    best.0
 }
 
 fn cosine(first: &[f32], second: &[f32]) -> f64 {

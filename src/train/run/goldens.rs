@@ -7,6 +7,7 @@ use safetensors::SafeTensors;
 use super::adamw::{AdamW, Settings};
 use crate::batch::Batch;
 use crate::kernels::{ExecContext, Threads};
+use crate::train::losses::{CrossEntropy, mean_squared_error};
 use crate::train::model::network::{Network, OutputGradients, Retain, Tape};
 use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::parameters::{Gradients, Parameters};
@@ -22,33 +23,6 @@ fn numbers<const N: usize, T>(file: &SafeTensors<'_>, name: &str, of: fn([u8; N]
 fn integers(file: &SafeTensors<'_>, name: &str) -> Vec<usize> {
     let all = numbers(file, name, i64::from_le_bytes);
     all.into_iter().map(|x| x.try_into().unwrap()).collect()
-}
-
-/// Mean cross-entropy of logits, (rows, classes), and its gradient.
-fn cross_entropy(logits: &[f32], labels: &[usize]) -> (f64, Vec<f32>) {
-    let classes = logits.len() / labels.len();
-    let mut loss = 0.0;
-    let mut gradient = Vec::new();
-    for (row, &label) in logits.chunks(classes).zip(labels) {
-        let exponentials: Vec<f64> = row.iter().map(|&x| f64::from(x).exp()).collect();
-        let sum: f64 = exponentials.iter().sum();
-        loss -= (exponentials[label] / sum).ln() / labels.len() as f64;
-        for (class, e) in exponentials.iter().enumerate() {
-            let hit = f64::from(u8::from(class == label));
-            gradient.push(((e / sum - hit) / labels.len() as f64) as f32);
-        }
-    }
-    (loss, gradient)
-}
-
-fn mean_squared_error(found: &[f32], targets: &[f32]) -> (f64, Vec<f32>) {
-    let count = found.len() as f64;
-    let distances = found
-        .iter()
-        .zip(targets)
-        .map(|(&a, &b)| f64::from(a) - f64::from(b));
-    let loss = distances.clone().map(|x| x * x).sum::<f64>() / count;
-    (loss, distances.map(|x| (2.0 * x / count) as f32).collect())
 }
 
 const MODELS: [&str; 4] = [
@@ -105,18 +79,19 @@ impl Model {
         network
             .forward(exec, parameters, batch, &Dropout::NONE, Retain::Head, tape)
             .unwrap();
-        let (loss, head) = if self.name.starts_with("sentence") {
+        let loss = if self.name.starts_with("sentence") {
             let targets = numbers(golden, "labels", f32::from_le_bytes);
             mean_squared_error(tape.output(), &targets)
         } else {
-            cross_entropy(tape.output(), &integers(golden, "labels"))
+            let labels: Vec<_> = integers(golden, "labels").into_iter().map(Some).collect();
+            CrossEntropy::default().loss(tape.output(), &labels)
         };
         let outputs = OutputGradients {
-            head,
+            head: loss.gradient,
             ..Default::default()
         };
         network.backward(exec, parameters, batch, tape, &outputs, gradients);
-        loss
+        loss.value
     }
 }
 

@@ -202,8 +202,11 @@ impl Job {
     /// # Errors
     /// `Io`.
     pub fn best(&self) -> Result<Option<Figures>> {
-        let lines = read_log(&self.log())?.into_iter().rev();
-        Ok(lines.filter_map(Line::into_figures).find(|it| it.best))
+        let best = |line| match line {
+            Line::Figures(figures) if figures.best => Some(figures),
+            _ => None,
+        };
+        Ok(read_log(&self.log())?.into_iter().rev().find_map(best))
     }
 
     /// The recipe of this job.

@@ -18,15 +18,6 @@ pub enum Line {
     Figures(Figures),
 }
 
-impl Line {
-    pub(crate) fn into_figures(self) -> Option<Figures> {
-        match self {
-            Self::Figures(figures) => Some(figures),
-            Self::Steps(_) => None,
-        }
-    }
-}
-
 /// A log record about training steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Steps {

@@ -27,7 +27,7 @@ impl TableSchema {
     /// # Errors
     /// `Data` if the first table lacks the teacher's logits that it should have.
     pub(crate) fn for_training(recipe: &Recipe) -> Result<Self> {
-        let schema = Self::of_task(recipe);
+        let schema = Self::for_evaluation(recipe);
         let criterion = recipe.task.spec().criterion;
         let target = match (criterion, &recipe.distillation) {
             // Without a loss on the tables' own targets, tables need no target column.
@@ -66,10 +66,6 @@ impl TableSchema {
 
     /// Creates the schema of the evaluation tables.
     pub(crate) fn for_evaluation(recipe: &Recipe) -> Self {
-        Self::of_task(recipe)
-    }
-
-    fn of_task(recipe: &Recipe) -> Self {
         let task = recipe.task.spec();
         let target = match task.target {
             TargetType::Class => TargetKind::Class,

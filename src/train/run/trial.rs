@@ -6,6 +6,7 @@ use crate::config::{EncoderConfig, Family};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::Rounding;
 use crate::kernels::{Activation, Cpu, Engine, ExecContext, Threads};
+use crate::train::losses::CrossEntropy;
 use crate::train::model::network::{HeadKind, Init, Network, OutputGradients, Retain, Tape};
 use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::parameters::{Gradients, Parameters};
@@ -114,20 +115,11 @@ impl Trial {
             ..
         } = self;
         network.forward(exec, parameters, batch, &dropout, Retain::Head, tape)?;
-        outputs.head.clear();
-        let mut loss = 0.0;
-        for (text, row) in tape.output().chunks_exact(LABELS).enumerate() {
-            let exponentials = [row[0], row[1]].map(|x| f64::from(x).exp());
-            let sum: f64 = exponentials.iter().sum();
-            let label = text % LABELS;
-            loss -= (exponentials[label] / sum).ln() / TEXTS as f64;
-            for (class, e) in exponentials.iter().enumerate() {
-                let hit = if class == label { 1.0 } else { 0.0 };
-                outputs.head.push(((e / sum - hit) / TEXTS as f64) as f32);
-            }
-        }
+        let labels: Vec<_> = (0..TEXTS).map(|text| Some(text % LABELS)).collect();
+        let loss = CrossEntropy::default().loss(tape.output(), &labels);
+        outputs.head = loss.gradient;
         network.backward(exec, parameters, batch, tape, outputs, gradients);
-        Ok(loss)
+        Ok(loss.value)
     }
 }
 

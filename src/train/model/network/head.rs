@@ -114,10 +114,11 @@ impl Head {
     pub(super) fn backward(
         &self,
         pass: &PassContext<'_>,
-        rows: &[f32],
-        (tape, scratch): (&mut HeadTape, &mut Scratch),
+        tape: &HeadTape,
+        scratch: &mut Scratch,
         d_out: &[f32],
-        (d_rows, gradients): (&mut [f32], &mut Gradients),
+        d_rows: &mut [f32],
+        gradients: &mut Gradients,
     ) {
         if d_out.is_empty() {
             return;
@@ -130,7 +131,7 @@ impl Head {
             ..
         } = *pass;
         let texts = pass.texts();
-        let hidden = rows.len() / pass.rows().max(1);
+        let hidden = d_rows.len() / pass.rows().max(1);
         let Scratch {
             transposed,
             d_branch,
@@ -163,9 +164,9 @@ impl Head {
                 classifier,
                 has_dropout,
             } => {
-                let last = &tape.last[..rows.len()];
+                let last = &tape.last[..d_rows.len()];
                 classifier.backward_parameters(pass, last, d_out, gradients, transposed);
-                let d = d_branch.at_least(rows.len());
+                let d = d_branch.at_least(d_rows.len());
                 classifier.backward_input(pass, d_out, StoreMode::Overwrite, d);
                 if *has_dropout {
                     dropout::apply(exec, dropout.mask(SITE, dropout.head), hidden, d);

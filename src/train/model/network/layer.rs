@@ -48,6 +48,14 @@ pub(super) struct LayerTape {
     output_sum: AlignedFloats,
 }
 
+/// Input and intermediate results of a layer's forward pass.
+#[derive(Clone, Copy)]
+pub(super) struct LayerRecord<'a> {
+    /// Input, (rows, hidden).
+    pub(super) x: &'a [f32],
+    pub(super) tape: &'a LayerTape,
+}
+
 impl Layer {
     fn masks(&self, dropout: &Dropout) -> (Mask, Mask, Mask) {
         let attended = if self.drops_attention_output {
@@ -123,14 +131,16 @@ impl Layer {
         residual::forward(exec, attended, output_mask, norm, sum, out);
     }
 
-    /// Backward pass: replaces the gradient of `out` in `d` by that of `x`, (rows, hidden). `outputs` holds a loss's gradients
-    /// of the projections.
+    /// Backward pass: replaces the gradient of `out` in `d` by that of `x`, (rows, hidden). `projection_gradients`
+    /// are a loss's gradients of queries, keys and values.
     pub(super) fn backward(
         &self,
         pass: &PassContext<'_>,
-        (x, tape, outputs): (&[f32], &LayerTape, Option<&[Vec<f32>; 3]>),
+        LayerRecord { x, tape }: LayerRecord<'_>,
+        projection_gradients: Option<&[Vec<f32>; 3]>,
         scratch: &mut Scratch,
-        (d_rows, gradients): (&mut [f32], &mut Gradients),
+        d_rows: &mut [f32],
+        gradients: &mut Gradients,
     ) {
         let (probs_mask, attended_mask, output_mask) = self.masks(&pass.dropout);
         let PassContext {
@@ -207,7 +217,10 @@ impl Layer {
         let d_projections = [&mut *d_query, &mut *d_key, &mut *d_value];
         attention::backward(exec, &input, d_context, d_projections);
         let d_projections = [d_query, d_key, d_value];
-        for (d, from_loss) in d_projections.into_iter().zip(outputs.into_iter().flatten()) {
+        for (d, from_loss) in d_projections
+            .into_iter()
+            .zip(projection_gradients.into_iter().flatten())
+        {
             assert!(from_loss.is_empty() || from_loss.len() == d.len());
             d.iter_mut().zip(from_loss).for_each(|(sum, x)| *sum += x);
         }

@@ -20,7 +20,7 @@ pub(crate) use build::{HeadKind, Init};
 pub(crate) use tape::{OutputGradients, Retain, Tape};
 
 use self::head::Head;
-use self::layer::Layer;
+use self::layer::{Layer, LayerRecord};
 use self::parts::{NormIds, PassContext};
 use crate::batch::Batch;
 use crate::config::EncoderConfig;
@@ -174,24 +174,18 @@ impl Network {
         let d_last = &mut rows[..head_pass.rows() * hidden];
         d_last.fill(0.0);
         outputs.add_hidden(count, d_last);
-        let last = &tape.hidden[count][..d_last.len()];
-        self.head.backward(
-            &head_pass,
-            last,
-            (&mut tape.head, &mut tape.scratch),
-            &outputs.head,
-            (d_last, gradients),
-        );
+        let (head, scratch) = (&tape.head, &mut tape.scratch);
+        self.head
+            .backward(&head_pass, head, scratch, &outputs.head, d_last, gradients);
         for (index, layer) in self.layers.iter().enumerate().rev() {
             let pass = pass.firsts(self.is_narrow(index, tape.retain), &firsts);
-            let x = &tape.hidden[index][..len];
-            let projections = outputs.projections.get(index);
-            layer.backward(
-                &pass,
-                (x, &tape.layers[index], projections),
-                &mut tape.scratch,
-                (&mut *rows, gradients),
-            );
+            let record = LayerRecord {
+                x: &tape.hidden[index][..len],
+                tape: &tape.layers[index],
+            };
+            let d_projections = outputs.projections.get(index);
+            let scratch = &mut tape.scratch;
+            layer.backward(&pass, record, d_projections, scratch, rows, gradients);
             outputs.add_hidden(index, rows);
         }
         tape.firsts = firsts;

@@ -5,7 +5,7 @@ use crate::kernels::gemm::{Rounding, StoreMode};
 use crate::kernels::memory::AlignedFloats;
 use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::ops::layer_norm::Norm;
-use crate::train::model::ops::linear::{self, How};
+use crate::train::model::ops::linear;
 use crate::train::model::parameters::{Gradients, ParamId, Parameters};
 
 /// Context of a forward or backward pass, common to all its operations.
@@ -32,11 +32,6 @@ impl<'a> PassContext<'a> {
             firsts: narrow.then_some(firsts),
             ..self
         }
-    }
-
-    /// Returns the context of the matrix products.
-    fn how(&self) -> How<'a> {
-        (self.exec, self.rounding)
     }
 
     pub(super) fn texts(&self) -> usize {
@@ -71,7 +66,7 @@ impl Dense {
     /// Computes `out = x W^T + b`.
     pub(super) fn forward(&self, pass: &PassContext<'_>, x: &[f32], out: &mut [f32]) {
         let [weight, bias] = [self.weight, self.bias].map(|id| pass.parameters.values(id));
-        linear::forward(pass.how(), x, weight, bias, out);
+        linear::forward(pass.exec, pass.rounding, x, weight, bias, out);
     }
 
     /// Computes `d_x = d_out W`; `sum` says whether it is stored or added.
@@ -83,7 +78,15 @@ impl Dense {
         d_x: &mut [f32],
     ) {
         let weight = pass.parameters.values(self.weight);
-        linear::backward_input(pass.how(), d_out, weight, self.inputs, sum, d_x);
+        linear::backward_input(
+            pass.exec,
+            pass.rounding,
+            d_out,
+            weight,
+            self.inputs,
+            sum,
+            d_x,
+        );
     }
 
     /// Adds the gradients of weight and bias.
@@ -102,7 +105,7 @@ impl Dense {
             accumulate,
             bias,
         };
-        linear::backward_parameters(pass.how(), x, d_out, gradient, transposed);
+        linear::backward_parameters(pass.exec, pass.rounding, x, d_out, gradient, transposed);
     }
 }
 

@@ -136,7 +136,8 @@ impl<'a> Text<'a> {
     fn weighted_sum<S: Simd>(
         &self,
         s: S,
-        (weights, n, k): (&[f32], usize, usize),
+        weights: &[f32],
+        k: usize,
         rows: &[f32],
         panels: &mut [f32],
         out: &mut [f32],
@@ -149,7 +150,13 @@ impl<'a> Text<'a> {
             k,
             panels,
         };
-        product.multiply(s, n, self.head_dim, out, self.hidden);
+        product.multiply(
+            s,
+            weights.len() / padded(k),
+            self.head_dim,
+            out,
+            self.hidden,
+        );
     }
 
     /// Computes P of a head, (queries, padded keys); the columns past the keys are zero.
@@ -218,8 +225,7 @@ impl Kernel for Forward<'_> {
             }
             let column = head * text.head_dim;
             let values = &text.of_keys(text.input.value)[column..];
-            let weights = (&*probs, text.queries, text.keys);
-            text.weighted_sum(s, weights, values, panels, &mut out[column..]);
+            text.weighted_sum(s, probs, text.keys, values, panels, &mut out[column..]);
         }
     }
 }
@@ -289,23 +295,27 @@ impl Kernel for Backward<'_> {
                     s.store(s.mul(s.mul(s.load(p), change), scale), d);
                 }
             }
-            transpose(dropped, (queries, keys), transposed);
-            let weights = (&*transposed, keys, queries);
-            text.weighted_sum(s, weights, d_out, panels, &mut d_value[column..]);
+            transpose(dropped, queries, keys, transposed);
+            text.weighted_sum(
+                s,
+                transposed,
+                queries,
+                d_out,
+                panels,
+                &mut d_value[column..],
+            );
             let key = &text.of_keys(text.input.key)[column..];
-            let weights = (&*d_probs, queries, keys);
-            text.weighted_sum(s, weights, key, panels, &mut d_query[column..]);
-            transpose(d_probs, (queries, keys), transposed);
+            text.weighted_sum(s, d_probs, keys, key, panels, &mut d_query[column..]);
+            transpose(d_probs, queries, keys, transposed);
             let query = &text.of_queries(text.input.query)[column..];
-            let weights = (&*transposed, keys, queries);
-            text.weighted_sum(s, weights, query, panels, &mut d_key[column..]);
+            text.weighted_sum(s, transposed, queries, query, panels, &mut d_key[column..]);
         }
     }
 }
 
 /// Transposes a matrix of scores, (queries, padded keys), to (keys, padded queries).
 #[inline(always)]
-fn transpose(scores: &[f32], (queries, keys): (usize, usize), out: &mut [f32]) {
+fn transpose(scores: &[f32], queries: usize, keys: usize, out: &mut [f32]) {
     let (padded_keys, padded_queries) = (padded(keys), padded(queries));
     for (row, numbers) in scores.chunks_exact(padded_keys).enumerate() {
         for (column, &x) in numbers[..keys].iter().enumerate() {

@@ -9,12 +9,10 @@ use crate::kernels::memory::AlignedFloats;
 /// Number of rows whose gradients are summed at once: panels of this many rows stay in a core's second-level cache.
 const ROWS_AT_ONCE: usize = 1024;
 
-/// Context of a matrix product: threads with instruction set, and the rounding of its operands.
-pub(crate) type How<'a> = (&'a ExecContext, Rounding);
-
 /// `out = x weight^T + bias`; `x` is (rows, inputs), `out` (rows, outputs).
 pub(crate) fn forward(
-    (exec, rounding): How<'_>,
+    exec: &ExecContext,
+    rounding: Rounding,
     x: &[f32],
     weight: &[f32],
     bias: &[f32],
@@ -29,7 +27,8 @@ pub(crate) fn forward(
 
 /// Computes `d_x = d_out weight`; `sum` says whether it is stored or added. A bias is not allowed.
 pub(crate) fn backward_input(
-    (exec, rounding): How<'_>,
+    exec: &ExecContext,
+    rounding: Rounding,
     d_out: &[f32],
     weight: &[f32],
     inputs: usize,
@@ -55,7 +54,8 @@ pub(crate) struct Gradient<'a> {
 
 /// `d_weight += d_out^T x` and `d_bias += sum of d_out's rows`.
 pub(crate) fn backward_parameters(
-    (exec, rounding): How<'_>,
+    exec: &ExecContext,
+    rounding: Rounding,
     x: &[f32],
     d_out: &[f32],
     gradient: Gradient<'_>,
@@ -99,7 +99,6 @@ mod tests {
         for (rows, inputs, outputs) in [(1, 3, 2), (7, 20, 17), (1100, 5, 3)] {
             let exec = ExecContext::serial();
             for rounding in [Rounding::None, Rounding::Bf16] {
-                let how = (&exec, rounding);
                 // Numbers that rounding leaves as they are.
                 let rounded = |seed, len| -> Vec<f32> {
                     let numbers = random(seed, len).into_iter();
@@ -109,13 +108,21 @@ mod tests {
                 let weight = rounded(2, outputs * inputs);
                 let (bias, d_out) = (random(3, outputs), rounded(4, rows * outputs));
                 let mut out = vec![0.0; rows * outputs];
-                forward(how, &x, &weight, &bias, &mut out);
+                forward(&exec, rounding, &x, &weight, &bias, &mut out);
                 let check = Check::of(&d_out, |[x, weight, bias]| oracle::linear(x, weight, bias));
                 let parts = [&x[..], &weight, &bias];
                 check.forward(parts, &out);
 
                 let mut d_x = vec![0.0; x.len()];
-                backward_input(how, &d_out, &weight, inputs, StoreMode::Overwrite, &mut d_x);
+                backward_input(
+                    &exec,
+                    rounding,
+                    &d_out,
+                    &weight,
+                    inputs,
+                    StoreMode::Overwrite,
+                    &mut d_x,
+                );
                 let (mut d_weight, mut d_bias) = (vec![9.0; weight.len()], vec![0.0; outputs]);
                 for accumulate in [false, true] {
                     let gradient = Gradient {
@@ -124,7 +131,7 @@ mod tests {
                         bias: &mut d_bias,
                     };
                     let mut transposed = AlignedFloats::default();
-                    backward_parameters(how, &x, &d_out, gradient, &mut transposed);
+                    backward_parameters(&exec, rounding, &x, &d_out, gradient, &mut transposed);
                 }
                 // Twice: once stored, once added.
                 d_weight

@@ -246,34 +246,24 @@ mod tests {
             .unwrap()
     }
 
-    fn read(
-        kind: TargetKind,
-        texts: usize,
-        apart: bool,
-        cells: &[&str],
-    ) -> Result<Example, String> {
+    fn read(kind: TargetKind, pair: Option<PairMode>, cells: &[&str]) -> Result<Example, String> {
         let cells = cells.iter().map(|&cell| cell.into()).collect();
-        example(kind, texts, apart, row(cells, texts))
+        example(kind, pair, row(cells, pair))
     }
 
-    fn row(cells: Vec<Cell>, texts: usize) -> TextRow {
+    fn row(cells: Vec<Cell>, pair: Option<PairMode>) -> TextRow {
         let mut cells = cells.into_iter();
         TextRow {
             line: 7,
             text: cells.next().unwrap(),
-            pair: cells.by_ref().take(texts - 1).next(),
+            pair: pair.and_then(|_| cells.next()),
             target: cells.next(),
             answer_start: cells.next(),
             logits: Vec::new(),
         }
     }
 
-    fn example(
-        kind: TargetKind,
-        texts: usize,
-        apart: bool,
-        row: TextRow,
-    ) -> Result<Example, String> {
+    fn example(kind: TargetKind, pair: Option<PairMode>, row: TextRow) -> Result<Example, String> {
         let dataset = Dataset {
             file: "f".to_owned(),
             rows: vec![row],
@@ -283,16 +273,8 @@ mod tests {
             max_length: 8,
             labels: &Labels::new(["O", "B-PER", "B-LOC"].map(str::to_owned).to_vec()),
         };
-        let mode = if apart {
-            PairMode::Separate
-        } else {
-            PairMode::Joint
-        };
-        let pair = (texts == 2).then_some(mode);
-        let mut examples = encoder
-            .encode(&dataset, pair, kind)
-            .map_err(|e| e.to_string())?;
-        Ok(examples.remove(0))
+        let examples = encoder.encode(&dataset, pair, kind);
+        Ok(examples.map_err(|e| e.to_string())?.remove(0))
     }
 
     fn cosine(scale: f32) -> TargetKind {
@@ -305,7 +287,7 @@ mod tests {
     };
 
     fn target(kind: TargetKind, cell: &str) -> Result<Target, String> {
-        read(kind, 1, false, &["ada", cell]).map(|example| example.target)
+        read(kind, None, &["ada", cell]).map(|example| example.target)
     }
 
     #[test]
@@ -360,9 +342,9 @@ mod tests {
         ] {
             assert_eq!(target(kind, cell).unwrap_err(), says);
         }
-        let row = row(vec!["ada".into(), Cell::list(["O", "B-PER"])], 1);
+        let row = row(vec!["ada".into(), Cell::list(["O", "B-PER"])], None);
         assert_eq!(
-            example(TargetKind::Class, 1, false, row).unwrap_err(),
+            example(TargetKind::Class, None, row).unwrap_err(),
             "f, line 7: there are several labels, \"O B-PER\", where one belongs: task = \"multi-label\" learns several"
         );
     }
@@ -374,8 +356,8 @@ mod tests {
             Cell::list(["ada lives", "", "in", "london"]),
             Cell::list(["B-PER", "O", " O", "B-LOC"]),
         ];
-        let row = row(cells, 1);
-        let example = example(TargetKind::Tags, 1, false, row).unwrap();
+        let row = row(cells, None);
+        let example = example(TargetKind::Tags, None, row).unwrap();
         let tags = vec![None, Some(1), None, Some(0), Some(2), None, None];
         assert_eq!(example.target, Target::Tags(tags));
     }
@@ -385,8 +367,7 @@ mod tests {
         // [CLS] ada lives in lon ##don . [SEP], of which the last word's full stop is no word of its own.
         let example = read(
             TargetKind::Tags,
-            1,
-            false,
+            None,
             &["ada lives in  london.", "B-PER O O B-LOC"],
         );
         let tags = vec![None, Some(1), Some(0), Some(0), Some(2), None, None, None];
@@ -397,8 +378,7 @@ mod tests {
     fn words_behind_the_limit_and_words_of_nothing_have_no_tag() {
         let example = read(
             TargetKind::Tags,
-            1,
-            false,
+            None,
             &["\u{1} ada in in in in in london", "O B-PER O O O O O B-LOC"],
         );
         let tags = vec![
@@ -416,9 +396,14 @@ mod tests {
 
     #[test]
     fn pairs_together_and_apart() {
-        let together = read(TargetKind::None, 2, false, &["ada", "lives"]).unwrap();
+        let together = read(TargetKind::None, Some(PairMode::Joint), &["ada", "lives"]).unwrap();
         assert_eq!((together.first.len(), together.second), (5, None));
-        let apart = read(TargetKind::None, 2, true, &["ada", "lives"]).unwrap();
+        let apart = read(
+            TargetKind::None,
+            Some(PairMode::Separate),
+            &["ada", "lives"],
+        )
+        .unwrap();
         assert_eq!((apart.first.len(), apart.second.unwrap().len()), (3, 3));
     }
 
@@ -428,8 +413,7 @@ mod tests {
         let span = |answer: &str, start: &str| {
             let example = read(
                 TargetKind::Span,
-                2,
-                false,
+                Some(PairMode::Joint),
                 &["who", "Ada in London.", answer, start],
             );
             example.map(|example| example.target)

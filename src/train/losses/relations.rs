@@ -207,6 +207,10 @@ mod tests {
 
     const STARTS: [usize; 4] = [0, 3, 4, 8];
 
+    fn pair<'a>(left: &'a [f32], right: &'a [f32], width: usize) -> ProjectionPair<'a> {
+        ProjectionPair { left, right, width }
+    }
+
     #[test]
     fn relations_are_those_of_pytorch() {
         for (name, measure) in [
@@ -221,16 +225,8 @@ mod tests {
                 &ExecContext::serial(),
                 measure,
                 2,
-                ProjectionPair {
-                    left,
-                    right,
-                    width: 4,
-                },
-                ProjectionPair {
-                    left: teacher_left,
-                    right: teacher_right,
-                    width: 6,
-                },
+                pair(left, right, 4),
+                pair(teacher_left, teacher_right, 6),
                 &STARTS,
             );
             golden.check_value(loss.value, 1e-5);
@@ -244,16 +240,8 @@ mod tests {
         let (x, teacher) = (numbers(32, 7), numbers(48, 8));
         for measure in [Measure::Distributions, Measure::Scores] {
             let loss = |x: &[f32]| {
-                let student = ProjectionPair {
-                    left: x,
-                    right: x,
-                    width: 4,
-                };
-                let teacher = ProjectionPair {
-                    left: &teacher,
-                    right: &teacher,
-                    width: 6,
-                };
+                let student = pair(x, x, 4);
+                let teacher = pair(&teacher, &teacher, 6);
                 // In f64 the steps of f32 sums would not show; here a few percent of the tolerance.
                 relation(
                     &ExecContext::serial(),
@@ -280,18 +268,7 @@ mod tests {
         let (x, y) = (numbers(32, 9), numbers(32, 10));
         let loss = |threads| {
             let exec = ExecContext::new(Cpu::detect(), &Threads::new(threads).unwrap());
-            let (student, teacher) = (
-                ProjectionPair {
-                    left: &x,
-                    right: &y,
-                    width: 4,
-                },
-                ProjectionPair {
-                    left: &y,
-                    right: &x,
-                    width: 4,
-                },
-            );
+            let (student, teacher) = (pair(&x, &y, 4), pair(&y, &x, 4));
             relation(&exec, Measure::Distributions, 4, student, teacher, &STARTS)
         };
         assert_eq!(loss(1), loss(3));

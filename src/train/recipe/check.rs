@@ -1,213 +1,40 @@
 //! Range checks of a recipe's values.
 
-use super::{Distillation, Recipe, Start, Training};
+use super::{Recipe, Start};
 use crate::error::{Error, Result};
 use crate::train::task::Criterion;
+
+/// A checked key, whether its value is valid, and the reason if it is not.
+type Check = (&'static str, bool, &'static str);
+
+fn at_least_one(key: &'static str, count: Option<u64>) -> Check {
+    (key, count != Some(0), "is not 1 or more")
+}
+
+fn above_0(key: &'static str, x: f64) -> Check {
+    (key, x > 0.0 && x.is_finite(), "is not above 0")
+}
+
+fn share(key: &'static str, x: f64) -> Check {
+    (key, (0.0..=1.0).contains(&x), "is not from 0 to 1")
+}
+
+/// Whether no weight is negative, and at least one is above 0.
+fn are_weights(weights: &[f64]) -> bool {
+    let valid = weights.iter().all(|&x| x >= 0.0 && x.is_finite());
+    valid && weights.iter().any(|&x| x > 0.0)
+}
 
 impl Recipe {
     /// Checks that all values are in the range that training accepts.
     pub(super) fn check(&self, file: &str) -> Result<()> {
-        let Training {
-            epochs,
-            batch_size,
-            micro_batches,
-            learning_rate,
-            weight_decay,
-            warmup_ratio,
-            max_grad_norm,
-            dropout,
-            max_length,
-            label_smoothing,
-            eval_steps,
-            early_stopping_patience,
-            save_steps,
-            logging_steps,
-            ..
-        } = self.training;
-        let task = self.task.spec();
-        let share = |x: f64| (0.0..=1.0).contains(&x);
-        let at_least_0 = |x: f64| x >= 0.0 && x.is_finite();
-        let above_0 = |x: f64| x > 0.0 && x.is_finite();
-        let labels = self.data.labels.iter().flatten();
-        let labels: Vec<&str> = labels.map(|label| label.trim()).collect();
-        let weights = self.training.class_weights.as_deref().unwrap_or(&[1.0]);
-        let mut checks = vec![
-            ("output", !self.output.as_os_str().is_empty(), "is empty"),
-            (
-                "data.labels",
-                (1..labels.len()).all(|at| !labels[..at].contains(&labels[at])),
-                "names a label twice",
-            ),
-            (
-                "data.labels",
-                labels.iter().all(|label| !label.is_empty()),
-                "names a label without a name",
-            ),
-            (
-                "data.train",
-                !(self.data.train.is_empty() && self.data.unlabelled.is_empty()),
-                "names no table",
-            ),
-            (
-                "data.unlabelled",
-                self.data.unlabelled.is_empty() || self.distils(),
-                "is only for what a teacher teaches",
-            ),
-            (
-                "distillation",
-                task.criterion != Criterion::None || self.distils(),
-                "is missing: embeddings are learned from a teacher",
-            ),
-            (
-                "data.scale",
-                above_0(self.data.scale.into()),
-                "is not above 0",
-            ),
-            ("training.epochs", epochs > 0, "is not 1 or more"),
-            ("training.batch-size", batch_size > 0, "is not 1 or more"),
-            (
-                "training.batch-size",
-                batch_size > 1 || task.criterion != Criterion::MultipleNegatives,
-                "is too few: a pair is ranked among those of its batch",
-            ),
-            (
-                "training.micro-batches",
-                micro_batches > 0,
-                "is not 1 or more",
-            ),
-            (
-                "training.learning-rate",
-                above_0(learning_rate),
-                "is not above 0",
-            ),
-            (
-                "training.weight-decay",
-                at_least_0(weight_decay),
-                "is less than 0",
-            ),
-            (
-                "training.warmup-ratio",
-                share(warmup_ratio),
-                "is not from 0 to 1",
-            ),
-            (
-                "training.max-grad-norm",
-                above_0(max_grad_norm),
-                "is not above 0",
-            ),
-            (
-                "training.dropout",
-                (0.0..1.0).contains(&dropout),
-                "is not from 0 to less than 1",
-            ),
-            (
-                "training.max-length",
-                max_length.is_none_or(|tokens| tokens > 2),
-                "has no room for a word",
-            ),
-            (
-                "training.label-smoothing",
-                share(label_smoothing),
-                "is not from 0 to 1",
-            ),
-            (
-                "training.eval-steps",
-                eval_steps != Some(0),
-                "is not 1 or more",
-            ),
-            (
-                "training.early-stopping-patience",
-                early_stopping_patience != Some(0),
-                "is not 1 or more",
-            ),
-            (
-                "training.class-weights",
-                weights.iter().all(|&x| at_least_0(x)) && weights.iter().any(|&x| x > 0.0),
-                "has none above 0, or one below",
-            ),
-            ("training.save-steps", save_steps > 0, "is not 1 or more"),
-            (
-                "training.logging-steps",
-                logging_steps > 0,
-                "is not 1 or more",
-            ),
+        let checks = [
+            self.check_data(),
+            self.check_training(),
+            self.check_distillation(),
+            self.check_student(),
         ];
-        if let Some(distillation) = &self.distillation {
-            let Distillation {
-                temperature,
-                hard,
-                soft,
-                pseudo,
-                hidden,
-                attention,
-                relations,
-                ..
-            } = *distillation;
-            let weights = [hard, soft, pseudo, hidden, attention, relations];
-            let inside = [hidden, attention, relations].iter().any(|&x| x > 0.0);
-            let learns = weights.iter().all(|&x| at_least_0(x)) && weights.iter().any(|&x| x > 0.0);
-            checks.extend([
-                (
-                    "distillation.teacher",
-                    distillation.teacher.is_some() || !inside,
-                    "is missing: without it there are no hidden states, attention or relations to learn",
-                ),
-                (
-                    "distillation.teacher",
-                    distillation.teacher.is_some() || !task.is_embedding(),
-                    "is missing: tables have no embeddings",
-                ),
-                (
-                    "distillation.teacher",
-                    distillation.teacher.is_some()
-                        || !distillation.learns_outputs()
-                        || !task.is_per_token(),
-                    "is missing: tables have no logits of words",
-                ),
-                (
-                    "distillation",
-                    task.criterion != Criterion::None || distillation.learns_outputs() || inside,
-                    "learns nothing: tables have no embeddings",
-                ),
-                (
-                    "distillation.temperature",
-                    above_0(temperature),
-                    "is not above 0",
-                ),
-                (
-                    "distillation",
-                    learns,
-                    "has no weight above 0, or one below",
-                ),
-                (
-                    "distillation.relation-heads",
-                    distillation.relation_heads > 0,
-                    "is not 1 or more",
-                ),
-            ]);
-        }
-        if let Some(student) = &self.student {
-            let count = student.layers;
-            let start = match &student.start {
-                Start::Layers(layers) => layers.len(),
-                _ => 0,
-            };
-            let fits = count.is_none_or(|count| start <= count);
-            checks.extend([
-                ("student.layers", count != Some(0), "is not 1 or more"),
-                (
-                    "student.start",
-                    fits,
-                    "names more layers than student.layers",
-                ),
-                (
-                    "student.tokens",
-                    student.tokens != Some(0),
-                    "is not 1 or more",
-                ),
-            ]);
-        }
-        match checks.into_iter().find(|(_, holds, _)| !holds) {
+        match checks.into_iter().flatten().find(|(_, holds, _)| !holds) {
             None => Ok(()),
             Some((key, _, reason)) => Err(Error::Config {
                 file: file.to_owned(),
@@ -215,5 +42,127 @@ impl Recipe {
                 reason: reason.to_owned(),
             }),
         }
+    }
+
+    fn check_data(&self) -> Vec<Check> {
+        let data = &self.data;
+        let labels: Vec<&str> = data.labels.iter().flatten().map(|it| it.trim()).collect();
+        let distinct = (1..labels.len()).all(|at| !labels[..at].contains(&labels[at]));
+        let named = labels.iter().all(|label| !label.is_empty());
+        let has_table = !(data.train.is_empty() && data.unlabelled.is_empty());
+        let has_reader = data.unlabelled.is_empty() || self.distils();
+        let has_loss = self.task.spec().criterion != Criterion::None || self.distils();
+        let missing = "is missing: embeddings are learned from a teacher";
+        vec![
+            ("output", !self.output.as_os_str().is_empty(), "is empty"),
+            ("data.labels", distinct, "names a label twice"),
+            ("data.labels", named, "names a label without a name"),
+            ("data.train", has_table, "names no table"),
+            (
+                "data.unlabelled",
+                has_reader,
+                "is only for what a teacher teaches",
+            ),
+            ("distillation", has_loss, missing),
+            above_0("data.scale", data.scale.into()),
+        ]
+    }
+
+    fn check_training(&self) -> Vec<Check> {
+        let it = &self.training;
+        let ranks = self.task.spec().criterion == Criterion::MultipleNegatives;
+        let too_few = "is too few: a pair is ranked among those of its batch";
+        let decays = it.weight_decay >= 0.0 && it.weight_decay.is_finite();
+        let drops = (0.0..1.0).contains(&it.dropout);
+        let has_room = it.max_length.is_none_or(|tokens| tokens > 2);
+        let weighs = are_weights(it.class_weights.as_deref().unwrap_or(&[1.0]));
+        vec![
+            at_least_one("training.epochs", Some(it.epochs)),
+            at_least_one("training.batch-size", Some(it.batch_size as u64)),
+            ("training.batch-size", it.batch_size > 1 || !ranks, too_few),
+            at_least_one("training.micro-batches", Some(it.micro_batches as u64)),
+            above_0("training.learning-rate", it.learning_rate),
+            ("training.weight-decay", decays, "is less than 0"),
+            share("training.warmup-ratio", it.warmup_ratio),
+            above_0("training.max-grad-norm", it.max_grad_norm),
+            ("training.dropout", drops, "is not from 0 to less than 1"),
+            ("training.max-length", has_room, "has no room for a word"),
+            share("training.label-smoothing", it.label_smoothing),
+            at_least_one("training.eval-steps", it.eval_steps),
+            at_least_one(
+                "training.early-stopping-patience",
+                it.early_stopping_patience,
+            ),
+            (
+                "training.class-weights",
+                weighs,
+                "has none above 0, or one below",
+            ),
+            at_least_one("training.save-steps", Some(it.save_steps)),
+            at_least_one("training.logging-steps", Some(it.logging_steps)),
+        ]
+    }
+
+    fn check_distillation(&self) -> Vec<Check> {
+        let Some(it) = &self.distillation else {
+            return Vec::new();
+        };
+        let task = self.task.spec();
+        let has_teacher = it.teacher.is_some();
+        let intermediate = [it.hidden, it.attention, it.relations];
+        let learns_intermediate = intermediate.iter().any(|&x| x > 0.0);
+        let learns_any = learns_intermediate || it.learns_outputs();
+        let learns = are_weights(&[&intermediate[..], &[it.hard, it.soft, it.pseudo]].concat());
+        vec![
+            (
+                "distillation.teacher",
+                has_teacher || !learns_intermediate,
+                "is missing: without it there are no hidden states, attention or relations to learn",
+            ),
+            (
+                "distillation.teacher",
+                has_teacher || !task.is_embedding(),
+                "is missing: tables have no embeddings",
+            ),
+            (
+                "distillation.teacher",
+                has_teacher || !it.learns_outputs() || !task.is_per_token(),
+                "is missing: tables have no logits of words",
+            ),
+            (
+                "distillation",
+                task.criterion != Criterion::None || learns_any,
+                "learns nothing: tables have no embeddings",
+            ),
+            above_0("distillation.temperature", it.temperature),
+            (
+                "distillation",
+                learns,
+                "has no weight above 0, or one below",
+            ),
+            at_least_one(
+                "distillation.relation-heads",
+                Some(it.relation_heads as u64),
+            ),
+        ]
+    }
+
+    fn check_student(&self) -> Vec<Check> {
+        let Some(student) = &self.student else {
+            return Vec::new();
+        };
+        let fits = match (&student.start, student.layers) {
+            (Start::Layers(layers), Some(count)) => layers.len() <= count,
+            _ => true,
+        };
+        vec![
+            at_least_one("student.layers", student.layers.map(|it| it as u64)),
+            (
+                "student.start",
+                fits,
+                "names more layers than student.layers",
+            ),
+            at_least_one("student.tokens", student.tokens.map(|it| it as u64)),
+        ]
     }
 }

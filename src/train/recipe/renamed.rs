@@ -30,10 +30,9 @@ const TASKS: [(&str, &str); 3] = [
 
 /// Returns the current name of a dotted key.
 pub(super) fn current_key(key: &str) -> String {
-    let renamed = KEYS.iter().find(|(section, former, _)| {
-        key.split_once('.')
-            .is_some_and(|names| names == (*section, *former))
-    });
+    let names = key.split_once('.');
+    let is_key = |(section, former, _): &&_| names == Some((*section, *former));
+    let renamed = KEYS.iter().find(is_key);
     renamed.map_or(key.to_owned(), |(section, _, current)| {
         format!("{section}.{current}")
     })
@@ -56,12 +55,11 @@ pub(super) fn rename(table: &mut Table, file: &str, notes: &mut Vec<String>) -> 
             continue;
         };
         if keys.insert(current.to_owned(), value).is_some() {
+            let twice = "is given twice, also by its former name";
             return Err(Error::Config {
                 file: file.to_owned(),
                 key: format!("{section}.{current}"),
-                reason: format!(
-                    "is given twice, also by its former name {section}.{former}: remove one"
-                ),
+                reason: format!("{twice} {section}.{former}: remove one"),
             });
         }
         note(format!("`{section}.{former}` is now `{section}.{current}`"));

@@ -49,15 +49,8 @@ fn settings_stand_over_the_file() {
     assert_eq!(recipe.data.dev.len(), 2);
     assert_eq!(recipe.output, PathBuf::from("other/place"));
     assert_eq!(recipe.task, TaskKind::MultiLabel);
-    let distillation = recipe.distillation.unwrap();
-    assert_eq!(
-        (
-            distillation.temperature,
-            distillation.soft,
-            distillation.hard
-        ),
-        (2.0, 1.0, 0.0)
-    );
+    let it = recipe.distillation.unwrap();
+    assert_eq!((it.temperature, it.soft, it.hard), (2.0, 1.0, 0.0));
     assert_eq!(recipe.student.unwrap().start, Start::Layers(vec![0, 2, 5]));
 }
 
@@ -97,116 +90,49 @@ fn tables_by_their_paths_alone_and_with_more() {
 
 #[test]
 fn what_is_wrong_is_named_by_its_key() {
-    for (add, settings, says) in [
-        (
-            "",
-            [("training.learning-rate", "0")],
-            "r.toml: training.learning-rate: is not above 0",
-        ),
-        ("", [("training.rates", "1")], "unknown field `rates`"),
-        ("", [("training.epochs", "-1")], "training.epochs"),
-        ("", [("training.batch-size", "many")], "training.batch-size"),
-        (
-            "",
-            [("training.precision", "int8")],
-            "unknown variant `int8`, expected `f32` or `bf16` in `training.precision`",
-        ),
-        (
-            "",
-            [("model.x", "1")],
-            "the command line: model.x: model has no keys",
-        ),
-        (
-            "",
-            [("distillation.hidden", "1.0")],
-            "distillation.teacher: is missing",
-        ),
-        (
-            "[distillation]\n",
-            [("task", "embedding")],
-            "distillation.teacher: is missing",
-        ),
-        ("", [("task", "embedding")], "distillation: is missing"),
-        (
-            "[distillation]\n",
-            [("task", "token-classification")],
-            "tables have no logits of words",
-        ),
-        (
-            "[distillation]\nteacher = 't'\nsoft = 0\nhard = 1\n",
-            [("task", "embedding")],
-            "distillation: learns nothing",
-        ),
-        (
-            "",
-            [("data.unlabelled", "u.tsv")],
-            "data.unlabelled: is only for",
-        ),
-        (
-            "",
-            [("data.dev", "{ file = 'a', where = 'b' }")],
-            "neither COLUMN = VALUE nor",
-        ),
-        ("", [("data.train", "[]")], "data.train: names no table"),
-        ("", [("output", "")], "output: is empty"),
-        (
-            "",
-            [("data.labels", "['a', 'b', ' a']")],
-            "names a label twice",
-        ),
-        (
-            "",
-            [("data.labels", "['a', ' ']")],
-            "data.labels: names a label without a name",
-        ),
-        (
-            "",
-            [("training.class-weights", "[0, 0]")],
-            "training.class-weights: has none",
-        ),
-        (
-            "",
-            [("training.class-weights", "[1, -2]")],
-            "training.class-weights: has none",
-        ),
-        (
-            "",
-            [("training.early-stopping-patience", "0")],
-            "training.early-stopping-patience: is not 1 or more",
-        ),
-        (
-            "[training]\nbatch-size = 1\n",
-            [("task", "multiple-negatives")],
-            "training.batch-size: is too few",
-        ),
-        (
-            "",
-            [("student.layers", "0")],
-            "student.layers: is not 1 or more",
-        ),
-        (
-            "[student]\nlayers = 1\n",
-            [("student.start", "[1, 2]")],
-            "student.start: names more",
-        ),
-        (
-            "",
-            [("student.tokens", "0")],
-            "student.tokens: is not 1 or more",
-        ),
-        ("[training", [("output", "o")], "r.toml: line 6: "),
-        ("speed = 1\n", [("output", "o")], "unknown field `speed`"),
+    // Lines of the file, a setting over them, and the message.
+    for case in [
+        "| training.learning-rate=0 | r.toml: training.learning-rate: is not above 0",
+        "| training.rates=1 | unknown field `rates`",
+        "| training.epochs=-1 | training.epochs",
+        "| training.batch-size=many | training.batch-size",
+        "| training.precision=int8 | unknown variant `int8`, expected `f32` or `bf16` in `training.precision`",
+        "| model.x=1 | the command line: model.x: model has no keys",
+        "| distillation.hidden=1.0 | distillation.teacher: is missing",
+        "[distillation] | task=embedding | distillation.teacher: is missing",
+        "| task=embedding | distillation: is missing",
+        "[distillation] | task=token-classification | tables have no logits of words",
+        "[distillation]; teacher = 't'; soft = 0; hard = 1 | task=embedding | distillation: learns nothing",
+        "| data.unlabelled=u.tsv | data.unlabelled: is only for",
+        "| data.dev={ file = 'a', where = 'b' } | neither COLUMN = VALUE nor",
+        "| data.train=[] | data.train: names no table",
+        "| output= | output: is empty",
+        "| data.labels=['a', 'b', ' a'] | names a label twice",
+        "| data.labels=['a', ' '] | data.labels: names a label without a name",
+        "| training.class-weights=[0, 0] | training.class-weights: has none",
+        "| training.class-weights=[1, -2] | training.class-weights: has none",
+        "| training.early-stopping-patience=0 | training.early-stopping-patience: is not 1 or more",
+        "[training]; batch-size = 1 | task=multiple-negatives | training.batch-size: is too few",
+        "| student.layers=0 | student.layers: is not 1 or more",
+        "[student]; layers = 1 | student.start=[1, 2] | student.start: names more",
+        "| student.tokens=0 | student.tokens: is not 1 or more",
+        "[training | output=o | r.toml: line 6: ",
+        "speed = 1 | output=o | unknown field `speed`",
+        "[training]; rate = 1; learning-rate = 1 | output=o | r.toml: training.learning-rate: is given twice, also by its \
+         former name training.rate: remove one",
     ] {
-        let error = read(&format!("{SMALL}{add}"), &settings).unwrap_err();
+        let [add, setting, says] = case.splitn(3, "| ").collect::<Vec<_>>()[..] else {
+            panic!("{case}");
+        };
+        let setting = setting.trim_end().split_once('=').unwrap();
+        let file = format!("{SMALL}{}", add.trim_end().replace("; ", "\n"));
+        let error = read(&file, &[setting]).unwrap_err();
         assert!(error.contains(says), "{error}");
         assert!(!error.contains('\n'), "{error}");
     }
     let text = SMALL.replace("task = 'classification'\n", "");
-    assert!(
-        read(&text, &[])
-            .unwrap_err()
-            .contains("missing field `task`")
-    );
+    let error = read(&text, &[]).unwrap_err();
+    assert!(error.contains("missing field `task`"), "{error}");
 }
 
 #[test]
@@ -239,25 +165,10 @@ fn former_names_are_accepted_with_a_note() {
         assert_eq!(recipe.training.learning_rate, 0.5);
         assert_eq!(recipe.notes().len(), noted, "{:?}", recipe.notes());
     }
-    let both = [
-        ("training.patience", "1"),
-        ("training.early-stopping-patience", "1"),
-    ];
-    for (file, settings, says) in [
-        (
-            former.clone() + "learning-rate = 1\n",
-            &[][..],
-            "r.toml: training.learning-rate: is given twice, also by its former name training.rate: remove one",
-        ),
-        (
-            SMALL.to_owned(),
-            &both,
-            "the command line: training.early-stopping-patience: is given twice, also by its former name training.patience",
-        ),
-    ] {
-        let error = read(&file, settings).unwrap_err();
-        assert!(error.contains(says), "{error}");
-    }
+    let both = ["training.patience", "training.early-stopping-patience"].map(|key| (key, "1"));
+    let error = read(SMALL, &both).unwrap_err();
+    let says = "the command line: training.early-stopping-patience: is given twice, also by its former name";
+    assert!(error.starts_with(says), "{error}");
 }
 
 #[test]
@@ -265,12 +176,8 @@ fn the_recipes_among_the_examples_can_be_read() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/recipes");
     let files = std::fs::read_dir(folder).unwrap();
     let paths = files.map(|file| file.unwrap().path());
-    let recipes: Vec<PathBuf> = paths
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        })
-        .collect();
+    let is_recipe = |path: &PathBuf| path.extension().is_some_and(|it| it == "toml");
+    let recipes: Vec<PathBuf> = paths.filter(is_recipe).collect();
     assert!(recipes.len() >= 8, "{recipes:?}");
     for path in recipes {
         let recipe = Recipe::read(Some(&path), &[]).unwrap();

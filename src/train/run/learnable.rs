@@ -137,6 +137,15 @@ mod tests {
     use crate::batch::Encoding;
     use std::path::Path;
 
+    fn examples(targets: &[Target]) -> Vec<Example> {
+        let example = |target: &Target| Example {
+            first: Encoding::from_ids(vec![1]),
+            second: None,
+            target: target.clone(),
+        };
+        targets.iter().map(example).collect()
+    }
+
     fn says(task: &str, names: &[&str], targets: &[Target], more: &[(&str, &str)]) -> String {
         let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         let settings = [
@@ -148,17 +157,11 @@ mod tests {
         let settings: Vec<_> = settings.iter().chain(more).map(own).collect();
         let recipe = Recipe::read(None::<&Path>, &settings).unwrap();
         let labels = Labels::new(names.iter().map(|&name| name.to_owned()).collect());
-        let example = |target: &Target| Example {
-            first: Encoding::from_ids(vec![1]),
-            second: None,
-            target: target.clone(),
-        };
-        let examples: Vec<Example> = targets.iter().map(example).collect();
         let table = Dataset {
             file: "t.tsv".to_owned(),
             rows: Vec::new(),
         };
-        match check(&recipe, 128, &labels, &[table], &examples) {
+        match check(&recipe, 128, &labels, &[table], &examples(targets)) {
             Ok(()) => "fine".to_owned(),
             Err(error) => error.to_string(),
         }
@@ -227,15 +230,7 @@ mod tests {
     #[test]
     fn labels_are_counted() {
         let labels = Labels::new(["a", "b"].map(str::to_owned).to_vec());
-        let counts = |targets: &[Target]| {
-            let example = |target: &Target| Example {
-                first: Encoding::from_ids(vec![1]),
-                second: None,
-                target: target.clone(),
-            };
-            let examples: Vec<Example> = targets.iter().map(example).collect();
-            super::counts(&examples, &labels)
-        };
+        let counts = |targets: &[Target]| super::counts(&examples(targets), &labels);
         let class = Target::Class;
         assert_eq!(
             counts(&[class(1), class(1), Target::None]),

@@ -244,45 +244,27 @@ fn what_is_dropped_differs_from_draw_to_draw_and_repeats() {
 #[test]
 fn every_task_learns_and_gives_a_model_that_opens() {
     let place = Place::new();
-    for (task, model, table, found) in [
+    for (case, found) in [
         (
-            "classification",
-            "distilbert-base",
-            "train.tsv",
+            "classification distilbert-base train.tsv",
             Task::Classification,
         ),
-        ("multi-label", "bert-base", "sets.csv", Task::Classification),
+        ("multi-label bert-base sets.csv", Task::Classification),
+        ("regression bert-base pairs.jsonl", Task::Classification),
         (
-            "regression",
-            "bert-base",
-            "pairs.jsonl",
-            Task::Classification,
-        ),
-        (
-            "token-classification",
-            "distilbert-classify",
-            "tags.tsv",
+            "token-classification distilbert-classify tags.tsv",
             Task::TokenClassification,
         ),
         (
-            "question-answering",
-            "bert-base",
-            "questions.tsv",
+            "question-answering bert-base questions.tsv",
             Task::QuestionAnswering,
         ),
-        (
-            "similarity",
-            "sentence-mean",
-            "pairs.jsonl",
-            Task::Embedding,
-        ),
-        (
-            "multiple-negatives",
-            "bert-base",
-            "pairs.jsonl",
-            Task::Embedding,
-        ),
+        ("similarity sentence-mean pairs.jsonl", Task::Embedding),
+        ("multiple-negatives bert-base pairs.jsonl", Task::Embedding),
     ] {
+        let [task, model, table] = case.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("{case}");
+        };
         let settings = [
             ("task", task),
             ("data.train", table),
@@ -331,52 +313,24 @@ fn a_small_model_is_trained_without_a_word_on_its_positions() {
 #[test]
 fn what_is_wrong_is_named() {
     let place = Place::new();
-    let says = |change: (&str, &str)| {
-        let settings = [&CLASSIFIER[..], &[change]].concat();
-        let job = place.job("bert-classify", "wrong", &settings, 1);
-        match job.and_then(|mut job| job.train(&mut Quiet { stop_at: None })) {
-            Ok(_) => "nothing is wrong".to_owned(),
-            Err(error) => error.to_string(),
-        }
-    };
-    for (change, reason) in [
-        (
-            ("data.target", "labels"),
-            "train.tsv, line 1: there is no column labels",
-        ),
-        (
-            ("data.labels", "['yes']"),
-            "train.tsv, line 18: label \"no\" is none of yes",
-        ),
-        (
-            ("training.max-length", "99"),
-            "option training.max-length: 99 tokens are too many: the model has 40 positions",
-        ),
-        (
-            ("training.metric", "f1"),
-            "\"f1\" is none of accuracy, macro-f1, mcc",
-        ),
-        (
-            ("training.class-weights", "[1, 2, 3]"),
-            "option class-weights: there are 3 of them, for 2 labels",
-        ),
-        (("distillation.teacher", "/no/such"), "/no/such"),
-        (
-            ("data.dev", "{ file = 'a.tsv', pair = 'b' }"),
-            "a.tsv, line 1: it has a second text",
-        ),
-        (
-            ("data.dev", "{ file = 'a.tsv', sentences = true }"),
-            "a.tsv, line 1: sentences can be cut of texts alone",
-        ),
-        (("student.heads", "5"), "5 heads do not divide"),
-        (
-            ("data.train", "corpus.txt"),
-            "corpus.txt, line 1: there is no column label, only text",
-        ),
+    for case in [
+        "data.target=labels | train.tsv, line 1: there is no column labels",
+        "data.labels=['yes'] | train.tsv, line 18: label \"no\" is none of yes",
+        "training.max-length=99 | option training.max-length: 99 tokens are too many: the model has 40 positions",
+        "training.metric=f1 | \"f1\" is none of accuracy, macro-f1, mcc",
+        "training.class-weights=[1, 2, 3] | option class-weights: there are 3 of them, for 2 labels",
+        "distillation.teacher=/no/such | /no/such",
+        "data.dev={ file = 'a.tsv', pair = 'b' } | a.tsv, line 1: it has a second text",
+        "data.dev={ file = 'a.tsv', sentences = true } | a.tsv, line 1: sentences can be cut of texts alone",
+        "student.heads=5 | 5 heads do not divide",
+        "data.train=corpus.txt | corpus.txt, line 1: there is no column label, only text",
     ] {
-        let said = says(change);
-        assert!(said.contains(reason), "{change:?}: {said}");
+        let (change, reason) = case.split_once(" | ").unwrap();
+        let settings = [&CLASSIFIER[..], &[change.split_once('=').unwrap()]].concat();
+        let job = place.job("bert-classify", "wrong", &settings, 1);
+        let done = job.and_then(|mut job| job.train(&mut Quiet { stop_at: None }));
+        let error = done.unwrap_err().to_string();
+        assert!(error.contains(reason), "{change}: {error}");
     }
 }
 
@@ -396,15 +350,11 @@ fn what_a_head_does_not_use_stays_in_the_folder() {
         poolers
     };
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models");
-    for (task, model) in [
-        ("multiple-negatives", "bert-base"),
-        ("token-classification", "bert-base"),
+    for (task, table, prefix) in [
+        ("multiple-negatives", "pairs.jsonl", ""),
+        ("token-classification", "tags.tsv", "bert."),
     ] {
-        let table = if task == "token-classification" {
-            "tags.tsv"
-        } else {
-            "pairs.jsonl"
-        };
+        let model = "bert-base";
         let own = [("task", task), ("data.train", table)];
         let settings = [&settings[..], &own].concat();
         let output = format!("of-{task}");
@@ -414,11 +364,6 @@ fn what_a_head_does_not_use_stays_in_the_folder() {
             tensors(&place.0.path().join(&output)),
             tensors(&models.join(model)),
         );
-        let prefix = if task == "token-classification" {
-            "bert."
-        } else {
-            ""
-        };
         assert_eq!(given.len(), 2);
         // Fixtures are in half precision.
         let names: Vec<&str> = found.iter().map(|(name, _)| &**name).collect();

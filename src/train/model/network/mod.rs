@@ -209,25 +209,11 @@ impl Network {
             types,
         } = self.tables;
         gradients.begin_rows(words, &batch.ids, hidden);
-        match types {
-            None => {
-                let [words, positions] = gradients.many_mut([words, positions]);
-                let tables = Tables {
-                    words,
-                    positions,
-                    types: None,
-                };
-                embeddings::backward(batch, d, hidden, tables);
-            }
-            Some(types) => {
-                let [words, positions, types] = gradients.many_mut([words, positions, types]);
-                let tables = Tables {
-                    words,
-                    positions,
-                    types: Some(types),
-                };
-                embeddings::backward(batch, d, hidden, tables);
-            }
+        embeddings::backward(d, hidden, &batch.ids, gradients.of_mut(words));
+        let position_ids = embeddings::position_ids(batch);
+        embeddings::backward(d, hidden, &position_ids, gradients.of_mut(positions));
+        if let Some(types) = types {
+            embeddings::backward(d, hidden, &batch.type_ids, gradients.of_mut(types));
         }
     }
 }

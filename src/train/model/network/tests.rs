@@ -69,7 +69,6 @@ fn the_forward_pass_without_dropout_is_inference() {
     for name in MODELS {
         let (network, parameters) = load(name);
         let model = Model::load(folder(name)).unwrap();
-        let exec = ExecContext::serial();
         let texts = [
             "A great film, with wonderful acting!",
             "no",
@@ -82,18 +81,8 @@ fn the_forward_pass_without_dropout_is_inference() {
         };
         let encode = |text: &&str| model.tokenizer().encode(*text, Some(&truncation)).unwrap();
         let batch = Batch::new(&texts.iter().map(encode).collect::<Vec<_>>());
-        let mut tape = Tape::default();
-        network
-            .forward(
-                &exec,
-                &parameters,
-                &batch,
-                &Dropout::NONE,
-                Retain::All,
-                &mut tape,
-            )
-            .unwrap();
-        let hidden = network.config.hidden_size;
+        let tape = forward(&network, &parameters, &batch, &Dropout::NONE, Retain::All);
+        let hidden = network.config.hidden;
         let mut head = Vec::new();
         for (text, rows) in texts.iter().zip(batch.starts.windows(2)) {
             let states = model.hidden_states(*text).unwrap();
@@ -261,38 +250,22 @@ fn gradients_are_the_same_bits_at_any_number_of_threads_and_add_up() {
             let exec = ExecContext::new(Cpu::detect(), &Threads::new(threads).unwrap());
             let mut tape = Tape::default();
             let mut gradients = parameters.gradients();
-            // Runs twice: earlier contents of tape and gradients must not matter.
-            for _ in 0..2 {
-                gradients.clear();
+            // Runs again: earlier contents of the tape must not matter, nor those of gradients that were cleared.
+            for clears in [true, true, false] {
+                if clears {
+                    gradients.clear();
+                }
                 network
                     .forward(&exec, &parameters, &batch, &DROPOUT, Retain::All, &mut tape)
                     .unwrap();
                 let outputs = output_gradients(&network, &batch, &tape);
-                network.backward(
-                    &exec,
-                    &parameters,
-                    &batch,
-                    &mut tape,
-                    &outputs,
-                    &mut gradients,
-                );
-                all.push(
-                    gradients
-                        .iter()
-                        .flatten()
-                        .map(|x| x.to_bits())
-                        .collect::<Vec<_>>(),
-                );
+                let tape = &mut tape;
+                network.backward(&exec, &parameters, &batch, tape, &outputs, &mut gradients);
+                let bits = gradients.iter().flatten().map(|x| x.to_bits());
+                if clears {
+                    all.push(bits.collect::<Vec<_>>());
+                }
             }
-            let outputs = output_gradients(&network, &batch, &tape);
-            network.backward(
-                &exec,
-                &parameters,
-                &batch,
-                &mut tape,
-                &outputs,
-                &mut gradients,
-            );
             let twice = gradients.iter().flatten();
             for (twice, once) in twice.zip(&all[0]) {
                 let expected = 2.0 * f32::from_bits(*once);

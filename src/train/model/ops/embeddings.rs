@@ -64,26 +64,24 @@ pub(crate) fn forward(
     });
 }
 
-/// Adds the gradient of each row, `d` of (tokens, width), to the gradients of the table rows that it was summed from.
-pub(crate) fn backward(batch: &Batch, d: &[f32], width: usize, mut tables: Tables<&mut [f32]>) {
-    let mut rows = d.chunks_exact(width).enumerate();
-    for text in batch.starts.windows(2) {
-        for ((token, d), position) in (&mut rows).take(text[1] - text[0]).zip(0..) {
-            add(row_mut(tables.words, batch.ids[token] as usize, width), d);
-            if let Some(types) = &mut tables.types {
-                add(row_mut(types, batch.type_ids[token] as usize, width), d);
-            }
-            add(row_mut(tables.positions, position, width), d);
-        }
+/// Adds the gradient of each row, `d` of (tokens, width), to the gradient of the table row that it was summed from. `ids` has
+/// the index of that row for each token.
+pub(crate) fn backward(d: &[f32], width: usize, ids: &[u32], gradient: &mut [f32]) {
+    for (d, &id) in d.chunks_exact(width).zip(ids) {
+        add(&mut gradient[id as usize * width..][..width], d);
     }
+}
+
+/// Returns the position of each token in its text.
+pub(crate) fn position_ids(batch: &Batch) -> Vec<u32> {
+    let texts = batch.starts.windows(2);
+    texts
+        .flat_map(|text| 0..(text[1] - text[0]) as u32)
+        .collect()
 }
 
 fn row(table: &[f32], id: usize, width: usize) -> &[f32] {
     &table[id * width..][..width]
-}
-
-fn row_mut(table: &mut [f32], id: usize, width: usize) -> &mut [f32] {
-    &mut table[id * width..][..width]
 }
 
 fn add(out: &mut [f32], other: &[f32]) {
@@ -142,12 +140,11 @@ mod tests {
             check.forward(parts, &out);
             let mut d = tables.each_ref().map(|table| vec![0.0; table.len()]);
             let [d_words, d_positions, d_types] = &mut d;
-            let gradients = Tables {
-                words: &mut d_words[..],
-                positions: d_positions,
-                types: with_types.then_some(&mut d_types[..]),
-            };
-            backward(&batch, &d_out, width, gradients);
+            backward(&d_out, width, &batch.ids, d_words);
+            backward(&d_out, width, &position_ids(&batch), d_positions);
+            if with_types {
+                backward(&d_out, width, &batch.type_ids, d_types);
+            }
             check.backward(parts, [&d[0], &d[1], &d[2]]);
         }
     }

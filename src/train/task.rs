@@ -29,7 +29,7 @@ pub(crate) enum TaskKind {
 /// Everything that distinguishes a task from the others.
 #[derive(Debug)]
 pub(crate) struct TaskSpec {
-    /// Usual names of the text column; `None` for those of any text.
+    /// Usual name of the text column; `None` if the names of any text's column are accepted.
     pub(crate) text_columns: Option<&'static str>,
     pub(crate) texts: RowTexts,
     pub(crate) target: TargetType,
@@ -152,7 +152,7 @@ const CLASSIFICATION: TaskSpec = TaskSpec {
     problem_type: Some("single_label_classification"),
     library_name: "transformers",
     pipeline_tag: "text-classification",
-    does: "gives a text one label",
+    does: "assigns one label to a text",
 };
 
 const MULTI_LABEL: TaskSpec = TaskSpec {
@@ -161,7 +161,7 @@ const MULTI_LABEL: TaskSpec = TaskSpec {
     criterion: Criterion::BinaryCrossEntropy,
     metrics: &["micro-f1", "macro-f1"],
     problem_type: Some("multi_label_classification"),
-    does: "gives a text any of its labels",
+    does: "assigns any number of labels to a text",
     ..CLASSIFICATION
 };
 
@@ -172,7 +172,7 @@ const REGRESSION: TaskSpec = TaskSpec {
     criterion: Criterion::MeanSquaredError,
     metrics: &["spearman", "pearson"],
     problem_type: Some("regression"),
-    does: "gives a text a number",
+    does: "assigns a score to a text",
     ..CLASSIFICATION
 };
 
@@ -187,7 +187,7 @@ const TOKEN_CLASSIFICATION: TaskSpec = TaskSpec {
     architecture: "ForTokenClassification",
     problem_type: None,
     pipeline_tag: "token-classification",
-    does: "gives each word a label",
+    does: "assigns a label to each word",
     ..CLASSIFICATION
 };
 
@@ -222,7 +222,7 @@ const SIMILARITY: TaskSpec = TaskSpec {
     problem_type: None,
     library_name: "sentence-transformers",
     pipeline_tag: "sentence-similarity",
-    does: "makes vectors of texts, whose cosine says how alike they are",
+    does: "embeds texts; the cosine of two embeddings says how similar the texts are",
 };
 
 const MULTIPLE_NEGATIVES: TaskSpec = TaskSpec {

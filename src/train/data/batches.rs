@@ -2,7 +2,7 @@
 
 use crate::train::random::Random;
 
-/// Number of batches in a run of examples that is sorted by length, as in `transformers`.
+/// Number of batches in a run of examples that is sorted by length before it is split, as in `transformers`.
 const RUN: usize = 50;
 
 /// Settings of the batches.
@@ -19,7 +19,7 @@ pub(crate) struct Batching {
 pub(crate) type Epoch = Vec<Vec<usize>>;
 
 impl Batching {
-    /// Returns the batches of an epoch in training order, a function of seed and epoch alone.
+    /// Returns the batches of an epoch in training order, which depends on seed and epoch alone.
     ///
     /// `lengths` has the length of each example. With `classes`, the epoch has as many examples of each class as the rarest
     /// one, drawn anew each epoch.

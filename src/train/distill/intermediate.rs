@@ -32,7 +32,7 @@ pub(crate) struct StudentPass<'a> {
     pub(crate) network: &'a Network,
     pub(crate) parameters: &'a Parameters,
     pub(crate) tape: &'a Tape,
-    /// Factor of all gradients.
+    /// Factor of all gradients: the weight of this pass's examples in the batch.
     pub(crate) weight: f64,
 }
 
@@ -165,7 +165,7 @@ impl EncoderStates {
             Some(dtype) => store.with_compute_dtype(dtype)?,
             None => store,
         };
-        // Every row of the embedding table is read sooner or later.
+        // Training reads all rows of the embedding table, so they stay in memory.
         let encoder = Encoder::load(&store.weights(), &config.encoder, Residency::InMemory)?;
         Ok(Self {
             hidden: vec![Vec::new(); config.encoder.num_hidden_layers + 1],

@@ -93,7 +93,7 @@ impl Teacher {
         Ok(())
     }
 
-    /// Weight of the loss against the tables' own targets.
+    /// Returns the weight of the loss against the tables' own targets.
     pub(crate) fn hard(&self) -> f64 {
         self.weights.hard
     }
@@ -118,7 +118,7 @@ impl Teacher {
         self.targets = other.targets;
     }
 
-    /// Parts of the forward passes that the losses read.
+    /// Returns which results of the forward passes the losses read.
     pub(crate) fn retain(&self) -> Retain {
         let Distillation {
             hidden,

@@ -198,7 +198,7 @@ pub fn label(
     }
 }
 
-/// Reads a table. Returns it with the number of its leading text cells and the names of the other columns.
+/// Reads a table. Returns it with the number of text cells at the start of each row, and the names of the other columns.
 fn read(source: &Source, keep: bool) -> Result<(Table, usize, Vec<String>)> {
     let there = Table::names(&source.file)?;
     let has = |name: &str| there.iter().any(|column| column == name);

@@ -17,7 +17,7 @@ pub(super) struct Predictor<'a> {
 
 /// The labels of a prediction.
 enum PredictedLabel {
-    /// No label: the model's outputs are numbers.
+    /// No label: the model predicts a score.
     None,
     One(String),
     /// Any number of labels, of a multi-label model.

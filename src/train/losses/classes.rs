@@ -54,7 +54,7 @@ impl CrossEntropy {
 
 /// Binary cross-entropy of logits, (rows, labels), with any number of target labels.
 ///
-/// The mean over all rows and labels, as `torch.nn.functional.binary_cross_entropy_with_logits`; `weights` is its `pos_weight`,
+/// The loss is the mean over all rows and labels, as `torch.nn.functional.binary_cross_entropy_with_logits`; `weights` is its `pos_weight`,
 /// the weight of a label where it holds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BinaryCrossEntropy {

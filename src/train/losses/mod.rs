@@ -145,7 +145,7 @@ mod tests {
         close(gradient, &slopes, 2e-4);
     }
 
-    /// Returns floats between -2 and 2 without a pattern.
+    /// Returns pseudo-random floats between -2 and 2.
     pub(super) fn numbers(count: usize, seed: u32) -> Vec<f32> {
         let mut state = seed.wrapping_mul(2_654_435_769).wrapping_add(12_345);
         let mut next = || {

@@ -2,7 +2,7 @@
 
 use super::{Loss, PairLoss};
 
-/// Mean of `(x - target)^2` over all values: for regression, and for embeddings or hidden states of the teacher's width
+/// Computes the mean of `(x - target)^2` over all values: for regression, and for embeddings or hidden states of the teacher's width
 /// (Reimers and Gurevych 2020; Jiao et al. 2020). As `torch.nn.functional.mse_loss`.
 pub(crate) fn mean_squared_error(x: &[f32], targets: &[f32]) -> Loss {
     assert_eq!(x.len(), targets.len());
@@ -17,7 +17,7 @@ pub(crate) fn mean_squared_error(x: &[f32], targets: &[f32]) -> Loss {
     loss
 }
 
-/// Mean of `(cos(first, second) - score)^2` over pairs of embeddings, (pairs, width) each: the cosine-similarity regression of
+/// Computes the mean of `(cos(first, second) - score)^2` over pairs of embeddings, (pairs, width) each: the cosine-similarity regression of
 /// Sentence-BERT (Reimers and Gurevych 2019).
 pub(crate) fn cosine_similarity(
     first: &[f32],

@@ -47,13 +47,13 @@ pub(crate) fn projected_mean_squared_error(
 
 /// Views a slice as a matrix.
 pub(super) fn matrix(of: &[f32], rows: usize, columns: usize) -> ArrayView2<'_, f32> {
-    ArrayView2::from_shape((rows, columns), of).expect("as many numbers as the shape has")
+    ArrayView2::from_shape((rows, columns), of).expect("as many values as the shape has")
 }
 
 /// Computes `out = a b`.
 fn product(out: &mut [f32], a: ArrayView2<'_, f32>, b: ArrayView2<'_, f32>) {
     let mut out = ndarray::ArrayViewMut2::from_shape((a.nrows(), b.ncols()), out)
-        .expect("as many numbers as the product has");
+        .expect("as many values as the product has");
     general_mat_mul(1.0, &a, &b, 0.0, &mut out);
 }
 

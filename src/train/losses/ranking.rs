@@ -3,7 +3,7 @@
 use super::numbers::UnitVector;
 use super::{CrossEntropy, PairLoss};
 
-/// Multiple-negatives ranking (Henderson et al. 2017): cross-entropy of `scale cos(first_i, second_j)` over all j, with class
+/// Computes the multiple-negatives ranking loss (Henderson et al. 2017): cross-entropy of `scale cos(first_i, second_j)` over all j, with class
 /// i. Embeddings are (pairs, width) each; sentence-transformers scales by 20.
 pub(crate) fn multiple_negatives_ranking(
     first: &[f32],

@@ -32,7 +32,7 @@ pub(crate) enum Measure {
     Scores,
 }
 
-/// The loss of a relation, with gradients of the student's left and right projections. If both are the same projection, its
+/// Computes the loss of a relation, with gradients of the student's left and right projections. If both are the same projection, its
 /// gradient is their sum.
 ///
 /// Text i owns rows `starts[i]..starts[i + 1]`; `heads` divides both widths. The loss is computed in f32 and summed in f64 in

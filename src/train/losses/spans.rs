@@ -2,8 +2,8 @@
 
 use super::{CrossEntropy, Loss};
 
-/// Cross-entropy of the start and end of answers: among each text's tokens one is the target start and one the target end. The
-/// mean over texts, and over start and end, as in the question-answering models of `transformers`.
+/// Computes the cross-entropy of the start and end of answers: among each text's tokens one is the target start and one the target
+/// end. The loss is the mean over texts, and over start and end, as in the question-answering models of `transformers`.
 ///
 /// `logits` is (rows, 2), start and end; text i owns rows `starts[i]..starts[i + 1]`. Spans are token indices within their
 /// text, both ends included. Texts without a span do not count.

@@ -1,4 +1,4 @@
-//! The folder of a trained model: all of its files but the weights, known before the first step.
+//! The files of a trained model's folder other than the weights; they are known before the first step.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -107,7 +107,7 @@ impl CheckpointFiles {
         self.0.contains_key(name)
     }
 
-    /// Edits the configuration.
+    /// Edits the keys of config.json.
     fn configure(&mut self, change: impl FnOnce(&mut Map<String, Value>)) -> Result<()> {
         let mut config = self.json(CONFIG)?;
         if let Some(keys) = config.as_object_mut() {
@@ -117,7 +117,7 @@ impl CheckpointFiles {
         Ok(())
     }
 
-    /// Sets other sizes in the configuration.
+    /// Sets the student's sizes in the configuration.
     ///
     /// # Errors
     /// `Json` for an invalid configuration.

@@ -8,7 +8,7 @@ pub(crate) struct Parameter {
     /// Name in the checkpoint.
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
-    /// Row-major.
+    /// Elements, row-major.
     pub(crate) values: Vec<f32>,
     /// Whether weight decay applies: not to biases, nor to weights and biases of layer norms.
     pub(crate) decays: bool,
@@ -65,7 +65,7 @@ impl Parameters {
 
 /// Gradients of all parameters, in the same order; backward passes add to them.
 ///
-/// To clear a hundred megabytes costs as much as a layer. So clearing only marks a gradient, and the next backward pass stores
+/// Zeroing a hundred megabytes costs as much as a layer. So clearing only marks a gradient, and the next backward pass stores
 /// where it would otherwise add. If a batch has used only a few rows of an embedding table, only those rows are cleared.
 #[derive(Clone, Debug)]
 pub(crate) struct Gradients {
@@ -73,7 +73,7 @@ pub(crate) struct Gradients {
     states: Vec<State>,
 }
 
-/// What a gradient's buffer holds.
+/// Content of a gradient's buffer.
 #[derive(Clone, Debug, PartialEq)]
 enum State {
     /// Zeros.

@@ -23,10 +23,11 @@ const FEED_FORWARD: [(&str, &str); 2] = [
     ("ffn.lin1", "ffn.lin2"),
 ];
 
-/// Copies weights of a larger model into a student: parameters of equal name and shape, where the student's layer i takes the
-/// model's layer `layers[i]`; of the word embeddings the rows `kept`, if given; of a wider feed-forward network the neurons
-/// that can have the greatest effect. Returns the names of the student's parameters that were not copied and keep their initial
-/// values.
+/// Copies weights of a larger model into a student, and returns the names of the student's parameters that were not copied.
+///
+/// Parameters of equal name and shape are copied; the student's layer i takes those of the model's layer `layers[i]`. If `kept`
+/// is given, these rows of the word embeddings are copied. Of a wider feed-forward network, the neurons are copied that can have
+/// the greatest effect.
 pub(crate) fn copy(
     student: &mut Parameters,
     model: &Parameters,
@@ -110,7 +111,7 @@ fn narrowed(shape: &[usize], found: &Parameter, model: &Parameters) -> Option<Ve
     (values.len() == shape.iter().product::<usize>()).then_some(values)
 }
 
-/// Name of the model's parameter that a student's parameter is copied from; `None` if its layer is not copied.
+/// Returns the name of the model's parameter that a student's parameter is copied from; `None` if its layer is not copied.
 fn source(name: &str, layers: &[usize]) -> Option<String> {
     let Some((before, inside)) = name.split_once(".layer.") else {
         return Some(name.to_owned());

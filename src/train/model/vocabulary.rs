@@ -12,7 +12,7 @@ use crate::tokenizer::Tokenizer;
 /// A pruned vocabulary.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pruned {
-    /// Old id of each kept token, in the order of the new ids.
+    /// Id of each kept token before pruning, in the order of the new ids.
     pub(crate) kept: Vec<u32>,
     pub(crate) coverage: Coverage,
 }

@@ -15,7 +15,7 @@ use crate::kernels::gemm::{Dtype, Rounding};
 use crate::train::data::Source;
 use crate::train::task::TaskKind;
 
-/// Settings of a training run. Every section has defaults, which are those of the usual fine-tuning of BERT.
+/// Settings of a training run. Defaults are those of the usual fine-tuning of BERT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Recipe {
@@ -252,7 +252,7 @@ pub(crate) enum Start {
     Rule(Rule),
     /// Layers of the initial model with these indices, counted from 0.
     Layers(Vec<usize>),
-    /// No choice in the recipe: as [`Rule::Lower`].
+    /// No choice in the recipe, which means [`Rule::Lower`].
     #[default]
     #[serde(skip)]
     Default,
@@ -410,7 +410,7 @@ impl Recipe {
         Ok(recipe.with_usual_pair())
     }
 
-    /// Notes about former names of keys and tasks that the recipe uses, one line each: they are accepted, but have new names.
+    /// Notes for the recipe's author, one line each: former names of keys and tasks that are accepted but have been replaced.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -437,7 +437,7 @@ impl Recipe {
         }
     }
 
-    /// Whether the recipe distils: it has a teacher, or its tables hold the logits of one.
+    /// Returns whether the recipe distils: it has a teacher, or its tables hold the logits of one.
     pub fn distils(&self) -> bool {
         self.distillation.is_some()
     }

@@ -7,7 +7,7 @@ use crate::kernels::simd::{Kernel, Simd};
 use crate::train::model::parameters::{Gradients, Parameters, Touched};
 
 /// Number of floats in a piece, which one thread updates at a time. Pieces do not depend on the number of threads, so neither
-/// does any sum over them; four arrays of this length fit into a core's own cache.
+/// does any sum over them. Four arrays of this length fit into a core's second-level cache.
 const PIECE: usize = 1 << 14;
 
 /// AdamW (Loshchilov and Hutter 2019), step for step as `torch.optim.AdamW`.
@@ -16,10 +16,11 @@ pub(crate) struct AdamW {
     pub(crate) settings: Settings,
     /// Number of steps taken so far.
     pub(crate) steps: u64,
-    /// Running means of the gradient and of its square, for each parameter.
+    /// Moments of each parameter.
     pub(crate) moments: Vec<Moments>,
 }
 
+/// Hyperparameters of AdamW.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) beta1: f64,
@@ -41,6 +42,7 @@ impl Default for Settings {
     }
 }
 
+/// Running means of a parameter's gradient and of its square.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Moments {
     pub(crate) first: Vec<f32>,
@@ -170,9 +172,9 @@ struct Part<'a> {
 impl Kernel for &mut Update<'_> {
     type Output = ();
 
-    /// A step is bound by memory, and most rows of a large table are in no batch. So where the gradient is zero it is not read;
-    /// and for rows that no batch has had yet the moments are zero, too, and are not written. The bits are those of a full
-    /// update.
+    /// Updates the piece. A step is bound by memory, and most rows of a large embedding table are in no batch. So a gradient
+    /// that is known to be zero is not read, and moments of rows that no batch has had yet, which are zero, too, are not
+    /// written. The bits are those of a full update.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let Update {
@@ -261,7 +263,8 @@ impl StepConstants {
     }
 }
 
-/// Computes the norm of all gradients as one vector. Summed in f64, pieces in order, so that it does not depend on threads.
+/// Computes the norm of all gradients, taken as one vector. Squares are summed in f64 and in the order of the pieces, so that the
+/// result does not depend on threads.
 pub(crate) fn norm(exec: &ExecContext, gradients: &Gradients) -> f64 {
     let pieces = gradients.touched().flat_map(|(gradient, touched)| {
         // Zeros add nothing.

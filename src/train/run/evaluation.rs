@@ -9,7 +9,7 @@ use crate::train::task::{TargetType, TaskSpec};
 /// Metric names and values; the first one selects the best model.
 pub(crate) type Metrics = Vec<(String, f64)>;
 
-/// Predictions for examples, beside their targets.
+/// Pairs of target and prediction, by kind of target.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Predictions {
     classes: Vec<(usize, usize)>,
@@ -20,7 +20,8 @@ pub(crate) struct Predictions {
 }
 
 impl Predictions {
-    /// Adds the network's output for some examples. `starts` and the order of texts are as for the loss.
+    /// Adds the network's output for some examples. `starts` has the row offset of each text; the second texts of pairs
+    /// follow all first ones.
     pub(crate) fn add(
         &mut self,
         task: &TaskSpec,

@@ -19,7 +19,7 @@ const OF_MODELS: [&str; 4] = ["safetensors", "bin", "json", "txt"];
 pub(crate) struct RunFingerprint(Xxh3);
 
 impl RunFingerprint {
-    /// Hashes the rows of a table: only the columns that were read.
+    /// Hashes the rows of a table, of which only the used columns were read.
     pub(crate) fn table(&mut self, table: &Dataset) {
         self.0.update(&table.rows.len().to_le_bytes());
         for row in &table.rows {
@@ -38,7 +38,7 @@ impl RunFingerprint {
         texts.for_each(|text| self.bytes(text.as_bytes()));
     }
 
-    /// Hashes a model: its packed file, or the files of its folder and subfolders, except for those that a training left there.
+    /// Hashes a model: its packed file, or the files of its folder and subfolders without those of a training.
     ///
     /// # Errors
     /// `Io`, which names the file.
@@ -62,7 +62,8 @@ impl RunFingerprint {
         Ok(())
     }
 
-    /// Returns the recipe and the digest as a line. A folder that was moved is the same run.
+    /// Returns the fingerprint: the recipe and the digest in one line. It does not depend on the output folder, which may be
+    /// moved.
     pub(crate) fn with_recipe(&self, recipe: &Recipe) -> String {
         format!("{} {:032x}", recipe.fingerprint(), self.0.digest128())
     }
@@ -146,7 +147,7 @@ mod tests {
             digest(|fingerprint| fingerprint.table(&Dataset { file, rows }))
         };
         assert_ne!(list(&["ab", "c"]), list(&["ab c"]));
-        // A row that has gone from one table to the next is in another place.
+        // Tables that split the same rows elsewhere differ.
         let row = |cell: &str| TextRow {
             text: cell.into(),
             ..TextRow::default()

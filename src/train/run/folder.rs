@@ -9,7 +9,7 @@ use crate::train::atomic::is_same_file;
 /// Name of the subfolder with the state, the log and the lock file.
 pub(crate) const TRAINING: &str = "training";
 
-/// Checks that a training may write to a folder: one that does not exist, is empty, or was made by a training, and is none of
+/// Checks that a training may write to a folder. The folder must not exist, be empty, or be a training's, and must not be one of
 /// the models that the training reads.
 ///
 /// # Errors
@@ -71,8 +71,8 @@ fn lock(folder: &Path) -> Result<File> {
     }
 }
 
-/// Removes temporary files: `.NAME.new`, and those of safetensors, `.tmp` and six characters. A file that cannot be removed
-/// does no harm.
+/// Removes temporary files that a killed run left: `.NAME.new`, and those of safetensors, `.tmp` and six characters. Ignores files
+/// that cannot be removed.
 fn remove_stale_temporaries(folder: &Path) {
     let is_unfinished = |name: &str| {
         let temporary = name.strip_prefix(".tmp");

@@ -63,7 +63,7 @@ impl Job {
         let labels = tables.labels(recipe)?;
         let (config, tokenizer) = student.configure(recipe, &labels)?;
         let max_length = recipe.training.tokens(config.encoder.max_tokens())?;
-        // The fingerprint is of the resolved recipe, so that writing the default out makes no other run.
+        // The fingerprint is of the resolved recipe, so that a recipe that names the default is the same run.
         let mut resolved = recipe.clone();
         resolved.training.max_length = Some(max_length);
         let recipe = &resolved;
@@ -114,7 +114,7 @@ impl Job {
         }
     }
 
-    /// Numbers of training examples and of evaluation examples.
+    /// Number of training examples and number of evaluation examples.
     pub fn examples(&self) -> (usize, usize) {
         (self.trainable.examples.len(), self.trainable.dev.len())
     }
@@ -129,7 +129,8 @@ impl Job {
         self.trainable.labels.names()
     }
 
-    /// Number of training examples with each label, or of words for the task `token-classification`. `None` if the tables have no labels.
+    /// Number of training examples with each label; for the task `token-classification`, of words. `None` if the tables have no
+    /// labels.
     pub fn label_counts(&self) -> Option<Vec<usize>> {
         learnable::counts(&self.trainable.examples, &self.trainable.labels)
     }
@@ -141,8 +142,8 @@ impl Job {
         trained.map(|parameter| parameter.values.len()).sum()
     }
 
-    /// Numbers of vocabulary tokens before and after pruning, and the fraction of the corpus's tokens that the kept ones cover.
-    /// `None` if the vocabulary was not pruned.
+    /// Size of the vocabulary before and after pruning, and the fraction of the corpus's tokens that is kept. `None` if the
+    /// vocabulary was not pruned.
     pub fn coverage(&self) -> Option<(usize, usize, f64)> {
         let share = |coverage: Coverage| coverage.covered as f64 / coverage.tokens.max(1) as f64;
         self.coverage

@@ -1,12 +1,12 @@
-//! Whether there is anything to learn, known ahead of the first step: a loss of one class is 0, and its model answers alike to
-//! every text.
+//! Checks, before the first step, that the examples differ in their targets. The loss of a single class is 0, and a model
+//! trained on it predicts that class for every text.
 
 use crate::error::{Error, Result, excerpt};
 use crate::train::data::{Dataset, Example, Labels, Target};
 use crate::train::recipe::Recipe;
 use crate::train::task::{LabelSet, TargetType, TaskSpec};
 
-/// How many examples each label has, or of tags how many words; none where tables do not say.
+/// Counts the examples with each label; of tags, the words. Returns `None` if no example has a label.
 pub(crate) fn counts(examples: &[Example], labels: &Labels) -> Option<Vec<usize>> {
     let mut counts = vec![0; labels.len()];
     let mut known = false;
@@ -25,11 +25,10 @@ pub(crate) fn counts(examples: &[Example], labels: &Labels) -> Option<Vec<usize>
     known.then_some(counts)
 }
 
-/// Refuses tables, and labels, of which nothing can be learned. `examples` are those of `tables`.
+/// Refuses tables and labels that nothing can be learned from. `examples` are those of `tables`.
 ///
 /// # Errors
-/// `Table` for tables whose targets are all the same, or are all cut off; `Option` for fewer than two labels that no table has
-/// named.
+/// `Table` for tables whose targets are all the same or are all truncated; `Option` for fewer than two labels.
 pub(crate) fn check(
     recipe: &Recipe,
     max_length: usize,
@@ -50,10 +49,10 @@ pub(crate) fn check(
     let known = examples
         .iter()
         .any(|example| example.target != Target::None);
-    // A teacher tells apart what tables do not.
+    // With a teacher, examples with equal targets still differ in the teacher's outputs.
     let taught = recipe.distillation.is_some();
     if known && !(taught && labels.len() > 1) {
-        if has_labels && let Some(reason) = alike(task, labels, examples) {
+        if has_labels && let Some(reason) = uniform_labels(task, labels, examples) {
             return Err(wrong(reason));
         }
         let cut = |example: &Example| example.target == Target::Span(None);
@@ -78,8 +77,8 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// Why labels cannot be learned, if all rows, or all words, have the same.
-fn alike(task: &TaskSpec, labels: &Labels, examples: &[Example]) -> Option<String> {
+/// Returns the reason why labels cannot be learned, if all rows (or all words) have the same ones.
+fn uniform_labels(task: &TaskSpec, labels: &Labels, examples: &[Example]) -> Option<String> {
     let name = |label: usize| excerpt(&labels.names()[label]);
     let nothing = "there is nothing to tell apart";
     match task.target {
@@ -177,7 +176,7 @@ mod tests {
         let one = |names: &[&str]| says("classification", names, &[class(0), class(0)], &[]);
         let reason = "t.tsv: all rows have the label \"1\": there is nothing to tell apart";
         assert_eq!(one(&["1"]), reason);
-        // Another one that no row has does not help.
+        // A second label that no row has changes nothing.
         assert_eq!(one(&["1", "2"]), reason);
         assert!(one(&["-1"]).contains("labels that are hidden"));
         let two = says("classification", &["a", "b"], &[class(0), class(1)], &[]);

@@ -52,7 +52,7 @@ impl Tables {
         })
     }
 
-    /// Training tables, with targets and without.
+    /// Iterates over the training tables, with targets and without.
     fn learned(&self) -> impl Iterator<Item = &Dataset> {
         self.train.iter().chain(&self.unlabelled)
     }
@@ -90,10 +90,10 @@ impl Tables {
         }
     }
 
-    /// Encodes the examples to learn from, and those to measure with.
+    /// Encodes the training examples and the evaluation examples.
     ///
     /// # Errors
-    /// `Data` for a row that is not an example; those of [`learnable::check`].
+    /// `Data` for a row that cannot be encoded; those of [`learnable::check`].
     pub(super) fn encode(
         &self,
         recipe: &Recipe,
@@ -138,7 +138,7 @@ impl Tables {
     }
 }
 
-/// Files of the initial model, as they are changed into the student's.
+/// The initial model, whose files are changed into the student's step by step.
 pub(super) struct StudentModel {
     pub(super) checkpoint: CheckpointFiles,
     /// Configuration of the encoder that the recipe names, before it was reshaped.
@@ -231,7 +231,7 @@ impl StudentModel {
         Ok((config, tokenizer))
     }
 
-    /// Old ids of the kept tokens; `None` if the vocabulary was not pruned.
+    /// Returns the ids, before pruning, of the kept tokens. `None` if the vocabulary was not pruned.
     fn kept(&self) -> Option<&[u32]> {
         self.pruned.as_ref().map(|pruned| &pruned.kept[..])
     }
@@ -262,7 +262,7 @@ impl StudentModel {
         Ok((network, parameters))
     }
 
-    /// Returns the layers of the model, which has `of`, that the student's `count` layers are copied from.
+    /// Returns the indices of the layers that the student's `count` layers are copied from; the model has `of` layers.
     fn initial_layers(&self, count: usize, of: usize) -> Result<Vec<usize>> {
         match &self.student.start {
             Start::Layers(layers) => match layers.iter().find(|&&layer| layer >= of) {
@@ -307,7 +307,7 @@ impl StudentModel {
         .map(Some)
     }
 
-    /// Parameters of the model that are saved unchanged; none if the student has another width.
+    /// Reads the parameters of the model that are saved unchanged; there are none if the student has another width.
     ///
     /// # Errors
     /// Any error of reading the checkpoint.
@@ -325,7 +325,7 @@ impl StudentModel {
     }
 }
 
-/// Paths of the initial model, and of the teacher if that is another one.
+/// Returns the paths of the initial model and of the teacher, if that is another one.
 pub(super) fn models(recipe: &Recipe) -> Vec<&Path> {
     let teacher = recipe.distillation.as_ref();
     let teacher = teacher.and_then(|it| it.teacher.as_deref());

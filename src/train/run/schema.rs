@@ -14,7 +14,7 @@ use crate::weights::{Access, Files};
 /// Columns of a table, and how its rows become examples.
 #[derive(Clone, Debug)]
 pub(crate) struct TableSchema {
-    /// How a second text is read; `None` where rows have one text.
+    /// How a second text is encoded; `None` for rows with one text.
     pair: Option<PairMode>,
     target: TargetKind,
     /// Names of the columns with a teacher's logits.
@@ -42,7 +42,7 @@ impl TableSchema {
         };
         let logits = logit_columns(recipe)?;
         Ok(match criterion {
-            // Any text will do.
+            // Columns of any text are accepted.
             Criterion::None if recipe.data.pair.is_none() => Self {
                 pair: None,
                 target: TargetKind::None,
@@ -179,7 +179,7 @@ impl TableSchema {
     }
 }
 
-/// Names of the logit columns of a teacher that is not a model here, in the order of the labels.
+/// Returns the names of the columns with a teacher's logits, in the order of the labels; none if the teacher is a model.
 fn logit_columns(recipe: &Recipe) -> Result<Vec<String>> {
     match &recipe.distillation {
         Some(distillation) if distillation.teacher.is_none() && distillation.learns_outputs() => {}
@@ -210,7 +210,7 @@ fn logit_columns(recipe: &Recipe) -> Result<Vec<String>> {
     }
 }
 
-/// Returns the label names: the recipe's, or those of a teacher whose outputs are learned, or all that the tables have.
+/// Returns the label names: the recipe's, else the teacher's, else all that occur in the tables.
 ///
 /// # Errors
 /// Any error of reading the teacher's files; `Option` if nothing determines the labels.

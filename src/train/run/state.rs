@@ -92,7 +92,7 @@ pub(crate) fn save_over(path: &Path, progress: &Progress) -> Result<()> {
     replace_tensors(path, std::iter::empty(), (PROGRESS, progress))
 }
 
-/// Reads the state of a run, if there is one, into parameters and moments.
+/// Reads the state of a run into parameters and moments. Returns `None` if there is no state.
 ///
 /// # Errors
 /// `Io`; `State` for a file that is not a state, belongs to another run, or has other parameters.

@@ -16,7 +16,7 @@ use crate::train::model::network::{Network, OutputGradients, Retain, Tape};
 use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::parameters::{Gradients, Parameter, Parameters};
 
-/// Number of texts in a batch of an evaluation.
+/// Number of examples in a batch of an evaluation.
 const EVAL_BATCH: usize = 32;
 
 /// A network with its objective and its examples.
@@ -58,7 +58,7 @@ impl TrainableNetwork {
     }
 }
 
-/// Batches the first texts of examples, then the second ones.
+/// Makes a batch of the first texts of examples, followed by the second ones.
 fn batch(examples: &[&Example]) -> Batch {
     let firsts = examples.iter().map(|example| &example.first);
     let seconds = examples
@@ -159,7 +159,7 @@ impl Trainable for TrainableNetwork {
     }
 
     /// # Errors
-    /// `Io`; `NonFinite` for weights that a model could not be opened with.
+    /// `Io`; `NonFinite` for weights that are not finite, because no model could be opened with them.
     fn save(&self, folder: &Path) -> Result<()> {
         let trained = || {
             let all = self.parameters.iter();

@@ -19,7 +19,7 @@ pub(crate) trait Trainable {
 
     fn parameters_mut(&mut self) -> &mut Parameters;
 
-    /// Computes what is needed once before the first step, also of a resumed run. Calls `done(done, total)` with numbers of
+    /// Computes what is needed before the first step; a resumed run does so again. Calls `done(done, total)` with numbers of
     /// texts.
     fn prepare(&mut self, done: &mut dyn FnMut(usize, usize)) -> Result<()> {
         let _ = done;
@@ -122,15 +122,17 @@ pub enum Outcome {
     Stopped,
 }
 
-/// The training examples: the length of each, and its class if classes are to be balanced.
+/// Lengths and classes of the training examples, from which batches are made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TrainSet<'a> {
+    /// Number of tokens in each example.
     pub(crate) lengths: &'a [usize],
+    /// Class of each example, if classes are balanced.
     pub(crate) classes: Option<&'a [usize]>,
 }
 
-/// Trains, or resumes the last run with this configuration. A run that is killed at any moment and resumed ends with the same bits. The
-/// output folder holds the best model; its subfolder `training` holds the state, the log and the lock file.
+/// Trains, or resumes the last run with this configuration. A run that is killed at any moment and resumed ends with the same
+/// bits. The output folder holds the best model; its subfolder `training` holds the state, the log and the lock file.
 ///
 /// # Errors
 /// Those of the model; `Io`; `State` for a state that cannot be resumed or a folder in which another run is active;
@@ -170,8 +172,9 @@ struct Run<'a> {
     gradients: Gradients,
     schedule: Schedule,
     progress: Progress,
-    /// Number of tokens since the last log record, and its time. Not in the state: no result depends on it.
+    /// Number of tokens since the last log record. Neither this nor `since` is saved: no result depends on them.
     tokens: usize,
+    /// Time of the last log record, without the time of evaluations and saves.
     since: Instant,
 }
 
@@ -322,7 +325,7 @@ impl<'a> Run<'a> {
         self.log.write(&line)
     }
 
-    /// Evaluates the model and saves it if it is the best so far. Returns whether the patience is exhausted.
+    /// Evaluates the model and saves it if it is the best so far. Returns whether the patience is exhausted, so that the run ends.
     fn evaluate(
         &mut self,
         exec: &ExecContext,

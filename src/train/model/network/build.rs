@@ -104,8 +104,8 @@ impl<'a> Init<'a> {
 }
 
 impl Network {
-    /// Builds the network of a model's folder. Without `head` it has the model's own head, which must be in the checkpoint;
-    /// with one, weights that the checkpoint lacks are newly initialized.
+    /// Builds the network of a model's folder. Without `head`, the network has the model's own head, which must be in the
+    /// checkpoint. With one, head weights that the checkpoint lacks are newly initialized.
     ///
     /// # Errors
     /// Any error of reading the files; `WeightMissing` if the model's own head is not in the checkpoint; `Option` for a family
@@ -353,7 +353,7 @@ impl Builder<'_> {
     }
 }
 
-/// New weights: normal with deviation 0.02, truncated at twice that. They depend on seed and name alone, not on other
+/// Returns new weights: normal with deviation 0.02, truncated at twice that. They depend on seed and name alone, not on other
 /// parameters.
 fn fresh(seed: u64, name: &str, len: usize) -> Vec<f32> {
     let key = name

@@ -110,7 +110,8 @@ impl Head {
         }
     }
 
-    /// Backward pass: adds to `d_rows` the gradient that follows from that of `tape.out`. An empty gradient adds nothing.
+    /// Backward pass: adds the gradient of the encoder's rows to `d_rows`, given that of `tape.out`. An empty gradient adds
+    /// nothing.
     pub(super) fn backward(
         &self,
         pass: &PassContext<'_>,

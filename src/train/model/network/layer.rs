@@ -23,9 +23,9 @@ pub(super) struct Layer {
     pub(super) output_norm: NormIds,
     pub(super) heads: usize,
     pub(super) activation: Activation,
-    /// Whether attention's output has dropout: it has in BERT, not in DistilBERT.
+    /// Whether attention's output has dropout, as in BERT but not in DistilBERT.
     pub(super) drops_attention_output: bool,
-    /// Number of the first of the layer's three dropout sites.
+    /// First of the layer's three dropout sites, which are numbered in sequence.
     pub(super) site: u64,
 }
 
@@ -131,8 +131,8 @@ impl Layer {
         residual::forward(exec, attended, output_mask, norm, sum, out);
     }
 
-    /// Backward pass: replaces the gradient of `out` in `d` by that of `x`, (rows, hidden). `projection_gradients`
-    /// are a loss's gradients of queries, keys and values.
+    /// Backward pass: replaces the gradient of `out` in `d_rows` by that of `x`, (rows, hidden). `projection_gradients` are a
+    /// loss's gradients of queries, keys and values.
     pub(super) fn backward(
         &self,
         pass: &PassContext<'_>,

@@ -18,7 +18,7 @@ pub(super) struct Outputs {
     pub(super) projections: Vec<[Vec<f64>; 3]>,
 }
 
-/// Runs the forward pass. `values` are those of the parameters, in order. If only the head's output is retain, values that
+/// Runs the forward pass. `values` are those of the parameters, in order. If only the head's output is retained, values that
 /// depend on rows that the network does not compute are meaningless.
 pub(super) fn forward(
     network: &Network,

@@ -57,17 +57,21 @@ pub(super) struct HeadTape {
 /// Working memory, valid within one pass only.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    /// Gradient of the hidden states between layers: (rows, hidden), as the next two.
+    /// Gradient of the hidden states between layers, (rows, hidden).
     pub(super) d: AlignedFloats,
+    /// Gradient of a residual branch, (rows, hidden).
     pub(super) d_branch: AlignedFloats,
+    /// Gradient of attention's output, (rows, hidden).
     pub(super) d_context: AlignedFloats,
     /// Gradients of queries, keys and values.
     pub(super) d_projections: [AlignedFloats; 3],
-    /// Gradient inside the feed-forward network: (rows, intermediate), as the next.
+    /// Output of the feed-forward network's activation, (rows, intermediate).
     pub(super) inner: AlignedFloats,
+    /// Gradient of the activation's input or output, (rows, intermediate).
     pub(super) d_inner: AlignedFloats,
     /// A transposed gradient.
     pub(super) transposed: AlignedFloats,
+    /// Partial sums of a layer norm's parameter gradients.
     pub(super) sums: AlignedFloats,
 }
 
@@ -108,8 +112,8 @@ impl Tape {
     /// Queries, keys and values of a layer, each (rows, hidden). The relations of MiniLMv2 (Wang et al. 2021) and the attention
     /// scores of TinyBERT (Jiao et al. 2020) are computed from them.
     ///
+    /// # Panics
     /// If the pass computed only the head's output.
-    /// If the head alone was retain.
     pub(crate) fn projections(&self, layer: usize) -> [&[f32]; 3] {
         assert_eq!(self.retain, Retain::All);
         let len = self.rows * self.width;

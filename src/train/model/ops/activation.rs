@@ -7,7 +7,7 @@ use crate::kernels::{Activation, ExecContext, math};
 /// Number of floats per task: its inputs and outputs stay in a core's second-level cache.
 const PER_TASK: usize = 8 * 1024;
 
-/// `out = activation(x)`.
+/// Computes `out = activation(x)`.
 pub(crate) fn forward(exec: &ExecContext, activation: Activation, x: &[f32], out: &mut [f32]) {
     assert_eq!(x.len(), out.len());
     let cpu = exec.cpu;

@@ -1,7 +1,7 @@
 //! Scaled dot-product attention over ragged rows (Vaswani et al. 2017, section 3.2.1), with dropout of the probabilities: `out
 //! = dropout(P) V` with `P = softmax(Q K^T / sqrt(head_dim))`, for each text and head.
 //!
-//! The backward pass recomputes the probabilities: to keep them would take memory with the square of a text's length.
+//! The backward pass recomputes the probabilities: keeping them would take memory that grows with the square of a text's length.
 
 use super::dropout::{Mask, MaskRow};
 use crate::kernels::gemm::Small;
@@ -63,11 +63,13 @@ pub(crate) fn backward(
 #[derive(Clone, Copy)]
 struct Text<'a> {
     input: Attention<'a>,
-    /// Row of the text's first query; the text's number of queries follows.
+    /// Row of the text's first query.
     first_query: usize,
+    /// Number of the text's queries.
     queries: usize,
-    /// Row of the text's first key and value; the text's number of keys follows.
+    /// Row of the text's first key and value.
     first_key: usize,
+    /// Number of the text's keys and values.
     keys: usize,
     /// Distance from one row to the next, in floats.
     hidden: usize,
@@ -242,7 +244,7 @@ struct Backward<'a> {
 impl Kernel for Backward<'_> {
     type Output = ();
 
-    /// With the gradient D of `out`: `dV = dropout(P)^T D`, `dP = dropout(D V^T)`, and through softmax
+    /// Computes the gradients of all heads. With the gradient D of `out`: `dV = dropout(P)^T D`, `dP = dropout(D V^T)`, and through softmax
     /// `dS = P * (dP - sum of P * dP) / sqrt(head_dim)`, from which `dQ = dS K` and `dK = dS^T Q`.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {

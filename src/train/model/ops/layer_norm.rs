@@ -10,9 +10,9 @@ use crate::kernels::simd::{Kernel, LANES, Simd};
 /// Parameters of a layer norm.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Norm<'a> {
-    /// (width).
+    /// Factor of each column, (width).
     pub(crate) weight: &'a [f32],
-    /// (width).
+    /// Summand of each column, (width).
     pub(crate) bias: &'a [f32],
     pub(crate) eps: f32,
 }
@@ -24,7 +24,7 @@ pub(crate) struct NormGradient<'a> {
     pub(crate) bias: &'a mut [f32],
 }
 
-/// `out = norm(x)`, both (rows, width).
+/// Computes `out = norm(x)`, both (rows, width).
 pub(crate) fn forward(exec: &ExecContext, x: &[f32], norm: Norm<'_>, out: &mut [f32]) {
     out.copy_from_slice(x);
     layer_norm(exec, out, norm.weight, norm.bias, norm.eps);
@@ -83,8 +83,9 @@ struct Backward<'a> {
     weight: &'a [f32],
     eps: f32,
     d: &'a mut [f32],
-    /// Padded to whole vectors, as the fields that follow.
+    /// Gradient of the weight, padded to whole vectors.
     d_weight: &'a mut [f32],
+    /// Gradient of the bias, padded to whole vectors.
     d_bias: &'a mut [f32],
 }
 

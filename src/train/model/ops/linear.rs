@@ -9,7 +9,7 @@ use crate::kernels::memory::AlignedFloats;
 /// Number of rows whose gradients are summed at once: panels of this many rows stay in a core's second-level cache.
 const ROWS_AT_ONCE: usize = 1024;
 
-/// `out = x weight^T + bias`; `x` is (rows, inputs), `out` (rows, outputs).
+/// Computes `out = x weight^T + bias`; `x` is (rows, inputs), `out` (rows, outputs).
 pub(crate) fn forward(
     exec: &ExecContext,
     rounding: Rounding,
@@ -44,15 +44,15 @@ pub(crate) fn backward_input(
 
 /// Gradients of a dense layer's parameters.
 pub(crate) struct Gradient<'a> {
-    /// (outputs, inputs).
+    /// Gradient of the weight, (outputs, inputs).
     pub(crate) weight: &'a mut [f32],
     /// Whether the weight's gradient is added to what `weight` holds; otherwise it is stored.
     pub(crate) accumulate: bool,
-    /// (outputs); always added to.
+    /// Gradient of the bias, (outputs), which is always added to.
     pub(crate) bias: &'a mut [f32],
 }
 
-/// `d_weight += d_out^T x` and `d_bias += sum of d_out's rows`.
+/// Computes `d_weight += d_out^T x` and `d_bias += sum of d_out's rows`.
 pub(crate) fn backward_parameters(
     exec: &ExecContext,
     rounding: Rounding,
@@ -99,7 +99,7 @@ mod tests {
         for (rows, inputs, outputs) in [(1, 3, 2), (7, 20, 17), (1100, 5, 3)] {
             let exec = ExecContext::serial();
             for rounding in [Rounding::None, Rounding::Bf16] {
-                // Numbers that rounding leaves as they are.
+                // Values that rounding leaves unchanged.
                 let rounded = |seed, len| -> Vec<f32> {
                     let numbers = random(seed, len).into_iter();
                     numbers.map(|x| half::bf16::from_f32(x).to_f32()).collect()

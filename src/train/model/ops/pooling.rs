@@ -6,10 +6,12 @@ use crate::kernels::output::{OutputChunks, for_each_chunk};
 /// Minimum length that a vector is divided by, as in torch's `normalize`.
 const MIN_LENGTH: f64 = 1e-12;
 
-/// Pooling of the rows of a text.
+/// Pooling of the rows of a text to one vector.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Pool {
+    /// The first row, that of `[CLS]`.
     Cls,
+    /// The mean of all rows.
     Mean,
 }
 

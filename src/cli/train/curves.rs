@@ -10,14 +10,14 @@ use super::super::chart::{self, Area, FONT};
 
 const LOSS: RGBColor = RGBColor(0, 114, 178);
 /// Colours of the metrics, used in turn.
-const FIGURES: [RGBColor; 4] = [
+const METRICS: [RGBColor; 4] = [
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(90, 90, 90),
 ];
 
-/// A curve: its name and points.
+/// Name of a curve, and its points by step.
 type Curve = (String, Vec<(f64, f64)>);
 
 /// Draws a log as SVG: the loss on the left axis, metrics, which are at most 1, on the right.
@@ -26,19 +26,12 @@ pub(super) fn svg(lines: &[Line]) -> Result<String> {
 }
 
 fn draw(lines: &[Line], area: &Area<'_>) -> Result<(), Box<dyn Error>> {
-    let (losses, figures) = curves(lines);
-    let all = || {
-        losses
-            .iter()
-            .chain(figures.iter().flat_map(|figure| &figure.1))
-    };
-    let last = all().map(|point| point.0).fold(1.0, f64::max);
+    let (losses, metrics) = curves(lines);
+    let values = || metrics.iter().flat_map(|(_, points)| points);
+    let steps = losses.iter().chain(values()).map(|point| point.0);
+    let last = steps.fold(1.0, f64::max);
     let most = losses.iter().map(|point| point.1).fold(0.0, f64::max);
-    let least = figures
-        .iter()
-        .flat_map(|figure| &figure.1)
-        .map(|point| point.1);
-    let least = least.fold(1.0, f64::min);
+    let least = values().map(|point| point.1).fold(1.0, f64::min);
     let mut chart = ChartBuilder::on(area)
         .margin(16)
         .x_label_area_size(44)
@@ -54,7 +47,7 @@ fn draw(lines: &[Line], area: &Area<'_>) -> Result<(), Box<dyn Error>> {
         .x_label_formatter(&|step| format!("{step:.0}"))
         .label_style(FONT)
         .draw()?;
-    if !figures.is_empty() {
+    if !metrics.is_empty() {
         let mut axis = chart.configure_secondary_axes();
         axis.label_style(FONT).draw()?;
     }
@@ -65,8 +58,8 @@ fn draw(lines: &[Line], area: &Area<'_>) -> Result<(), Box<dyn Error>> {
         ))?
         .label("loss")
         .legend(chart::key(LOSS));
-    for (index, (name, points)) in figures.iter().enumerate() {
-        let colour = FIGURES[index % FIGURES.len()];
+    for (index, (name, points)) in metrics.iter().enumerate() {
+        let colour = METRICS[index % METRICS.len()];
         let series = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
         let drawn = chart.draw_secondary_series(series)?;
         drawn.label(name).legend(chart::key(colour));
@@ -78,22 +71,22 @@ fn draw(lines: &[Line], area: &Area<'_>) -> Result<(), Box<dyn Error>> {
 
 /// Collects the losses by step, and a curve for each metric.
 fn curves(lines: &[Line]) -> (Vec<(f64, f64)>, Vec<Curve>) {
-    let (mut losses, mut figures) = (Vec::new(), Vec::<Curve>::new());
+    let (mut losses, mut metrics) = (Vec::new(), Vec::<Curve>::new());
     for line in lines {
         match line {
             Line::Steps(steps) => losses.push((steps.step as f64, steps.loss)),
             Line::Figures(line) => {
-                for (name, figure) in &line.figures {
-                    let point = (line.step as f64, *figure);
-                    match figures.iter_mut().find(|(known, _)| known == name) {
+                for (name, value) in &line.figures {
+                    let point = (line.step as f64, *value);
+                    match metrics.iter_mut().find(|(known, _)| known == name) {
                         Some((_, points)) => points.push(point),
-                        None => figures.push((name.clone(), vec![point])),
+                        None => metrics.push((name.clone(), vec![point])),
                     }
                 }
             }
         }
     }
-    (losses, figures)
+    (losses, metrics)
 }
 
 #[cfg(test)]
@@ -102,7 +95,7 @@ mod tests {
     use bertless::train::{Figures, Steps};
 
     #[test]
-    fn a_log_has_a_curve_for_the_loss_and_one_for_each_figure() {
+    fn a_log_has_a_curve_for_the_loss_and_one_for_each_metric() {
         let steps = |step| {
             Line::Steps(Steps {
                 step,

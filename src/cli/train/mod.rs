@@ -2,8 +2,8 @@
 
 mod curves;
 mod flags;
+mod progress;
 mod session;
-mod watch;
 
 use anyhow::Result;
 

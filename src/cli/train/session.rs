@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::super::Common;
 use super::super::columns::{self, Column};
 use super::super::output::{Output, note, printable, warn};
-use super::watch::{Watch, format_metrics};
+use super::progress::{TrainingProgress, format_metrics};
 
 /// Trains, and prints the metrics of the kept model; with --json {"step", "figures": [[name, value]], "best"}.
 pub(super) fn train_once(recipe: &Recipe, common: &Common, output: &mut Output) -> Result<()> {
@@ -111,25 +111,25 @@ fn medians(seeds: &[SeedRecord]) -> Vec<(String, f64)> {
 fn train(mut job: Job) -> Result<(Job, Option<Figures>)> {
     warn(job.warnings());
     let (examples, dev) = job.examples();
-    let mut watch = Watch::new(job.log());
-    watch.say(&format!(
-        "{examples} examples to learn from, {dev} to measure with, {:.1} million numbers",
+    let mut progress = TrainingProgress::new(job.log());
+    progress.print(&format!(
+        "{examples} training examples, {dev} evaluation examples, {:.1} million parameters",
         job.parameters() as f64 / 1e6
     ));
     if let Some(labels) = labels(&job) {
-        watch.say(&labels);
+        progress.print(&labels);
     }
     if let Some((before, after, share)) = job.coverage() {
         let percent = 100.0 * share;
-        watch.say(&format!(
-            "{after} of {before} tokens are kept, which are {percent:.2}% of the corpus"
+        progress.print(&format!(
+            "{after} of {before} vocabulary tokens are kept, which are {percent:.2}% of the corpus"
         ));
     }
-    job.train(&mut watch)?;
-    if !watch.has_seen_steps() {
-        watch.say("this training was over before: nothing was left to do");
+    job.train(&mut progress)?;
+    if !progress.has_seen_steps() {
+        progress.print("this training is complete: nothing is left to do");
     }
-    watch.finish()?;
+    progress.finish()?;
     let best = job.best()?;
     Ok((job, best))
 }

@@ -213,7 +213,7 @@ impl IntermediateDistillation {
         {
             let [student, teacher] = [student.network, &taped.network].map(Network::outputs);
             return Err(refuse(format!(
-                "it puts out {teacher} numbers, and the student {student}"
+                "its output has {teacher} values, and the student's {student}"
             )));
         }
         if (student.kept.is_none() && config.vocab_size != teacher.vocab_size)

@@ -136,7 +136,7 @@ impl TeacherOutputs {
         if teacher_width != width {
             return Err(Error::Option {
                 name: "teacher",
-                reason: format!("it puts out {teacher_width} numbers, and the student {width}"),
+                reason: format!("its output has {teacher_width} values, and the student's {width}"),
             });
         }
         let texts: Vec<&str> = pending.texts.iter().collect();

@@ -52,8 +52,8 @@ impl Teacher {
             Error::Io { .. } if folder.is_file() => Error::Option {
                 name: "teacher",
                 reason: format!(
-                    "{} is a packed file, and a teacher that is asked at each step (about tokens, questions, attention or \
-                     relations) must be the folder of a model",
+                    "{} is a packed file, and a teacher that is asked at each step (for token classification, question \
+                     answering, attention or relations) must be the folder of a model",
                     folder.display()
                 ),
             },

@@ -2,12 +2,12 @@
 
 mod check;
 mod pair;
+mod read;
 mod renamed;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
 
 use crate::config::Task;
 use crate::error::{Error, Result};
@@ -334,82 +334,6 @@ fn twelve() -> usize {
 }
 
 impl Recipe {
-    /// Reads a recipe from `file`, if there is one, and overrides its keys with `settings`. A setting is a dotted key such as
-    /// `training.learning-rate` and a TOML value; a text may stand without quotes.
-    ///
-    /// # Errors
-    /// `Io` if the file cannot be read; `Recipe` for invalid TOML, unknown keys and values of the wrong type; `Config`, which
-    /// names the key, for values out of range and for a key that is given by its current and its former name.
-    pub fn read(file: Option<&Path>, settings: &[(String, String)]) -> Result<Self> {
-        let (name, mut table) = match file {
-            None => (COMMAND_LINE.to_owned(), Table::new()),
-            Some(path) => {
-                let name = path.display().to_string();
-                let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
-                    path: path.to_owned(),
-                    source,
-                })?;
-                let table = text.parse::<Table>().map_err(|error| {
-                    let line = error
-                        .span()
-                        .map_or(1, |at| text[..at.start].matches('\n').count() + 1);
-                    Error::Recipe {
-                        file: name.clone(),
-                        reason: format!("line {line}: {}", error.message()),
-                    }
-                })?;
-                (name, table)
-            }
-        };
-        let mut notes = Vec::new();
-        renamed::rename(&mut table, &name, &mut notes)?;
-        // Apart from the file, whose keys they override, the settings must not give a key by both names either.
-        let mut given = Table::new();
-        for (key, value) in settings {
-            for (table, key) in [(&mut given, key), (&mut table, &renamed::current_key(key))] {
-                put(table, key, value).map_err(|reason| Error::Config {
-                    file: COMMAND_LINE.to_owned(),
-                    key: key.clone(),
-                    reason,
-                })?;
-            }
-        }
-        for table in [&mut given, &mut table] {
-            renamed::rename(table, COMMAND_LINE, &mut notes)?;
-        }
-        for (part, key) in [
-            ("data", "train"),
-            ("data", "unlabelled"),
-            ("data", "dev"),
-            ("student", "vocabulary"),
-        ] {
-            let part = table.get_mut(part).and_then(Value::as_table_mut);
-            if let Some(value) = part.and_then(|part| part.get_mut(key)) {
-                *value = sources(std::mem::replace(value, Value::Boolean(false)));
-            }
-        }
-        if !table.contains_key("model") {
-            let teacher = table.get("distillation").and_then(|it| it.get("teacher"));
-            if let Some(teacher) = teacher.cloned() {
-                table.insert("model".to_owned(), teacher);
-            }
-        }
-        let mut recipe: Self =
-            table
-                .try_into()
-                .map_err(|error: toml::de::Error| Error::Recipe {
-                    file: name.clone(),
-                    reason: error
-                        .to_string()
-                        .split_whitespace()
-                        .collect::<Vec<_>>()
-                        .join(" "),
-                })?;
-        recipe.check(&name)?;
-        recipe.notes = notes;
-        Ok(recipe.with_usual_pair())
-    }
-
     /// Notes for the recipe's author, one line each: former names of keys and tasks that are accepted but have been replaced.
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -467,44 +391,6 @@ impl Recipe {
         other.output.clone_from(&self.output);
         other.notes.clone_from(&self.notes);
         *self == other
-    }
-}
-
-/// Source of the settings, in errors.
-const COMMAND_LINE: &str = "the command line";
-
-/// Sets the value of a dotted key such as `training.learning-rate`.
-fn put(table: &mut Table, key: &str, value: &str) -> Result<(), String> {
-    match key.split_once('.') {
-        None => {
-            let parsed = format!("value = {value}").parse::<Table>();
-            let parsed = parsed.ok().and_then(|mut parsed| parsed.remove("value"));
-            let value = parsed.unwrap_or_else(|| Value::String(value.to_owned()));
-            table.insert(key.to_owned(), value);
-            Ok(())
-        }
-        Some((first, rest)) => {
-            let inner = table
-                .entry(first)
-                .or_insert_with(|| Value::Table(Table::new()));
-            let inner = inner
-                .as_table_mut()
-                .ok_or_else(|| format!("{first} has no keys"))?;
-            put(inner, rest, value)
-        }
-    }
-}
-
-/// Normalizes the value of a table key to a list of tables: a single entry becomes a list of one, and a bare path becomes a
-/// table with only `file`.
-fn sources(value: Value) -> Value {
-    let table = |value| match value {
-        Value::String(_) => Value::Table(Table::from_iter([("file".to_owned(), value)])),
-        other => other,
-    };
-    match value {
-        Value::Array(values) => Value::Array(values.into_iter().map(table).collect()),
-        one => Value::Array(vec![table(one)]),
     }
 }
 

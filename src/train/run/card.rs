@@ -61,8 +61,8 @@ impl Card<'_> {
         } = self.encoder;
         writeln!(
             out,
-            "A model of the family {} that {does}: {layers} layers, {hidden} wide, {heads} heads, {vocab_size} tokens, {:.1} \
-             million numbers. Made by bertless {}.",
+            "A model of the family {} that {does}: {layers} layers, hidden size {hidden}, {heads} attention heads, \
+             {vocab_size} tokens, {:.1} million parameters. Trained with bertless {}.",
             family.name(),
             self.parameters as f64 / 1e6,
             env!("CARGO_PKG_VERSION"),
@@ -76,23 +76,23 @@ impl Card<'_> {
             let tables: Vec<String> = recipe.data.dev.iter().map(named).collect();
             writeln!(
                 out,
-                "\n## How good it is\n\nOn {}, after step {}:\n",
+                "\n## Evaluation\n\nOn {}, after step {}:\n",
                 tables.join(", "),
                 best.step
             )?;
-            writeln!(out, "| figure | |\n|---|---:|")?;
+            writeln!(out, "| metric | |\n|---|---:|")?;
             for (name, figure) in &best.figures {
                 writeln!(out, "| {name} | {figure:.4} |")?;
             }
             writeln!(
                 out,
-                "\nThese rows chose the step. What it does on others is for others to measure."
+                "\nThe same rows selected this step, so evaluate the model on others, too."
             )?;
         }
-        writeln!(out, "\n## How it came about\n")?;
+        writeln!(out, "\n## Training\n")?;
         writeln!(
             out,
-            "- begun from `{}`, whose licence holds for it too",
+            "- initial model `{}`, whose licence applies to this model, too",
             recipe.model.display()
         )?;
         let teacher = recipe.distillation.as_ref().map(|it| &it.teacher);
@@ -102,8 +102,8 @@ impl Card<'_> {
             None => {}
         }
         let lists = [
-            ("learned from", &recipe.data.train),
-            ("and from texts alone", &recipe.data.unlabelled),
+            ("training tables", &recipe.data.train),
+            ("tables of texts without labels", &recipe.data.unlabelled),
         ];
         for (says, sources) in lists {
             if !sources.is_empty() {
@@ -113,7 +113,7 @@ impl Card<'_> {
         }
         writeln!(
             out,
-            "- {} examples in all, seed {}",
+            "- {} training examples, seed {}",
             self.examples, recipe.training.seed
         )?;
         if let Some(Coverage {
@@ -127,15 +127,14 @@ impl Card<'_> {
             let percent = 100.0 * covered as f64 / tokens.max(1) as f64;
             writeln!(
                 out,
-                "- {after} of {before} tokens were kept, which are {percent:.2}% of its texts; other words are spelt by smaller \
-                 pieces"
+                "- vocabulary pruned from {before} to {after} tokens, which are {percent:.2}% of the tokens in its texts"
             )?;
         }
         let command = if recipe.distils() { "distill" } else { "train" };
         let recipe = toml::to_string(recipe).unwrap_or_default();
         writeln!(
             out,
-            "\nIts recipe, for `bertless {command}`:\n\n```toml\n{recipe}```"
+            "\nRecipe, for `bertless {command}`:\n\n```toml\n{recipe}```"
         )
     }
 }

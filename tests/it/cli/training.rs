@@ -58,7 +58,7 @@ fn a_run_that_is_killed_goes_on_and_ends_with_the_same_model() {
     assert!(
         whole
             .err
-            .contains("24 examples to learn from, 24 to measure with"),
+            .contains("24 training examples, 24 evaluation examples"),
         "{whole:?}"
     );
     let labels = "labels: negative 12, positive 12\n";

@@ -10,15 +10,18 @@ use super::super::progress::{Look, Progress};
 use super::curves;
 
 /// Prints evaluations, with a progress bar if standard error is a terminal.
-pub(super) struct Watch {
+pub(super) struct TrainingProgress {
     bar: Progress,
     log: PathBuf,
+    /// Moving average of the loss.
     loss: Option<f64>,
+    /// Number of tokens in the steps since `begun`.
     tokens: u64,
+    /// Time of the first step.
     begun: Option<std::time::Instant>,
 }
 
-impl Watch {
+impl TrainingProgress {
     pub(super) fn new(log: PathBuf) -> Self {
         Self {
             bar: Progress::new(Look::Count),
@@ -32,37 +35,37 @@ impl Watch {
     /// Removes the bar, and draws the final chart.
     pub(super) fn finish(self) -> Result<()> {
         drop(self.bar);
-        draw(&self.log)
+        write_chart(&self.log)
     }
 
-    /// Whether any training step was run.
+    /// Returns whether any training step was run.
     pub(super) fn has_seen_steps(&self) -> bool {
         self.begun.is_some()
     }
 
-    pub(super) fn say(&self, message: &str) {
+    pub(super) fn print(&self, message: &str) {
         self.bar.suspend(|| note(message));
     }
 }
 
-impl Observer for Watch {
+impl Observer for TrainingProgress {
     fn taught(&mut self, done: usize, of: usize) {
         if done == 0 && of > 0 {
             self.bar.set_length(of as u64);
-            self.bar.set_message("texts, the teacher's answers,");
+            self.bar.set_message("texts through the teacher,");
         }
         self.bar.set_position(done as u64);
     }
 
     fn step(&mut self, at: At) -> bool {
         let begun = *self.begun.get_or_insert_with(|| {
-            // The first step is not counted: it may be one in the middle of a run that goes on.
+            // The first step is not counted: a resumed run begins in the middle.
             self.bar.set_length(at.steps);
             self.bar.set_position(at.step);
             self.bar.reset_eta();
             std::time::Instant::now()
         });
-        // An average over about the last 20 steps.
+        // An exponential average over about the last 20 steps.
         let loss = self
             .loss
             .map_or(at.loss, |mean| mean + (at.loss - mean) / 20.0);
@@ -83,13 +86,13 @@ impl Observer for Watch {
             } else {
                 ""
             };
-            self.say(&format!(
+            self.print(&format!(
                 "step {}: {}{best}",
                 figures.step,
                 format_metrics(figures)
             ));
-            // A chart that cannot be drawn is an error only at the end.
-            let _ = draw(&self.log);
+            // A chart that cannot be written is an error only at the end.
+            let _ = write_chart(&self.log);
         }
     }
 }
@@ -102,7 +105,7 @@ pub(super) fn format_metrics(figures: &Figures) -> String {
 }
 
 /// Draws the curves of a log into `curves.svg` beside it.
-fn draw(log: &Path) -> Result<()> {
+fn write_chart(log: &Path) -> Result<()> {
     let svg = curves::svg(&read_log(log)?)?;
     replace(&log.with_file_name("curves.svg"), svg.as_bytes())
 }

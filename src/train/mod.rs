@@ -16,6 +16,13 @@ mod recipe;
 mod run;
 mod task;
 
+/// Returns the path of a model of the fixtures.
+#[cfg(test)]
+fn fixture(name: &str) -> std::path::PathBuf {
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    fixtures.join("models").join(name)
+}
+
 pub use data::{
     Cell, Condition, JsonLines, JsonRow, Row, SECOND_COLUMNS, Source, TEXT_COLUMNS, TableFormat,
     TableReader, TextLines, label_id, label_ids, usual_pair,

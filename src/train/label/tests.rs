@@ -1,8 +1,7 @@
 use super::*;
 
 fn model(name: &str) -> Model {
-    let folder = format!("{}/fixtures/models/{name}", env!("CARGO_MANIFEST_DIR"));
-    Model::load(folder).unwrap()
+    Model::load(crate::train::fixture(name)).unwrap()
 }
 
 struct Place(tempfile::TempDir);

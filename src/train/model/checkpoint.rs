@@ -325,14 +325,8 @@ fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::fixture;
     use crate::train::model::parameters::Parameters;
-    use std::path::PathBuf;
-
-    fn fixture(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("fixtures/models")
-            .join(name)
-    }
 
     #[test]
     fn an_embedder_becomes_a_classifier() {

@@ -204,7 +204,6 @@ pub(crate) fn apply(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     const KEEP: PruneLimits = PruneLimits {
         min_count: 1,
@@ -216,10 +215,7 @@ mod tests {
     fn what_the_corpus_has_is_spelt_as_before() {
         // One with tokenizer.json, one with vocab.txt.
         for name in ["distilbert-classify", "bert-classify"] {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("fixtures/models")
-                .join(name);
-            let mut checkpoint = CheckpointFiles::of(&folder).unwrap();
+            let mut checkpoint = CheckpointFiles::of(&crate::train::fixture(name)).unwrap();
             let old = Tokenizer::open(&checkpoint.files(), "", false).unwrap();
             let Pruned { kept, coverage } = prune(&old, CORPUS, old.vocab_size(), KEEP).unwrap();
             assert!(kept.len() < old.vocab_size(), "nothing to prune");

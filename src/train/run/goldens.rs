@@ -1,12 +1,11 @@
 //! Losses, gradients and ten steps compared with torch: `fixtures/train`, which `fixtures/train_goldens.py` writes.
 
-use std::path::{Path, PathBuf};
-
 use safetensors::SafeTensors;
 
 use super::adamw::{AdamW, Settings};
 use crate::batch::Batch;
 use crate::kernels::{ExecContext, Threads};
+use crate::train::fixture;
 use crate::train::losses::{CrossEntropy, mean_squared_error};
 use crate::train::model::network::{Network, OutputGradients, Retain, Tape};
 use crate::train::model::ops::dropout::Dropout;
@@ -43,7 +42,7 @@ struct Model {
 
 impl Model {
     fn load(name: &'static str, golden: &SafeTensors<'_>) -> Self {
-        let files = Files::open(&fixtures().join("models").join(name), Access::Read).unwrap();
+        let files = Files::open(&fixture(name), Access::Read).unwrap();
         let (network, parameters) = Network::load(&files, None, 1, &Threads::default()).unwrap();
         let narrow = |name| {
             let all = integers(golden, name).into_iter();
@@ -95,14 +94,10 @@ impl Model {
     }
 }
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
-}
-
 /// Reads torch's values for a model.
 fn golden(name: &str) -> Vec<u8> {
-    let file = fixtures().join("train").join(format!("{name}.safetensors"));
-    std::fs::read(file).unwrap()
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/train");
+    std::fs::read(format!("{folder}/{name}.safetensors")).unwrap()
 }
 
 #[test]

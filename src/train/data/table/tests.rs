@@ -58,45 +58,30 @@ fn lines_are_texts_and_names_are_those_of_the_first_line() {
     assert!(Table::names(&file("empty.tsv", "")).is_err());
 }
 
-#[test]
-fn what_is_wrong_is_said_with_its_line() {
-    for (name, content, says) in [
-        (
-            "t.tsv",
-            "text\tintent\n",
-            "t.tsv, line 1: there is no column label, only text, intent",
-        ),
-        (
-            "t.tsv",
-            "text\tlabel\ttext\n",
-            "line 1: there are two columns text",
-        ),
-        (
-            "t.tsv",
-            "id\tlabel\n",
-            "line 1: there is no column sentence, nor text, only id, label",
-        ),
-        (
-            "t.tsv",
-            "text\tlabel\na\t1\nb\n",
-            "line 3: 1 columns, but the header has 2",
-        ),
-        ("t.csv", "text,label\na,b,c\n", "line 2: 3 columns"),
-        (
-            "t.jsonl",
-            "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"a\"}\n",
-            "line 2: there is no key label",
-        ),
-        ("t.jsonl", "[]\n", "line 1: no JSON object"),
-        (
-            "t.jsonl",
-            "{\"text\": {}, \"label\": 1}\n",
-            "line 1: key text is neither a value nor a list of values",
-        ),
-    ] {
-        let error = read(name, content).unwrap_err();
+/// Asserts what is said of tables: file name, content and a part of the message.
+#[track_caller]
+fn all_fail(cases: &[&str]) {
+    for case in cases {
+        let [name, content, says] = case.splitn(3, " | ").collect::<Vec<_>>()[..] else {
+            panic!("{case}");
+        };
+        let error = wrong(name, content);
         assert!(error.contains(says), "{error}");
     }
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_line() {
+    all_fail(&[
+        "t.tsv | text\tintent\n | t.tsv, line 1: there is no column label, only text, intent",
+        "t.tsv | text\tlabel\ttext\n | line 1: there are two columns text",
+        "t.tsv | id\tlabel\n | line 1: there is no column sentence, nor text, only id, label",
+        "t.tsv | text\tlabel\na\t1\nb\n | line 3: 1 columns, but the header has 2",
+        "t.csv | text,label\na,b,c\n | line 2: 3 columns",
+        "t.jsonl | {\"text\": \"a\", \"label\": 1}\n{\"text\": \"a\"}\n | line 2: there is no key label",
+        "t.jsonl | []\n | line 1: no JSON object",
+        "t.jsonl | {\"text\": {}, \"label\": 1}\n | line 1: key text is neither a value nor a list of values",
+    ]);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.tsv");
     std::fs::write(&path, b"text\tlabel\na\t1\nb\xff\t0\n").unwrap();
@@ -228,49 +213,20 @@ fn half_an_emoji_costs_its_own_character() {
 
 #[test]
 fn other_kinds_of_files_are_named() {
-    for (name, content, says) in [
-        ("t.json", "[]", "t.json: not a table of a kind that is read"),
-        (
-            "t.tsv",
-            "[{\"text\": \"a\"}]",
-            "t.tsv: not a table of a kind that is read",
-        ),
-        (
-            "t.csv",
-            "{\"text\": \"a\", \"label\": 1}\n",
-            "t.csv: not a table",
-        ),
-        ("t.tsv", "[\n{\"text\": \"a\"}\n]", "t.tsv: not a table"),
-        (
-            "t.csv",
-            "text;label\na;1\n",
-            "only text;label: cells of .csv have commas",
-        ),
-        (
-            "t.jsonl",
-            "{\"text\": \"a\", \"label\": 1}\n[1]\n",
-            "t.jsonl, line 2: no JSON object: invalid type: sequence, expected an object (column 0); a row is an object, and has \
-             a line of its own",
-        ),
-        (
-            "t.jsonl",
-            "{\"text\": \"a\", \"label\": 1, \"text\": \"b\"}\n",
-            "t.jsonl, line 1: key text stands twice in the object",
-        ),
-        (
-            "t.jsonl",
-            "{\"text\": \"a\", \"label\": [\"x\", null]}\n",
-            "t.jsonl, line 1: key label: item 2 of the list is null, where a value belongs",
-        ),
-        (
-            "t.jsonl",
-            "{\n  \"text\": \"a\"\n}\n",
-            "t.jsonl, line 1: no JSON object: EOF while parsing an object (column 1); a row is one line, whole",
-        ),
-    ] {
-        let error = wrong(name, content);
-        assert!(error.contains(says), "{error}");
-    }
+    all_fail(&[
+        "t.json | [] | t.json: not a table of a kind that is read",
+        "t.tsv | [{\"text\": \"a\"}] | t.tsv: not a table of a kind that is read",
+        "t.csv | {\"text\": \"a\", \"label\": 1}\n | t.csv: not a table",
+        "t.tsv | [\n{\"text\": \"a\"}\n] | t.tsv: not a table",
+        "t.csv | text;label\na;1\n | only text;label: cells of .csv have commas",
+        "t.jsonl | {\"text\": \"a\", \"label\": 1}\n[1]\n | t.jsonl, line 2: no JSON object: invalid type: sequence, expected an \
+         object (column 0); a row is an object, and has a line of its own",
+        "t.jsonl | {\"text\": \"a\", \"label\": 1, \"text\": \"b\"}\n | t.jsonl, line 1: key text stands twice in the object",
+        "t.jsonl | {\"text\": \"a\", \"label\": [\"x\", null]}\n | t.jsonl, line 1: key label: item 2 of the list is null, where a \
+         value belongs",
+        "t.jsonl | {\n  \"text\": \"a\"\n}\n | t.jsonl, line 1: no JSON object: EOF while parsing an object (column 1); a row is \
+         one line, whole",
+    ]);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("t.csv");
     std::fs::write(&path, b"\x1f\x8b\x08\0").unwrap();

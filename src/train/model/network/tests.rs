@@ -1,23 +1,15 @@
-use std::path::{Path, PathBuf};
-
 use super::*;
 use crate::batch::Encoding;
 use crate::kernels::gemm::Rounding;
 use crate::kernels::{Cpu, Threads};
 use crate::model::Model;
 use crate::tokenizer::{Truncation, TruncationStrategy};
+use crate::train::fixture;
 use crate::train::model::ops::oracle::{assert_close, random, widen};
 use crate::weights::{Access, Files};
 
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures")
-        .join("models")
-        .join(name)
-}
-
 fn load(name: &str) -> (Network, Parameters) {
-    let files = Files::open(&folder(name), Access::Read).unwrap();
+    let files = Files::open(&fixture(name), Access::Read).unwrap();
     Network::load(&files, None, 1, &Threads::default()).unwrap()
 }
 
@@ -68,7 +60,7 @@ const MODELS: [&str; 9] = [
 fn the_forward_pass_without_dropout_is_inference() {
     for name in MODELS {
         let (network, parameters) = load(name);
-        let model = Model::load(folder(name)).unwrap();
+        let model = Model::load(fixture(name)).unwrap();
         let texts = [
             "A great film, with wonderful acting!",
             "no",
@@ -369,7 +361,7 @@ fn names_are_those_of_the_checkpoint() {
         "distilbert-tokens",
     ] {
         let (_, parameters) = load(name);
-        let bytes = std::fs::read(folder(name).join("model.safetensors")).unwrap();
+        let bytes = std::fs::read(fixture(name).join("model.safetensors")).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         let mut expected: Vec<String> = file.names().into_iter().map(str::to_owned).collect();
         expected.sort();
@@ -403,7 +395,7 @@ fn a_fresh_network_and_a_fresh_head_are_made_where_a_checkpoint_has_none() {
     );
 
     // An embedding model becomes a classifier: the encoder is the checkpoint's, the head is missing there.
-    let files = Files::open(&folder("sentence-mean"), Access::Read).unwrap();
+    let files = Files::open(&fixture("sentence-mean"), Access::Read).unwrap();
     let (classifier, parameters) =
         Network::load(&files, Some(kind), 7, &Threads::default()).unwrap();
     assert_eq!(classifier.outputs(), 5);
@@ -427,7 +419,7 @@ fn what_cannot_learn_is_refused_by_name() {
         ("bert-mask", "masked-language"),
         ("sentence-max", "pooling"),
     ] {
-        let files = Files::open(&folder(name), Access::Read).unwrap();
+        let files = Files::open(&fixture(name), Access::Read).unwrap();
         let error = Network::load(&files, None, 1, &Threads::default()).unwrap_err();
         assert!(error.to_string().contains(culprit), "{name}: {error}");
     }

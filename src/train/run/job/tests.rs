@@ -121,7 +121,7 @@ const CLASSIFIER: [(&str, &str); 8] = [
 ];
 
 fn fixture(model: &str) -> String {
-    format!("{}/fixtures/models/{model}", env!("CARGO_MANIFEST_DIR"))
+    crate::train::fixture(model).display().to_string()
 }
 
 struct Quiet {
@@ -349,7 +349,6 @@ fn what_a_head_does_not_use_stays_in_the_folder() {
         poolers.sort();
         poolers
     };
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models");
     for (task, table, prefix) in [
         ("multiple-negatives", "pairs.jsonl", ""),
         ("token-classification", "tags.tsv", "bert."),
@@ -362,7 +361,7 @@ fn what_a_head_does_not_use_stays_in_the_folder() {
         train(&mut job, None);
         let (found, given) = (
             tensors(&place.0.path().join(&output)),
-            tensors(&models.join(model)),
+            tensors(Path::new(&fixture(model))),
         );
         assert_eq!(given.len(), 2);
         // Fixtures are in half precision.

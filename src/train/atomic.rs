@@ -56,7 +56,8 @@ pub(crate) fn replace_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 pub(crate) fn replace_tensors<'a>(
     path: &Path,
     tensors: impl Iterator<Item = (String, TensorView<'a>)>,
-    (key, value): (&str, String),
+    key: &str,
+    value: String,
 ) -> Result<()> {
     let facts = HashMap::from([(key.to_owned(), value)]);
     replace(path, |fresh| {
@@ -110,7 +111,7 @@ mod tests {
         replace_bytes(&path("other"), b"").unwrap();
         let view = TensorView::new(safetensors::Dtype::U8, vec![1], &[7]).unwrap();
         let tensors = std::iter::once(("t".to_owned(), view));
-        replace_tensors(&path("tensors"), tensors, ("format", "pt".to_owned())).unwrap();
+        replace_tensors(&path("tensors"), tensors, "format", "pt".to_owned()).unwrap();
         let rights = |name: &str| fs::metadata(path(name)).unwrap().permissions();
         assert_eq!(rights("tensors"), rights("other"));
     }

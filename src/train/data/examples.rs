@@ -206,7 +206,7 @@ fn first_tokens(
 }
 
 /// Returns the byte range of an answer in its context, given the index of its first character.
-fn range(context: &str, answer: &str, start: &str) -> Result<(usize, usize), String> {
+fn range(context: &str, answer: &str, start: &str) -> Result<Range<usize>, String> {
     let characters: usize = start
         .trim()
         .parse()
@@ -214,7 +214,7 @@ fn range(context: &str, answer: &str, start: &str) -> Result<(usize, usize), Str
     let start = context.char_indices().map(|(at, _)| at).nth(characters);
     let found = start.filter(|&start| context[start..].starts_with(answer) && !answer.is_empty());
     found
-        .map(|start| (start, start + answer.len()))
+        .map(|start| start..start + answer.len())
         .ok_or_else(|| {
             let answer = excerpt(answer);
             format!("answer {answer:?} does not stand at character {characters}")
@@ -222,16 +222,16 @@ fn range(context: &str, answer: &str, start: &str) -> Result<(usize, usize), Str
 }
 
 /// Returns the first and last token that overlap a byte range of the second text; `None` if truncation has cut into it.
-fn span(encoding: &Encoding, (start, end): (usize, usize)) -> Option<(usize, usize)> {
+fn span(encoding: &Encoding, answer: Range<usize>) -> Option<(usize, usize)> {
     let tokens = encoding.offsets.iter().zip(&encoding.sequences).enumerate();
     let inside: Vec<usize> = tokens
         .filter(|(_, ((from, to), sequence))| {
-            **sequence == Some(1) && (*from as usize) < end && *to as usize > start
+            **sequence == Some(1) && (*from as usize) < answer.end && *to as usize > answer.start
         })
         .map(|(token, _)| token)
         .collect();
     let (&first, &last) = (inside.first()?, inside.last()?);
-    (encoding.offsets[last].1 as usize >= end).then_some((first, last))
+    (encoding.offsets[last].1 as usize >= answer.end).then_some((first, last))
 }
 
 #[cfg(test)]

@@ -307,8 +307,8 @@ impl CheckpointFiles {
             )
         });
         // transformers requires this metadata.
-        let format = ("format", "pt".to_owned());
-        replace_tensors(&folder.join("model.safetensors"), tensors, format)
+        let path = folder.join("model.safetensors");
+        replace_tensors(&path, tensors, "format", "pt".to_owned())
     }
 }
 

@@ -96,17 +96,14 @@ fn narrowed(shape: &[usize], found: &Parameter, model: &Parameters) -> Option<Ve
     best.sort_by(|&a, &b| effects[b].total_cmp(&effects[a]));
     best.truncate(count);
     best.sort_unstable();
-    let values: Vec<f32> = match columns {
-        false => {
-            let width = found.values.len() / neurons;
-            let row = |&neuron: &usize| found.values[neuron * width..][..width].iter().copied();
-            best.iter().flat_map(row).collect()
-        }
-        true => found
-            .values
-            .chunks_exact(neurons)
-            .flat_map(|row| best.iter().map(|&neuron| row[neuron]))
-            .collect(),
+    let values: Vec<f32> = if columns {
+        let rows = found.values.chunks_exact(neurons);
+        rows.flat_map(|row| best.iter().map(|&neuron| row[neuron]))
+            .collect()
+    } else {
+        let width = found.values.len() / neurons;
+        let row = |&neuron: &usize| found.values[neuron * width..][..width].iter().copied();
+        best.iter().flat_map(row).collect()
     };
     (values.len() == shape.iter().product::<usize>()).then_some(values)
 }

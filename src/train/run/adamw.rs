@@ -218,8 +218,8 @@ impl Part<'_> {
     fn step(&mut self, c: StepConstants) {
         let moments = self.first.iter_mut().zip(self.second.iter_mut());
         let both = self.values.iter_mut().zip(self.gradient);
-        for ((value, gradient), moments) in both.zip(moments) {
-            c.update(value, gradient * c.grad_scale, moments);
+        for ((value, gradient), (first, second)) in both.zip(moments) {
+            c.update(value, gradient * c.grad_scale, first, second);
         }
     }
 
@@ -227,8 +227,8 @@ impl Part<'_> {
     #[inline(always)]
     fn fade(&mut self, c: StepConstants) {
         let moments = self.first.iter_mut().zip(self.second.iter_mut());
-        for (value, moments) in self.values.iter_mut().zip(moments) {
-            c.update(value, 0.0, moments);
+        for (value, (first, second)) in self.values.iter_mut().zip(moments) {
+            c.update(value, 0.0, first, second);
         }
     }
 
@@ -255,7 +255,7 @@ impl Part<'_> {
 
 impl StepConstants {
     #[inline(always)]
-    fn update(self, value: &mut f32, g: f32, (first, second): (&mut f32, &mut f32)) {
+    fn update(self, value: &mut f32, g: f32, first: &mut f32, second: &mut f32) {
         *first += self.one_minus_beta1 * (g - *first);
         *second = *second * self.beta2 + self.one_minus_beta2 * g * g;
         let length = second.sqrt() / self.sqrt_bias_correction2 + self.eps;

@@ -350,16 +350,20 @@ pub(super) fn head(recipe: &Recipe, config: &Config, labels: &Labels) -> Result<
 
 /// Refuses a packed file as the initial model.
 pub(super) fn check_packed(recipe: &Recipe) -> Result<()> {
-    let distillation = recipe.distillation.as_ref();
     if !recipe.model.is_file() {
         return Ok(());
     }
     let file = recipe.model.display();
-    let reason = match distillation.and_then(|it| it.teacher.as_ref()) == Some(&recipe.model) {
-        true => format!(
+    let teacher = recipe
+        .distillation
+        .as_ref()
+        .and_then(|it| it.teacher.as_ref());
+    let reason = if teacher == Some(&recipe.model) {
+        format!(
             "the teacher {file} is a packed file, of which no student can be made: name the folder of a model (-m)"
-        ),
-        false => format!("{file} is a file: a training begins with the folder of a model"),
+        )
+    } else {
+        format!("{file} is a file: a training begins with the folder of a model")
     };
     Err(Error::Option {
         name: "model",

@@ -80,7 +80,7 @@ pub(crate) fn save(
         })
     });
     let progress = serde_json::to_string(progress).unwrap_or_default();
-    replace_tensors(path, tensors, (PROGRESS, progress))
+    replace_tensors(path, tensors, PROGRESS, progress)
 }
 
 /// Writes the state of a completed run, which needs no parameters or moments.
@@ -89,7 +89,7 @@ pub(crate) fn save(
 /// `Io`, which names the file.
 pub(crate) fn save_over(path: &Path, progress: &Progress) -> Result<()> {
     let progress = serde_json::to_string(progress).unwrap_or_default();
-    replace_tensors(path, std::iter::empty(), (PROGRESS, progress))
+    replace_tensors(path, std::iter::empty(), PROGRESS, progress)
 }
 
 /// Reads the state of a run into parameters and moments. Returns `None` if there is no state.
@@ -248,7 +248,7 @@ mod tests {
             fs::write(&path, bad).unwrap();
             assert!(says(&mut own, "").contains("it is damaged"));
         }
-        replace_tensors(&path, std::iter::empty(), ("format", "pt".to_owned())).unwrap();
+        replace_tensors(&path, std::iter::empty(), "format", "pt".to_owned()).unwrap();
         assert!(says(&mut own, "").contains("no state of a run"));
     }
 }

@@ -380,11 +380,10 @@ fn cells_at(
 ) -> Result<Vec<Cell>, String> {
     let (found, expected) = (row.len(), names.len());
     if found != expected {
-        let hint = match row.iter().any(|cell| cell.contains(&b'"')) {
-            true => {
-                "; a quote is text in .tsv, and in .csv within a cell that does not start with one"
-            }
-            false => "",
+        let hint = if row.iter().any(|cell| cell.contains(&b'"')) {
+            "; a quote is text in .tsv, and in .csv within a cell that does not start with one"
+        } else {
+            ""
         };
         return Err(format!("{found} columns{header} {expected}{hint}"));
     }

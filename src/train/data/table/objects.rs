@@ -74,10 +74,12 @@ fn unread(line: &str, error: &serde_json::Error) -> String {
     // The parser sees a single line; the caller knows its number in the file.
     let place = format!(" at line {} column {}", error.line(), error.column());
     let what = excerpt(said.strip_suffix(&place).unwrap_or(&said));
-    let hint = match line.trim_start().starts_with('[') {
-        true => "; a row is an object, and has a line of its own",
-        false if error.is_eof() => "; a row is one line, whole",
-        false => "",
+    let hint = if line.trim_start().starts_with('[') {
+        "; a row is an object, and has a line of its own"
+    } else if error.is_eof() {
+        "; a row is one line, whole"
+    } else {
+        ""
     };
     format!("no JSON object: {what} (column {}){hint}", error.column())
 }

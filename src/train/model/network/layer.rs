@@ -159,14 +159,10 @@ impl Layer {
         // out = norm(attended + dropout(down))
         let norm = self.output_norm.of(parameters);
         let [weight, bias] = gradients.many_mut(self.output_norm.ids());
-        residual::backward(
-            exec,
-            (&tape.output_sum[..len], norm),
-            output_mask,
-            (d, d_branch),
-            NormGradient { weight, bias },
-            &mut scratch.sums,
-        );
+        let sums = &mut scratch.sums;
+        let gradient = NormGradient { weight, bias, sums };
+        let sum = &tape.output_sum[..len];
+        residual::backward(exec, sum, norm, output_mask, d, d_branch, gradient);
         // down = W_2 activation(inner)
         let d_inner = scratch.d_inner.at_least(wide);
         self.down
@@ -186,14 +182,10 @@ impl Layer {
         // attended = norm(query_input + dropout(output))
         let norm = self.attention_norm.of(parameters);
         let [weight, bias] = gradients.many_mut(self.attention_norm.ids());
-        residual::backward(
-            exec,
-            (&tape.attention_sum[..len], norm),
-            attended_mask,
-            (d, d_branch),
-            NormGradient { weight, bias },
-            &mut scratch.sums,
-        );
+        let sums = &mut scratch.sums;
+        let gradient = NormGradient { weight, bias, sums };
+        let sum = &tape.attention_sum[..len];
+        residual::backward(exec, sum, norm, attended_mask, d, d_branch, gradient);
         // output = W_o context
         let context = &tape.context[..len];
         self.output

@@ -193,9 +193,9 @@ impl Network {
         dropout::apply(exec, mask, hidden, rows);
         let norm = self.norm.of(parameters);
         let [weight, bias] = gradients.many_mut(self.norm.ids());
-        let gradient = NormGradient { weight, bias };
         let sums = &mut tape.scratch.sums;
-        layer_norm::backward(exec, &tape.embedded[..len], norm, rows, gradient, sums);
+        let gradient = NormGradient { weight, bias, sums };
+        layer_norm::backward(exec, &tape.embedded[..len], norm, rows, gradient);
         self.embeddings_backward(batch, rows, gradients);
         tape.scratch.d = d;
         gradients.settle();

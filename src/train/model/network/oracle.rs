@@ -69,8 +69,8 @@ pub(super) fn forward(
             let (row, head) = (row / layer.heads, row % layer.heads);
             f64::from(mask.row(places[row] * layer.heads + head).factor(column))
         };
-        let starts = (&batch.starts[..], &batch.starts[..]);
-        let context = oracle::attention([&query, &key, &value], starts, layer.heads, factor);
+        let (starts, inputs) = (&batch.starts[..], [&query[..], &key, &value]);
+        let context = oracle::attention(inputs, starts, starts, layer.heads, factor);
         out.projections.push([query, key, value]);
         let rate = if layer.drops_attention_output {
             dropout.hidden

@@ -355,7 +355,7 @@ mod tests {
             .mask(6, rate);
             let check = Check::of(&d_out, |parts| {
                 let factor = |row, column| f64::from(mask.row(row).factor(column));
-                oracle::attention(parts, (&query_starts, &starts), heads, factor)
+                oracle::attention(parts, &query_starts, &starts, heads, factor)
             });
             let parts = [&query[..], &key, &value];
             let input = Attention {

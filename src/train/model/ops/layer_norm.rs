@@ -22,6 +22,8 @@ pub(crate) struct Norm<'a> {
 pub(crate) struct NormGradient<'a> {
     pub(crate) weight: &'a mut [f32],
     pub(crate) bias: &'a mut [f32],
+    /// Working memory for partial sums.
+    pub(crate) sums: &'a mut AlignedFloats,
 }
 
 /// Computes `out = norm(x)`, both (rows, width).
@@ -40,13 +42,12 @@ pub(crate) fn backward(
     norm: Norm<'_>,
     d: &mut [f32],
     gradient: NormGradient<'_>,
-    sums: &mut AlignedFloats,
 ) {
     let width = norm.weight.len();
     let tasks = d.len().div_ceil(ROWS_PER_TASK * width);
     // Each task has its own sums, which are added up in order.
     let padded = width.next_multiple_of(LANES);
-    let sums = sums.at_least(tasks * 2 * padded);
+    let sums = gradient.sums.at_least(tasks * 2 * padded);
     let outs = [
         OutputChunks::uniform(ROWS_PER_TASK * width, d),
         OutputChunks::uniform(2 * padded, &mut *sums),
@@ -65,16 +66,12 @@ pub(crate) fn backward(
     });
     for sums in sums.chunks_exact(2 * padded) {
         let (d_weight, d_bias) = sums.split_at(padded);
-        gradient
-            .weight
-            .iter_mut()
-            .zip(d_weight)
-            .for_each(|(sum, d)| *sum += d);
-        gradient
-            .bias
-            .iter_mut()
-            .zip(d_bias)
-            .for_each(|(sum, d)| *sum += d);
+        for (sums, d) in [
+            (&mut *gradient.weight, d_weight),
+            (&mut *gradient.bias, d_bias),
+        ] {
+            sums.iter_mut().zip(d).for_each(|(sum, d)| *sum += d);
+        }
     }
 }
 
@@ -180,15 +177,9 @@ mod tests {
                 let gradient = NormGradient {
                     weight: &mut d_weight,
                     bias: &mut d_bias,
+                    sums: &mut AlignedFloats::default(),
                 };
-                backward(
-                    &exec,
-                    &x,
-                    norm,
-                    &mut d,
-                    gradient,
-                    &mut AlignedFloats::default(),
-                );
+                backward(&exec, &x, norm, &mut d, gradient);
                 check.backward(parts, [&d, &d_weight, &d_bias]);
             }
         }

@@ -103,10 +103,11 @@ pub(crate) fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> V
 }
 
 /// Computes attention. `factor(row, key)`, the mask of the probabilities, is 1 where nothing is dropped; query rows are
-/// numbered `row * heads + head`. The first slice has the offset of each text's queries, the second that of its keys.
+/// numbered `row * heads + head`. `query_starts` has the offset of each text's queries, `starts` that of its keys.
 pub(crate) fn attention(
     [query, key, value]: [&[f64]; 3],
-    (query_starts, starts): (&[usize], &[usize]),
+    query_starts: &[usize],
+    starts: &[usize],
     heads: usize,
     factor: impl Fn(usize, usize) -> f64,
 ) -> Vec<f64> {

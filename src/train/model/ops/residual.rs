@@ -4,7 +4,6 @@ use super::ROWS_PER_TASK;
 use super::dropout::{self, Mask};
 use super::layer_norm::{self, Norm, NormGradient};
 use crate::kernels::ExecContext;
-use crate::kernels::memory::AlignedFloats;
 use crate::kernels::output::{OutputChunks, for_each_chunk};
 use crate::kernels::simd::{Kernel, Simd};
 
@@ -67,13 +66,14 @@ impl Kernel for AddDropped<'_> {
 /// Backward pass: replaces the gradient of `out` in `d` by that of `x`, and writes that of `y` to `d_y`.
 pub(crate) fn backward(
     exec: &ExecContext,
-    (sum, norm): (&[f32], Norm<'_>),
+    sum: &[f32],
+    norm: Norm<'_>,
     mask: Mask,
-    (d, d_y): (&mut [f32], &mut [f32]),
+    d: &mut [f32],
+    d_y: &mut [f32],
     gradient: NormGradient<'_>,
-    sums: &mut AlignedFloats,
 ) {
-    layer_norm::backward(exec, sum, norm, d, gradient, sums);
+    layer_norm::backward(exec, sum, norm, d, gradient);
     dropout::copy(exec, mask, norm.weight.len(), d, d_y);
 }
 
@@ -82,6 +82,7 @@ mod tests {
     use super::super::dropout::Dropout;
     use super::super::oracle::{self, Check, random};
     use super::*;
+    use crate::kernels::memory::AlignedFloats;
 
     #[test]
     fn both_passes_agree_with_differences() {
@@ -116,16 +117,9 @@ mod tests {
         let gradient = NormGradient {
             weight: &mut d_weight,
             bias: &mut d_bias,
+            sums: &mut AlignedFloats::default(),
         };
-        let mut sums = AlignedFloats::default();
-        backward(
-            &exec,
-            (&sum, norm),
-            mask,
-            (&mut d, &mut d_y),
-            gradient,
-            &mut sums,
-        );
+        backward(&exec, &sum, norm, mask, &mut d, &mut d_y, gradient);
         check.backward(parts, [&d, &d_y, &d_weight, &d_bias]);
     }
 }

@@ -74,9 +74,9 @@ pub(crate) fn replace_tensors<'a>(
 }
 
 /// Wraps floats as a tensor of a file.
-pub(crate) fn view<'a>(shape: &[usize], numbers: &'a [f32]) -> TensorView<'a> {
-    TensorView::new(Dtype::F32, shape.to_vec(), bytemuck::cast_slice(numbers))
-        .expect("a parameter has as many numbers as its shape says")
+pub(crate) fn view<'a>(shape: &[usize], values: &'a [f32]) -> TensorView<'a> {
+    TensorView::new(Dtype::F32, shape.to_vec(), bytemuck::cast_slice(values))
+        .expect("a parameter has as many values as its shape says")
 }
 
 #[cfg(test)]

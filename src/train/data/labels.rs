@@ -23,13 +23,13 @@ impl Labels {
     pub(crate) fn of<'a>(found: impl Iterator<Item = &'a str>) -> Self {
         let distinct: BTreeSet<&str> = found.collect();
         let number = |name: &str| without_fraction(name).parse::<i128>().ok();
-        let numbers = distinct.iter().map(|name| Some((number(name)?, *name)));
-        let numbers: Option<BTreeSet<(i128, &str)>> = numbers
+        let integers = distinct.iter().map(|name| Some((number(name)?, *name)));
+        let integers: Option<BTreeSet<(i128, &str)>> = integers
             .map(|it| it.map(|(number, name)| (number, without_fraction(name))))
             .collect();
         let owned = |name: &str| name.to_owned();
-        Self(match numbers {
-            Some(numbers) => numbers.into_iter().map(|(_, name)| owned(name)).collect(),
+        Self(match integers {
+            Some(integers) => integers.into_iter().map(|(_, name)| owned(name)).collect(),
             None => distinct.into_iter().map(owned).collect(),
         })
     }

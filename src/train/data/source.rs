@@ -176,12 +176,12 @@ mod tests {
             source.only = Some(condition.parse().unwrap());
             texts(source)
         };
-        let own = |line: usize, text: &str| (line, text.to_owned());
+        let row = |line: usize, text: &str| (line, text.to_owned());
         assert_eq!(
             taken(&mut source, "seen = -"),
-            Ok(vec![own(2, "a"), own(4, "c")])
+            Ok(vec![row(2, "a"), row(4, "c")])
         );
-        assert_eq!(taken(&mut source, "seen != -"), Ok(vec![own(3, "b")]));
+        assert_eq!(taken(&mut source, "seen != -"), Ok(vec![row(3, "b")]));
         let none = taken(&mut source, "seen=test").unwrap_err();
         assert!(
             none.ends_with("line 1: there is no row with seen = test"),

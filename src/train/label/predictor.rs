@@ -39,8 +39,8 @@ impl RowPrediction {
             PredictedLabel::One(label) => Some(Cell::Text(label)),
             PredictedLabel::Set(labels) => Some(Cell::Labels(labels)),
         };
-        let numbers = std::iter::once(self.score).chain(self.logits.iter().copied());
-        label.into_iter().chain(numbers.map(Cell::Number))
+        let values = std::iter::once(self.score).chain(self.logits.iter().copied());
+        label.into_iter().chain(values.map(Cell::Number))
     }
 }
 

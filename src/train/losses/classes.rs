@@ -89,7 +89,7 @@ impl BinaryCrossEntropy {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Golden, differences, numbers};
+    use super::super::tests::{Golden, differences, pseudo_random};
     use super::*;
 
     fn targets(golden: &Golden) -> Vec<Option<usize>> {
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn its_gradient_is_its_slope() {
-        let logits = numbers(12, 1);
+        let logits = pseudo_random(12, 1);
         let targets = [Some(2), None, Some(0), Some(2)];
         let loss = CrossEntropy {
             smoothing: 0.2,

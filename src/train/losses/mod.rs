@@ -5,18 +5,18 @@
 //! backward pass. A slice of rows is row-major, (rows, width).
 
 mod classes;
-mod numbers;
 pub(crate) mod objective;
 mod projection;
 mod ranking;
+mod regression;
 mod relations;
 mod soft;
 mod spans;
 
 pub(crate) use classes::{BinaryCrossEntropy, CrossEntropy};
-pub(crate) use numbers::{cosine_similarity, mean_squared_error};
 pub(crate) use projection::projected_mean_squared_error;
 pub(crate) use ranking::multiple_negatives_ranking;
+pub(crate) use regression::{cosine_similarity, mean_squared_error};
 pub(crate) use relations::{Measure, ProjectionPair, relation};
 pub(crate) use soft::soft_targets;
 pub(crate) use spans::answer_spans;
@@ -146,7 +146,7 @@ mod tests {
     }
 
     /// Returns pseudo-random floats between -2 and 2.
-    pub(super) fn numbers(count: usize, seed: u32) -> Vec<f32> {
+    pub(super) fn pseudo_random(count: usize, seed: u32) -> Vec<f32> {
         let mut state = seed.wrapping_mul(2_654_435_769).wrapping_add(12_345);
         let mut next = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -1,6 +1,6 @@
 //! Ranking loss of matching pairs against all other pairs of the batch.
 
-use super::numbers::UnitVector;
+use super::regression::UnitVector;
 use super::{CrossEntropy, PairLoss};
 
 /// Computes the multiple-negatives ranking loss (Henderson et al. 2017): cross-entropy of `scale cos(first_i, second_j)` over all j, with class
@@ -54,7 +54,7 @@ pub(crate) fn multiple_negatives_ranking(
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Golden, differences, numbers};
+    use super::super::tests::{Golden, differences, pseudo_random};
     use super::*;
 
     #[test]
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn gradients_are_slopes() {
         // A small scale: the scores go through f32, whose steps a large one would show.
-        let (first, second) = (numbers(9, 5), numbers(9, 6));
+        let (first, second) = (pseudo_random(9, 5), pseudo_random(9, 6));
         let value = |a: &[f32], b: &[f32]| multiple_negatives_ranking(a, b, 3, 1.0).value;
         let loss = multiple_negatives_ranking(&first, &second, 3, 1.0);
         differences(&first, &loss.first, |first| value(first, &second));

@@ -201,7 +201,7 @@ fn square(of: &mut [f32], tokens: usize) -> ArrayViewMut2<'_, f32> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Golden, differences, numbers};
+    use super::super::tests::{Golden, differences, pseudo_random};
     use super::*;
     use crate::kernels::Threads;
 
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn gradients_are_slopes_also_of_a_projection_with_itself() {
-        let (x, teacher) = (numbers(32, 7), numbers(48, 8));
+        let (x, teacher) = (pseudo_random(32, 7), pseudo_random(48, 8));
         for measure in [Measure::Distributions, Measure::Scores] {
             let loss = |x: &[f32]| {
                 let student = pair(x, x, 4);
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn threads_change_no_bit() {
-        let (x, y) = (numbers(32, 9), numbers(32, 10));
+        let (x, y) = (pseudo_random(32, 9), pseudo_random(32, 10));
         let loss = |threads| {
             let exec = ExecContext::new(Cpu::detect(), &Threads::new(threads).unwrap());
             let (student, teacher) = (pair(&x, &y, 4), pair(&y, &x, 4));

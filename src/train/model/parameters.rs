@@ -96,9 +96,9 @@ pub(crate) struct Touched<'a> {
 
 impl<'a> Touched<'a> {
     /// Returns the touched rows that overlap a range of the gradient, given in floats.
-    pub(crate) fn among(self, numbers: Range<usize>) -> &'a [u32] {
-        let start = |&row: &u32| (row as usize + 1) * self.width <= numbers.start;
-        let end = |&row: &u32| (row as usize) * self.width < numbers.end;
+    pub(crate) fn among(self, elements: Range<usize>) -> &'a [u32] {
+        let start = |&row: &u32| (row as usize + 1) * self.width <= elements.start;
+        let end = |&row: &u32| (row as usize) * self.width < elements.end;
         &self.rows[self.rows.partition_point(start)..self.rows.partition_point(end)]
     }
 }
@@ -278,7 +278,7 @@ mod tests {
             rows: &[1, 2, 5],
             width: 3,
         };
-        for (numbers, rows) in [
+        for (elements, rows) in [
             (0..3, &[][..]),
             (0..4, &[1]),
             (5..7, &[1, 2]),
@@ -287,7 +287,7 @@ mod tests {
             (9..16, &[5]),
             (0..99, &[1, 2, 5]),
         ] {
-            assert_eq!(touched.among(numbers.clone()), rows, "{numbers:?}");
+            assert_eq!(touched.among(elements.clone()), rows, "{elements:?}");
         }
     }
 

@@ -118,12 +118,12 @@ pub(crate) fn apply(
     tokenizer: &Tokenizer,
     kept: &[u32],
 ) -> Result<()> {
-    let numbers: HashMap<u64, u64> = kept.iter().map(|&old| u64::from(old)).zip(0..).collect();
+    let new_ids: HashMap<u64, u64> = kept.iter().map(|&old| u64::from(old)).zip(0..).collect();
     // A file may give an added token another id than the tokenizer does.
     let number = |content: &Value| {
         let content = content.as_str().or_else(|| content["content"].as_str())?;
         let old = tokenizer.token_to_id(content)?;
-        numbers.get(&u64::from(old)).copied()
+        new_ids.get(&u64::from(old)).copied()
     };
     let token = |old: &u32| tokenizer.id_to_token(*old).unwrap_or_default();
     if checkpoint.has("vocab.txt") {
@@ -139,7 +139,7 @@ pub(crate) fn apply(
         Ok(())
     };
     let renumber = |value: &mut Value| {
-        if let Some(new) = value.as_u64().and_then(|old| numbers.get(&old)) {
+        if let Some(new) = value.as_u64().and_then(|old| new_ids.get(&old)) {
             *value = (*new).into();
         }
     };

@@ -6,8 +6,8 @@ fn read(text: &str, settings: &[(&str, &str)]) -> Result<Recipe, String> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r.toml");
     std::fs::write(&path, text).unwrap();
-    let own = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
-    let settings: Vec<_> = settings.iter().map(own).collect();
+    let owned = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
+    let settings: Vec<_> = settings.iter().map(owned).collect();
     Recipe::read(Some(&path), &settings).map_err(|error| {
         let message = error.to_string();
         message.rsplit('/').next().unwrap_or_default().to_owned()
@@ -199,16 +199,16 @@ fn second_texts_are_not_passed_over() {
         let data = read(SMALL, &settings).unwrap().data;
         (data.text, data.pair)
     };
-    let own = |name: &str| Some(name.to_owned());
-    let both = (own("sentence1"), own("sentence2"));
+    let owned = |name: &str| Some(name.to_owned());
+    let both = (owned("sentence1"), owned("sentence2"));
     let header = "sentence1\tlabel\tsentence2\n";
     assert_eq!(found(header, &[]), both);
     assert_eq!(found(header, &[("task", "regression")]), both);
     let text_pair = found("text\ttext_pair\tlabel\n", &[("task", "multi-label")]);
-    assert_eq!(text_pair, (own("text"), own("text_pair")));
+    assert_eq!(text_pair, (owned("text"), owned("text_pair")));
     // A recipe that names only the first column has single texts; embedding tasks have their own rule; a table may have no pair.
     let alone = found(header, &[("data.text", "sentence1")]);
-    assert_eq!(alone, (own("sentence1"), None));
+    assert_eq!(alone, (owned("sentence1"), None));
     assert_eq!(found(header, &[("task", "similarity")]), (None, None));
     assert_eq!(found("sentence1\tlabel\n", &[]), (None, None));
     assert_eq!(read(SMALL, &[]).unwrap().data.pair, None);

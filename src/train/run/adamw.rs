@@ -269,8 +269,8 @@ pub(crate) fn norm(exec: &ExecContext, gradients: &Gradients) -> f64 {
     let pieces = gradients.touched().flat_map(|(gradient, touched)| {
         // Zeros add nothing.
         let counts = move |&(at, _): &(usize, &[f32])| {
-            let numbers = at * PIECE..(at + 1) * PIECE;
-            touched.is_none_or(|touched| !touched.among(numbers).is_empty())
+            let elements = at * PIECE..(at + 1) * PIECE;
+            touched.is_none_or(|touched| !touched.among(elements).is_empty())
         };
         gradient.chunks(PIECE).enumerate().filter(counts)
     });

@@ -14,7 +14,7 @@ pub(crate) type Metrics = Vec<(String, f64)>;
 pub(crate) struct Predictions {
     classes: Vec<(usize, usize)>,
     sets: Vec<(Vec<bool>, Vec<bool>)>,
-    numbers: Vec<(f64, f64)>,
+    scores: Vec<(f64, f64)>,
     tags: Vec<(Vec<String>, Vec<String>)>,
     spans: Vec<(usize, usize)>,
 }
@@ -52,7 +52,7 @@ impl Predictions {
                     } else {
                         f64::from(row(at)[0])
                     };
-                    self.numbers.push((f64::from(*score), found));
+                    self.scores.push((f64::from(*score), found));
                 }
                 Target::Tags(tags) => {
                     let name = |class: usize| labels.names()[class].clone();
@@ -99,9 +99,9 @@ impl Predictions {
             }
             TargetType::Span if !self.spans.is_empty() => vec![metrics::accuracy(&self.spans)],
             // Constant predictions have no correlation.
-            _ if !self.numbers.is_empty() => vec![
-                metrics::spearman(&self.numbers).unwrap_or(0.0),
-                metrics::pearson(&self.numbers).unwrap_or(0.0),
+            _ if !self.scores.is_empty() => vec![
+                metrics::spearman(&self.scores).unwrap_or(0.0),
+                metrics::pearson(&self.scores).unwrap_or(0.0),
             ],
             _ => Vec::new(),
         };

@@ -13,14 +13,18 @@ use crate::train::model::parameters::{Gradients, Parameters};
 use crate::weights::{Access, Files};
 
 /// Reads a tensor of a golden file, whose elements have four or eight bytes.
-fn numbers<const N: usize, T>(file: &SafeTensors<'_>, name: &str, of: fn([u8; N]) -> T) -> Vec<T> {
+fn read_tensor<const N: usize, T>(
+    file: &SafeTensors<'_>,
+    name: &str,
+    of: fn([u8; N]) -> T,
+) -> Vec<T> {
     let tensor = file.tensor(name).unwrap();
     let bytes = tensor.data().as_chunks::<N>().0;
     bytes.iter().map(|bytes| of(*bytes)).collect()
 }
 
 fn integers(file: &SafeTensors<'_>, name: &str) -> Vec<usize> {
-    let all = numbers(file, name, i64::from_le_bytes);
+    let all = read_tensor(file, name, i64::from_le_bytes);
     all.into_iter().map(|x| x.try_into().unwrap()).collect()
 }
 
@@ -79,7 +83,7 @@ impl Model {
             .forward(exec, parameters, batch, &Dropout::NONE, Retain::Head, tape)
             .unwrap();
         let loss = if self.name.starts_with("sentence") {
-            let targets = numbers(golden, "labels", f32::from_le_bytes);
+            let targets = read_tensor(golden, "labels", f32::from_le_bytes);
             mean_squared_error(tape.output(), &targets)
         } else {
             let labels: Vec<_> = integers(golden, "labels").into_iter().map(Some).collect();
@@ -108,7 +112,7 @@ fn losses_and_gradients_are_those_of_torch() {
         let mut model = Model::load(name, &golden);
         let mut gradients = model.parameters.gradients();
         let loss = model.forward_backward(&ExecContext::serial(), &golden, &mut gradients);
-        let expected = numbers(&golden, "loss", f64::from_le_bytes)[0];
+        let expected = read_tensor(&golden, "loss", f64::from_le_bytes)[0];
         assert!(
             (loss - expected).abs() < 1e-6,
             "{name}: {loss}, torch has {expected}"
@@ -117,7 +121,7 @@ fn losses_and_gradients_are_those_of_torch() {
         let mut worst: (f64, &str) = (0.0, "");
         for (parameter, found) in model.parameters.iter().zip(gradients.iter()) {
             let tensor = format!("gradient.{}", parameter.name);
-            let expected = numbers(&golden, &tensor, f32::from_le_bytes);
+            let expected = read_tensor(&golden, &tensor, f32::from_le_bytes);
             let square = |x: f64| x * x;
             let length: f64 = expected.iter().map(|&x| square(x.into())).sum();
             let pairs = found.iter().zip(&expected);
@@ -148,7 +152,7 @@ fn ten_steps_of_adamw_are_those_of_torch() {
         let mut gradients = model.parameters.gradients();
         let mut adamw = AdamW::new(&model.parameters, Settings::default());
         let exec = ExecContext::serial();
-        let losses = numbers(&golden, "losses", f64::from_le_bytes);
+        let losses = read_tensor(&golden, "losses", f64::from_le_bytes);
         assert_eq!(losses.len(), 10);
         // Torch's own steps lower the loss by far more than this tolerance.
         assert!(losses[9] < losses[0] - 0.01, "{name}: {losses:?}");

@@ -146,14 +146,14 @@ mod tests {
     }
 
     fn says(task: &str, names: &[&str], targets: &[Target], more: &[(&str, &str)]) -> String {
-        let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         let settings = [
             ("model", "m"),
             ("output", "o"),
             ("task", task),
             ("data.train", "t.tsv"),
         ];
-        let settings: Vec<_> = settings.iter().chain(more).map(own).collect();
+        let settings: Vec<_> = settings.iter().chain(more).map(owned).collect();
         let recipe = Recipe::read(None::<&Path>, &settings).unwrap();
         let labels = Labels::new(names.iter().map(|&name| name.to_owned()).collect());
         let table = Dataset {

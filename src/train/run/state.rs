@@ -72,10 +72,10 @@ pub(crate) fn save(
             ("first ", &moments.first),
             ("second ", &moments.second),
         ]
-        .map(|(prefix, numbers)| {
+        .map(|(prefix, values)| {
             (
                 format!("{prefix}{}", parameter.name),
-                view(&parameter.shape, numbers),
+                view(&parameter.shape, values),
             )
         })
     });
@@ -134,15 +134,15 @@ pub(crate) fn load(
         return Ok(Some(progress));
     }
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(&error))?;
-    let fill = |name: String, shape: &[usize], numbers: &mut Vec<f32>| {
+    let fill = |name: String, shape: &[usize], values: &mut Vec<f32>| {
         let tensor = tensors.tensor(&name).map_err(|error| damaged(&error))?;
         if tensor.shape() != shape || tensor.dtype() != Dtype::F32 {
             return Err(wrong(format!("{name} has another shape or type")));
         }
         // The bytes of a file may be unaligned.
         let four = tensor.data().as_chunks::<4>().0.iter();
-        numbers.clear();
-        numbers.extend(four.map(|&bytes| f32::from_le_bytes(bytes)));
+        values.clear();
+        values.extend(four.map(|&bytes| f32::from_le_bytes(bytes)));
         Ok(())
     };
     for (parameter, moments) in parameters.iter_mut().zip(&mut adamw.moments) {

@@ -163,8 +163,8 @@ mod tests {
             for big in [false, true] {
                 let marked = utf_16(&format!("\u{feff}{text}"), big);
                 assert_eq!(foreign(&marked), Some(UTF_16));
-                let own = if big { UTF_16_BE } else { UTF_16_LE };
-                assert_eq!(foreign(&utf_16(text, big)), Some(own), "{text}");
+                let endian = if big { UTF_16_BE } else { UTF_16_LE };
+                assert_eq!(foreign(&utf_16(text, big)), Some(endian), "{text}");
             }
         }
     }

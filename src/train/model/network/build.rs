@@ -382,18 +382,18 @@ mod tests {
 
     #[test]
     fn fresh_weights_are_a_cut_normal_of_seed_and_name() {
-        let numbers = fresh(1, "a", 20_000);
-        let mean = numbers.iter().sum::<f32>() / 20_000.0;
-        let variance = numbers.iter().map(|x| x * x).sum::<f32>() / 20_000.0;
+        let values = fresh(1, "a", 20_000);
+        let mean = values.iter().sum::<f32>() / 20_000.0;
+        let variance = values.iter().map(|x| x * x).sum::<f32>() / 20_000.0;
         assert!(mean.abs() < 5e-4, "{mean}");
         // Cutting at two deviations leaves 0.88 of one.
         assert!(
             (variance.sqrt() / DEVIATION - 0.88).abs() < 0.01,
             "{variance}"
         );
-        assert!(numbers.iter().all(|x| x.abs() <= 2.0 * DEVIATION));
-        assert_eq!(numbers, fresh(1, "a", 20_000));
-        assert_ne!(numbers, fresh(2, "a", 20_000));
-        assert_ne!(numbers, fresh(1, "b", 20_000));
+        assert!(values.iter().all(|x| x.abs() <= 2.0 * DEVIATION));
+        assert_eq!(values, fresh(1, "a", 20_000));
+        assert_ne!(values, fresh(2, "a", 20_000));
+        assert_ne!(values, fresh(1, "b", 20_000));
     }
 }

@@ -80,8 +80,8 @@ fn the_forward_pass_without_dropout_is_inference() {
             let states = model.hidden_states(*text).unwrap();
             assert_eq!(states.len(), network.layers.len() + 1);
             for (index, state) in states.iter().enumerate() {
-                let own = &tape.hidden(index)[rows[0] * hidden..rows[1] * hidden];
-                assert_close(name, own, &widen(state.as_slice().unwrap()), 1e-6);
+                let state_of_text = &tape.hidden(index)[rows[0] * hidden..rows[1] * hidden];
+                assert_close(name, state_of_text, &widen(state.as_slice().unwrap()), 1e-6);
             }
             match network.head {
                 Head::Embedding { .. } => head.extend(model.embed(text).unwrap()),

@@ -280,8 +280,8 @@ impl Kernel for Backward<'_> {
             let rows = rows.zip(dropped.chunks_exact_mut(padded_keys));
             for (query, ((p, d), dropped)) in rows.enumerate() {
                 let mask = text.mask_row(query, head);
-                let numbers = p.iter().zip(&mut *d).zip(&mut *dropped);
-                for (column, ((p, d), dropped)) in numbers.enumerate() {
+                let elements = p.iter().zip(&mut *d).zip(&mut *dropped);
+                for (column, ((p, d), dropped)) in elements.enumerate() {
                     let factor = mask.factor(column);
                     *dropped = p * factor;
                     *d *= factor;
@@ -319,8 +319,8 @@ impl Kernel for Backward<'_> {
 #[inline(always)]
 fn transpose(scores: &[f32], queries: usize, keys: usize, out: &mut [f32]) {
     let (padded_keys, padded_queries) = (padded(keys), padded(queries));
-    for (row, numbers) in scores.chunks_exact(padded_keys).enumerate() {
-        for (column, &x) in numbers[..keys].iter().enumerate() {
+    for (row, elements) in scores.chunks_exact(padded_keys).enumerate() {
+        for (column, &x) in elements[..keys].iter().enumerate() {
             out[column * padded_queries + row] = x;
         }
     }

@@ -143,9 +143,9 @@ impl Kernel for Apply<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        for (row, numbers) in (self.first..).zip(self.rows.chunks_exact_mut(self.width)) {
+        for (row, values) in (self.first..).zip(self.rows.chunks_exact_mut(self.width)) {
             let mask = self.mask.row(row);
-            for (column, x) in numbers.iter_mut().enumerate() {
+            for (column, x) in values.iter_mut().enumerate() {
                 *x *= mask.factor(column);
             }
         }

@@ -116,11 +116,11 @@ impl Kernel for Backward<'_> {
             let (mut sum_g, mut sum_gh) = (s.splat(0.0), s.splat(0.0));
             let parameters = self.d_weight.as_chunks_mut::<LANES>().0.iter_mut();
             let parameters = parameters.zip(self.d_bias.as_chunks_mut::<LANES>().0);
-            let numbers = x
+            let elements = x
                 .chunks(LANES)
                 .zip(d.chunks(LANES))
                 .zip(self.weight.chunks(LANES));
-            for (((x, d), weight), (d_weight, d_bias)) in numbers.zip(parameters) {
+            for (((x, d), weight), (d_weight, d_bias)) in elements.zip(parameters) {
                 let h = s.mul(s.sub(s.load_partial(x, 0.0), mean), scale);
                 let d = s.load_partial(d, 0.0);
                 let g = s.mul(d, s.load_partial(weight, 0.0));
@@ -131,11 +131,11 @@ impl Kernel for Backward<'_> {
             }
             let mean_g = s.splat(s.reduce_add(sum_g) / width as f32);
             let mean_gh = s.splat(s.reduce_add(sum_gh) / width as f32);
-            let numbers = x
+            let elements = x
                 .chunks(LANES)
                 .zip(d.chunks_mut(LANES))
                 .zip(self.weight.chunks(LANES));
-            for ((x, d), weight) in numbers {
+            for ((x, d), weight) in elements {
                 let h = s.mul(s.sub(s.load_partial(x, 0.0), mean), scale);
                 let g = s.mul(s.load_partial(d, 0.0), s.load_partial(weight, 0.0));
                 let rest = s.sub(s.sub(g, mean_g), s.mul(h, mean_gh));

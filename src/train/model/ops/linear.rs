@@ -101,8 +101,8 @@ mod tests {
             for rounding in [Rounding::None, Rounding::Bf16] {
                 // Values that rounding leaves unchanged.
                 let rounded = |seed, len| -> Vec<f32> {
-                    let numbers = random(seed, len).into_iter();
-                    numbers.map(|x| half::bf16::from_f32(x).to_f32()).collect()
+                    let elements = random(seed, len).into_iter();
+                    elements.map(|x| half::bf16::from_f32(x).to_f32()).collect()
                 };
                 let x = rounded(1, rows * inputs);
                 let weight = rounded(2, outputs * inputs);

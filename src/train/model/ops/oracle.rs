@@ -10,8 +10,8 @@ pub(crate) fn random(seed: u64, len: usize) -> Vec<f32> {
         .collect()
 }
 
-pub(crate) fn widen(numbers: &[f32]) -> Vec<f64> {
-    numbers.iter().map(|&x| x.into()).collect()
+pub(crate) fn widen(elements: &[f32]) -> Vec<f64> {
+    elements.iter().map(|&x| x.into()).collect()
 }
 
 /// Compares an operation with its oracle, which takes N slices: inputs and parameters.
@@ -94,8 +94,8 @@ pub(crate) fn layer_norm(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> V
         let mean = row.iter().sum::<f64>() / width as f64;
         let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / width as f64;
         let scale = 1.0 / (variance + eps).sqrt();
-        let numbers = row.iter().zip(weight).zip(bias);
-        numbers
+        let elements = row.iter().zip(weight).zip(bias);
+        elements
             .map(|((x, weight), bias)| (x - mean) * scale * weight + bias)
             .collect()
     };

@@ -70,8 +70,8 @@ pub(crate) fn backward(
 pub(crate) fn normalize(x: &[f32], width: usize, out: &mut [f32]) {
     for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
         let length = length(x);
-        let numbers = out.iter_mut().zip(x);
-        numbers.for_each(|(out, &x)| *out = (f64::from(x) / length) as f32);
+        let elements = out.iter_mut().zip(x);
+        elements.for_each(|(out, &x)| *out = (f64::from(x) / length) as f32);
     }
 }
 
@@ -80,8 +80,8 @@ pub(crate) fn normalize(x: &[f32], width: usize, out: &mut [f32]) {
 pub(crate) fn normalize_backward(x: &[f32], width: usize, d: &mut [f32]) {
     for (x, d) in x.chunks_exact(width).zip(d.chunks_exact_mut(width)) {
         let length = length(x);
-        let numbers = x.iter().zip(&*d);
-        let dot: f64 = numbers.map(|(&x, &d)| f64::from(x) * f64::from(d)).sum();
+        let elements = x.iter().zip(&*d);
+        let dot: f64 = elements.map(|(&x, &d)| f64::from(x) * f64::from(d)).sum();
         let along = dot / (length * length);
         for (d, &x) in d.iter_mut().zip(x) {
             *d = ((f64::from(*d) - f64::from(x) * along) / length) as f32;

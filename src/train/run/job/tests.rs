@@ -94,8 +94,11 @@ impl Place {
         } else {
             self.path(model)
         };
-        let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-        let mut all = vec![own(("model", &model)), own(("output", &self.path(output)))];
+        let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        let mut all = vec![
+            owned(("model", &model)),
+            owned(("output", &self.path(output))),
+        ];
         for &(key, value) in settings {
             let is_file = Path::new(&self.path(value)).exists() && !value.is_empty();
             let value = if is_file {

@@ -87,7 +87,7 @@ impl UnitVector {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Golden, differences, numbers};
+    use super::super::tests::{Golden, differences, pseudo_random};
     use super::*;
 
     #[test]
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn its_gradients_are_its_slopes() {
-        let (first, second) = (numbers(6, 3), numbers(6, 4));
+        let (first, second) = (pseudo_random(6, 3), pseudo_random(6, 4));
         let scores = [0.9, -0.2];
         let loss = cosine_similarity(&first, &second, 3, &scores);
         differences(&first, &loss.first, |first| {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::outputs::of_teacher;
+use super::outputs::blame_teacher;
 use crate::batch::{Batch, OutputRows};
 use crate::config::{Config, EncoderConfig};
 use crate::encoder::Encoder;
@@ -95,20 +95,24 @@ struct EncoderStates {
 }
 
 impl TeacherNetwork {
-    /// Loads the network. `outputs` says whether the teacher's outputs are needed, too.
+    /// Loads the network. `needs_outputs` says whether the teacher's outputs are needed, too.
     fn load(
         weights: &Distillation,
         folder: &Path,
-        outputs: bool,
+        needs_outputs: bool,
         threads: &Threads,
         seed: u64,
     ) -> Result<Self> {
-        if !(outputs || weights.attention > 0.0 || weights.relations > 0.0) {
+        if !(needs_outputs || weights.attention > 0.0 || weights.relations > 0.0) {
             let states = EncoderStates::load(folder, weights.dtype, threads);
             return states.map(|states| Self::Encoder(Box::new(states)));
         }
         // The head is the teacher's own, never a new one. Where its outputs are not needed in each step it has no head.
-        let head = if outputs { None } else { Some(HeadKind::None) };
+        let head = if needs_outputs {
+            None
+        } else {
+            Some(HeadKind::None)
+        };
         let (network, parameters) = Network::load(&Files::folder(folder), head, seed, threads)?;
         Ok(Self::Taped(Box::new(TapedNetwork {
             network,
@@ -188,7 +192,7 @@ impl EncoderStates {
 }
 
 impl IntermediateDistillation {
-    /// Loads the teacher, which reads the student's tokens, and adds projections to the student's parameters. `outputs` says
+    /// Loads the teacher, which reads the student's tokens, and adds projections to the student's parameters. `needs_outputs` says
     /// whether the teacher's outputs are learned in each step, too.
     ///
     /// # Errors
@@ -196,19 +200,19 @@ impl IntermediateDistillation {
     pub(super) fn new(
         weights: &Distillation,
         folder: &Path,
-        outputs: bool,
+        needs_outputs: bool,
         student: DistilledStudent<'_>,
         threads: &Threads,
         seed: u64,
     ) -> Result<Self> {
-        let network = TeacherNetwork::load(weights, folder, outputs, threads, seed);
-        let network = network.map_err(of_teacher)?;
+        let network = TeacherNetwork::load(weights, folder, needs_outputs, threads, seed);
+        let network = network.map_err(blame_teacher)?;
         let (config, teacher) = (student.network.config(), network.config());
         let refuse = |reason: String| Error::Option {
             name: "teacher",
             reason,
         };
-        if let (true, TeacherNetwork::Taped(taped)) = (outputs, &network)
+        if let (true, TeacherNetwork::Taped(taped)) = (needs_outputs, &network)
             && student.network.outputs() != taped.network.outputs()
         {
             let [student, teacher] = [student.network, &taped.network].map(Network::outputs);
@@ -283,12 +287,12 @@ impl IntermediateDistillation {
         &self,
         weights: &Distillation,
         pass: &StudentPass<'_>,
-        outputs: &mut OutputGradients,
+        d_outputs: &mut OutputGradients,
         gradients: &mut Gradients,
     ) -> f64 {
         let mut value = 0.0;
         if weights.hidden > 0.0 {
-            value += weights.hidden * self.hidden(pass, weights.hidden, outputs, gradients);
+            value += weights.hidden * self.hidden(pass, weights.hidden, d_outputs, gradients);
         }
         let layers = pass.network.config().num_hidden_layers;
         if weights.attention > 0.0 {
@@ -301,7 +305,7 @@ impl IntermediateDistillation {
                     measure: Measure::Scores,
                     heads,
                 };
-                value += weight * self.relations(pass, relations, weight, outputs);
+                value += weight * self.relations(pass, relations, weight, d_outputs);
             }
         }
         if weights.relations > 0.0 && layers > 0 {
@@ -312,7 +316,7 @@ impl IntermediateDistillation {
                 measure: Measure::Distributions,
                 heads: weights.relation_heads,
             };
-            value += weight * self.relations(pass, relations, weight, outputs);
+            value += weight * self.relations(pass, relations, weight, d_outputs);
         }
         value
     }
@@ -326,11 +330,11 @@ impl IntermediateDistillation {
         &self,
         pass: &StudentPass<'_>,
         weight: f64,
-        outputs: &mut OutputGradients,
+        d_outputs: &mut OutputGradients,
         gradients: &mut Gradients,
     ) -> f64 {
-        let width = pass.network.config().hidden_size;
-        outputs.hidden.resize(self.projections.len(), Vec::new());
+        let width = pass.network.config().hidden;
+        d_outputs.hidden.resize(self.projections.len(), Vec::new());
         let (mut value, weight) = (0.0, pass.weight * weight);
         for (state, projection) in self.projections.iter().enumerate() {
             let student = pass.tape.hidden(state);
@@ -348,8 +352,8 @@ impl IntermediateDistillation {
                 }
             };
             value += loss;
-            outputs.hidden[state].resize(gradient.len(), 0.0);
-            add(&mut outputs.hidden[state], &gradient, weight);
+            d_outputs.hidden[state].resize(gradient.len(), 0.0);
+            add(&mut d_outputs.hidden[state], &gradient, weight);
         }
         value
     }
@@ -360,7 +364,7 @@ impl IntermediateDistillation {
         pass: &StudentPass<'_>,
         relations: Relations<'_>,
         weight: f64,
-        outputs: &mut OutputGradients,
+        d_outputs: &mut OutputGradients,
     ) -> f64 {
         let Relations {
             layer,
@@ -374,7 +378,7 @@ impl IntermediateDistillation {
             return 0.0;
         };
         let teacher = tape.projections(self.layer(pass, layer + 1).max(1) - 1);
-        outputs
+        d_outputs
             .projections
             .resize_with(student_config.num_hidden_layers, Default::default);
         let mut value = 0.0;
@@ -397,7 +401,7 @@ impl IntermediateDistillation {
             );
             value += loss.value;
             for (kind, gradient) in [(left, &loss.first), (right, &loss.second)] {
-                let sum = &mut outputs.projections[layer][kind];
+                let sum = &mut d_outputs.projections[layer][kind];
                 sum.resize(gradient.len(), 0.0);
                 add(sum, gradient, pass.weight * weight);
             }

@@ -90,7 +90,7 @@ impl TeacherOutputs {
         let distillation = recipe.distillation.as_ref();
         let folder = distillation.and_then(|it| it.teacher.clone());
         let folder = folder.unwrap_or_default();
-        let config = teacher_of(&folder, recipe.task)?;
+        let config = teacher_config(&folder, recipe.task)?;
         let mut options =
             ModelOptions::new().max_length(max_length.min(config.encoder.max_tokens()));
         if let Some(threads) = threads {
@@ -128,7 +128,7 @@ impl TeacherOutputs {
         let Some(pending) = self.pending.take() else {
             return Ok(());
         };
-        let model = Model::load_with(&pending.folder, pending.options).map_err(of_teacher)?;
+        let model = Model::load_with(&pending.folder, pending.options).map_err(blame_teacher)?;
         let teacher_width = match model.task() {
             Task::Embedding => model.summary().embedding.unwrap_or_default(),
             _ => model.labels().len(),
@@ -185,7 +185,7 @@ impl TeacherOutputs {
 }
 
 /// Names the teacher in an error about a weight that its checkpoint lacks.
-pub(super) fn of_teacher(error: Error) -> Error {
+pub(super) fn blame_teacher(error: Error) -> Error {
     match error {
         Error::WeightMissing { name } => Error::Option {
             name: "teacher",
@@ -199,7 +199,7 @@ pub(super) fn of_teacher(error: Error) -> Error {
 ///
 /// # Errors
 /// Any error of reading its files; `Option` for a teacher of another task.
-pub(crate) fn teacher_of(path: &Path, task: TaskKind) -> Result<Config> {
+pub(crate) fn teacher_config(path: &Path, task: TaskKind) -> Result<Config> {
     let config = Config::read(&Files::open(path, Access::Read)?)?;
     let wanted = task.spec().model_task;
     match config.head.task {

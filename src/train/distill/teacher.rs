@@ -18,7 +18,7 @@ use crate::weights::{Access, Files};
 pub(crate) struct Teacher {
     weights: Distillation,
     /// Outputs that are computed before the first step.
-    targets: Option<TeacherOutputs>,
+    outputs: Option<TeacherOutputs>,
     /// Teacher network that runs in each step, for its intermediate states or its outputs for tokens.
     intermediate: Option<IntermediateDistillation>,
 }
@@ -31,23 +31,25 @@ impl Teacher {
     /// `Option` for a teacher that such a student cannot learn from in the way that the recipe asks for.
     pub(crate) fn new(
         weights: &Distillation,
-        targets: Option<TeacherOutputs>,
+        outputs: Option<TeacherOutputs>,
         student: DistilledStudent<'_>,
         threads: &Threads,
         seed: u64,
     ) -> Result<Self> {
         let mut teacher = Self {
             weights: weights.clone(),
-            targets,
+            outputs,
             intermediate: None,
         };
-        let outputs = weights.learns_outputs() && teacher.targets.is_none();
-        let (Some(folder), true) = (&weights.teacher, outputs || teacher.retain() == Retain::All)
-        else {
+        let needs_outputs = weights.learns_outputs() && teacher.outputs.is_none();
+        let (Some(folder), true) = (
+            &weights.teacher,
+            needs_outputs || teacher.retain() == Retain::All,
+        ) else {
             return Ok(teacher);
         };
         let intermediate =
-            IntermediateDistillation::new(weights, folder, outputs, student, threads, seed);
+            IntermediateDistillation::new(weights, folder, needs_outputs, student, threads, seed);
         teacher.intermediate = Some(intermediate.map_err(|error| match error {
             Error::Io { .. } if folder.is_file() => Error::Option {
                 name: "teacher",
@@ -86,7 +88,7 @@ impl Teacher {
                 "it has other tokens than the model that the student starts from",
             );
         }
-        let asks = self.weights.learns_outputs() && self.targets.is_none();
+        let asks = self.weights.learns_outputs() && self.outputs.is_none();
         if asks && !labels.is_empty() && Config::read(&files)?.head.labels != labels {
             return wrong("labels", "they are not those of the teacher, in its order");
         }
@@ -104,18 +106,18 @@ impl Teacher {
     /// Those of [`TeacherOutputs::compute`].
     pub(crate) fn prepare(
         &mut self,
-        outputs: usize,
+        width: usize,
         done: &mut dyn FnMut(usize, usize),
     ) -> Result<()> {
-        match &mut self.targets {
-            Some(targets) => targets.compute(outputs, done),
+        match &mut self.outputs {
+            Some(outputs) => outputs.compute(width, done),
             None => Ok(()),
         }
     }
 
     /// Takes over the outputs of an equal teacher for the same texts.
     pub(crate) fn reuse_outputs(&mut self, other: Self) {
-        self.targets = other.targets;
+        self.outputs = other.outputs;
     }
 
     /// Returns which results of the forward passes the losses read.
@@ -133,7 +135,7 @@ impl Teacher {
         }
     }
 
-    /// Computes the loss of the student's pass against the teacher's for the same batch. Writes its gradients to `outputs`, and
+    /// Computes the loss of the student's pass against the teacher's for the same batch. Writes its gradients to `d_outputs`, and
     /// adds those of the projections to `gradients`.
     ///
     /// # Errors
@@ -142,13 +144,13 @@ impl Teacher {
         &mut self,
         pass: &StudentPass<'_>,
         objective: &Objective,
-        outputs: &mut OutputGradients,
+        d_outputs: &mut OutputGradients,
         gradients: &mut Gradients,
     ) -> Result<f64> {
         let retain = self.retain();
         let Self {
             weights,
-            targets,
+            outputs,
             intermediate,
         } = self;
         if let Some(intermediate) = intermediate {
@@ -157,16 +159,20 @@ impl Teacher {
         let mut value = 0.0;
         if weights.learns_outputs() {
             let output = pass.tape.output();
-            let known = targets.as_ref().map(|targets| targets.of(pass.examples));
+            let known = outputs.as_ref().map(|outputs| outputs.of(pass.examples));
             let teacher = match (&known, &intermediate) {
                 (Some(known), _) => &known[..],
                 (None, Some(intermediate)) => intermediate.output().unwrap_or_default(),
                 (None, None) => &[],
             };
-            outputs.head.resize(output.len(), 0.0);
+            d_outputs.head.resize(output.len(), 0.0);
             let mut learn = |loss: Loss, loss_weight: f64| {
                 value += loss_weight * loss.value;
-                add(&mut outputs.head, &loss.gradient, pass.weight * loss_weight);
+                add(
+                    &mut d_outputs.head,
+                    &loss.gradient,
+                    pass.weight * loss_weight,
+                );
             };
             if weights.soft > 0.0 {
                 let temperature = weights.temperature;
@@ -180,7 +186,7 @@ impl Teacher {
             }
         }
         if let Some(intermediate) = intermediate {
-            value += intermediate.loss(weights, pass, outputs, gradients);
+            value += intermediate.loss(weights, pass, d_outputs, gradients);
         }
         Ok(value)
     }

@@ -6,7 +6,7 @@ use crate::train::data::{
     Cell, ColumnNames, Dataset, Example, ExampleEncoder, LOGIT, Labels, PairMode, SECOND_COLUMNS,
     Source, TEXT_COLUMNS, Table, TargetKind, named,
 };
-use crate::train::distill::outputs::{TeacherOutputs, teacher_of};
+use crate::train::distill::outputs::{TeacherOutputs, teacher_config};
 use crate::train::recipe::Recipe;
 use crate::train::task::{Criterion, LabelSet, RowTexts, TargetType};
 use crate::weights::{Access, Files};
@@ -229,7 +229,7 @@ pub(crate) fn labels(recipe: &Recipe, schema: &TableSchema, tables: &[Dataset]) 
         distillation.and_then(|it| Some((it, it.teacher.as_ref()?)))
     {
         let config = if distillation.learns_outputs() {
-            teacher_of(teacher, recipe.task)?
+            teacher_config(teacher, recipe.task)?
         } else {
             Config::read(&Files::open(teacher, Access::Read)?)?
         };

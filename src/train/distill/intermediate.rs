@@ -227,34 +227,36 @@ impl IntermediateDistillation {
                 "it has another vocabulary than the student, or fewer positions".to_owned(),
             ));
         }
-        if weights.attention > 0.0 && config.heads != teacher.heads {
+        if weights.attention > 0.0 && config.num_attention_heads != teacher.num_attention_heads {
             return Err(refuse(format!(
                 "it has {} heads of attention, and the student {}",
-                teacher.heads, config.heads
+                teacher.num_attention_heads, config.num_attention_heads
             )));
         }
         let heads = weights.relation_heads;
-        if weights.relations > 0.0 && (config.hidden % heads != 0 || teacher.hidden % heads != 0) {
+        if weights.relations > 0.0
+            && (config.hidden_size % heads != 0 || teacher.hidden_size % heads != 0)
+        {
             return Err(refuse(format!(
                 "{heads} relation heads do not divide both widths"
             )));
         }
         let mut projection = |state: usize| {
-            if config.hidden == teacher.hidden {
+            if config.hidden_size == teacher.hidden_size {
                 return None;
             }
             let mut random = Random::new(seed, u64::MAX - state as u64);
-            let scale = 1.0 / (config.hidden as f64).sqrt();
-            let values = 0..teacher.hidden * config.hidden;
+            let scale = 1.0 / (config.hidden_size as f64).sqrt();
+            let values = 0..teacher.hidden_size * config.hidden_size;
             Some(student.parameters.add(Parameter {
                 name: format!("{PROJECTION}{state}"),
-                shape: vec![teacher.hidden, config.hidden],
+                shape: vec![teacher.hidden_size, config.hidden_size],
                 values: values.map(|_| (scale * random.normal()) as f32).collect(),
                 decays: true,
             }))
         };
         let states = if weights.hidden > 0.0 {
-            0..config.layers + 1
+            0..config.num_hidden_layers + 1
         } else {
             0..0
         };
@@ -297,7 +299,7 @@ impl IntermediateDistillation {
         let layers = pass.network.config().num_hidden_layers;
         if weights.attention > 0.0 {
             let weight = weights.attention;
-            let heads = pass.network.config().heads;
+            let heads = pass.network.config().num_attention_heads;
             for layer in 0..layers {
                 let relations = Relations {
                     layer,
@@ -323,7 +325,8 @@ impl IntermediateDistillation {
 
     /// Returns the teacher's layer for one of the student's, counted from 1; 0 are the embeddings of both.
     fn layer(&self, pass: &StudentPass<'_>, layer: usize) -> usize {
-        layer * self.network.config().layers / pass.network.config().layers.max(1)
+        layer * self.network.config().num_hidden_layers
+            / pass.network.config().num_hidden_layers.max(1)
     }
 
     fn hidden(
@@ -333,7 +336,7 @@ impl IntermediateDistillation {
         d_outputs: &mut OutputGradients,
         gradients: &mut Gradients,
     ) -> f64 {
-        let width = pass.network.config().hidden;
+        let width = pass.network.config().hidden_size;
         d_outputs.hidden.resize(self.projections.len(), Vec::new());
         let (mut value, weight) = (0.0, pass.weight * weight);
         for (state, projection) in self.projections.iter().enumerate() {

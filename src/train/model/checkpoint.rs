@@ -54,7 +54,7 @@ impl CheckpointFiles {
             what: CONFIG,
         })?;
         checkpoint.0.insert(CONFIG.to_owned(), config);
-        let sentence = READING_FILES.into_iter().chain([SENTENCE, MODULES]);
+        let sentence = TRANSFORMER_FILES.into_iter().chain([SENTENCE, MODULES]);
         for name in TOKENIZER.into_iter().chain(sentence) {
             checkpoint.take(folder, name)?;
         }

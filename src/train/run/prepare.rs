@@ -253,7 +253,10 @@ impl StudentModel {
         if recipe.student.is_some() {
             let (base, base_parameters) = (network, parameters);
             (network, parameters) = Network::build(&config.encoder, head, &Init::fresh(seed))?;
-            let layers = self.initial_layers(config.encoder.layers, base.config().layers)?;
+            let layers = self.initial_layers(
+                config.encoder.num_hidden_layers,
+                base.config().num_hidden_layers,
+            )?;
             if self.student.start != Start::Rule(Rule::Fresh) {
                 student_init::copy(&mut parameters, &base_parameters, &layers, self.kept());
             }

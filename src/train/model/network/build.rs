@@ -69,7 +69,7 @@ impl HeadKind {
     fn prefix(self, family: Family) -> &'static str {
         match self {
             Self::None | Self::Embedding { .. } => "",
-            _ => family.prefix(),
+            _ => family.tensor_names().prefix,
         }
     }
 }
@@ -121,8 +121,8 @@ impl Network {
         }
         let config = Config::read(files)?;
         let kind = head.map_or_else(|| HeadKind::of(&config), Ok)?;
-        let family = config.encoder.family;
-        let store = Store::open(files, &config.folder, family, Access::Read, threads)?;
+        let names = config.encoder.family.tensor_names();
+        let store = Store::open(files, &config.folder, names, Access::Read, threads)?;
         let init = Init {
             weights: Some(store.weights()),
             new_head: head.is_some(),
@@ -223,7 +223,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// Adds a parameter of the encoder, given by BERT's name. A checkpoint must have it.
     fn encoder(&mut self, name: &str, shape: &[usize]) -> Result<ParamId> {
-        let full_name = checkpoint_name(self.config.family, name);
+        let full_name = self.config.family.tensor_names().checkpoint_name(name);
         self.take(name, format!("{}{full_name}", self.prefix), shape, true)
     }
 

@@ -31,7 +31,7 @@ pub(super) fn forward(
     let all: Vec<usize> = (0..batch.rows()).collect();
     let text_of = |row: &usize| batch.starts.partition_point(|start| start <= row) - 1;
     let texts: Vec<usize> = all.iter().map(text_of).collect();
-    let hidden = network.config.hidden;
+    let hidden = network.config.hidden_size;
     let of = |id: ParamId| &values[id.index()][..];
     let dense = |dense: &Dense, x: &[f64]| oracle::linear(x, of(dense.weight), of(dense.bias));
     let norm = |norm: &NormIds, x: &[f64]| {

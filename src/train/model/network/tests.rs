@@ -74,7 +74,7 @@ fn the_forward_pass_without_dropout_is_inference() {
         let encode = |text: &&str| model.tokenizer().encode(*text, Some(&truncation)).unwrap();
         let batch = Batch::new(&texts.iter().map(encode).collect::<Vec<_>>());
         let tape = forward(&network, &parameters, &batch, &Dropout::NONE, Retain::All);
-        let hidden = network.config.hidden;
+        let hidden = network.config.hidden_size;
         let mut head = Vec::new();
         for (text, rows) in texts.iter().zip(batch.starts.windows(2)) {
             let states = model.hidden_states(*text).unwrap();

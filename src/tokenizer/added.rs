@@ -1,6 +1,6 @@
 //! Added tokens: matched in a text as whole strings, before it is cut into words.
 
-use super::swar::{Marked, read};
+use super::swar::{ByteMask, read};
 use super::unicode;
 
 /// Added token with its flags, named as in `tokenizers`.
@@ -125,17 +125,20 @@ impl AddedTokens {
         };
         (from..bytes.len())
             .step_by(8)
-            .flat_map(|at| self.places(read(bytes, at)).map(move |place| at + place))
+            .flat_map(|at| {
+                self.positions(read(bytes, at))
+                    .map(move |position| at + position)
+            })
             .filter(|&at| at < bytes.len())
             .find_map(here)
     }
 
     /// Positions in a block of eight bytes where a pattern may start.
-    fn places(&self, block: u64) -> Marked {
+    fn positions(&self, block: u64) -> ByteMask {
         let starts = self.starts.iter();
         starts
-            .map(|&byte| Marked::equal(block, byte))
-            .fold(Marked::default(), Marked::or)
+            .map(|&byte| ByteMask::equal(block, byte))
+            .fold(ByteMask::default(), ByteMask::or)
     }
 }
 

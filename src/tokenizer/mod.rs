@@ -44,10 +44,10 @@ use crate::weights::{Access, Files, TensorEntry};
 use added::{AddedToken, AddedTokens};
 use model::Token;
 use model::wordpiece::WordPiece;
-use normalizer::char_cache::Characters;
-use normalizer::{Unit, normalize};
+use normalizer::char_cache::CharCache;
+use normalizer::{NormalizedChar, normalize};
 use pre_tokenizer::bert::scan;
-use spec::Settings;
+use spec::TokenizerSpec;
 use truncate::windows;
 
 /// A WordPiece tokenizer.
@@ -66,15 +66,15 @@ use truncate::windows;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
-    settings: Settings,
+    spec: TokenizerSpec,
     /// Normalizer with a cache of the characters it has seen.
-    characters: Characters,
+    characters: CharCache,
     /// Added tokens that are matched in the original text.
     raw: AddedTokens,
     /// Added tokens that are matched in the normalised text.
     normalized: AddedTokens,
     /// Added tokens that are not in the vocabulary, by id.
-    beyond: BTreeMap<u32, String>,
+    out_of_vocab: BTreeMap<u32, String>,
 }
 
 impl Tokenizer {
@@ -101,35 +101,35 @@ impl Tokenizer {
     }
 
     pub(crate) fn open(files: &Files, folder: &str, lower_first: bool) -> Result<Self> {
-        let settings = Settings::read(files, folder, lower_first)?;
+        let spec = TokenizerSpec::read(files, folder, lower_first)?;
         let as_it_is = |token: &AddedToken| (token.content.clone(), token.clone());
         let as_normalized = |token: &AddedToken| {
             let mut pattern = String::new();
-            normalize(&settings.normalizer, &token.content, 0, |unit| {
+            normalize(&spec.normalizer, &token.content, 0, |unit| {
                 pattern.push(unit.c)
             });
             (pattern, token.clone())
         };
         let (normalized, raw): (Vec<_>, Vec<_>) =
-            settings.added.iter().partition(|token| token.normalized);
-        let beyond = settings
+            spec.added.iter().partition(|token| token.normalized);
+        let out_of_vocab = spec
             .added
             .iter()
-            .filter(|token| settings.vocab.token(token.id) != Some(&token.content))
+            .filter(|token| spec.vocab.token(token.id) != Some(&token.content))
             .map(|token| (token.id, token.content.clone()))
             .collect();
         Ok(Self {
             raw: AddedTokens::new(raw.into_iter().map(as_it_is)),
             normalized: AddedTokens::new(normalized.into_iter().map(as_normalized)),
-            beyond,
-            characters: Characters::new(settings.normalizer),
-            settings,
+            out_of_vocab,
+            characters: CharCache::new(spec.normalizer),
+            spec,
         })
     }
 
     /// Sections of a packed file that hold the built vocabulary.
     pub(crate) fn parts(&self) -> Vec<TensorEntry> {
-        self.settings.vocab.parts()
+        self.spec.vocab.parts()
     }
 
     /// Tokenizes a text or a pair, and adds special tokens.
@@ -146,19 +146,19 @@ impl Tokenizer {
         let (first, second) = self.tokens(input.into())?;
         let (mut one, mut two) = (first.len(), second.as_ref().map_or(0, Vec::len));
         if let Some(truncation) = truncation {
-            let specials = self.settings.template.specials(second.is_some());
+            let specials = self.spec.template.specials(second.is_some());
             let other = second.as_ref().map(Vec::len);
             (one, two) = truncation.lengths(first.len(), other, specials)?;
         }
         let truncated =
             one < first.len() || second.as_ref().is_some_and(|second| two < second.len());
-        let settings = &self.settings;
-        let kept = |len, kept| settings.truncation_side.range(len, kept);
+        let spec = &self.spec;
+        let kept = |len, kept| spec.truncation_side.range(len, kept);
         let second = second
             .as_ref()
             .map(|second| &second[kept(second.len(), two)]);
         let first = &first[kept(first.len(), one)];
-        Ok(settings.template.apply(first, second, truncated))
+        Ok(spec.template.apply(first, second, truncated))
     }
 
     /// Tokenizes a text or a pair, which may be longer than the limit, into windows that overlap by the stride.
@@ -175,15 +175,15 @@ impl Tokenizer {
         truncation: &Truncation,
     ) -> Result<Vec<Encoding>> {
         let (first, second) = self.tokens(input.into())?;
-        let specials = self.settings.template.specials(second.is_some());
-        truncation.check_stride(self.settings.template.specials(false))?;
+        let specials = self.spec.template.specials(second.is_some());
+        truncation.check_stride(self.spec.template.specials(false))?;
         let other = second.as_ref().map(Vec::len);
         let (one, two) = truncation.lengths(first.len(), other, specials)?;
-        let side = self.settings.truncation_side;
+        let side = self.spec.truncation_side;
         let firsts = windows(first.len(), one, truncation.stride, side)?;
         let Some(second) = second else {
             let window = |range: std::ops::Range<usize>| {
-                self.settings.template.apply(&first[range], None, false)
+                self.spec.template.apply(&first[range], None, false)
             };
             return Ok(firsts.into_iter().map(window).collect());
         };
@@ -195,64 +195,60 @@ impl Tokenizer {
             .chain(rest_of_second);
         let window = |(i, j): (usize, usize)| {
             let (first, second) = (&first[firsts[i].clone()], &second[seconds[j].clone()]);
-            self.settings.template.apply(first, Some(second), false)
+            self.spec.template.apply(first, Some(second), false)
         };
         Ok(order.map(window).collect())
     }
 
     /// One more than the highest id, added tokens included.
     pub fn vocab_size(&self) -> usize {
-        let beyond = self
-            .beyond
+        let out_of_vocab = self
+            .out_of_vocab
             .keys()
             .next_back()
             .map_or(0, |&id| id as usize + 1);
-        self.settings.vocab.len().max(beyond)
+        self.spec.vocab.len().max(out_of_vocab)
     }
 
     /// Returns the token of an id.
     pub fn id_to_token(&self, id: u32) -> Option<&str> {
-        match self.beyond.get(&id) {
+        match self.out_of_vocab.get(&id) {
             Some(token) => Some(token),
-            None => self.settings.vocab.token(id),
+            None => self.spec.vocab.token(id),
         }
     }
 
     /// Returns the id of a token.
     pub fn token_to_id(&self, token: &str) -> Option<u32> {
-        let added = self
-            .settings
-            .added
-            .iter()
-            .find(|added| added.content == token);
+        let added = self.spec.added.iter().find(|added| added.content == token);
         added
             .map(|added| added.id)
-            .or_else(|| self.settings.vocab.id(token))
+            .or_else(|| self.spec.vocab.id(token))
     }
 
     /// Mask token, such as `[MASK]`.
     pub fn mask_token(&self) -> &str {
-        &self.settings.names.mask
+        &self.spec.special_tokens.mask
     }
 
     /// Id of the mask token; `None` if the vocabulary does not have it.
     pub fn mask_id(&self) -> Option<u32> {
-        self.token_to_id(&self.settings.names.mask)
+        self.token_to_id(&self.spec.special_tokens.mask)
     }
 
     /// Id of the padding token; `None` if the vocabulary does not have it. This crate itself never pads.
     pub fn pad_id(&self) -> Option<u32> {
-        self.token_to_id(&self.settings.names.pad)
+        self.token_to_id(&self.spec.special_tokens.pad)
     }
 
     /// Id of the unknown token, such as `[UNK]`, which replaces words that the vocabulary cannot form.
     pub fn unk_id(&self) -> u32 {
-        self.settings.unknown
+        self.spec.unknown
     }
 
     /// Whether an id is a special token's, such as `[CLS]`.
     pub fn is_special(&self, id: u32) -> bool {
-        self.settings
+        self.spec
             .added
             .iter()
             .any(|token| token.special && token.id == id)
@@ -260,7 +256,7 @@ impl Tokenizer {
 
     /// Maximum number of tokens that `tokenizer_config.json` names (`model_max_length`).
     pub fn model_max_length(&self) -> Option<usize> {
-        self.settings.max_length
+        self.spec.max_length
     }
 
     /// Lists what may make answers worse than the model's authors intended, such as capital letters that are lost or
@@ -268,16 +264,16 @@ impl Tokenizer {
     ///
     /// Each call scans the vocabulary.
     pub fn warnings(&self) -> Vec<TokenizerWarning> {
-        let settings = &self.settings;
-        let mut warnings = settings.ignored.clone();
-        if settings.normalizer.lowers() {
-            let (capitals, tokens) = (settings.vocab.capitals(), settings.vocab.count());
+        let spec = &self.spec;
+        let mut warnings = spec.ignored.clone();
+        if spec.normalizer.lowers() {
+            let (capitals, tokens) = (spec.vocab.capitals(), spec.vocab.count());
             // Uncased vocabularies also have one or two tokens with capital letters.
             if capitals * 100 > tokens {
                 warnings.push(TokenizerWarning::CasedVocabulary {
                     capitals,
                     tokens,
-                    cause: settings.lowered_by.clone(),
+                    cause: spec.lowered_by.clone(),
                 });
             }
         }
@@ -291,10 +287,7 @@ impl Tokenizer {
     /// # Errors
     /// `TokenWithoutRow`.
     pub(crate) fn check_rows(&self, rows: usize) -> Result<()> {
-        self.settings
-            .ends
-            .iter()
-            .try_for_each(|end| end.check(rows))
+        self.spec.ends.iter().try_for_each(|end| end.check(rows))
     }
 
     /// Refuses a mask token for which an embedding table of `rows` rows has no row; for fill-mask models.
@@ -302,13 +295,13 @@ impl Tokenizer {
     /// # Errors
     /// `TokenWithoutRow`.
     pub(crate) fn check_mask_row(&self, rows: usize) -> Result<()> {
-        let mask = self.settings.mask.as_ref();
+        let mask = self.spec.mask.as_ref();
         mask.map_or(Ok(()), |mask| mask.check(rows))
     }
 
     /// Number of special tokens that are added to a text, or to a pair.
     pub(crate) fn special_tokens(&self, pair: bool) -> usize {
-        self.settings.template.specials(pair)
+        self.spec.template.specials(pair)
     }
 
     fn tokens(&self, input: Input<'_>) -> Result<(Vec<Token>, Option<Vec<Token>>)> {
@@ -328,17 +321,12 @@ impl Tokenizer {
                 ),
             });
         }
-        let settings = &self.settings;
-        let mut pieces = WordPiece::new(
-            &settings.vocab,
-            settings.unknown,
-            settings.max_characters,
-            text.len(),
-        );
+        let spec = &self.spec;
+        let mut pieces = WordPiece::new(&spec.vocab, spec.unknown, spec.max_characters, text.len());
         self.raw.split(text, |piece| match piece.id {
             Some(id) => pieces.push_added(id, piece.start as u32, piece.end as u32),
             None => {
-                self.cut(
+                self.tokenize_span(
                     &text[piece.start..piece.end],
                     piece.start as u32,
                     &mut pieces,
@@ -350,12 +338,12 @@ impl Tokenizer {
     }
 
     /// Tokenizes a piece of text that is already free of the added tokens matched in the original text.
-    fn cut(&self, text: &str, offset: u32, pieces: &mut WordPiece<'_>) {
+    fn tokenize_span(&self, text: &str, offset: u32, pieces: &mut WordPiece<'_>) {
         if self.normalized.is_empty() {
             return scan(text, offset, &self.characters, pieces);
         }
-        let normalizer = &self.settings.normalizer;
-        let mut units: Vec<Unit> = Vec::new();
+        let normalizer = &self.spec.normalizer;
+        let mut units: Vec<NormalizedChar> = Vec::new();
         let mut normal = String::new();
         let mut starts = Vec::new();
         normalize(normalizer, text, offset, |unit| {

@@ -11,14 +11,14 @@ use crate::error::{Error, Result};
 
 /// Settings of a tokenizer.
 #[derive(Debug, Clone)]
-pub(super) struct Settings {
+pub(super) struct TokenizerSpec {
     pub(super) vocab: Vocab,
     pub(super) unknown: u32,
     pub(super) max_characters: usize,
     pub(super) normalizer: Normalizer,
     pub(super) added: Vec<AddedToken>,
     pub(super) template: Template,
-    pub(super) names: Names,
+    pub(super) special_tokens: SpecialTokens,
     pub(super) max_length: Option<usize>,
     pub(super) truncation_side: TruncationSide,
     /// Special tokens that are added to every text.
@@ -33,7 +33,7 @@ pub(super) struct Settings {
 
 /// Strings of the special tokens that the crate looks up.
 #[derive(Debug, Clone)]
-pub(super) struct Names {
+pub(super) struct SpecialTokens {
     pub(super) pad: String,
     pub(super) mask: String,
 }

@@ -32,9 +32,9 @@ pub(super) fn low_bytes(len: usize) -> u64 {
 
 /// Set of bytes of a block, as their high bits. Iterates over the positions of the bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Marked(u64);
+pub(super) struct ByteMask(u64);
 
-impl Marked {
+impl ByteMask {
     /// Marks the bytes that equal `byte`.
     #[inline]
     pub(super) fn equal(block: u64, byte: u8) -> Self {
@@ -72,13 +72,13 @@ impl Marked {
 
     /// Number of marked bytes before the first unmarked one.
     #[inline]
-    pub(super) fn run(self) -> usize {
+    pub(super) fn leading_len(self) -> usize {
         (!self.0 & HIGH).trailing_zeros() as usize / 8
     }
 }
 
 /// Yields the positions of the marked bytes in ascending order.
-impl Iterator for Marked {
+impl Iterator for ByteMask {
     type Item = usize;
 
     #[inline]
@@ -112,16 +112,16 @@ mod tests {
                     let mut bytes = [around; 8];
                     bytes[place] = byte;
                     let block = u64::from_le_bytes(bytes);
-                    let places = |is: &dyn Fn(u8) -> bool| -> Vec<usize> {
+                    let positions = |is: &dyn Fn(u8) -> bool| -> Vec<usize> {
                         (0..8).filter(|&place| is(bytes[place])).collect()
                     };
-                    let found: Vec<usize> = Marked::alphanumeric(block).collect();
-                    assert_eq!(found, places(&|byte| byte.is_ascii_alphanumeric()));
-                    let found: Vec<usize> = Marked::equal(block, byte).collect();
-                    assert_eq!(found, places(&|other| other == byte));
+                    let found: Vec<usize> = ByteMask::alphanumeric(block).collect();
+                    assert_eq!(found, positions(&|byte| byte.is_ascii_alphanumeric()));
+                    let found: Vec<usize> = ByteMask::equal(block, byte).collect();
+                    assert_eq!(found, positions(&|other| other == byte));
                     let even = bytes.map(|byte| byte & !1);
                     let found: Vec<usize> =
-                        Marked::equal_even(u64::from_le_bytes(even), byte & !1).collect();
+                        ByteMask::equal_even(u64::from_le_bytes(even), byte & !1).collect();
                     let expected = (0..8).filter(|&place| even[place] == byte & !1);
                     assert_eq!(found, expected.collect::<Vec<_>>());
                 }
@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn runs() {
-        let run = |bytes: &[u8; 8]| Marked::alphanumeric(u64::from_le_bytes(*bytes)).run();
+        let run =
+            |bytes: &[u8; 8]| ByteMask::alphanumeric(u64::from_le_bytes(*bytes)).leading_len();
         assert_eq!(run(b"abc def "), 3);
         assert_eq!(run(b" abcdef "), 0);
         assert_eq!(run(b"Abcdef12"), 8);

@@ -5,7 +5,7 @@ use crate::batch::Encoding;
 
 /// One part of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum TemplatePiece {
     /// A special token.
     Special { id: u32, type_id: u32 },
     /// A text: the first for index 0, the second for index 1.
@@ -15,15 +15,15 @@ pub(super) enum Part {
 /// Templates for a single text and for a pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Template {
-    pub(super) single: Vec<Part>,
-    pub(super) pair: Vec<Part>,
+    pub(super) single: Vec<TemplatePiece>,
+    pub(super) pair: Vec<TemplatePiece>,
 }
 
 impl Template {
     /// Creates BERT's template, `[CLS] A [SEP] B [SEP]`, with `B [SEP]` of type 1.
     pub(super) fn bert(cls: u32, sep: u32) -> Self {
-        let special = |id, type_id| Part::Special { id, type_id };
-        let text = |index, type_id| Part::Text { index, type_id };
+        let special = |id, type_id| TemplatePiece::Special { id, type_id };
+        let text = |index, type_id| TemplatePiece::Text { index, type_id };
         Self {
             single: vec![special(cls, 0), text(0, 0), special(sep, 0)],
             pair: vec![
@@ -38,8 +38,8 @@ impl Template {
 
     /// Creates RoBERTa's template, `<s> A </s></s> B </s>`, all of type 0.
     pub(super) fn roberta(cls: u32, sep: u32) -> Self {
-        let special = |id| Part::Special { id, type_id: 0 };
-        let text = |index| Part::Text { index, type_id: 0 };
+        let special = |id| TemplatePiece::Special { id, type_id: 0 };
+        let text = |index| TemplatePiece::Text { index, type_id: 0 };
         Self {
             single: vec![special(cls), text(0), special(sep)],
             pair: vec![
@@ -57,14 +57,14 @@ impl Template {
     pub(super) fn special_ids(&self) -> impl Iterator<Item = u32> {
         let parts = self.single.iter().chain(&self.pair);
         parts.filter_map(|part| match part {
-            Part::Special { id, .. } => Some(*id),
-            Part::Text { .. } => None,
+            TemplatePiece::Special { id, .. } => Some(*id),
+            TemplatePiece::Text { .. } => None,
         })
     }
 
     /// Creates a template without special tokens; the second text is of type 1.
     pub(super) fn bare() -> Self {
-        let text = |index| Part::Text {
+        let text = |index| TemplatePiece::Text {
             index,
             type_id: index.into(),
         };
@@ -74,13 +74,13 @@ impl Template {
         }
     }
 
-    fn parts(&self, pair: bool) -> &[Part] {
+    fn parts(&self, pair: bool) -> &[TemplatePiece] {
         if pair { &self.pair } else { &self.single }
     }
 
     /// Number of special tokens in the template for a text, or for a pair.
     pub(super) fn specials(&self, pair: bool) -> usize {
-        let special = |part: &&Part| matches!(part, Part::Special { .. });
+        let special = |part: &&TemplatePiece| matches!(part, TemplatePiece::Special { .. });
         self.parts(pair).iter().filter(special).count()
     }
 
@@ -104,14 +104,14 @@ impl Template {
         };
         for part in parts {
             match *part {
-                Part::Special { id, type_id } => {
+                TemplatePiece::Special { id, type_id } => {
                     out.ids.push(id);
                     out.type_ids.push(type_id);
                     out.offsets.push((0, 0));
                     out.sequences.push(None);
                     out.words.push(None);
                 }
-                Part::Text { index, type_id } => {
+                TemplatePiece::Text { index, type_id } => {
                     let tokens = if index == 0 { first } else { second };
                     let len = out.ids.len() + tokens.len();
                     out.ids.extend(tokens.iter().map(|token| token.id));

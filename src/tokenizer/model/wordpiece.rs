@@ -2,7 +2,7 @@
 //! Devlin et al. 2019).
 
 use super::Token;
-use crate::tokenizer::normalizer::Unit;
+use crate::tokenizer::normalizer::NormalizedChar;
 use crate::tokenizer::unicode;
 use crate::tokenizer::vocab::key::{Key, Short};
 use crate::tokenizer::vocab::{Lookup, Position, Vocab};
@@ -31,7 +31,7 @@ struct Word {
     /// Characters of the word after normalisation, in UTF-8.
     text: Vec<u8>,
     /// For each byte of `text`, the byte range of the original text that its character stands for.
-    places: Vec<[u32; 2]>,
+    spans: Vec<[u32; 2]>,
     /// Number of characters; of a word that is too long, `text` does not keep all.
     len: usize,
     /// End of the last character in the original text, kept or not.
@@ -58,7 +58,7 @@ impl<'a> WordPiece<'a> {
     }
 
     /// Adds the next character. White space and punctuation end a word; a punctuation character is a word by itself.
-    pub(in crate::tokenizer) fn push(&mut self, unit: Unit) {
+    pub(in crate::tokenizer) fn push(&mut self, unit: NormalizedChar) {
         if unit.c.is_whitespace() {
             self.end_word();
         } else if unicode::is_punctuation(unit.c) {
@@ -97,7 +97,7 @@ impl<'a> WordPiece<'a> {
     }
 
     /// Adds a character that is a word of its own.
-    pub(in crate::tokenizer) fn push_alone(&mut self, unit: Unit) {
+    pub(in crate::tokenizer) fn push_alone(&mut self, unit: NormalizedChar) {
         let mut bytes = [0; 8];
         let len = unit.c.encode_utf8(&mut bytes).len();
         let word = Short::new([u64::from_le_bytes(bytes), 0], len);
@@ -119,13 +119,13 @@ impl<'a> WordPiece<'a> {
     }
 
     /// Adds a character to the current word.
-    pub(in crate::tokenizer) fn extend_word(&mut self, unit: Unit) {
+    pub(in crate::tokenizer) fn extend_word(&mut self, unit: NormalizedChar) {
         let word = &mut self.word;
         if word.len < self.max_characters || word.len == 0 {
             let mut buffer = [0; 4];
             let c = unit.c.encode_utf8(&mut buffer);
             word.text.extend_from_slice(c.as_bytes());
-            word.places.resize(word.text.len(), [unit.start, unit.end]);
+            word.spans.resize(word.text.len(), [unit.start, unit.end]);
         }
         word.len += 1;
         word.end = unit.end;
@@ -133,16 +133,16 @@ impl<'a> WordPiece<'a> {
 
     /// Ends the current word and splits it into tokens.
     pub(in crate::tokenizer) fn end_word(&mut self) {
-        let Some(&[start, _]) = self.word.places.first() else {
+        let Some(&[start, _]) = self.word.spans.first() else {
             return;
         };
         let mut word = std::mem::take(&mut self.word);
         let len = word.text.len();
         // Padding, so that whole blocks can be read from any byte of the word.
         word.text.resize(len + Short::MAX, 0);
-        let place = |from: usize, to: usize| [word.places[from][0], word.places[to - 1][1]];
+        let span = |from: usize, to: usize| [word.spans[from][0], word.spans[to - 1][1]];
         let key = Key::new(&word.text, 0, len);
-        self.push_word(key, word.len, [start, word.end], place);
+        self.push_word(key, word.len, [start, word.end], span);
         self.word = word;
         self.drop_word();
     }
@@ -150,20 +150,20 @@ impl<'a> WordPiece<'a> {
     /// Discards the current word.
     pub(in crate::tokenizer) fn drop_word(&mut self) {
         self.word.text.clear();
-        self.word.places.clear();
+        self.word.spans.clear();
         self.word.len = 0;
     }
 
     /// Adds the tokens of a word, or the unknown token if a piece is not in the vocabulary.
     ///
-    /// `place(from, to)` returns the range in the text of the bytes `from..to` of the word; `whole` is the range of the
+    /// `span(from, to)` returns the range in the text of the bytes `from..to` of the word; `whole` is the range of the
     /// word.
     fn push_word(
         &mut self,
         word: Key<'_>,
         characters: usize,
         whole: [u32; 2],
-        place: impl Fn(usize, usize) -> [u32; 2],
+        span: impl Fn(usize, usize) -> [u32; 2],
     ) {
         let known = self.tokens.len();
         let mut done = 0;
@@ -172,7 +172,7 @@ impl<'a> WordPiece<'a> {
             let Some((id, len)) = self.vocab.longest(position, word.skip(done)) else {
                 break;
             };
-            let [start, end] = place(done, done + len);
+            let [start, end] = span(done, done + len);
             self.tokens.push(Token {
                 id,
                 start,

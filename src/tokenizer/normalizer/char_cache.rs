@@ -13,9 +13,9 @@ const BLOCK: usize = 256;
 
 /// Result of normalising a character that no combining mark follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::tokenizer) enum Fate {
+pub(in crate::tokenizer) enum CharAction {
     /// Depends on the characters before or after it.
-    Unsettled,
+    NeedsContext,
     /// A character that is part of a word.
     Letter(char),
     /// Several characters that are part of a word.
@@ -30,19 +30,19 @@ pub(in crate::tokenizer) enum Fate {
 
 /// Normalizer with a cache of the characters it has seen.
 #[derive(Debug)]
-pub(in crate::tokenizer) struct Characters {
+pub(in crate::tokenizer) struct CharCache {
     normalizer: Normalizer,
-    /// Results in the encoding of [`Fate::pack`]; 0 if not computed yet.
+    /// Results in the encoding of [`CharAction::pack`]; 0 if not computed yet.
     blocks: Box<[OnceLock<Box<[AtomicU32; BLOCK]>>]>,
 }
 
-impl Clone for Characters {
+impl Clone for CharCache {
     fn clone(&self) -> Self {
         Self::new(self.normalizer)
     }
 }
 
-impl Characters {
+impl CharCache {
     pub(in crate::tokenizer) fn new(normalizer: Normalizer) -> Self {
         let blocks = (0..END / BLOCK).map(|_| OnceLock::new()).collect();
         Self { normalizer, blocks }
@@ -54,28 +54,28 @@ impl Characters {
 
     /// Returns the result for a character, from the cache if it has it.
     #[inline]
-    pub(in crate::tokenizer) fn fate(&self, c: char) -> Fate {
+    pub(in crate::tokenizer) fn action(&self, c: char) -> CharAction {
         let code = c as usize;
         let Some(block) = self.blocks.get(code / BLOCK) else {
-            return self.find_out(c);
+            return self.classify(c);
         };
         let block = block.get_or_init(|| Box::new([const { AtomicU32::new(0) }; BLOCK]));
         // All threads compute the same value, so relaxed ordering is enough.
         let known = &block[code % BLOCK];
         match known.load(Ordering::Relaxed) {
             0 => {
-                let fate = self.find_out(c);
-                known.store(fate.pack(), Ordering::Relaxed);
-                fate
+                let action = self.classify(c);
+                known.store(action.pack(), Ordering::Relaxed);
+                action
             }
-            packed => Fate::unpack(packed),
+            packed => CharAction::unpack(packed),
         }
     }
 
     #[cold]
-    fn find_out(&self, c: char) -> Fate {
+    fn classify(&self, c: char) -> CharAction {
         if self.normalizer.strips() && self.starts_with_mark(c) {
-            return Fate::Unsettled;
+            return CharAction::NeedsContext;
         }
         let mut text = [0; 4];
         let mut units = Vec::new();
@@ -84,13 +84,13 @@ impl Characters {
         });
         let ends_word = |c: &char| c.is_whitespace() || unicode::is_punctuation(*c);
         match units[..] {
-            [] => Fate::Removed,
-            [c] if c.is_whitespace() => Fate::Space,
-            [c] if unicode::is_punctuation(c) => Fate::Alone(c),
-            [c] => Fate::Letter(c),
-            [' ', c, ' '] if !c.is_whitespace() => Fate::Alone(c),
-            _ if units.iter().any(ends_word) => Fate::Unsettled,
-            _ => Fate::Letters,
+            [] => CharAction::Removed,
+            [c] if c.is_whitespace() => CharAction::Space,
+            [c] if unicode::is_punctuation(c) => CharAction::Alone(c),
+            [c] => CharAction::Letter(c),
+            [' ', c, ' '] if !c.is_whitespace() => CharAction::Alone(c),
+            _ if units.iter().any(ends_word) => CharAction::NeedsContext,
+            _ => CharAction::Letters,
         }
     }
 
@@ -107,11 +107,11 @@ impl Characters {
     }
 }
 
-impl Fate {
+impl CharAction {
     /// Encodes the result as a non-zero integer: the variant in the three lowest bits, the character above them.
     fn pack(self) -> u32 {
         match self {
-            Self::Unsettled => 1,
+            Self::NeedsContext => 1,
             Self::Letters => 2,
             Self::Space => 3,
             Self::Removed => 4,
@@ -129,7 +129,7 @@ impl Fate {
             (2, _) => Self::Letters,
             (3, _) => Self::Space,
             (4, _) => Self::Removed,
-            _ => Self::Unsettled,
+            _ => Self::NeedsContext,
         }
     }
 }
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fates_of_an_uncased_text_are_remembered() {
+    fn actions_of_an_uncased_text_are_remembered() {
         let uncased = Normalizer {
             clean: true,
             chinese: true,
@@ -147,30 +147,30 @@ mod tests {
             lower: true,
             ..Normalizer::NONE
         };
-        let characters = Characters::new(uncased);
-        for (c, fate) in [
-            ('a', Fate::Letter('a')),
-            ('É', Fate::Letter('e')),
-            ('й', Fate::Letter('и')),
-            ('中', Fate::Alone('中')),
-            ('—', Fate::Alone('—')),
-            ('\u{3000}', Fate::Space),
-            ('\u{200B}', Fate::Removed),
-            ('\u{301}', Fate::Unsettled),
-            ('한', Fate::Letters),
-            ('😀', Fate::Letter('😀')),
-            ('\u{20000}', Fate::Alone('\u{20000}')),
+        let characters = CharCache::new(uncased);
+        for (c, action) in [
+            ('a', CharAction::Letter('a')),
+            ('É', CharAction::Letter('e')),
+            ('й', CharAction::Letter('и')),
+            ('中', CharAction::Alone('中')),
+            ('—', CharAction::Alone('—')),
+            ('\u{3000}', CharAction::Space),
+            ('\u{200B}', CharAction::Removed),
+            ('\u{301}', CharAction::NeedsContext),
+            ('한', CharAction::Letters),
+            ('😀', CharAction::Letter('😀')),
+            ('\u{20000}', CharAction::Alone('\u{20000}')),
         ] {
-            assert_eq!(characters.fate(c), fate, "{c:?}");
-            assert_eq!(characters.fate(c), fate, "{c:?} again");
+            assert_eq!(characters.action(c), action, "{c:?}");
+            assert_eq!(characters.action(c), action, "{c:?} again");
         }
     }
 
     #[test]
-    fn fates_follow_the_normalizer() {
-        let characters = Characters::new(Normalizer::NONE);
+    fn actions_follow_the_normalizer() {
+        let characters = CharCache::new(Normalizer::NONE);
         for c in ['É', '\u{301}', '한', '中', '\u{200B}'] {
-            assert_eq!(characters.fate(c), Fate::Letter(c));
+            assert_eq!(characters.action(c), CharAction::Letter(c));
         }
     }
 }

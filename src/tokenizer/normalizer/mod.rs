@@ -46,7 +46,7 @@ impl Normalizer {
 
 /// A character after normalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unit {
+pub(super) struct NormalizedChar {
     pub(super) c: char,
     /// First byte of the original text that the character stands for; `end` is one past the last.
     pub(super) start: u32,
@@ -54,7 +54,12 @@ pub(super) struct Unit {
 }
 
 /// Calls `emit` with the characters of the normalised `text`. `offset` is the position of `text` in the whole text.
-pub(super) fn normalize(normalizer: &Normalizer, text: &str, offset: u32, emit: impl FnMut(Unit)) {
+pub(super) fn normalize(
+    normalizer: &Normalizer,
+    text: &str,
+    offset: u32,
+    emit: impl FnMut(NormalizedChar),
+) {
     let mut stage = Stage {
         normalizer,
         strip: normalizer.strips(),
@@ -65,9 +70,9 @@ pub(super) fn normalize(normalizer: &Normalizer, text: &str, offset: u32, emit: 
         let start = offset + start as u32;
         let end = start + c.len_utf8() as u32;
         if normalizer.lower_first {
-            unicode::lower(c, |c| stage.clean(Unit { c, start, end }));
+            unicode::lower(c, |c| stage.clean(NormalizedChar { c, start, end }));
         } else {
-            stage.clean(Unit { c, start, end });
+            stage.clean(NormalizedChar { c, start, end });
         }
     }
     stage.flush();
@@ -80,8 +85,8 @@ struct Stage<'a, E> {
     emit: E,
 }
 
-impl<E: FnMut(Unit)> Stage<'_, E> {
-    fn clean(&mut self, unit: Unit) {
+impl<E: FnMut(NormalizedChar)> Stage<'_, E> {
+    fn clean(&mut self, unit: NormalizedChar) {
         if !self.normalizer.clean {
             return self.space(unit);
         }
@@ -89,12 +94,12 @@ impl<E: FnMut(Unit)> Stage<'_, E> {
             return;
         }
         let c = if unit.c.is_whitespace() { ' ' } else { unit.c };
-        self.space(Unit { c, ..unit });
+        self.space(NormalizedChar { c, ..unit });
     }
 
-    fn space(&mut self, unit: Unit) {
+    fn space(&mut self, unit: NormalizedChar) {
         if self.normalizer.chinese && unicode::is_chinese(unit.c) {
-            let space = Unit { c: ' ', ..unit };
+            let space = NormalizedChar { c: ' ', ..unit };
             self.strip(space);
             self.strip(unit);
             self.strip(space);
@@ -103,7 +108,7 @@ impl<E: FnMut(Unit)> Stage<'_, E> {
         }
     }
 
-    fn strip(&mut self, unit: Unit) {
+    fn strip(&mut self, unit: NormalizedChar) {
         if !self.strip {
             return self.lower(unit);
         }
@@ -120,7 +125,7 @@ impl<E: FnMut(Unit)> Stage<'_, E> {
                 self.flush();
             }
             if std::mem::take(&mut first) {
-                self.marks.places.push((unit.start, unit.end));
+                self.marks.spans.push((unit.start, unit.end));
                 self.marks.push(c, class, false);
             } else {
                 self.marks.push(c, class, true);
@@ -139,16 +144,16 @@ impl<E: FnMut(Unit)> Stage<'_, E> {
             let (c, _, added) = marks.waiting[index];
             let (start, end) = marks.next_place(added);
             if !unicode::is_mark(c) {
-                self.lower(Unit { c, start, end });
+                self.lower(NormalizedChar { c, start, end });
             }
         }
         marks.forget();
         self.marks = marks;
     }
 
-    fn lower(&mut self, unit: Unit) {
+    fn lower(&mut self, unit: NormalizedChar) {
         if self.normalizer.lower {
-            unicode::lower(unit.c, |c| (self.emit)(Unit { c, ..unit }));
+            unicode::lower(unit.c, |c| (self.emit)(NormalizedChar { c, ..unit }));
         } else {
             (self.emit)(unit);
         }
@@ -161,7 +166,7 @@ struct Marks {
     /// Character, combining class, and whether a decomposition added it.
     waiting: Vec<(char, u8, bool)>,
     /// Byte ranges of the decomposed characters, in the order of the text.
-    places: Vec<(u32, u32)>,
+    spans: Vec<(u32, u32)>,
     /// Number of ranges that are used already.
     taken: usize,
     /// Range that was used last.
@@ -186,7 +191,7 @@ impl Marks {
     /// Range of the next character; a character that a decomposition added shares the range of the one before it.
     fn next_place(&mut self, added: bool) -> (u32, u32) {
         if !added {
-            self.last = self.places[self.taken];
+            self.last = self.spans[self.taken];
             self.taken += 1;
         }
         self.last
@@ -195,7 +200,7 @@ impl Marks {
     /// Clears the pending characters, but keeps the last range and the allocations.
     fn forget(&mut self) {
         self.waiting.clear();
-        self.places.drain(..self.taken);
+        self.spans.drain(..self.taken);
         self.taken = 0;
     }
 }

@@ -1,17 +1,17 @@
 //! BERT's pre-tokenizer, in three paths: a fast path for ASCII words, which are found and lower-cased eight bytes at a
-//! time; a middle path for characters whose normalised form is cached and independent of their neighbours; and the slow
+//! time; a cached path for characters whose normalised form is cached and independent of their neighbours; and the slow
 //! path, through `normalize`.
 //!
 //! ASCII white space and punctuation end a word whatever the normalizer does, and no text after them depends on the
 //! text before. So a text is cut there, and each piece takes the fastest path that can handle it.
 
 use crate::tokenizer::model::wordpiece::WordPiece;
-use crate::tokenizer::normalizer::char_cache::{Characters, Fate};
-use crate::tokenizer::normalizer::{Unit, normalize};
-use crate::tokenizer::swar::{LOWER, Marked, read};
+use crate::tokenizer::normalizer::char_cache::{CharAction, CharCache};
+use crate::tokenizer::normalizer::{NormalizedChar, normalize};
+use crate::tokenizer::swar::{ByteMask, LOWER, read};
 use crate::tokenizer::vocab::key::{Key, Short};
 
-/// Maximum length of an ASCII word on the fast path; a longer one takes the middle path.
+/// Maximum length of an ASCII word on the fast path; a longer one takes the cached path.
 const LONGEST: usize = 128;
 
 /// Role of a byte in cutting a text into words.
@@ -59,7 +59,7 @@ fn cuts(byte: u8) -> bool {
 pub(in crate::tokenizer) fn scan(
     text: &str,
     offset: u32,
-    characters: &Characters,
+    characters: &CharCache,
     pieces: &mut WordPiece<'_>,
 ) {
     let bytes = text.as_bytes();
@@ -82,10 +82,10 @@ pub(in crate::tokenizer) fn scan(
                 // Most words end in the first block of eight bytes, nearly all in the second.
                 let first = read(bytes, start);
                 let mut second = 0;
-                let mut len = Marked::alphanumeric(first).run();
+                let mut len = ByteMask::alphanumeric(first).leading_len();
                 if len == 8 {
                     second = read(bytes, start + 8);
-                    len += Marked::alphanumeric(second).run();
+                    len += ByteMask::alphanumeric(second).leading_len();
                 }
                 let long = len == Short::MAX;
                 if long {
@@ -93,7 +93,7 @@ pub(in crate::tokenizer) fn scan(
                 }
                 at += len;
                 if bytes.get(at).is_some_and(|&next| !cuts(next)) || len > LONGEST {
-                    at = middle_way(text, start, offset, characters, pieces);
+                    at = cached_path(text, start, offset, characters, pieces);
                 } else if long {
                     pieces.push_ascii(Key::new(&word, 0, len), offset + start as u32);
                 } else {
@@ -101,7 +101,7 @@ pub(in crate::tokenizer) fn scan(
                     pieces.push_short(word, offset + start as u32);
                 }
             }
-            Class::Other => at = middle_way(text, start, offset, characters, pieces),
+            Class::Other => at = cached_path(text, start, offset, characters, pieces),
         }
     }
 }
@@ -114,7 +114,7 @@ fn copy_word(bytes: &[u8], start: usize, case: u64, word: &mut [u8; LONGEST + 8]
     for copy in word.as_chunks_mut::<8>().0 {
         let block = read(bytes, start + len);
         *copy = (block | case).to_le_bytes();
-        let run = Marked::alphanumeric(block).run();
+        let run = ByteMask::alphanumeric(block).leading_len();
         len += run;
         if run < 8 {
             break;
@@ -125,11 +125,11 @@ fn copy_word(bytes: &[u8], start: usize, case: u64, word: &mut [u8; LONGEST + 8]
 
 /// Tokenizes the characters from `start` up to the next cut, by the cache of characters, and returns the position of
 /// the cut.
-fn middle_way(
+fn cached_path(
     text: &str,
     start: usize,
     offset: u32,
-    characters: &Characters,
+    characters: &CharCache,
     pieces: &mut WordPiece<'_>,
 ) -> usize {
     // A combining mark affects only its own word, so the slow path starts again from the word's start.
@@ -141,32 +141,32 @@ fn middle_way(
             return at;
         }
         let end = at + c.len_utf8();
-        let unit = |c| Unit {
+        let unit = |c| NormalizedChar {
             c,
             start: offset + at as u32,
             end: offset + end as u32,
         };
-        match characters.fate(c) {
-            Fate::Letter(c) => pieces.extend_word(unit(c)),
-            Fate::Letters => {
+        match characters.action(c) {
+            CharAction::Letter(c) => pieces.extend_word(unit(c)),
+            CharAction::Letters => {
                 let place = unit(c);
                 normalize(characters.normalizer(), &text[at..end], 0, |unit| {
-                    pieces.extend_word(Unit { c: unit.c, ..place })
+                    pieces.extend_word(NormalizedChar { c: unit.c, ..place })
                 });
             }
-            Fate::Alone(c) => {
+            CharAction::Alone(c) => {
                 pieces.end_word();
                 pieces.push_alone(unit(c));
                 word = end;
             }
-            Fate::Space => {
+            CharAction::Space => {
                 pieces.end_word();
                 word = end;
             }
-            Fate::Removed => {}
-            Fate::Unsettled => {
+            CharAction::Removed => {}
+            CharAction::NeedsContext => {
                 pieces.drop_word();
-                return long_way(text, word, offset, characters, pieces);
+                return slow_path(text, word, offset, characters, pieces);
             }
         }
     }
@@ -176,11 +176,11 @@ fn middle_way(
 
 /// Tokenizes any characters from `start` up to the next cut, through `normalize`, and returns the position of the cut.
 #[cold]
-fn long_way(
+fn slow_path(
     text: &str,
     start: usize,
     offset: u32,
-    characters: &Characters,
+    characters: &CharCache,
     pieces: &mut WordPiece<'_>,
 ) -> usize {
     let rest = text[start..].bytes();
@@ -210,7 +210,7 @@ mod tests {
     fn both(text: &str, normalizer: Normalizer, max_characters: usize) -> [Vec<Token>; 2] {
         let vocab = Vocab::new("vocab.txt", "##", TOKENS.into(), lines(TOKENS)).unwrap();
         let mut short = WordPiece::new(&vocab, 0, max_characters, text.len());
-        scan(text, 7, &Characters::new(normalizer), &mut short);
+        scan(text, 7, &CharCache::new(normalizer), &mut short);
         short.end_word();
         let mut long = WordPiece::new(&vocab, 0, max_characters, text.len());
         normalize(&normalizer, text, 7, |unit| long.push(unit));

@@ -127,7 +127,7 @@ impl Class {
             _ if BERT.contains(&plain) => Scheme::Bert,
             _ if OTHERS.split_whitespace().any(|other| other == plain) => {
                 return unsupported(
-                    "is not supported: only classes that read a folder in all cases as BertTokenizer does are",
+                    "is not supported: its tokens may differ from those of BertTokenizer",
                 );
             }
             _ if is_listed => Scheme::File,

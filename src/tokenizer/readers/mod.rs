@@ -15,7 +15,7 @@ pub(super) mod vocab_txt;
 use super::model::wordpiece::{MAX_CHARACTERS, PREFIX};
 use super::normalizer::Normalizer;
 use super::quote::cut;
-use super::spec::{Named, Names, Settings};
+use super::spec::{Named, SpecialTokens, TokenizerSpec};
 use super::template::Template;
 use super::truncate::TruncationSide;
 use super::vocab::Vocab;
@@ -42,7 +42,7 @@ struct Pipeline {
     ignored: Vec<TokenizerWarning>,
 }
 
-impl Settings {
+impl TokenizerSpec {
     /// Reads the tokenizer's files in `folder` of a model. `lower_first` lower-cases texts whatever the tokenizer
     /// itself does.
     pub(super) fn read(files: &Files, folder: &str, lower_first: bool) -> Result<Self> {
@@ -150,7 +150,7 @@ impl Settings {
             normalizer,
             added,
             template: pipeline.template,
-            names: Names {
+            special_tokens: SpecialTokens {
                 pad: name("pad_token", "[PAD]"),
                 mask: name("mask_token", "[MASK]"),
             },

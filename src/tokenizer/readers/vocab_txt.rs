@@ -5,7 +5,7 @@ use std::str::Utf8Error;
 
 use crate::error::{Error, Result};
 use crate::tokenizer::model::wordpiece::PREFIX;
-use crate::tokenizer::swar::{Marked, read as read_block};
+use crate::tokenizer::swar::{ByteMask, read as read_block};
 use crate::tokenizer::vocab::{Span, Vocab};
 use crate::weights::{Files, join_within};
 
@@ -48,7 +48,7 @@ pub(in crate::tokenizer) fn lines(text: &str) -> Vec<Span> {
     let mut start = 0;
     for from in (0..bytes.len()).step_by(8) {
         let block = read_block(bytes, from);
-        for end in Marked::equal(block, b'\n').map(|place| from + place) {
+        for end in ByteMask::equal(block, b'\n').map(|position| from + position) {
             spans.push(trimmed(text, start, end));
             start = end + 1;
         }

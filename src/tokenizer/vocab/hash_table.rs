@@ -1,6 +1,6 @@
 //! Hash table from tokens to ids, with open addressing and three bytes per slot.
 
-use crate::tokenizer::swar::Marked;
+use crate::tokenizer::swar::ByteMask;
 use crate::weights::PodBuf;
 
 /// Number of slots per bucket, which are compared together.
@@ -14,9 +14,9 @@ pub(super) type Bucket = [u8; 3 * SLOTS];
 /// Third bytes of the ids of a bucket.
 pub(super) type High = [u8; SLOTS];
 
-/// Table of ids in buckets. A full bucket overflows into the next.
+/// HashTable of ids in buckets. A full bucket overflows into the next.
 #[derive(Debug, Clone)]
-pub(super) struct Table {
+pub(super) struct HashTable {
     pub(super) buckets: PodBuf<Bucket>,
     /// Third bytes of the ids; empty if all are zero, as in vocabularies of up to 65,536 tokens.
     pub(super) high: PodBuf<High>,
@@ -93,15 +93,15 @@ impl Builder {
     }
 
     /// Returns the finished table.
-    pub(super) fn finish(self) -> Table {
-        Table {
+    pub(super) fn finish(self) -> HashTable {
+        HashTable {
             buckets: self.buckets.into(),
             high: self.high.into(),
         }
     }
 }
 
-impl Table {
+impl HashTable {
     pub(super) fn slots(&self) -> Slots<'_> {
         Slots {
             buckets: &self.buckets,
@@ -134,7 +134,7 @@ impl Slots<'_> {
     fn find_further(&self, mut at: usize, tag: u8, is_equal: impl Fn(u32) -> bool) -> Option<u32> {
         loop {
             let bucket = &self.buckets[at];
-            let mut ids = tagged(bucket, tag).map(|place| self.id(at, place));
+            let mut ids = tagged(bucket, tag).map(|slot| self.id(at, slot));
             if let Some(id) = ids.find(|&id| is_equal(id)) {
                 return Some(id);
             }
@@ -162,8 +162,8 @@ impl Slots<'_> {
                 u32::from(ids.fold(0, |greatest, &id| greatest.max(u16::from_le_bytes(id))))
             }
             _ => {
-                let places = |at| (0..SLOTS).map(move |place| self.id(at, place));
-                (0..self.buckets.len()).flat_map(places).fold(0, u32::max)
+                let ids = |at| (0..SLOTS).map(move |slot| self.id(at, slot));
+                (0..self.buckets.len()).flat_map(ids).fold(0, u32::max)
             }
         };
         (greatest as usize) < count
@@ -180,11 +180,11 @@ fn has_room(bucket: &Bucket) -> bool {
 
 /// Marks the slots with a tag, without a branch per slot, which would be unpredictable.
 #[inline]
-fn tagged(bucket: &Bucket, tag: u8) -> Marked {
+fn tagged(bucket: &Bucket, tag: u8) -> ByteMask {
     let tags = bucket
         .first_chunk()
         .map_or(0, |tags| u64::from_le_bytes(*tags));
-    Marked::equal_even(tags, tag)
+    ByteMask::equal_even(tags, tag)
 }
 
 /// Bucket where a search begins: the upper half of the hash, scaled to the number of buckets.
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     /// Builds a table of tokens whose hashes are given and whose ids are their indices.
-    fn table(hashes: &[u64], ids: usize) -> Table {
+    fn table(hashes: &[u64], ids: usize) -> HashTable {
         let mut builder = Builder::new(hashes.len(), ids);
         for (id, hash) in (0..).zip(hashes) {
             let is_equal = |other: u32| hashes[other as usize] == *hash;
@@ -218,7 +218,7 @@ mod tests {
         builder.finish()
     }
 
-    fn find(table: &Table, hashes: &[u64], hash: u64) -> Option<u32> {
+    fn find(table: &HashTable, hashes: &[u64], hash: u64) -> Option<u32> {
         let slots = table.slots();
         slots.find(hash, |id| hashes[id as usize] == hash)
     }

@@ -1,6 +1,6 @@
 //! Look-up keys: hashing pieces of text, and comparing them with tokens.
 
-use super::token_spans::Place;
+use super::token_spans::TokenSpan;
 use crate::tokenizer::swar::{low_bytes, read};
 
 /// Constants that keep products of blocks from being zero.
@@ -47,11 +47,11 @@ impl Short {
         bytes
     }
 
-    /// Whether the piece equals the bytes of a text at `place`, without the first `skip` of them.
+    /// Whether the piece equals the bytes of a text at `span`, without the first `skip` of them.
     #[inline]
-    pub(super) fn is(self, text: &[u8], place: Place, skip: usize) -> bool {
-        let from = place.start as usize + skip;
-        self.len + skip == place.len as usize
+    pub(super) fn is(self, text: &[u8], span: TokenSpan, skip: usize) -> bool {
+        let from = span.start as usize + skip;
+        self.len + skip == span.len as usize
             && read(text, from) & low_bytes(self.len) == self.blocks[0]
             && (self.len <= 8 || read(text, from + 8) & low_bytes(self.len - 8) == self.blocks[1])
     }
@@ -122,11 +122,11 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// Whether the piece equals the bytes of another text at `place`, without the first `skip` of them.
-    pub(super) fn is(self, text: &[u8], place: Place, skip: usize) -> bool {
-        let start = place.start as usize;
-        let other = Key::new(text, start + skip, start + place.len as usize);
-        self.len() + skip == place.len as usize
+    /// Whether the piece equals the bytes of another text at `span`, without the first `skip` of them.
+    pub(super) fn is(self, text: &[u8], span: TokenSpan, skip: usize) -> bool {
+        let start = span.start as usize;
+        let other = Key::new(text, start + skip, start + span.len as usize);
+        self.len() + skip == span.len as usize
             && (0..self.len())
                 .step_by(8)
                 .all(|at| self.block(at) == other.block(at))
@@ -165,18 +165,18 @@ mod tests {
                 let key = Key::new(text, start, end);
                 let alone = Key::new(&text[start..end], 0, end - start);
                 assert_eq!(key.hash(), alone.hash());
-                let place = |start: usize, end: usize| Place {
+                let span = |start: usize, end: usize| TokenSpan {
                     start: start as u32,
                     len: (end - start) as u32,
                 };
-                assert!(key.is(text, place(start, end), 0));
-                assert!(!key.is(text, place(start + 1, end + 1), 0));
+                assert!(key.is(text, span(start, end), 0));
+                assert!(!key.is(text, span(start + 1, end + 1), 0));
                 if key.len() <= Short::MAX {
                     let short = Short::new(key.blocks(), key.len());
                     assert_eq!(short.hash(), key.hash());
                     assert_eq!(short.bytes()[..key.len()], text[start..end]);
-                    assert!(short.is(text, place(0, end), start));
-                    assert!(!short.is(text, place(0, end + 1), start));
+                    assert!(short.is(text, span(0, end), start));
+                    assert!(!short.is(text, span(0, end + 1), start));
                 }
             }
         }

@@ -14,10 +14,10 @@ use super::swar::{low_bytes, read};
 use super::unicode;
 use crate::error::{Error, Result};
 use crate::weights::PodBuf;
-use hash_table::{Builder, Slots, Table};
+use hash_table::{Builder, HashTable, Slots};
 use key::{Key, Short};
 pub(super) use token_spans::Span;
-use token_spans::{MOST_BYTES, Place, Places, PlacesRef};
+use token_spans::{MAX_RUN_BYTES, TokenSpan, TokenSpans, TokenSpansRef};
 
 /// Largest valid id: the tables keep ids in 24 bits.
 const MAX_ID: u32 = (1 << 24) - 2;
@@ -30,13 +30,13 @@ pub(super) struct Vocab {
     /// All tokens, concatenated in the order of their ids.
     text: PodBuf<u8>,
     /// Span of each id's token in `text`; empty for an id without a token.
-    places: Places,
-    /// Ids of whole tokens; excludes those in `continuing` if no word can start with the prefix.
-    whole: Table,
+    token_spans: TokenSpans,
+    /// Ids of whole tokens; excludes those in `continuation` if no word can start with the prefix.
+    word_start: HashTable,
     /// Ids of tokens that continue a word, by the text after their prefix.
-    continuing: Table,
-    /// Lengths of the longest tokens of each table, in the layout of [`Longest`].
-    longest: PodBuf<Lens>,
+    continuation: HashTable,
+    /// Lengths of the longest tokens of each table, in the layout of [`MaxLens`].
+    longest: PodBuf<LenTable>,
     prefix: Prefix,
 }
 
@@ -44,11 +44,11 @@ pub(super) struct Vocab {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lookup<'a> {
     text: &'a [u8],
-    places: PlacesRef<'a>,
-    whole: Slots<'a>,
-    continuing: Slots<'a>,
+    token_spans: TokenSpansRef<'a>,
+    word_start: Slots<'a>,
+    continuation: Slots<'a>,
     /// Lengths of the longest tokens of each table.
-    longest: &'a [Lens],
+    longest: &'a [LenTable],
     /// Length of the prefix in bytes.
     prefix: usize,
 }
@@ -110,15 +110,18 @@ impl Vocab {
     ) -> Result<(Self, bool)> {
         check_len(file, &text)?;
         if spans.len() > MAX_ID as usize + 1 {
-            return Err(wrong(file, format!("more than {} tokens", MAX_ID + 1)));
+            return Err(vocab_error(
+                file,
+                format!("more than {} tokens", MAX_ID + 1),
+            ));
         }
         let longest = spans.iter().map(len).max().unwrap_or_default();
         if longest == 0 {
-            return Err(wrong(file, "it has no token".to_owned()));
+            return Err(vocab_error(file, "it has no token".to_owned()));
         }
-        if longest > MOST_BYTES {
-            let reason = format!("a token has {longest} bytes, more than {MOST_BYTES}");
-            return Err(wrong(file, reason));
+        if longest > MAX_RUN_BYTES {
+            let reason = format!("a token has {longest} bytes, more than {MAX_RUN_BYTES}");
+            return Err(vocab_error(file, reason));
         }
         let prefix = Prefix::new(prefix);
         let listed = spans.iter().filter(|&&span| span != ABSENT);
@@ -126,16 +129,21 @@ impl Vocab {
             .clone()
             .filter(|&&span| prefix.continues(text.as_bytes(), span))
             .count();
-        let whole = listed.count() - if prefix.is_apart { continuing } else { 0 };
+        let whole = listed.count()
+            - if prefix.starts_with_punctuation {
+                continuing
+            } else {
+                0
+            };
         let mut tables = [whole, continuing].map(|tokens| Builder::new(tokens, spans.len()));
-        let mut longest = [[0; Longest::LEN]; 2];
+        let mut longest = [[0; MaxLens::LEN]; 2];
         let repeats = fill(&mut tables, &mut longest, text.as_bytes(), &spans, &prefix);
-        let [whole, continuing] = tables.map(Builder::finish);
+        let [word_start, continuation] = tables.map(Builder::finish);
         let vocab = Self {
-            text: in_a_row(text, &spans),
-            places: Places::of(spans.iter().map(len)),
-            whole,
-            continuing,
+            text: concatenated(text, &spans),
+            token_spans: TokenSpans::of(spans.iter().map(len)),
+            word_start,
+            continuation,
             longest: Vec::from(longest).into(),
             prefix,
         };
@@ -151,7 +159,7 @@ impl Vocab {
         let mut spans: Vec<Span> = (0..self.len() as u32)
             .map(|id| {
                 if counts(&id) {
-                    self.places.get(id).unwrap_or(ABSENT)
+                    self.token_spans.get(id).unwrap_or(ABSENT)
                 } else {
                     ABSENT
                 }
@@ -160,12 +168,12 @@ impl Vocab {
         let last = spans.iter().rposition(|&span| span != ABSENT);
         spans.truncate(last.map_or(0, |last| last + 1));
         self.text = joined(&self.text, &spans).into();
-        self.places = Places::of(spans.iter().map(len));
+        self.token_spans = TokenSpans::of(spans.iter().map(len));
     }
 
     /// One more than the highest id.
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.token_spans.len()
     }
 
     /// Number of distinct tokens.
@@ -198,7 +206,7 @@ impl Vocab {
 
     /// Returns the token of an id.
     pub(super) fn token(&self, id: u32) -> Option<&str> {
-        let [start, end] = self.places.get(id)?;
+        let [start, end] = self.token_spans.get(id)?;
         let token = self.text.get(start as usize..end as usize)?;
         std::str::from_utf8(token)
             .ok()
@@ -209,7 +217,7 @@ impl Vocab {
     pub(super) fn id(&self, token: &str) -> Option<u32> {
         let (bytes, len) = (token.as_bytes(), token.len() as u32);
         let key = Key::new(bytes, 0, token.len());
-        let apart = self.prefix.is_apart && self.prefix.continues(bytes, [0, len]);
+        let apart = self.prefix.starts_with_punctuation && self.prefix.continues(bytes, [0, len]);
         if apart {
             self.lookup()
                 .find(Position::Later, key.skip(self.prefix.bytes.len()))
@@ -222,9 +230,9 @@ impl Vocab {
     pub(super) fn lookup(&self) -> Lookup<'_> {
         Lookup {
             text: &self.text,
-            places: self.places.by_id(),
-            whole: self.whole.slots(),
-            continuing: self.continuing.slots(),
+            token_spans: self.token_spans.by_id(),
+            word_start: self.word_start.slots(),
+            continuation: self.continuation.slots(),
             longest: &self.longest,
             prefix: self.prefix.bytes.len(),
         }
@@ -236,7 +244,9 @@ impl<'a> Lookup<'a> {
     pub(super) fn find(&self, position: Position, piece: Key<'_>) -> Option<u32> {
         let (table, skip) = self.table(position);
         let text = self.text;
-        table.find(piece.hash(), |id| piece.is(text, self.places.of(id), skip))
+        table.find(piece.hash(), |id| {
+            piece.is(text, self.token_spans.of(id), skip)
+        })
     }
 
     /// Returns the id of a piece of at most sixteen bytes.
@@ -244,13 +254,15 @@ impl<'a> Lookup<'a> {
     pub(super) fn find_short(&self, position: Position, piece: Short) -> Option<u32> {
         let (table, skip) = self.table(position);
         let text = self.text;
-        table.find(piece.hash(), |id| piece.is(text, self.places.of(id), skip))
+        table.find(piece.hash(), |id| {
+            piece.is(text, self.token_spans.of(id), skip)
+        })
     }
 
     /// Finds the longest token that is a prefix of this piece of UTF-8: its id and its length in bytes, without the
     /// continuation prefix.
     pub(super) fn longest(&self, position: Position, piece: Key<'_>) -> Option<(u32, usize)> {
-        let longest = Longest(&self.longest[position as usize]).of(piece);
+        let longest = MaxLens(&self.longest[position as usize]).of(piece);
         let blocks = piece.blocks();
         // No token ends inside a character.
         let lens = (1..=longest).rev().filter(|&len| piece.is_boundary(len));
@@ -266,20 +278,20 @@ impl<'a> Lookup<'a> {
         None
     }
 
-    /// Table for pieces at this position, and the number of bytes before them in a token.
+    /// HashTable for pieces at this position, and the number of bytes before them in a token.
     #[inline]
     fn table(&self, position: Position) -> (&Slots<'a>, usize) {
         match position {
-            Position::First => (&self.whole, 0),
-            Position::Later => (&self.continuing, self.prefix),
+            Position::First => (&self.word_start, 0),
+            Position::Later => (&self.continuation, self.prefix),
         }
     }
 }
 
 /// Inserts all ids into the tables, and returns whether a token occurs more than once.
 fn fill(
-    [whole, continuing]: &mut [Builder; 2],
-    [longest_whole, longest_continuing]: &mut [Lens; 2],
+    [word_start, continuation]: &mut [Builder; 2],
+    [longest_start, longest_continuation]: &mut [LenTable; 2],
     text: &[u8],
     spans: &[Span],
     prefix: &Prefix,
@@ -294,31 +306,31 @@ fn fill(
         let continues = prefix.continues(text, span);
         if continues {
             let key = key.skip(skip);
-            let is_equal = |other: u32| key.is(text, place(&spans[other as usize]), skip);
-            repeats |= continuing.insert(key.hash(), id, is_later, is_equal);
-            Longest::take_in(longest_continuing, key);
+            let is_equal = |other: u32| key.is(text, token_span(&spans[other as usize]), skip);
+            repeats |= continuation.insert(key.hash(), id, is_later, is_equal);
+            MaxLens::observe(longest_continuation, key);
         }
-        if !(continues && prefix.is_apart) {
-            let is_equal = |other: u32| key.is(text, place(&spans[other as usize]), 0);
-            repeats |= whole.insert(key.hash(), id, is_later, is_equal);
-            Longest::take_in(longest_whole, key);
+        if !(continues && prefix.starts_with_punctuation) {
+            let is_equal = |other: u32| key.is(text, token_span(&spans[other as usize]), 0);
+            repeats |= word_start.insert(key.hash(), id, is_later, is_equal);
+            MaxLens::observe(longest_start, key);
         }
     }
     repeats
 }
 
-fn place(&[start, end]: &Span) -> Place {
+fn token_span(&[start, end]: &Span) -> TokenSpan {
     let len = end - start;
-    Place { start, len }
+    TokenSpan { start, len }
 }
 
 /// Length of a token in bytes; 0 for an absent one.
 fn len(span: &Span) -> u32 {
-    place(span).len
+    token_span(span).len
 }
 
 /// Concatenates the tokens in the order of their ids.
-fn in_a_row(text: Cow<'static, str>, spans: &[Span]) -> PodBuf<u8> {
+fn concatenated(text: Cow<'static, str>, spans: &[Span]) -> PodBuf<u8> {
     let mut end = 0;
     let mut follows = |span: &Span| span[0] == std::mem::replace(&mut end, span[1]);
     if spans.iter().all(&mut follows) && end as usize == text.len() {
@@ -346,7 +358,7 @@ struct Prefix {
     block: u64,
     /// Whether the prefix begins with punctuation. Punctuation is a word by itself, so no longer word can begin with
     /// the prefix.
-    is_apart: bool,
+    starts_with_punctuation: bool,
 }
 
 impl Prefix {
@@ -354,7 +366,7 @@ impl Prefix {
         Self {
             bytes: prefix.as_bytes().into(),
             block: read(prefix.as_bytes(), 0),
-            is_apart: prefix.chars().next().is_some_and(unicode::is_punctuation),
+            starts_with_punctuation: prefix.chars().next().is_some_and(unicode::is_punctuation),
         }
     }
 
@@ -372,12 +384,12 @@ impl Prefix {
 /// tried.
 ///
 /// Lengths are in bytes; 255 means 255 or more.
-struct Longest<'a>(&'a Lens);
+struct MaxLens<'a>(&'a LenTable);
 
-/// Array of lengths, indexed by [`Longest::index`].
-type Lens = [u8; Longest::LEN];
+/// Array of lengths, indexed by [`MaxLens::index`].
+type LenTable = [u8; MaxLens::LEN];
 
-impl Longest<'_> {
+impl MaxLens<'_> {
     const LEN: usize = 1 << 10;
 
     #[inline]
@@ -386,7 +398,7 @@ impl Longest<'_> {
         usize::from(first & 31) << 5 | usize::from(second & 31)
     }
 
-    fn take_in(lens: &mut Lens, token: Key<'_>) {
+    fn observe(lens: &mut LenTable, token: Key<'_>) {
         let len = &mut lens[Self::index(token)];
         *len = (*len).max(u8::try_from(token.len()).unwrap_or(u8::MAX));
     }
@@ -402,7 +414,7 @@ impl Longest<'_> {
     }
 }
 
-fn wrong(file: &str, reason: String) -> Error {
+fn vocab_error(file: &str, reason: String) -> Error {
     Error::Vocabulary {
         file: file.to_owned(),
         reason,
@@ -412,7 +424,7 @@ fn wrong(file: &str, reason: String) -> Error {
 fn check_len(file: &str, text: &str) -> Result<()> {
     match u32::try_from(text.len()) {
         Ok(_) => Ok(()),
-        Err(_) => Err(wrong(file, "4 GiB or more".to_owned())),
+        Err(_) => Err(vocab_error(file, "4 GiB or more".to_owned())),
     }
 }
 
@@ -423,7 +435,7 @@ fn by_id(file: &str, text: &str, spans: &[Span], ids: &[u32]) -> Result<Vec<Span
         let token = || &text[span[0] as usize..span[1] as usize];
         if id > MAX_ID {
             let reason = format!("token {:?} has id {id}, past {MAX_ID}", token());
-            return Err(wrong(file, reason));
+            return Err(vocab_error(file, reason));
         }
         let index = id as usize;
         if index >= sorted.len() {
@@ -431,7 +443,7 @@ fn by_id(file: &str, text: &str, spans: &[Span], ids: &[u32]) -> Result<Vec<Span
         }
         if std::mem::replace(&mut sorted[index], span) != ABSENT {
             let reason = format!("two tokens have id {id}, one of them {:?}", token());
-            return Err(wrong(file, reason));
+            return Err(vocab_error(file, reason));
         }
     }
     Ok(sorted)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::tokenizer::quote::cut;
-use crate::tokenizer::template::{Part, Template};
+use crate::tokenizer::template::{Template, TemplatePiece};
 
 #[derive(Deserialize)]
 pub(super) struct PostProcessor {
@@ -45,11 +45,11 @@ impl PostProcessor {
     }
 
     fn parts(&self) -> Result<Template, String> {
-        let parts = |entries: &[PartEntry]| -> Result<Vec<Part>, String> {
+        let parts = |entries: &[PartEntry]| -> Result<Vec<TemplatePiece>, String> {
             let mut parts = Vec::new();
             for entry in entries {
                 match entry {
-                    PartEntry::Sequence { id, type_id } => parts.push(Part::Text {
+                    PartEntry::Sequence { id, type_id } => parts.push(TemplatePiece::Text {
                         index: match id.as_str() {
                             "A" => 0,
                             "B" => 1,
@@ -68,7 +68,7 @@ impl PostProcessor {
                         };
                         let type_id = *type_id;
                         let ids = special.ids.iter();
-                        parts.extend(ids.map(|&id| Part::Special { id, type_id }));
+                        parts.extend(ids.map(|&id| TemplatePiece::Special { id, type_id }));
                     }
                 }
             }
@@ -78,10 +78,12 @@ impl PostProcessor {
             single: parts(&self.single)?,
             pair: parts(&self.pair)?,
         };
-        let times = |parts: &[Part], wanted: u8| {
+        let times = |parts: &[TemplatePiece], wanted: u8| {
             let texts = parts.iter();
             texts
-                .filter(|part| matches!(part, Part::Text { index, .. } if *index == wanted))
+                .filter(
+                    |part| matches!(part, TemplatePiece::Text { index, .. } if *index == wanted),
+                )
                 .count()
         };
         let well = times(&template.single, 0) == 1

@@ -14,14 +14,12 @@ fn embedder() -> (Embedder, &'static str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let real = root.join(".models/all-MiniLM-L6-v2");
     let options = ModelOptions::new().threads(1);
-    let (dir, name, options) = match real.is_dir() {
+    let (dir, name, options) = if real.is_dir() {
         // Its files say 256 tokens, its table of positions has 512.
-        true => (real, "all-MiniLM-L6-v2", options.max_length(512)),
-        false => (
-            root.join("fixtures/models/sentence-mean"),
-            "fixture",
-            options,
-        ),
+        (real, "all-MiniLM-L6-v2", options.max_length(512))
+    } else {
+        let fixture = root.join("fixtures/models/sentence-mean");
+        (fixture, "fixture", options)
     };
     (Embedder::load_with(dir, options).expect("a model"), name)
 }

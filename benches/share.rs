@@ -148,9 +148,10 @@ fn seconds<T>(milliseconds: u64, mut call: impl FnMut() -> T) -> f64 {
 /// The milliseconds of a call of so many operations, and at which share of the peak that is.
 fn share((cpu, dtype): (Cpu, Dtype), operations: usize, mut call: impl FnMut()) -> (f64, f64) {
     // Cargo says so when it is to measure; as a test, once is enough.
-    let rounds = match std::env::args().any(|argument| argument == "--bench") {
-        true => 10,
-        false => 1,
+    let rounds = if std::env::args().any(|argument| argument == "--bench") {
+        10
+    } else {
+        1
     };
     let mut shares = Vec::new();
     let mut least = f64::MAX;

@@ -304,9 +304,10 @@ pub enum Error {
 /// Shell command that writes model.safetensors beside a pickle, or beside the pickles that an index lists.
 fn conversion(file: &Path) -> String {
     let dir = file.parent().unwrap_or(file);
-    let pickles = match file.extension().is_some_and(|ending| ending == "json") {
-        true => format!("glob.glob({:?})", dir.join("pytorch_model-*.bin")),
-        false => format!("[{file:?}]"),
+    let pickles = if file.extension().is_some_and(|ending| ending == "json") {
+        format!("glob.glob({:?})", dir.join("pytorch_model-*.bin"))
+    } else {
+        format!("[{file:?}]")
     };
     format!(
         "python3 -c 'import glob, torch, safetensors.torch as s; s.save_file({{k: v.contiguous().clone() for f in {pickles} \

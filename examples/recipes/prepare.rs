@@ -173,16 +173,15 @@ fn pairs(rows: &[Vec<String>], wanted: usize) -> impl Iterator<Item = String> {
             other != at && (rows[other][1] == rows[at][1]) == alike && rows[other][0] != rows[at][0]
         });
         // Every seventh is enough to choose from; of one intent chance decides.
-        let other = match alike {
-            true => {
-                let own: Vec<usize> = others.collect();
-                own.get(number % own.len().max(1)).copied()
-            }
-            false => others.step_by(7).max_by_key(|&other| {
+        let other = if alike {
+            let own: Vec<usize> = others.collect();
+            own.get(number % own.len().max(1)).copied()
+        } else {
+            others.step_by(7).max_by_key(|&other| {
                 let shared = words[at].intersection(&words[other]).count();
                 // Long questions share words with everything.
                 1000 * shared / words[other].len().max(1)
-            }),
+            })
         };
         let other = other.unwrap_or(at);
         format!("{}\t{}\t{}\n", rows[at][0], rows[other][0], u8::from(alike))

@@ -44,9 +44,10 @@ fn rows(format: TableFormat, bytes: &[u8], most: usize, all: bool) -> Result<Vec
     };
     let mut reader = TableReader::new("t", format, input)?;
     let names = reader.names().to_vec();
-    let all: Vec<[&str; 1]> = match all {
-        true => names.iter().map(|name| [name.as_str()]).collect(),
-        false => vec![["text"], ["label"]],
+    let all: Vec<[&str; 1]> = if all {
+        names.iter().map(|name| [name.as_str()]).collect()
+    } else {
+        vec![["text"], ["label"]]
     };
     let columns: Vec<&[&str]> = all.iter().map(<[&str; 1]>::as_slice).collect();
     reader.select(&columns)?;

@@ -89,8 +89,8 @@ enum Origin {
         taken: usize,
         alone: bool,
     },
-    Lines {
-        lines: Lines,
+    InputLines {
+        lines: InputLines,
         file: Rc<str>,
         size: Option<u64>,
         waits: bool,
@@ -98,7 +98,7 @@ enum Origin {
 }
 
 /// Readers of lines, one for each format.
-enum Lines {
+enum InputLines {
     Texts(TextLines),
     Pairs(Box<TableReader>),
     Objects(JsonLines),
@@ -136,13 +136,13 @@ impl Origin {
     fn lines(opened: Opened, format: InputFormat) -> Self {
         let (name, input) = (opened.name.to_string(), opened.input);
         let lines = match format {
-            InputFormat::Text => Lines::Texts(TextLines::new(name, input)),
+            InputFormat::Text => InputLines::Texts(TextLines::new(name, input)),
             InputFormat::Pair => {
-                Lines::Pairs(Box::new(TableReader::without_header(name, &PAIR, input)))
+                InputLines::Pairs(Box::new(TableReader::without_header(name, &PAIR, input)))
             }
-            InputFormat::Json => Lines::Objects(JsonLines::new(name, input)),
+            InputFormat::Json => InputLines::Objects(JsonLines::new(name, input)),
         };
-        Self::Lines {
+        Self::InputLines {
             lines,
             file: opened.name,
             size: opened.size,
@@ -282,7 +282,7 @@ impl ItemSource for Inputs {
                     location,
                 }
             }
-            Origin::Lines { lines, file, .. } => match lines.next(file)? {
+            Origin::InputLines { lines, file, .. } => match lines.next(file)? {
                 Some(item) => item,
                 None => return Ok(None),
             },
@@ -308,19 +308,19 @@ impl ItemSource for Inputs {
     fn would_wait(&self) -> bool {
         match &self.from {
             Origin::Arguments { .. } => false,
-            Origin::Lines { lines, waits, .. } => *waits && !lines.is_ready(),
+            Origin::InputLines { lines, waits, .. } => *waits && !lines.is_ready(),
         }
     }
 
     fn progress(&self) -> (u64, Option<u64>) {
         match &self.from {
             Origin::Arguments { taken, .. } => (*taken as u64, None),
-            Origin::Lines { lines, size, .. } => (lines.bytes(), *size),
+            Origin::InputLines { lines, size, .. } => (lines.bytes(), *size),
         }
     }
 }
 
-impl Lines {
+impl InputLines {
     /// The next item of a file.
     fn next(&mut self, file: &Rc<str>) -> Result<Option<Item>> {
         let location = |line| Location::Line(Rc::clone(file), line);
@@ -421,7 +421,7 @@ mod tests {
     fn two_columns_and_no_other_number() {
         let pairs = |content: &'static [u8]| {
             let mut lines =
-                Lines::Pairs(Box::new(TableReader::without_header("f", &PAIR, content)));
+                InputLines::Pairs(Box::new(TableReader::without_header("f", &PAIR, content)));
             let item = lines.next(&"f".into()).map(Option::unwrap);
             shape(item)
         };

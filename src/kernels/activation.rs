@@ -49,15 +49,15 @@ impl Activation {
     /// Applies the function to each element.
     #[cfg(test)]
     fn apply_on(self, cpu: Cpu, values: &mut [f32]) {
-        cpu.run(Apply(self, values));
+        cpu.run(ApplyActivation(self, values));
     }
 }
 
 #[cfg(test)]
-struct Apply<'a>(Activation, &'a mut [f32]);
+struct ApplyActivation<'a>(Activation, &'a mut [f32]);
 
 #[cfg(test)]
-impl Kernel for Apply<'_> {
+impl Kernel for ApplyActivation<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -68,7 +68,7 @@ impl Engine {
 
     /// Returns the resources of a pass on a single thread that shows `observer` the inputs of each dense layer, in the
     /// order of rows.
-    pub(crate) fn observed(&self, observer: Arc<dyn Observer>) -> ExecContext {
+    pub(crate) fn observed(&self, observer: Arc<dyn InputObserver>) -> ExecContext {
         ExecContext {
             observer: Some(observer),
             ..ExecContext::single_threaded(self.cpu, &self.memory)
@@ -77,7 +77,7 @@ impl Engine {
 }
 
 /// Receives the inputs of a model's dense layers.
-pub(crate) trait Observer: std::fmt::Debug + Send + Sync {
+pub(crate) trait InputObserver: std::fmt::Debug + Send + Sync {
     /// Receives rows of `width` floats that are multiplied with the matrix named `matrix`.
     fn observe(&self, matrix: &str, width: usize, rows: &[f32]);
 }
@@ -89,7 +89,7 @@ pub(crate) struct ExecContext {
     pub(crate) team: Team,
     pub(crate) memory: Arc<Workspaces>,
     /// Receives the inputs of dense layers while a model is calibrated.
-    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) observer: Option<Arc<dyn InputObserver>>,
 }
 
 impl ExecContext {

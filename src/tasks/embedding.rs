@@ -14,12 +14,12 @@ const MIN_LENGTH: f64 = 1e-12;
 pub(crate) struct EmbeddingHead {
     pooling: Vec<Pooling>,
     include_prompt: bool,
-    steps: Vec<Step>,
+    steps: Vec<EmbeddingStep>,
     hidden: usize,
 }
 
 #[derive(Debug)]
-enum Step {
+enum EmbeddingStep {
     Dense {
         linear: Box<Linear>,
         activation: Activation,
@@ -49,11 +49,12 @@ impl EmbeddingHead {
         threads: &Threads,
     ) -> Result<Self> {
         let step = |module: &Module| match module {
-            Module::Normalize => Ok(Step::Normalize),
+            Module::Normalize => Ok(EmbeddingStep::Normalize),
             Module::Dense(dense) => load_dense(files, dense, access, threads),
         };
-        let mut steps: Vec<Step> = config.modules.iter().map(step).collect::<Result<_>>()?;
-        steps.extend(config.truncate.map(Step::Truncate));
+        let mut steps: Vec<EmbeddingStep> =
+            config.modules.iter().map(step).collect::<Result<_>>()?;
+        steps.extend(config.truncate.map(EmbeddingStep::Truncate));
         Ok(Self {
             pooling: config.pooling.clone(),
             include_prompt: config.include_prompt,
@@ -68,7 +69,7 @@ impl EmbeddingHead {
         if self.pooling != [pooling] {
             self.pooling = vec![pooling];
             self.steps
-                .retain(|step| !matches!(step, Step::Dense { .. }));
+                .retain(|step| !matches!(step, EmbeddingStep::Dense { .. }));
         }
     }
 
@@ -76,12 +77,12 @@ impl EmbeddingHead {
     /// also if it precedes a truncation.
     pub(crate) fn set_normalize(&mut self, normalize: bool) {
         let end = match self.steps.last() {
-            Some(Step::Truncate(_)) if !normalize => self.steps.len() - 1,
+            Some(EmbeddingStep::Truncate(_)) if !normalize => self.steps.len() - 1,
             _ => self.steps.len(),
         };
-        let is_normalized = matches!(self.steps[..end].last(), Some(Step::Normalize));
+        let is_normalized = matches!(self.steps[..end].last(), Some(EmbeddingStep::Normalize));
         if normalize && !is_normalized {
-            self.steps.push(Step::Normalize);
+            self.steps.push(EmbeddingStep::Normalize);
         } else if !normalize && is_normalized {
             self.steps.remove(end - 1);
         }
@@ -106,9 +107,9 @@ impl EmbeddingHead {
     pub(crate) fn width(&self) -> usize {
         let pooled = self.pooling.len() * self.hidden;
         self.steps.iter().fold(pooled, |width, step| match step {
-            Step::Dense { linear, .. } => linear.outputs(),
-            Step::Truncate(kept) => width.min(*kept),
-            Step::Normalize => width,
+            EmbeddingStep::Dense { linear, .. } => linear.outputs(),
+            EmbeddingStep::Truncate(kept) => width.min(*kept),
+            EmbeddingStep::Normalize => width,
         })
     }
 
@@ -132,13 +133,15 @@ impl EmbeddingHead {
             let texts = starts.len() - 1;
             let width = (vectors.len() / texts.max(1)).max(1);
             match step {
-                Step::Normalize => vectors.chunks_exact_mut(width).for_each(to_unit_length),
-                Step::Truncate(kept) => {
+                EmbeddingStep::Normalize => {
+                    vectors.chunks_exact_mut(width).for_each(to_unit_length)
+                }
+                EmbeddingStep::Truncate(kept) => {
                     let kept = width.min(*kept);
                     let vector = |vector: &[f32]| vector[..kept].to_vec();
                     vectors = vectors.chunks_exact(width).flat_map(vector).collect();
                 }
-                Step::Dense {
+                EmbeddingStep::Dense {
                     linear,
                     activation,
                     residual,
@@ -167,7 +170,7 @@ fn load_dense(
     config: &DenseConfig,
     access: Access,
     threads: &Threads,
-) -> Result<Step> {
+) -> Result<EmbeddingStep> {
     let (outputs, inputs) = (config.outputs, config.inputs);
     // The tensors of a module have the same names in every family.
     let store = Store::open(files, &config.folder, TensorNames::BERT, access, threads)?;
@@ -186,7 +189,7 @@ fn load_dense(
         Residual::Projected(projection)
     };
     store.reject_unexpected(0)?;
-    Ok(Step::Dense {
+    Ok(EmbeddingStep::Dense {
         linear: Box::new(linear),
         activation: config.activation,
         residual,

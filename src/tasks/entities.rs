@@ -51,7 +51,7 @@ impl std::str::FromStr for Aggregation {
 
 /// Scores and span of a token.
 #[derive(Debug, Clone)]
-struct Token {
+struct LabelledToken {
     scores: Vec<f32>,
     start: usize,
     end: usize,
@@ -106,7 +106,7 @@ pub(crate) fn decode<'t>(
         // A token that is as long as its text begins a word, as in the reference.
         let token_len = id_to_token(id).map_or(0, |token| token.chars().count());
         let continues_word = id != unk_id && token_len != text[start..end].chars().count();
-        tokens.push(Token {
+        tokens.push(LabelledToken {
             scores: scores.to_vec(),
             start,
             end,
@@ -134,11 +134,16 @@ pub(crate) fn decode<'t>(
 }
 
 /// Splits tokens into words.
-fn words(tokens: &[Token]) -> impl Iterator<Item = &[Token]> {
+fn words(tokens: &[LabelledToken]) -> impl Iterator<Item = &[LabelledToken]> {
     tokens.chunk_by(|_, next| next.continues_word)
 }
 
-fn tag<'a>(scores: &[f32], first: &Token, last: &Token, labels: &'a [String]) -> Tagged<'a> {
+fn tag<'a>(
+    scores: &[f32],
+    first: &LabelledToken,
+    last: &LabelledToken,
+    labels: &'a [String],
+) -> Tagged<'a> {
     let best = argmax(scores);
     Tagged {
         label: &labels[best],
@@ -148,7 +153,11 @@ fn tag<'a>(scores: &[f32], first: &Token, last: &Token, labels: &'a [String]) ->
     }
 }
 
-fn tag_word<'a>(word: &[Token], aggregation: Aggregation, labels: &'a [String]) -> Tagged<'a> {
+fn tag_word<'a>(
+    word: &[LabelledToken],
+    aggregation: Aggregation,
+    labels: &'a [String],
+) -> Tagged<'a> {
     let (first, last) = (&word[0], &word[word.len() - 1]);
     match aggregation {
         Aggregation::Max => {

@@ -248,10 +248,10 @@ fn open_source(files: &Files, name: String, access: Access) -> Result<Source> {
 /// Returns the files that an index lists, each once.
 fn shards(index: &[u8], file: &str) -> Result<Vec<String>> {
     #[derive(serde::Deserialize)]
-    struct Index {
+    struct IndexFile {
         weight_map: BTreeMap<String, String>,
     }
-    let index: Index = serde_json::from_slice(index).map_err(|source| Error::Json {
+    let index: IndexFile = serde_json::from_slice(index).map_err(|source| Error::Json {
         file: file.to_owned(),
         source,
     })?;

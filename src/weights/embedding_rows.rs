@@ -21,11 +21,11 @@ pub(crate) enum Residency {
 #[derive(Debug)]
 pub(crate) struct EmbeddingRows {
     width: usize,
-    data: Data,
+    data: RowStorage,
 }
 
 #[derive(Debug)]
-enum Data {
+enum RowStorage {
     /// Floats, (rows, width).
     InMemory(PodBuf<f32>),
     OnDemand(Tensor),
@@ -37,15 +37,15 @@ impl EmbeddingRows {
     /// Loads a tensor of rows of `width` values.
     pub(super) fn from_tensor(tensor: Tensor, width: usize, residency: Residency) -> Result<Self> {
         let data = match residency {
-            Residency::InMemory => Data::InMemory(tensor.to_vec()?.into()),
-            Residency::OnDemand => Data::OnDemand(tensor.with_row_cache(width)),
+            Residency::InMemory => RowStorage::InMemory(tensor.to_vec()?.into()),
+            Residency::OnDemand => RowStorage::OnDemand(tensor.with_row_cache(width)),
         };
         Ok(Self { width, data })
     }
 
     /// Creates a table from rows of `width` values in memory.
     pub(super) fn in_memory(values: PodBuf<f32>, width: usize) -> Self {
-        let data = Data::InMemory(values);
+        let data = RowStorage::InMemory(values);
         Self { width, data }
     }
 
@@ -58,11 +58,11 @@ impl EmbeddingRows {
     ) -> Result<Self> {
         let data = match residency {
             Residency::InMemory => {
-                let data = Data::Int8(tensor, scales);
+                let data = RowStorage::Int8(tensor, scales);
                 let rows = Self { width, data }.whole()?.into_owned();
-                Data::InMemory(rows.into())
+                RowStorage::InMemory(rows.into())
             }
-            Residency::OnDemand => Data::Int8(tensor.with_row_cache(width), scales),
+            Residency::OnDemand => RowStorage::Int8(tensor.with_row_cache(width), scales),
         };
         Ok(Self { width, data })
     }
@@ -73,9 +73,9 @@ impl EmbeddingRows {
     /// `NonFinite` and `Io` if rows are read on demand.
     pub(crate) fn whole(&self) -> Result<Cow<'_, [f32]>> {
         match &self.data {
-            Data::InMemory(data) => Ok(Cow::Borrowed(data)),
-            Data::OnDemand(tensor) => tensor.to_vec().map(Cow::Owned),
-            Data::Int8(tensor, scales) => {
+            RowStorage::InMemory(data) => Ok(Cow::Borrowed(data)),
+            RowStorage::OnDemand(tensor) => tensor.to_vec().map(Cow::Owned),
+            RowStorage::Int8(tensor, scales) => {
                 let mut table = tensor.to_vec()?;
                 for (row, &factor) in table.chunks_exact_mut(self.width).zip(&**scales) {
                     multiply(row, factor);
@@ -92,9 +92,9 @@ impl EmbeddingRows {
     pub(crate) fn copy(&self, index: usize, row: &mut [f32]) -> Result<()> {
         let start = index * self.width;
         match &self.data {
-            Data::InMemory(data) => row.copy_from_slice(&data[start..][..self.width]),
-            Data::OnDemand(tensor) => tensor.read(start, row)?,
-            Data::Int8(tensor, scales) => {
+            RowStorage::InMemory(data) => row.copy_from_slice(&data[start..][..self.width]),
+            RowStorage::OnDemand(tensor) => tensor.read(start, row)?,
+            RowStorage::Int8(tensor, scales) => {
                 tensor.read(start, row)?;
                 multiply(row, scales[index]);
             }
@@ -105,7 +105,7 @@ impl EmbeddingRows {
     /// Frees the other bytes of a checkpoint in memory that a table read on demand keeps alive, if nothing else holds them.
     /// Call it after everything is loaded.
     pub(crate) fn release_other_bytes(&mut self) {
-        if let Data::OnDemand(tensor) = &mut self.data {
+        if let RowStorage::OnDemand(tensor) = &mut self.data {
             tensor.release_other_bytes();
         }
     }
@@ -116,8 +116,10 @@ impl EmbeddingRows {
     /// Those of [`copy`](Self::copy).
     pub(crate) fn row(&self, index: usize) -> Result<Cow<'_, [f32]>> {
         match &self.data {
-            Data::InMemory(data) => Ok(Cow::Borrowed(&data[index * self.width..][..self.width])),
-            Data::OnDemand(_) | Data::Int8(..) => {
+            RowStorage::InMemory(data) => {
+                Ok(Cow::Borrowed(&data[index * self.width..][..self.width]))
+            }
+            RowStorage::OnDemand(_) | RowStorage::Int8(..) => {
                 let mut row = vec![0.0; self.width];
                 self.copy(index, &mut row)?;
                 Ok(Cow::Owned(row))

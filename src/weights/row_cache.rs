@@ -15,11 +15,11 @@ pub(super) struct RowCache {
     start: usize,
     /// Length of a row in bytes.
     row: usize,
-    slots: Mutex<Slots>,
+    slots: Mutex<RowSlots>,
 }
 
 #[derive(Debug, Default)]
-struct Slots {
+struct RowSlots {
     /// Index of the row in each slot, plus 1; 0 for an empty slot.
     rows: Vec<usize>,
     /// Bytes of the rows.
@@ -58,12 +58,12 @@ impl RowCache {
         let count = 1 << (MAX_BYTES / self.row).max(1).ilog2();
         if slots.rows.is_empty() {
             // The system provides zeroed pages only when they are written.
-            *slots = Slots {
+            *slots = RowSlots {
                 rows: vec![0; count],
                 bytes: vec![0; count * self.row],
             };
         }
-        let Slots { rows, bytes } = &mut *slots;
+        let RowSlots { rows, bytes } = &mut *slots;
         let index = within / self.row;
         let slot = &mut bytes[index % count * self.row..][..self.row];
         if rows[index % count] == index + 1 {

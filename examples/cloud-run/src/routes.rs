@@ -83,17 +83,19 @@ async fn root(State(app): State<SharedApp>, request: Request) -> Result<Response
         Root::Events => true,
         Root::Either => events::are_of_event(&headers) || events::is_push(&body),
     };
-    match is_event {
-        false => answer(&app, parse(&body, limits)?).await,
-        true => acknowledge(&app, events::read(&headers, &body, limits)?).await,
+    if is_event {
+        acknowledge(&app, events::read(&headers, &body, limits)?).await
+    } else {
+        answer(&app, parse(&body, limits)?).await
     }
 }
 
 /// `GET /healthz`: whether more requests are wanted, and how many are being answered.
 async fn health(State(app): State<SharedApp>) -> Response {
-    let (status, word) = match app.traffic.is_stopping() {
-        false => (StatusCode::OK, "ok"),
-        true => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+    let (status, word) = if app.traffic.is_stopping() {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping")
+    } else {
+        (StatusCode::OK, "ok")
     };
     // Without this one.
     let in_flight = app.traffic.in_flight().saturating_sub(1);

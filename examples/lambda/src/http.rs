@@ -139,12 +139,11 @@ impl HttpRequest {
         let balancer = self.request_context.elb.is_some();
         // A load balancer that sends lists of headers reads nothing else.
         let lists = balancer && self.multi_value_headers.is_some();
-        let (single, multiple) = match lists {
-            false => (Some(headers.into_iter().collect()), None),
-            true => {
-                let headers = headers.into_iter().map(|(name, value)| (name, [value]));
-                (None, Some(headers.collect()))
-            }
+        let (single, multiple) = if lists {
+            let headers = headers.into_iter().map(|(name, value)| (name, [value]));
+            (None, Some(headers.collect()))
+        } else {
+            (Some(headers.into_iter().collect()), None)
         };
         HttpResponse {
             status_code: status,

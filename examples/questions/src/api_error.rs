@@ -92,9 +92,10 @@ const LONGEST_NAME: usize = 64;
 /// Reasons are logged, and a caller may have put a whole text in the place of a name. For such a text only the length is given.
 pub fn named(name: &str) -> String {
     let characters = name.chars().count();
-    match characters <= LONGEST_NAME && name.chars().all(|c| c.is_ascii_graphic()) {
-        true => format!("{name:?}"),
-        false => format!("a name of {characters} characters"),
+    if characters <= LONGEST_NAME && name.chars().all(|c| c.is_ascii_graphic()) {
+        format!("{name:?}")
+    } else {
+        format!("a name of {characters} characters")
     }
 }
 

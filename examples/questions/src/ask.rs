@@ -52,9 +52,10 @@ impl Question {
                 "the text has {bytes} bytes, at most {most} are read"
             )));
         }
-        match parts().any(|text| text.trim().is_empty()) {
-            true => Err(ApiError::unanswerable("the text is empty")),
-            false => Ok(self),
+        if parts().any(|text| text.trim().is_empty()) {
+            Err(ApiError::unanswerable("the text is empty"))
+        } else {
+            Ok(self)
         }
     }
 }

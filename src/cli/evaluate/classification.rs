@@ -7,11 +7,11 @@ use bertless::{Model, Prediction, metrics};
 use super::super::input::ItemSource;
 use super::super::output::Output;
 use super::super::stream::answer_all;
-use super::{Example, Report};
+use super::{GoldExample, Report};
 
 pub(super) fn evaluate(
     model: &Model,
-    rows: impl ItemSource<Item = Example>,
+    rows: impl ItemSource<Item = GoldExample>,
     output: &mut Output,
 ) -> Result<Report> {
     let labels = model.labels();
@@ -25,7 +25,7 @@ pub(super) fn evaluate(
         rows,
         output,
         |inputs| Ok(model.predict_batch(inputs)?),
-        |_, row: Example, prediction| {
+        |_, row: GoldExample, prediction| {
             let Prediction::Classification(answer) = prediction else {
                 return Err(row.blame("this is no answer of a classifier"));
             };

@@ -15,7 +15,7 @@ use super::super::bench::percentile;
 use super::super::columns::{self, Column};
 use super::super::input::ItemSource;
 use super::super::output::{Output, warn};
-use super::{Example, Report, Table, measure};
+use super::{GoldExample, GoldTable, Report, measure};
 
 /// Number of timed runs.
 const RUNS: usize = 3;
@@ -87,7 +87,7 @@ impl Models {
 }
 
 /// Evaluates all models on the same examples, and prints a line for each.
-pub(super) fn run(models: &Models, table: Table, output: &mut Output) -> Result<()> {
+pub(super) fn run(models: &Models, table: GoldTable, output: &mut Output) -> Result<()> {
     let rows = Examples::read(table)?;
     let mut results = Vec::new();
     for contender in &models.0 {
@@ -183,10 +183,10 @@ fn nearness(answers: &[Prediction], others: &[Prediction]) -> Vec<(&'static str,
 }
 
 /// All examples of a table, in memory.
-struct Examples(Vec<Example>);
+struct Examples(Vec<GoldExample>);
 
 impl Examples {
-    fn read(mut table: Table) -> Result<Self> {
+    fn read(mut table: GoldTable) -> Result<Self> {
         let mut rows = Vec::new();
         while let Some(row) = table.next()? {
             rows.push(row);
@@ -210,12 +210,12 @@ impl Examples {
 }
 
 /// An iterator over examples, as a source.
-struct ExampleIter<'a>(std::slice::Iter<'a, Example>);
+struct ExampleIter<'a>(std::slice::Iter<'a, GoldExample>);
 
 impl ItemSource for ExampleIter<'_> {
-    type Item = Example;
+    type Item = GoldExample;
 
-    fn next(&mut self) -> Result<Option<Example>> {
+    fn next(&mut self) -> Result<Option<GoldExample>> {
         Ok(self.0.next().cloned())
     }
 }

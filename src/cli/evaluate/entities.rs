@@ -9,7 +9,7 @@ use super::super::input::ItemSource;
 use super::super::output::Output;
 use super::super::show::shortened;
 use super::super::stream::answer_all;
-use super::{Example, Report};
+use super::{GoldExample, Report};
 
 /// Number of characters of a tag or of the labels that an error quotes.
 const QUOTED: usize = 200;
@@ -18,7 +18,7 @@ const OUTSIDE: &str = "O";
 
 pub(super) fn evaluate(
     model: &Model,
-    rows: impl ItemSource<Item = Example>,
+    rows: impl ItemSource<Item = GoldExample>,
     output: &mut Output,
 ) -> Result<Report> {
     let mut tagged = Vec::new();
@@ -26,7 +26,7 @@ pub(super) fn evaluate(
         rows,
         output,
         |inputs| tokens(model, inputs),
-        |_, row: Example, (starts, entities)| {
+        |_, row: GoldExample, (starts, entities)| {
             let tags = row.expected.tags().into_iter();
             let expected: Vec<String> = tags
                 .map(|tag| known(model.labels(), tag))

@@ -20,7 +20,7 @@ use super::show::shortened;
 use super::similarity::similarities;
 use super::stream::answer_all;
 use report::Report;
-use table::{Example, Table};
+use table::{GoldExample, GoldTable};
 
 /// Compute metrics of a model on a table of expected answers
 ///
@@ -114,7 +114,7 @@ pub(crate) fn run(arguments: EvaluateArgs, common: &Common, output: &mut Output)
 
 impl ColumnFlags {
     /// The columns that a model's task needs.
-    fn of(self, table: Table, model: &Model) -> Result<Table> {
+    fn of(self, table: GoldTable, model: &Model) -> Result<GoldTable> {
         let one = |name: &str| vec![name.to_owned()];
         let (texts, expected) = match (model.task(), model.summary().score) {
             (Task::Classification, score) if gives_a_number(model, score) => {
@@ -150,7 +150,7 @@ impl ColumnFlags {
 }
 
 /// Columns of a pair if the table has both under standard names, else the column of a text.
-fn columns_of_texts(table: &Table) -> Vec<Vec<String>> {
+fn columns_of_texts(table: &GoldTable) -> Vec<Vec<String>> {
     match usual_pair(|name| table.has(name)) {
         Some(pair) => pair.map(|name| vec![name.to_owned()]).to_vec(),
         None => vec![TEXT_COLUMNS.map(str::to_owned).to_vec()],
@@ -158,7 +158,7 @@ fn columns_of_texts(table: &Table) -> Vec<Vec<String>> {
 }
 
 /// Columns of a pair.
-fn columns_of_pairs(table: &Table) -> Vec<Vec<String>> {
+fn columns_of_pairs(table: &GoldTable) -> Vec<Vec<String>> {
     let mut columns = columns_of_texts(table);
     if columns.len() == 1 {
         columns.push(SECOND_COLUMNS.map(str::to_owned).to_vec());
@@ -169,7 +169,7 @@ fn columns_of_pairs(table: &Table) -> Vec<Vec<String>> {
 /// Computes the metrics of the model's task.
 fn measure(
     model: &Model,
-    rows: impl ItemSource<Item = Example>,
+    rows: impl ItemSource<Item = GoldExample>,
     output: &mut Output,
 ) -> Result<Report> {
     match (model.task(), model.summary().score) {
@@ -211,12 +211,12 @@ const CELL: usize = 200;
 
 /// Computes correlations of scores with expected scores.
 fn correlation(
-    rows: impl ItemSource<Item = Example>,
+    rows: impl ItemSource<Item = GoldExample>,
     output: &mut Output,
     score: impl FnMut(&[Input<'_>]) -> Result<Vec<f32>>,
 ) -> Result<Report> {
     let mut pairs = Vec::new();
-    answer_all(rows, output, score, |_, row: Example, score| {
+    answer_all(rows, output, score, |_, row: GoldExample, score| {
         let expected: f64 = match row.expected.text().trim().parse() {
             Ok(number) if f64::is_finite(number) => number,
             _ => {
@@ -234,7 +234,7 @@ fn correlation(
 
 fn answers(
     model: &Model,
-    rows: impl ItemSource<Item = Example>,
+    rows: impl ItemSource<Item = GoldExample>,
     output: &mut Output,
 ) -> Result<Report> {
     let (mut n, mut exact, mut f1) = (0, 0, 0.0);
@@ -242,7 +242,7 @@ fn answers(
         rows,
         output,
         |inputs| Ok(model.predict_batch(inputs)?),
-        |_, row: Example, prediction| {
+        |_, row: GoldExample, prediction| {
             let Prediction::Answer(answer) = prediction else {
                 return Err(row.blame("this is no answer to a question"));
             };

@@ -12,7 +12,7 @@ use super::super::input::{Item, ItemSource};
 use super::super::lines::{Location, Opened};
 
 /// A table and the columns that are read from it.
-pub(super) struct Table {
+pub(super) struct GoldTable {
     reader: TableReader,
     file: Rc<str>,
     size: Option<u64>,
@@ -22,20 +22,20 @@ pub(super) struct Table {
 
 /// A text or pair, and its expected answer.
 #[derive(Debug, Clone)]
-pub(super) struct Example {
+pub(super) struct GoldExample {
     item: Item,
     /// Byte ranges of the words of the first text.
     pub(super) words: Vec<Range<usize>>,
     pub(super) expected: Cell,
 }
 
-impl AsRef<Item> for Example {
+impl AsRef<Item> for GoldExample {
     fn as_ref(&self) -> &Item {
         &self.item
     }
 }
 
-impl Example {
+impl GoldExample {
     /// An error about this example, which names its line.
     pub(super) fn blame(&self, reason: impl std::fmt::Display) -> anyhow::Error {
         self.item.location.blame(anyhow!("{reason}"))
@@ -43,10 +43,10 @@ impl Example {
 }
 
 /// Opens a table and reads its header.
-pub(super) fn open(path: &Path) -> Result<Table> {
+pub(super) fn open(path: &Path) -> Result<GoldTable> {
     let opened = Opened::new(path)?;
     let name = opened.name.to_string();
-    Ok(Table {
+    Ok(GoldTable {
         reader: TableReader::new(name, TableFormat::of(path)?, opened.input)?,
         file: opened.name,
         size: opened.size,
@@ -54,7 +54,7 @@ pub(super) fn open(path: &Path) -> Result<Table> {
     })
 }
 
-impl Table {
+impl GoldTable {
     /// Whether there is a column of this name. For JSON lines the first object decides.
     pub(super) fn has(&self, name: &str) -> bool {
         self.reader.names().iter().any(|own| own == name)
@@ -90,10 +90,10 @@ impl Table {
     }
 }
 
-impl ItemSource for Table {
-    type Item = Example;
+impl ItemSource for GoldTable {
+    type Item = GoldExample;
 
-    fn next(&mut self) -> Result<Option<Example>> {
+    fn next(&mut self) -> Result<Option<GoldExample>> {
         let Some(mut row) = self.reader.next_row()? else {
             return if self.fresh {
                 bail!("{}, line 1: there is nothing below the header", self.file)
@@ -105,7 +105,7 @@ impl ItemSource for Table {
         let expected = row.cells.pop().unwrap_or_default();
         let words = row.cells.first().map(Cell::words);
         let mut texts = row.cells.iter().map(|cell| cell.text().to_owned());
-        Ok(Some(Example {
+        Ok(Some(GoldExample {
             words: words.unwrap_or_default(),
             item: Item {
                 first: texts.next().unwrap_or_default(),
@@ -125,7 +125,7 @@ impl ItemSource for Table {
 mod tests {
     use super::*;
 
-    fn table(name: &str, content: &str) -> Result<Table> {
+    fn table(name: &str, content: &str) -> Result<GoldTable> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, content).unwrap();

@@ -9,12 +9,12 @@ use super::sync::lock;
 pub(super) struct HelperBudget {
     /// Greatest number of threads that should be busy at once, those of callers included.
     threads: usize,
-    state: Mutex<State>,
+    state: Mutex<BudgetState>,
 }
 
 /// Passes that are running, and their helpers.
 #[derive(Debug, Default)]
-struct State {
+struct BudgetState {
     /// Number of running passes, each on its caller's thread.
     running: usize,
     /// Number of helpers that these passes have in total.

@@ -32,7 +32,7 @@ struct TeamState {
     state: AtomicU64,
     /// Closure that the current step calls. Written by [`TeamState::run_step`] while no helper is at work, read by
     /// [`TeamState::join`].
-    job: UnsafeCell<Option<Job>>,
+    job: UnsafeCell<Option<TeamJob>>,
     /// Remaining tasks of each member: the index of the first in the low 32 bits, the end in the high 32 bits.
     queues: Vec<AtomicU64>,
     /// Whether the pass is over.
@@ -48,7 +48,7 @@ const AT_WORK: u64 = OPEN - 1;
 
 /// Reference to a closure on the caller's stack, without its type and lifetime.
 #[derive(Clone, Copy)]
-struct Job {
+struct TeamJob {
     /// The closure.
     closure: *const (),
     /// Calls the closure with the index of a member.
@@ -214,7 +214,7 @@ impl TeamState {
                 wait_until(|| self.0.state.load(Ordering::Acquire) & AT_WORK == 0);
             }
         }
-        let job = Job {
+        let job = TeamJob {
             closure: std::ptr::from_ref(closure).cast(),
             call: |closure, member| {
                 // SAFETY: by the contract of `call`, `closure` is the reference above without its type, for which this
@@ -266,7 +266,7 @@ impl TeamState {
     }
 
     /// Joins the open step, unless it is step `done`. Returns its number and closure.
-    fn join(&self, done: u64) -> Option<(u64, Job)> {
+    fn join(&self, done: u64) -> Option<(u64, TeamJob)> {
         let state = self.state.load(Ordering::Relaxed);
         let number = state >> 32;
         if state & OPEN == 0 || number == done {

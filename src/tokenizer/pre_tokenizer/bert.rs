@@ -16,7 +16,7 @@ const LONGEST: usize = 128;
 
 /// Role of a byte in cutting a text into words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
+enum ByteClass {
     /// White space that ends a word.
     Space,
     /// A word of its own.
@@ -27,32 +27,32 @@ enum Class {
     Other,
 }
 
-static CLASSES: [Class; 256] = classes();
+static CLASSES: [ByteClass; 256] = classes();
 
-const fn classes() -> [Class; 256] {
-    let mut classes = [Class::Other; 256];
+const fn classes() -> [ByteClass; 256] {
+    let mut classes = [ByteClass::Other; 256];
     let mut byte = 0;
     while byte < 128 {
         classes[byte] = match byte as u8 {
             // Vertical tab and form feed are excluded: a normalizer that cleans removes them, for any other they are
             // spaces.
-            b' ' | b'\t' | b'\n' | b'\r' => Class::Space,
-            byte if byte.is_ascii_punctuation() => Class::Punctuation,
-            byte if byte.is_ascii_alphanumeric() => Class::Alphanumeric,
-            _ => Class::Other,
+            b' ' | b'\t' | b'\n' | b'\r' => ByteClass::Space,
+            byte if byte.is_ascii_punctuation() => ByteClass::Punctuation,
+            byte if byte.is_ascii_alphanumeric() => ByteClass::Alphanumeric,
+            _ => ByteClass::Other,
         };
         byte += 1;
     }
     classes
 }
 
-fn class(byte: u8) -> Class {
+fn class(byte: u8) -> ByteClass {
     CLASSES[usize::from(byte)]
 }
 
 /// Whether a word ends before this byte.
 fn cuts(byte: u8) -> bool {
-    matches!(class(byte), Class::Space | Class::Punctuation)
+    matches!(class(byte), ByteClass::Space | ByteClass::Punctuation)
 }
 
 /// Tokenizes a text without added tokens. `offset` is its position in the whole text.
@@ -73,12 +73,12 @@ pub(in crate::tokenizer) fn scan(
     while let Some(&byte) = bytes.get(at) {
         let start = at;
         match class(byte) {
-            Class::Space => at += 1,
-            Class::Punctuation => {
+            ByteClass::Space => at += 1,
+            ByteClass::Punctuation => {
                 at += 1;
                 pieces.push_short(Short::new([byte.into(), 0], 1), offset + start as u32);
             }
-            Class::Alphanumeric => {
+            ByteClass::Alphanumeric => {
                 // Most words end in the first block of eight bytes, nearly all in the second.
                 let first = read(bytes, start);
                 let mut second = 0;
@@ -101,7 +101,7 @@ pub(in crate::tokenizer) fn scan(
                     pieces.push_short(word, offset + start as u32);
                 }
             }
-            Class::Other => at = cached_path(text, start, offset, characters, pieces),
+            ByteClass::Other => at = cached_path(text, start, offset, characters, pieces),
         }
     }
 }

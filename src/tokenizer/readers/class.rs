@@ -24,7 +24,7 @@ pub(super) enum Scheme {
 
 /// Tokenizer class of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Class {
+pub(super) struct TokenizerClass {
     /// Name of the class in transformers.
     pub(super) name: String,
     pub(super) scheme: Scheme,
@@ -76,7 +76,7 @@ struct Model {
     model_type: Option<Json>,
 }
 
-impl Class {
+impl TokenizerClass {
     /// Finds the class: the one that tokenizer_config.json names, else config.json, else that of the model's family.
     ///
     /// # Errors
@@ -181,7 +181,7 @@ fn own_code(config: &Document) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn class(config: &str, model: &str, listed: bool) -> Result<Class> {
+    fn class(config: &str, model: &str, listed: bool) -> Result<TokenizerClass> {
         let mut files = Files::new()
             .with("tokenizer_config.json", config.as_bytes().to_vec())
             .with("config.json", model.as_bytes().to_vec());
@@ -189,7 +189,7 @@ mod tests {
             files = files.with(TOKENIZER, b"{}");
         }
         let config = Document::read(&files, "", "tokenizer_config.json")?.unwrap_or_default();
-        Class::of(&files, "", &config)
+        TokenizerClass::of(&files, "", &config)
     }
 
     fn scheme(config: &str, model: &str, listed: bool) -> Option<Scheme> {

@@ -22,11 +22,11 @@ use super::vocab::Vocab;
 use super::warning::TokenizerWarning;
 use crate::error::{Error, Result};
 use crate::weights::{Files, join_within};
-use class::{Class, Scheme};
+use class::{Scheme, TokenizerClass};
 use declared::Declared;
 use document::Document;
 use numbered::Numbered;
-use tokenizer_json::{Json, TOKENIZER};
+use tokenizer_json::{TOKENIZER, TokenizerJson};
 use vocab_txt::VOCAB;
 
 const CONFIG: &str = "tokenizer_config.json";
@@ -47,10 +47,10 @@ impl TokenizerSpec {
     /// itself does.
     pub(super) fn read(files: &Files, folder: &str, lower_first: bool) -> Result<Self> {
         let config = Document::read(files, folder, CONFIG)?.unwrap_or_default();
-        let class = Class::of(files, folder, &config)?;
+        let class = TokenizerClass::of(files, folder, &config)?;
         let file = join_within(folder, TOKENIZER, TOKENIZER)?;
         let mut json = match files.read(&file)? {
-            Some(bytes) => Some(Json::read(&file, &bytes)?),
+            Some(bytes) => Some(TokenizerJson::read(&file, &bytes)?),
             None => None,
         };
         let listed = json.as_ref().map_or(&[][..], |json| &json.added);
@@ -170,7 +170,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// `UnsupportedTokenizer` for steps that cannot be followed.
-    fn of_file(json: &Json) -> Result<Self> {
+    fn of_file(json: &TokenizerJson) -> Result<Self> {
         json.check_pre_tokenizer()?;
         let normalizer = json.normalizer()?;
         Ok(Self {
@@ -190,7 +190,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// `Config` for values of another type.
-    fn of_class(class: &Class, config: &Document, template: Template) -> Result<Self> {
+    fn of_class(class: &TokenizerClass, config: &Document, template: Template) -> Result<Self> {
         let lower = config.flag("do_lower_case")?;
         let chinese = config.flag("tokenize_chinese_chars")?;
         Ok(Self {
@@ -216,7 +216,13 @@ impl Pipeline {
     }
 
     /// Records warnings about parts of tokenizer.json that the class's own pipeline replaces.
-    fn ignore(&mut self, json: &Json, class: &Class, unknown: &str, numbered: &Numbered<'_>) {
+    fn ignore(
+        &mut self,
+        json: &TokenizerJson,
+        class: &TokenizerClass,
+        unknown: &str,
+        numbered: &Numbered<'_>,
+    ) {
         let mut parts = json.ignored(&self.template, unknown);
         let mut lost = json
             .added
@@ -239,7 +245,7 @@ impl Pipeline {
 /// Assigns ids to all tokens outside the vocabulary.
 fn number<'a>(
     vocab: &'a Vocab,
-    json: Option<&Json>,
+    json: Option<&TokenizerJson>,
     scheme: Scheme,
     declared: &Declared,
 ) -> Numbered<'a> {
@@ -290,7 +296,7 @@ fn limit(config: &Document, specials: usize) -> Result<Option<usize>> {
 ///
 /// # Errors
 /// `Config` for any other value than `left` and `right`.
-fn truncation_side(config: &Document, json: Option<&Json>) -> Result<TruncationSide> {
+fn truncation_side(config: &Document, json: Option<&TokenizerJson>) -> Result<TruncationSide> {
     const KEY: &str = "truncation_side";
     match (config.get(KEY), config.text(KEY)) {
         (None, _) => Ok(json
@@ -311,7 +317,7 @@ fn missing((file, key): (String, &str), token: &str) -> Error {
 }
 
 /// Prefix of tokens that continue a word.
-fn prefix(json: &Json, scheme: Scheme) -> &str {
+fn prefix(json: &TokenizerJson, scheme: Scheme) -> &str {
     match (scheme, &json.model.prefix) {
         (Scheme::File, Some(prefix)) => prefix,
         _ => PREFIX,

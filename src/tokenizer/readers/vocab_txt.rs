@@ -6,7 +6,7 @@ use std::str::Utf8Error;
 use crate::error::{Error, Result};
 use crate::tokenizer::model::wordpiece::PREFIX;
 use crate::tokenizer::swar::{ByteMask, read as read_block};
-use crate::tokenizer::vocab::{Span, Vocab};
+use crate::tokenizer::vocab::{ByteSpan, Vocab};
 use crate::weights::{Files, join_within};
 
 /// Name of the file that holds only a vocabulary.
@@ -41,7 +41,7 @@ fn text(bytes: Cow<'static, [u8]>) -> Result<Cow<'static, str>, Utf8Error> {
 /// Finds the tokens of `vocab.txt`: one a line, without the white space at the line's end.
 ///
 /// Only a line feed ends a line, as in `tokenizers`.
-pub(in crate::tokenizer) fn lines(text: &str) -> Vec<Span> {
+pub(in crate::tokenizer) fn lines(text: &str) -> Vec<ByteSpan> {
     let bytes = text.as_bytes();
     // A token and its line end take at least six bytes on average, except in small vocabularies.
     let mut spans = Vec::with_capacity(bytes.len() / 6);
@@ -60,7 +60,7 @@ pub(in crate::tokenizer) fn lines(text: &str) -> Vec<Span> {
 }
 
 /// Span of a line's token, without the white space at its end.
-fn trimmed(text: &str, start: usize, end: usize) -> Span {
+fn trimmed(text: &str, start: usize, end: usize) -> ByteSpan {
     let is_plain = |byte: &u8| byte.is_ascii_graphic();
     let end = match text.as_bytes()[start..end].last() {
         Some(last) if !is_plain(last) => start + text[start..end].trim_end().len(),

@@ -23,7 +23,7 @@ pub(super) struct HashTable {
 }
 
 /// Builder of a table.
-pub(super) struct Builder {
+pub(super) struct HashTableBuilder {
     buckets: Vec<Bucket>,
     high: Vec<High>,
 }
@@ -35,7 +35,7 @@ pub(super) struct Slots<'a> {
     high: &'a [High],
 }
 
-impl Builder {
+impl HashTableBuilder {
     /// Creates an empty table for `tokens` tokens whose ids are below `ids`.
     pub(super) fn new(tokens: usize, ids: usize) -> Self {
         // Two of three slots are used: the table stays small, and one bucket in five is full.
@@ -210,7 +210,7 @@ mod tests {
 
     /// Builds a table of tokens whose hashes are given and whose ids are their indices.
     fn table(hashes: &[u64], ids: usize) -> HashTable {
-        let mut builder = Builder::new(hashes.len(), ids);
+        let mut builder = HashTableBuilder::new(hashes.len(), ids);
         for (id, hash) in (0..).zip(hashes) {
             let is_equal = |other: u32| hashes[other as usize] == *hash;
             assert!(!builder.insert(*hash, id, |_| false, is_equal));
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn of_equal_tokens_the_later_stays() {
-        let mut builder = Builder::new(2, 2);
+        let mut builder = HashTableBuilder::new(2, 2);
         assert!(!builder.insert(7, 1, |_| false, |_| true));
         assert!(builder.insert(7, 0, |_| false, |_| true));
         assert_eq!(builder.slots().find(7, |_| true), Some(1));

@@ -14,15 +14,15 @@ use super::swar::{low_bytes, read};
 use super::unicode;
 use crate::error::{Error, Result};
 use crate::weights::PodBuf;
-use hash_table::{Builder, HashTable, Slots};
+use hash_table::{HashTable, HashTableBuilder, Slots};
 use key::{Key, Short};
-pub(super) use token_spans::Span;
+pub(super) use token_spans::ByteSpan;
 use token_spans::{MAX_RUN_BYTES, TokenSpan, TokenSpans, TokenSpansRef};
 
 /// Largest valid id: the tables keep ids in 24 bits.
 const MAX_ID: u32 = (1 << 24) - 2;
 /// Span of an id without a token.
-const ABSENT: Span = [u32::MAX; 2];
+const ABSENT: ByteSpan = [u32::MAX; 2];
 
 /// Vocabulary, either in owned memory or borrowed from a packed file.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ impl Vocab {
         file: &str,
         prefix: &str,
         text: String,
-        spans: Vec<Span>,
+        spans: Vec<ByteSpan>,
         ids: &[u32],
     ) -> Result<Self> {
         check_len(file, &text)?;
@@ -95,7 +95,7 @@ impl Vocab {
         file: &str,
         prefix: &str,
         text: Cow<'static, str>,
-        spans: Vec<Span>,
+        spans: Vec<ByteSpan>,
     ) -> Result<Self> {
         Self::build(file, prefix, text, spans).map(|(vocab, _)| vocab)
     }
@@ -106,7 +106,7 @@ impl Vocab {
         file: &str,
         prefix: &str,
         text: Cow<'static, str>,
-        spans: Vec<Span>,
+        spans: Vec<ByteSpan>,
     ) -> Result<(Self, bool)> {
         check_len(file, &text)?;
         if spans.len() > MAX_ID as usize + 1 {
@@ -135,10 +135,11 @@ impl Vocab {
             } else {
                 0
             };
-        let mut tables = [whole, continuing].map(|tokens| Builder::new(tokens, spans.len()));
+        let mut tables =
+            [whole, continuing].map(|tokens| HashTableBuilder::new(tokens, spans.len()));
         let mut longest = [[0; MaxLens::LEN]; 2];
         let repeats = fill(&mut tables, &mut longest, text.as_bytes(), &spans, &prefix);
-        let [word_start, continuation] = tables.map(Builder::finish);
+        let [word_start, continuation] = tables.map(HashTableBuilder::finish);
         let vocab = Self {
             text: concatenated(text, &spans),
             token_spans: TokenSpans::of(spans.iter().map(len)),
@@ -156,7 +157,7 @@ impl Vocab {
             self.token(id)
                 .is_some_and(|token| self.id(token) == Some(id))
         };
-        let mut spans: Vec<Span> = (0..self.len() as u32)
+        let mut spans: Vec<ByteSpan> = (0..self.len() as u32)
             .map(|id| {
                 if counts(&id) {
                     self.token_spans.get(id).unwrap_or(ABSENT)
@@ -290,10 +291,10 @@ impl<'a> Lookup<'a> {
 
 /// Inserts all ids into the tables, and returns whether a token occurs more than once.
 fn fill(
-    [word_start, continuation]: &mut [Builder; 2],
+    [word_start, continuation]: &mut [HashTableBuilder; 2],
     [longest_start, longest_continuation]: &mut [LenTable; 2],
     text: &[u8],
-    spans: &[Span],
+    spans: &[ByteSpan],
     prefix: &Prefix,
 ) -> bool {
     let mut repeats = false;
@@ -319,20 +320,20 @@ fn fill(
     repeats
 }
 
-fn token_span(&[start, end]: &Span) -> TokenSpan {
+fn token_span(&[start, end]: &ByteSpan) -> TokenSpan {
     let len = end - start;
     TokenSpan { start, len }
 }
 
 /// Length of a token in bytes; 0 for an absent one.
-fn len(span: &Span) -> u32 {
+fn len(span: &ByteSpan) -> u32 {
     token_span(span).len
 }
 
 /// Concatenates the tokens in the order of their ids.
-fn concatenated(text: Cow<'static, str>, spans: &[Span]) -> PodBuf<u8> {
+fn concatenated(text: Cow<'static, str>, spans: &[ByteSpan]) -> PodBuf<u8> {
     let mut end = 0;
-    let mut follows = |span: &Span| span[0] == std::mem::replace(&mut end, span[1]);
+    let mut follows = |span: &ByteSpan| span[0] == std::mem::replace(&mut end, span[1]);
     if spans.iter().all(&mut follows) && end as usize == text.len() {
         return match text {
             Cow::Borrowed(text) => PodBuf::Static(text.as_bytes()),
@@ -342,7 +343,7 @@ fn concatenated(text: Cow<'static, str>, spans: &[Span]) -> PodBuf<u8> {
     joined(text.as_bytes(), spans).into()
 }
 
-fn joined(text: &[u8], spans: &[Span]) -> Vec<u8> {
+fn joined(text: &[u8], spans: &[ByteSpan]) -> Vec<u8> {
     let mut joined = Vec::with_capacity(spans.iter().map(|span| len(span) as usize).sum());
     for &[start, end] in spans.iter().filter(|&&span| span != ABSENT) {
         joined.extend_from_slice(&text[start as usize..end as usize]);
@@ -371,7 +372,7 @@ impl Prefix {
     }
 
     /// Whether a token is the prefix followed by at least one byte.
-    fn continues(&self, text: &[u8], [start, end]: Span) -> bool {
+    fn continues(&self, text: &[u8], [start, end]: ByteSpan) -> bool {
         let (start, len) = (start as usize, self.bytes.len());
         // The block usually decides, without a call.
         read(text, start) & low_bytes(len) == self.block
@@ -429,8 +430,8 @@ fn check_len(file: &str, text: &str) -> Result<()> {
 }
 
 /// Sorts the spans by their ids.
-fn by_id(file: &str, text: &str, spans: &[Span], ids: &[u32]) -> Result<Vec<Span>> {
-    let mut sorted: Vec<Span> = Vec::with_capacity(spans.len());
+fn by_id(file: &str, text: &str, spans: &[ByteSpan], ids: &[u32]) -> Result<Vec<ByteSpan>> {
+    let mut sorted: Vec<ByteSpan> = Vec::with_capacity(spans.len());
     for (&span, &id) in spans.iter().zip(ids) {
         let token = || &text[span[0] as usize..span[1] as usize];
         if id > MAX_ID {

@@ -3,7 +3,7 @@
 use crate::weights::PodBuf;
 
 /// Start and end of a token, in bytes.
-pub(in crate::tokenizer) type Span = [u32; 2];
+pub(in crate::tokenizer) type ByteSpan = [u32; 2];
 
 /// Base-2 logarithm of the maximum number of ids that share a 32-bit start: 256 tokens of BERT take 3 KB.
 const MAX_RUN_LOG2: u32 = 8;
@@ -94,7 +94,7 @@ impl TokenSpans {
     }
 
     /// Span of an id's token; empty for an id without a token, `None` past the last id.
-    pub(super) fn get(&self, id: u32) -> Option<Span> {
+    pub(super) fn get(&self, id: u32) -> Option<ByteSpan> {
         ((id as usize) < self.len()).then(|| {
             let TokenSpan { start, len } = self.by_id().of(id);
             [start, start + len]
@@ -130,7 +130,7 @@ impl TokenSpansRef<'_> {
 mod tests {
     use super::*;
 
-    fn spans(token_spans: &TokenSpans) -> Vec<Span> {
+    fn spans(token_spans: &TokenSpans) -> Vec<ByteSpan> {
         (0..token_spans.len() as u32)
             .map(|id| token_spans.get(id).unwrap())
             .collect()

@@ -16,13 +16,13 @@ const BATCH_SIZE: usize = 512;
 
 /// Texts of rows, one or two each.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Texts {
+pub(crate) struct TeacherTexts {
     texts: Vec<String>,
     /// Number of texts in a row.
     width: usize,
 }
 
-impl Texts {
+impl TeacherTexts {
     /// Collects the texts of all rows.
     pub(crate) fn of<'a>(datasets: impl Iterator<Item = &'a Dataset>) -> Self {
         let mut found = Self::default();
@@ -60,7 +60,7 @@ pub(crate) struct TeacherOutputs {
 struct Pending {
     folder: PathBuf,
     options: ModelOptions,
-    texts: Texts,
+    texts: TeacherTexts,
     /// Index of each of the student's outputs among the teacher's.
     label_permutation: Vec<usize>,
 }
@@ -83,7 +83,7 @@ impl TeacherOutputs {
     pub(crate) fn lazy(
         recipe: &Recipe,
         max_length: usize,
-        texts: Texts,
+        texts: TeacherTexts,
         labels: &Labels,
         threads: Option<usize>,
     ) -> Result<Self> {

@@ -9,7 +9,7 @@ const B: f64 = 0.75;
 
 /// An inverted index of texts (Okapi BM25, Robertson and Zaragoza 2009).
 #[derive(Debug)]
-pub(crate) struct Index {
+pub(crate) struct Bm25Index {
     /// Postings of each word: text indices and numbers of occurrences.
     postings: HashMap<String, Vec<(u32, u32)>>,
     /// Number of words in each text.
@@ -17,7 +17,7 @@ pub(crate) struct Index {
     mean: f64,
 }
 
-impl Index {
+impl Bm25Index {
     /// Builds the index. Texts are identified by their position in `texts`.
     pub(crate) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut postings: HashMap<String, Vec<(u32, u32)>> = HashMap::new();
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn scores_are_those_of_the_formula() {
-        let index = Index::new(TEXTS);
+        let index = Bm25Index::new(TEXTS);
         let found = index.best("Cat", 9, None);
         // Two of five texts have it, once each; they are 6 and 2 words long, the mean is 17 / 5.
         let rare = (1.0f64 + 3.5 / 2.5).ln();
@@ -120,18 +120,18 @@ mod tests {
         assert!((found[1].1 - score(6.0)).abs() < 1e-12);
         assert_eq!(index.best("cat", 1, Some(1))[0].0, 0);
         assert_eq!(index.best("bird", 9, None), []);
-        assert_eq!(Index::new([]).best("cat", 1, None), []);
+        assert_eq!(Bm25Index::new([]).best("cat", 1, None), []);
     }
 
     #[test]
     fn rare_words_count_more_than_frequent_ones() {
-        let index = Index::new(["cat x", "cat y", "dog z"]);
+        let index = Bm25Index::new(["cat x", "cat y", "dog z"]);
         assert_eq!(index.best("cat dog", 1, None)[0].0, 2);
     }
 
     #[test]
     fn every_pair_is_there_once() {
-        let index = Index::new(TEXTS);
+        let index = Bm25Index::new(TEXTS);
         assert_eq!(index.pairs(&TEXTS, 1), [(0, 1), (0, 3), (1, 2)]);
     }
 }

@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::train::atomic::{is_same_file, replace};
 use crate::train::data::{self, Column, Source, TEXT_COLUMNS, Table, named, usual_pair};
-use bm25::Index;
+use bm25::Bm25Index;
 use predictor::Predictor;
-use write::{Cell, Format, Writer};
+use write::{Format, OutputCell, Writer};
 
 /// Number of rows in a batch of predictions.
 const ROWS: usize = 512;
@@ -142,7 +142,7 @@ pub fn label(
         columns.push(if taken { format!("gold_{name}") } else { name });
     }
     columns.extend(predicted);
-    let header: Vec<Cell<'_>> = columns.iter().map(|name| Cell::Text(name)).collect();
+    let header: Vec<OutputCell<'_>> = columns.iter().map(|name| OutputCell::Text(name)).collect();
     if let Some(reason) = format.refuses(&header) {
         return Err(wrong(reason));
     }
@@ -163,11 +163,14 @@ pub fn label(
                     }
                     let texts = std::iter::once(asked.first).chain(asked.second);
                     let kept = asked.kept.iter().map(|cell| match cell.items() {
-                        Some(_) => Cell::List(cell),
-                        None => Cell::Text(cell.text()),
+                        Some(_) => OutputCell::List(cell),
+                        None => OutputCell::Text(cell.text()),
                     });
-                    let cells = texts.map(Cell::Text).chain(kept).chain(prediction.cells());
-                    let cells: Vec<Cell<'_>> = cells.collect();
+                    let cells = texts
+                        .map(OutputCell::Text)
+                        .chain(kept)
+                        .chain(prediction.cells());
+                    let cells: Vec<OutputCell<'_>> = cells.collect();
                     if let Some(reason) = format.refuses(&cells) {
                         let (table, row) = asked.source;
                         let table = &tables[table].0;
@@ -260,7 +263,7 @@ fn mined(tables: &[(Table, usize)], count: usize) -> Vec<InputRow<'_>> {
         }
     }
     let alone: Vec<&str> = texts.iter().map(|(text, _)| *text).collect();
-    let pairs = Index::new(alone.iter().copied()).pairs(&alone, count);
+    let pairs = Bm25Index::new(alone.iter().copied()).pairs(&alone, count);
     let asked = pairs.into_iter().map(|(first, second)| InputRow {
         first: alone[first],
         second: Some(alone[second]),

@@ -1,6 +1,6 @@
 //! Predictions of a model for texts and pairs: label, score, logits.
 
-use super::write::Cell;
+use super::write::OutputCell;
 use crate::batch::Input;
 use crate::config::{HeadConfig, ScoreFunction, Task};
 use crate::error::{Error, Result};
@@ -33,14 +33,14 @@ pub(super) struct RowPrediction {
 
 impl RowPrediction {
     /// Cells of the prediction, in the order of [`Predictor::columns`].
-    pub(super) fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
+    pub(super) fn cells(&self) -> impl Iterator<Item = OutputCell<'_>> {
         let label = match &self.label {
             PredictedLabel::None => None,
-            PredictedLabel::One(label) => Some(Cell::Text(label)),
-            PredictedLabel::Set(labels) => Some(Cell::Labels(labels)),
+            PredictedLabel::One(label) => Some(OutputCell::Text(label)),
+            PredictedLabel::Set(labels) => Some(OutputCell::Labels(labels)),
         };
         let values = std::iter::once(self.score).chain(self.logits.iter().copied());
-        label.into_iter().chain(values.map(Cell::Number))
+        label.into_iter().chain(values.map(OutputCell::Number))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::train::data;
 
 /// The value of a cell.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Cell<'a> {
+pub(super) enum OutputCell<'a> {
     Text(&'a str),
     /// A set of labels: a list in JSON lines, else names separated by commas.
     Labels(&'a [String]),
@@ -28,36 +28,36 @@ pub(super) enum Format {
 
 impl Format {
     /// Returns the reason why a row cannot be written in this format, or `None` if it can.
-    pub(super) fn refuses(self, cells: &[Cell<'_>]) -> Option<&'static str> {
+    pub(super) fn refuses(self, cells: &[OutputCell<'_>]) -> Option<&'static str> {
         if self == Self::Json {
             return None;
         }
         let breaks = |text: &str| self == Self::Tabs && text.contains(['\t', '\n', '\r']);
         cells.iter().find_map(|cell| match cell {
-            Cell::Text(text) if breaks(text) => Some(
+            OutputCell::Text(text) if breaks(text) => Some(
                 "a tab or a line break in a text has no place in a tab-separated table: write .csv or .jsonl",
             ),
-            Cell::Labels(labels) if labels.iter().any(|label| label.contains(',')) => Some(
+            OutputCell::Labels(labels) if labels.iter().any(|label| label.contains(',')) => Some(
                 "a label has a comma in its name, and labels have commas between them: write .jsonl",
             ),
-            Cell::Labels(labels) if labels.iter().any(|label| breaks(label)) => Some(
+            OutputCell::Labels(labels) if labels.iter().any(|label| breaks(label)) => Some(
                 "a tab or a line break in a label has no place in a tab-separated table: write .csv or .jsonl",
             ),
-            Cell::List(_) => Some("a list has no place in a table without types: write .jsonl"),
+            OutputCell::List(_) => Some("a list has no place in a table without types: write .jsonl"),
             _ => None,
         })
     }
 
     /// Formats a cell as text.
-    fn written<'a>(self, cell: &Cell<'a>) -> Cow<'a, str> {
+    fn written<'a>(self, cell: &OutputCell<'a>) -> Cow<'a, str> {
         let text = match *cell {
-            Cell::Number(number) => return number.to_string().into(),
-            Cell::Text(text) => Cow::Borrowed(text),
-            Cell::Labels(labels) if self == Self::Json => {
+            OutputCell::Number(number) => return number.to_string().into(),
+            OutputCell::Text(text) => Cow::Borrowed(text),
+            OutputCell::Labels(labels) if self == Self::Json => {
                 return serde_json::Value::from(labels).to_string().into();
             }
-            Cell::Labels(labels) => labels.join(",").into(),
-            Cell::List(list) => {
+            OutputCell::Labels(labels) => labels.join(",").into(),
+            OutputCell::List(list) => {
                 let items = list.items().unwrap_or_default();
                 return serde_json::Value::from(items).to_string().into();
             }
@@ -97,14 +97,15 @@ impl Writer {
             names: names.to_vec(),
         };
         if format != Format::Json {
-            let header: Vec<Cell<'_>> = names.iter().map(|name| Cell::Text(name)).collect();
+            let header: Vec<OutputCell<'_>> =
+                names.iter().map(|name| OutputCell::Text(name)).collect();
             writer.write(&header)?;
         }
         Ok(writer)
     }
 
     /// Writes a row; its cells are in the order of the column names.
-    pub(super) fn write(&mut self, cells: &[Cell<'_>]) -> Result<()> {
+    pub(super) fn write(&mut self, cells: &[OutputCell<'_>]) -> Result<()> {
         for (at, (cell, name)) in cells.iter().zip(&self.names).enumerate() {
             match (self.format, at) {
                 (Format::Tabs, 1..) => self.out.write_all(b"\t")?,

@@ -73,7 +73,7 @@ pub(crate) fn relation(
         parts.push(Mutex::new((0.0, left, right)));
     }
     let team = &exec.team;
-    team.parallel_for(texts, Scratch::default, |scratch, text| {
+    team.parallel_for(texts, RelationScratch::default, |scratch, text| {
         let (from, to) = (starts[text], starts[text + 1]);
         let mut part = parts[text].lock().unwrap_or_else(|lock| lock.into_inner());
         let (value, left, right) = &mut *part;
@@ -130,13 +130,13 @@ impl HeadView<'_> {
 }
 
 #[derive(Default)]
-struct Scratch {
+struct RelationScratch {
     student: Vec<f32>,
     teacher: Vec<f32>,
     value: f64,
 }
 
-impl Scratch {
+impl RelationScratch {
     /// Writes the sum of a head's losses to `value`, and the gradient of each of the student's scores to `student`.
     fn compare(&mut self, measure: Measure, cpu: Cpu, [student, teacher]: [&HeadView<'_>; 2]) {
         student.scores(&mut self.student);

@@ -58,7 +58,7 @@ impl Parameters {
     pub(crate) fn gradients(&self) -> Gradients {
         Gradients {
             values: self.0.iter().map(|p| vec![0.0; p.values.len()]).collect(),
-            states: vec![State::Zero; self.0.len()],
+            states: vec![GradientState::Zero; self.0.len()],
         }
     }
 }
@@ -70,12 +70,12 @@ impl Parameters {
 #[derive(Clone, Debug)]
 pub(crate) struct Gradients {
     values: Vec<Vec<f32>>,
-    states: Vec<State>,
+    states: Vec<GradientState>,
 }
 
 /// Content of a gradient's buffer.
 #[derive(Clone, Debug, PartialEq)]
-enum State {
+enum GradientState {
     /// Zeros.
     Zero,
     /// Old values that count as zero.
@@ -107,7 +107,7 @@ impl Gradients {
     #[cfg(test)]
     pub(crate) fn of(&self, id: ParamId) -> &[f32] {
         assert!(
-            self.states[id.0] != State::Stale,
+            self.states[id.0] != GradientState::Stale,
             "no backward pass since it was cleared"
         );
         &self.values[id.0]
@@ -126,13 +126,13 @@ impl Gradients {
         let Self { values, states } = self;
         for ParamId(id) in ids {
             match &mut states[id] {
-                state @ (State::Zero | State::Stale) => {
-                    if *state == State::Stale {
+                state @ (GradientState::Zero | GradientState::Stale) => {
+                    if *state == GradientState::Stale {
                         values[id].fill(0.0);
                     }
-                    *state = State::Written;
+                    *state = GradientState::Written;
                 }
-                State::Written | State::Rows(..) => {}
+                GradientState::Written | GradientState::Rows(..) => {}
             }
         }
         let many = values.get_disjoint_mut(ids.map(|id| id.0));
@@ -144,8 +144,8 @@ impl Gradients {
     /// must add instead of store.
     pub(crate) fn begin(&mut self, id: ParamId) -> bool {
         let state = &mut self.states[id.0];
-        let nothing = matches!(state, State::Zero | State::Stale);
-        *state = State::Written;
+        let nothing = matches!(state, GradientState::Zero | GradientState::Stale);
+        *state = GradientState::Written;
         !nothing
     }
 
@@ -153,20 +153,20 @@ impl Gradients {
     pub(crate) fn begin_rows(&mut self, id: ParamId, rows: &[u32], width: usize) {
         let state = &mut self.states[id.0];
         match state {
-            State::Written => {}
-            State::Rows(known, _) => {
+            GradientState::Written => {}
+            GradientState::Rows(known, _) => {
                 known.extend_from_slice(rows);
                 known.sort_unstable();
                 known.dedup();
             }
-            State::Zero | State::Stale => {
-                if *state == State::Stale {
+            GradientState::Zero | GradientState::Stale => {
+                if *state == GradientState::Stale {
                     self.values[id.0].fill(0.0);
                 }
                 let mut rows = rows.to_vec();
                 rows.sort_unstable();
                 rows.dedup();
-                *state = State::Rows(rows, width);
+                *state = GradientState::Rows(rows, width);
             }
         }
     }
@@ -174,7 +174,7 @@ impl Gradients {
     /// Iterates over the gradients. For an embedding table the touched rows come with it, where they are known.
     pub(crate) fn touched(&self) -> impl Iterator<Item = (&[f32], Option<Touched<'_>>)> {
         let touched = self.states.iter().map(|state| match state {
-            State::Rows(rows, width) => Some(Touched {
+            GradientState::Rows(rows, width) => Some(Touched {
                 rows,
                 width: *width,
             }),
@@ -185,7 +185,9 @@ impl Gradients {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[f32]> {
         assert!(
-            self.states.iter().all(|state| *state != State::Stale),
+            self.states
+                .iter()
+                .all(|state| *state != GradientState::Stale),
             "no backward pass since it was cleared"
         );
         self.values.iter().map(Vec::as_slice)
@@ -201,14 +203,14 @@ impl Gradients {
     pub(crate) fn clear(&mut self) {
         for (values, state) in self.values.iter_mut().zip(&mut self.states) {
             match state {
-                State::Written => *state = State::Stale,
-                State::Rows(rows, width) => {
+                GradientState::Written => *state = GradientState::Stale,
+                GradientState::Rows(rows, width) => {
                     for &row in &*rows {
                         values[row as usize * *width..][..*width].fill(0.0);
                     }
-                    *state = State::Zero;
+                    *state = GradientState::Zero;
                 }
-                State::Zero | State::Stale => {}
+                GradientState::Zero | GradientState::Stale => {}
             }
         }
     }
@@ -217,9 +219,9 @@ impl Gradients {
     /// parameters.
     pub(crate) fn settle(&mut self) {
         for (values, state) in self.values.iter_mut().zip(&mut self.states) {
-            if *state == State::Stale {
+            if *state == GradientState::Stale {
                 values.fill(0.0);
-                *state = State::Zero;
+                *state = GradientState::Zero;
             }
         }
     }

@@ -5,17 +5,17 @@ use crate::error::{Error, Result};
 use crate::train::task::Criterion;
 
 /// A checked key, whether its value is valid, and the reason if it is not.
-type Check = (&'static str, bool, &'static str);
+type Rule = (&'static str, bool, &'static str);
 
-fn at_least_one(key: &'static str, count: Option<u64>) -> Check {
+fn at_least_one(key: &'static str, count: Option<u64>) -> Rule {
     (key, count != Some(0), "is not 1 or more")
 }
 
-fn above_0(key: &'static str, x: f64) -> Check {
+fn above_0(key: &'static str, x: f64) -> Rule {
     (key, x > 0.0 && x.is_finite(), "is not above 0")
 }
 
-fn share(key: &'static str, x: f64) -> Check {
+fn share(key: &'static str, x: f64) -> Rule {
     (key, (0.0..=1.0).contains(&x), "is not from 0 to 1")
 }
 
@@ -44,7 +44,7 @@ impl Recipe {
         }
     }
 
-    fn check_data(&self) -> Vec<Check> {
+    fn check_data(&self) -> Vec<Rule> {
         let data = &self.data;
         let labels: Vec<&str> = data.labels.iter().flatten().map(|it| it.trim()).collect();
         let distinct = (1..labels.len()).all(|at| !labels[..at].contains(&labels[at]));
@@ -68,7 +68,7 @@ impl Recipe {
         ]
     }
 
-    fn check_training(&self) -> Vec<Check> {
+    fn check_training(&self) -> Vec<Rule> {
         let it = &self.training;
         let ranks = self.task.spec().criterion == Criterion::MultipleNegatives;
         let too_few = "is too few: a pair is ranked among those of its batch";
@@ -103,7 +103,7 @@ impl Recipe {
         ]
     }
 
-    fn check_distillation(&self) -> Vec<Check> {
+    fn check_distillation(&self) -> Vec<Rule> {
         let Some(it) = &self.distillation else {
             return Vec::new();
         };
@@ -147,7 +147,7 @@ impl Recipe {
         ]
     }
 
-    fn check_student(&self) -> Vec<Check> {
+    fn check_student(&self) -> Vec<Rule> {
         let Some(student) = &self.student else {
             return Vec::new();
         };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::adamw::Settings;
 use super::card::Card;
 use super::log::{Figures, Line, read_log};
-use super::prepare::{StudentModel, Tables, check_packed, head, models};
+use super::prepare::{StudentModel, TrainingTables, check_packed, head, models};
 use super::trainable::TrainableNetwork;
 use super::trainer::{Observer, Outcome, TrainConfig, TrainSet, train};
 use super::{folder, learnable};
@@ -57,7 +57,7 @@ impl Job {
         check_packed(recipe)?;
         folder::check(&recipe.output, &models)?;
         let engine = engine(threads)?;
-        let tables = Tables::read(recipe)?;
+        let tables = TrainingTables::read(recipe)?;
         let mut fingerprint = tables.fingerprint(&models)?;
         let mut student = StudentModel::open(recipe, &tables, &mut fingerprint)?;
         let labels = tables.labels(recipe)?;

@@ -13,7 +13,7 @@ use crate::train::data::{
     ColumnNames, Dataset, Example, ExampleEncoder, Labels, Source, TEXT_COLUMNS, named,
 };
 use crate::train::distill::intermediate::DistilledStudent;
-use crate::train::distill::outputs::{TeacherOutputs, Texts};
+use crate::train::distill::outputs::{TeacherOutputs, TeacherTexts};
 use crate::train::distill::teacher::Teacher;
 use crate::train::model::checkpoint::{CheckpointFiles, Shape};
 use crate::train::model::network::{HeadKind, Init, Network};
@@ -25,7 +25,7 @@ use crate::train::task::TaskHead;
 use crate::weights::Files;
 
 /// The tables of a recipe.
-pub(super) struct Tables {
+pub(super) struct TrainingTables {
     schema: TableSchema,
     dev_schema: TableSchema,
     train: Vec<Dataset>,
@@ -33,7 +33,7 @@ pub(super) struct Tables {
     dev: Vec<Dataset>,
 }
 
-impl Tables {
+impl TrainingTables {
     /// Reads all tables.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ impl Tables {
         {
             return Ok(None);
         }
-        let texts = Texts::of(self.learned());
+        let texts = TeacherTexts::of(self.learned());
         TeacherOutputs::lazy(recipe, max_length, texts, labels, threads).map(Some)
     }
 }
@@ -156,7 +156,7 @@ impl StudentModel {
     /// Any error of opening the model; `Option` for a family that cannot be trained and for an unknown metric.
     pub(super) fn open(
         recipe: &Recipe,
-        tables: &Tables,
+        tables: &TrainingTables,
         fingerprint: &mut RunFingerprint,
     ) -> Result<Self> {
         let checkpoint = CheckpointFiles::of(&recipe.model)?;
@@ -194,11 +194,11 @@ impl StudentModel {
     }
 
     /// Prunes the vocabulary to the recipe's corpus, if it names one.
-    fn prune(&mut self, tables: &Tables, fingerprint: &mut RunFingerprint) -> Result<()> {
+    fn prune(&mut self, tables: &TrainingTables, fingerprint: &mut RunFingerprint) -> Result<()> {
         let student = &self.student;
         let corpus = match &student.vocabulary[..] {
             [] if student.tokens.is_none() && student.min_count.is_none() => return Ok(()),
-            [] => Texts::of(tables.learned()),
+            [] => TeacherTexts::of(tables.learned()),
             sources => corpus(sources)?,
         };
         fingerprint.texts(corpus.iter());
@@ -375,7 +375,7 @@ pub(super) fn check_packed(recipe: &Recipe) -> Result<()> {
 }
 
 /// Reads the texts of tables, each of which has its own columns.
-fn corpus(sources: &[Source]) -> Result<Texts> {
+fn corpus(sources: &[Source]) -> Result<TeacherTexts> {
     let usual = [&TEXT_COLUMNS[..], &["question", "tokens"]].concat();
     let texts = |source: &Source| {
         let names = ColumnNames {
@@ -384,8 +384,14 @@ fn corpus(sources: &[Source]) -> Result<Texts> {
             ..ColumnNames::default()
         };
         let dataset = Dataset::read(source, &names)?;
-        Ok(Texts::of(std::iter::once(&dataset)))
+        Ok(TeacherTexts::of(std::iter::once(&dataset)))
     };
-    let texts = sources.iter().map(texts).collect::<Result<Vec<Texts>>>()?;
-    Ok(texts.into_iter().reduce(Texts::join).unwrap_or_default())
+    let texts = sources
+        .iter()
+        .map(texts)
+        .collect::<Result<Vec<TeacherTexts>>>()?;
+    Ok(texts
+        .into_iter()
+        .reduce(TeacherTexts::join)
+        .unwrap_or_default())
 }

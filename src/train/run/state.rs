@@ -17,7 +17,7 @@ const PROGRESS: &str = "progress";
 
 /// Progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Progress {
+pub(crate) struct SavedProgress {
     /// Fingerprint of the run. The state of another run cannot be used.
     pub(crate) run: String,
     /// Number of steps taken.
@@ -63,7 +63,7 @@ pub(crate) fn save(
     path: &Path,
     parameters: &Parameters,
     adamw: &AdamW,
-    progress: &Progress,
+    progress: &SavedProgress,
 ) -> Result<()> {
     let all = parameters.iter().zip(&adamw.moments);
     let tensors = all.flat_map(|(parameter, moments)| {
@@ -87,7 +87,7 @@ pub(crate) fn save(
 ///
 /// # Errors
 /// `Io`, which names the file.
-pub(crate) fn save_over(path: &Path, progress: &Progress) -> Result<()> {
+pub(crate) fn save_over(path: &Path, progress: &SavedProgress) -> Result<()> {
     let progress = serde_json::to_string(progress).unwrap_or_default();
     replace_tensors(path, std::iter::empty(), PROGRESS, progress)
 }
@@ -101,7 +101,7 @@ pub(crate) fn load(
     run: &str,
     parameters: &mut Parameters,
     adamw: &mut AdamW,
-) -> Result<Option<Progress>> {
+) -> Result<Option<SavedProgress>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -123,7 +123,8 @@ pub(crate) fn load(
         .as_ref()
         .and_then(|facts| facts.get(PROGRESS));
     let progress = progress.ok_or_else(|| wrong("it is no state of a run".to_owned()))?;
-    let progress: Progress = serde_json::from_str(progress).map_err(|error| damaged(&error))?;
+    let progress: SavedProgress =
+        serde_json::from_str(progress).map_err(|error| damaged(&error))?;
     if progress.run != run {
         return Err(wrong(
             "it is of a run with other settings or data: go on with those, or choose another output"
@@ -188,12 +189,12 @@ mod tests {
         let mut adamw = AdamW::new(&saved, Settings::default());
         adamw.moments[0].first = vec![1.0, 2.0, 3.0];
         adamw.moments[0].second = vec![4.0, 5.0, 6.0];
-        let progress = Progress {
+        let progress = SavedProgress {
             run: "r".to_owned(),
             step: 7,
             best: Some((Exact(0.1 + 0.2), 3)),
             losses: (Exact(-1.0 / 3.0), 2),
-            ..Progress::default()
+            ..SavedProgress::default()
         };
         save(&path, &saved, &adamw, &progress).unwrap();
         let mut found = parameters([9.0; 3]);
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(bits(&found), bits(&saved));
         assert_eq!((state.steps, state.moments), (7, adamw.moments));
 
-        let over = Progress {
+        let over = SavedProgress {
             over: true,
             ..progress
         };
@@ -237,7 +238,7 @@ mod tests {
         };
         assert_eq!(says(&mut own, "r"), "None");
         let adamw = AdamW::new(&own, Settings::default());
-        save(&path, &own, &adamw, &Progress::default()).unwrap();
+        save(&path, &own, &adamw, &SavedProgress::default()).unwrap();
         assert!(says(&mut own, "r").contains("a run with other settings"));
         own.iter_mut().for_each(|p| p.shape = vec![3]);
         assert!(says(&mut own, "").ends_with("a.weight has another shape or type"));

@@ -7,7 +7,7 @@ use super::adamw::{AdamW, Settings, clip_factor, norm};
 use super::folder;
 use super::log::{Figures, Line, Log, Steps};
 use super::schedule::Schedule;
-use super::state::{self, Exact, Progress};
+use super::state::{self, Exact, SavedProgress};
 use crate::error::{Error, Result};
 use crate::kernels::{Engine, ExecContext};
 use crate::train::data::{Batching, Epoch};
@@ -171,7 +171,7 @@ struct Run<'a> {
     adamw: AdamW,
     gradients: Gradients,
     schedule: Schedule,
-    progress: Progress,
+    progress: SavedProgress,
     /// Number of tokens since the last log record. Neither this nor `since` is saved: no result depends on them.
     tokens: usize,
     /// Time of the last log record, without the time of evaluations and saves.
@@ -197,9 +197,9 @@ impl<'a> Run<'a> {
             model.parameters_mut(),
             &mut adamw,
         )?;
-        let progress = progress.unwrap_or_else(|| Progress {
+        let progress = progress.unwrap_or_else(|| SavedProgress {
             run: config.fingerprint.clone(),
-            ..Progress::default()
+            ..SavedProgress::default()
         });
         Ok(Self {
             config,

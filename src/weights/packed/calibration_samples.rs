@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-use crate::kernels::Observer;
+use crate::kernels::InputObserver;
 use crate::kernels::threads::lock;
 use crate::weights::names;
 
@@ -56,7 +56,7 @@ impl CalibrationSamples {
     }
 }
 
-impl Observer for CalibrationSamples {
+impl InputObserver for CalibrationSamples {
     /// Keeps rows of `width` floats, up to the maximum, if the matrix belongs to an encoder layer.
     fn observe(&self, name: &str, width: usize, rows: &[f32]) {
         if names::in_encoder_layer(name) {

@@ -23,14 +23,14 @@ pub struct PackOptions {
     max_error: Option<f64>,
     /// Calibration texts and, in pairs, their second texts; `None` without calibration.
     texts: Option<Vec<(String, Option<String>)>>,
-    on_progress: Option<Progress>,
+    on_progress: Option<ProgressCallback>,
 }
 
 /// Callback that gets the number of matrices calibrated so far and the number of all.
 #[derive(Clone)]
-struct Progress(Arc<dyn Fn(usize, usize) + Send + Sync>);
+struct ProgressCallback(Arc<dyn Fn(usize, usize) + Send + Sync>);
 
-impl fmt::Debug for Progress {
+impl fmt::Debug for ProgressCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Progress")
     }
@@ -108,7 +108,7 @@ impl PackOptions {
     /// Sets a callback for progress: `watch(done, total)` is called after each calibrated matrix, which may take seconds.
     #[must_use]
     pub fn watch(mut self, watch: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
-        self.on_progress = Some(Progress(Arc::new(watch)));
+        self.on_progress = Some(ProgressCallback(Arc::new(watch)));
         self
     }
 
@@ -119,7 +119,7 @@ impl PackOptions {
 
     /// Reports that `done` of `total` matrices have been calibrated.
     pub(super) fn report(&self, done: usize, total: usize) {
-        if let Some(Progress(report)) = &self.on_progress {
+        if let Some(ProgressCallback(report)) = &self.on_progress {
             report(done, total);
         }
     }

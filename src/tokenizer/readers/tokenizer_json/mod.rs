@@ -17,21 +17,21 @@ use crate::tokenizer::truncate::TruncationSide;
 use crate::tokenizer::vocab::Vocab;
 use crate::weights::Files;
 use post_processor::PostProcessor;
-use step::{BERT_NORMALIZER, BERT_PRE_TOKENIZER, Step};
+use step::{BERT_NORMALIZER, BERT_PRE_TOKENIZER, PipelineStep};
 use vocab::VocabJson;
 
 /// Name of the file that may define a whole tokenizer.
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 
 /// The content of a tokenizer.json whose model is WordPiece.
-pub(super) struct Json {
+pub(super) struct TokenizerJson {
     /// Path of the file inside the model's folder, for errors.
     file: String,
     pub(super) model: Model,
     /// Added tokens, each with the id that the file gives it.
     pub(super) added: Vec<(i64, Entry)>,
-    normalizer: Option<Step>,
-    pre_tokenizer: Option<Step>,
+    normalizer: Option<PipelineStep>,
+    pre_tokenizer: Option<PipelineStep>,
     post_processor: Option<PostProcessor>,
     /// Which end of a long text its truncation cuts off, if it has one.
     pub(super) truncation_side: Option<TruncationSide>,
@@ -49,8 +49,8 @@ pub(super) struct Model {
 struct File {
     #[serde(default)]
     added_tokens: Vec<Added>,
-    normalizer: Option<Step>,
-    pre_tokenizer: Option<Step>,
+    normalizer: Option<PipelineStep>,
+    pre_tokenizer: Option<PipelineStep>,
     post_processor: Option<PostProcessor>,
     truncation: Option<TruncationEntry>,
     model: ModelEntry,
@@ -86,7 +86,7 @@ struct ModelEntry {
     vocab: Option<VocabJson>,
 }
 
-impl Json {
+impl TokenizerJson {
     /// Reads the file's bytes.
     ///
     /// # Errors
@@ -204,8 +204,12 @@ impl Json {
         unknown: &str,
     ) -> Vec<(&'static str, String)> {
         let mut parts = Vec::new();
-        let shown = |step: &Option<Step>| step.as_ref().map_or("null".to_owned(), Step::to_string);
-        let is_own = |step: &Step| step.r#type == BERT_NORMALIZER && step.clean_text != Some(false);
+        let shown = |step: &Option<PipelineStep>| {
+            step.as_ref()
+                .map_or("null".to_owned(), PipelineStep::to_string)
+        };
+        let is_own =
+            |step: &PipelineStep| step.r#type == BERT_NORMALIZER && step.clean_text != Some(false);
         if !self.normalizer.as_ref().is_some_and(is_own) {
             parts.push(("normalizer", shown(&self.normalizer)));
         }

@@ -7,7 +7,7 @@ use crate::tokenizer::quote::cut;
 
 /// A normalizer or a pre-tokenizer of any type, with the settings of the supported types.
 #[derive(Debug, Deserialize)]
-pub(super) struct Step {
+pub(super) struct PipelineStep {
     pub(super) r#type: String,
     pub(super) clean_text: Option<bool>,
     handle_chinese_chars: Option<bool>,
@@ -15,10 +15,10 @@ pub(super) struct Step {
     lowercase: Option<bool>,
     /// The steps, if this is a sequence of normalizers.
     #[serde(default)]
-    normalizers: Vec<Step>,
+    normalizers: Vec<PipelineStep>,
     /// The steps, if this is a sequence of pre-tokenizers.
     #[serde(default)]
-    pretokenizers: Vec<Step>,
+    pretokenizers: Vec<PipelineStep>,
 }
 
 pub(super) const BERT_NORMALIZER: &str = "BertNormalizer";
@@ -26,7 +26,7 @@ const LOWERCASE: &str = "Lowercase";
 pub(super) const BERT_PRE_TOKENIZER: &str = "BertPreTokenizer";
 const SEQUENCE: &str = "Sequence";
 
-impl Step {
+impl PipelineStep {
     /// Adds this step to `normalizer`.
     ///
     /// # Errors
@@ -81,7 +81,7 @@ impl Step {
 }
 
 /// Shows the type, such as `Whitespace`, and for a sequence also those of its steps: `Sequence [NFD, Lowercase]`.
-impl std::fmt::Display for Step {
+impl std::fmt::Display for PipelineStep {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if !self.is_sequence() {
             return f.write_str(&cut(&self.r#type));

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::tokenizer::vocab::Span;
+use crate::tokenizer::vocab::ByteSpan;
 
 /// The vocabulary of a `tokenizer.json`.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) enum VocabJson {
         /// All tokens, concatenated in the order of the file.
         text: String,
         /// Span of each token in `text`.
-        spans: Vec<Span>,
+        spans: Vec<ByteSpan>,
         /// Id of each token.
         ids: Vec<u32>,
     },
@@ -59,21 +59,21 @@ impl<'de> Visitor<'de> for VocabJsonVisitor {
 struct Append<'a>(&'a mut String);
 
 impl<'de> DeserializeSeed<'de> for Append<'_> {
-    type Value = Span;
+    type Value = ByteSpan;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Span, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<ByteSpan, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for Append<'_> {
-    type Value = Span;
+    type Value = ByteSpan;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a token")
     }
 
-    fn visit_str<E>(self, token: &str) -> Result<Span, E> {
+    fn visit_str<E>(self, token: &str) -> Result<ByteSpan, E> {
         let start = self.0.len();
         self.0.push_str(token);
         // The casts truncate from 4 GiB on, which the vocabulary refuses.

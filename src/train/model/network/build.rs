@@ -8,7 +8,7 @@ use crate::config::{Config, EncoderConfig, Family, Module, Pooling, Task};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::Rounding;
 use crate::kernels::{Activation, Threads};
-use crate::train::model::ops::embeddings::Tables;
+use crate::train::model::ops::embeddings::EmbeddingTables;
 use crate::train::model::ops::pooling::Pool;
 use crate::train::model::parameters::{ParamId, Parameter, Parameters};
 use crate::train::random::mix;
@@ -179,7 +179,7 @@ impl Network {
         if !matches!(family, Family::Bert | Family::DistilBert) {
             return Err(not_learned(&format!("a model of family {family}")));
         }
-        let mut builder = Builder {
+        let mut builder = NetworkBuilder {
             config,
             init,
             prefix: kind.prefix(family),
@@ -187,7 +187,7 @@ impl Network {
         };
         let hidden = config.hidden_size;
         let table = |name: &str| format!("embeddings.{name}_embeddings.weight");
-        let tables = Tables {
+        let tables = EmbeddingTables {
             words: builder.encoder(&table("word"), &[config.vocab_size, hidden])?,
             positions: builder.encoder(&table("position"), &[config.positions, hidden])?,
             types: match config.token_types {
@@ -212,7 +212,7 @@ impl Network {
 }
 
 /// Collects the parameters of a network, one after the other.
-struct Builder<'a> {
+struct NetworkBuilder<'a> {
     config: &'a EncoderConfig,
     init: &'a Init<'a>,
     /// Prefix of the encoder's parameter names.
@@ -220,7 +220,7 @@ struct Builder<'a> {
     parameters: Parameters,
 }
 
-impl Builder<'_> {
+impl NetworkBuilder<'_> {
     /// Adds a parameter of the encoder, given by BERT's name. A checkpoint must have it.
     fn encoder(&mut self, name: &str, shape: &[usize]) -> Result<ParamId> {
         let full_name = self.config.family.tensor_names().checkpoint_name(name);

@@ -1,7 +1,7 @@
 //! Heads of the trainable network.
 
 use super::parts::{Dense, PassContext};
-use super::tape::{HeadTape, Scratch};
+use super::tape::{BackwardScratch, HeadTape};
 use crate::kernels::Activation;
 use crate::kernels::gemm::StoreMode;
 use crate::train::model::ops::pooling::{self, Pool};
@@ -116,7 +116,7 @@ impl Head {
         &self,
         pass: &PassContext<'_>,
         tape: &HeadTape,
-        scratch: &mut Scratch,
+        scratch: &mut BackwardScratch,
         d_out: &[f32],
         d_rows: &mut [f32],
         gradients: &mut Gradients,
@@ -133,7 +133,7 @@ impl Head {
         } = *pass;
         let texts = pass.texts();
         let hidden = d_rows.len() / pass.rows().max(1);
-        let Scratch {
+        let BackwardScratch {
             transposed,
             d_branch,
             d_context,

@@ -28,7 +28,7 @@ use crate::error::Result;
 use crate::kernels::ExecContext;
 use crate::kernels::gemm::Rounding;
 use crate::train::model::ops::dropout::{self, Dropout};
-use crate::train::model::ops::embeddings::{self, Tables};
+use crate::train::model::ops::embeddings::{self, EmbeddingTables};
 use crate::train::model::ops::layer_norm::{self, NormGradient};
 use crate::train::model::parameters::{Gradients, ParamId, Parameters};
 
@@ -39,7 +39,7 @@ const EMBEDDINGS: u64 = 0;
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     config: EncoderConfig,
-    tables: Tables<ParamId>,
+    tables: EmbeddingTables<ParamId>,
     norm: NormIds,
     layers: Vec<Layer>,
     head: Head,
@@ -80,12 +80,12 @@ impl Network {
         tape: &mut Tape,
     ) -> Result<()> {
         let hidden = self.config.hidden_size;
-        let tables = Tables {
+        let tables = EmbeddingTables {
             words: parameters.values(self.tables.words),
             positions: parameters.values(self.tables.positions),
             types: self.tables.types.map(|id| parameters.values(id)),
         };
-        let rows = Tables {
+        let rows = EmbeddingTables {
             words: tables.words.len() / hidden,
             positions: tables.positions.len() / hidden,
             types: tables.types.map(|types| types.len() / hidden),
@@ -203,7 +203,7 @@ impl Network {
 
     fn embeddings_backward(&self, batch: &Batch, d: &[f32], gradients: &mut Gradients) {
         let hidden = self.config.hidden_size;
-        let Tables {
+        let EmbeddingTables {
             words,
             positions,
             types,

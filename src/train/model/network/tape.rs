@@ -36,7 +36,7 @@ pub(crate) struct Tape {
     pub(super) hidden: Vec<AlignedFloats>,
     pub(super) layers: Vec<LayerTape>,
     pub(super) head: HeadTape,
-    pub(super) scratch: Scratch,
+    pub(super) scratch: BackwardScratch,
 }
 
 /// Intermediate results of a head.
@@ -56,7 +56,7 @@ pub(super) struct HeadTape {
 
 /// Working memory, valid within one pass only.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
+pub(super) struct BackwardScratch {
     /// Gradient of the hidden states between layers, (rows, hidden).
     pub(super) d: AlignedFloats,
     /// Gradient of a residual branch, (rows, hidden).

@@ -153,7 +153,7 @@ impl Backward<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::oracle::{Check, random};
+    use super::super::oracle::{GradientCheck, random};
     use super::*;
     use crate::kernels::math::tests::gelu_oracle;
     use crate::kernels::{Cpu, Threads};
@@ -178,7 +178,8 @@ mod tests {
             for (activation, function) in functions {
                 let mut out = vec![0.0; x.len()];
                 forward(&exec, activation, &x, &mut out);
-                let check = Check::of(&d_out, |[x]| x.iter().map(|&x| function(x)).collect());
+                let check =
+                    GradientCheck::of(&d_out, |[x]| x.iter().map(|&x| function(x)).collect());
                 check.forward([&x], &out);
                 let (mut d, mut again) = (d_out.clone(), vec![0.0; x.len()]);
                 backward(&exec, activation, &x, &mut d, &mut again);

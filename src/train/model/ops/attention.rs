@@ -329,7 +329,7 @@ fn transpose(scores: &[f32], queries: usize, keys: usize, out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::super::dropout::Dropout;
-    use super::super::oracle::{self, Check, random};
+    use super::super::oracle::{self, GradientCheck, random};
     use super::*;
     use crate::kernels::{Cpu, Threads};
 
@@ -353,7 +353,7 @@ mod tests {
                 ..Dropout::NONE
             }
             .mask(6, rate);
-            let check = Check::of(&d_out, |parts| {
+            let check = GradientCheck::of(&d_out, |parts| {
                 let factor = |row, column| f64::from(mask.row(row).factor(column));
                 oracle::attention(parts, &query_starts, &starts, heads, factor)
             });

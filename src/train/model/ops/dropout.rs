@@ -101,7 +101,7 @@ pub(crate) fn apply(exec: &ExecContext, mask: Mask, width: usize, rows: &mut [f3
     let outs = [OutputChunks::uniform(ROWS_PER_TASK * width, rows)];
     let cpu = exec.cpu;
     for_each_chunk(exec, tasks, outs, |_, task, [rows]| {
-        cpu.run(Apply {
+        cpu.run(ApplyDropout {
             mask,
             first: task * ROWS_PER_TASK,
             width,
@@ -121,7 +121,7 @@ pub(crate) fn copy(exec: &ExecContext, mask: Mask, width: usize, rows: &[f32], o
         [OutputChunks::uniform(block, out)],
         |_, task, [out]| {
             out.copy_from_slice(&rows[task * block..][..out.len()]);
-            cpu.run(Apply {
+            cpu.run(ApplyDropout {
                 mask,
                 first: task * ROWS_PER_TASK,
                 width,
@@ -131,14 +131,14 @@ pub(crate) fn copy(exec: &ExecContext, mask: Mask, width: usize, rows: &[f32], o
     );
 }
 
-struct Apply<'a> {
+struct ApplyDropout<'a> {
     mask: Mask,
     first: usize,
     width: usize,
     rows: &'a mut [f32],
 }
 
-impl Kernel for Apply<'_> {
+impl Kernel for ApplyDropout<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use crate::kernels::output::{OutputChunks, for_each_chunk};
 
 /// The embedding tables, each (rows, width), or their gradients.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tables<T> {
+pub(crate) struct EmbeddingTables<T> {
     pub(crate) words: T,
     pub(crate) positions: T,
     /// Token-type embeddings; `None` for families without them.
@@ -18,7 +18,7 @@ pub(crate) struct Tables<T> {
 ///
 /// # Errors
 /// `EmbeddingOutOfRange`.
-pub(crate) fn check(batch: &Batch, rows: Tables<usize>) -> Result<()> {
+pub(crate) fn check(batch: &Batch, rows: EmbeddingTables<usize>) -> Result<()> {
     let longest = batch.starts.windows(2).map(|text| text[1] - text[0]).max();
     let largest = |ids: &[u32]| ids.iter().max().map(|&id| id as usize);
     for (table, id, rows) in [
@@ -46,7 +46,7 @@ pub(crate) fn check(batch: &Batch, rows: Tables<usize>) -> Result<()> {
 pub(crate) fn forward(
     exec: &ExecContext,
     batch: &Batch,
-    tables: Tables<&[f32]>,
+    tables: EmbeddingTables<&[f32]>,
     width: usize,
     out: &mut [f32],
 ) {
@@ -90,7 +90,7 @@ fn add(out: &mut [f32], other: &[f32]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::oracle::{Check, random};
+    use super::super::oracle::{GradientCheck, random};
     use super::*;
 
     fn batch() -> Batch {
@@ -113,7 +113,7 @@ mod tests {
         for with_types in [false, true] {
             let [words, positions, types] = &tables;
             let mut out = vec![0.0; 5 * width];
-            let forward_tables = Tables {
+            let forward_tables = EmbeddingTables {
                 words: &words[..],
                 positions,
                 types: with_types.then_some(&types[..]),
@@ -125,7 +125,7 @@ mod tests {
                 width,
                 &mut out,
             );
-            let check = Check::of(&d_out, |[words, positions, types]| {
+            let check = GradientCheck::of(&d_out, |[words, positions, types]| {
                 let number = |at: usize| {
                     let (token, column) = (at / width, at % width);
                     let position = if token < 3 { token } else { token - 3 };
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_row_that_is_not_there_is_named() {
-        let enough = Tables {
+        let enough = EmbeddingTables {
             words: 5,
             positions: 3,
             types: Some(2),
@@ -161,7 +161,7 @@ mod tests {
         assert!(
             check(
                 &batch(),
-                Tables {
+                EmbeddingTables {
                     types: None,
                     ..enough
                 }
@@ -169,16 +169,19 @@ mod tests {
             .is_ok()
         );
         for (rows, expected) in [
-            (Tables { words: 4, ..enough }, ("the table of words", 4, 4)),
             (
-                Tables {
+                EmbeddingTables { words: 4, ..enough },
+                ("the table of words", 4, 4),
+            ),
+            (
+                EmbeddingTables {
                     positions: 2,
                     ..enough
                 },
                 ("the table of positions", 2, 2),
             ),
             (
-                Tables {
+                EmbeddingTables {
                     types: Some(1),
                     ..enough
                 },

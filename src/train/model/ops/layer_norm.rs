@@ -147,7 +147,7 @@ impl Kernel for Backward<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::oracle::{self, Check, random};
+    use super::super::oracle::{self, GradientCheck, random};
     use super::*;
     use crate::kernels::{Cpu, Threads};
 
@@ -166,7 +166,7 @@ mod tests {
                 };
                 let mut out = vec![0.0; x.len()];
                 forward(&exec, &x, norm, &mut out);
-                let check = Check::of(&d_out, |[x, weight, bias]| {
+                let check = GradientCheck::of(&d_out, |[x, weight, bias]| {
                     oracle::layer_norm(x, weight, bias, f64::from(1e-3f32))
                 });
                 let parts = [&x[..], &weight, &bias];

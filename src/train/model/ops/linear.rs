@@ -91,7 +91,7 @@ pub(crate) fn backward_parameters(
 
 #[cfg(test)]
 mod tests {
-    use super::super::oracle::{self, Check, random};
+    use super::super::oracle::{self, GradientCheck, random};
     use super::*;
 
     #[test]
@@ -109,7 +109,8 @@ mod tests {
                 let (bias, d_out) = (random(3, outputs), rounded(4, rows * outputs));
                 let mut out = vec![0.0; rows * outputs];
                 forward(&exec, rounding, &x, &weight, &bias, &mut out);
-                let check = Check::of(&d_out, |[x, weight, bias]| oracle::linear(x, weight, bias));
+                let check =
+                    GradientCheck::of(&d_out, |[x, weight, bias]| oracle::linear(x, weight, bias));
                 let parts = [&x[..], &weight, &bias];
                 check.forward(parts, &out);
 

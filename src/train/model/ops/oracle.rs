@@ -15,12 +15,12 @@ pub(crate) fn widen(elements: &[f32]) -> Vec<f64> {
 }
 
 /// Compares an operation with its oracle, which takes N slices: inputs and parameters.
-pub(crate) struct Check<'a, const N: usize, F> {
+pub(crate) struct GradientCheck<'a, const N: usize, F> {
     d_out: &'a [f32],
     oracle: F,
 }
 
-impl<'a, const N: usize, F: Fn([&[f64]; N]) -> Vec<f64>> Check<'a, N, F> {
+impl<'a, const N: usize, F: Fn([&[f64]; N]) -> Vec<f64>> GradientCheck<'a, N, F> {
     /// Creates a check. `d_out` is the gradient of a loss with respect to the output.
     pub(crate) fn of(d_out: &'a [f32], oracle: F) -> Self {
         Self { d_out, oracle }

@@ -96,7 +96,7 @@ fn length(x: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::oracle::{Check, random};
+    use super::super::oracle::{GradientCheck, random};
     use super::*;
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
         for pool in [Pool::Cls, Pool::Mean] {
             let mut out = vec![0.0; d_out.len()];
             forward(&ExecContext::serial(), pool, &x, &starts, width, &mut out);
-            let check = Check::of(&d_out, |[x]| {
+            let check = GradientCheck::of(&d_out, |[x]| {
                 let vector = |text: &[usize]| -> Vec<f64> {
                     let rows = match pool {
                         Pool::Cls => text[0]..text[0] + 1,
@@ -135,7 +135,7 @@ mod tests {
         let (x, d_out, width) = (random(1, 12), random(2, 12), 4);
         let mut out = vec![0.0; 12];
         normalize(&x, width, &mut out);
-        let check = Check::of(&d_out, |[x]| {
+        let check = GradientCheck::of(&d_out, |[x]| {
             let vectors = x.chunks(width).map(|x| {
                 let length = x.iter().map(|x| x * x).sum::<f64>().sqrt();
                 x.iter().map(|x| x / length).collect::<Vec<_>>()

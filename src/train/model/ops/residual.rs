@@ -80,7 +80,7 @@ pub(crate) fn backward(
 #[cfg(test)]
 mod tests {
     use super::super::dropout::Dropout;
-    use super::super::oracle::{self, Check, random};
+    use super::super::oracle::{self, GradientCheck, random};
     use super::*;
     use crate::kernels::memory::AlignedFloats;
 
@@ -103,7 +103,7 @@ mod tests {
         .mask(1, 0.4);
         let (mut sum, mut out) = (y.clone(), vec![0.0; x.len()]);
         forward(&exec, &x, mask, norm, &mut sum, &mut out);
-        let check = Check::of(&d_out, |[x, y, weight, bias]| {
+        let check = GradientCheck::of(&d_out, |[x, y, weight, bias]| {
             let factor = |at: usize| f64::from(mask.row(at / width).factor(at % width));
             let sums = x.iter().zip(y).enumerate();
             let sums: Vec<f64> = sums.map(|(at, (x, y))| x + y * factor(at)).collect();

@@ -186,7 +186,7 @@ fn run(model: &mut Sum, config: &TrainConfig, watch: &mut Watch) -> Result<Outco
 }
 
 /// Everything that must not depend on interruptions: the last model, the best one, the state, the log.
-fn results(model: &Sum, output: &Path) -> (Vec<u32>, Vec<u8>, Progress, Vec<Line>) {
+fn results(model: &Sum, output: &Path) -> (Vec<u32>, Vec<u8>, SavedProgress, Vec<Line>) {
     let mut lines = read_log(&output.join("training/log.jsonl")).unwrap();
     for line in &mut lines {
         if let Line::Steps(steps) = line {
@@ -198,7 +198,7 @@ fn results(model: &Sum, output: &Path) -> (Vec<u32>, Vec<u8>, Progress, Vec<Line
     let state = output.join("training/state.safetensors");
     let progress = state::load(&state, "toy", &mut scratch.parameters, &mut adamw).unwrap();
     // Throughput varies, and with it the length of the log.
-    let progress = Progress {
+    let progress = SavedProgress {
         log: 0,
         ..progress.unwrap()
     };

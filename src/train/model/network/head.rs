@@ -1,7 +1,8 @@
 //! Heads of the trainable network.
 
 use super::parts::{Dense, PassContext};
-use super::tape::{BackwardScratch, HeadTape};
+use super::scratch::NetworkScratch;
+use super::tape::HeadTape;
 use crate::kernels::Activation;
 use crate::kernels::gemm::StoreMode;
 use crate::train::model::ops::pooling::{self, Pool};
@@ -116,7 +117,7 @@ impl Head {
         &self,
         pass: &PassContext<'_>,
         tape: &HeadTape,
-        scratch: &mut BackwardScratch,
+        scratch: &mut NetworkScratch,
         d_out: &[f32],
         d_rows: &mut [f32],
         gradients: &mut Gradients,
@@ -133,7 +134,7 @@ impl Head {
         } = *pass;
         let texts = pass.texts();
         let hidden = d_rows.len() / pass.rows().max(1);
-        let BackwardScratch {
+        let NetworkScratch {
             transposed,
             d_branch,
             d_context,

@@ -1,7 +1,7 @@
 //! The layer of BERT and DistilBERT: `a = norm(x + W_o attention(x))`, `out = norm(a + W_2 activation(W_1 a))`.
 
 use super::parts::{Dense, NormIds, PassContext};
-use super::tape::BackwardScratch;
+use super::scratch::NetworkScratch;
 use crate::kernels::Activation;
 use crate::kernels::gemm::StoreMode;
 use crate::kernels::memory::AlignedFloats;
@@ -76,7 +76,7 @@ impl Layer {
         pass: &PassContext<'_>,
         x: &[f32],
         tape: &mut LayerTape,
-        scratch: &mut BackwardScratch,
+        scratch: &mut NetworkScratch,
         out: &mut [f32],
     ) {
         let (probs_mask, attended_mask, output_mask) = self.masks(&pass.dropout);
@@ -138,7 +138,7 @@ impl Layer {
         pass: &PassContext<'_>,
         LayerRecord { x, tape }: LayerRecord<'_>,
         projection_gradients: Option<&[Vec<f32>; 3]>,
-        scratch: &mut BackwardScratch,
+        scratch: &mut NetworkScratch,
         d_rows: &mut [f32],
         gradients: &mut Gradients,
     ) {

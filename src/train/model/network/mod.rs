@@ -9,6 +9,7 @@ mod build;
 mod head;
 mod layer;
 mod parts;
+mod scratch;
 mod tape;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The tape: intermediate results of a forward pass, kept for losses and for the backward pass.
 
 use super::layer::LayerTape;
+use super::scratch::NetworkScratch;
 use crate::batch::Batch;
 use crate::config::EncoderConfig;
 use crate::kernels::memory::AlignedFloats;
@@ -36,7 +37,7 @@ pub(crate) struct Tape {
     pub(super) hidden: Vec<AlignedFloats>,
     pub(super) layers: Vec<LayerTape>,
     pub(super) head: HeadTape,
-    pub(super) scratch: BackwardScratch,
+    pub(super) scratch: NetworkScratch,
 }
 
 /// Intermediate results of a head.
@@ -52,27 +53,6 @@ pub(super) struct HeadTape {
     pub(super) out: AlignedFloats,
     /// Number of floats in `out` that are valid.
     pub(super) len: usize,
-}
-
-/// Working memory, valid within one pass only.
-#[derive(Debug, Default)]
-pub(super) struct BackwardScratch {
-    /// Gradient of the hidden states between layers, (rows, hidden).
-    pub(super) d: AlignedFloats,
-    /// Gradient of a residual branch, (rows, hidden).
-    pub(super) d_branch: AlignedFloats,
-    /// Gradient of attention's output, (rows, hidden).
-    pub(super) d_context: AlignedFloats,
-    /// Gradients of queries, keys and values.
-    pub(super) d_projections: [AlignedFloats; 3],
-    /// Output of the feed-forward network's activation, (rows, intermediate).
-    pub(super) inner: AlignedFloats,
-    /// Gradient of the activation's input or output, (rows, intermediate).
-    pub(super) d_inner: AlignedFloats,
-    /// A transposed gradient.
-    pub(super) transposed: AlignedFloats,
-    /// Partial sums of a layer norm's parameter gradients.
-    pub(super) sums: AlignedFloats,
 }
 
 impl Tape {

@@ -8,7 +8,7 @@ use crate::weights::{Bytes, Files, PodBuf, TensorEntry, VOCABULARY};
 
 const TEXT: &str = "text";
 const STARTS: &str = "starts";
-const RUNS: &str = "run_starts";
+const RUNS: &str = "runs";
 const WHOLE: &str = "whole";
 const CONTINUING: &str = "continuing";
 /// Suffix of a table's name for the array of its ids' third bytes, if there is one.

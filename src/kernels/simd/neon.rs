@@ -10,11 +10,11 @@ use std::arch::aarch64::{
     vaddq_s32, vaddq_u32, vandq_u32, vbslq_f32, vbslq_u32, vceqq_f32, vcltzq_s32, vcombine_u8,
     vcombine_u16, vcvtq_f32_s32, vdivq_f32, vdupq_n_f32, vdupq_n_s16, vdupq_n_s32, vdupq_n_u32,
     vfmaq_f32, vget_high_f32, vget_lane_f32, vget_low_f32, vget_low_s8, vget_low_s16, vmaxq_f32,
-    vmaxvq_f32, vminq_f32, vmlal_high_s16, vmlal_s16, vmovn_u16, vmovn_u32, vmull_high_s8,
-    vmull_s8, vmulq_f32, vmulq_s32, vnegq_f32, vorrq_u32, vpadalq_s16, vpadd_f32, vpaddq_s16,
-    vreinterpretq_f32_s32, vreinterpretq_s8_s32, vreinterpretq_s16_f32, vreinterpretq_s32_f32,
-    vreinterpretq_u32_f32, vrndmq_f32, vsetq_lane_s32, vshll_high_n_s16, vshll_n_s16, vshlq_n_s32,
-    vshrn_n_u32, vshrq_n_u32, vsubq_f32, vuzp1q_s16,
+    vmaxvq_f32, vminq_f32, vmovn_u16, vmovn_u32, vmull_high_s8, vmull_s8, vmulq_f32, vmulq_s32,
+    vnegq_f32, vorrq_u32, vpadalq_s16, vpadd_f32, vpaddq_s16, vreinterpretq_f32_s32,
+    vreinterpretq_s8_s32, vreinterpretq_s16_f32, vreinterpretq_s32_f32, vreinterpretq_u32_f32,
+    vrndmq_f32, vsetq_lane_s32, vshll_high_n_s16, vshll_n_s16, vshlq_n_s32, vshrn_n_u32,
+    vshrq_n_u32, vsubq_f32, vuzp1q_s16,
 };
 use std::arch::asm;
 
@@ -47,6 +47,33 @@ fn sdot(mut sum: int32x4_t, weights: int8x16_t, activations: int8x16_t) -> int32
         );
     }
     sum
+}
+
+/// Adds the products of eight pairs of i16 to the sums of the first four pairs and of the last four. Some compilers move
+/// the intrinsics of all rows' upper halves behind those of the lower ones, and the broadcasts of all rows ahead of both,
+/// and then spill sums to memory.
+#[inline]
+#[target_feature(enable = "neon")]
+fn smlal_pairs(sums: [int32x4_t; 2], a: int16x8x2_t, b: int16x8x2_t) -> [int32x4_t; 2] {
+    let [mut low, mut high] = sums;
+    // SAFETY: the instructions access only their registers, though the compiler assumes that they may access memory, which
+    // keeps later loads behind them. The function's feature says that the processor has them.
+    unsafe {
+        asm!(
+            "smlal {low:v}.4s, {a0:v}.4h, {b0:v}.4h",
+            "smlal2 {high:v}.4s, {a0:v}.8h, {b0:v}.8h",
+            "smlal {low:v}.4s, {a1:v}.4h, {b1:v}.4h",
+            "smlal2 {high:v}.4s, {a1:v}.8h, {b1:v}.8h",
+            low = inout(vreg) low,
+            high = inout(vreg) high,
+            a0 = in(vreg) a.0,
+            a1 = in(vreg) a.1,
+            b0 = in(vreg) b.0,
+            b1 = in(vreg) b.1,
+            options(nostack, preserves_flags)
+        );
+    }
+    [low, high]
 }
 
 /// Evaluates intrinsics of the level that work on registers. They are unsafe only because a processor may lack them.
@@ -346,17 +373,10 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
 
     #[inline(always)]
     fn dot_i16x2(self, sum: Self::I32, a: Self::PairVec, b: Self::PairVec) -> Self::I32 {
-        let mut out = sum;
-        for half in 0..2 {
-            let (a, b) = (a[half], b[half]);
-            intrinsics!(self, {
-                let low = vmlal_s16(out[2 * half], vget_low_s16(a.0), vget_low_s16(b.0));
-                out[2 * half] = vmlal_s16(low, vget_low_s16(a.1), vget_low_s16(b.1));
-                let high = vmlal_high_s16(out[2 * half + 1], a.0, b.0);
-                out[2 * half + 1] = vmlal_high_s16(high, a.1, b.1);
-            })
-        }
-        out
+        let [low, high] = [[sum[0], sum[1]], [sum[2], sum[3]]];
+        let low = intrinsics!(self, smlal_pairs(low, a[0], b[0]));
+        let high = intrinsics!(self, smlal_pairs(high, a[1], b[1]));
+        [low[0], low[1], high[0], high[1]]
     }
 
     #[inline(always)]

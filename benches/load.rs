@@ -61,7 +61,7 @@ fn load(criterion: &mut Criterion) {
         aligned.copy_from_slice(&packed.to_vec());
         let aligned: &'static [u8] = aligned;
         group.bench_function("packed/static", |bencher| {
-            bencher.iter(|| Model::from_static_with(black_box(aligned), options()));
+            bencher.iter(|| Model::from_bytes_with(black_box(aligned), options()));
         });
         group.bench_function("packed/tokenizer", |bencher| {
             bencher.iter(|| Tokenizer::load(black_box(&file)));

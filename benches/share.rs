@@ -220,12 +220,12 @@ fn whole(cpu: Cpu, dtype: Dtype, dir: &Path) {
             .collect();
         (ids[0], ids[tokens - 1]) = (101, 102);
         let texts = [Encoding::from_ids(ids)];
-        let rows = model.encode_batch(&texts).expect("rows");
+        let rows = model.last_hidden_states(&texts).expect("rows");
         assert_eq!(rows[0].dim(), (tokens, HIDDEN));
         let products: usize = DENSE.iter().map(|(n, k)| 2 * LAYERS * tokens * n * k).sum();
         let operations = products + 4 * LAYERS * tokens * tokens * HIDDEN;
         let (ms, share) = share((cpu, dtype), operations, || {
-            black_box(model.encode_batch(&texts).expect("rows"));
+            black_box(model.last_hidden_states(&texts).expect("rows"));
         });
         println!(
             "  whole encoder,  {tokens:3} tokens    {ms:8.3} ms  {:5.1} % of the peak",

@@ -98,7 +98,7 @@ fn check(tokenizer: &Tokenizer, line: &str) {
 fn tokenize(criterion: &mut Criterion) {
     let (vocabulary, name) = vocabulary();
     let files = Files::new().with("vocab.txt", vocabulary);
-    let tokenizer = Tokenizer::from_parts(files).expect("a tokenizer");
+    let tokenizer = Tokenizer::from_files(files).expect("a tokenizer");
     let multilingual = ["zh", "ru", "ja", "de", "fr"].map(|l| format!("stsb_multi/{l}_dev.tsv"));
     let multilingual = multilingual.each_ref().map(String::as_str);
     let texts = [
@@ -138,7 +138,7 @@ fn open(criterion: &mut Criterion) {
     ] {
         // Borrowed for good, as in a program that has its model built in: no copy is measured.
         let bytes: &'static [u8] = bytes.leak();
-        let open = || Tokenizer::from_parts(Files::new().with(file, bytes)).expect("a tokenizer");
+        let open = || Tokenizer::from_files(Files::new().with(file, bytes)).expect("a tokenizer");
         let tokenizer = open();
         assert_eq!(tokenizer.vocab_size(), text.lines().count());
         check(&tokenizer, SHORT);

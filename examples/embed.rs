@@ -12,6 +12,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let embedder = Embedder::load(dir)?;
     let embeddings = embedder.embed_batch(&texts)?;
     // Most models return vectors of length one, whose dot products are cosine similarities.
-    println!("{:.3}", embeddings.dot(&embeddings.t()));
+    println!(
+        "{:.3}",
+        embedder
+            .similarity_measure()
+            .matrix(&embeddings, &embeddings)
+    );
     Ok(())
 }

@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let text = std::env::args()
         .nth(1)
         .ok_or("the first argument is a text")?;
-    let model = Model::from_static(include_model!(
+    let model = Model::from_bytes(include_model!(
         "../fixtures/packed/bert-classify.safetensors"
     ))?;
     println!("{}", serde_json::to_string(&model.predict(&*text)?)?);

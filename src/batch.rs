@@ -2,10 +2,12 @@
 //! tokens of many texts as rows ([`Batch`]).
 
 use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
 
 /// Input of a model: one text, or a pair of texts.
 ///
-/// Strings and pairs of strings convert to it, so `predict("text")` and `predict(("question", "context"))` both work.
+/// Methods take anything that is [`AsInput`], so `predict("text")` and `predict(("question", "context"))` both work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input<'a> {
     /// One text.
@@ -31,20 +33,55 @@ impl<'a> Input<'a> {
     }
 }
 
+/// What can be given to a model: a text or a pair of texts, owned or by reference.
+///
+/// Implemented for `str` and the owners of one (`String`, `Cow<str>`, `Box<str>`, `Rc<str>`, `Arc<str>`), for pairs of
+/// anything that is `AsRef<str>`, for [`Input`], and for references to these.
+pub trait AsInput {
+    /// The text or the pair.
+    fn as_input(&self) -> Input<'_>;
+}
+
+impl<T: AsInput + ?Sized> AsInput for &T {
+    fn as_input(&self) -> Input<'_> {
+        (**self).as_input()
+    }
+}
+
+impl AsInput for Input<'_> {
+    fn as_input(&self) -> Input<'_> {
+        *self
+    }
+}
+
+impl AsInput for str {
+    fn as_input(&self) -> Input<'_> {
+        Input::Text(self)
+    }
+}
+
+macro_rules! text_as_input {
+    ($($owner:ty),*) => {
+        $(
+            impl AsInput for $owner {
+                fn as_input(&self) -> Input<'_> {
+                    Input::Text(self)
+                }
+            }
+        )*
+    };
+}
+
+text_as_input!(String, Cow<'_, str>, Box<str>, Rc<str>, Arc<str>);
+
+impl<A: AsRef<str>, B: AsRef<str>> AsInput for (A, B) {
+    fn as_input(&self) -> Input<'_> {
+        Input::Pair(self.0.as_ref(), self.1.as_ref())
+    }
+}
+
 impl<'a> From<&'a str> for Input<'a> {
     fn from(text: &'a str) -> Self {
-        Input::Text(text)
-    }
-}
-
-impl<'a> From<&'a String> for Input<'a> {
-    fn from(text: &'a String) -> Self {
-        Input::Text(text)
-    }
-}
-
-impl<'a> From<&&'a str> for Input<'a> {
-    fn from(text: &&'a str) -> Self {
         Input::Text(text)
     }
 }
@@ -52,24 +89,6 @@ impl<'a> From<&&'a str> for Input<'a> {
 impl<'a> From<(&'a str, &'a str)> for Input<'a> {
     fn from((first, second): (&'a str, &'a str)) -> Self {
         Input::Pair(first, second)
-    }
-}
-
-impl<'a> From<&(&'a str, &'a str)> for Input<'a> {
-    fn from(&(first, second): &(&'a str, &'a str)) -> Self {
-        Input::Pair(first, second)
-    }
-}
-
-impl<'a> From<&'a (String, String)> for Input<'a> {
-    fn from((first, second): &'a (String, String)) -> Self {
-        Input::Pair(first, second)
-    }
-}
-
-impl<'a> From<&Input<'a>> for Input<'a> {
-    fn from(input: &Input<'a>) -> Self {
-        *input
     }
 }
 
@@ -135,8 +154,8 @@ impl Encoding {
     /// let encoding = Encoding { offsets: vec![(0, 0), (0, 2), (3, 4)], sequences: vec![None, Some(0), Some(0)], ..Default::default() };
     /// assert_eq!(encoding.char_offsets("é n"), [(0, 0), (0, 1), (2, 3)]);
     /// ```
-    pub fn char_offsets<'a>(&self, input: impl Into<Input<'a>>) -> Vec<(usize, usize)> {
-        let input = input.into();
+    pub fn char_offsets(&self, input: impl AsInput) -> Vec<(usize, usize)> {
+        let input = input.as_input();
         let mut counters = [
             CharacterCounter::new(input.first()),
             CharacterCounter::new(input.second().unwrap_or_default()),

@@ -18,30 +18,65 @@ pub(crate) fn excerpt(input: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
+/// Kind of an [`Error`], for callers that treat kinds alike: a service that chooses a status code, or a retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The input is at fault. An HTTP service answers with 422.
+    Input,
+    /// An option has an invalid value, or the model cannot do what was asked. An HTTP service answers with 400.
+    Option,
+    /// The caller cancelled the call.
+    Cancelled,
+    /// The deadline of the call has passed. An HTTP service answers with 504.
+    DeadlineExceeded,
+    /// A file could not be read or written; trying again may help.
+    Io,
+    /// The files of a model are incomplete, damaged, or of a kind that is not supported.
+    Model,
+    /// A table, a recipe or a saved state of training is invalid.
+    Training,
+    /// The system did not give what computing needs.
+    System,
+}
+
 /// Error of loading, running, packing or training a model.
 ///
-/// Every variant names the file, key or weight at fault, and both values where two disagree. Messages are one line.
-#[derive(Debug, thiserror::Error)]
+/// Every variant names the file, key or weight at fault, and both values where two disagree. The message is one line
+/// that says everything, so [`source`](std::error::Error::source) is always `None`. `Debug` prints the message, too:
+/// it is what a `main` that returns an error shows.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read or written.
-    #[error("{}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Io {
         /// File at fault.
         path: PathBuf,
         /// Error of the operating system.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A part of a model is missing: none of the files that could hold it exists.
-    #[error("{} has no {what}", dir.display())]
+    #[error("{} has no {what}{}", dir.display(), list_given(given.as_deref()))]
+    #[non_exhaustive]
     FileMissing {
         /// Folder that was searched.
         dir: PathBuf,
         /// Missing part, with the names of the files that could hold it.
         what: &'static str,
+        /// Names of the files that the caller gave; `None` for a folder on disk.
+        given: Option<Vec<String>>,
+    },
+    /// There is nothing at the path of a model.
+    #[error("{}: {}", path.display(), missing_path(path))]
+    #[non_exhaustive]
+    PathMissing {
+        /// Path that was given.
+        path: PathBuf,
     },
     /// A path in one of a model's files leads out of the model's folder.
     #[error("{file} names {path:?}, which is not inside the model's folder")]
+    #[non_exhaustive]
     PathOutside {
         /// File that holds the path.
         file: String,
@@ -49,15 +84,17 @@ pub enum Error {
         path: String,
     },
     /// A JSON file is malformed or has an unexpected structure.
-    #[error("{file} cannot be read")]
+    #[error("{file} cannot be read: {cause}")]
+    #[non_exhaustive]
     Json {
         /// File at fault.
         file: String,
         /// Position and reason of the parser's error.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     /// A key of a configuration file has an invalid value.
     #[error("{file}: {key}: {reason}")]
+    #[non_exhaustive]
     Config {
         /// File at fault.
         file: String,
@@ -70,12 +107,14 @@ pub enum Error {
     #[error(
         "model family {found:?} is not supported: bert, distilbert, electra, mobilebert and mpnet are"
     )]
+    #[non_exhaustive]
     UnsupportedFamily {
         /// Value of `model_type` in config.json.
         found: String,
     },
     /// The model's head, or one of its modules, is not supported.
     #[error("architecture {found:?} is not supported")]
+    #[non_exhaustive]
     UnsupportedArchitecture {
         /// Entry of `architectures` in config.json, or module of modules.json.
         found: String,
@@ -84,12 +123,14 @@ pub enum Error {
     #[error(
         "activation {found:?} is not supported: gelu, gelu_new, gelu_pytorch_tanh, relu, tanh and identity are"
     )]
+    #[non_exhaustive]
     UnsupportedActivation {
         /// Name of the function in the configuration file.
         found: String,
     },
     /// The tokenizer is not a BERT WordPiece tokenizer, or has settings that cannot be reproduced exactly.
     #[error("{file}: {reason}")]
+    #[non_exhaustive]
     UnsupportedTokenizer {
         /// File at fault.
         file: String,
@@ -98,6 +139,7 @@ pub enum Error {
     },
     /// The vocabulary is invalid.
     #[error("{file}: {reason}")]
+    #[non_exhaustive]
     Vocabulary {
         /// File at fault.
         file: String,
@@ -106,6 +148,7 @@ pub enum Error {
     },
     /// A token that the model needs is not in its vocabulary.
     #[error("{file}: {key}: {token:?} is not in the vocabulary: name a token that is")]
+    #[non_exhaustive]
     TokenNotInVocabulary {
         /// File that names the token, or that could name another one.
         file: String,
@@ -118,6 +161,7 @@ pub enum Error {
     #[error(
         "{file}: {key}: {token:?} has id {id}, and the embedding table has {rows} rows: name a token that has one"
     )]
+    #[non_exhaustive]
     TokenWithoutRow {
         /// File that names the token.
         file: String,
@@ -132,6 +176,7 @@ pub enum Error {
     },
     /// A token id, type id or position has no row in the model's embedding table.
     #[error("{table} has {rows} rows, but row {id} was asked for")]
+    #[non_exhaustive]
     EmbeddingOutOfRange {
         /// Name of the embedding table.
         table: &'static str,
@@ -142,6 +187,7 @@ pub enum Error {
     },
     /// The file is not a safetensors file, or is damaged.
     #[error("{file} is not a valid safetensors file: {reason}")]
+    #[non_exhaustive]
     Safetensors {
         /// File at fault.
         file: String,
@@ -150,14 +196,17 @@ pub enum Error {
     },
     /// The file is not a packed model, which `bertless pack` writes.
     #[error(
-        "{file} is not a packed model, as `bertless pack` writes it: of a model in several files, give the folder"
+        "{file} is not a packed model, as `bertless pack` writes it{}",
+        foreign_hint(file)
     )]
+    #[non_exhaustive]
     PackedForeign {
         /// File at fault.
         file: String,
     },
     /// A packed model is in a model's folder, in place of the weights.
     #[error("{file} is a packed model: open the file itself, not its folder")]
+    #[non_exhaustive]
     PackedInFolder {
         /// File at fault.
         file: String,
@@ -166,6 +215,7 @@ pub enum Error {
     #[error(
         "{file} is packed in version {found} of the format, {supported} can be read: pack it again"
     )]
+    #[non_exhaustive]
     PackedVersion {
         /// File at fault.
         file: String,
@@ -176,6 +226,7 @@ pub enum Error {
     },
     /// The packed model has changed since it was written.
     #[error("{file} is damaged in its {part}")]
+    #[non_exhaustive]
     PackedDamaged {
         /// File at fault.
         file: String,
@@ -184,18 +235,21 @@ pub enum Error {
     },
     /// The weights of a model, or of one of its modules, exist only as a PyTorch pickle, which is never read.
     #[error("{} is a pickle, and only safetensors are read; this converts it: {}", file.display(), conversion(file))]
+    #[non_exhaustive]
     WeightsPickled {
         /// Pickle, or index of several.
         file: PathBuf,
     },
     /// A weight that the model needs is missing from the checkpoint.
     #[error("weight {name} is missing")]
+    #[non_exhaustive]
     WeightMissing {
         /// Name of the weight, without the family's prefix.
         name: String,
     },
     /// Two weights of the checkpoint have the same name without the family's prefix.
     #[error("weight {name} is there twice, once as {other}")]
+    #[non_exhaustive]
     WeightTwice {
         /// Name of the weight in the checkpoint.
         name: String,
@@ -205,6 +259,7 @@ pub enum Error {
     /// The checkpoint holds a weight that the configured model does not have and that cannot be ignored, such as one
     /// with a misspelt name or of a layer beyond those in config.json.
     #[error("weight {name} is not expected: {reason}")]
+    #[non_exhaustive]
     WeightUnexpected {
         /// Name of the weight in the checkpoint.
         name: String,
@@ -213,6 +268,7 @@ pub enum Error {
     },
     /// A weight has another shape than the configuration requires.
     #[error("weight {name} has shape {found:?}, expected {expected:?}")]
+    #[non_exhaustive]
     WeightShape {
         /// Name of the weight in the checkpoint.
         name: String,
@@ -223,6 +279,7 @@ pub enum Error {
     },
     /// A weight is stored in a type that is not supported.
     #[error("weight {name} is stored as {found}: F32, F16, BF16, F64 and I64 can be read")]
+    #[non_exhaustive]
     WeightType {
         /// Name of the weight in the checkpoint.
         name: String,
@@ -231,12 +288,14 @@ pub enum Error {
     },
     /// A weight, or an output that was computed from the weights, is NaN or infinite.
     #[error("{what} is not finite")]
+    #[non_exhaustive]
     NonFinite {
         /// Name of the weight or of the output.
         what: String,
     },
     /// A line of a training table is invalid.
     #[error("{file}, line {line}: {reason}")]
+    #[non_exhaustive]
     Data {
         /// Table file.
         file: String,
@@ -247,6 +306,7 @@ pub enum Error {
     },
     /// A file is not a table or text that can be read, or holds nothing to train on.
     #[error("{file}: {reason}")]
+    #[non_exhaustive]
     Table {
         /// File at fault.
         file: String,
@@ -255,6 +315,7 @@ pub enum Error {
     },
     /// A training recipe is invalid.
     #[error("{file}: {reason}")]
+    #[non_exhaustive]
     Recipe {
         /// Recipe file.
         file: String,
@@ -263,6 +324,7 @@ pub enum Error {
     },
     /// A training run cannot be resumed from its saved state.
     #[error("{file}: {reason}")]
+    #[non_exhaustive]
     State {
         /// File at fault.
         file: String,
@@ -271,6 +333,7 @@ pub enum Error {
     },
     /// The model is for another task than the one that was requested.
     #[error("this is a model for {found}, not for {wanted}")]
+    #[non_exhaustive]
     WrongTask {
         /// Requested task.
         wanted: &'static str,
@@ -278,13 +341,22 @@ pub enum Error {
         found: &'static str,
     },
     /// The input does not have the form that the model needs.
-    #[error("{reason}")]
+    #[error("{}{reason}", index.map(|index| format!("input {index}: ")).unwrap_or_default())]
     Input {
+        /// Index of the input among those of the call, counted from 0; `None` for a call with a single input.
+        index: Option<usize>,
         /// Form that was given, and form that is needed.
         reason: String,
     },
+    /// The caller cancelled the call before it ended.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// The deadline of the call passed before the call ended.
+    #[error("the deadline of the call has passed")]
+    DeadlineExceeded,
     /// An option has a value that is invalid, or that this model does not support.
     #[error("option {name}: {reason}")]
+    #[non_exhaustive]
     Option {
         /// Name of the option.
         name: &'static str,
@@ -292,13 +364,140 @@ pub enum Error {
         reason: String,
     },
     /// The threads could not be started.
-    #[error("a pool of {threads} threads could not be started")]
+    #[error("a pool of {threads} threads could not be started: {cause}")]
+    #[non_exhaustive]
     Threads {
         /// Requested number of threads.
         threads: usize,
         /// Error of the operating system.
-        source: rayon::ThreadPoolBuildError,
+        cause: rayon::ThreadPoolBuildError,
     },
+}
+
+impl Error {
+    /// Kind of the error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Input { .. } => ErrorKind::Input,
+            Self::Option { .. } | Self::WrongTask { .. } => ErrorKind::Option,
+            Self::Cancelled => ErrorKind::Cancelled,
+            Self::DeadlineExceeded => ErrorKind::DeadlineExceeded,
+            Self::Io { .. } => ErrorKind::Io,
+            Self::Threads { .. } => ErrorKind::System,
+            Self::Data { .. } | Self::Table { .. } | Self::Recipe { .. } | Self::State { .. } => {
+                ErrorKind::Training
+            }
+            Self::FileMissing { .. }
+            | Self::PathMissing { .. }
+            | Self::PathOutside { .. }
+            | Self::Json { .. }
+            | Self::Config { .. }
+            | Self::UnsupportedFamily { .. }
+            | Self::UnsupportedArchitecture { .. }
+            | Self::UnsupportedActivation { .. }
+            | Self::UnsupportedTokenizer { .. }
+            | Self::Vocabulary { .. }
+            | Self::TokenNotInVocabulary { .. }
+            | Self::TokenWithoutRow { .. }
+            | Self::EmbeddingOutOfRange { .. }
+            | Self::Safetensors { .. }
+            | Self::PackedForeign { .. }
+            | Self::PackedInFolder { .. }
+            | Self::PackedVersion { .. }
+            | Self::PackedDamaged { .. }
+            | Self::WeightsPickled { .. }
+            | Self::WeightMissing { .. }
+            | Self::WeightTwice { .. }
+            | Self::WeightUnexpected { .. }
+            | Self::WeightShape { .. }
+            | Self::WeightType { .. }
+            | Self::NonFinite { .. } => ErrorKind::Model,
+        }
+    }
+
+    /// Creates the error of a single input.
+    pub(crate) fn input(reason: impl Into<String>) -> Self {
+        Self::Input {
+            index: None,
+            reason: reason.into(),
+        }
+    }
+
+    /// Adds the index of the input at fault to an `Input` error. Other errors are returned as they are.
+    pub(crate) fn at_index(self, index: usize) -> Self {
+        match self {
+            Self::Input { reason, .. } => Self::Input {
+                index: Some(index),
+                reason,
+            },
+            other => other,
+        }
+    }
+
+    /// Puts the model's folder in front of a file that is named relative to it.
+    pub(crate) fn in_folder(mut self, folder: &Path) -> Self {
+        if let Self::PathOutside { file, .. }
+        | Self::Json { file, .. }
+        | Self::Config { file, .. }
+        | Self::UnsupportedTokenizer { file, .. }
+        | Self::Vocabulary { file, .. }
+        | Self::TokenNotInVocabulary { file, .. }
+        | Self::TokenWithoutRow { file, .. } = &mut self
+            && !Path::new(file.as_str()).starts_with(folder)
+        {
+            *file = folder.join(file.as_str()).display().to_string();
+        }
+        self
+    }
+}
+
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+/// Ending of the message for a missing part of a model in memory: the names of the files that were given.
+fn list_given(given: Option<&[String]>) -> String {
+    match given {
+        None => String::new(),
+        Some([]) => " (no file was given)".to_owned(),
+        Some(names) => format!(" (given were {})", names.join(", ")),
+    }
+}
+
+/// Ending of the message for a path with nothing at it.
+fn missing_path(path: &Path) -> String {
+    let name = path.to_string_lossy();
+    let parts: Vec<&str> = name.split('/').collect();
+    match parts[..] {
+        [owner, model] if !owner.is_empty() && !model.is_empty() && !owner.starts_with('.') => {
+            format!(
+                "there is no such file or folder. If this is the name of a model on the Hugging Face Hub, download its files \
+             first, for example with `hf download {name} --local-dir {model}`, and give that folder"
+            )
+        }
+        _ => "there is no such file or folder".to_owned(),
+    }
+}
+
+/// Ending of the message for a file that is not a packed model: what to do with a file of this name.
+fn foreign_hint(file: &str) -> String {
+    let path = Path::new(file);
+    let ending = path.extension().and_then(std::ffi::OsStr::to_str);
+    match ending.map(str::to_ascii_lowercase).as_deref() {
+        Some("onnx") => ": ONNX is not read, only safetensors. Give the folder with config.json and model.safetensors of \
+                         the checkpoint that the file was exported from"
+            .to_owned(),
+        Some("gguf") => ": GGUF is not read, only safetensors. Give the folder with config.json and model.safetensors of \
+                         the original checkpoint"
+            .to_owned(),
+        Some("bin" | "pt" | "pth") => format!(
+            ": it is a pickle, and only safetensors are read. Convert it, then give its folder: {}",
+            conversion(path)
+        ),
+        _ => ": if it belongs to a model in several files, give their folder".to_owned(),
+    }
 }
 
 /// Shell command that writes model.safetensors beside a pickle, or beside the pickles that an index lists.

@@ -75,7 +75,7 @@ fn a_hundred_thousand_texts_in_one_call() {
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = kilobytes("VmHWM");
     let embeddings = embedder.embed_batch(&texts).unwrap();
-    assert_eq!(embeddings.nrows(), texts.len());
+    assert_eq!(embeddings.len(), texts.len());
     let grown = kilobytes("VmHWM") - before;
     println!("100,000 texts: {before} KB and {grown} more");
     assert!(grown < 40 << 10, "{grown} KB");
@@ -141,10 +141,10 @@ fn weights_in_memory_are_not_kept_beside_packed_ones() {
     let options = ModelOptions::new().threads(1);
     let text = "a good film";
     let answer = Model::load(&dir).unwrap().predict(text).unwrap();
-    let model = Model::from_parts_with(clone, options.clone()).unwrap();
+    let model = Model::from_files_with(clone, options.clone()).unwrap();
     assert_eq!(model.predict(text).unwrap(), answer);
     drop(model);
-    let model = Model::from_parts_with(files, options).unwrap();
+    let model = Model::from_files_with(files, options).unwrap();
     let kept = resident().saturating_sub(before);
     println!("{held} KB of weights, {kept} KB of a model");
     assert!(kept < MEGABYTES << 9, "{kept} KB");

@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
         .with("2_Dense/config.json", DENSE)
         .with("2_Dense/model.safetensors", DENSE_WEIGHTS)
         .with(NAMES[usize::from(*which) % NAMES.len()], json.to_vec());
-    if let Ok(model) = Model::from_parts_with(files, ModelOptions::new().threads(1)) {
+    if let Ok(model) = Model::from_files_with(files, ModelOptions::new().threads(1)) {
         let _ = model.predict("The quick brown fox.");
     }
 });

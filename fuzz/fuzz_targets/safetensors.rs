@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
         .with("config.json", CONFIG)
         .with("vocab.txt", VOCABULARY)
         .with("model.safetensors", file);
-    if let Ok(model) = Model::from_parts_with(files, ModelOptions::new().threads(1))
+    if let Ok(model) = Model::from_files_with(files, ModelOptions::new().threads(1))
         && let Ok(prediction) = model.predict("The quick brown fox.")
     {
         assert!(prediction.score().is_some_and(f32::is_finite));

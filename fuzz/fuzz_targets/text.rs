@@ -23,7 +23,7 @@ macro_rules! model {
                     )),
                 )
                 .with("vocab.txt", VOCABULARY);
-            Model::from_parts_with(files, ModelOptions::new().threads(1)).unwrap()
+            Model::from_files_with(files, ModelOptions::new().threads(1)).unwrap()
         })
     };
 }

@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
         NAMES[usize::from(*which & 127) % NAMES.len()],
         bytes.to_vec(),
     );
-    let Ok(tokenizer) = Tokenizer::from_parts(files) else {
+    let Ok(tokenizer) = Tokenizer::from_files(files) else {
         return;
     };
     for warning in tokenizer.warnings() {

@@ -170,11 +170,12 @@ fn load(
         Error::Option {
             name: "max_length",
             reason,
+            ..
         } => anyhow!("--tokens {longest}: {reason}"),
         other => other.into(),
     })?;
     let load = opening.elapsed();
-    model.encode(FIRST_TEXT)?;
+    model.last_hidden_state(FIRST_TEXT)?;
     let start = StartRecord {
         load_ms: milliseconds(load),
         first_ms: milliseconds(age + begin.elapsed()),
@@ -252,7 +253,7 @@ fn random_text(
 fn pass(model: &Model, texts: &[Encoding]) -> Result<Vec<Array2<f32>>> {
     Ok(match model.task() {
         Task::Classification => vec![model.logits_of_encodings(texts)?],
-        _ => model.encode_batch(texts)?,
+        _ => model.last_hidden_states(texts)?,
     })
 }
 

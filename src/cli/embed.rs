@@ -38,12 +38,15 @@ pub(crate) fn run(arguments: EmbedArgs, common: &Common, output: &mut Output) ->
         inputs,
         output,
         |inputs| {
-            if inputs.iter().any(|input| input.second().is_some()) {
-                anyhow::bail!("an embedding is of one text, not of a pair");
+            if let Some(index) = inputs.iter().position(|input| input.second().is_some()) {
+                return Err(bertless::Error::Input {
+                    index: Some(index),
+                    reason: "an embedding is of one text, not of a pair".to_owned(),
+                }
+                .into());
             }
-            let texts: Vec<&str> = inputs.iter().map(|input| input.first()).collect();
-            let embeddings = model.embed_batch(&texts)?;
-            Ok(embeddings.outer_iter().map(|row| row.to_vec()).collect())
+            let texts = inputs.iter().map(|input| input.first());
+            Ok(model.embed_batch(texts)?.to_vecs())
         },
         |output, item, embedding| {
             output.answer(

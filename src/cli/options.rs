@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Result;
-use bertless::{Aggregation, Dtype, Model, ModelOptions, Pooling, Thresholds};
+use bertless::{Aggregation, Dtype, Model, ModelOptions, Pooling, PredictOptions, Thresholds};
 use clap::Arg;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -96,25 +96,30 @@ pub(crate) struct EmbeddingFlags {
     /// Put the model's prompt of this name before every text
     #[arg(long, value_name = "NAME")]
     prompt: Option<String>,
+    /// Put this text before every text, as E5 wants "query: " or "passage: "
+    #[arg(long, value_name = "TEXT", conflicts_with = "prompt")]
+    prefix: Option<String>,
 }
 
 impl EmbeddingFlags {
     /// Loads the model that embeds as these flags say.
     pub(crate) fn load(&self, model: &ModelFlags, common: &Common) -> Result<Model> {
-        model.load(self.apply(model.options(common)))
+        model.load(self.apply(model.options(common), PredictOptions::new()))
     }
 
-    pub(crate) fn apply(&self, mut options: ModelOptions) -> ModelOptions {
+    /// Adds these flags to the options of loading a model and of its calls.
+    pub(crate) fn apply(&self, mut options: ModelOptions, calls: PredictOptions) -> ModelOptions {
         if let Some(pooling) = self.pooling {
             options = options.pooling(pooling);
         }
         if self.normalize || self.no_normalize {
             options = options.normalize(self.normalize);
         }
-        if let Some(name) = &self.prompt {
-            options = options.prompt(name);
-        }
-        options
+        options.calls(match (&self.prompt, &self.prefix) {
+            (Some(name), _) => calls.prompt(name),
+            (None, Some(text)) => calls.prefix(text),
+            (None, None) => calls,
+        })
     }
 }
 

@@ -80,7 +80,11 @@ pub(crate) fn run(arguments: PackArgs, output: &mut Output) -> Result<()> {
             std::io::ErrorKind::AlreadyExists,
             "there is such a file already (--force writes over it)",
         );
-        return Err(Error::Io { path: file, source }.into());
+        return Err(Error::Io {
+            path: file,
+            cause: source,
+        }
+        .into());
     }
     let mut options = PackOptions::new(arguments.dtype);
     if let Some(error) = arguments.max_error {

@@ -2,8 +2,7 @@
 
 use anyhow::Result;
 use bertless::{
-    Aggregation, AnswerOptions, Classification, Input, Model, ModelOptions, Prediction, Task,
-    ZeroShotOptions,
+    Aggregation, AnswerOptions, Input, Model, ModelOptions, PredictOptions, Task, ZeroShotOptions,
 };
 use serde::Serialize;
 
@@ -141,7 +140,7 @@ pub(crate) fn run(arguments: PredictArgs, common: &Common, output: &mut Output) 
         return answer_all(
             inputs,
             output,
-            |inputs| predict(&model, inputs),
+            |inputs| Ok(model.predict_batch(inputs)?),
             |output, item, prediction| {
                 output.answer(&PredictionRecord::new(task, &item, &prediction), || {
                     show::prediction(&item, &prediction)
@@ -150,16 +149,25 @@ pub(crate) fn run(arguments: PredictArgs, common: &Common, output: &mut Output) 
         );
     }
     let defaults = ZeroShotOptions::default();
-    let options = ZeroShotOptions {
+    let mut options = PredictOptions::new().zero_shot(ZeroShotOptions {
         multi_label,
         template: template.unwrap_or(defaults.template),
         entailment_label: entailment_label.or_else(|| last_of_unnamed_labels(&model)),
-    };
+    });
+    if let Some(top_k) = top_k {
+        options = options.top_k(top_k);
+    }
     let classify = |inputs: &[Input<'_>]| {
-        let each = inputs
-            .iter()
-            .map(|input| zero_shot(&model, *input, &labels, &options, top_k));
-        each.collect()
+        let each = inputs.iter().enumerate();
+        each.map(|(index, input)| match *input {
+            Input::Text(text) => Ok(model.zero_shot_with(text, &labels, &options)?),
+            Input::Pair(..) => Err(bertless::Error::Input {
+                index: Some(index),
+                reason: "--labels are for texts, not for pairs".to_owned(),
+            }
+            .into()),
+        })
+        .collect()
     };
     answer_all(inputs, output, classify, |output, item, answer| {
         output.answer(
@@ -171,27 +179,17 @@ pub(crate) fn run(arguments: PredictArgs, common: &Common, output: &mut Output) 
 
 impl PredictArgs {
     fn options(&self, common: &Common) -> ModelOptions {
-        let mut options = self
-            .model
-            .options(common)
+        let mut calls = PredictOptions::new()
             .aggregation(self.aggregation)
             .answers(self.question.options());
         if let Some(thresholds) = thresholds(&self.thresholds) {
-            options = options.thresholds(thresholds);
+            calls = calls.thresholds(thresholds);
         }
         if let Some(top_k) = self.top_k {
-            options = options.top_k(top_k);
+            calls = calls.top_k(top_k);
         }
-        self.embedding.apply(options)
+        self.embedding.apply(self.model.options(common), calls)
     }
-}
-
-/// Predicts one text by `Model::predict`, so its error does not number it; several by `predict_batch`.
-fn predict(model: &Model, inputs: &[Input<'_>]) -> Result<Vec<Prediction>> {
-    Ok(match inputs {
-        [only] => vec![model.predict(*only)?],
-        _ => model.predict_batch(inputs)?,
-    })
 }
 
 /// The id of the label that transformers takes for entailment where labels have no names: the last one. Says so.
@@ -208,21 +206,6 @@ fn last_of_unnamed_labels(model: &Model) -> Option<String> {
          --entailment-label says which one does"
     ));
     Some(last.to_string())
-}
-
-fn zero_shot(
-    model: &Model,
-    input: Input<'_>,
-    labels: &[&str],
-    options: &ZeroShotOptions,
-    top_k: Option<usize>,
-) -> Result<Classification> {
-    let Input::Text(text) = input else {
-        anyhow::bail!("--labels are for texts, not for pairs");
-    };
-    let mut answer = model.zero_shot(text, labels, options)?;
-    answer.scores.truncate(top_k.unwrap_or(usize::MAX));
-    Ok(answer)
 }
 
 /// Trims spaces around labels. An empty label is a usage error.
@@ -267,6 +250,8 @@ impl<'a, A> PredictionRecord<'a, A> {
 
 #[cfg(test)]
 mod tests {
+    use bertless::Prediction;
+
     use super::super::lines::Location;
     use super::*;
 
@@ -277,11 +262,8 @@ mod tests {
             second: second.map(str::to_owned),
             location: Location::Only,
         };
-        let prediction = Prediction::Embedding(bertless::Embedding {
-            embedding: vec![0.1, -2.0],
-            n_tokens: 3,
-            truncated: false,
-        });
+        let json = r#"{"embedding":[0.1,-2.0],"n_tokens":3,"truncated":false}"#;
+        let prediction: Prediction = serde_json::from_str(json).unwrap();
         let line = |item: &Item, task| {
             serde_json::to_string(&PredictionRecord::new(task, item, &prediction)).unwrap()
         };

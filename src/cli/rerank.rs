@@ -25,13 +25,15 @@ pub(crate) fn run(
     top_k: Option<usize>,
     output: &mut Output,
 ) -> Result<()> {
+    // The best of all chunks are chosen below.
+    let options = model.predict_options().clone().top_k(usize::MAX);
     let mut scored = Vec::new();
     answer_all(
         passages,
         output,
         |inputs| {
             let passages: Vec<&str> = inputs.iter().map(|input| input.first()).collect();
-            let mut ranked = model.rerank(query, &passages)?;
+            let mut ranked = model.rerank_with(query, &passages, &options)?;
             ranked.sort_by_key(|ranked| ranked.index);
             Ok(ranked.into_iter().map(|ranked| ranked.score).collect())
         },

@@ -137,23 +137,14 @@ mod tests {
 
     #[test]
     fn one_line_whatever_the_text() {
-        let answer = Classification {
-            label: "a".to_owned(),
-            score: 0.75,
-            labels: None,
-            scores: Vec::new(),
-            n_tokens: 3,
-            truncated: true,
-        };
+        let json = r#"{"label":"a","score":0.75,"scores":[],"n_tokens":3,"truncated":true}"#;
+        let mut answer: Classification = serde_json::from_str(json).unwrap();
         let line = classification(&item("x\ny"), &answer);
         assert_eq!(
             line,
             "a  0.7500  x\\ny  (cut off: longer than the model reads)"
         );
-        let answer = Classification {
-            labels: Some(Vec::new()),
-            ..answer
-        };
+        answer.labels = Some(Vec::new());
         assert!(classification(&item("x"), &answer).starts_with("(none)  x"));
     }
 

@@ -52,10 +52,9 @@ pub(crate) fn similarities(model: &Model, pairs: &[Input<'_>]) -> Result<Vec<f32
         texts.extend([first, second]);
     }
     let embeddings = model.embed_batch(&texts)?;
-    let rows: Vec<Vec<f32>> = embeddings.outer_iter().map(|row| row.to_vec()).collect();
     let measure = model.similarity_measure();
-    Ok(rows
-        .chunks_exact(2)
-        .map(|both| measure.of(&both[0], &both[1]))
+    let pairs = 0..pairs.len();
+    Ok(pairs
+        .map(|pair| measure.of(&embeddings[2 * pair], &embeddings[2 * pair + 1]))
         .collect())
 }

@@ -40,15 +40,21 @@ pub(crate) fn answer_all<S: ItemSource, A>(
                     take(output, item, answer)?;
                 }
             }
-            // One of them is to blame; the others' answers are the same alone.
-            Err(_) => {
-                for item in items {
-                    let alone = answer(&[item.as_ref().input()]);
-                    let answers = alone.map_err(|error| item.as_ref().location.blame(error))?;
-                    if let Some(answer) = answers.into_iter().next() {
-                        take(output, item, answer)?;
-                    }
+            Err(error) => {
+                let (index, error) = culprit(error, items.len());
+                let before = index.unwrap_or_default();
+                let answers = match before {
+                    0 => Vec::new(),
+                    _ => answer(&inputs[..before])?,
+                };
+                let mut items = items.into_iter();
+                for (item, answer) in items.by_ref().take(before).zip(answers) {
+                    take(output, item, answer)?;
                 }
+                return Err(match (index, items.next()) {
+                    (Some(_), Some(item)) => item.as_ref().location.blame(error),
+                    _ => error,
+                });
             }
         }
         output.flush()?;
@@ -61,6 +67,21 @@ pub(crate) fn answer_all<S: ItemSource, A>(
             End::Over => return Ok(()),
             End::Failed(error) => return Err(error),
         }
+    }
+}
+
+/// Splits the error of a chunk of `len` texts into the index of the text at fault, if it is known, and the error without it.
+fn culprit(error: anyhow::Error, len: usize) -> (Option<usize>, anyhow::Error) {
+    match error.downcast() {
+        Ok(bertless::Error::Input { index, reason }) => {
+            let error = bertless::Error::Input {
+                index: None,
+                reason,
+            };
+            (index.or((len == 1).then_some(0)), error.into())
+        }
+        Ok(other) => ((len == 1).then_some(0), other.into()),
+        Err(error) => ((len == 1).then_some(0), error),
     }
 }
 
@@ -144,8 +165,12 @@ mod tests {
             &mut Output::new(false),
             |inputs| {
                 sizes.push(inputs.len());
-                match inputs.iter().find(|input| input.first() == bad) {
-                    Some(_) => Err(anyhow::anyhow!("bad")),
+                match inputs.iter().position(|input| input.first() == bad) {
+                    Some(index) => Err(bertless::Error::Input {
+                        index: Some(index),
+                        reason: "bad".to_owned(),
+                    }
+                    .into()),
                     None => Ok(vec![(); inputs.len()]),
                 }
             },
@@ -174,6 +199,6 @@ mod tests {
         let error = Some("no more".to_owned());
         assert_eq!(run(3, true, ""), (3, vec![3], error));
         let error = Some("text 258: bad".to_owned());
-        assert_eq!(run(260, false, "258"), (257, vec![256, 4, 1, 1], error));
+        assert_eq!(run(260, false, "258"), (257, vec![256, 4, 1], error));
     }
 }

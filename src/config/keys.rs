@@ -20,9 +20,9 @@ pub(super) struct Keys {
 impl Keys {
     /// Parses the bytes of a file. `file` is its name in errors.
     pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Self> {
-        let map = serde_json::from_slice(bytes).map_err(|source| Error::Json {
+        let map = serde_json::from_slice(bytes).map_err(|cause| Error::Json {
             file: file.to_owned(),
-            source,
+            cause,
         })?;
         Ok(Self {
             file: file.to_owned(),

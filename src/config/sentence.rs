@@ -123,9 +123,9 @@ pub(super) fn modules(files: &Files) -> Result<Option<Modules>> {
     let Some(bytes) = files.read(MODULES)? else {
         return Ok(None);
     };
-    let entries: Vec<Entry> = serde_json::from_slice(&bytes).map_err(|source| Error::Json {
+    let entries: Vec<Entry> = serde_json::from_slice(&bytes).map_err(|cause| Error::Json {
         file: MODULES.to_owned(),
-        source,
+        cause,
     })?;
     let wrong = |reason: String| Error::Config {
         file: MODULES.to_owned(),

@@ -7,8 +7,8 @@ mod standard;
 
 use crate::batch::{Batch, OutputRows};
 use crate::config::{EncoderConfig, Family};
-use crate::error::Result;
-use crate::kernels::ExecContext;
+use crate::error::{Error, Result};
+use crate::kernels::{ExecContext, Interrupt, Interruption};
 use crate::layers::{Embedding, Scratch, Texts};
 use crate::weights::{Residency, Weights};
 use embeddings::Embeddings;
@@ -91,7 +91,7 @@ impl Encoder {
     ///
     /// # Errors
     /// `EmbeddingOutOfRange` if a table has no row for a token id, a token type or a position; `NonFinite` and `Io` if
-    /// word embeddings are read on demand.
+    /// word embeddings are read on demand; `Cancelled` and `DeadlineExceeded` if the pass is interrupted.
     pub(crate) fn forward<'a>(
         &self,
         exec: &ExecContext,
@@ -116,6 +116,7 @@ impl Encoder {
                         starts
                     };
                     let texts = Texts { starts, out_starts };
+                    check(&exec.interrupt)?;
                     layer.forward(exec, texts, bias, scratch, len(starts));
                     starts = out_starts;
                     observe(index + 1, &scratch.rows[..len(starts)]);
@@ -123,15 +124,27 @@ impl Encoder {
             }
             Layers::Mobile(layers) => {
                 for (index, layer) in layers.iter().enumerate() {
+                    check(&exec.interrupt)?;
                     layer.forward(exec, starts, scratch, len(starts));
                     observe(index + 1, &scratch.rows[..len(starts)]);
                 }
             }
         }
+        // A step of the last layer may have been left undone.
+        check(&exec.interrupt)?;
         let texts = Texts {
             starts,
             out_starts: &outputs,
         };
         Ok(texts.compact_outputs(&mut scratch.rows, self.hidden_size))
+    }
+}
+
+/// Error for a pass that was interrupted.
+fn check(interrupt: &Interrupt) -> Result<()> {
+    match interrupt.raised() {
+        None => Ok(()),
+        Some(Interruption::Cancelled) => Err(Error::Cancelled),
+        Some(Interruption::DeadlineExceeded) => Err(Error::DeadlineExceeded),
     }
 }

@@ -18,6 +18,7 @@ pub(crate) mod attention;
 pub(crate) mod cpu;
 pub(crate) mod finite;
 pub(crate) mod gemm;
+mod interrupt;
 pub(crate) mod layer_norm;
 pub(crate) mod math;
 pub(crate) mod memory;
@@ -28,6 +29,7 @@ pub(crate) mod threads;
 
 pub(crate) use activation::Activation;
 pub(crate) use cpu::Cpu;
+pub(crate) use interrupt::{Interrupt, Interruption};
 pub(crate) use memory::BufferPool;
 pub(crate) use threads::Threads;
 
@@ -58,11 +60,15 @@ impl Engine {
 
     /// Returns the resources of one pass. They hold its helper threads until they are dropped.
     pub(crate) fn context(&self) -> ExecContext {
+        self.interruptible(Interrupt::default())
+    }
+
+    /// Returns the resources of one pass that ends early once `interrupt` is raised.
+    pub(crate) fn interruptible(&self, interrupt: Interrupt) -> ExecContext {
         ExecContext {
-            cpu: self.cpu,
             team: self.threads.team(),
-            memory: Arc::clone(&self.memory),
-            observer: None,
+            interrupt,
+            ..ExecContext::single_threaded(self.cpu, &self.memory)
         }
     }
 
@@ -88,6 +94,8 @@ pub(crate) struct ExecContext {
     pub(crate) cpu: Cpu,
     pub(crate) team: Team,
     pub(crate) memory: Arc<Workspaces>,
+    /// Signal to leave the rest of the pass undone.
+    pub(crate) interrupt: Interrupt,
     /// Receives the inputs of dense layers while a model is calibrated.
     pub(crate) observer: Option<Arc<dyn InputObserver>>,
 }
@@ -99,6 +107,7 @@ impl ExecContext {
             cpu,
             team: Team::solo(),
             memory: Arc::clone(memory),
+            interrupt: Interrupt::default(),
             observer: None,
         }
     }
@@ -116,6 +125,7 @@ impl ExecContext {
             cpu,
             team: threads.team(),
             memory: Arc::new(Workspaces::new(threads.count())),
+            interrupt: Interrupt::default(),
             observer: None,
         }
     }

@@ -50,7 +50,7 @@ impl SelfAttention {
     }
 
     /// Computes `norm(x + attention(x))` and returns the output rows of `texts`; `x` is (rows, hidden_size). Clobbers
-    /// `x`: afterwards its first rows are the output rows.
+    /// `x`: afterwards its first rows are the output rows. Leaves steps undone once the pass is interrupted.
     pub(crate) fn forward<'o>(
         &self,
         exec: &ExecContext,
@@ -91,7 +91,9 @@ impl SelfAttention {
         };
         let residual = texts.compact_outputs(x, hidden_size);
         let context = buffers.context.at_least(residual.len());
-        attention(exec, &input, context);
+        if !exec.interrupt.is_raised() {
+            attention(exec, &input, context);
+        }
         let out = &mut buffers.output.at_least(residual.len())[..residual.len()];
         let rows = residual.len() / hidden_size;
         parallel_row_blocks(

@@ -65,7 +65,7 @@ impl FeedForward {
     }
 
     /// Computes the network, each dense layer on all threads of `exec`. `scratch` has at least
-    /// [`scratch_len`](Self::scratch_len) floats.
+    /// [`scratch_len`](Self::scratch_len) floats. Leaves the remaining rows undone once the pass is interrupted.
     pub(crate) fn forward_block(
         &self,
         exec: &ExecContext,
@@ -77,6 +77,9 @@ impl FeedForward {
         let block_rows = self.rows_per_block(x.len() / hidden_size);
         let blocks = x.chunks(block_rows * hidden_size);
         for (x, out) in blocks.zip(out.chunks_mut(block_rows * hidden_size)) {
+            if exec.interrupt.is_raised() {
+                return;
+            }
             let scratch = &mut scratch[..self.scratch_len(x.len() / hidden_size)];
             self.intermediate
                 .forward_act(exec, x, self.hidden_act, scratch);

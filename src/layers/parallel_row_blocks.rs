@@ -39,7 +39,7 @@ pub(crate) fn parallel_row_blocks<'l, const N: usize>(
 ) {
     let whole_rows = |out: &&mut [f32]| out.len().is_multiple_of(rows.max(1));
     assert!(outs.iter().all(whole_rows), "outputs of {rows} rows");
-    let (cpu, memory) = (exec.cpu, &exec.memory);
+    let (cpu, memory, interrupt) = (exec.cpu, &exec.memory, &exec.interrupt);
     let block_rows = match exec.team.count() {
         1 => rows,
         threads => rows_per_block(rows, threads, layers),
@@ -53,12 +53,11 @@ pub(crate) fn parallel_row_blocks<'l, const N: usize>(
     for_each_chunk(exec, blocks, chunks, |buffer, block, outs| {
         let first = block * block_rows;
         let rows = first..(first + block_rows).min(rows);
-        work(
-            &ExecContext::single_threaded(cpu, memory),
-            buffer,
-            rows,
-            outs,
-        );
+        let exec = ExecContext {
+            interrupt: interrupt.clone(),
+            ..ExecContext::single_threaded(cpu, memory)
+        };
+        work(&exec, buffer, rows, outs);
     });
 }
 

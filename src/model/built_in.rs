@@ -33,6 +33,6 @@ impl Model {
     /// # Errors
     /// Those of [`built_in`](Self::built_in), and `Option` for options that the model cannot follow.
     pub fn built_in_with(options: ModelOptions) -> Result<Self> {
-        Self::from_static_with(PACKED, options)
+        Self::from_bytes_with(PACKED, options)
     }
 }

@@ -1,5 +1,7 @@
 //! Opening a model: from a folder, a packed file, or files in memory.
 
+use std::borrow::Cow;
+use std::io::Read;
 use std::path::Path;
 
 use super::{Model, ModelOptions, Summary};
@@ -40,41 +42,74 @@ impl Model {
         Self::open(&files, options)
     }
 
-    /// Opens a packed file that is embedded in the program by [`include_model!`](crate::include_model).
+    /// Opens a packed file in memory: bytes of the program, as [`include_model!`](crate::include_model) embeds them, or
+    /// bytes that were received.
     ///
-    /// Weights are used in place. Bytes that are not aligned to 64 are copied first.
+    /// Weights are used in place. Bytes that are not aligned to 64, as most vectors are not, are copied first and then
+    /// freed: for a moment twice the file is in memory. [`from_reader`](Self::from_reader) needs it once.
+    ///
+    /// ```
+    /// # fn main() -> bertless::Result<()> {
+    /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/packed/bert-classify.safetensors");
+    /// let bytes = std::fs::read(path).expect("a packed file"); // or the body of a response
+    /// let model = bertless::Model::from_bytes(bytes)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of [`load`](Self::load), without `Io`.
-    pub fn from_static(bytes: &'static [u8]) -> Result<Self> {
-        Self::from_static_with(bytes, ModelOptions::default())
+    pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
+        Self::from_bytes_with(bytes, ModelOptions::default())
     }
 
-    /// Opens a packed file that is embedded in the program, with options.
+    /// Opens a packed file in memory, with options.
     ///
     /// # Errors
     /// Those of [`load_with`](Self::load_with), without `Io`.
-    pub fn from_static_with(bytes: &'static [u8], options: ModelOptions) -> Result<Self> {
-        Self::open(&Files::packed_bytes(bytes)?, options)
+    pub fn from_bytes_with(
+        bytes: impl Into<Cow<'static, [u8]>>,
+        options: ModelOptions,
+    ) -> Result<Self> {
+        Self::open(&Files::packed_bytes(bytes.into())?, options)
     }
 
-    /// Opens a model whose files are in memory.
+    /// Opens a packed file of `len` bytes that `reader` gives, such as a download whose length is known.
     ///
-    /// While the model is loaded, the given bytes and the weights packed from them are both in memory. Afterwards owned
-    /// bytes of weights are freed, except for the word-embedding table, unless a clone of `files` holds them, too.
-    /// Borrowed bytes are left alone.
+    /// The bytes are read into aligned memory, where the weights are used in place. The file is in memory once.
+    ///
+    /// # Errors
+    /// `Io` if reading fails, or if there are fewer or more than `len` bytes; otherwise those of [`load`](Self::load).
+    pub fn from_reader(reader: impl Read, len: usize) -> Result<Self> {
+        Self::from_reader_with(reader, len, ModelOptions::default())
+    }
+
+    /// Opens a packed file of `len` bytes that `reader` gives, with options.
+    ///
+    /// # Errors
+    /// Those of [`from_reader`](Self::from_reader) and [`load_with`](Self::load_with).
+    pub fn from_reader_with(reader: impl Read, len: usize, options: ModelOptions) -> Result<Self> {
+        Self::open(&Files::packed_reader(reader, len)?, options)
+    }
+
+    /// Opens a model whose files are in memory: those of a folder, or a single packed file.
+    ///
+    /// While a folder's files are loaded, the given bytes and the weights packed from them are both in memory.
+    /// Afterwards owned bytes of weights are freed, except for the word-embedding table, unless a clone of `files` holds
+    /// them, too. Borrowed bytes are left alone.
     ///
     /// # Errors
     /// Those of [`load`](Self::load).
-    pub fn from_parts(files: Files) -> Result<Self> {
-        Self::from_parts_with(files, ModelOptions::default())
+    pub fn from_files(files: Files) -> Result<Self> {
+        Self::from_files_with(files, ModelOptions::default())
     }
 
     /// Opens a model whose files are in memory, with options.
     ///
     /// # Errors
     /// Those of [`load_with`](Self::load_with).
-    pub fn from_parts_with(files: Files, options: ModelOptions) -> Result<Self> {
+    pub fn from_files_with(files: Files, options: ModelOptions) -> Result<Self> {
+        let files = files.open_if_packed()?;
         let mut model = Self::open(&files, options)?;
         drop(files);
         model.encoder.release_checkpoint();
@@ -82,6 +117,14 @@ impl Model {
     }
 
     pub(super) fn open(files: &Files, options: ModelOptions) -> Result<Self> {
+        let in_folder = |error: Error| match files.path("") {
+            Some(folder) => error.in_folder(&folder),
+            None => error,
+        };
+        Self::open_files(files, options).map_err(in_folder)
+    }
+
+    fn open_files(files: &Files, options: ModelOptions) -> Result<Self> {
         let engine = engine(options.threads)?;
         let config = Config::read(files)?;
         let tokenizer = Tokenizer::open(files, &config.folder, config.sentence.lower_case)?;
@@ -90,7 +133,6 @@ impl Model {
             tokenizer.check_mask_row(config.encoder.vocab_size)?;
         }
         let max_length = max_length(files, &config, &tokenizer, &options)?;
-        check(&config, &options)?;
 
         let access = access(&options);
         let threads = &engine.threads;
@@ -122,7 +164,7 @@ impl Model {
             None => Similarity::default(),
         };
         let summary = summary(&config, &store, max_length, &embedding, files);
-        Ok(Self {
+        let model = Self {
             config,
             tokenizer,
             encoder,
@@ -135,7 +177,10 @@ impl Model {
             scratch: BufferPool::new(engine.threads.count()),
             engine,
             summary,
-        })
+        };
+        // Options of calls that do not fit are found now and not by the first call.
+        model.call(&model.options.calls)?;
+        Ok(model)
     }
 }
 
@@ -168,9 +213,9 @@ pub(crate) fn engine(threads: Option<usize>) -> Result<Engine> {
                 ),
             })?,
     };
-    let threads = Threads::new(count).map_err(|source| Error::Threads {
+    let threads = Threads::new(count).map_err(|cause| Error::Threads {
         threads: count,
-        source,
+        cause,
     })?;
     Ok(Engine::new(cpu, threads))
 }
@@ -193,44 +238,56 @@ fn max_length(
     tokenizer: &Tokenizer,
     options: &ModelOptions,
 ) -> Result<usize> {
-    let wrong = |reason: String| Error::Option {
-        name: "max_length",
-        reason,
-    };
     let positions = config.encoder.max_tokens();
-    let max_length = match options.max_length {
-        Some(requested) if requested > positions => {
-            return Err(wrong(format!(
-                "{requested} tokens are asked for, the model has {positions} positions"
-            )));
-        }
-        Some(requested) => requested,
-        None => {
-            let limit = config.sentence.max_tokens.or(tokenizer.model_max_length());
-            limit.map_or(positions, |limit| limit.min(positions))
-        }
-    };
-    let specials = tokenizer.special_tokens(false);
-    if max_length <= specials {
-        let reason =
-            format!("{max_length} leaves no room for a word beside {specials} special tokens");
-        return Err(match options.max_length {
-            Some(_) => wrong(reason),
-            None => {
-                let (file, key) = if max_length == positions {
-                    ("config.json", "max_position_embeddings")
-                } else {
-                    (max_length_file(files, &config.folder), "max_seq_length")
-                };
-                Error::Config {
-                    file: join_within(&config.folder, file, file)?,
-                    key: key.to_owned(),
-                    reason,
-                }
-            }
+    if let Some(requested) = options.max_length {
+        check_max_length(config, tokenizer, requested)?;
+        return Ok(requested);
+    }
+    let limit = config.sentence.max_tokens.or(tokenizer.model_max_length());
+    let max_length = limit.map_or(positions, |limit| limit.min(positions));
+    if let Some(reason) = no_room(tokenizer, max_length) {
+        let (file, key) = if max_length == positions {
+            ("config.json", "max_position_embeddings")
+        } else {
+            (max_length_file(files, &config.folder), "max_seq_length")
+        };
+        return Err(Error::Config {
+            file: join_within(&config.folder, file, file)?,
+            key: key.to_owned(),
+            reason,
         });
     }
     Ok(max_length)
+}
+
+/// Refuses a maximum number of tokens that the model has no positions for, or that has no room for a word.
+pub(super) fn check_max_length(
+    config: &Config,
+    tokenizer: &Tokenizer,
+    max_length: usize,
+) -> Result<()> {
+    let positions = config.encoder.max_tokens();
+    let reason = if max_length > positions {
+        Some(format!(
+            "{max_length} tokens are asked for, the model has {positions} positions"
+        ))
+    } else {
+        no_room(tokenizer, max_length)
+    };
+    match reason {
+        None => Ok(()),
+        Some(reason) => Err(Error::Option {
+            name: "max_length",
+            reason,
+        }),
+    }
+}
+
+/// Reason why a maximum number of tokens is too small, if it is.
+fn no_room(tokenizer: &Tokenizer, max_length: usize) -> Option<String> {
+    let specials = tokenizer.special_tokens(false);
+    (max_length <= specials)
+        .then(|| format!("{max_length} leaves no room for a word beside {specials} special tokens"))
 }
 
 /// Name of the file in which sentence-transformers limits the length of texts.
@@ -238,39 +295,6 @@ fn max_length_file(files: &Files, folder: &str) -> &'static str {
     let is_there = |name: &&str| join_within(folder, name, name).is_ok_and(|file| files.has(&file));
     let mut names = TRANSFORMER_FILES.into_iter();
     names.find(is_there).unwrap_or(TRANSFORMER_FILES[0])
-}
-
-/// Refuses options that do not fit the model.
-fn check(config: &Config, options: &ModelOptions) -> Result<()> {
-    if options.top_k == Some(0) {
-        return Err(Error::Option {
-            name: "top_k",
-            reason: "0 is too few".to_owned(),
-        });
-    }
-    options.answers.check()?;
-    if let Some(thresholds) = &options.thresholds {
-        thresholds.check(&config.head)?;
-    }
-    let prompts = &config.sentence.prompts;
-    match &options.prompt {
-        Some(name) if !prompts.contains_key(name) => {
-            let known: Vec<&str> = prompts.keys().map(String::as_str).collect();
-            let reason = if known.is_empty() {
-                format!("the model has no prompts, so none named {name:?}")
-            } else {
-                format!(
-                    "the model has no prompt {name:?}, only {}",
-                    known.join(", ")
-                )
-            };
-            Err(Error::Option {
-                name: "prompt",
-                reason,
-            })
-        }
-        _ => Ok(()),
-    }
 }
 
 fn summary(

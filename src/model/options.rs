@@ -1,15 +1,15 @@
-//! Options of loading and running a model.
+//! Options of loading a model.
 
 use std::str::FromStr;
 
+use super::predict_options::PredictOptions;
 use crate::config::Pooling;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::Dtype;
-use crate::tasks::{Aggregation, AnswerOptions, Thresholds};
 #[cfg(feature = "mmap")]
 use crate::weights::Unchanging;
 
-/// Options of loading and running a model. What is not set follows the model's files.
+/// Options of loading a model. What is not set follows the model's files.
 ///
 /// ```
 /// let options = bertless::ModelOptions::new().threads(1).max_length(128);
@@ -21,11 +21,7 @@ pub struct ModelOptions {
     pub(super) max_length: Option<usize>,
     pub(super) pooling: Option<Pooling>,
     pub(super) normalize: Option<bool>,
-    pub(super) prompt: Option<String>,
-    pub(super) thresholds: Option<Thresholds>,
-    pub(super) top_k: Option<usize>,
-    pub(super) aggregation: Aggregation,
-    pub(super) answers: AnswerOptions,
+    pub(super) calls: PredictOptions,
     #[cfg(feature = "mmap")]
     pub(super) map: Option<Unchanging>,
 }
@@ -82,40 +78,17 @@ impl ModelOptions {
         self
     }
 
-    /// Sets the prompt that goes in front of every text to embed, by its name in `config_sentence_transformers.json`.
+    /// Sets the options of calls that name none, such as [`Model::predict`](crate::Model::predict).
+    ///
+    /// ```
+    /// use bertless::{Aggregation, ModelOptions, PredictOptions};
+    ///
+    /// let calls = PredictOptions::new().aggregation(Aggregation::First);
+    /// let options = ModelOptions::new().calls(calls);
+    /// ```
     #[must_use]
-    pub fn prompt(mut self, name: impl Into<String>) -> Self {
-        self.prompt = Some(name.into());
-        self
-    }
-
-    /// Sets the scores, from 0 to 1, from which on labels of a multi-label classifier hold. Loading fails for any other
-    /// model.
-    #[must_use]
-    pub fn thresholds(mut self, thresholds: Thresholds) -> Self {
-        self.thresholds = Some(thresholds);
-        self
-    }
-
-    /// Sets the number of scores, of answers, or of tokens per mask that a prediction holds. Default: all scores, one
-    /// answer, five tokens.
-    #[must_use]
-    pub fn top_k(mut self, top_k: usize) -> Self {
-        self.top_k = Some(top_k);
-        self
-    }
-
-    /// Sets how labels of tokens are merged into entities.
-    #[must_use]
-    pub fn aggregation(mut self, aggregation: Aggregation) -> Self {
-        self.aggregation = aggregation;
-        self
-    }
-
-    /// Sets the options of question answering; [`top_k`](Self::top_k) overrides their `top_k`.
-    #[must_use]
-    pub fn answers(mut self, answers: AnswerOptions) -> Self {
-        self.answers = answers;
+    pub fn calls(mut self, options: PredictOptions) -> Self {
+        self.calls = options;
         self
     }
 

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::pass::{batch, with_index};
 use super::{Model, ModelOptions};
-use crate::batch::{Input, OutputRows};
+use crate::batch::{Batch, Input, OutputRows};
 use crate::error::{Error, Result};
 use crate::kernels::gemm::Dtype;
 use crate::layers::Scratch;
@@ -44,7 +43,7 @@ impl Model {
     /// Packs a model's folder into one file: aligned weights in the layout of the kernels, the built vocabulary, and
     /// the settings.
     ///
-    /// [`Model::load`] opens the file without converting or building anything; [`Model::from_static`] opens one that is
+    /// [`Model::load`] opens the file without converting or building anything; [`Model::from_bytes`] opens one that is
     /// embedded in the program. It is a valid safetensors file. In [`Precision::F32`] its answers equal those of the
     /// folder, bit for bit.
     ///
@@ -122,13 +121,13 @@ fn sample(
             Some(second) => Input::Pair(first, second),
             None => Input::Text(first),
         });
-        let batch = encoding.and_then(|encoding| batch([&encoding]));
+        let batch = encoding.map(|encoding| Batch::new([&encoding]));
         let passed = batch.and_then(|batch| {
             let (encoder, outputs) = (&model.encoder, OutputRows::All);
             let rows = encoder.forward(&exec, &batch, outputs, &mut scratch, |_, _| {});
             rows.map(drop)
         });
-        passed.map_err(|error| with_index(error, index))?;
+        passed.map_err(|error| error.at_index(index))?;
         if samples.are_full() {
             break;
         }
@@ -209,7 +208,7 @@ impl Packed {
         match path.metadata() {
             Ok(there) if !there.is_file() => Err(Error::Io {
                 path: path.to_owned(),
-                source: IoError::new(
+                cause: IoError::new(
                     ErrorKind::InvalidInput,
                     "this is not a regular file, so it is kept",
                 ),
@@ -227,9 +226,9 @@ impl Packed {
             out.get_ref().sync_all()?;
             Ok(temporary)
         };
-        write().map_err(|source| Error::Io {
+        write().map_err(|cause| Error::Io {
             path: path.to_owned(),
-            source,
+            cause,
         })
     }
 
@@ -288,9 +287,9 @@ impl<'a> Temporary<'a> {
     }
 
     fn rename(mut self) -> Result<()> {
-        std::fs::rename(&self.path, self.target).map_err(|source| Error::Io {
+        std::fs::rename(&self.path, self.target).map_err(|cause| Error::Io {
             path: self.target.to_owned(),
-            source,
+            cause,
         })?;
         self.done = true;
         Ok(())
@@ -309,7 +308,7 @@ fn refuse_existing(path: &Path) -> Result<()> {
     match path.symlink_metadata() {
         Ok(_) => Err(Error::Io {
             path: path.to_owned(),
-            source: IoError::new(ErrorKind::AlreadyExists, "there is such a file already"),
+            cause: IoError::new(ErrorKind::AlreadyExists, "there is such a file already"),
         }),
         Err(_) => Ok(()),
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::{Classification, LabelScore, argmax, check_finite, descending};
-use crate::batch::Encoding;
 use crate::config::{HeadConfig, ScoreFunction, Task};
 use crate::error::{Error, Result};
 use crate::kernels::Cpu;
@@ -86,13 +85,12 @@ pub(crate) fn score(function: ScoreFunction, cpu: Cpu, logits: &mut [f32]) {
     }
 }
 
-/// Decodes the logits of one text, (labels), to an answer.
+/// Decodes the logits of one text, (labels), to an answer. The caller sets its number of tokens.
 pub(crate) fn classify(
     mut logits: Vec<f32>,
     head: &HeadConfig,
     thresholds: Option<&Thresholds>,
     cpu: Cpu,
-    encoding: &Encoding,
 ) -> Result<Classification> {
     check_finite("a logit of the classifier", &logits)?;
     score(head.score, cpu, &mut logits);
@@ -108,17 +106,19 @@ pub(crate) fn classify(
     });
     Ok(Classification {
         label: head.labels[best].clone(),
+        id: best,
         score: scores[best],
         labels,
         scores: order
             .iter()
             .map(|&id| LabelScore {
                 label: head.labels[id].clone(),
+                id,
                 score: scores[id],
             })
             .collect(),
-        n_tokens: encoding.len(),
-        truncated: encoding.truncated,
+        n_tokens: 0,
+        truncated: false,
     })
 }
 
@@ -139,15 +139,7 @@ mod tests {
     }
 
     fn answer(head: &HeadConfig, thresholds: &Thresholds, logits: [f32; 3]) -> Classification {
-        let encoding = Encoding::default();
-        classify(
-            logits.to_vec(),
-            head,
-            Some(thresholds),
-            Cpu::detect(),
-            &encoding,
-        )
-        .unwrap()
+        classify(logits.to_vec(), head, Some(thresholds), Cpu::detect()).unwrap()
     }
 
     #[test]
@@ -188,8 +180,7 @@ mod tests {
     fn a_logit_that_is_no_number_is_an_error() {
         let head = head(ScoreFunction::Softmax, false);
         let logits = vec![0.0, f32::NAN, 1.0];
-        let encoding = Encoding::default();
-        let answer = classify(logits, &head, None, Cpu::detect(), &encoding);
+        let answer = classify(logits, &head, None, Cpu::detect());
         assert!(matches!(answer, Err(Error::NonFinite { .. })));
     }
 }

@@ -113,6 +113,15 @@ impl EmbeddingHead {
         })
     }
 
+    /// Normalises a vector that was combined from several embeddings, if the model's embeddings are normalised.
+    pub(crate) fn renormalize(&self, vector: &mut [f32]) {
+        let mut steps = self.steps.iter().rev();
+        let last = steps.find(|step| !matches!(step, EmbeddingStep::Truncate(_)));
+        if matches!(last, Some(EmbeddingStep::Normalize)) {
+            to_unit_length(vector);
+        }
+    }
+
     /// Computes embeddings, (texts, width), from rows (tokens, hidden). The first `skip` tokens of each text are not
     /// pooled.
     pub(crate) fn forward(

@@ -133,6 +133,25 @@ pub(crate) fn decode<'t>(
     Ok(entities(&found, text))
 }
 
+/// Merges the entities of overlapping windows of one text. Of two that overlap, keeps the longer one, and of two equally
+/// long ones the one with the higher score, as transformers does.
+pub(crate) fn merge_overlapping(mut entities: Vec<Entity>) -> Vec<Entity> {
+    entities.sort_by_key(|entity| entity.start);
+    let mut merged: Vec<Entity> = Vec::with_capacity(entities.len());
+    for entity in entities {
+        match merged.last_mut() {
+            Some(last) if entity.start < last.end => {
+                let (length, last_length) = (entity.end - entity.start, last.end - last.start);
+                if length > last_length || (length == last_length && entity.score > last.score) {
+                    *last = entity;
+                }
+            }
+            _ => merged.push(entity),
+        }
+    }
+    merged
+}
+
 /// Splits tokens into words.
 fn words(tokens: &[LabelledToken]) -> impl Iterator<Item = &[LabelledToken]> {
     tokens.chunk_by(|_, next| next.continues_word)

@@ -6,6 +6,7 @@
 pub(crate) mod answering;
 pub(crate) mod classification;
 pub(crate) mod embedding;
+mod embeddings;
 pub(crate) mod entities;
 pub(crate) mod fill_mask;
 pub(crate) mod heads;
@@ -15,12 +16,13 @@ pub(crate) mod zero_shot;
 
 pub use answering::AnswerOptions;
 pub use classification::Thresholds;
+pub use embeddings::{Embeddings, cosine_int8, hamming_similarity};
 pub use entities::Aggregation;
 pub use prediction::{
     Answer, AnswerSpan, Classification, Embedding, Entities, Entity, Fill, LabelScore, Prediction,
     TokenScore,
 };
-pub use similarity::Similarity;
+pub use similarity::{Neighbor, Similarity};
 pub use zero_shot::ZeroShotOptions;
 
 use crate::error::{Error, Result};

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Answer of a model. The checkpoint's [`Task`](crate::Task) decides the variant.
 ///
 /// Serialises as the answer alone, without a tag; the type of each answer documents its JSON.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Prediction {
@@ -24,6 +24,46 @@ pub enum Prediction {
 }
 
 impl Prediction {
+    /// The answer of a classifier; `None` for other answers.
+    pub fn into_classification(self) -> Option<Classification> {
+        match self {
+            Self::Classification(answer) => Some(answer),
+            _ => None,
+        }
+    }
+
+    /// The answer of a token classifier; `None` for other answers.
+    pub fn into_entities(self) -> Option<Entities> {
+        match self {
+            Self::Entities(answer) => Some(answer),
+            _ => None,
+        }
+    }
+
+    /// The answer of a question answerer; `None` for other answers.
+    pub fn into_answer(self) -> Option<Answer> {
+        match self {
+            Self::Answer(answer) => Some(answer),
+            _ => None,
+        }
+    }
+
+    /// The answer of a masked-language model; `None` for other answers.
+    pub fn into_fill(self) -> Option<Fill> {
+        match self {
+            Self::Fill(answer) => Some(answer),
+            _ => None,
+        }
+    }
+
+    /// The answer of an embedding model; `None` for other answers.
+    pub fn into_embedding(self) -> Option<Embedding> {
+        match self {
+            Self::Embedding(answer) => Some(answer),
+            _ => None,
+        }
+    }
+
     /// Number of tokens that the model read, special tokens included.
     pub fn n_tokens(&self) -> usize {
         match self {
@@ -66,14 +106,19 @@ impl Prediction {
 
 /// Labels of a text with their scores. As JSON: `{"label", "score", "scores": [{"label", "score"}], "n_tokens",
 /// "truncated"}`, with `"labels": [..]` before `"scores"` for a multi-label model.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Classification {
     /// The label with the highest score.
     pub label: String,
+    /// Id of that label: its index in [`Model::labels`](crate::Model::labels), or among the caller's in zero-shot
+    /// classification. Not part of the JSON.
+    #[serde(skip)]
+    pub id: usize,
     /// Score of that label.
     pub score: f32,
     /// Labels that reach their threshold, highest score first; `None` unless the model is multi-label.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
     /// All labels, highest score first; labels of equal score in the order of their ids.
     pub scores: Vec<LabelScore>,
@@ -84,16 +129,22 @@ pub struct Classification {
 }
 
 /// A label and its score.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LabelScore {
     /// Name of the label, from config.json or, in zero-shot classification, from the caller.
     pub label: String,
+    /// Id of the label: its index in [`Model::labels`](crate::Model::labels), or among the caller's in zero-shot
+    /// classification. Not part of the JSON.
+    #[serde(skip)]
+    pub id: usize,
     /// Score from 0 to 1; for a regression, the predicted value.
     pub score: f32,
 }
 
 /// Entities of a text. As JSON: `{"entities": [{"label", "score", "text", "start", "end"}], "n_tokens", "truncated"}`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Entities {
     /// Entities in the order of the text.
     pub entities: Vec<Entity>,
@@ -104,7 +155,8 @@ pub struct Entities {
 }
 
 /// A labelled span of a text.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Entity {
     /// Label, without `B-` or `I-` unless the aggregation is [`Aggregation::None`](crate::Aggregation::None).
     pub label: String,
@@ -123,7 +175,8 @@ pub struct Entity {
 
 /// Answer to a question. As JSON: `{"answer", "score", "start", "end", "no_answer_score", "answers": [{"answer",
 /// "score", "start", "end"}], "n_tokens", "truncated"}`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Answer {
     /// Best answer, a slice of the context; empty if "no answer" is allowed and scores best.
     pub answer: String,
@@ -147,7 +200,8 @@ pub struct Answer {
 }
 
 /// One of several answers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AnswerSpan {
     /// Slice of the context.
     pub answer: String,
@@ -164,7 +218,8 @@ pub struct AnswerSpan {
 
 /// Predictions for the masks of a text. As JSON: `{"masks": [[{"token", "id", "score", "text"}]], "n_tokens",
 /// "truncated"}`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Fill {
     /// Best tokens of each mask, highest score first; masks in the order of the text.
     pub masks: Vec<Vec<TokenScore>>,
@@ -175,7 +230,8 @@ pub struct Fill {
 }
 
 /// A token that is predicted for a mask.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TokenScore {
     /// String of the token in the vocabulary.
     pub token: String,
@@ -187,8 +243,9 @@ pub struct TokenScore {
     pub text: String,
 }
 
-/// Embedding of a text. As JSON: `{"embedding": [..], "n_tokens", "truncated"}`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Embedding of a text; dereferences to its components. As JSON: `{"embedding": [..], "n_tokens", "truncated"}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Embedding {
     /// Components of the vector.
     pub embedding: Vec<f32>,

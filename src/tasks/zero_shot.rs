@@ -49,13 +49,11 @@ impl ZeroShotOptions {
 pub(crate) fn entailment(head: &HeadConfig, options: &ZeroShotOptions) -> Result<usize> {
     let labels = &head.labels;
     let Some(chosen) = &options.entailment_label else {
-        return head.entailment.ok_or_else(|| Error::Input {
-            reason: format!(
+        return head.entailment.ok_or_else(|| Error::input(format!(
                 "zero-shot needs a model of entailment, and none of this one's labels begins with \"entail\": {}; if one of \
                  them means it, the option entailment_label takes its name or its id",
                 first_labels(labels)
-            ),
-        });
+            )));
     };
     let mut named = (0..labels.len()).filter(|&id| labels[id] == *chosen);
     let wrong = |reason: String| Error::Option {
@@ -127,14 +125,16 @@ pub(crate) fn decode(
         .into_iter()
         .map(|id| LabelScore {
             label: labels[id].to_owned(),
+            id,
             score: scores[id],
         })
         .collect();
-    let best = scores.first().ok_or_else(|| Error::Input {
-        reason: "zero-shot needs at least one label".to_owned(),
-    })?;
+    let best = scores
+        .first()
+        .ok_or_else(|| Error::input("zero-shot needs at least one label"))?;
     Ok(Classification {
         label: best.label.clone(),
+        id: best.id,
         score: best.score,
         labels: None,
         scores,

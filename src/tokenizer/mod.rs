@@ -38,7 +38,7 @@ pub(crate) use readers::without_vocabulary;
 pub use truncate::{Truncation, TruncationStrategy};
 pub use warning::TokenizerWarning;
 
-use crate::batch::{Encoding, Input};
+use crate::batch::{AsInput, Encoding, Input};
 use crate::error::{Error, Result};
 use crate::weights::{Access, Files, TensorEntry};
 use added::{AddedToken, AddedTokens};
@@ -56,7 +56,7 @@ use truncate::windows;
 /// # fn main() -> bertless::Result<()> {
 /// let vocabulary = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\nworld\n##s\n!\n";
 /// let files = bertless::Files::new().with("vocab.txt", vocabulary);
-/// let tokenizer = bertless::Tokenizer::from_parts(files)?;
+/// let tokenizer = bertless::Tokenizer::from_files(files)?;
 ///
 /// let encoding = tokenizer.encode("Hello, worlds!", None)?;
 /// assert_eq!(encoding.ids, [2, 5, 1, 6, 7, 8, 3]);
@@ -88,7 +88,7 @@ impl Tokenizer {
     /// `UnsupportedTokenizer` for a class or a pipeline that is not BERT's; `Io`, `FileMissing`, `Json`, `Config`,
     /// `Vocabulary` and `TokenNotInVocabulary` for faults of the files; those of opening a packed file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        Self::from_parts(Files::open(path.as_ref(), Access::Read)?)
+        Self::from_files(Files::open(path.as_ref(), Access::Read)?)
     }
 
     /// Reads a tokenizer from files in memory: `tokenizer.json` or `vocab.txt`, with `tokenizer_config.json`, `config.json`,
@@ -96,8 +96,13 @@ impl Tokenizer {
     ///
     /// # Errors
     /// Those of [`load`](Self::load), without `Io`.
-    pub fn from_parts(files: Files) -> Result<Self> {
-        Self::open(&files, "", false)
+    pub fn from_files(files: Files) -> Result<Self> {
+        let files = files.open_if_packed()?;
+        let in_folder = |error: Error| match files.path("") {
+            Some(folder) => error.in_folder(&folder),
+            None => error,
+        };
+        Self::open(&files, "", false).map_err(in_folder)
     }
 
     pub(crate) fn open(files: &Files, folder: &str, lower_first: bool) -> Result<Self> {
@@ -138,12 +143,8 @@ impl Tokenizer {
     ///
     /// # Errors
     /// `Option` if `truncation` leaves no room, `Input` for a text of 4 GiB and more.
-    pub fn encode<'a>(
-        &self,
-        input: impl Into<Input<'a>>,
-        truncation: Option<&Truncation>,
-    ) -> Result<Encoding> {
-        let (first, second) = self.tokens(input.into())?;
+    pub fn encode(&self, input: impl AsInput, truncation: Option<&Truncation>) -> Result<Encoding> {
+        let (first, second) = self.tokens(input.as_input())?;
         let (mut one, mut two) = (first.len(), second.as_ref().map_or(0, Vec::len));
         if let Some(truncation) = truncation {
             let specials = self.spec.template.specials(second.is_some());
@@ -169,12 +170,12 @@ impl Tokenizer {
     ///
     /// # Errors
     /// Those of [`encode`](Self::encode), and `Option` if the stride leaves no progress.
-    pub fn encode_windows<'a>(
+    pub fn encode_windows(
         &self,
-        input: impl Into<Input<'a>>,
+        input: impl AsInput,
         truncation: &Truncation,
     ) -> Result<Vec<Encoding>> {
-        let (first, second) = self.tokens(input.into())?;
+        let (first, second) = self.tokens(input.as_input())?;
         let specials = self.spec.template.specials(second.is_some());
         truncation.check_stride(self.spec.template.specials(false))?;
         let other = second.as_ref().map(Vec::len);
@@ -314,12 +315,10 @@ impl Tokenizer {
 
     fn tokens_of(&self, text: &str) -> Result<Vec<Token>> {
         if u32::try_from(text.len()).is_err() {
-            return Err(Error::Input {
-                reason: format!(
-                    "a text of {} bytes is too long: 4 GiB is the limit",
-                    text.len()
-                ),
-            });
+            return Err(Error::input(format!(
+                "a text of {} bytes is too long: 4 GiB is the limit",
+                text.len()
+            )));
         }
         let spec = &self.spec;
         let mut pieces = WordPiece::new(&spec.vocab, spec.unknown, spec.max_characters, text.len());

@@ -100,9 +100,9 @@ impl Truncation {
                     self.max_length
                 ))),
             },
-            (TruncationStrategy::OnlySecond, None) => Err(Error::Input {
-                reason: "only the second text may be cut, but there is one text".to_owned(),
-            }),
+            (TruncationStrategy::OnlySecond, None) => Err(Error::input(
+                "only the second text may be cut, but there is one text",
+            )),
             (TruncationStrategy::LongestFirst, Some(_)) => Ok(share(first, other, room)),
         }
     }

@@ -251,9 +251,9 @@ fn shards(index: &[u8], file: &str) -> Result<Vec<String>> {
     struct IndexFile {
         weight_map: BTreeMap<String, String>,
     }
-    let index: IndexFile = serde_json::from_slice(index).map_err(|source| Error::Json {
+    let index: IndexFile = serde_json::from_slice(index).map_err(|cause| Error::Json {
         file: file.to_owned(),
-        source,
+        cause,
     })?;
     let mut shards: Vec<String> = index.weight_map.into_values().collect();
     shards.sort_unstable();

@@ -2,13 +2,16 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::packed::{PackedFile, PackingWriter};
+use super::packed::{PackedFile, PackingWriter, begins_packed};
 use super::source::{Access, Source};
 use crate::error::{Error, Result};
+
+/// Name of a model in memory, for errors.
+const IN_MEMORY: &str = "the model in memory";
 
 /// Byte-order mark of UTF-8. Some editors on Windows write it in front of a text.
 const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -22,7 +25,16 @@ const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
 /// let files = bertless::Files::new()
 ///     .with("config.json", br#"{"model_type": "bert"}"#)
 ///     .with("vocab.txt", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\nhello\n".to_vec());
-/// assert!(bertless::Model::from_parts(files).is_err()); // there are no weights
+/// assert!(bertless::Model::from_files(files).is_err()); // there are no weights
+/// ```
+///
+/// Pairs of names and bytes can be collected:
+///
+/// ```
+/// use bertless::Files;
+///
+/// let archive = [("config.json", br#"{"model_type": "bert"}"#.to_vec())];
+/// let files: Files = archive.into_iter().collect();
 /// ```
 #[derive(Clone, Default)]
 pub struct Files {
@@ -37,6 +49,30 @@ enum FilesIn {
     Packed(Arc<PackedFile>),
     /// A folder that is being packed: the writer also gets each file that is read.
     Packing(PathBuf, Arc<PackingWriter>),
+}
+
+impl<N, B> FromIterator<(N, B)> for Files
+where
+    N: Into<String>,
+    B: Into<Cow<'static, [u8]>>,
+{
+    fn from_iter<I: IntoIterator<Item = (N, B)>>(files: I) -> Self {
+        let mut all = Self::new();
+        all.extend(files);
+        all
+    }
+}
+
+impl<N, B> Extend<(N, B)> for Files
+where
+    N: Into<String>,
+    B: Into<Cow<'static, [u8]>>,
+{
+    fn extend<I: IntoIterator<Item = (N, B)>>(&mut self, files: I) {
+        for (name, bytes) in files {
+            self.insert(name.into(), bytes.into());
+        }
+    }
 }
 
 impl Default for FilesIn {
@@ -54,10 +90,15 @@ impl Files {
     /// Adds a file, or replaces the file of that name.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, bytes: impl Into<Cow<'static, [u8]>>) -> Self {
-        if let FilesIn::Memory(files) = &mut self.files {
-            files.insert(name.into(), Arc::new(bytes.into()));
-        }
+        self.insert(name.into(), bytes.into());
         self
+    }
+
+    fn insert(&mut self, name: String, bytes: Cow<'static, [u8]>) {
+        // Callers outside this crate have files in memory only.
+        if let FilesIn::Memory(files) = &mut self.files {
+            files.insert(name, Arc::new(bytes));
+        }
     }
 
     /// Files in a folder on disk.
@@ -86,14 +127,39 @@ impl Files {
         }
     }
 
-    /// Opens a packed file in memory.
+    /// Opens a packed file in memory. Bytes that are not aligned to a cache line are copied and then freed.
     ///
     /// # Errors
     /// Those of [`PackedFile::open`].
-    pub(crate) fn packed_bytes(bytes: &'static [u8]) -> Result<Self> {
-        let bytes = Arc::new(Cow::Borrowed(bytes));
-        let source = Source::memory("the model in memory".to_owned(), bytes);
+    pub(crate) fn packed_bytes(bytes: Cow<'static, [u8]>) -> Result<Self> {
+        let source = Source::memory(IN_MEMORY.to_owned(), Arc::new(bytes));
         PackedFile::open(source).map(Self::from_packed)
+    }
+
+    /// Opens a packed file of `len` bytes that `reader` gives.
+    ///
+    /// # Errors
+    /// `Io` if the reader fails or has another number of bytes, and those of [`PackedFile::open`].
+    pub(crate) fn packed_reader(reader: impl Read, len: usize) -> Result<Self> {
+        let source = Source::from_reader(IN_MEMORY.to_owned(), reader, len)?;
+        PackedFile::open(source).map(Self::from_packed)
+    }
+
+    /// Opens the packed file that these files consist of. Files that are not a single packed file are returned as they are.
+    ///
+    /// # Errors
+    /// Those of [`PackedFile::open`].
+    pub(crate) fn open_if_packed(self) -> Result<Self> {
+        let FilesIn::Memory(files) = &self.files else {
+            return Ok(self);
+        };
+        match files.first_key_value() {
+            Some((name, bytes)) if files.len() == 1 && begins_packed(bytes) => {
+                let source = Source::memory(name.clone(), Arc::clone(bytes));
+                PackedFile::open(source).map(Self::from_packed)
+            }
+            _ => Ok(self),
+        }
     }
 
     fn from_packed(file: PackedFile) -> Self {
@@ -142,7 +208,7 @@ impl Files {
         if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
             return Err(Error::Io {
                 path: self.display_path(name),
-                source: std::io::Error::new(
+                cause: std::io::Error::new(
                     ErrorKind::InvalidData,
                     "this file is in UTF-16: save it as UTF-8",
                 ),
@@ -172,21 +238,20 @@ impl Files {
                     // The cause is the folder itself, so the error names the folder.
                     Err(_) if folder.is_file() => Err(Error::Io {
                         path: folder.clone(),
-                        source: std::io::Error::new(
+                        cause: std::io::Error::new(
                             ErrorKind::NotADirectory,
                             "this is a file, not a model's folder",
                         ),
                     }),
                     Err(source) if source.kind() == ErrorKind::NotFound && !folder.is_dir() => {
-                        Err(Error::Io {
+                        Err(Error::PathMissing {
                             path: folder.clone(),
-                            source,
                         })
                     }
                     Err(source) if source.kind() == ErrorKind::NotFound && !entry_exists(&path) => {
                         Ok(None)
                     }
-                    Err(source) => Err(Error::Io { path, source }),
+                    Err(cause) => Err(Error::Io { path, cause }),
                 }
             }
         }
@@ -213,14 +278,18 @@ impl Files {
     pub(crate) fn missing_error(&self, name: &str, what: &'static str) -> Error {
         let mut dir = self.display_path(name);
         dir.pop();
-        Error::FileMissing { dir, what }
+        let given = match &self.files {
+            FilesIn::Memory(files) => Some(files.keys().cloned().collect()),
+            _ => None,
+        };
+        Error::FileMissing { dir, what, given }
     }
 
     /// Path of a file for error messages, whether the file exists or not.
     pub(crate) fn display_path(&self, name: &str) -> PathBuf {
         let all = match &self.files {
             FilesIn::Folder(folder) | FilesIn::Packing(folder, _) => folder.clone(),
-            FilesIn::Memory(_) => PathBuf::from("the model in memory"),
+            FilesIn::Memory(_) => PathBuf::from(IN_MEMORY),
             FilesIn::Packed(file) => PathBuf::from(file.name()),
         };
         all.join(name)
@@ -360,7 +429,11 @@ mod tests {
             let bytes = files.read("a.json").unwrap();
             assert_eq!(bytes.as_deref(), Some(&b"{}\xEF\xBB\xBF"[..]));
             let error = files.read("b.json").unwrap_err();
-            let Error::Io { path, source } = error else {
+            let Error::Io {
+                path,
+                cause: source,
+            } = error
+            else {
                 panic!("{error}");
             };
             assert!(path.ends_with("b.json"));
@@ -374,7 +447,11 @@ mod tests {
         let file = dir.path().join("model.safetensors");
         std::fs::write(&file, b"").unwrap();
         let error = Files::folder(&file).read("config.json").unwrap_err();
-        let Error::Io { path, source } = error else {
+        let Error::Io {
+            path,
+            cause: source,
+        } = error
+        else {
             panic!("{error}");
         };
         assert_eq!(path, file);
@@ -401,7 +478,7 @@ mod tests {
         let error = Files::folder("no/such/folder")
             .read("config.json")
             .unwrap_err();
-        let Error::Io { path, .. } = error else {
+        let Error::PathMissing { path, .. } = error else {
             panic!("{error}");
         };
         assert_eq!(path, Path::new("no/such/folder"));

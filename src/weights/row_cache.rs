@@ -133,6 +133,7 @@ mod tests {
         let gone = |_: &mut [u8]| {
             Err(Error::FileMissing {
                 dir: "models".into(),
+                given: None,
                 what: "a row",
             })
         };

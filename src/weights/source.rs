@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,9 +68,9 @@ impl std::fmt::Debug for Storage {
 impl Source {
     /// Opens a file on disk.
     pub(super) fn open(name: String, path: &Path, access: Access) -> Result<Self> {
-        let failed = |source| Error::Io {
+        let failed = |cause| Error::Io {
             path: path.to_owned(),
-            source,
+            cause,
         };
         let file = File::open(path).map_err(failed)?;
         let storage = match access {
@@ -94,6 +95,46 @@ impl Source {
         Self {
             name,
             storage: Storage::Memory(bytes),
+        }
+    }
+
+    /// Reads `len` bytes from `reader` into memory that starts at a cache line.
+    ///
+    /// # Errors
+    /// `Io` if the reader fails, and if it ends earlier or later.
+    pub(super) fn from_reader(name: String, mut reader: impl Read, len: usize) -> Result<Self> {
+        // An announced length can be anything. Memory that cannot be had is an error, not the end of the process.
+        if Vec::<u8>::new().try_reserve_exact(len).is_err() {
+            return Err(Error::Io {
+                path: name.into(),
+                cause: std::io::Error::new(
+                    ErrorKind::OutOfMemory,
+                    format!("{len} bytes were announced, and there is no memory for them"),
+                ),
+            });
+        }
+        let mut floats = AlignedFloats::zeros(len.div_ceil(size_of::<f32>()));
+        let bytes = &mut bytemuck::cast_slice_mut(&mut floats)[..len];
+        let read = match reader.read_exact(bytes) {
+            Ok(()) => match reader.read_exact(&mut [0]) {
+                Ok(()) => Err(unexpected_len("more", len)),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(()),
+                Err(error) => Err(error),
+            },
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                Err(unexpected_len("fewer", len))
+            }
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok(()) => Ok(Self {
+                name,
+                storage: Storage::Aligned(floats, len),
+            }),
+            Err(cause) => Err(Error::Io {
+                path: name.into(),
+                cause,
+            }),
         }
     }
 
@@ -125,9 +166,9 @@ impl Source {
         match &self.storage {
             Storage::File { path, file, .. } => {
                 let read = file.read(start as u64, out);
-                read.map_err(|source| Error::Io {
+                read.map_err(|cause| Error::Io {
                     path: path.clone(),
-                    source,
+                    cause,
                 })
             }
             Storage::Rows(file, cache) => cache.read(start, out, |out| file.read(start, out)),
@@ -211,6 +252,19 @@ impl Source {
         out.copy_from_slice(found);
         Ok(())
     }
+}
+
+/// Error of a reader that does not give the promised number of bytes.
+fn unexpected_len(comparison: &str, len: usize) -> std::io::Error {
+    let kind = if comparison == "fewer" {
+        ErrorKind::UnexpectedEof
+    } else {
+        ErrorKind::InvalidData
+    };
+    std::io::Error::new(
+        kind,
+        format!("the reader has {comparison} than the {len} bytes that were announced"),
+    )
 }
 
 /// A file that threads read at once, each at its own offset.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bertless::{
-    AnswerOptions, Classifier, Embedder, Error, Files, Input, Model, ModelOptions, Thresholds,
-    Tokenizer, Truncation,
+    AnswerOptions, Classifier, Embedder, Error, Files, Input, Model, ModelOptions, PredictOptions,
+    Thresholds, Tokenizer, Truncation,
 };
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -41,7 +41,7 @@ const CLASSIFIER: &str = "bert-classify";
 /// The error of loading the classifier with one file replaced.
 #[track_caller]
 fn refused(file: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Error {
-    Model::from_parts(parts(CLASSIFIER).with(file, bytes)).unwrap_err()
+    Model::from_files(parts(CLASSIFIER).with(file, bytes)).unwrap_err()
 }
 
 /// The classifier's config.json with a key replaced or added.
@@ -78,7 +78,7 @@ fn weights_filled(value: f32) -> Vec<u8> {
 fn io_names_the_file() {
     let error = Model::load("no/such/folder").unwrap_err();
     assert!(
-        matches!(&error, Error::Io { path, .. } if path.starts_with("no/such/folder")),
+        matches!(&error, Error::PathMissing { path, .. } if path.starts_with("no/such/folder")),
         "{error}"
     );
 }
@@ -88,7 +88,7 @@ fn file_missing_says_what_would_serve() {
     let without_weights = Files::new()
         .with("config.json", read(CLASSIFIER, "config.json"))
         .with("vocab.txt", read(CLASSIFIER, "vocab.txt"));
-    let error = Model::from_parts(without_weights).unwrap_err();
+    let error = Model::from_files(without_weights).unwrap_err();
     assert!(
         matches!(error, Error::FileMissing { .. })
             && error.to_string().contains("model.safetensors")
@@ -129,14 +129,14 @@ fn weights_pickled_names_the_module_and_the_cure() {
             "glob.glob(\"the model in memory/2_Dense/pytorch_model-*.bin\")",
         ),
     ] {
-        let error = Model::from_parts(files().with(name, b"a pickle")).unwrap_err();
+        let error = Model::from_files(files().with(name, b"a pickle")).unwrap_err();
         assert!(
-            matches!(&error, Error::WeightsPickled { file } if file.ends_with(name)),
+            matches!(&error, Error::WeightsPickled { file, .. } if file.ends_with(name)),
             "{error}"
         );
         assert!(error.to_string().contains(says), "{error}");
     }
-    let error = Model::from_parts(files()).unwrap_err();
+    let error = Model::from_files(files()).unwrap_err();
     assert!(
         matches!(&error, Error::FileMissing { dir, .. } if dir.ends_with("2_Dense")),
         "{error}"
@@ -191,7 +191,7 @@ fn config_names_the_key() {
 fn unsupported_family_architecture_activation() {
     let error = refused("config.json", config_with("model_type", "roberta".into()));
     assert!(
-        matches!(&error, Error::UnsupportedFamily { found } if found == "roberta"),
+        matches!(&error, Error::UnsupportedFamily { found, .. } if found == "roberta"),
         "{error}"
     );
     let architectures = serde_json::json!(["BertForNextSentencePrediction"]);
@@ -202,7 +202,7 @@ fn unsupported_family_architecture_activation() {
     );
     let error = refused("config.json", config_with("hidden_act", "swish".into()));
     assert!(
-        matches!(&error, Error::UnsupportedActivation { found } if found == "swish"),
+        matches!(&error, Error::UnsupportedActivation { found, .. } if found == "swish"),
         "{error}"
     );
 }
@@ -259,9 +259,9 @@ fn a_pipeline_that_is_not_followed_names_the_part() {
         let bytes = file(part, value);
         let files = parts(CLASSIFIER).with("tokenizer.json", bytes);
         // BertTokenizer has its own in its place.
-        let model = Model::from_parts(files.clone()).unwrap();
+        let model = Model::from_files(files.clone()).unwrap();
         assert!(!model.tokenizer().warnings().is_empty(), "{value}");
-        let error = Model::from_parts(files.with("tokenizer_config.json", generic)).unwrap_err();
+        let error = Model::from_files(files.with("tokenizer_config.json", generic)).unwrap_err();
         assert!(
             matches!(&error, Error::UnsupportedTokenizer { file, .. } if file == "tokenizer.json"),
             "{error}"
@@ -328,9 +328,9 @@ fn tokenizer_settings_name_the_file_and_the_key() {
 fn a_class_that_config_json_alone_names_is_refused_by_name() {
     let named = config_with("tokenizer_class", "BertJapaneseTokenizer".into());
     let files = parts(CLASSIFIER).with("tokenizer_config.json", b"{}");
-    let error = Model::from_parts(files.with("config.json", named)).unwrap_err();
+    let error = Model::from_files(files.with("config.json", named)).unwrap_err();
     assert!(
-        matches!(&error, Error::UnsupportedTokenizer { file, reason }
+        matches!(&error, Error::UnsupportedTokenizer { file, reason, .. }
             if file == "config.json" && reason.contains("BertJapaneseTokenizer")),
         "{error}"
     );
@@ -361,13 +361,13 @@ fn token_not_in_vocabulary_is_named() {
         let without = vocabulary.replace(token, "other");
         let error = refused("vocab.txt", without.into_bytes());
         assert!(
-            matches!(&error, Error::TokenNotInVocabulary { file, key, token: named }
+            matches!(&error, Error::TokenNotInVocabulary { file, key, token: named, .. }
                 if file == "tokenizer_config.json" && key == wanted && named == token),
             "{error}"
         );
     }
     let of_map = parts(CLASSIFIER).with("special_tokens_map.json", br#"{"unk_token": "[unk]"}"#);
-    let error = Model::from_parts(of_map).unwrap_err();
+    let error = Model::from_files(of_map).unwrap_err();
     assert_eq!(
         error.to_string(),
         r#"special_tokens_map.json: unk_token: "[unk]" is not in the vocabulary: name a token that is"#
@@ -393,7 +393,7 @@ fn a_token_of_every_text_without_a_row_is_refused_when_the_model_is_opened() {
     // A text need not hold an added token, and most do not.
     let config = br#"{"tokenizer_class": "BertTokenizer", "extra_special_tokens": ["<new>"]}"#;
     let model = parts(CLASSIFIER).with("tokenizer_config.json", config);
-    let model = Model::from_parts(model).unwrap();
+    let model = Model::from_files(model).unwrap();
     assert!(model.predict("good").is_ok());
     let error = model.predict("good <new>").unwrap_err();
     assert!(
@@ -428,7 +428,7 @@ fn a_longest_text_without_room_for_a_word_names_its_file_and_key() {
         let config =
             format!(r#"{{"tokenizer_class": "BertTokenizer", "model_max_length": {limit}}}"#);
         let files = parts(CLASSIFIER).with("tokenizer_config.json", config.into_bytes());
-        Model::from_parts(files).unwrap().max_length()
+        Model::from_files(files).unwrap().max_length()
     };
     let all = longest("null");
     for none in ["0", "1e9", "1e30", "1000000000000000019884624838656"] {
@@ -439,11 +439,11 @@ fn a_longest_text_without_room_for_a_word_names_its_file_and_key() {
 
 #[test]
 fn a_byte_order_mark_ahead_of_any_file_changes_nothing() {
-    let plain = Model::from_parts(parts(CLASSIFIER)).unwrap();
+    let plain = Model::from_files(parts(CLASSIFIER)).unwrap();
     let expected = plain.predict("good [PAD] and bad").unwrap();
     for name in ["config.json", "tokenizer_config.json", "vocab.txt"] {
         let marked = [b"\xEF\xBB\xBF".to_vec(), read(CLASSIFIER, name)].concat();
-        let model = Model::from_parts(parts(CLASSIFIER).with(name, marked)).unwrap();
+        let model = Model::from_files(parts(CLASSIFIER).with(name, marked)).unwrap();
         assert_eq!(
             model.predict("good [PAD] and bad").unwrap(),
             expected,
@@ -451,7 +451,7 @@ fn a_byte_order_mark_ahead_of_any_file_changes_nothing() {
         );
         let error = refused(name, b"\xFF\xFE{\0}\0".to_vec());
         assert!(
-            matches!(&error, Error::Io { path, source } if path.ends_with(name) && source.to_string().contains("UTF-16")),
+            matches!(&error, Error::Io { path, cause: source } if path.ends_with(name) && source.to_string().contains("UTF-16")),
             "{error}"
         );
     }
@@ -461,7 +461,7 @@ fn a_byte_order_mark_ahead_of_any_file_changes_nothing() {
 fn embedding_out_of_range_names_the_table() {
     let mut vocabulary = read(CLASSIFIER, "vocab.txt");
     vocabulary.extend_from_slice(b"beyond\n");
-    let model = Model::from_parts(parts(CLASSIFIER).with("vocab.txt", vocabulary)).unwrap();
+    let model = Model::from_files(parts(CLASSIFIER).with("vocab.txt", vocabulary)).unwrap();
     assert!(model.predict("good").is_ok());
     let error = model.predict("good and beyond").unwrap_err();
     assert!(
@@ -496,7 +496,7 @@ fn weight_missing_is_named() {
         weights_with("classifier.weight", "classifier.weighs"),
     );
     assert!(
-        matches!(&error, Error::WeightMissing { name } if name == "classifier.weight"),
+        matches!(&error, Error::WeightMissing { name, .. } if name == "classifier.weight"),
         "{error}"
     );
 }
@@ -554,7 +554,7 @@ type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
 
 #[track_caller]
 fn unexpected(files: Files, weight: &str) {
-    let error = Model::from_parts(files).unwrap_err();
+    let error = Model::from_files(files).unwrap_err();
     assert!(
         matches!(&error, Error::WeightUnexpected { name, .. } if name == weight),
         "{error}"
@@ -643,7 +643,7 @@ fn weight_unexpected_where_a_tied_one_differs() {
             "[MASK]"
         };
         let text = format!("a good {mask}");
-        let predict = |files: Files| Model::from_parts(files).unwrap().predict(&text).unwrap();
+        let predict = |files: Files| Model::from_files(files).unwrap().predict(&text).unwrap();
         let plain = predict(with_tensors(model, |_| {}));
         assert_eq!(predict(both(None)), plain, "{model}");
         unexpected(both(Some(&own[0])), &own[0]);
@@ -660,6 +660,7 @@ fn weight_shape_names_both() {
         name,
         expected,
         found,
+        ..
     } = error
     else {
         panic!("{error}");
@@ -697,13 +698,13 @@ fn non_finite_weights_and_outputs() {
     for value in [f32::NAN, f32::INFINITY] {
         let error = refused("model.safetensors", weights_filled(value));
         assert!(
-            matches!(&error, Error::NonFinite { what } if what.contains("weight")),
+            matches!(&error, Error::NonFinite { what, .. } if what.contains("weight")),
             "{error}"
         );
     }
     // Finite weights whose products are not.
     let files = parts(CLASSIFIER).with("model.safetensors", weights_filled(3e38));
-    let model = Model::from_parts(files).unwrap();
+    let model = Model::from_files(files).unwrap();
     assert!(matches!(
         model.predict("good film"),
         Err(Error::NonFinite { .. })
@@ -713,7 +714,7 @@ fn non_finite_weights_and_outputs() {
         Err(Error::NonFinite { .. })
     ));
     assert!(matches!(
-        model.encode("good film"),
+        model.last_hidden_state("good film"),
         Err(Error::NonFinite { .. })
     ));
     assert!(matches!(
@@ -731,10 +732,10 @@ fn the_question_without_an_answer_is_named() {
     let model = Model::load(folder("bert-question")).unwrap();
     for unfit in [Input::Pair("who?", ""), Input::Text("who?")] {
         let error = model
-            .predict_batch(&[Input::Pair("who?", "me"), unfit])
+            .predict_batch([Input::Pair("who?", "me"), unfit])
             .unwrap_err();
         assert!(
-            matches!(&error, Error::Input { reason } if reason.starts_with("input 1:")),
+            matches!(&error, Error::Input { index: Some(1), .. }),
             "{error}"
         );
     }
@@ -755,7 +756,7 @@ fn wrong_task_names_both() {
         Err(Error::WrongTask { .. })
     ));
     assert!(matches!(
-        model.rerank("x", &["y"]),
+        model.rerank("x", ["y"]),
         Err(Error::WrongTask { .. })
     ));
     let embedder = Model::load(folder("bert-base")).unwrap();
@@ -779,9 +780,9 @@ fn input_of_the_wrong_form() {
     ));
     let filler = Model::load(folder("bert-mask")).unwrap();
     let texts = ["a [MASK] film", "no mask"];
-    let error = filler.predict_batch(&texts).unwrap_err();
+    let error = filler.predict_batch(texts).unwrap_err();
     assert!(
-        matches!(&error, Error::Input { reason } if reason.starts_with("input 1:")),
+        matches!(&error, Error::Input { index: Some(1), .. }),
         "{error}"
     );
 }
@@ -792,7 +793,8 @@ fn options_that_cannot_be_followed() {
     unknown.labels.insert("no such label".to_owned(), 0.5);
     let mut high = Thresholds::default();
     high.labels.insert("neutral".to_owned(), 1.5);
-    let choose = |thresholds| ModelOptions::new().thresholds(thresholds);
+    let choose =
+        |thresholds| ModelOptions::new().calls(PredictOptions::new().thresholds(thresholds));
     for thresholds in [
         unknown,
         high,
@@ -830,8 +832,14 @@ fn options_that_cannot_be_followed() {
         ("threads", ModelOptions::new().threads(0)),
         ("max_length", ModelOptions::new().max_length(41)),
         ("max_length", ModelOptions::new().max_length(2)),
-        ("top_k", ModelOptions::new().top_k(0)),
-        ("prompt", ModelOptions::new().prompt("query")),
+        (
+            "top_k",
+            ModelOptions::new().calls(PredictOptions::new().top_k(0)),
+        ),
+        (
+            "prompt",
+            ModelOptions::new().calls(PredictOptions::new().prompt("query")),
+        ),
     ] {
         let error = Model::load_with(folder(CLASSIFIER), options).unwrap_err();
         assert!(
@@ -864,7 +872,7 @@ fn a_long_question_has_windows_that_fit() {
             stride,
             ..Default::default()
         };
-        let options = ModelOptions::new().answers(answers);
+        let options = ModelOptions::new().calls(PredictOptions::new().answers(answers));
         let model = Model::load_with(folder("bert-question"), options).unwrap();
         model.answer(&"who ".repeat(words), context)
     };
@@ -947,5 +955,5 @@ fn texts_at_the_limits() {
             "{text:?}"
         );
     }
-    assert!(model.predict_batch::<&str>(&[]).unwrap().is_empty());
+    assert!(model.predict_batch::<&str>([]).unwrap().is_empty());
 }

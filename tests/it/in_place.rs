@@ -53,7 +53,7 @@ fn a_word_that_is_no_number_is_named_when_it_is_used() {
     let id = healthy.tokenizer().encode("film", None).unwrap().ids[1];
     let (mut bytes, row) = weights_and_row(id as usize);
     bytes[row..row + 4].copy_from_slice(&f32::NAN.to_le_bytes());
-    let model = Model::from_parts(parts("bert-classify").with("model.safetensors", bytes)).unwrap();
+    let model = Model::from_files(parts("bert-classify").with("model.safetensors", bytes)).unwrap();
     let (good, bad) = ("a good year", "a good film");
     assert_eq!(model.predict(good).unwrap(), healthy.predict(good).unwrap());
     let error = model.predict(bad).unwrap_err();
@@ -92,10 +92,15 @@ fn answers_are_the_same_from_disk_and_from_memory_at_any_number_of_threads() {
         "mobilebert-mask",
     ] {
         let text = "a good [MASK] in the city";
-        let states = |model: Model| (model.predict(text).unwrap(), model.encode(text).unwrap());
+        let states = |model: Model| {
+            (
+                model.predict(text).unwrap(),
+                model.last_hidden_state(text).unwrap(),
+            )
+        };
         let disk = states(Model::load(folder(name)).unwrap());
         let memory = parts(name);
-        assert_eq!(states(Model::from_parts(memory).unwrap()), disk, "{name}");
+        assert_eq!(states(Model::from_files(memory).unwrap()), disk, "{name}");
         for threads in [1, 3] {
             let options = ModelOptions::new().threads(threads);
             let model = Model::load_with(folder(name), options).unwrap();
@@ -114,17 +119,17 @@ fn texts_that_are_tokens_already() {
     let ids = |encoding: &Encoding| Encoding::from_ids(encoding.ids.clone());
     let bare: Vec<Encoding> = encodings.iter().map(ids).collect();
     for encodings in [&encodings, &bare] {
-        let states = model.encode_batch(encodings).unwrap();
+        let states = model.last_hidden_states(encodings).unwrap();
         for (states, text) in states.iter().zip(texts) {
-            assert_eq!(*states, whole.encode(text).unwrap(), "{text}");
+            assert_eq!(*states, whole.last_hidden_state(text).unwrap(), "{text}");
         }
     }
-    assert!(model.encode_batch(&[]).unwrap().is_empty());
+    assert!(model.last_hidden_states(&[]).unwrap().is_empty());
 
     // Longer than texts may be, as long as there are positions; and more of them than are computed at once.
     assert_eq!((model.max_length(), model.max_positions()), (6, 40));
     let long = vec![Encoding::from_ids(vec![7; 40]); 60];
-    let states = model.encode_batch(&long).unwrap();
+    let states = model.last_hidden_states(&long).unwrap();
     assert_eq!(states.len(), 60);
     assert!(
         states
@@ -132,7 +137,7 @@ fn texts_that_are_tokens_already() {
             .all(|own| *own == states[0] && own.nrows() == 40)
     );
 
-    let beyond = model.encode_batch(&[Encoding::from_ids(vec![7; 41])]);
+    let beyond = model.last_hidden_states(&[Encoding::from_ids(vec![7; 41])]);
     assert!(matches!(
         beyond,
         Err(Error::EmbeddingOutOfRange {
@@ -141,7 +146,7 @@ fn texts_that_are_tokens_already() {
             ..
         })
     ));
-    let unknown = model.encode_batch(&[Encoding::from_ids(vec![u32::MAX])]);
+    let unknown = model.last_hidden_states(&[Encoding::from_ids(vec![u32::MAX])]);
     assert!(matches!(unknown, Err(Error::EmbeddingOutOfRange { .. })));
     let (mut short, mut long) = (
         Encoding::from_ids(vec![7; 3]),
@@ -153,9 +158,9 @@ fn texts_that_are_tokens_already() {
         vec![short, long],
         vec![bare[0].clone(), Encoding::default()],
     ] {
-        let error = model.encode_batch(&wrong).unwrap_err();
+        let error = model.last_hidden_states(&wrong).unwrap_err();
         assert!(
-            matches!(&error, Error::Input { reason } if reason.starts_with("input ")),
+            matches!(&error, Error::Input { index: Some(_), .. }),
             "{error}"
         );
     }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use bertless::{
-    AnswerOptions, Dtype, Encoding, Input, Model, ModelOptions, Pooling, ZeroShotOptions,
+    AnswerOptions, Dtype, Encoding, Input, Model, ModelOptions, Pooling, PredictOptions,
+    ZeroShotOptions,
 };
 
 const TEXTS: [&str; 7] = [
@@ -109,7 +110,7 @@ fn questions_do_not_see_each_other() {
     for threads in [1, 3] {
         let options = ModelOptions::new()
             .threads(threads)
-            .answers(answers.clone());
+            .calls(PredictOptions::new().answers(answers.clone()));
         let model = Model::load_with(fixture("bert-question"), options).unwrap();
         let alone: Vec<_> = pairs[..21]
             .iter()
@@ -128,15 +129,17 @@ fn labels_do_not_see_each_other() {
         multi_label: true,
         ..ZeroShotOptions::default()
     };
+    let options = PredictOptions::new().zero_shot(options);
     let labels: Vec<String> = (0..60).map(|index| format!("film {index}")).collect();
-    let together = model.zero_shot(TEXTS[2], &labels, &options).unwrap();
+    let together = model.zero_shot_with(TEXTS[2], &labels, &options).unwrap();
     assert_eq!(together.scores.len(), labels.len());
     let mut tokens = 0;
     for score in &together.scores {
         let alone = model
-            .zero_shot(TEXTS[2], &[&score.label], &options)
+            .zero_shot_with(TEXTS[2], [&score.label], &options)
             .unwrap();
-        assert_eq!(alone.scores[0], *score);
+        assert_eq!(alone.scores[0].label, score.label);
+        assert_eq!(alone.scores[0].score, score.score);
         tokens += alone.n_tokens;
     }
     assert_eq!(together.n_tokens, tokens);
@@ -156,10 +159,10 @@ fn a_first_row_does_not_depend_on_whether_others_are_asked_for() {
                     .pooling(Pooling::Cls)
                     .normalize(false);
                 let model = Model::load_with(fixture(&format!("{family}-base")), options).unwrap();
-                let firsts = model.embed_batch(&TEXTS).unwrap();
-                for (text, first) in TEXTS.iter().zip(firsts.outer_iter()) {
-                    let all = model.encode(*text).unwrap();
-                    assert_eq!(first, all.row(0), "{family} in {dtype}: {text}");
+                let firsts = model.embed_batch(TEXTS).unwrap();
+                for (text, first) in TEXTS.iter().zip(firsts.iter()) {
+                    let all = model.last_hidden_state(*text).unwrap();
+                    assert_eq!(first, all.row(0).to_vec(), "{family} in {dtype}: {text}");
                 }
             }
         }
@@ -173,7 +176,7 @@ fn logits_of_encodings_are_those_of_their_text() {
     let encode = |text: &&str| model.tokenizer().encode(*text, None).unwrap();
     let tokens: Vec<_> = TEXTS.iter().map(encode).collect();
     let logits = model.logits_of_encodings(&tokens).unwrap();
-    assert_eq!(logits, model.logits_batch(&TEXTS).unwrap());
+    assert_eq!(logits, model.logits_batch(TEXTS).unwrap());
     let none = Encoding::from_ids(Vec::new());
     let error = model.logits_of_encodings(&[tokens[0].clone(), none]);
     assert!(error.unwrap_err().to_string().contains("input 1"));
@@ -187,12 +190,12 @@ fn one_model_serves_many_callers() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/bert-classify");
     let model = Model::load_with(dir, ModelOptions::new().threads(2)).unwrap();
     shared(&model);
-    let expected = model.predict_batch(&TEXTS).unwrap();
+    let expected = model.predict_batch(TEXTS).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..20 {
-                    assert_eq!(model.predict_batch(&TEXTS).unwrap(), expected);
+                    assert_eq!(model.predict_batch(TEXTS).unwrap(), expected);
                 }
             });
         }

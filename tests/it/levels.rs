@@ -37,7 +37,7 @@ fn embeddings(dtype: Dtype) -> Vec<f32> {
         let options = ModelOptions::new().dtype(dtype);
         let model = Model::load_with(fixture(name), options).unwrap();
         for text in TEXTS {
-            all.extend(model.embed(text).unwrap());
+            all.extend(model.embed(text).unwrap().embedding);
         }
     }
     all

@@ -3,6 +3,7 @@
 //! `tests/memory.rs` is a program of its own, because it measures the memory of its whole process.
 
 mod bad_input;
+mod calls;
 #[cfg(feature = "cli")]
 mod cli;
 mod folders;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bertless::{
     Classification, Classifier, Dtype, Embedder, Model, ModelOptions, PackOptions, Precision,
-    metrics,
+    Similarity, metrics,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -163,8 +163,12 @@ fn embeddings_agree(name: &str) {
     assert!(step <= 8e-6);
     let number = |&bytes: &[u8; 2]| (f64::from(i16::from_le_bytes(bytes)) * step) as f32;
     let expected: Vec<f32> = stored.as_chunks().0.iter().map(number).collect();
-    assert_eq!(embeddings.len(), expected.len());
-    let differences = embeddings.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+    assert_eq!(embeddings.as_flat().len(), expected.len());
+    let differences = embeddings
+        .as_flat()
+        .iter()
+        .zip(&expected)
+        .map(|(a, b)| (a - b).abs());
     let largest = differences.fold(0f32, f32::max);
     println!(
         "{name}: {} embeddings, largest difference {largest:.1e}",
@@ -272,8 +276,8 @@ fn minilm_reaches_its_published_figure() {
         let (first, second) = (side(1), side(2));
         let pairs: Vec<(f64, f64)> = rows
             .iter()
-            .zip(first.outer_iter().zip(second.outer_iter()))
-            .map(|(row, (a, b))| (row[0].parse().unwrap(), f64::from(a.dot(&b))))
+            .zip(first.iter().zip(second.iter()))
+            .map(|(row, (a, b))| (row[0].parse().unwrap(), f64::from(Similarity::Dot.of(a, b))))
             .collect();
         let spearman = 100.0 * metrics::spearman(&pairs).unwrap();
         println!("STS-B test, {dtype}: Spearman {spearman:.3}");
@@ -319,8 +323,8 @@ fn calibrated_int8_embeddings_stay_nearer() {
         assert!(made.bytes() < 24_000_000, "{}", made.bytes());
         made.replace(&file).unwrap();
         let int8 = embed(&file);
-        let both = exact.outer_iter().zip(int8.outer_iter());
-        let cosines: Vec<f32> = both.map(|(a, b)| a.dot(&b)).collect();
+        let both = exact.iter().zip(int8.iter());
+        let cosines: Vec<f32> = both.map(|(a, b)| Similarity::Dot.of(a, b)).collect();
         let worst = cosines.iter().copied().fold(1.0, f32::min);
         (cosines.iter().sum::<f32>() / cosines.len() as f32, worst)
     };
@@ -355,8 +359,8 @@ fn int8_and_bf16_embeddings_stay_near() {
         (Dtype::Int8, 0.999_99, 0.998, 0.99),
     ] {
         let rounded = embed(dtype);
-        let both = exact.outer_iter().zip(rounded.outer_iter());
-        let cosines: Vec<f32> = both.map(|(a, b)| a.dot(&b)).collect(); // of length one already
+        let both = exact.iter().zip(rounded.iter());
+        let cosines: Vec<f32> = both.map(|(a, b)| Similarity::Dot.of(a, b)).collect(); // of length one already
         let mean = cosines.iter().sum::<f32>() / cosines.len() as f32;
         let worst = cosines.iter().copied().fold(1.0, f32::min);
         println!("cosine of {dtype} and f32: mean {mean:.6}, worst {worst:.6}");

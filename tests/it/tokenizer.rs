@@ -95,7 +95,7 @@ fn references_in_every_setting_and_every_way_in() {
             ways.push(("tokenizer_config.json", other));
         }
         for (way, files) in ways {
-            let tokenizer = Tokenizer::from_parts(files).unwrap();
+            let tokenizer = Tokenizer::from_files(files).unwrap();
             let answers = case["answers"].as_array().unwrap();
             assert_eq!(requests.len(), answers.len());
             for (request, expected) in requests.iter().zip(answers) {
@@ -111,7 +111,7 @@ fn references_in_every_setting_and_every_way_in() {
 
 fn small() -> Tokenizer {
     let files = Files::new().with("vocab.txt", fixture("models/bert-classify/vocab.txt"));
-    Tokenizer::from_parts(files).unwrap()
+    Tokenizer::from_files(files).unwrap()
 }
 
 /// Any text, and texts of what is hard: marks, ideographs, special tokens, white space of all kinds.

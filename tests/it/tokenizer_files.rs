@@ -12,7 +12,7 @@ type Texts = BTreeMap<String, String>;
 fn tokenizer(files: Texts) -> bertless::Result<Tokenizer> {
     let files = files.into_iter();
     let add = |files: Files, (name, text): (String, String)| files.with(name, text.into_bytes());
-    Tokenizer::from_parts(files.fold(Files::new(), add))
+    Tokenizer::from_files(files.fold(Files::new(), add))
 }
 
 /// Ids of each text, by what the files of a folder say; `null` for a folder that is an error.
@@ -223,7 +223,7 @@ fn the_side_that_is_cut_off() {
         let files = Files::new()
             .with("tokenizer_config.json", config.to_string().into_bytes())
             .with("tokenizer.json", json.to_string().into_bytes());
-        let tokenizer = Tokenizer::from_parts(files)?;
+        let tokenizer = Tokenizer::from_files(files)?;
         let one = tokenizer.encode(text, Some(&Truncation::to(8)))?;
         let two = tokenizer.encode(pair, Some(&Truncation::to(9)))?;
         Ok::<_, bertless::Error>((one.ids, two.ids))

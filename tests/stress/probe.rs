@@ -61,7 +61,7 @@ fn open(way: &str, model: &str, options: ModelOptions) -> Result<Model> {
 #[cfg(embedded)]
 fn embedded(options: ModelOptions) -> Result<Model> {
     let bytes = bertless::include_model!(env!("BERTLESS_EMBED"));
-    Ok(Model::from_static_with(bytes, options)?)
+    Ok(Model::from_bytes_with(bytes, options)?)
 }
 
 #[cfg(not(embedded))]
@@ -120,7 +120,7 @@ fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Times)> {
 fn idle(model: &Model, time: Duration) -> Result<()> {
     let texts = ["A fine film."; 16];
     for _ in 0..20 {
-        model.predict_batch(&texts)?;
+        model.predict_batch(texts)?;
     }
     let before = processor_time()?;
     std::thread::sleep(time);

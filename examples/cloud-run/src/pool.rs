@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
-use bertless::Model;
+use bertless::{CancelToken, Model};
 use bertless_questions::{Answer, ApiError, Question, answers};
 use tokio::sync::oneshot;
 
@@ -18,7 +18,17 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct Job {
     questions: Vec<Result<Question, ApiError>>,
+    cancel: CancelToken,
     reply: oneshot::Sender<Vec<Answer>>,
+}
+
+/// Cancels a job when it is dropped, which happens when a client leaves before its answer.
+struct CancelOnDrop(CancelToken);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 impl Pool {
@@ -36,7 +46,8 @@ impl Pool {
         Ok(Self { queue: sender })
     }
 
-    /// Waits for the answers to questions that are computed together.
+    /// Waits for the answers to questions that are computed together. A caller that does not wait any longer cancels the
+    /// computation.
     ///
     /// # Errors
     /// 503 if the queue is full.
@@ -45,8 +56,15 @@ impl Pool {
         questions: Vec<Result<Question, ApiError>>,
     ) -> Result<Vec<Answer>, ApiError> {
         let (reply, answers) = oneshot::channel();
+        let cancel = CancelToken::new();
+        let _cancel = CancelOnDrop(cancel.clone());
+        let job = Job {
+            questions,
+            cancel,
+            reply,
+        };
         self.queue
-            .try_send(Job { questions, reply })
+            .try_send(job)
             .map_err(|error| match error {
                 TrySendError::Full(_) => {
                     ApiError::new(503, "too many requests are waiting: try again")
@@ -62,10 +80,11 @@ fn work(model: &Model, queue: &Mutex<Receiver<Job>>) {
         let queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.recv()
     };
-    while let Ok(Job { questions, reply }) = next() {
+    while let Ok(job) = next() {
         // Nobody waits for the answers of a client that has gone.
-        if !reply.is_closed() {
-            let _ = reply.send(answers(model, questions));
+        if !job.reply.is_closed() {
+            let options = model.predict_options().clone().cancel(job.cancel);
+            let _ = job.reply.send(answers(model, job.questions, &options));
         }
     }
 }

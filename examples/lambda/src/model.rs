@@ -8,7 +8,7 @@ use crate::settings::Settings;
 /// Opens the model that is embedded in the program.
 #[cfg(feature = "embedded")]
 pub(crate) fn open(_: &Settings) -> Result<Model, Error> {
-    Ok(Model::from_static(bertless::include_model!(env!(
+    Ok(Model::from_bytes(bertless::include_model!(env!(
         "BERTLESS_EMBED"
     )))?)
 }

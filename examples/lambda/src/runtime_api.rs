@@ -5,6 +5,8 @@
 //! in it, and ends the process if a caller has sent anything else. At level TRACE it logs whole events. This client does not read
 //! the client context.
 
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
 use bertless_questions::ApiError;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, Uri};
@@ -16,6 +18,8 @@ use crate::Error;
 use crate::status::phrase;
 
 const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
+/// Header with the time at which AWS ends the invocation, in milliseconds since 1970.
+const DEADLINE: &str = "lambda-runtime-deadline-ms";
 /// Header by which AWS recognises a reply to an invocation that has already ended. Each reply repeats its value.
 const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
@@ -29,7 +33,17 @@ pub(crate) struct RuntimeApi(PooledClient);
 pub(crate) struct Invocation {
     pub(crate) request_id: String,
     invocation_id: Option<HeaderValue>,
+    /// Time at which AWS ends the invocation; `None` if the header is missing or malformed.
+    pub(crate) deadline: Option<Instant>,
     pub(crate) event: Bytes,
+}
+
+/// Time at which AWS ends the invocation, on this process's clock.
+fn deadline(header: &HeaderValue) -> Option<Instant> {
+    let milliseconds = header.to_str().ok()?.parse().ok()?;
+    let end = UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds))?;
+    let left = end.duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now().checked_add(left)
 }
 
 /// Error that a direct caller receives, as JSON. AWS counts it as an error, and retries an asynchronous event.
@@ -70,6 +84,7 @@ impl RuntimeApi {
         Ok(Invocation {
             request_id: request_id.to_str()?.to_owned(),
             invocation_id: parts.headers.get(INVOCATION_ID).cloned(),
+            deadline: parts.headers.get(DEADLINE).and_then(deadline),
             event,
         })
     }

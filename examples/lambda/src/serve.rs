@@ -123,8 +123,8 @@ impl Server {
     /// Answers an event. A panic fails this event alone.
     fn respond(&self, invocation: &Invocation) -> Result<Vec<u8>, ApiError> {
         let respond = || {
-            self.service
-                .respond(&invocation.event, &invocation.request_id)
+            let (event, id) = (&invocation.event, &invocation.request_id);
+            self.service.respond(event, id, invocation.deadline)
         };
         catch_unwind(AssertUnwindSafe(respond)).unwrap_or_else(|_| Err(ApiError::lost()))
     }

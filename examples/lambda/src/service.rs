@@ -1,8 +1,9 @@
 //! Answers one event: returns the reply and writes a log line.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use bertless::Model;
+use bertless::{Model, PredictOptions};
 use bertless_questions::{Answer, ApiError, ErrorBody, PredictRequest, answers, parse};
 use serde::Serialize;
 
@@ -11,6 +12,9 @@ use crate::http::{HttpRequest, HttpResponse, Wants};
 use crate::log::Record;
 use crate::settings::Settings;
 use crate::sqs::{self, SqsBatchResponse, SqsMessage};
+
+/// Time before an invocation's deadline that is left for the reply.
+const REPLY_TIME: Duration = Duration::from_millis(100);
 
 /// Function with its model, which all requests share.
 pub(crate) struct Service {
@@ -63,13 +67,23 @@ impl Service {
         &self.settings
     }
 
-    /// Answers an event and returns the reply as JSON.
+    /// Answers an event and returns the reply as JSON. Texts that are not computed shortly before `deadline` have an error, so
+    /// that the caller gets the answers of the others before AWS ends the invocation.
     ///
     /// # Errors
     /// The error of a direct invocation. For other events an error is part of the reply.
-    pub(crate) fn respond(&self, event: &[u8], request_id: &str) -> Result<Vec<u8>, ApiError> {
+    pub(crate) fn respond(
+        &self,
+        event: &[u8],
+        request_id: &str,
+        deadline: Option<Instant>,
+    ) -> Result<Vec<u8>, ApiError> {
         let mut record = Record::new(self.cold.swap(false, Ordering::Relaxed));
-        let reply = self.reply(event, &mut record);
+        let mut options = self.model.predict_options().clone();
+        if let Some(deadline) = deadline.and_then(|deadline| deadline.checked_sub(REPLY_TIME)) {
+            options = options.deadline(deadline);
+        }
+        let reply = self.reply(event, &options, &mut record);
         if let Err(error) = &reply {
             record.refused(error);
         }
@@ -77,27 +91,37 @@ impl Service {
         reply
     }
 
-    fn reply(&self, event: &[u8], record: &mut Record) -> Result<Vec<u8>, ApiError> {
+    fn reply(
+        &self,
+        event: &[u8],
+        options: &PredictOptions,
+        record: &mut Record,
+    ) -> Result<Vec<u8>, ApiError> {
         let reply = match Event::read(event)? {
-            Event::Direct(question) => Reply::Direct(self.predict(question.as_bytes(), record)?),
+            Event::Direct(question) => Reply::Direct(self.predict(question.as_bytes(), options, record)?),
             Event::Ping => {
                 record.source = "ping";
                 Reply::Warm(HEALTHY)
             }
-            Event::Http(request) => Reply::Http(self.http(&request, record)?),
-            Event::Sqs(event) => Reply::Sqs(self.sqs(&event.messages, record)),
+            Event::Http(request) => Reply::Http(self.http(&request, options, record)?),
+            Event::Sqs(event) => Reply::Sqs(self.sqs(&event.messages, options, record)),
         };
         json(&reply)
     }
 
-    fn http(&self, request: &HttpRequest, record: &mut Record) -> Result<HttpResponse, ApiError> {
+    fn http(
+        &self,
+        request: &HttpRequest,
+        options: &PredictOptions,
+        record: &mut Record,
+    ) -> Result<HttpResponse, ApiError> {
         record.http(request.method(), request.path());
         let settings = &self.settings;
         let origin = request.header("origin").unwrap_or_default();
         let answered = match request.wants() {
             Ok(Wants::Answers) => request
                 .body(settings.limits.body)
-                .and_then(|body| json(&self.predict(&body, record)?)),
+                .and_then(|body| json(&self.predict(&body, options, record)?)),
             Ok(Wants::Health) => json(&HEALTHY),
             Ok(Wants::Preflight) => {
                 let headers = request.header("access-control-request-headers");
@@ -120,7 +144,12 @@ impl Service {
     }
 
     /// Answers a batch of messages, whose texts the model computes together.
-    fn sqs(&self, messages: &[SqsMessage], record: &mut Record) -> SqsBatchResponse {
+    fn sqs(
+        &self,
+        messages: &[SqsMessage],
+        options: &PredictOptions,
+        record: &mut Record,
+    ) -> SqsBatchResponse {
         record.source = "sqs";
         let limits = &self.settings.limits;
         let questions: Vec<_> = messages
@@ -128,7 +157,11 @@ impl Service {
             .map(|message| sqs::read(message, limits))
             .collect();
         let counts: Vec<usize> = questions.iter().map(Vec::len).collect();
-        let answers = answers(&self.model, questions.into_iter().flatten().collect());
+        let answers = answers(
+            &self.model,
+            questions.into_iter().flatten().collect(),
+            options,
+        );
         record.count(&answers);
         let mut answers = answers.into_iter();
         let take = |count| answers.by_ref().take(count).collect();
@@ -137,9 +170,14 @@ impl Service {
     }
 
     /// Answers the request in `body`. If it has a single text, the error of that text is the error of the request.
-    fn predict(&self, body: &[u8], record: &mut Record) -> Result<PredictResponse, ApiError> {
+    fn predict(
+        &self,
+        body: &[u8],
+        options: &PredictOptions,
+        record: &mut Record,
+    ) -> Result<PredictResponse, ApiError> {
         let PredictRequest { questions, many } = parse(body, &self.settings.limits)?;
-        let mut answers = answers(&self.model, questions);
+        let mut answers = answers(&self.model, questions, options);
         record.count(&answers);
         if many {
             Ok(PredictResponse::Many {

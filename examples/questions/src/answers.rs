@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bertless::{Input, Model, Prediction};
+use bertless::{Input, Model, PredictOptions, Prediction};
 use serde::{Serialize, Serializer};
 
 use crate::{ApiError, Question};
@@ -55,36 +55,38 @@ impl Counts {
 
 /// Answers questions in their order. An invalid question keeps its error and does not reach the model.
 ///
-/// All valid questions are one batch. Only if the batch fails is each question computed alone, to find out which of them
-/// fails.
-pub fn answers(model: &Model, questions: Vec<Result<Question, ApiError>>) -> Vec<Answer> {
-    answers_by(questions, |inputs| model.predict_batch(inputs))
+/// All valid questions are computed together. `options` may have a deadline or a cancel token; questions that were not computed by
+/// then have an error.
+pub fn answers(
+    model: &Model,
+    questions: Vec<Result<Question, ApiError>>,
+    options: &PredictOptions,
+) -> Vec<Answer> {
+    answers_by(questions, |inputs| model.predict_each_with(inputs, options))
 }
 
-/// Answers questions by `predict`, which may fail or panic.
+/// Answers questions by `predict`, which may panic. Then each question is computed alone, to find out which of them panics.
 fn answers_by(
     questions: Vec<Result<Question, ApiError>>,
-    predict: impl Fn(&[Input<'_>]) -> bertless::Result<Vec<Prediction>>,
+    predict: impl Fn(&[Input<'_>]) -> Vec<bertless::Result<Prediction>>,
 ) -> Vec<Answer> {
     // The model does not reuse a buffer that was in use during a panic.
-    let guarded = |inputs: &[Input<'_>]| match catch_unwind(AssertUnwindSafe(|| predict(inputs))) {
-        Ok(predictions) => predictions.map_err(ApiError::from),
-        Err(_) => Err(ApiError::lost()),
-    };
+    let guarded = |inputs: &[Input<'_>]| catch_unwind(AssertUnwindSafe(|| predict(inputs))).ok();
     let good: Vec<Input<'_>> = questions.iter().flatten().map(Question::input).collect();
-    let answered: Vec<Result<Prediction, ApiError>> = match good.as_slice() {
+    let answered = match good.as_slice() {
         [] => Vec::new(),
-        inputs => match guarded(inputs) {
-            Ok(predictions) => predictions.into_iter().map(Ok).collect(),
-            Err(error) if inputs.len() == 1 => vec![Err(error)],
-            Err(_) => {
-                let alone =
-                    |input: &Input<'_>| guarded(&[*input])?.pop().ok_or_else(ApiError::lost);
+        inputs => guarded(inputs).map_or_else(
+            || {
+                let alone = |input: &Input<'_>| guarded(&[*input])?.pop();
                 inputs.iter().map(alone).collect()
-            }
-        },
+            },
+            |answers| answers.into_iter().map(Some).collect(),
+        ),
     };
-    let mut answered = answered.into_iter();
+    let mut answered = answered.into_iter().map(|answer| match answer {
+        Some(answer) => answer.map_err(ApiError::from),
+        None => Err(ApiError::lost()),
+    });
     let answer = |question: &Result<Question, ApiError>| match question {
         Ok(_) => answered.next().unwrap_or_else(|| Err(ApiError::lost())),
         Err(error) => Err(error.clone()),
@@ -95,20 +97,22 @@ fn answers_by(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bertless::Embedding;
 
     /// Returns the length of each text as its number of tokens. The text "refused" is an error, "poison" a panic.
-    fn predict(inputs: &[Input<'_>]) -> bertless::Result<Vec<Prediction>> {
+    fn predict(inputs: &[Input<'_>]) -> Vec<bertless::Result<Prediction>> {
         let one = |input: &Input<'_>| match input.first() {
             "refused" => Err(bertless::Error::Input {
+                index: None,
                 reason: "not this one".to_owned(),
             }),
             "poison" => panic!("poisoned"),
-            text => Ok(Prediction::Embedding(Embedding {
-                embedding: Vec::new(),
-                n_tokens: text.len(),
-                truncated: false,
-            })),
+            text => {
+                let (embedding, n_tokens) = ([0.0; 0], text.len());
+                let answer = serde_json::json!({
+                    "embedding": embedding, "n_tokens": n_tokens, "truncated": false,
+                });
+                Ok(serde_json::from_value(answer).unwrap())
+            }
         };
         inputs.iter().map(one).collect()
     }

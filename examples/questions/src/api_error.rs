@@ -1,5 +1,6 @@
 //! Error for a request or for one text: a status and a reason, as JSON.
 
+use bertless::ErrorKind;
 use serde::Serialize;
 
 /// Error for a request, or for one text of a list. Serializes as `{"status": 422, "reason": ".."}`.
@@ -62,26 +63,19 @@ impl ApiError {
     }
 }
 
-/// Converts an error of the model. A text that does not fit the task is the caller's mistake (422). Any other error is a failure of
-/// this program (500), whose message may name a file and so goes to the log alone.
+/// Converts an error of the model. A text that does not fit the task is the caller's mistake (422), and a text that was not computed
+/// in time has status 504. Any other error is a failure of this program (500), whose message may name a file and so goes to the log
+/// alone.
 impl From<bertless::Error> for ApiError {
     fn from(error: bertless::Error) -> Self {
-        match error {
-            bertless::Error::Input { .. } | bertless::Error::Option { .. } => {
-                Self::unanswerable(error.to_string())
+        match error.kind() {
+            ErrorKind::Input | ErrorKind::Option => Self::unanswerable(error.to_string()),
+            ErrorKind::DeadlineExceeded | ErrorKind::Cancelled => {
+                Self::new(504, "the time for the answer has run out")
             }
-            _ => Self::failed(chain(&error)),
+            _ => Self::failed(error.to_string()),
         }
     }
-}
-
-/// Joins an error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
 }
 
 /// Maximum number of characters of a quoted name.
@@ -116,8 +110,8 @@ mod tests {
     #[test]
     fn a_callers_reason_names_no_file() {
         let path = std::path::PathBuf::from("/var/task/model.safetensors");
-        let source = std::io::Error::other("unexpected end of file");
-        let error = ApiError::from(bertless::Error::Io { path, source });
+        let cause = std::io::Error::other("unexpected end of file");
+        let error = ApiError::from(bertless::Error::Io { path, cause });
         assert_eq!(error.status, 500);
         assert!(!error.reason.contains("/var"), "{error:?}");
         assert_eq!(

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
 use bertless::train::{SECOND_COLUMNS, TEXT_COLUMNS, usual_pair};
-use bertless::{Aggregation, Dtype, Input, Model, Prediction, ScoreFunction, Task, metrics};
+use bertless::{
+    Aggregation, Dtype, Input, Model, PredictOptions, Prediction, ScoreFunction, Task, metrics,
+};
 
 use super::Common;
 use super::input::ItemSource;
@@ -88,15 +90,13 @@ struct ColumnFlags {
 }
 
 pub(crate) fn run(arguments: EvaluateArgs, common: &Common, output: &mut Output) -> Result<()> {
-    let mut options = arguments
-        .model
-        .options(common)
-        // Labels of single tokens: a word's tag is the label of its first token.
-        .aggregation(Aggregation::None);
+    // Labels of single tokens: a word's tag is the label of its first token.
+    let mut calls = PredictOptions::new().aggregation(Aggregation::None);
     if let Some(thresholds) = thresholds(&arguments.thresholds) {
-        options = options.thresholds(thresholds);
+        calls = calls.thresholds(thresholds);
     }
-    let options = arguments.embedding.apply(options);
+    let options = arguments.model.options(common);
+    let options = arguments.embedding.apply(options, calls);
     let table = table::open(&arguments.data)?;
     if !arguments.compare.is_empty() {
         let Some(dir) = &arguments.model.model else {

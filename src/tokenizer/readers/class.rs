@@ -90,9 +90,9 @@ impl TokenizerClass {
         let file = join_within(folder, "config.json", "config.json")?;
         let model: Model = match files.read(&file)? {
             None => Model::default(),
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|source| Error::Json {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|cause| Error::Json {
                 file: file.clone(),
-                source,
+                cause,
             })?,
         };
         if let Some(name) = text(&file, "tokenizer_class", &model.tokenizer_class)? {

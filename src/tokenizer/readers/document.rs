@@ -55,7 +55,7 @@ impl Document {
         };
         match serde_json::from_slice(&bytes) {
             Ok(object) => Ok(Some(Self { file, object })),
-            Err(source) => Err(Error::Json { file, source }),
+            Err(cause) => Err(Error::Json { file, cause }),
         }
     }
 

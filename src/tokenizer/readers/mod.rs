@@ -330,9 +330,9 @@ fn prefix(json: &TokenizerJson, scheme: Scheme) -> &str {
 /// # Errors
 /// `Json` for a tokenizer.json that cannot be parsed as a whole, although its known parts can.
 pub(crate) fn without_vocabulary(name: &str, bytes: Vec<u8>) -> Result<Option<Vec<u8>>> {
-    let json = |source| Error::Json {
+    let json = |cause| Error::Json {
         file: name.to_owned(),
-        source,
+        cause,
     };
     match name.rsplit('/').next() {
         Some(VOCAB) => Ok(None),

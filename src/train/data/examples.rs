@@ -242,7 +242,7 @@ mod tests {
     fn tokenizer() -> Tokenizer {
         let vocabulary =
             "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nada\nlives\nin\nlon\n##don\n.\nwho\n##s";
-        Tokenizer::from_parts(Files::new().with("vocab.txt", vocabulary.as_bytes().to_vec()))
+        Tokenizer::from_files(Files::new().with("vocab.txt", vocabulary.as_bytes().to_vec()))
             .unwrap()
     }
 

@@ -148,7 +148,7 @@ impl TeacherOutputs {
         for (at, some) in texts.chunks(BATCH_SIZE * per_row).enumerate() {
             done(at * BATCH_SIZE, rows);
             let outputs = match (model.task(), per_row) {
-                (Task::Embedding, _) => model.embed_batch(some)?,
+                (Task::Embedding, _) => model.embed_batch(some)?.into_array(),
                 (_, 2) => {
                     let pairs = some.chunks_exact(2);
                     let pairs: Vec<(&str, &str)> = pairs.map(|both| (both[0], both[1])).collect();

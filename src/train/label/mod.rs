@@ -122,15 +122,14 @@ pub fn label(
     };
     let pairs = asked.iter().filter(|asked| asked.second.is_some()).count();
     if model.task() == Task::Embedding && pairs < asked.len() {
-        return Err(Error::Input {
-            reason: "an embedding model says how alike two texts are: name the columns of both, or mine pairs"
-                .to_owned(),
-        });
+        return Err(Error::input(
+            "an embedding model says how alike two texts are: name the columns of both, or mine pairs",
+        ));
     }
     if pairs > 0 && pairs < asked.len() {
-        return Err(Error::Input {
-            reason: "some tables have pairs, and others single texts".to_owned(),
-        });
+        return Err(Error::input(
+            "some tables have pairs, and others single texts",
+        ));
     }
     let mut columns: Vec<String> = match pairs {
         0 if labelling.mine.is_none() => vec!["text".to_owned()],
@@ -176,9 +175,9 @@ pub fn label(
                         let table = &tables[table].0;
                         return Err(table.blame(&table.rows[row], reason));
                     }
-                    writer.write(&cells).map_err(|source| Error::Io {
+                    writer.write(&cells).map_err(|cause| Error::Io {
                         path: labelling.output.clone(),
-                        source,
+                        cause,
                     })?;
                     written += 1;
                 }
@@ -281,17 +280,13 @@ fn predict(
 ) -> Result<Vec<predictor::RowPrediction>> {
     let texts: Vec<(&str, Option<&str>)> = asked.iter().map(|it| (it.first, it.second)).collect();
     match predictor.all(&texts) {
-        Err(error @ Error::Input { .. }) => {
-            let alone = |at: &usize| predictor.all(&texts[*at..=*at]).is_err();
-            match (0..texts.len()).find(alone) {
-                Some(at) => {
-                    let (table, row) = asked[at].source;
-                    let table = &tables[table].0;
-                    let cause = predictor.all(&texts[at..=at]).err().unwrap_or(error);
-                    Err(table.blame(&table.rows[row], cause.to_string()))
-                }
-                None => Err(error),
-            }
+        Err(Error::Input {
+            index: Some(at),
+            reason,
+        }) => {
+            let (table, row) = asked[at].source;
+            let table = &tables[table].0;
+            Err(table.blame(&table.rows[row], reason))
         }
         other => other,
     }

@@ -98,23 +98,30 @@ impl<'a> Predictor<'a> {
     /// Predicts all rows.
     ///
     /// # Errors
-    /// Those of [`Model::predict_batch`].
+    /// Those of [`Model::predict_batch`]; an `Input` error has the index of the row.
     pub(super) fn all(&self, rows: &[(&str, Option<&str>)]) -> Result<Vec<RowPrediction>> {
         if self.model.task() == Task::Embedding {
             let texts = rows
                 .iter()
                 .flat_map(|(first, second)| [Some(*first), *second]);
             let texts: Vec<&str> = texts.flatten().collect();
-            let embeddings = self.model.embed_batch(&texts)?;
+            let embeddings = self
+                .model
+                .embed_batch(&texts)
+                .map_err(|error| match error {
+                    Error::Input { index, reason } => Error::Input {
+                        index: index.map(|text| text / 2),
+                        reason,
+                    },
+                    other => other,
+                })?;
             let measure = self.model.similarity_measure();
-            let vectors: Vec<Vec<f32>> =
-                embeddings.rows().into_iter().map(|v| v.to_vec()).collect();
-            let pair = |both: &[Vec<f32>]| RowPrediction {
+            let pair = |row: usize| RowPrediction {
                 label: PredictedLabel::None,
-                score: measure.of(&both[0], &both[1]),
+                score: measure.of(&embeddings[2 * row], &embeddings[2 * row + 1]),
                 logits: Vec::new(),
             };
-            return Ok(vectors.chunks_exact(2).map(pair).collect());
+            return Ok((0..rows.len()).map(pair).collect());
         }
         let inputs = rows.iter().map(|(first, second)| match second {
             Some(second) => Input::Pair(first, second),

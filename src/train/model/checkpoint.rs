@@ -52,6 +52,7 @@ impl CheckpointFiles {
         let config = read(folder, CONFIG)?.ok_or_else(|| Error::FileMissing {
             dir: folder.to_owned(),
             what: CONFIG,
+            given: None,
         })?;
         checkpoint.0.insert(CONFIG.to_owned(), config);
         let sentence = TRANSFORMER_FILES.into_iter().chain([SENTENCE, MODULES]);
@@ -84,9 +85,9 @@ impl CheckpointFiles {
         let Some(bytes) = self.0.get(name) else {
             return Ok(Value::Null);
         };
-        serde_json::from_slice(bytes).map_err(|source| Error::Json {
+        serde_json::from_slice(bytes).map_err(|cause| Error::Json {
             file: name.to_owned(),
-            source,
+            cause,
         })
     }
 
@@ -290,9 +291,9 @@ impl CheckpointFiles {
         for (name, bytes) in &self.0 {
             let path = folder.join(name);
             let parent = path.parent().unwrap_or(folder);
-            fs::create_dir_all(parent).map_err(|source| Error::Io {
+            fs::create_dir_all(parent).map_err(|cause| Error::Io {
                 path: parent.to_owned(),
-                source,
+                cause,
             })?;
             // A file with the same content need not be written to the disk again.
             if fs::read(&path).is_ok_and(|old| old == *bytes) {
@@ -318,7 +319,7 @@ fn read(folder: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     match fs::read(&path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Io { path, source }),
+        Err(cause) => Err(Error::Io { path, cause }),
     }
 }
 

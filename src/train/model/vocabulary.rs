@@ -267,7 +267,7 @@ mod tests {
     fn rare_tokens_are_spelt_by_smaller_ones() {
         let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nab\nb\n##b\na\ncab\n##ab\n";
         let files = crate::weights::Files::new().with("vocab.txt", vocabulary.as_bytes().to_vec());
-        let tokenizer = Tokenizer::from_parts(files).unwrap();
+        let tokenizer = Tokenizer::from_files(files).unwrap();
         let keep = |min_count, max_tokens| {
             prune(
                 &tokenizer,

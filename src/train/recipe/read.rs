@@ -60,9 +60,9 @@ impl Recipe {
 
 /// Parses a TOML file, which errors call `name`.
 fn parse(path: &Path, name: &str) -> Result<Table> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+    let text = std::fs::read_to_string(path).map_err(|cause| Error::Io {
         path: path.to_owned(),
-        source,
+        cause,
     })?;
     text.parse::<Table>().map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);

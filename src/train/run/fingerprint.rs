@@ -75,9 +75,9 @@ impl RunFingerprint {
     }
 
     fn file(&mut self, path: &Path) -> Result<()> {
-        let io = |source| Error::Io {
+        let io = |cause| Error::Io {
             path: path.to_owned(),
-            source,
+            cause,
         };
         let mut file = fs::File::open(path).map_err(io)?;
         let mut piece = vec![0; 1 << 20];
@@ -95,9 +95,9 @@ impl RunFingerprint {
 
 /// Lists a folder in the order of the names.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let io = |source| Error::Io {
+    let io = |cause| Error::Io {
         path: folder.to_owned(),
-        source,
+        cause,
     };
     let entries = fs::read_dir(folder).map_err(io)?;
     let paths: std::io::Result<Vec<PathBuf>> = entries

@@ -45,9 +45,9 @@ pub(crate) fn check(output: &Path, models: &[&Path]) -> Result<()> {
 /// `Io`; `State` if another run is active in the folder.
 pub(crate) fn open(output: &Path) -> Result<(PathBuf, File)> {
     let folder = output.join(TRAINING);
-    fs::create_dir_all(&folder).map_err(|source| Error::Io {
+    fs::create_dir_all(&folder).map_err(|cause| Error::Io {
         path: folder.clone(),
-        source,
+        cause,
     })?;
     let lock = lock(&folder)?;
     remove_stale_temporaries(output);
@@ -57,9 +57,9 @@ pub(crate) fn open(output: &Path) -> Result<(PathBuf, File)> {
 
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
-    let file = File::create(&path).map_err(|source| Error::Io {
+    let file = File::create(&path).map_err(|cause| Error::Io {
         path: path.clone(),
-        source,
+        cause,
     })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -67,7 +67,10 @@ fn lock(folder: &Path) -> Result<File> {
             file: folder.display().to_string(),
             reason: "another run is at work here".to_owned(),
         }),
-        Err(TryLockError::Error(source)) => Err(Error::Io { path, source }),
+        Err(TryLockError::Error(source)) => Err(Error::Io {
+            path,
+            cause: source,
+        }),
     }
 }
 

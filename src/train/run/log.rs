@@ -72,9 +72,9 @@ impl Log {
             file.seek(SeekFrom::Start(bytes))?;
             Ok((file, bytes))
         };
-        let (file, bytes) = open().map_err(|source| Error::Io {
+        let (file, bytes) = open().map_err(|cause| Error::Io {
             path: path.to_owned(),
-            source,
+            cause,
         })?;
         Ok(Self {
             file,
@@ -91,9 +91,9 @@ impl Log {
         let mut text = serde_json::to_vec(line).unwrap_or_default();
         text.push(b'\n');
         self.bytes += text.len() as u64;
-        self.file.write_all(&text).map_err(|source| Error::Io {
+        self.file.write_all(&text).map_err(|cause| Error::Io {
             path: self.path.clone(),
-            source,
+            cause,
         })
     }
 
@@ -102,9 +102,9 @@ impl Log {
     /// # Errors
     /// `Io`, which names the file.
     pub(crate) fn sync(&self) -> Result<u64> {
-        let synced = self.file.sync_data().map_err(|source| Error::Io {
+        let synced = self.file.sync_data().map_err(|cause| Error::Io {
             path: self.path.clone(),
-            source,
+            cause,
         });
         synced.map(|()| self.bytes)
     }
@@ -115,9 +115,9 @@ impl Log {
 /// # Errors
 /// `Io`, which names the file.
 pub fn read_log(path: &Path) -> Result<Vec<Line>> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+    let text = std::fs::read_to_string(path).map_err(|cause| Error::Io {
         path: path.to_owned(),
-        source,
+        cause,
     })?;
     let lines = text.lines();
     Ok(lines

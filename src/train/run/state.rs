@@ -108,7 +108,7 @@ pub(crate) fn load(
         Err(source) => {
             return Err(Error::Io {
                 path: path.to_owned(),
-                source,
+                cause: source,
             });
         }
     };

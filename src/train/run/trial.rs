@@ -53,7 +53,7 @@ impl Trial {
         };
         let kind = HeadKind::Sequence { labels: LABELS };
         let (network, parameters) = Network::build(&config, kind, &Init::fresh(1))?;
-        let pool = Threads::new(threads).map_err(|source| Error::Threads { threads, source })?;
+        let pool = Threads::new(threads).map_err(|cause| Error::Threads { threads, cause })?;
         let texts: Vec<Encoding> = (0..TEXTS).map(text).collect();
         Ok(Self {
             engine: Engine::new(Cpu::detect(), pool),

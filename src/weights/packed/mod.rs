@@ -42,4 +42,5 @@ pub(crate) use open::PackedFile;
 pub use open::PackedSummary;
 pub use options::{PackOptions, PackedMatrix, Stored};
 pub(crate) use packing_writer::PackingWriter;
+pub(super) use preamble::begins_packed;
 pub use precision::Precision;

@@ -27,6 +27,13 @@ const CHECKED_OFFSET: usize = DIGEST_OFFSET + DIGEST_DIGITS + CHECKED_KEY.len();
 /// Length of the preamble in bytes, the header's length included.
 pub(super) const LEN: usize = CHECKED_OFFSET + CHECKED_DIGITS + END.len();
 
+/// Whether bytes begin as a packed file does.
+pub(in crate::weights) fn begins_packed(bytes: &[u8]) -> bool {
+    bytes
+        .get(8..)
+        .is_some_and(|header| header.starts_with(OPENING))
+}
+
 /// Contents of a preamble.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Preamble {

@@ -276,7 +276,7 @@ fn a_file_that_is_no_packed_model() {
     let ran = bertless(&["predict", "-m", file.to_str().unwrap(), "x"]);
     fails(&ran, 1, "config.json is not a packed model");
     let file = fixture("bert-classify").join("model.safetensors");
-    let says = "model.safetensors is not a packed model, as `bertless pack` writes it: of a model in several files, give the folder";
+    let says = "model.safetensors is not a packed model, as `bertless pack` writes it: if it belongs to a model in several files, give their folder";
     for command in ["predict", "tokenize", "inspect"] {
         let text = &["x"][..usize::from(command != "inspect")];
         let arguments = [&[command, "-m", file.to_str().unwrap()], text].concat();

@@ -1,8 +1,8 @@
 //! Predictions of all tasks, compared with the pipelines of transformers.
 
 use bertless::{
-    Aggregation, Answer, AnswerOptions, Classification, ModelOptions, Prediction, Thresholds,
-    ZeroShotOptions,
+    Aggregation, Answer, AnswerOptions, Classification, ModelOptions, PredictOptions, Prediction,
+    Thresholds, ZeroShotOptions,
 };
 use serde_json::Value;
 
@@ -73,8 +73,9 @@ fn classifications() {
 #[test]
 fn several_labels_hold_by_their_thresholds() {
     for fixture in fixtures(&["multilabel"]) {
-        let all = ModelOptions::new().thresholds(Thresholds::all(0.0));
-        let none = ModelOptions::new().thresholds(Thresholds::all(1.0));
+        let all = ModelOptions::new().calls(PredictOptions::new().thresholds(Thresholds::all(0.0)));
+        let none =
+            ModelOptions::new().calls(PredictOptions::new().thresholds(Thresholds::all(1.0)));
         for (options, holding) in [(all, 3), (none, 0)] {
             let prediction = fixture.model_with(options).predict("a good film").unwrap();
             let Prediction::Classification(answer) = prediction else {
@@ -112,7 +113,9 @@ fn zero_shot() {
                     entailment_label: entailment_label.clone(),
                     ..Default::default()
                 };
-                let answer = model.zero_shot(text, &labels, &options).unwrap();
+                let answer = model
+                    .zero_shot_with(text, labels, &PredictOptions::new().zero_shot(options))
+                    .unwrap();
                 assert_scores(&answer, &row[key], &format!("{}: {text}", fixture.name));
                 compared += 1;
             }
@@ -132,7 +135,9 @@ fn entities_by_every_strategy() {
             ("average", Aggregation::Average),
             ("max", Aggregation::Max),
         ] {
-            let model = fixture.model_with(ModelOptions::new().aggregation(aggregation));
+            let model = fixture.model_with(
+                ModelOptions::new().calls(PredictOptions::new().aggregation(aggregation)),
+            );
             for row in &fixture.inputs {
                 let what = format!("{}, {name}: {}", fixture.name, row["first"]);
                 let prediction = model.predict(input(row)).unwrap();
@@ -193,7 +198,8 @@ fn answers_of_questions() {
             ("best_or_none", or_none),
             ("unaligned", unaligned),
         ] {
-            let model = fixture.model_with(ModelOptions::new().answers(options));
+            let model = fixture
+                .model_with(ModelOptions::new().calls(PredictOptions::new().answers(options)));
             for row in &fixture.inputs {
                 let what = format!("{}, {key}: {}", fixture.name, row["first"]);
                 let prediction = model.predict(input(row)).unwrap();

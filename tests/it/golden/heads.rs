@@ -1,6 +1,8 @@
 //! The task of a model whose configuration does not name it, found from the head's weights.
 
-use bertless::{Embedder, Model, ModelOptions, Precision, Task, ZeroShot, ZeroShotOptions};
+use bertless::{
+    Embedder, Model, ModelOptions, Precision, PredictOptions, Task, ZeroShot, ZeroShotOptions,
+};
 
 use super::{Fixture, fixtures, input};
 
@@ -101,7 +103,7 @@ fn a_door_opens_for_labels_without_names_and_asks_which_one_it_is() {
         .find(|fixture| fixture.name == "labels-nli-unnamed")
         .unwrap();
     let door = ZeroShot::try_from(fixture.model()).unwrap();
-    let error = door.classify("x", &["a", "b"]).unwrap_err().to_string();
+    let error = door.classify("x", ["a", "b"]).unwrap_err().to_string();
     assert!(
         error.contains("LABEL_0, LABEL_1, LABEL_2") && error.contains("entailment_label"),
         "{error}"
@@ -111,7 +113,8 @@ fn a_door_opens_for_labels_without_names_and_asks_which_one_it_is() {
             entailment_label: Some(name.to_owned()),
             ..ZeroShotOptions::default()
         };
-        door.classify_with("x", &["a", "b"], &options)
+        let options = PredictOptions::new().zero_shot(options);
+        door.classify_with("x", ["a", "b"], &options)
             .unwrap()
             .scores
     };

@@ -1,6 +1,6 @@
 //! Embeddings and scores of cross-encoders, compared with sentence-transformers.
 
-use bertless::{Embedder, Prediction, Reranker};
+use bertless::{Embedder, PredictOptions, Prediction, Reranker};
 
 use super::{assert_close, assert_score, fixtures, input};
 
@@ -17,23 +17,25 @@ fn embeddings() {
         for (index, text) in texts.iter().enumerate() {
             let expected = fixture.floats(&format!("{index}.embedding")).unwrap();
             let what = format!("{}: {text}", fixture.name);
-            assert_close(together.row(index).iter().copied(), &expected, &what);
+            assert_close(together[index].iter().copied(), &expected, &what);
             assert_eq!(
-                embedder.embed(text).unwrap(),
-                together.row(index).to_vec(),
+                embedder.embed(text).unwrap().embedding,
+                together[index].to_vec(),
                 "{what}"
             );
             let Prediction::Embedding(predicted) = embedder.model().predict(*text).unwrap() else {
                 panic!("{what}");
             };
-            assert_eq!(predicted.embedding, embedder.embed(text).unwrap(), "{what}");
+            assert_eq!(predicted, embedder.embed(text).unwrap(), "{what}");
         }
         if fixture.floats("0.document").is_some() {
-            let documents = embedder.model().embed_prompted("document", &texts).unwrap();
+            let options = PredictOptions::new().prompt("document");
+            let documents = embedder.embed_batch_with(&texts, &options).unwrap();
+            assert_eq!(embedder.embed_documents(&texts).unwrap(), documents);
             for index in 0..texts.len() {
                 let expected = fixture.floats(&format!("{index}.document")).unwrap();
                 let what = format!("{}, document {index}", fixture.name);
-                assert_close(documents.row(index).iter().copied(), &expected, &what);
+                assert_close(documents[index].iter().copied(), &expected, &what);
             }
         }
         let similarity = embedder.similarity(texts[0], texts[1]).unwrap();
@@ -54,7 +56,7 @@ fn embeddings_of_plain_encoders() {
             let text = row["first"].as_str().unwrap();
             let expected = fixture.floats(&format!("{index}.embedding")).unwrap();
             let what = format!("{}: {text}", fixture.name);
-            assert_close(model.embed(text).unwrap(), &expected, &what);
+            assert_close(model.embed(text).unwrap().embedding, &expected, &what);
         }
     }
 }

@@ -63,7 +63,7 @@ fn hidden_states_agree_layer_by_layer() {
                     .floats(&format!("{index}.hidden.{}", states.len()))
                     .is_none()
             );
-            let last = model.encode(input(row)).unwrap();
+            let last = model.last_hidden_state(input(row)).unwrap();
             assert_eq!(Some(&last), states.last());
         }
     }

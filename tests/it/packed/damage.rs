@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::{at, fixture, one_thread, packed};
 
 fn open(bytes: Vec<u8>) -> Result<Model, Error> {
-    Model::from_static_with(at(bytes, 0), one_thread())
+    Model::from_bytes_with(at(bytes, 0), one_thread())
 }
 
 /// Where the checked part of a file ends, as its own beginning says.
@@ -224,7 +224,8 @@ fn a_packed_file_in_a_folder_is_not_its_weights() {
     packed.save(&file).unwrap();
     assert!(Model::load_with(&file, one_thread()).is_ok());
     let error = Model::load_with(place.path(), one_thread()).unwrap_err();
-    let expected = matches!(&error, Error::PackedInFolder { file } if file == "model.safetensors");
+    let expected =
+        matches!(&error, Error::PackedInFolder { file, .. } if file == "model.safetensors");
     assert!(expected, "{error}");
 }
 

@@ -87,7 +87,7 @@ fn every_family_and_task_answers_as_its_folder_does() {
     for dir in fixtures() {
         let expected = Model::load_with(&dir, one_thread()).unwrap();
         let file = packed(&dir, Precision::F32);
-        let model = Model::from_static_with(file, one_thread()).unwrap();
+        let model = Model::from_bytes_with(file, one_thread()).unwrap();
         assert_same(&model, &expected, &dir);
     }
 }
@@ -107,7 +107,7 @@ fn a_file_on_disk_answers_as_its_folder_does() {
         for precision in Precision::ALL {
             let made = Model::pack(&dir, precision).unwrap();
             made.replace(&file).unwrap();
-            let memory = Model::from_static_with(at(made.to_vec(), 0), one_thread()).unwrap();
+            let memory = Model::from_bytes_with(at(made.to_vec(), 0), one_thread()).unwrap();
             for threads in [1, 3] {
                 let options = ModelOptions::new().threads(threads);
                 let model = Model::load_with(&file, options).unwrap();
@@ -145,9 +145,9 @@ fn a_mapped_file_answers_as_its_folder_does() {
 fn bytes_at_any_address_serve() {
     let dir = fixture("bert-classify");
     let bytes = packed(&dir, Precision::Int8).to_vec();
-    let expected = Model::from_static_with(at(bytes.clone(), 0), one_thread()).unwrap();
+    let expected = Model::from_bytes_with(at(bytes.clone(), 0), one_thread()).unwrap();
     for distance in [1, 2, 4, 32, 63] {
-        let model = Model::from_static_with(at(bytes.clone(), distance), one_thread()).unwrap();
+        let model = Model::from_bytes_with(at(bytes.clone(), distance), one_thread()).unwrap();
         let answer = model.predict("A fine film.").unwrap();
         assert_eq!(answer, expected.predict("A fine film.").unwrap());
     }
@@ -169,7 +169,7 @@ fn the_committed_file_is_what_is_written_today() {
         bertless::include_model!("../../../fixtures/packed/bert-classify.safetensors");
     let dir = fixture("bert-classify");
     assert!(committed == packed(&dir, Precision::F32));
-    let model = Model::from_static_with(committed, one_thread()).unwrap();
+    let model = Model::from_bytes_with(committed, one_thread()).unwrap();
     assert_same(&model, &Model::load_with(&dir, one_thread()).unwrap(), &dir);
 }
 
@@ -282,7 +282,7 @@ fn every_folder_s_tokenizer_is_the_same_in_one_file() {
             std::fs::write(place(&name), content).unwrap();
         }
         let bytes = packed(dir.path(), Precision::F32);
-        let model = Model::from_static_with(bytes, one_thread()).unwrap();
+        let model = Model::from_bytes_with(bytes, one_thread()).unwrap();
         let (tokenizer, folder) = (model.tokenizer(), Tokenizer::load(dir.path()).unwrap());
         let name = &case["name"];
         assert_eq!(tokenizer.warnings(), folder.warnings(), "{name}");
@@ -302,7 +302,7 @@ fn what_is_there_is_kept_and_nothing_is_left_beside_it() {
     let packed = Model::pack(fixture("bert-classify"), Precision::F32).unwrap();
     std::fs::write(&file, b"mine").unwrap();
     let error = packed.save(&file).unwrap_err();
-    assert!(matches!(&error, bertless::Error::Io { path, source }
+    assert!(matches!(&error, bertless::Error::Io { path, cause: source }
         if path == &file && source.kind() == std::io::ErrorKind::AlreadyExists));
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
     packed.replace(&file).unwrap();
@@ -324,7 +324,7 @@ fn only_a_file_is_replaced() {
     std::os::unix::fs::symlink(&socket, &link).unwrap();
     for path in [&socket, &link, &place.path().to_owned()] {
         let error = packed.replace(path).unwrap_err();
-        let refused = matches!(&error, bertless::Error::Io { source, .. }
+        let refused = matches!(&error, bertless::Error::Io { cause: source, .. }
             if source.kind() == std::io::ErrorKind::InvalidInput);
         assert!(refused, "{error}");
     }

@@ -45,7 +45,7 @@ fn fewer_bits_are_near_and_take_less() {
             (Precision::Int8, 0.15, 1e-5),
         ] {
             let file = packed(&fixture(name), precision);
-            let model = Model::from_static_with(file, one_thread()).unwrap();
+            let model = Model::from_bytes_with(file, one_thread()).unwrap();
             // What fewer bits do to the products of networks of random weights is another test's matter; here it is the
             // tables, and in bf16 the heads.
             let unpacked = match precision {
@@ -75,7 +75,7 @@ fn a_file_in_bf16_computes_in_either_type() {
     for name in FAMILIES {
         let exact = Model::load_with(fixture(name), one_thread()).unwrap();
         let file = packed(&fixture(name), Precision::Bf16);
-        let open = |options| Model::from_static_with(file, options);
+        let open = |options| Model::from_bytes_with(file, options);
         let halves = open(one_thread()).unwrap();
         let asked = open(one_thread().dtype(Dtype::Bf16)).unwrap();
         let floats = open(one_thread().dtype(Dtype::F32)).unwrap();
@@ -108,7 +108,7 @@ fn what_is_kept_in_f32_is_computed_in_f32() {
     for name in FAMILIES {
         let load = |options: PackOptions| {
             let made = Model::pack_with(fixture(name), options).unwrap();
-            let model = Model::from_static_with(at(made.to_vec(), 0), one_thread()).unwrap();
+            let model = Model::from_bytes_with(at(made.to_vec(), 0), one_thread()).unwrap();
             (made, model)
         };
         let int8 = PackOptions::new(Precision::Int8);
@@ -174,8 +174,8 @@ fn calibrated_by_texts_every_family_is_nearer_to_them() {
         let smoothed = smoothed.filter(|name| name.ends_with(".smoothing")).count();
         // Of two layers both inputs that come from a norm; MobileBERT's feed-forwards alone.
         assert!(smoothed >= 2, "{name}: {smoothed}");
-        let model = Model::from_static_with(bytes, one_thread()).unwrap();
-        let plain = Model::from_static_with(packed(&fixture(name), Precision::Int8), one_thread());
+        let model = Model::from_bytes_with(bytes, one_thread()).unwrap();
+        let plain = Model::from_bytes_with(packed(&fixture(name), Precision::Int8), one_thread());
         let (found, plain) = (
             distance(&model, &exact, name),
             distance(&plain.unwrap(), &exact, name),
@@ -225,7 +225,7 @@ fn pairs_calibrate_too() {
     let firsts = Model::pack_with(&dir, firsts).unwrap();
     assert_ne!(pairs.matrices(), firsts.matrices());
     let exact = Model::load_with(&dir, one_thread()).unwrap();
-    let model = Model::from_static_with(at(pairs.to_vec(), 0), one_thread()).unwrap();
+    let model = Model::from_bytes_with(at(pairs.to_vec(), 0), one_thread()).unwrap();
     assert!(distance(&model, &exact, "bert-cross") < 0.1);
 }
 

@@ -97,9 +97,9 @@ impl TokenizerJson {
             Ok(text) => serde_json::from_str(text),
             Err(_) => serde_json::from_slice(bytes),
         };
-        let json: File = json.map_err(|source| Error::Json {
+        let json: File = json.map_err(|cause| Error::Json {
             file: file.to_owned(),
-            source,
+            cause,
         })?;
         if let Some(other) = json.model.r#type.filter(|name| name != "WordPiece") {
             return Err(Error::UnsupportedTokenizer {
@@ -146,7 +146,7 @@ impl TokenizerJson {
             }
             (None, _) => Err(Error::Json {
                 file: self.file.clone(),
-                source: serde_json::Error::custom("model.vocab is not a map of tokens and ids"),
+                cause: serde_json::Error::custom("model.vocab is not a map of tokens and ids"),
             }),
         }
     }

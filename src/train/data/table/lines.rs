@@ -64,9 +64,9 @@ impl Lines {
 
     /// Reads bytes up to a line feed. Returns whether there are any.
     fn fill(&mut self) -> Result<bool> {
-        let io = |source| Error::Io {
+        let io = |cause| Error::Io {
             path: PathBuf::from(&self.file),
-            source,
+            cause,
         };
         self.held.clear();
         self.at = 0;

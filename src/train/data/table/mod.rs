@@ -163,9 +163,9 @@ impl TableReader {
     /// `Io`; `Table` for a file of another kind, such as UTF-16, `.gz` or `.json`; `Data` for a table without a first row.
     pub fn open(path: &Path) -> Result<Self> {
         let format = TableFormat::of(path)?;
-        let input = File::open(path).map_err(|source| Error::Io {
+        let input = File::open(path).map_err(|cause| Error::Io {
             path: path.to_owned(),
-            source,
+            cause,
         })?;
         Self::new(path.display().to_string(), format, input)
     }

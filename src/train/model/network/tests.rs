@@ -84,7 +84,7 @@ fn the_forward_pass_without_dropout_is_inference() {
                 assert_close(name, state_of_text, &widen(state.as_slice().unwrap()), 1e-6);
             }
             match network.head {
-                Head::Embedding { .. } => head.extend(model.embed(text).unwrap()),
+                Head::Embedding { .. } => head.extend(model.embed(text).unwrap().iter()),
                 _ => head.extend(model.logits(*text).unwrap()),
             }
         }

@@ -89,9 +89,7 @@ impl Trainable for Sum {
         self.calls += 1;
         self.dropout_keys.push(dropout_key);
         if self.fails.is_some_and(|fails| self.calls > fails) {
-            return Err(Error::Input {
-                reason: "killed".to_owned(),
-            });
+            return Err(Error::input("killed"));
         }
         let weights = self.parameters.values(self.weight);
         let outputs: Vec<f32> = examples

@@ -12,7 +12,7 @@ fn main() -> anyhow::Result<()> {
     let model = Model::load_with(path, options)?;
     peers::serve(|batch| {
         let encodings: Vec<Encoding> = batch.iter().cloned().map(Encoding::from_ids).collect();
-        let states = model.encode_batch(&encodings).expect("rows");
+        let states = model.last_hidden_states(&encodings).expect("rows");
         states[0].iter().take(4).copied().collect()
     });
     Ok(())

@@ -42,7 +42,7 @@ use crate::weights::PackedSummary;
 
 /// A loaded model.
 ///
-/// The checkpoint decides the task. [`Prediction`] holds the answer to any task; [`Classifier`], [`Embedder`] and the
+/// The checkpoint decides the task. [`Prediction`](crate::Prediction) holds the answer to any task; [`Classifier`], [`Embedder`] and the
 /// other typed wrappers return one kind of answer. All methods take `&self`, so threads can share a model by reference.
 ///
 /// ```no_run

@@ -1,11 +1,11 @@
-//! Tables that the recipes need beside those of `../shared/data`, written to `target/recipes`. `BERTLESS_SHARED` names another
-//! folder in place of `../shared`.
+//! Writes the tables that the recipes need, beside those of `../shared/data`, to `target/recipes`. `BERTLESS_SHARED` names another
+//! folder instead of `../shared`.
 //!
 //! ```sh
 //! cargo run --release --features train --example prepare-recipes
 //! ```
 //!
-//! Rows are split by their order, so that the same rows are in the same tables each time.
+//! Rows are split by their order, so each run writes the same tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -14,13 +14,14 @@ use std::path::Path;
 
 const OUT: &str = "target/recipes";
 
-/// GoEmotions' own groups (Demszky et al. 2020), without the ambiguous ones: confusion, curiosity, realization, surprise.
+/// Groups of emotions in GoEmotions (Demszky et al. 2020), without the ambiguous ones: confusion, curiosity, realization,
+/// surprise.
 const POSITIVE: &str = "admiration amusement approval caring desire excitement gratitude joy love optimism pride relief";
 const NEGATIVE: &str = "anger annoyance disappointment disapproval disgust embarrassment fear grief nervousness remorse \
                         sadness";
-/// How many of a hundred rows each class has.
+/// Percentage of the rows of each class.
 const SHARES: [(&str, usize); 3] = [("neutral", 82), ("positive", 10), ("negative", 8)];
-/// Rows whose labels are used; the others are texts alone.
+/// Number of rows whose labels are used. The other rows are unlabelled texts.
 const GOLD: usize = 5000;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -49,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     wikigold()
 }
 
-/// Three classes as skew as the seed paper's: 5,000 rows with labels, the others without, dev and test.
+/// Writes tables of three classes that are as imbalanced as the paper's: 5,000 labelled rows, unlabelled texts, dev and test.
 fn sentiment3() -> Result<(), Box<dyn Error>> {
     for split in ["train", "dev", "test"] {
         let rows = rows(&format!("goemotions/{split}.tsv"))?;
@@ -58,7 +59,7 @@ fn sentiment3() -> Result<(), Box<dyn Error>> {
                 "neutral" => "neutral",
                 emotion if POSITIVE.split(' ').any(|own| own == emotion) => "positive",
                 emotion if NEGATIVE.split(' ').any(|own| own == emotion) => "negative",
-                // Several emotions, or an ambiguous one.
+                // The row has several emotions, or an ambiguous one.
                 _ => return None,
             };
             Some((cells[0].as_str(), class))
@@ -100,7 +101,7 @@ fn sentiment3() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Which rows are among so many that are spread evenly over all of their class.
+/// Returns for each row whether it is chosen. About `wanted` rows are, the same fraction of each class, evenly spread.
 fn spread(rows: &[(&str, &str)], wanted: usize) -> Vec<bool> {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     let of = |number: usize| number * wanted / rows.len();
@@ -112,7 +113,7 @@ fn spread(rows: &[(&str, &str)], wanted: usize) -> Vec<bool> {
     chosen.collect()
 }
 
-/// Every other row as a text alone, and the others with their labels, to measure with.
+/// Writes every other row as an unlabelled text, and the other half with labels, for measuring.
 fn halves(
     file: &str,
     name: &str,
@@ -130,7 +131,7 @@ fn halves(
     write(&format!("{name}-test.tsv"), "text\tlabel", test)
 }
 
-/// Two hundred of the whole reviews whose text alone is learned, with their labels: to choose a step by.
+/// Writes labels of two hundred of the whole reviews that are learned as unlabelled texts, to select the best step.
 fn long_dev() -> Result<(), Box<dyn Error>> {
     let rows = rows("movie_reviews_docs/all.tsv")?;
     let label = |cells: &[String]| match cells[2].as_str() {
@@ -142,8 +143,8 @@ fn long_dev() -> Result<(), Box<dyn Error>> {
     write("reviews-dev.tsv", "text\tlabel", lines)
 }
 
-/// CLINC's questions as a domain of similarity with little gold: pairs of one intent (1) and of two (0), and a third of all
-/// questions without their intents.
+/// Writes CLINC150's questions as a similarity task with few labels: pairs of one intent (1) and of two intents (0), and a third
+/// of the questions without intents.
 fn intents() -> Result<(), Box<dyn Error>> {
     for (split, name, wanted) in [
         ("train", "gold", 300),
@@ -162,7 +163,8 @@ fn intents() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// So many pairs, spread over all rows: one of the row's own intent, then one of another that is as near in words as there is.
+/// Returns `wanted` pairs that are spread over all rows: alternately with a question of the same intent, and with the question of
+/// another intent that shares most words.
 fn pairs(rows: &[Vec<String>], wanted: usize) -> impl Iterator<Item = String> {
     let words = |text: &str| -> BTreeSet<String> { text.split(' ').map(str::to_owned).collect() };
     let words: Vec<BTreeSet<String>> = rows.iter().map(|cells| words(&cells[0])).collect();
@@ -172,14 +174,14 @@ fn pairs(rows: &[Vec<String>], wanted: usize) -> impl Iterator<Item = String> {
         let others = (0..rows.len()).filter(|&other| {
             other != at && (rows[other][1] == rows[at][1]) == alike && rows[other][0] != rows[at][0]
         });
-        // Every seventh is enough to choose from; of one intent chance decides.
+        // Every seventh question is enough to choose from. Within an intent the choice is random.
         let other = if alike {
             let own: Vec<usize> = others.collect();
             own.get(number % own.len().max(1)).copied()
         } else {
             others.step_by(7).max_by_key(|&other| {
                 let shared = words[at].intersection(&words[other]).count();
-                // Long questions share words with everything.
+                // Divided by the length, since long questions share words with every question.
                 1000 * shared / words[other].len().max(1)
             })
         };
@@ -189,7 +191,7 @@ fn pairs(rows: &[Vec<String>], wanted: usize) -> impl Iterator<Item = String> {
     (0..wanted).map(pair)
 }
 
-/// Four of five sentences to learn from, a tenth each to choose and to measure with.
+/// Splits sentences: four fifths for training, a tenth each for dev and test.
 fn wikigold() -> Result<(), Box<dyn Error>> {
     let rows = rows("wikigold/all.tsv")?;
     for (split, parts) in [("train", 0..8), ("dev", 8..9), ("test", 9..10)] {

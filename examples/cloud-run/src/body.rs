@@ -1,4 +1,4 @@
-//! Bodies: read up to a limit and in a limited time, and decoded.
+//! Request bodies: reads them within limits of size and time, and decodes them.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use crate::routes::App;
 
-/// How much of a body that is too large is read, and thrown away, before its sender hears so: a connection that is closed
-/// while he still sends would take the answer with it. Cloud Run itself passes on 32 MiB at most.
+/// Maximum number of bytes of a body over the limit that are read and discarded. If the connection were closed while the
+/// client still sends, the client would not receive the response. Cloud Run itself passes on at most 32 MiB.
 const MOST_DISCARDED: usize = 32 << 20;
 
 /// Reads the headers and the whole body of a request, and decodes the body.
@@ -29,13 +29,14 @@ pub(crate) async fn read(app: &App, request: Request) -> Result<(HeaderMap, Vec<
     Ok((parts.headers, body.into_owned()))
 }
 
-/// Reads a body that nobody asked for, as far as one that is too large, since its sender hears why only after sending it.
+/// Reads and discards the body of a request that is refused whatever it holds. Many clients read a response only after
+/// they have sent the whole body.
 pub(crate) async fn discard(app: &App, request: Request) {
-    // Whether it was too large, too slow or broke off changes nothing any more.
+    // The request is refused already, so an error of its body changes nothing.
     let _ = in_time(app, arrived(request.into_body(), 0)).await;
 }
 
-/// Reads, unless the sender takes too long or the process is about to end.
+/// Waits for `read`, until the client has taken too long or the process stops.
 async fn in_time<T>(app: &App, reading: impl Future<Output = T>) -> Result<T, ApiError> {
     let patience = app.read_timeout();
     tokio::select! {
@@ -44,7 +45,7 @@ async fn in_time<T>(app: &App, reading: impl Future<Output = T>) -> Result<T, Ap
             ApiError::new(408, format!("the body did not arrive within {seconds} s"))
         }),
         () = app.traffic.gives_up_on_bodies() => {
-            Err(ApiError::new(503, "this instance stops, and the body had not arrived"))
+            Err(ApiError::new(503, "this instance is stopping, and the body has not arrived"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Connections: HTTP/1.1, and HTTP/2 without TLS. Each is closed once its client does not go on.
+//! Connections: HTTP/1.1, and HTTP/2 without TLS. Closes a connection whose client stops sending.
 
 use std::future::pending;
 use std::io;
@@ -30,18 +30,19 @@ use crate::shutdown;
 /// connection that this side closes just when the next request comes would lose that request.
 const IDLE: Duration = Duration::from_secs(650);
 
-/// Time that a connection which is being closed has for the rest of a request.
+/// Time for the rest of a request to arrive on a connection that is being closed.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// Interval of HTTP/2's pings, by which a client that is gone is found out.
+/// Interval of HTTP/2 pings, which detect clients that are gone.
 const PING: Duration = Duration::from_secs(60);
 
-/// Answers requests until SIGTERM, and after it until nobody asks any more. Returns when all that was begun is answered.
+/// Serves requests until SIGTERM, and then until no new ones arrive. Returns when every request that was received has its
+/// response.
 pub(crate) async fn serve(listener: TcpListener, app: SharedApp) {
     let router = routes::router(app.clone());
     let patience = app.read_timeout();
     let mut builder = Builder::new(TokioExecutor::new());
-    // This timeout would close idle connections, too. `Progress` tells them from half a request.
+    // Hyper's timeout would close idle connections, too. `Progress` distinguishes them from incomplete requests.
     builder.http1().header_read_timeout(None);
     builder
         .http2()
@@ -71,12 +72,13 @@ pub(crate) async fn serve(listener: TcpListener, app: SharedApp) {
     while connections.join_next().await.is_some() {}
 }
 
-/// Waits for the next connection. Skips one that fails while it is opened; waits a second where the system has no room for more.
+/// Waits for the next connection. Skips a connection that fails while it is opened. Waits a second if the system cannot open
+/// more of them.
 async fn accepted(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                // Answers are small and whole: nothing to wait for.
+                // Responses are small and sent whole, so there is nothing to collect.
                 let _ = stream.set_nodelay(true);
                 return stream;
             }
@@ -84,7 +86,7 @@ async fn accepted(listener: &TcpListener) -> TcpStream {
                 use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
                 let of_client = [ConnectionAborted, ConnectionRefused, ConnectionReset];
                 if !of_client.contains(&error.kind()) {
-                    tracing::error!(severity = "ERROR", %error, "no connection can be taken");
+                    tracing::error!(severity = "ERROR", %error, "no connection can be accepted");
                     sleep(Duration::from_secs(1)).await;
                 }
             }
@@ -122,7 +124,7 @@ impl Connection {
         let mut closing = false;
         loop {
             tokio::select! {
-                // An error would be the client's, who is gone.
+                // Ends with an error only if the client is gone.
                 _ = served.as_mut() => return,
                 () = progress.expires(self.patience, closing) => {
                     if closing {
@@ -140,13 +142,13 @@ impl Connection {
     }
 }
 
-/// Waits until all connections are to close.
+/// Waits until all connections must be closed.
 async fn told(closing: &mut watch::Receiver<bool>) {
-    // The sender waits for this connection to end.
+    // The sender is not dropped before: it waits for this connection to end.
     let _ = closing.wait_for(|&closing| closing).await;
 }
 
-/// How far the client of a connection has got.
+/// State of a connection's requests, for its timeouts.
 #[derive(Debug)]
 struct Progress {
     now: Mutex<Now>,
@@ -155,11 +157,11 @@ struct Progress {
 
 #[derive(Debug)]
 struct Now {
-    /// Number of requests whose head has arrived and whose answer is not yet on its way.
+    /// Number of requests whose head has arrived and whose response has not been sent.
     answering: usize,
-    /// Whether a request has begun to arrive. A new connection was opened for one.
+    /// Whether a request has begun to arrive. True for a new connection, which was opened for a request.
     arriving: bool,
-    /// When the above last changed.
+    /// Time of the last change of the fields above.
     since: Instant,
 }
 
@@ -180,7 +182,7 @@ impl Progress {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that bytes have arrived. While a request is being answered they are its body.
+    /// Records that bytes have arrived. If a request is being answered, the bytes are its body.
     fn arrived(&self) {
         let mut now = self.now();
         if now.answering == 0 && !now.arriving {
@@ -198,7 +200,7 @@ impl Progress {
                     (false, true) => patience,
                     (false, false) => IDLE,
                     (true, true) => CLOSING.min(patience),
-                    // An answer that its client has not taken yet.
+                    // The client has not read the whole response yet.
                     (true, false) => patience,
                 };
                 let begin = if closing { Instant::now() } else { now.since };
@@ -218,7 +220,7 @@ impl Progress {
     }
 }
 
-/// A request, from the arrival of its head until its answer is on its way.
+/// A request, from the arrival of its head until its response is sent.
 struct Answering(Arc<Progress>);
 
 impl Answering {
@@ -252,7 +254,7 @@ impl Drop for Answering {
     }
 }
 
-/// A stream that tells a [`Progress`] when bytes arrive.
+/// A stream that reports to a [`Progress`] when bytes arrive.
 struct Watched {
     io: TokioIo<TcpStream>,
     progress: Arc<Progress>,

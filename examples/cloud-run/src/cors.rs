@@ -9,7 +9,7 @@ use bertless_questions::ApiError;
 use crate::failure::Failure;
 use crate::routes::SharedApp;
 
-/// Answers preflights, and adds to every other response the headers for the page that asked.
+/// Answers preflights, and adds the headers of CORS to every other response.
 pub(crate) async fn each(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let origin = value(headers, header::ORIGIN);

@@ -1,4 +1,4 @@
-//! Events: CloudEvents 1.0 over HTTP in binary and structured mode, and what Pub/Sub pushes, in its wrapper or without.
+//! Events: CloudEvents 1.0 over HTTP in binary and structured mode, and Pub/Sub's push messages, wrapped or unwrapped.
 //!
 //! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>,
 //! <https://cloud.google.com/pubsub/docs/push>, <https://cloud.google.com/pubsub/docs/payload-unwrapping>
@@ -9,38 +9,39 @@ use base64::prelude::BASE64_STANDARD;
 use bertless_questions::{self as questions, ApiError, Limits, PredictRequest, json, named};
 use serde_json::{Map, Value};
 
-/// The version of CloudEvents that is understood.
+/// Supported version of CloudEvents.
 const VERSION: &str = "1.0";
 const STRUCTURED: &str = "application/cloudevents+json";
 const BATCHED: &str = "application/cloudevents-batch";
 const ANY: &str = "application/cloudevents";
-/// Pub/Sub's message, of an event of Eventarc or of a push.
+/// Key of Pub/Sub's message, in an event of Eventarc and in a push.
 const MESSAGE: &str = "message";
-/// Header with the id of a message that comes without wrapper, if its subscription writes metadata.
+/// Header with the id of an unwrapped message, if its subscription writes metadata.
 const UNWRAPPED_ID: &str = "x-goog-pubsub-message-id";
-/// Beginnings of the `User-Agent` of Pub/Sub.
+/// Prefixes of Pub/Sub's `User-Agent`.
 const PUBSUB_AGENTS: [&str; 2] = ["CloudPubSub-Google", "APIs-Google"];
 
-/// An event: which it is, and what it asks.
+/// Event: its id and its request.
 #[derive(Debug)]
 pub(crate) struct Event {
-    /// Id of the event. A message without wrapper and without metadata has none.
+    /// Id of the event; `None` for an unwrapped message without metadata.
     pub(crate) id: Option<String>,
     pub(crate) asked: PredictRequest,
 }
 
-/// What an event carries.
+/// Data of an event.
 enum Data {
     Json(Value),
     Text(Vec<u8>),
 }
 
-/// Whether headers are those of an event.
+/// Returns whether headers are those of an event.
 pub(crate) fn are_of_event(headers: &HeaderMap) -> bool {
     content_type(headers).starts_with(ANY) || are_attributes(headers) || are_of_pubsub(headers)
 }
 
-/// Whether any attribute that every event has is among headers: one that lacks another is an event with a fault.
+/// Returns whether headers contain any of the attributes that every event must have. An event that lacks one of the others is
+/// reported as a malformed event.
 fn are_attributes(headers: &HeaderMap) -> bool {
     let all = ["ce-specversion", "ce-id", "ce-source", "ce-type"];
     all.iter().any(|&name| headers.contains_key(name))
@@ -59,7 +60,7 @@ pub(crate) fn is_push(body: &[u8]) -> bool {
         #[serde(rename = "message")]
         _message: serde::de::IgnoredAny,
     }
-    // A list of one would be read as the fields of this, too.
+    // Serde would read a list with one element as this struct, too.
     body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<Push>(body).is_ok()
 }
 
@@ -91,7 +92,7 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<
     }
 }
 
-/// Everything in the body.
+/// Reads an event in structured mode: attributes and data are in the body.
 fn structured(body: &[u8], limits: &Limits) -> Result<Event, ApiError> {
     let Value::Object(mut event) = json(body, "the event")? else {
         return Err(ApiError::malformed("the event is not a JSON object"));
@@ -120,7 +121,7 @@ fn structured(body: &[u8], limits: &Limits) -> Result<Event, ApiError> {
     carried(id, data, limits)
 }
 
-/// Attributes in headers, data in the body.
+/// Reads an event in binary mode: attributes are in headers, data is the body.
 fn binary(
     headers: &HeaderMap,
     kind: &str,
@@ -144,7 +145,7 @@ fn binary(
     carried(id, of_type(kind, body.to_vec())?, limits)
 }
 
-/// Reads a message of Pub/Sub without wrapper: its data is the body.
+/// Reads an unwrapped message of Pub/Sub: its data is the body.
 fn unwrapped(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Event, ApiError> {
     let id = headers.get(UNWRAPPED_ID).and_then(|id| id.to_str().ok());
     Ok(Event {
@@ -153,7 +154,7 @@ fn unwrapped(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Event,
     })
 }
 
-/// A header's value as the attribute that it stands for; nothing if that is not UTF-8.
+/// Decodes a header's value to the attribute; `None` if the attribute is not UTF-8.
 fn unescaped(value: &str) -> Option<String> {
     let value = unquoted(value);
     let digit = |byte: u8| char::from(byte).to_digit(16);
@@ -172,7 +173,7 @@ fn unescaped(value: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// What stands between quotes, without its backslashes; what is not quoted as it is.
+/// Removes quotes and the backslashes between them. Returns a value without quotes unchanged.
 fn unquoted(value: &str) -> String {
     let inside = value.strip_prefix('"');
     let Some(inside) = inside.and_then(|value| value.strip_suffix('"')) else {
@@ -186,7 +187,7 @@ fn unquoted(value: &str) -> String {
     inside.chars().filter(is_kept).collect()
 }
 
-/// The attributes that every event has; gives its id.
+/// Checks the attributes that every event must have, and returns the id.
 fn required(
     attribute: &mut impl FnMut(&str) -> Result<Option<String>, ApiError>,
 ) -> Result<String, ApiError> {
@@ -210,7 +211,7 @@ fn required(
     Ok(id)
 }
 
-/// An event's data: a request, a message of Pub/Sub with one inside, or a text.
+/// Reads the data of an event: a request, a message of Pub/Sub that holds one, or a text.
 fn carried(id: String, data: Data, limits: &Limits) -> Result<Event, ApiError> {
     let asked = match data {
         Data::Text(text) => asked_text(text, limits)?,
@@ -225,7 +226,7 @@ fn carried(id: String, data: Data, limits: &Limits) -> Result<Event, ApiError> {
     })
 }
 
-/// `{"message": {"data": "<base64>", "messageId": ".."}, "subscription": ".."}`
+/// Reads a wrapped message: `{"message": {"data": "<base64>", "messageId": ".."}, "subscription": ".."}`.
 fn message(push: &mut Map<String, Value>, limits: &Limits) -> Result<Event, ApiError> {
     let Some(Value::Object(mut message)) = push.remove(MESSAGE) else {
         return Err(ApiError::malformed("the push's message is not an object"));
@@ -245,7 +246,8 @@ fn message(push: &mut Map<String, Value>, limits: &Limits) -> Result<Event, ApiE
     })
 }
 
-/// Reads what a message asks: JSON if it begins with `{`, else a text, as `gcloud pubsub topics publish --message` sends it.
+/// Reads the data of a message: a JSON request if it begins with `{`, else a text, as `gcloud pubsub topics publish --message`
+/// sends it.
 fn published(data: Vec<u8>, limits: &Limits) -> Result<PredictRequest, ApiError> {
     match data.trim_ascii_start().first() {
         None if data.is_empty() => Err(ApiError::malformed("the message has no data")),
@@ -254,7 +256,7 @@ fn published(data: Vec<u8>, limits: &Limits) -> Result<PredictRequest, ApiError>
     }
 }
 
-/// Bytes as their content type says; JSON if it says nothing, as the specification has it.
+/// Parses bytes by their content type: as text for `text/*`, else as JSON, which is the specification's default.
 fn of_type(kind: &str, bytes: Vec<u8>) -> Result<Data, ApiError> {
     if is_text(kind) {
         Ok(Data::Text(bytes))
@@ -291,7 +293,7 @@ fn value<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str {
 mod tests {
     use super::*;
 
-    /// As the binding's section 3.1.3.2 has it.
+    /// Tests the encoding of section 3.1.3.2 of the HTTP binding.
     #[test]
     fn headers_stand_for_attributes() {
         for (header, attribute) in [

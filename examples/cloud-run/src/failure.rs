@@ -1,15 +1,15 @@
-//! How a refusal is said over HTTP.
+//! Errors as HTTP responses.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bertless_questions::{ACCEPTED_CODINGS, ApiError, ErrorBody};
 
-/// A refusal as a response, `{"error": {"status": 422, "reason": ".."}}`.
+/// Error as a response: `{"error": {"status": 422, "reason": ".."}}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure(pub(crate) ApiError);
 
-/// Seconds after which a caller may try again.
+/// Seconds after which a client may try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 pub(crate) const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -30,7 +30,7 @@ impl IntoResponse for Failure {
         match status {
             StatusCode::SERVICE_UNAVAILABLE => headers.insert(header::RETRY_AFTER, RETRY_AFTER),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => headers.insert(header::ACCEPT_ENCODING, accepted),
-            // The rest of the body may still come.
+            // The rest of the body may still arrive, and must not be read as the next request.
             StatusCode::REQUEST_TIMEOUT => headers.insert(header::CONNECTION, CLOSE),
             _ => None,
         };

@@ -13,23 +13,23 @@ use tracing_subscriber::prelude::*;
 use crate::failure::{CLOSE, Failure};
 use crate::routes::SharedApp;
 
-/// What a handler knows of its request; it travels with the response.
+/// Part of a log line that the handler knows; an extension of the response.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Record {
-    /// The id of the event, if it was one.
+    /// Id of the event; `None` for other requests.
     pub(crate) event: Option<String>,
     pub(crate) counts: Counts,
 }
 
-/// The status of a request whose client has left, as nginx writes it.
+/// Status in the log of a request whose client has left, as in nginx.
 const CLIENT_LEFT: u16 = 499;
 
-/// Characters of a path, or of an event's id, that the log has at most.
+/// Maximum number of characters of a path or of an event's id in the log.
 const LONGEST: usize = 200;
 
-/// Sets up lines of JSON.
+/// Sets up the log: lines of JSON.
 ///
-/// Only this program's own lines are written: crates that it uses may log what passes through them.
+/// Only lines of this program are written: its dependencies may log the texts that pass through them.
 pub(crate) fn start() {
     let own = Targets::new().with_target(env!("CARGO_CRATE_NAME"), LevelFilter::INFO);
     let lines = tracing_subscriber::fmt::layer()
@@ -39,14 +39,14 @@ pub(crate) fn start() {
         .with_span_list(false)
         .with_target(false);
     tracing_subscriber::registry().with(lines).with(own).init();
-    // A panic's own message can quote a text.
+    // The message of a panic may quote a text.
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);
         tracing::error!(severity = "ERROR", location, "a defect of this program");
     }));
 }
 
-/// Counts a request while it is answered, and writes its line.
+/// Counts a request while it is being answered, and writes its log line.
 pub(crate) async fn each(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
     let mut line = Line {
         begin: Instant::now(),
@@ -67,14 +67,14 @@ pub(crate) async fn each(State(app): State<SharedApp>, request: Request, next: N
     }
     let failure = response.extensions_mut().remove::<Failure>();
     line.reason = failure.map(|failure| failure.0.logged().to_owned());
-    // The next request of this client is for another instance. HTTP/2 has no such header, and says so when all is quiet.
+    // The client shall send its next request to another instance. HTTP/2 has no such header: its connections are told at the end.
     if app.traffic.is_stopping() && version < Version::HTTP_2 {
         response.headers_mut().insert(header::CONNECTION, CLOSE);
     }
     response
 }
 
-/// Written when it is dropped, so that a request whose client leaves has its line, too.
+/// Log line of a request. Written when it is dropped, so that a request whose client leaves has its line, too.
 struct Line {
     begin: Instant,
     method: Method,
@@ -119,7 +119,7 @@ fn beginning(text: &str) -> &str {
     end.map_or(text, |(end, _)| &text[..end])
 }
 
-/// To the microsecond.
+/// Converts a duration to milliseconds, rounded to the microsecond.
 pub(crate) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -1,8 +1,8 @@
 //! A bertless model behind HTTP, for Google Cloud Run: `POST /predict`, CloudEvents and Pub/Sub pushes on `/`, `/healthz`.
 //!
-//! The model is opened and asked once before the port is, so the first request finds everything warm. Connections are
-//! the async threads' work, answers are that of a pool of as many threads as the model computes with, behind a queue of
-//! bounded length. What is asked and how it is answered stands in `../questions`, for every wrapper.
+//! The program loads the model and makes one prediction before it opens its port, so that the first request finds the
+//! weights in memory. Asynchronous threads handle connections. A pool of as many threads as the model computes with makes
+//! the predictions, behind a queue of bounded length. The JSON protocol, which all wrappers share, is in `../questions`.
 
 mod body;
 mod connections;
@@ -26,7 +26,7 @@ use pool::Pool;
 use routes::App;
 use settings::Settings;
 
-/// What the model is asked before anybody else may ask: it touches every weight once.
+/// Text of the prediction before the first request, which reads every weight once.
 const FIRST: &str = "An absolute delight.";
 
 #[tokio::main]
@@ -35,7 +35,7 @@ async fn main() -> Result<()> {
     let begin = Instant::now();
     let settings = Settings::from_environment()?;
     let model = Model::load(&settings.model)?;
-    // A model that wants pairs or masks refuses this text, and is none the colder for it.
+    // A model that takes pairs or masks refuses this text. Its weights are in memory all the same.
     let _ = model.predict(FIRST);
     let (task, threads) = (model.task(), model.threads());
     let pool = Pool::start(model, settings.workers.unwrap_or(threads), settings.queue)?;

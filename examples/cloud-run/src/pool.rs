@@ -1,4 +1,4 @@
-//! Threads that answer, and the queue in front of them.
+//! Threads that make predictions, and the queue in front of them.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use bertless::{CancelToken, Model};
 use bertless_questions::{Answer, ApiError, Question, answers};
 use tokio::sync::oneshot;
 
-/// Threads with one model between them. They end when the pool is dropped and the queue is empty.
+/// Threads that share one model. They end when the pool is dropped and the queue is empty.
 #[derive(Debug)]
 pub(crate) struct Pool {
     queue: SyncSender<Job>,
@@ -32,7 +32,7 @@ impl Drop for CancelOnDrop {
 }
 
 impl Pool {
-    /// Starts `workers` threads; as many requests as `queue` says may wait for one.
+    /// Starts `workers` threads, for which up to `queue` requests may wait.
     pub(crate) fn start(model: Model, workers: usize, queue: usize) -> Result<Self> {
         let (sender, receiver) = sync_channel(queue);
         let (model, receiver) = (Arc::new(model), Arc::new(Mutex::new(receiver)));
@@ -63,14 +63,10 @@ impl Pool {
             cancel,
             reply,
         };
-        self.queue
-            .try_send(job)
-            .map_err(|error| match error {
-                TrySendError::Full(_) => {
-                    ApiError::new(503, "too many requests are waiting: try again")
-                }
-                TrySendError::Disconnected(_) => ApiError::lost(),
-            })?;
+        self.queue.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => ApiError::new(503, "too many requests are waiting: try again"),
+            TrySendError::Disconnected(_) => ApiError::lost(),
+        })?;
         answers.await.map_err(|_| ApiError::lost())
     }
 }
@@ -81,7 +77,7 @@ fn work(model: &Model, queue: &Mutex<Receiver<Job>>) {
         queue.recv()
     };
     while let Ok(job) = next() {
-        // Nobody waits for the answers of a client that has gone.
+        // Skips the request of a client that has left the queue.
         if !job.reply.is_closed() {
             let options = model.predict_options().clone().cancel(job.cancel);
             let _ = job.reply.send(answers(model, job.questions, &options));

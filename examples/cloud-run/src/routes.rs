@@ -1,4 +1,4 @@
-//! Which path does what.
+//! Paths and their handlers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::shutdown::Traffic;
 
 pub(crate) type SharedApp = Arc<App>;
 
-/// What every request sees.
+/// State that all requests share.
 #[derive(Debug)]
 pub(crate) struct App {
     pool: Pool,
@@ -49,13 +49,13 @@ impl App {
         &self.settings.cors
     }
 
-    /// Time that the head of a request may take to arrive, and then its body.
+    /// Maximum time for the head of a request to arrive, and then again for its body.
     pub(crate) fn read_timeout(&self) -> Duration {
         self.settings.read_timeout
     }
 }
 
-/// All paths, each request counted and logged.
+/// Builds the router. Counts and logs each request.
 pub(crate) fn router(app: SharedApp) -> Router {
     Router::new()
         .route("/", post(root))
@@ -68,13 +68,13 @@ pub(crate) fn router(app: SharedApp) -> Router {
         .with_state(app)
 }
 
-/// `POST /predict`: an answer, or `{"predictions": [..]}` to `{"texts": [..]}`.
+/// Handler of `POST /predict`: responds with an answer, or with `{"predictions": [..]}` to `{"texts": [..]}`.
 async fn predict(State(app): State<SharedApp>, request: Request) -> Result<Response, Failure> {
     let (_, body) = body::read(&app, request).await?;
     answer(&app, parse(&body, app.limits())?).await
 }
 
-/// `POST /`: an event; or, by setting or because it looks like one, a request as `/predict` takes it.
+/// Handler of `POST /`: takes events, or requests as `/predict` does, or both, as the settings say.
 async fn root(State(app): State<SharedApp>, request: Request) -> Result<Response, Failure> {
     let limits = app.limits();
     let (headers, body) = body::read(&app, request).await?;
@@ -90,14 +90,14 @@ async fn root(State(app): State<SharedApp>, request: Request) -> Result<Response
     }
 }
 
-/// `GET /healthz`: whether more requests are wanted, and how many are being answered.
+/// Handler of `GET /healthz`: responds whether the instance takes requests, and how many it is answering.
 async fn health(State(app): State<SharedApp>) -> Response {
     let (status, word) = if app.traffic.is_stopping() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping")
     } else {
         (StatusCode::OK, "ok")
     };
-    // Without this one.
+    // The health check itself does not count.
     let in_flight = app.traffic.in_flight().saturating_sub(1);
     let health = json!({"status": word, "in_flight": in_flight});
     (status, Json(health)).into_response()
@@ -113,7 +113,7 @@ async fn method_not_allowed(State(app): State<SharedApp>, request: Request) -> F
     Failure(ApiError::new(405, "this path does not take this method"))
 }
 
-/// Many answers, and the event that asked for them.
+/// Response with several answers; to an event, with the event's id.
 #[derive(Serialize)]
 struct Many<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,9 +140,10 @@ async fn answer(app: &App, asked: PredictRequest) -> Result<Response, Failure> {
     Ok(response)
 }
 
-/// Answers an event, and so acknowledges it, unless none of its texts has an answer.
+/// Answers an event with status 200, which acknowledges it. If none of its texts has an answer, the response is the error of
+/// the first, and the event is sent again.
 ///
-/// Whoever sends events throws away what comes back: a function of your own would send `answers` on from here.
+/// The sender of an event discards the response. A function of your own would pass `answers` on here.
 async fn acknowledge(app: &App, event: Event) -> Result<Response, Failure> {
     let answers = answers(app, event.asked).await?;
     let record = record(&answers, event.id);
@@ -162,7 +163,7 @@ async fn acknowledge(app: &App, event: Event) -> Result<Response, Failure> {
     Ok(response)
 }
 
-/// The answers to all questions, in their order. Where none can be asked nobody has to wait.
+/// Answers all questions, in their order. If all of them are invalid, their errors need no place in the queue.
 async fn answers(app: &App, asked: PredictRequest) -> Result<Vec<Answer>, ApiError> {
     if asked.questions.iter().any(Result::is_ok) {
         app.pool.answer(asked.questions).await

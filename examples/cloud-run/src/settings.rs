@@ -1,4 +1,4 @@
-//! What the environment says, with defaults that fit Cloud Run's own.
+//! Settings from environment variables, with defaults that match Cloud Run's.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -8,41 +8,42 @@ use std::time::Duration;
 use anyhow::{Error, Result, bail, ensure};
 use bertless_questions::{Cors, Limits, variable};
 
-/// Everything that can be chosen.
+/// Settings of the server.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// `PORT`.
+    /// Port to listen on (`PORT`).
     pub(crate) port: u16,
-    /// `BERTLESS_MODEL`: a packed file or a folder.
+    /// Packed file or model folder (`BERTLESS_MODEL`).
     pub(crate) model: PathBuf,
-    /// `BERTLESS_WORKERS`: threads that answer; by default as many as the model computes with.
+    /// Number of threads that make predictions (`BERTLESS_WORKERS`). Default: as many as the model computes with.
     pub(crate) workers: Option<usize>,
-    /// `BERTLESS_QUEUE`: requests that may wait for one of them.
+    /// Number of requests that may wait for one of these threads (`BERTLESS_QUEUE`).
     pub(crate) queue: usize,
     pub(crate) limits: Limits,
-    /// `BERTLESS_READ_TIMEOUT`, in seconds: longest time for the head of a request to arrive, and as long again for its body.
+    /// Maximum time for the head of a request to arrive, and then again for its body (`BERTLESS_READ_TIMEOUT`, in seconds).
     pub(crate) read_timeout: Duration,
-    /// `BERTLESS_CORS_ORIGIN`: origins whose pages may read answers.
+    /// Origins of web pages that may read answers (`BERTLESS_CORS_ORIGIN`).
     pub(crate) cors: Cors,
-    /// `FUNCTION_SIGNATURE_TYPE`: what `/` takes.
+    /// Requests that the path `/` takes (`FUNCTION_SIGNATURE_TYPE`).
     pub(crate) root: Root,
 }
 
-/// Places of the queue are made when the process starts; Cloud Run itself sends 1,000 requests at once at most.
+/// Maximum length of the queue, whose memory is allocated when the process starts. Cloud Run sends at most 1,000 requests at
+/// once.
 const MOST_WAITING: usize = 100_000;
 
-/// Each is a thread, with memory of its own.
+/// Maximum number of workers. Each is a thread with memory of its own.
 const MOST_WORKERS: usize = 1024;
 
-/// Largest `BERTLESS_READ_TIMEOUT`, in seconds. Cloud Run's own request timeout is an hour at most.
+/// Maximum of `BERTLESS_READ_TIMEOUT`, in seconds. Cloud Run's request timeout is at most an hour.
 const LONGEST_READ: u64 = 3600;
 
-/// What the path `/` takes.
+/// Requests that the path `/` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Root {
-    /// Events and requests, by what they look like.
+    /// Events and plain requests, distinguished by their headers and bodies.
     Either,
-    /// What `/predict` takes.
+    /// Plain requests, as `/predict` takes them.
     Http,
     /// CloudEvents and Pub/Sub pushes.
     Events,
@@ -60,7 +61,7 @@ impl Settings {
             port: read("PORT", 8080)?,
             model: read("BERTLESS_MODEL", PathBuf::from("model.safetensors"))?,
             workers: read("BERTLESS_WORKERS", 0).map(|workers| Some(workers).filter(|&n| n > 0))?,
-            // As many as Cloud Run sends to one instance if nobody says otherwise.
+            // Cloud Run's default for concurrent requests per instance.
             queue: read("BERTLESS_QUEUE", 80)?,
             limits: Limits::from_environment().map_err(Error::msg)?,
             read_timeout: Duration::from_secs(read("BERTLESS_READ_TIMEOUT", 30)?),

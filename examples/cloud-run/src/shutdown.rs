@@ -1,7 +1,7 @@
-//! SIGTERM: what was asked is answered before the process ends.
+//! Shutdown after SIGTERM: every request that was received gets its response before the process ends.
 //!
-//! Cloud Run sends no new requests then, but some are on their way: they are still taken until it is quiet. It kills the
-//! process ten seconds after the signal.
+//! Cloud Run sends no new requests after the signal, but some may be on their way. The process accepts requests until none
+//! has arrived for a while. Cloud Run kills the process ten seconds after the signal.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,23 +12,23 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::routes::{App, SharedApp};
 
-/// How long nobody must have asked.
+/// Time without a new request after which the process stops to accept them.
 const QUIET: Duration = Duration::from_millis(100);
-/// How long that is waited for at most.
+/// Maximum time after the signal in which requests are accepted.
 const STILL_TAKEN: Duration = Duration::from_secs(7);
-/// Time after the signal at which bodies that have not arrived are given up.
+/// Time after the signal at which the process stops to wait for bodies.
 const BODIES: Duration = Duration::from_secs(5);
-/// When what is still unanswered is given up.
+/// Time after the signal at which the process ends, even with unanswered requests.
 const DEADLINE: Duration = Duration::from_secs(9);
 const POLL: Duration = Duration::from_millis(10);
 
-/// Which requests there are, and whether more are wanted.
+/// Counts of requests, and the state of the shutdown.
 #[derive(Debug)]
 pub(crate) struct Traffic {
     asked: AtomicUsize,
     in_flight: AtomicUsize,
     cold: AtomicBool,
-    /// Time of the signal, once it has come.
+    /// Time of the signal; `None` before it.
     stopping: watch::Sender<Option<Instant>>,
 }
 
@@ -59,7 +59,7 @@ impl Traffic {
         InFlight(self)
     }
 
-    /// True once.
+    /// Returns true for the first call only.
     pub(crate) fn is_first(&self) -> bool {
         self.cold.swap(false, Ordering::Relaxed)
     }
@@ -72,15 +72,15 @@ impl Traffic {
         self.stopping.borrow().is_some()
     }
 
-    /// Waits until the process stops and gives up bodies that have not arrived.
+    /// Waits until the process stops to wait for bodies.
     pub(crate) async fn gives_up_on_bodies(&self) {
         self.stopped_for(BODIES).await;
     }
 
-    /// Waits for the signal, and then for a while.
+    /// Waits for the signal, and then until `time` after it.
     async fn stopped_for(&self, time: Duration) {
         let mut stopping = self.stopping.subscribe();
-        // The sender is here, so it does not end before.
+        // `self` holds the sender, so waiting cannot fail.
         let stopped = stopping.wait_for(Option::is_some).await;
         let stopped = stopped.ok().and_then(|stopped| *stopped);
         match stopped {
@@ -90,7 +90,7 @@ impl Traffic {
     }
 }
 
-/// Waits for SIGTERM (or Ctrl-C), then until nobody asks any more.
+/// Waits for SIGTERM (or Ctrl-C), and then until no new requests arrive.
 pub(crate) async fn when_quiet(app: SharedApp) {
     asked_to_stop().await;
     let traffic = &app.traffic;
@@ -111,7 +111,7 @@ pub(crate) async fn when_quiet(app: SharedApp) {
     }
 }
 
-/// Waits until the process stops and gives up what is still unanswered.
+/// Waits until the process ends, even with unanswered requests.
 pub(crate) async fn deadline(app: &App) {
     app.traffic.stopped_for(DEADLINE).await;
 }
@@ -122,7 +122,7 @@ async fn asked_to_stop() {
             Ok(mut signals) => {
                 signals.recv().await;
             }
-            // Then the signal ends the process, as it does without a handler.
+            // Without a handler the signal ends the process.
             Err(_) => std::future::pending().await,
         }
     };

@@ -98,7 +98,9 @@ impl Service {
         record: &mut Record,
     ) -> Result<Vec<u8>, ApiError> {
         let reply = match Event::read(event)? {
-            Event::Direct(question) => Reply::Direct(self.predict(question.as_bytes(), options, record)?),
+            Event::Direct(question) => {
+                Reply::Direct(self.predict(question.as_bytes(), options, record)?)
+            }
             Event::Ping => {
                 record.source = "ping";
                 Reply::Warm(HEALTHY)

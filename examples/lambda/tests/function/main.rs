@@ -47,7 +47,7 @@ fn event(name: &str) -> Value {
 }
 
 /// What the model itself says, as JSON.
-fn expected<'a>(model: &Model, input: impl Into<bertless::Input<'a>>) -> Value {
+fn expected(model: &Model, input: impl bertless::AsInput) -> Value {
     let prediction = model.predict(input).unwrap();
     serde_json::from_str(&serde_json::to_string(&prediction).unwrap()).unwrap()
 }

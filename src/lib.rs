@@ -78,6 +78,7 @@ mod kernels;
 mod layers;
 pub mod metrics;
 mod model;
+mod names;
 mod surrogates;
 mod tasks;
 mod tokenizer;

@@ -4,11 +4,13 @@ use super::labels::{entailment, labels};
 use super::task::{task, task_by_weights};
 use super::{EncoderConfig, Keys, Task};
 use crate::error::Result;
+use crate::names::named;
 use crate::weights::Files;
 
 /// How the logits of a classifier become scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ScoreFunction {
     /// Softmax over all labels, which exclude each other. Scores add up to one.
     Softmax,
@@ -17,6 +19,14 @@ pub enum ScoreFunction {
     /// Logit itself: for regression, and for cross-encoders that declare it.
     Identity,
 }
+
+named!(
+    ScoreFunction,
+    "score",
+    Softmax => "softmax",
+    Sigmoid => "sigmoid",
+    Identity => "identity",
+);
 
 /// Settings of a model's head.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,6 +6,7 @@ use super::transformer::TransformerConfig;
 use super::{Keys, activation};
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
+use crate::names::named;
 use crate::weights::{Files, join_within};
 
 const MODULES: &str = "modules.json";
@@ -33,6 +34,17 @@ pub enum Pooling {
     /// Hidden state of the last token.
     LastToken,
 }
+
+named!(
+    Pooling,
+    "pooling",
+    Cls => "cls",
+    Mean => "mean",
+    Max => "max",
+    MeanSqrtLen => "mean-sqrt-len",
+    WeightedMean => "weighted-mean",
+    LastToken => "last-token",
+);
 
 impl Pooling {
     /// Every pooling with its value of `pooling_mode` and with the older key that is a boolean of its own.

@@ -127,6 +127,9 @@ impl Model {
     fn open_files(files: &Files, options: ModelOptions) -> Result<Self> {
         let engine = engine(options.threads)?;
         let config = Config::read(files)?;
+        if config.head.task == Task::Embedding && options.pooling.is_none() {
+            refuse_lost_modules(files)?;
+        }
         let tokenizer = Tokenizer::open(files, &config.folder, config.sentence.lower_case)?;
         tokenizer.check_rows(config.encoder.vocab_size)?;
         if config.head.task == Task::FillMask {
@@ -182,6 +185,27 @@ impl Model {
         model.call(&model.options.calls)?;
         Ok(model)
     }
+}
+
+/// Files and folders of an embedding model of sentence-transformers, beside its modules.json.
+const SENTENCE_FILES: [&str; 3] = [
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+];
+
+/// Refuses the files of an embedding model of sentence-transformers without its modules.json. Without that file the model
+/// would open as a plain encoder, whose embeddings have another pooling and another length.
+fn refuse_lost_modules(files: &Files) -> Result<()> {
+    let lost = || SENTENCE_FILES.iter().any(|name| files.has(name));
+    if !files.has("modules.json") && lost() {
+        return Err(files.missing_error(
+            "modules.json",
+            "modules.json, which says how sentence-transformers computes its embeddings: get that file, too, or choose a \
+             pooling (ModelOptions::pooling, --pooling)",
+        ));
+    }
+    Ok(())
 }
 
 /// Starts `threads` threads, by default as many as the CPU quota grants, and chooses the best instruction set or the

@@ -8,6 +8,7 @@ use super::Model;
 use crate::config::Task;
 use crate::error::{Error, Result};
 use crate::kernels::Interrupt;
+use crate::names::named;
 use crate::tasks::{Aggregation, AnswerOptions, Thresholds, ZeroShotOptions};
 
 /// Options of one call. What is not set follows the model's files.
@@ -85,6 +86,8 @@ pub enum Combine {
     /// Takes the maximum of each logit, or of each component of the embeddings.
     Max,
 }
+
+named!(Combine, "combine", Mean => "mean", Max => "max");
 
 /// Flag by which another thread ends calls early. Clones share the flag.
 ///

@@ -5,9 +5,10 @@
 
 use super::{Entity, argmax, check_finite};
 use crate::batch::{CharacterCounter, Encoding};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::Cpu;
 use crate::kernels::softmax::softmax;
+use crate::names::named;
 
 /// Label of tokens outside of all entities.
 const OUTSIDE: &str = "O";
@@ -15,6 +16,7 @@ const OUTSIDE: &str = "O";
 /// Rule by which labels of tokens are merged into entities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Aggregation {
     /// Returns each token with its own label, `B-` and `I-` included.
     None,
@@ -29,25 +31,15 @@ pub enum Aggregation {
     Max,
 }
 
-impl std::str::FromStr for Aggregation {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Ok(match name {
-            "none" => Self::None,
-            "simple" => Self::Simple,
-            "first" => Self::First,
-            "average" => Self::Average,
-            "max" => Self::Max,
-            other => {
-                return Err(Error::Option {
-                    name: "aggregation",
-                    reason: format!("{other:?} is not none, simple, first, average or max"),
-                });
-            }
-        })
-    }
-}
+named!(
+    Aggregation,
+    "aggregation",
+    None => "none",
+    Simple => "simple",
+    First => "first",
+    Average => "average",
+    Max => "max",
+);
 
 /// Scores and span of a token.
 #[derive(Debug, Clone)]
@@ -250,6 +242,7 @@ fn entities(found: &[Tagged<'_>], text: &str) -> Vec<Entity> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     const TEXT: &str = "Zoë Washington met Bo";
     const TOKENS: [&str; 6] = ["[CLS]", "zoe", "washing", "##ton", "met", "bo"];

@@ -4,10 +4,12 @@ use ndarray::Array2;
 
 use super::Embeddings;
 use crate::error::{Error, Result};
+use crate::names::named;
 
 /// Measure by which two embeddings are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Similarity {
     /// Cosine of the angle between the vectors, from -1 to 1.
     #[default]
@@ -19,6 +21,15 @@ pub enum Similarity {
     /// Negative sum of absolute differences.
     Manhattan,
 }
+
+named!(
+    Similarity,
+    "similarity",
+    Cosine => "cosine",
+    Dot => "dot",
+    Euclidean => "euclidean",
+    Manhattan => "manhattan",
+);
 
 impl Similarity {
     /// Returns the measure of a name in sentence-transformers' `similarity_fn_name`.

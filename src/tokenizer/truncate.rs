@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::names::named;
 
 /// Length limit of a text or pair, and how it is enforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,7 @@ pub struct Truncation {
 
 /// Rule that chooses the text of a pair to cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum TruncationStrategy {
     /// Cuts the longer text until the pair fits or both are equally long, then both.
     #[default]
@@ -26,6 +28,14 @@ pub enum TruncationStrategy {
     /// Cuts the second text.
     OnlySecond,
 }
+
+named!(
+    TruncationStrategy,
+    "strategy",
+    LongestFirst => "longest-first",
+    OnlyFirst => "only-first",
+    OnlySecond => "only-second",
+);
 
 /// End of a text that truncation removes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]

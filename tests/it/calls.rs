@@ -337,6 +337,23 @@ fn what_is_missing_is_said_with_what_was_given() {
 }
 
 #[test]
+fn an_embedding_model_without_its_modules_is_refused() {
+    let folder = fixture("sentence-mean");
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_file() && entry.file_name() != "modules.json" {
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+    }
+    std::fs::write(copy.path().join("sentence_bert_config.json"), "{}").unwrap();
+    let message = Model::load(copy.path()).unwrap_err().to_string();
+    assert!(message.contains("has no modules.json"), "{message}");
+    let chosen = ModelOptions::new().pooling(Pooling::Mean);
+    assert!(Model::load_with(copy.path(), chosen).is_ok());
+}
+
+#[test]
 fn errors_say_everything_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str, bytes: &[u8]| {

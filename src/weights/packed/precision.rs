@@ -3,6 +3,7 @@
 use safetensors::Dtype;
 
 use crate::kernels::gemm;
+use crate::names::named;
 
 /// Number type in which a packed model stores its large weights: matrices and embedding tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -67,8 +68,4 @@ impl Precision {
     }
 }
 
-impl std::fmt::Display for Precision {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
+named!(Precision, "dtype", F32 => "f32", F16 => "f16", Bf16 => "bf16", Int8 => "int8");

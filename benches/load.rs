@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
-use bertless::{Model, ModelOptions, Precision, Tokenizer};
+use bertless::{Model, ModelOptions, Tokenizer, WeightFormat};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// The models that are there.
@@ -43,7 +43,7 @@ fn load(criterion: &mut Criterion) {
             bencher.iter(|| Tokenizer::load(black_box(&dir)));
         });
 
-        let packed = Model::pack(&dir, Precision::F32).expect("a packed model");
+        let packed = Model::pack(&dir, WeightFormat::F32).expect("a packed model");
         let place = tempfile::tempdir().expect("a folder");
         let file = place.path().join("model.safetensors");
         packed.save(&file).expect("a file");

@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
-use bertless::{Files, Tokenizer};
+use bertless::{ModelFiles, Tokenizer};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Map, Value, json};
 
@@ -97,7 +97,7 @@ fn check(tokenizer: &Tokenizer, line: &str) {
 
 fn tokenize(criterion: &mut Criterion) {
     let (vocabulary, name) = vocabulary();
-    let files = Files::new().with("vocab.txt", vocabulary);
+    let files = ModelFiles::new().with("vocab.txt", vocabulary);
     let tokenizer = Tokenizer::from_files(files).expect("a tokenizer");
     let multilingual = ["zh", "ru", "ja", "de", "fr"].map(|l| format!("stsb_multi/{l}_dev.tsv"));
     let multilingual = multilingual.each_ref().map(String::as_str);
@@ -138,7 +138,8 @@ fn open(criterion: &mut Criterion) {
     ] {
         // Borrowed for good, as in a program that has its model built in: no copy is measured.
         let bytes: &'static [u8] = bytes.leak();
-        let open = || Tokenizer::from_files(Files::new().with(file, bytes)).expect("a tokenizer");
+        let open =
+            || Tokenizer::from_files(ModelFiles::new().with(file, bytes)).expect("a tokenizer");
         let tokenizer = open();
         assert_eq!(tokenizer.vocab_size(), text.lines().count());
         check(&tokenizer, SHORT);

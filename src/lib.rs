@@ -92,7 +92,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use kernels::gemm::Dtype;
 pub use model::{
     CancelToken, Classifier, Combine, Embedder, LongTexts, MaskFiller, Model, ModelOptions, Packed,
-    PackedKind, PredictOptions, QuestionAnswerer, Ranked, Reranker, Summary, TokenClassifier,
+    PackedSection, PredictOptions, QuestionAnswerer, Ranked, Reranker, Summary, TokenClassifier,
     ZeroShot,
 };
 pub use ndarray;
@@ -103,7 +103,9 @@ pub use tasks::{
     ZeroShotOptions, cosine_int8, hamming_similarity,
 };
 pub use tokenizer::{Tokenizer, TokenizerWarning, Truncation, TruncationStrategy};
-pub use weights::{Files, PackOptions, PackedMatrix, PackedSummary, Precision, Stored};
+pub use weights::{
+    ModelFiles, PackOptions, PackedMatrix, PackedSummary, QuantizationOutcome, WeightFormat,
+};
 
 /// Embeds a packed model in the program, as a `&'static [u8]` for [`Model::from_bytes`], aligned to 64 bytes. The path
 /// follows the rules of [`include_bytes!`].

@@ -33,7 +33,7 @@ pub(crate) use named;
 #[cfg(test)]
 mod tests {
     use crate::{
-        Aggregation, Combine, Pooling, Precision, ScoreFunction, Similarity, TruncationStrategy,
+        Aggregation, Combine, Pooling, ScoreFunction, Similarity, TruncationStrategy, WeightFormat,
     };
 
     /// Tests that a variant is read from the name that it is printed with, in JSON too.
@@ -59,7 +59,7 @@ mod tests {
             "weighted-mean",
             "last-token"
         );
-        check!(Precision, "f32", "f16", "bf16", "int8");
+        check!(WeightFormat, "f32", "f16", "bf16", "int8");
         check!(ScoreFunction, "softmax", "sigmoid", "identity");
         check!(Similarity, "cosine", "dot", "euclidean", "manhattan");
         check!(

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bertless::{Files, Model, ModelOptions};
+use bertless::{Model, ModelFiles, ModelOptions};
 use serde_json::{Value, json};
 
 /// Held by the test that runs.
@@ -129,7 +129,9 @@ fn weights_in_memory_are_not_kept_beside_packed_ones() {
     let read = |file: &str| std::fs::read(dir.join(file)).unwrap();
     let files = ["config.json", "vocab.txt", "tokenizer_config.json"]
         .into_iter()
-        .fold(Files::new(), |files, file| files.with(file, read(file)));
+        .fold(ModelFiles::new(), |files, file| {
+            files.with(file, read(file))
+        });
     let before = resident();
     // One more than counts: what other threads have left behind may be taken back meanwhile.
     let weights = with_another_head(&read("model.safetensors"), (MEGABYTES + 1) << 18);

@@ -1,7 +1,7 @@
 //! Any bytes as config.json, or as modules.json and the files that it names: an error, or a model that answers.
 #![no_main]
 
-use bertless::{Files, Model, ModelOptions};
+use bertless::{ModelFiles, Model, ModelOptions};
 use libfuzzer_sys::fuzz_target;
 
 const CONFIG: &[u8] = include_bytes!("../../fixtures/models/sentence-max/config.json");
@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((which, json)) = data.split_first() else {
         return;
     };
-    let files = Files::new()
+    let files = ModelFiles::new()
         .with("config.json", CONFIG)
         .with("model.safetensors", WEIGHTS)
         .with("tokenizer.json", TOKENIZER)

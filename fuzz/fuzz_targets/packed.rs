@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use bertless::{Error, Model, ModelOptions, PackOptions, Precision};
+use bertless::{Error, Model, ModelOptions, PackOptions, WeightFormat};
 use libfuzzer_sys::fuzz_target;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -22,7 +22,7 @@ fn packed() -> &'static [u8] {
     PACKED.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let dir = root.join("../fixtures/models/bert-classify");
-        let options = PackOptions::new(Precision::Int8).calibrate(TEXTS);
+        let options = PackOptions::new(WeightFormat::Int8).calibrate(TEXTS);
         Model::pack_with(dir, options).unwrap().to_vec()
     })
 }

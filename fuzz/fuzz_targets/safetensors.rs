@@ -4,7 +4,7 @@
 //! a fixture's weights behind it. Headers are where a reader can go wrong, and are a tenth of a file.
 #![no_main]
 
-use bertless::{Files, Model, ModelOptions};
+use bertless::{ModelFiles, Model, ModelOptions};
 use libfuzzer_sys::fuzz_target;
 
 const CONFIG: &[u8] = include_bytes!("../../fixtures/models/bert-classify/config.json");
@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
         0 => with_header(rest),
         _ => rest.to_vec(),
     };
-    let files = Files::new()
+    let files = ModelFiles::new()
         .with("config.json", CONFIG)
         .with("vocab.txt", VOCABULARY)
         .with("model.safetensors", file);

@@ -3,13 +3,13 @@
 
 use std::sync::LazyLock;
 
-use bertless::{Files, Model, ModelOptions, Prediction};
+use bertless::{ModelFiles, Model, ModelOptions, Prediction};
 use libfuzzer_sys::fuzz_target;
 
 macro_rules! model {
     ($name:literal) => {
         LazyLock::new(|| {
-            let files = Files::new()
+            let files = ModelFiles::new()
                 .with(
                     "config.json",
                     include_bytes!(concat!("../../fixtures/models/", $name, "/config.json")),

@@ -1,7 +1,7 @@
 //! Any bytes as a tokenizer's files: an error, or encodings that stay inside the text.
 #![no_main]
 
-use bertless::{Files, Tokenizer, Truncation};
+use bertless::{ModelFiles, Tokenizer, Truncation};
 use libfuzzer_sys::fuzz_target;
 
 const VOCABULARY: &[u8] = include_bytes!("../../fixtures/models/bert-classify/vocab.txt");
@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((which, bytes)) = data.split_first() else {
         return;
     };
-    let mut files = Files::new().with("vocab.txt", VOCABULARY);
+    let mut files = ModelFiles::new().with("vocab.txt", VOCABULARY);
     // Half of the inputs are a file beside a tokenizer.json, which a class of BERT's reads in another way.
     if which & 128 != 0 {
         files = files.with("tokenizer.json", JSON).with("config.json", BERT);

@@ -230,7 +230,7 @@ fn random_texts(
     count: usize,
     random: &mut Xorshift,
 ) -> Vec<Encoding> {
-    let vocabulary = model.summary().vocabulary;
+    let vocabulary = model.summary().vocab_size;
     let text = |_| random_text(specials, tokens, vocabulary, random);
     (0..count).map(text).collect()
 }

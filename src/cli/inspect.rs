@@ -76,13 +76,16 @@ fn report(summary: &Summary, warnings: &[String]) -> String {
         ("family", summary.family.to_string()),
         ("architecture", printable(&summary.architecture)),
         ("task", summary.task.to_string()),
-        ("layers", summary.layers.to_string()),
-        ("hidden size", summary.hidden.to_string()),
-        ("heads", summary.heads.to_string()),
-        ("vocabulary", summary.vocabulary.to_string()),
+        ("layers", summary.num_hidden_layers.to_string()),
+        ("hidden size", summary.hidden_size.to_string()),
+        ("heads", summary.num_attention_heads.to_string()),
+        ("vocabulary", summary.vocab_size.to_string()),
         ("longest text", format!("{} tokens", summary.max_length)),
         ("labels", printable(&summary.labels.join(", "))),
-        ("score", summary.score.map(name).unwrap_or_default()),
+        (
+            "score",
+            summary.score_function.map(name).unwrap_or_default(),
+        ),
         (
             "pooling",
             summary
@@ -95,7 +98,7 @@ fn report(summary: &Summary, warnings: &[String]) -> String {
         (
             "embedding",
             summary
-                .embedding
+                .embedding_dim
                 .map(|width| format!("{width} numbers"))
                 .unwrap_or_default(),
         ),

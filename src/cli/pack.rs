@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use bertless::{Error, Model, PackOptions, Packed, PackedKind, PackedMatrix, Precision, Stored};
+use bertless::{
+    Error, Model, PackOptions, Packed, PackedMatrix, PackedSection, QuantizationOutcome,
+    WeightFormat,
+};
 use clap::builder::PathBufValueParser;
 use serde::Serialize;
 
@@ -40,8 +43,8 @@ pub(crate) struct PackArgs {
     /// Type that weights are stored in. f32: the same answers to the bit. f16: half the size, computed in f32. bf16: half the
     /// size, the encoder's matrices are computed in bf16. int8: a quarter of the size for the encoder's matrices, which are
     /// computed in int8, and for word and position embeddings; all else in f32
-    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = one_of(Precision::ALL.map(|precision| (precision.name(), precision))))]
-    dtype: Precision,
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = one_of(WeightFormat::ALL.map(|precision| (precision.name(), precision))))]
+    dtype: WeightFormat,
     /// With int8, keep matrices in f32 whose names contain this (* matches any text); may be given several times
     #[arg(long, value_name = "PATTERN")]
     keep_f32: Vec<String>,
@@ -64,11 +67,11 @@ pub(crate) struct PackArgs {
 #[derive(Serialize)]
 struct PackReport {
     file: PathBuf,
-    dtype: Precision,
+    dtype: WeightFormat,
     version: u32,
     digest: String,
     bytes: usize,
-    kinds: Vec<PackedKind>,
+    kinds: Vec<PackedSection>,
     matrices: Vec<PackedMatrix>,
 }
 
@@ -128,7 +131,7 @@ pub(crate) fn run(arguments: PackArgs, output: &mut Output) -> Result<()> {
 }
 
 impl PackReport {
-    fn of(packed: &Packed, file: PathBuf, dtype: Precision) -> Self {
+    fn of(packed: &Packed, file: PathBuf, dtype: WeightFormat) -> Self {
         let summary = packed.summary();
         Self {
             file,
@@ -136,7 +139,7 @@ impl PackReport {
             version: summary.version,
             digest: summary.digest,
             bytes: packed.bytes(),
-            kinds: packed.inventory(),
+            kinds: packed.sections(),
             matrices: packed.matrices().to_vec(),
         }
     }
@@ -175,10 +178,10 @@ fn table_of(matrices: &[PackedMatrix]) -> Vec<String> {
     let header = ("matrix", "error".to_owned(), outputs, "stored");
     let lines = matrices.iter().map(|matrix| {
         let stored = match matrix.stored {
-            Stored::Int8 => "int8",
-            Stored::F32AsAsked => "f32, as asked",
-            Stored::F32ForError => "f32, for its error",
-            Stored::F32ForWidth => "f32, for its width",
+            QuantizationOutcome::Int8 => "int8",
+            QuantizationOutcome::F32Requested => "f32, as asked",
+            QuantizationOutcome::F32ForError => "f32, for its error",
+            QuantizationOutcome::F32ForWidth => "f32, for its width",
             _ => "f32",
         };
         let outputs = matrix.output_error.map(number);

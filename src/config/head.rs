@@ -5,7 +5,7 @@ use super::task::{task, task_by_weights};
 use super::{EncoderConfig, Keys, Task};
 use crate::error::Result;
 use crate::names::named;
-use crate::weights::Files;
+use crate::weights::ModelFiles;
 
 /// How the logits of a classifier become scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -61,7 +61,7 @@ impl HeadConfig {
     /// Reads and checks the head's settings. `folder` has config.json and the weights.
     pub(super) fn read(
         keys: &Keys,
-        files: &Files,
+        files: &ModelFiles,
         folder: &str,
         encoder: &EncoderConfig,
         declared: Declared<'_>,

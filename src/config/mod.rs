@@ -22,7 +22,7 @@ pub(crate) use transformer::TRANSFORMER_FILES;
 
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
-use crate::weights::{Files, TensorNames, join_within};
+use crate::weights::{ModelFiles, TensorNames, join_within};
 use head::Declared;
 use keys::Keys;
 use transformer::TransformerConfig;
@@ -108,7 +108,7 @@ pub(crate) struct Config {
 
 impl Config {
     /// Reads and checks the settings of a model.
-    pub(crate) fn read(files: &Files) -> Result<Self> {
+    pub(crate) fn read(files: &ModelFiles) -> Result<Self> {
         let modules = sentence::modules(files)?;
         let folder = modules
             .as_ref()

@@ -7,7 +7,7 @@ use super::{Keys, activation};
 use crate::error::{Error, Result};
 use crate::kernels::Activation;
 use crate::names::named;
-use crate::weights::{Files, join_within};
+use crate::weights::{ModelFiles, join_within};
 
 const MODULES: &str = "modules.json";
 const SENTENCE_TRANSFORMERS: &str = "config_sentence_transformers.json";
@@ -126,7 +126,7 @@ pub(super) struct Modules {
 }
 
 /// Reads modules.json. `None` if the model has no such file.
-pub(super) fn modules(files: &Files) -> Result<Option<Modules>> {
+pub(super) fn modules(files: &ModelFiles) -> Result<Option<Modules>> {
     #[derive(serde::Deserialize)]
     struct Entry {
         path: String,
@@ -173,7 +173,7 @@ pub(super) fn modules(files: &Files) -> Result<Option<Modules>> {
 
 /// Reads the settings of a cross-encoder, which recent versions of sentence-transformers save with a modules.json too. `None` if
 /// the model is an embedder.
-pub(super) fn cross_encoder(files: &Files, modules: &Modules) -> Result<Option<Keys>> {
+pub(super) fn cross_encoder(files: &ModelFiles, modules: &Modules) -> Result<Option<Keys>> {
     let Some(bytes) = files.read(SENTENCE_TRANSFORMERS)? else {
         return Ok(None);
     };
@@ -214,7 +214,7 @@ impl SentenceConfig {
 
     /// Reads the settings of an embedder. `hidden` is the width of the encoder's hidden states.
     pub(super) fn read(
-        files: &Files,
+        files: &ModelFiles,
         transformer: TransformerConfig,
         modules: Modules,
         hidden: usize,
@@ -229,7 +229,7 @@ impl SentenceConfig {
     }
 
     /// Reads the settings of the pooling and of each module after it.
-    fn read_modules(&mut self, files: &Files, modules: Modules, hidden: usize) -> Result<()> {
+    fn read_modules(&mut self, files: &ModelFiles, modules: Modules, hidden: usize) -> Result<()> {
         let mut width = hidden;
         let mut pooled = false;
         for (class, folder) in modules.rest {
@@ -274,7 +274,7 @@ impl SentenceConfig {
     }
 
     /// Reads the settings of the Pooling module in `folder`.
-    fn read_pooling(&mut self, files: &Files, folder: &str, hidden: usize) -> Result<()> {
+    fn read_pooling(&mut self, files: &ModelFiles, folder: &str, hidden: usize) -> Result<()> {
         let file = join_within(folder, "config.json", MODULES)?;
         let keys = Keys::read(
             &file,
@@ -309,7 +309,7 @@ impl SentenceConfig {
     }
 
     /// Reads prompts, similarity function and truncation from `config_sentence_transformers.json`.
-    fn read_model(&mut self, files: &Files) -> Result<()> {
+    fn read_model(&mut self, files: &ModelFiles) -> Result<()> {
         let Some(bytes) = files.read(SENTENCE_TRANSFORMERS)? else {
             return Ok(());
         };
@@ -362,7 +362,7 @@ fn pooling(keys: &Keys, mode: &serde_json::Value) -> Result<Pooling> {
 
 impl DenseConfig {
     /// Reads the settings of the Dense module in `folder`. `width` is the width of its input.
-    fn read(files: &Files, folder: String, width: usize) -> Result<Self> {
+    fn read(files: &ModelFiles, folder: String, width: usize) -> Result<Self> {
         let file = join_within(&folder, "config.json", MODULES)?;
         let keys = Keys::read(
             &file,

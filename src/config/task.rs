@@ -3,7 +3,7 @@
 use super::keys::ARCHITECTURES;
 use super::{EncoderConfig, Family, Keys};
 use crate::error::{Error, Result};
-use crate::weights::{Files, existing_tensors};
+use crate::weights::{ModelFiles, existing_tensors};
 
 /// Task that a checkpoint was trained for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -70,7 +70,7 @@ pub(super) fn task(family: Family, architecture: &str) -> Result<Task> {
 /// `Config` if the weights could be the head of more than one task.
 pub(super) fn task_by_weights(
     keys: &Keys,
-    files: &Files,
+    files: &ModelFiles,
     folder: &str,
     encoder: &EncoderConfig,
 ) -> Result<Task> {

@@ -1,7 +1,7 @@
 use super::*;
 
-pub(super) fn files(config: &str) -> Files {
-    Files::new().with("config.json", config.as_bytes().to_vec())
+pub(super) fn files(config: &str) -> ModelFiles {
+    ModelFiles::new().with("config.json", config.as_bytes().to_vec())
 }
 
 pub(super) fn read(config: &str) -> Result<Config> {
@@ -171,7 +171,7 @@ fn absurd_sizes_are_refused_before_anything_is_allocated() {
     }
 }
 
-fn sentence(pooling: &str) -> Files {
+fn sentence(pooling: &str) -> ModelFiles {
     files(&bert(""))
         .with(
             "modules.json",
@@ -241,7 +241,7 @@ fn modules_that_leave_the_folder_or_are_unknown_are_refused() {
     let error = Config::read(&with(r#"[{"path": "", "type": "a.CLIPModel"}]"#)).unwrap_err();
     assert_eq!(key_of(error), "type");
     let lstm = r#"[{"path": "", "type": "a.Transformer"}, {"path": "1", "type": "a.LSTM"}]"#;
-    let files = Files::new()
+    let files = ModelFiles::new()
         .with("config.json", bert("").into_bytes())
         .with("modules.json", lstm.as_bytes().to_vec());
     let error = Config::read(&files).unwrap_err();

@@ -2,7 +2,7 @@
 
 use super::Keys;
 use crate::error::Result;
-use crate::weights::{Files, join_within};
+use crate::weights::{ModelFiles, join_within};
 
 /// Names that the file has had, in the order in which sentence-transformers looks for it.
 pub(crate) const TRANSFORMER_FILES: [&str; 7] = [
@@ -29,7 +29,7 @@ impl TransformerConfig {
     ///
     /// # Errors
     /// `Json` for a file that is not a JSON object, `Config` for a limit that is not a number of tokens.
-    pub(super) fn read(files: &Files, folder: &str) -> Result<Self> {
+    pub(super) fn read(files: &ModelFiles, folder: &str) -> Result<Self> {
         for name in TRANSFORMER_FILES {
             let file = join_within(folder, name, name)?;
             let Some(bytes) = files.read(&file)? else {

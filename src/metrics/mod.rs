@@ -24,7 +24,7 @@ pub struct MicroMacro {
     pub macro_: f64,
 }
 
-/// Precision, recall and their harmonic mean.
+/// WeightFormat, recall and their harmonic mean.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct F1 {
     /// Fraction of the predicted items that are correct.

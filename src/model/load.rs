@@ -13,7 +13,7 @@ use crate::tasks::Similarity;
 use crate::tasks::embedding::EmbeddingHead;
 use crate::tasks::heads::Head;
 use crate::tokenizer::Tokenizer;
-use crate::weights::{Access, Files, Residency, Store, join_within};
+use crate::weights::{Access, ModelFiles, Residency, Store, join_within};
 
 /// Environment variable that names the instruction set to use instead of the best one; for tests and benchmarks.
 const FORCED_CPU: &str = "BERTLESS_CPU";
@@ -38,7 +38,7 @@ impl Model {
     /// # Errors
     /// Those of [`load`](Self::load), and `Option` for options that the model cannot follow.
     pub fn load_with(path: impl AsRef<Path>, options: ModelOptions) -> Result<Self> {
-        let files = Files::open(path.as_ref(), access(&options))?;
+        let files = ModelFiles::open(path.as_ref(), access(&options))?;
         Self::open(&files, options)
     }
 
@@ -71,7 +71,7 @@ impl Model {
         bytes: impl Into<Cow<'static, [u8]>>,
         options: ModelOptions,
     ) -> Result<Self> {
-        Self::open(&Files::packed_bytes(bytes.into())?, options)
+        Self::open(&ModelFiles::packed_bytes(bytes.into())?, options)
     }
 
     /// Opens a packed file of `len` bytes that `reader` gives, such as a download whose length is known.
@@ -89,7 +89,7 @@ impl Model {
     /// # Errors
     /// Those of [`from_reader`](Self::from_reader) and [`load_with`](Self::load_with).
     pub fn from_reader_with(reader: impl Read, len: usize, options: ModelOptions) -> Result<Self> {
-        Self::open(&Files::packed_reader(reader, len)?, options)
+        Self::open(&ModelFiles::packed_reader(reader, len)?, options)
     }
 
     /// Opens a model whose files are in memory: those of a folder, or a single packed file.
@@ -100,7 +100,7 @@ impl Model {
     ///
     /// # Errors
     /// Those of [`load`](Self::load).
-    pub fn from_files(files: Files) -> Result<Self> {
+    pub fn from_files(files: ModelFiles) -> Result<Self> {
         Self::from_files_with(files, ModelOptions::default())
     }
 
@@ -108,7 +108,7 @@ impl Model {
     ///
     /// # Errors
     /// Those of [`load_with`](Self::load_with).
-    pub fn from_files_with(files: Files, options: ModelOptions) -> Result<Self> {
+    pub fn from_files_with(files: ModelFiles, options: ModelOptions) -> Result<Self> {
         let files = files.open_if_packed()?;
         let mut model = Self::open(&files, options)?;
         drop(files);
@@ -116,7 +116,7 @@ impl Model {
         Ok(model)
     }
 
-    pub(super) fn open(files: &Files, options: ModelOptions) -> Result<Self> {
+    pub(super) fn open(files: &ModelFiles, options: ModelOptions) -> Result<Self> {
         let in_folder = |error: Error| match files.path("") {
             Some(folder) => error.in_folder(&folder),
             None => error,
@@ -124,7 +124,7 @@ impl Model {
         Self::open_files(files, options).map_err(in_folder)
     }
 
-    fn open_files(files: &Files, options: ModelOptions) -> Result<Self> {
+    fn open_files(files: &ModelFiles, options: ModelOptions) -> Result<Self> {
         let engine = engine(options.threads)?;
         let config = Config::read(files)?;
         if config.head.task == Task::Embedding && options.pooling.is_none() {
@@ -196,7 +196,7 @@ const SENTENCE_FILES: [&str; 3] = [
 
 /// Refuses the files of an embedding model of sentence-transformers without its modules.json. Without that file the model
 /// would open as a plain encoder, whose embeddings have another pooling and another length.
-fn refuse_lost_modules(files: &Files) -> Result<()> {
+fn refuse_lost_modules(files: &ModelFiles) -> Result<()> {
     let lost = || SENTENCE_FILES.iter().any(|name| files.has(name));
     if !files.has("modules.json") && lost() {
         return Err(files.missing_error(
@@ -257,7 +257,7 @@ fn access(_: &ModelOptions) -> Access {
 /// Maximum number of tokens of a text: the one of the options, else that of the files; never more than the number of
 /// positions.
 fn max_length(
-    files: &Files,
+    files: &ModelFiles,
     config: &Config,
     tokenizer: &Tokenizer,
     options: &ModelOptions,
@@ -315,7 +315,7 @@ fn no_room(tokenizer: &Tokenizer, max_length: usize) -> Option<String> {
 }
 
 /// Name of the file in which sentence-transformers limits the length of texts.
-fn max_length_file(files: &Files, folder: &str) -> &'static str {
+fn max_length_file(files: &ModelFiles, folder: &str) -> &'static str {
     let is_there = |name: &&str| join_within(folder, name, name).is_ok_and(|file| files.has(&file));
     let mut names = TRANSFORMER_FILES.into_iter();
     names.find(is_there).unwrap_or(TRANSFORMER_FILES[0])
@@ -326,7 +326,7 @@ fn summary(
     store: &Store,
     max_length: usize,
     embedding: &EmbeddingHead,
-    files: &Files,
+    files: &ModelFiles,
 ) -> Summary {
     let task = config.head.task;
     let embeds = task == Task::Embedding;
@@ -334,19 +334,19 @@ fn summary(
         family: config.encoder.family,
         architecture: config.head.architecture.clone(),
         task,
-        layers: config.encoder.num_hidden_layers,
-        hidden: config.encoder.hidden_size,
-        heads: config.encoder.num_attention_heads,
-        vocabulary: config.encoder.vocab_size,
+        num_hidden_layers: config.encoder.num_hidden_layers,
+        hidden_size: config.encoder.hidden_size,
+        num_attention_heads: config.encoder.num_attention_heads,
+        vocab_size: config.encoder.vocab_size,
         max_length,
         labels: config.head.labels.clone(),
-        score: (task == Task::Classification).then_some(config.head.score),
+        score_function: (task == Task::Classification).then_some(config.head.score),
         pooling: if embeds {
             embedding.pooling().to_vec()
         } else {
             Vec::new()
         },
-        embedding: embeds.then(|| embedding.width()),
+        embedding_dim: embeds.then(|| embedding.width()),
         parameters: store.parameters(),
         bytes: store.byte_len(),
         dtype: store.storage_dtype(),

@@ -19,7 +19,7 @@ use serde::Serialize;
 #[cfg(feature = "train")]
 pub(crate) use load::engine;
 pub use options::ModelOptions;
-pub use pack::{Packed, PackedKind};
+pub use pack::{Packed, PackedSection};
 pub use predict_options::{CancelToken, Combine, LongTexts, PredictOptions};
 pub use rerank::Ranked;
 pub use typed::{
@@ -81,23 +81,29 @@ pub struct Summary {
     /// Task that the model was trained for.
     pub task: Task,
     /// Number of encoder layers (`num_hidden_layers`).
-    pub layers: usize,
+    #[serde(rename = "layers")]
+    pub num_hidden_layers: usize,
     /// Width of the hidden states (`hidden_size`).
-    pub hidden: usize,
+    #[serde(rename = "hidden")]
+    pub hidden_size: usize,
     /// Number of attention heads per layer (`num_attention_heads`).
-    pub heads: usize,
+    #[serde(rename = "heads")]
+    pub num_attention_heads: usize,
     /// Number of rows of the word-embedding table (`vocab_size`).
-    pub vocabulary: usize,
+    #[serde(rename = "vocabulary")]
+    pub vocab_size: usize,
     /// Maximum number of tokens of a text, special tokens included.
     pub max_length: usize,
     /// Label names, indexed by label id.
     pub labels: Vec<String>,
     /// Function that turns a classifier's logits into scores; `None` for other tasks.
-    pub score: Option<ScoreFunction>,
+    #[serde(rename = "score")]
+    pub score_function: Option<ScoreFunction>,
     /// Poolings of an embedding model, whose results are concatenated; empty for other tasks.
     pub pooling: Vec<Pooling>,
     /// Dimension of an embedding; `None` for models that are not embedding models.
-    pub embedding: Option<usize>,
+    #[serde(rename = "embedding")]
+    pub embedding_dim: Option<usize>,
     /// Number of parameters in the checkpoint.
     pub parameters: usize,
     /// Size of the weight files, or of the packed file, in bytes.

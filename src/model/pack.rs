@@ -14,8 +14,8 @@ use crate::kernels::gemm::Dtype;
 use crate::layers::Scratch;
 use crate::tokenizer::{TokenizerWarning, without_vocabulary};
 use crate::weights::{
-    Access, Calibration, CalibrationSamples, Container, Files, PackOptions, PackedMatrix,
-    PackedSummary, PackingWriter, Precision, TensorEntry, check_name, open_packed,
+    Access, Calibration, CalibrationSamples, Container, ModelFiles, PackOptions, PackedMatrix,
+    PackedSummary, PackingWriter, TensorEntry, WeightFormat, check_name, open_packed,
 };
 
 /// A packed model in memory, to be written to a file; [`Model::pack`] makes it.
@@ -29,7 +29,7 @@ pub struct Packed {
 /// Count and size of the sections of one kind in a packed file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
-pub struct PackedKind {
+pub struct PackedSection {
     /// Name of the kind: header, settings, vocabulary, numbers (biases and norms), matrices, tables (embedding tables),
     /// or padding.
     pub kind: &'static str,
@@ -44,17 +44,17 @@ impl Model {
     /// the settings.
     ///
     /// [`Model::load`] opens the file without converting or building anything; [`Model::from_bytes`] opens one that is
-    /// embedded in the program. It is a valid safetensors file. In [`Precision::F32`] its answers equal those of the
+    /// embedded in the program. It is a valid safetensors file. In [`WeightFormat::F32`] its answers equal those of the
     /// folder, bit for bit.
     ///
     /// ```
     /// # fn main() -> bertless::Result<()> {
-    /// use bertless::{Model, Precision};
+    /// use bertless::{Model, WeightFormat};
     ///
     /// # let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models/bert-classify");
     /// # let temporary = tempfile::tempdir().unwrap();
     /// # let file = temporary.path().join("model.safetensors");
-    /// Model::pack(dir, Precision::F32)?.save(&file)?;
+    /// Model::pack(dir, WeightFormat::F32)?.save(&file)?;
     /// let model = Model::load(&file)?;
     /// # assert_eq!(model.predict("Fine.")?, Model::load(dir)?.predict("Fine.")?);
     /// # Ok(())
@@ -63,7 +63,7 @@ impl Model {
     ///
     /// # Errors
     /// Those of [`load`](Self::load), and `NonFinite` if a weight is too large for the precision.
-    pub fn pack(dir: impl AsRef<Path>, precision: Precision) -> Result<Packed> {
+    pub fn pack(dir: impl AsRef<Path>, precision: WeightFormat) -> Result<Packed> {
         Self::pack_with(dir, PackOptions::new(precision))
     }
 
@@ -80,7 +80,7 @@ impl Model {
         let texts = options.texts();
         let calibration = texts.map(|texts| sample(dir.as_ref(), texts, ModelOptions::new()));
         let writer = Arc::new(PackingWriter::new(options, calibration.transpose()?));
-        let files = Files::being_packed(&writer, dir.as_ref());
+        let files = ModelFiles::being_packed(&writer, dir.as_ref());
         let options = ModelOptions::new().dtype(precision.compute_dtype());
         let model = Self::open(&files, options)?;
         let collected = writer.take()?;
@@ -112,7 +112,7 @@ fn sample(
     texts: &[(String, Option<String>)],
     options: ModelOptions,
 ) -> Result<Calibration> {
-    let model = Model::open(&Files::folder(dir), options.dtype(Dtype::F32))?;
+    let model = Model::open(&ModelFiles::folder(dir), options.dtype(Dtype::F32))?;
     let samples = Arc::new(CalibrationSamples::default());
     let exec = model.engine.observed(samples.clone());
     let mut scratch = Scratch::default();
@@ -148,15 +148,15 @@ impl Packed {
     }
 
     /// Kinds of sections that make up the file, in the order in which they are written.
-    pub fn inventory(&self) -> Vec<PackedKind> {
-        let mut kinds: Vec<PackedKind> = Vec::new();
+    pub fn sections(&self) -> Vec<PackedSection> {
+        let mut kinds: Vec<PackedSection> = Vec::new();
         for &(kind, bytes) in self.container.sections() {
             match kinds.iter_mut().find(|known| known.kind == kind) {
                 Some(known) => {
                     known.tensors += 1;
                     known.bytes += bytes;
                 }
-                None => kinds.push(PackedKind {
+                None => kinds.push(PackedSection {
                     kind,
                     tensors: 1,
                     bytes,

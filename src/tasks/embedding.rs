@@ -4,7 +4,7 @@ use crate::config::{DenseConfig, Module, Pooling, SentenceConfig};
 use crate::error::Result;
 use crate::kernels::{Activation, ExecContext, Threads};
 use crate::layers::Linear;
-use crate::weights::{Access, Files, Store, TensorNames};
+use crate::weights::{Access, ModelFiles, Store, TensorNames};
 
 /// Lower bound of the norm that a vector is divided by, as in torch's `normalize`.
 const MIN_LENGTH: f64 = 1e-12;
@@ -42,7 +42,7 @@ enum Residual {
 impl EmbeddingHead {
     /// Builds pooling and modules, and reads the weights of `Dense` modules.
     pub(crate) fn load(
-        files: &Files,
+        files: &ModelFiles,
         config: &SentenceConfig,
         hidden: usize,
         access: Access,
@@ -175,7 +175,7 @@ impl EmbeddingHead {
 }
 
 fn load_dense(
-    files: &Files,
+    files: &ModelFiles,
     config: &DenseConfig,
     access: Access,
     threads: &Threads,

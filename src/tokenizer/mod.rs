@@ -40,7 +40,7 @@ pub use warning::TokenizerWarning;
 
 use crate::batch::{AsInput, Encoding, Input};
 use crate::error::{Error, Result};
-use crate::weights::{Access, Files, TensorEntry};
+use crate::weights::{Access, ModelFiles, TensorEntry};
 use added::{AddedToken, AddedTokens};
 use model::Token;
 use model::wordpiece::WordPiece;
@@ -55,7 +55,7 @@ use truncate::windows;
 /// ```
 /// # fn main() -> bertless::Result<()> {
 /// let vocabulary = b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\nworld\n##s\n!\n";
-/// let files = bertless::Files::new().with("vocab.txt", vocabulary);
+/// let files = bertless::ModelFiles::new().with("vocab.txt", vocabulary);
 /// let tokenizer = bertless::Tokenizer::from_files(files)?;
 ///
 /// let encoding = tokenizer.encode("Hello, worlds!", None)?;
@@ -88,7 +88,7 @@ impl Tokenizer {
     /// `UnsupportedTokenizer` for a class or a pipeline that is not BERT's; `Io`, `FileMissing`, `Json`, `Config`,
     /// `Vocabulary` and `TokenNotInVocabulary` for faults of the files; those of opening a packed file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        Self::from_files(Files::open(path.as_ref(), Access::Read)?)
+        Self::from_files(ModelFiles::open(path.as_ref(), Access::Read)?)
     }
 
     /// Reads a tokenizer from files in memory: `tokenizer.json` or `vocab.txt`, with `tokenizer_config.json`, `config.json`,
@@ -96,7 +96,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// Those of [`load`](Self::load), without `Io`.
-    pub fn from_files(files: Files) -> Result<Self> {
+    pub fn from_files(files: ModelFiles) -> Result<Self> {
         let files = files.open_if_packed()?;
         let in_folder = |error: Error| match files.path("") {
             Some(folder) => error.in_folder(&folder),
@@ -105,7 +105,7 @@ impl Tokenizer {
         Self::open(&files, "", false).map_err(in_folder)
     }
 
-    pub(crate) fn open(files: &Files, folder: &str, lower_first: bool) -> Result<Self> {
+    pub(crate) fn open(files: &ModelFiles, folder: &str, lower_first: bool) -> Result<Self> {
         let spec = TokenizerSpec::read(files, folder, lower_first)?;
         let as_it_is = |token: &AddedToken| (token.content.clone(), token.clone());
         let as_normalized = |token: &AddedToken| {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
-use super::files::{self, Files};
+use super::files::{self, ModelFiles};
 use super::names::TensorNames;
 use super::packed;
 use super::source::{Access, Source};
@@ -39,7 +39,7 @@ pub(super) struct Checkpoint {
 impl Checkpoint {
     /// Opens the checkpoint in `folder` of a model: one file, or the shards that an index lists.
     pub(super) fn open(
-        files: &Files,
+        files: &ModelFiles,
         folder: &str,
         names: TensorNames,
         access: Access,
@@ -219,7 +219,7 @@ impl Checkpoint {
 }
 
 /// Error for a folder without safetensors files. It names a weight file of PyTorch if there is one.
-fn no_weights(files: &Files, folder: &str) -> Result<Error> {
+fn no_weights(files: &ModelFiles, folder: &str) -> Result<Error> {
     for name in PICKLED {
         let name = files::join_within(folder, name, name)?;
         if files.has(&name) {
@@ -233,7 +233,7 @@ fn no_weights(files: &Files, folder: &str) -> Result<Error> {
 }
 
 /// Opens a file of a checkpoint, on disk or in memory.
-fn open_source(files: &Files, name: String, access: Access) -> Result<Source> {
+fn open_source(files: &ModelFiles, name: String, access: Access) -> Result<Source> {
     match files.path(&name) {
         Some(path) => Source::open(name, &path, access),
         None => {

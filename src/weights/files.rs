@@ -22,7 +22,7 @@ const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
 /// borrowed for `'static`.
 ///
 /// ```
-/// let files = bertless::Files::new()
+/// let files = bertless::ModelFiles::new()
 ///     .with("config.json", br#"{"model_type": "bert"}"#)
 ///     .with("vocab.txt", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\nhello\n".to_vec());
 /// assert!(bertless::Model::from_files(files).is_err()); // there are no weights
@@ -31,13 +31,13 @@ const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
 /// Pairs of names and bytes can be collected:
 ///
 /// ```
-/// use bertless::Files;
+/// use bertless::ModelFiles;
 ///
 /// let archive = [("config.json", br#"{"model_type": "bert"}"#.to_vec())];
-/// let files: Files = archive.into_iter().collect();
+/// let files: ModelFiles = archive.into_iter().collect();
 /// ```
 #[derive(Clone, Default)]
-pub struct Files {
+pub struct ModelFiles {
     files: FilesIn,
 }
 
@@ -51,7 +51,7 @@ enum FilesIn {
     Packing(PathBuf, Arc<PackingWriter>),
 }
 
-impl<N, B> FromIterator<(N, B)> for Files
+impl<N, B> FromIterator<(N, B)> for ModelFiles
 where
     N: Into<String>,
     B: Into<Cow<'static, [u8]>>,
@@ -63,7 +63,7 @@ where
     }
 }
 
-impl<N, B> Extend<(N, B)> for Files
+impl<N, B> Extend<(N, B)> for ModelFiles
 where
     N: Into<String>,
     B: Into<Cow<'static, [u8]>>,
@@ -81,7 +81,7 @@ impl Default for FilesIn {
     }
 }
 
-impl Files {
+impl ModelFiles {
     /// Creates an empty set of files.
     pub fn new() -> Self {
         Self::default()
@@ -329,11 +329,11 @@ fn entry_exists(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-impl std::fmt::Debug for Files {
+impl std::fmt::Debug for ModelFiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.files {
             FilesIn::Memory(files) => f.debug_set().entries(files.keys()).finish(),
-            _ => write!(f, "Files({})", self.display_path("").display()),
+            _ => write!(f, "ModelFiles({})", self.display_path("").display()),
         }
     }
 }
@@ -401,8 +401,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a.json"), b"{}").unwrap();
         for files in [
-            Files::folder(dir.path()),
-            Files::new().with("a.json", b"{}"),
+            ModelFiles::folder(dir.path()),
+            ModelFiles::new().with("a.json", b"{}"),
         ] {
             assert_eq!(files.read("a.json").unwrap().as_deref(), Some(&b"{}"[..]));
             assert!(files.has("a.json") && !files.has("b.json"));
@@ -420,9 +420,11 @@ mod tests {
         std::fs::write(dir.path().join("a.json"), marked).unwrap();
         std::fs::write(dir.path().join("b.json"), utf16).unwrap();
         for files in [
-            Files::folder(dir.path()),
-            Files::new().with("a.json", marked).with("b.json", utf16),
-            Files::new()
+            ModelFiles::folder(dir.path()),
+            ModelFiles::new()
+                .with("a.json", marked)
+                .with("b.json", utf16),
+            ModelFiles::new()
                 .with("a.json", marked.to_vec())
                 .with("b.json", utf16.to_vec()),
         ] {
@@ -446,7 +448,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("model.safetensors");
         std::fs::write(&file, b"").unwrap();
-        let error = Files::folder(&file).read("config.json").unwrap_err();
+        let error = ModelFiles::folder(&file).read("config.json").unwrap_err();
         let Error::Io {
             path,
             cause: source,
@@ -465,7 +467,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("folder.json")).unwrap();
         std::os::unix::fs::symlink("nowhere", dir.path().join("link.json")).unwrap();
-        let files = Files::folder(dir.path());
+        let files = ModelFiles::folder(dir.path());
         for name in ["folder.json", "link.json"] {
             assert!(files.has(name));
             let error = files.read(name).unwrap_err();
@@ -475,7 +477,7 @@ mod tests {
 
     #[test]
     fn a_missing_folder_is_named() {
-        let error = Files::folder("no/such/folder")
+        let error = ModelFiles::folder("no/such/folder")
             .read("config.json")
             .unwrap_err();
         let Error::PathMissing { path, .. } = error else {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
 use super::embedding_rows::{EmbeddingRows, Residency};
-use super::files::Files;
+use super::files::ModelFiles;
 use super::names::{self, TensorNames};
 use super::packed::{MatrixRequest, PackedFile, PackingWriter};
 use super::source::Access;
@@ -41,7 +41,7 @@ impl Store {
     /// # Errors
     /// `FileMissing`, `Io`, `Safetensors`, `WeightTwice`.
     pub(crate) fn open(
-        files: &Files,
+        files: &ModelFiles,
         folder: &str,
         names: TensorNames,
         access: Access,
@@ -154,7 +154,7 @@ impl Store {
 /// Returns which of `names` (BERT's) are tensors in `folder` of a model. Returns none if the weights cannot be opened;
 /// [`Store::open`] then reports why.
 pub(crate) fn existing_tensors<'n>(
-    files: &Files,
+    files: &ModelFiles,
     folder: &str,
     tensor_names: TensorNames,
     names: &[&'n str],

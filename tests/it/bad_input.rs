@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bertless::{
-    AnswerOptions, Classifier, Embedder, Error, Files, Input, Model, ModelOptions, PredictOptions,
-    Thresholds, Tokenizer, Truncation,
+    AnswerOptions, Classifier, Embedder, Error, Input, Model, ModelFiles, ModelOptions,
+    PredictOptions, Thresholds, Tokenizer, Truncation,
 };
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -23,7 +23,7 @@ fn read(name: &str, file: &str) -> Vec<u8> {
 }
 
 /// The files of a fixture in memory.
-fn parts(name: &str) -> Files {
+fn parts(name: &str) -> ModelFiles {
     [
         "config.json",
         "model.safetensors",
@@ -31,7 +31,7 @@ fn parts(name: &str) -> Files {
         "tokenizer_config.json",
     ]
     .into_iter()
-    .fold(Files::new(), |files, file| {
+    .fold(ModelFiles::new(), |files, file| {
         files.with(file, read(name, file))
     })
 }
@@ -85,7 +85,7 @@ fn io_names_the_file() {
 
 #[test]
 fn file_missing_says_what_would_serve() {
-    let without_weights = Files::new()
+    let without_weights = ModelFiles::new()
         .with("config.json", read(CLASSIFIER, "config.json"))
         .with("vocab.txt", read(CLASSIFIER, "vocab.txt"));
     let error = Model::from_files(without_weights).unwrap_err();
@@ -108,7 +108,7 @@ fn weights_pickled_names_the_module_and_the_cure() {
     let model = "sentence-max";
     let files = || {
         let modules = read(model, "modules.json");
-        Files::new()
+        ModelFiles::new()
             .with("modules.json", modules)
             .with("config.json", read(model, "config.json"))
             .with("tokenizer.json", read(model, "tokenizer.json"))
@@ -512,7 +512,7 @@ fn weight_twice_is_refused() {
 }
 
 /// A fixture's files in memory, with its tensors changed.
-fn with_tensors(name: &str, change: impl FnOnce(&mut Tensors)) -> Files {
+fn with_tensors(name: &str, change: impl FnOnce(&mut Tensors)) -> ModelFiles {
     let bytes = read(name, "model.safetensors");
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let mut tensors: Tensors = file
@@ -543,7 +543,7 @@ fn with_tensors(name: &str, change: impl FnOnce(&mut Tensors)) -> Files {
         .into_iter()
         .filter(|file| folder(name).join(file).exists());
     there
-        .fold(Files::new(), |files, file| {
+        .fold(ModelFiles::new(), |files, file| {
             files.with(file, read(name, file))
         })
         .with("model.safetensors", bytes)
@@ -553,7 +553,7 @@ fn with_tensors(name: &str, change: impl FnOnce(&mut Tensors)) -> Files {
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
 
 #[track_caller]
-fn unexpected(files: Files, weight: &str) {
+fn unexpected(files: ModelFiles, weight: &str) {
     let error = Model::from_files(files).unwrap_err();
     assert!(
         matches!(&error, Error::WeightUnexpected { name, .. } if name == weight),
@@ -643,7 +643,7 @@ fn weight_unexpected_where_a_tied_one_differs() {
             "[MASK]"
         };
         let text = format!("a good {mask}");
-        let predict = |files: Files| Model::from_files(files).unwrap().predict(&text).unwrap();
+        let predict = |files: ModelFiles| Model::from_files(files).unwrap().predict(&text).unwrap();
         let plain = predict(with_tensors(model, |_| {}));
         assert_eq!(predict(both(None)), plain, "{model}");
         unexpected(both(Some(&own[0])), &own[0]);

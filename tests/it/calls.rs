@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bertless::{
-    AsInput, CancelToken, Classifier, Combine, Embedder, Error, ErrorKind, Files, Input, LongTexts,
-    Model, ModelOptions, Pooling, PredictOptions, Reranker, TokenClassifier, Truncation,
+    AsInput, CancelToken, Classifier, Combine, Embedder, Error, ErrorKind, Input, LongTexts, Model,
+    ModelFiles, ModelOptions, Pooling, PredictOptions, Reranker, TokenClassifier, Truncation,
 };
 
 fn fixture(name: &str) -> PathBuf {
@@ -305,7 +305,7 @@ fn packed_bytes_are_opened_wherever_they_come_from() {
     let mut models = vec![
         Model::from_bytes(bytes.clone()).unwrap(),
         Model::from_reader(&bytes[..], bytes.len()).unwrap(),
-        Model::from_files(Files::new().with("any-name", bytes.clone())).unwrap(),
+        Model::from_files(ModelFiles::new().with("any-name", bytes.clone())).unwrap(),
         Classifier::from_bytes(bytes.clone()).unwrap().into_inner(),
     ];
     // Shifted by one byte, so that nothing is aligned.
@@ -326,13 +326,15 @@ fn packed_bytes_are_opened_wherever_they_come_from() {
 
 #[test]
 fn what_is_missing_is_said_with_what_was_given() {
-    let files: Files = [("vocab.txt", b"[PAD]\n".to_vec())].into_iter().collect();
+    let files: ModelFiles = [("vocab.txt", b"[PAD]\n".to_vec())].into_iter().collect();
     let error = Model::from_files(files).unwrap_err().to_string();
     assert_eq!(
         error,
         "the model in memory has no config.json (given were vocab.txt)"
     );
-    let error = Model::from_files(Files::new()).unwrap_err().to_string();
+    let error = Model::from_files(ModelFiles::new())
+        .unwrap_err()
+        .to_string();
     assert!(error.ends_with("(no file was given)"), "{error}");
 }
 

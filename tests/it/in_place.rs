@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bertless::{Encoding, Error, Files, Model, ModelOptions};
+use bertless::{Encoding, Error, Model, ModelFiles, ModelOptions};
 
 const FILES: [&str; 5] = [
     "config.json",
@@ -30,8 +30,8 @@ fn files(name: &str) -> impl Iterator<Item = &'static str> {
     FILES.into_iter().filter(there)
 }
 
-fn parts(name: &str) -> Files {
-    files(name).fold(Files::new(), |files, file| {
+fn parts(name: &str) -> ModelFiles {
+    files(name).fold(ModelFiles::new(), |files, file| {
         files.with(file, read(name, file))
     })
 }

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bertless::{Dtype, Model, ModelOptions, Precision};
+use bertless::{Dtype, Model, ModelOptions, WeightFormat};
 
 const TEXTS: [&str; 4] = [
     "a good film",
@@ -46,7 +46,7 @@ fn embeddings(dtype: Dtype) -> Vec<f32> {
 /// The bytes of the models packed in int8.
 fn packed() -> Vec<f32> {
     let pack = |name| {
-        Model::pack(fixture(name), Precision::Int8)
+        Model::pack(fixture(name), WeightFormat::Int8)
             .unwrap()
             .to_vec()
     };

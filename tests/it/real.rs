@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use bertless::{
-    Classification, Classifier, Dtype, Embedder, Model, ModelOptions, PackOptions, Precision,
-    Similarity, metrics,
+    Classification, Classifier, Dtype, Embedder, Model, ModelOptions, PackOptions, Similarity,
+    WeightFormat, metrics,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -328,7 +328,7 @@ fn calibrated_int8_embeddings_stay_nearer() {
         let worst = cosines.iter().copied().fold(1.0, f32::min);
         (cosines.iter().sum::<f32>() / cosines.len() as f32, worst)
     };
-    let int8 = PackOptions::new(Precision::Int8);
+    let int8 = PackOptions::new(WeightFormat::Int8);
     let plain = cosines(int8.clone());
     let calibrated = cosines(int8.calibrate(calibration));
     println!("cosines, mean and worst: {plain:?}, calibrated {calibrated:?}");
@@ -391,7 +391,7 @@ fn int8_and_bf16_labels_are_those_of_f32_but_for_near_ties() {
     let sentences: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("m.safetensors");
-    let packed = Model::pack(&dir, Precision::Int8).unwrap();
+    let packed = Model::pack(&dir, WeightFormat::Int8).unwrap();
     packed.save(&file).unwrap();
     let classify = |path: &Path, dtype| {
         let options = ModelOptions::new().dtype(dtype);

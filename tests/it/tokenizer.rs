@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use bertless::{Files, Input, Tokenizer, Truncation, TruncationStrategy};
+use bertless::{Input, ModelFiles, Tokenizer, Truncation, TruncationStrategy};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -81,12 +81,12 @@ fn references_in_every_setting_and_every_way_in() {
     let bytes = |value: &Value| serde_json::to_vec(value).unwrap();
     let mut compared = 0;
     for case in cases {
-        let json = Files::new().with("tokenizer.json", bytes(&case["tokenizer"]));
+        let json = ModelFiles::new().with("tokenizer.json", bytes(&case["tokenizer"]));
         let mut ways = vec![("tokenizer.json", json)];
         if case["config"].is_object() {
             let mut config = case["config"].clone();
             config["tokenizer_class"] = "BertTokenizer".into();
-            let config = Files::new().with("tokenizer_config.json", bytes(&config));
+            let config = ModelFiles::new().with("tokenizer_config.json", bytes(&config));
             let text = config
                 .clone()
                 .with("vocab.txt", vocabulary(&case["tokenizer"]));
@@ -110,7 +110,7 @@ fn references_in_every_setting_and_every_way_in() {
 }
 
 fn small() -> Tokenizer {
-    let files = Files::new().with("vocab.txt", fixture("models/bert-classify/vocab.txt"));
+    let files = ModelFiles::new().with("vocab.txt", fixture("models/bert-classify/vocab.txt"));
     Tokenizer::from_files(files).unwrap()
 }
 

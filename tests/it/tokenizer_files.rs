@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 
 use crate::folders::Folders;
-use bertless::{Files, Tokenizer, TokenizerWarning, Truncation};
+use bertless::{ModelFiles, Tokenizer, TokenizerWarning, Truncation};
 use serde_json::{Value, json};
 
 type Texts = BTreeMap<String, String>;
 
 fn tokenizer(files: Texts) -> bertless::Result<Tokenizer> {
     let files = files.into_iter();
-    let add = |files: Files, (name, text): (String, String)| files.with(name, text.into_bytes());
-    Tokenizer::from_files(files.fold(Files::new(), add))
+    let add =
+        |files: ModelFiles, (name, text): (String, String)| files.with(name, text.into_bytes());
+    Tokenizer::from_files(files.fold(ModelFiles::new(), add))
 }
 
 /// Ids of each text, by what the files of a folder say; `null` for a folder that is an error.
@@ -220,7 +221,7 @@ fn the_side_that_is_cut_off() {
             json["truncation"] = json!({"direction": direction, "max_length": 6,
                 "strategy": "LongestFirst", "stride": 0});
         }
-        let files = Files::new()
+        let files = ModelFiles::new()
             .with("tokenizer_config.json", config.to_string().into_bytes())
             .with("tokenizer.json", json.to_string().into_bytes());
         let tokenizer = Tokenizer::from_files(files)?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use bertless::{
-    Dtype, Input, Model, ModelOptions, Packed, Precision, Prediction, Similarity, Task,
+    Dtype, Input, Model, ModelOptions, Packed, Prediction, Similarity, Task, WeightFormat,
 };
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -48,7 +48,7 @@ pub(super) fn open(dir: &Path, types: &[Dtype], options: &ModelOptions) -> Resul
 
 impl ComparedModel {
     fn open(dir: &Path, dtype: Dtype, options: ModelOptions) -> Result<Self> {
-        let mut precisions = Precision::ALL.into_iter();
+        let mut precisions = WeightFormat::ALL.into_iter();
         let precision = precisions
             .find(|precision| precision.name() == dtype.to_string())
             .ok_or_else(|| anyhow!("there are no packed files in {dtype}"))?;
@@ -74,7 +74,7 @@ impl ComparedModel {
 }
 
 fn weight_bytes(packed: &Packed) -> usize {
-    let kinds = packed.inventory();
+    let kinds = packed.sections();
     let weights = kinds.iter().filter(|kind| WEIGHTS.contains(&kind.kind));
     weights.map(|kind| kind.bytes).sum()
 }

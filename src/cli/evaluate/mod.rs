@@ -116,7 +116,7 @@ impl ColumnFlags {
     /// The columns that a model's task needs.
     fn of(self, table: GoldTable, model: &Model) -> Result<GoldTable> {
         let one = |name: &str| vec![name.to_owned()];
-        let (texts, expected) = match (model.task(), model.summary().score) {
+        let (texts, expected) = match (model.task(), model.summary().score_function) {
             (Task::Classification, score) if gives_a_number(model, score) => {
                 (columns_of_texts(&table), ["score", "label"].as_slice())
             }
@@ -172,7 +172,7 @@ fn measure(
     rows: impl ItemSource<Item = GoldExample>,
     output: &mut Output,
 ) -> Result<Report> {
-    match (model.task(), model.summary().score) {
+    match (model.task(), model.summary().score_function) {
         (Task::Classification, score) if gives_a_number(model, score) => {
             correlation(rows, output, |inputs| numbers(model, inputs))
         }

@@ -9,7 +9,7 @@ use super::document::{Document, Json};
 use super::tokenizer_json::TOKENIZER;
 use crate::error::{Error, Result};
 use crate::tokenizer::quote::cut;
-use crate::weights::{Files, join_within};
+use crate::weights::{ModelFiles, join_within};
 
 /// Way in which a tokenizer's files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl TokenizerClass {
     /// # Errors
     /// `UnsupportedTokenizer` for a class that does not tokenize as BERT does, and for one that needs a missing
     /// `tokenizer.json`; `Config`, `Json` and `Io` for faults of the files.
-    pub(super) fn of(files: &Files, folder: &str, config: &Document) -> Result<Self> {
+    pub(super) fn of(files: &ModelFiles, folder: &str, config: &Document) -> Result<Self> {
         let is_listed = files.has(&join_within(folder, TOKENIZER, TOKENIZER)?);
         if let Some(name) = config.text("tokenizer_class")? {
             return Self::named(config.file(), "tokenizer_class", name, is_listed);
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     fn class(config: &str, model: &str, listed: bool) -> Result<TokenizerClass> {
-        let mut files = Files::new()
+        let mut files = ModelFiles::new()
             .with("tokenizer_config.json", config.as_bytes().to_vec())
             .with("config.json", model.as_bytes().to_vec());
         if listed {

@@ -13,7 +13,7 @@ use super::roles::{Fields, Roles};
 use crate::error::{Error, Result};
 use crate::tokenizer::quote::cut;
 use crate::tokenizer::warning::TokenizerWarning;
-use crate::weights::Files;
+use crate::weights::ModelFiles;
 
 const MAP: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
@@ -35,7 +35,7 @@ impl Declared {
     /// # Errors
     /// `Config` for a value that cannot be a token, with its file and key; `Json` and `Io` for faults of the files.
     pub(super) fn read(
-        files: &Files,
+        files: &ModelFiles,
         folder: &str,
         config: &Document,
         scheme: Scheme,

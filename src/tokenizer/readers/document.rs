@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::error::{Error, Result};
 use crate::tokenizer::quote::cut;
-use crate::weights::{Files, join_within};
+use crate::weights::{ModelFiles, join_within};
 
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +48,7 @@ impl Document {
     ///
     /// # Errors
     /// `Json` for a file that is not a JSON object, `Io` for one that cannot be read.
-    pub(super) fn read(files: &Files, folder: &str, name: &str) -> Result<Option<Self>> {
+    pub(super) fn read(files: &ModelFiles, folder: &str, name: &str) -> Result<Option<Self>> {
         let file = join_within(folder, name, name)?;
         let Some(bytes) = files.read(&file)? else {
             return Ok(None);

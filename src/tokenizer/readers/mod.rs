@@ -21,7 +21,7 @@ use super::truncate::TruncationSide;
 use super::vocab::Vocab;
 use super::warning::TokenizerWarning;
 use crate::error::{Error, Result};
-use crate::weights::{Files, join_within};
+use crate::weights::{ModelFiles, join_within};
 use class::{Scheme, TokenizerClass};
 use declared::Declared;
 use document::Document;
@@ -45,7 +45,7 @@ struct Pipeline {
 impl TokenizerSpec {
     /// Reads the tokenizer's files in `folder` of a model. `lower_first` lower-cases texts whatever the tokenizer
     /// itself does.
-    pub(super) fn read(files: &Files, folder: &str, lower_first: bool) -> Result<Self> {
+    pub(super) fn read(files: &ModelFiles, folder: &str, lower_first: bool) -> Result<Self> {
         let config = Document::read(files, folder, CONFIG)?.unwrap_or_default();
         let class = TokenizerClass::of(files, folder, &config)?;
         let file = join_within(folder, TOKENIZER, TOKENIZER)?;

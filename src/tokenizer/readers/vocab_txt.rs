@@ -7,13 +7,13 @@ use crate::error::{Error, Result};
 use crate::tokenizer::model::wordpiece::PREFIX;
 use crate::tokenizer::swar::{ByteMask, read as read_block};
 use crate::tokenizer::vocab::{ByteSpan, Vocab};
-use crate::weights::{Files, join_within};
+use crate::weights::{ModelFiles, join_within};
 
 /// Name of the file that holds only a vocabulary.
 pub(super) const VOCAB: &str = "vocab.txt";
 
 /// Reads the vocabulary of `vocab.txt`, or that of the packed file.
-pub(super) fn read(files: &Files, folder: &str) -> Result<Vocab> {
+pub(super) fn read(files: &ModelFiles, folder: &str) -> Result<Vocab> {
     if let Some(vocab) = Vocab::stored(files, PREFIX) {
         return vocab;
     }

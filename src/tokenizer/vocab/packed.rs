@@ -4,7 +4,7 @@ use super::hash_table::HashTable;
 use super::token_spans::{TokenSpans, TwoBytes};
 use super::{Prefix, Vocab, vocab_error};
 use crate::error::Result;
-use crate::weights::{Bytes, Files, PodBuf, TensorEntry, VOCABULARY};
+use crate::weights::{Bytes, ModelFiles, PodBuf, TensorEntry, VOCABULARY};
 
 const TEXT: &str = "text";
 const STARTS: &str = "starts";
@@ -24,7 +24,7 @@ impl Vocab {
     ///
     /// # Errors
     /// `Vocabulary` if this crate cannot have built it.
-    pub(in crate::tokenizer) fn stored(files: &Files, prefix: &str) -> Option<Result<Self>> {
+    pub(in crate::tokenizer) fn stored(files: &ModelFiles, prefix: &str) -> Option<Result<Self>> {
         let packed = files.packed()?;
         let vocab =
             Self::of_arrays(|name| packed.checked_bytes(name), prefix).filter(Self::is_sound);

@@ -237,12 +237,12 @@ fn span(encoding: &Encoding, answer: Range<usize>) -> Option<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::Files;
+    use crate::weights::ModelFiles;
 
     fn tokenizer() -> Tokenizer {
         let vocabulary =
             "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nada\nlives\nin\nlon\n##don\n.\nwho\n##s";
-        Tokenizer::from_files(Files::new().with("vocab.txt", vocabulary.as_bytes().to_vec()))
+        Tokenizer::from_files(ModelFiles::new().with("vocab.txt", vocabulary.as_bytes().to_vec()))
             .unwrap()
     }
 

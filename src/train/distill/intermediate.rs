@@ -18,7 +18,7 @@ use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::parameters::{Gradients, ParamId, Parameter, Parameters};
 use crate::train::random::Random;
 use crate::train::recipe::Distillation;
-use crate::weights::{Access, Files, Residency, Store};
+use crate::weights::{Access, ModelFiles, Residency, Store};
 
 /// Prefix of the projections' parameter names. Projections are trained with the student but are not part of it.
 pub(crate) const PROJECTION: &str = "projection.";
@@ -113,7 +113,8 @@ impl TeacherNetwork {
         } else {
             Some(HeadKind::None)
         };
-        let (network, parameters) = Network::load(&Files::folder(folder), head, seed, threads)?;
+        let (network, parameters) =
+            Network::load(&ModelFiles::folder(folder), head, seed, threads)?;
         Ok(Self::Taped(Box::new(TapedNetwork {
             network,
             parameters,
@@ -161,7 +162,7 @@ impl TeacherNetwork {
 
 impl EncoderStates {
     fn load(folder: &Path, dtype: Option<Dtype>, threads: &Threads) -> Result<Self> {
-        let files = Files::open(folder, Access::Read)?;
+        let files = ModelFiles::open(folder, Access::Read)?;
         let config = Config::read(&files)?;
         let names = config.encoder.family.tensor_names();
         let store = Store::open(&files, &config.folder, names, Access::Read, threads)?;

@@ -9,7 +9,7 @@ use crate::model::{Model, ModelOptions};
 use crate::train::data::{Dataset, Labels};
 use crate::train::recipe::Recipe;
 use crate::train::task::TaskKind;
-use crate::weights::{Access, Files};
+use crate::weights::{Access, ModelFiles};
 
 /// Number of texts in a batch of the teacher.
 const BATCH_SIZE: usize = 512;
@@ -130,7 +130,7 @@ impl TeacherOutputs {
         };
         let model = Model::load_with(&pending.folder, pending.options).map_err(blame_teacher)?;
         let teacher_width = match model.task() {
-            Task::Embedding => model.summary().embedding.unwrap_or_default(),
+            Task::Embedding => model.summary().embedding_dim.unwrap_or_default(),
             _ => model.labels().len(),
         };
         if teacher_width != width {
@@ -200,7 +200,7 @@ pub(super) fn blame_teacher(error: Error) -> Error {
 /// # Errors
 /// Any error of reading its files; `Option` for a teacher of another task.
 pub(crate) fn teacher_config(path: &Path, task: TaskKind) -> Result<Config> {
-    let config = Config::read(&Files::open(path, Access::Read)?)?;
+    let config = Config::read(&ModelFiles::open(path, Access::Read)?)?;
     let wanted = task.spec().model_task;
     match config.head.task {
         found if found == wanted => Ok(config),

@@ -11,7 +11,7 @@ use crate::train::losses::objective::Objective;
 use crate::train::model::network::{OutputGradients, Retain};
 use crate::train::model::parameters::Gradients;
 use crate::train::recipe::Distillation;
-use crate::weights::{Access, Files};
+use crate::weights::{Access, ModelFiles};
 
 /// A teacher, and the weight of each loss.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Teacher {
                 reason: reason.to_owned(),
             })
         };
-        let files = Files::open(folder, Access::Read)?;
+        let files = ModelFiles::open(folder, Access::Read)?;
         let other = Tokenizer::open(&files, "", false)?;
         let size = tokenizer.vocab_size().max(other.vocab_size()) as u32;
         if (0..size).any(|id| tokenizer.id_to_token(id) != other.id_to_token(id)) {

@@ -12,7 +12,7 @@ use crate::config::{Family, TRANSFORMER_FILES};
 use crate::error::{Error, Result};
 use crate::train::atomic::{replace_bytes, replace_tensors, view};
 use crate::train::task::{TaskKind, TaskSpec};
-use crate::weights::Files;
+use crate::weights::ModelFiles;
 
 const CONFIG: &str = "config.json";
 const MODULES: &str = "modules.json";
@@ -272,9 +272,9 @@ impl CheckpointFiles {
     }
 
     /// Returns the files in memory, as a model can be opened from them.
-    pub(crate) fn files(&self) -> Files {
+    pub(crate) fn files(&self) -> ModelFiles {
         let all = self.0.iter();
-        all.fold(Files::new(), |files, (name, bytes)| {
+        all.fold(ModelFiles::new(), |files, (name, bytes)| {
             files.with(name, bytes.clone())
         })
     }

@@ -266,7 +266,8 @@ mod tests {
     #[test]
     fn rare_tokens_are_spelt_by_smaller_ones() {
         let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nab\nb\n##b\na\ncab\n##ab\n";
-        let files = crate::weights::Files::new().with("vocab.txt", vocabulary.as_bytes().to_vec());
+        let files =
+            crate::weights::ModelFiles::new().with("vocab.txt", vocabulary.as_bytes().to_vec());
         let tokenizer = Tokenizer::from_files(files).unwrap();
         let keep = |min_count, max_tokens| {
             prune(

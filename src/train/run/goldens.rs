@@ -10,7 +10,7 @@ use crate::train::losses::{CrossEntropy, mean_squared_error};
 use crate::train::model::network::{Network, OutputGradients, Retain, Tape};
 use crate::train::model::ops::dropout::Dropout;
 use crate::train::model::parameters::{Gradients, Parameters};
-use crate::weights::{Access, Files};
+use crate::weights::{Access, ModelFiles};
 
 /// Reads a tensor of a golden file, whose elements have four or eight bytes.
 fn read_tensor<const N: usize, T>(
@@ -46,7 +46,7 @@ struct Model {
 
 impl Model {
     fn load(name: &'static str, golden: &SafeTensors<'_>) -> Self {
-        let files = Files::open(&fixture(name), Access::Read).unwrap();
+        let files = ModelFiles::open(&fixture(name), Access::Read).unwrap();
         let (network, parameters) = Network::load(&files, None, 1, &Threads::default()).unwrap();
         let narrow = |name| {
             let all = integers(golden, name).into_iter();

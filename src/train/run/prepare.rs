@@ -22,7 +22,7 @@ use crate::train::model::student_init;
 use crate::train::model::vocabulary::{self, Pruned};
 use crate::train::recipe::{Recipe, Rule, Start, Student};
 use crate::train::task::TaskHead;
-use crate::weights::Files;
+use crate::weights::ModelFiles;
 
 /// The tables of a recipe.
 pub(super) struct TrainingTables {
@@ -248,7 +248,7 @@ impl StudentModel {
         threads: &Threads,
     ) -> Result<(Network, Parameters)> {
         let seed = recipe.training.seed;
-        let files = Files::folder(&recipe.model);
+        let files = ModelFiles::folder(&recipe.model);
         let (mut network, mut parameters) = Network::load(&files, Some(head), seed, threads)?;
         if recipe.student.is_some() {
             let (base, base_parameters) = (network, parameters);
@@ -324,7 +324,7 @@ impl StudentModel {
         if network.config().hidden_size != self.base.hidden_size {
             return Ok(Vec::new());
         }
-        Network::unused_pooler(&Files::folder(&recipe.model), head, threads)
+        Network::unused_pooler(&ModelFiles::folder(&recipe.model), head, threads)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::train::data::{
 use crate::train::distill::outputs::{TeacherOutputs, teacher_config};
 use crate::train::recipe::Recipe;
 use crate::train::task::{Criterion, LabelSet, RowTexts, TargetType};
-use crate::weights::{Access, Files};
+use crate::weights::{Access, ModelFiles};
 
 /// Columns of a table, and how its rows become examples.
 #[derive(Clone, Debug)]
@@ -231,7 +231,7 @@ pub(crate) fn labels(recipe: &Recipe, schema: &TableSchema, tables: &[Dataset]) 
         let config = if distillation.learns_outputs() {
             teacher_config(teacher, recipe.task)?
         } else {
-            Config::read(&Files::open(teacher, Access::Read)?)?
+            Config::read(&ModelFiles::open(teacher, Access::Read)?)?
         };
         if !config.head.labels.is_empty() {
             return Ok(Labels::new(config.head.labels));

@@ -22,7 +22,7 @@ fn tensor(checkpoint: &Checkpoint, name: &str, shape: &[usize]) -> Result<Vec<f3
 }
 
 fn open(bytes: Vec<u8>) -> Result<Checkpoint> {
-    let files = Files::new().with(SINGLE_FILE, bytes);
+    let files = ModelFiles::new().with(SINGLE_FILE, bytes);
     Checkpoint::open(&files, "", TensorNames::BERT, Access::Read)
 }
 
@@ -94,7 +94,7 @@ fn shards_are_found_through_their_index_and_stay_inside() {
     let index = |shard: &str| {
         format!(r#"{{"weight_map": {{"a": "x/1.safetensors", "b": {shard:?}}}}}"#).into_bytes()
     };
-    let files = Files::new()
+    let files = ModelFiles::new()
         .with(
             "m/x/1.safetensors",
             safetensors(&[("a", Dtype::F32, &[1], floats(&[1.0]))]),
@@ -103,7 +103,7 @@ fn shards_are_found_through_their_index_and_stay_inside() {
             "m/2.safetensors",
             safetensors(&[("b", Dtype::F32, &[1], floats(&[2.0]))]),
         );
-    let open = |files: Files| Checkpoint::open(&files, "m", TensorNames::BERT, Access::Read);
+    let open = |files: ModelFiles| Checkpoint::open(&files, "m", TensorNames::BERT, Access::Read);
     let index_file = "m/model.safetensors.index.json";
     let checkpoint = open(files.clone().with(index_file, index("2.safetensors"))).unwrap();
     assert_eq!(tensor(&checkpoint, "b", &[1]).unwrap(), [2.0]);
@@ -166,21 +166,24 @@ fn a_file_on_disk_reads_as_in_memory() {
     ]);
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(SINGLE_FILE), &whole).unwrap();
-    let check = |files: &Files, access| {
+    let check = |files: &ModelFiles, access| {
         let checkpoint = Checkpoint::open(files, "", TensorNames::BERT, access).unwrap();
         assert_eq!(tensor(&checkpoint, "a", &[3]).unwrap(), [1.0, 2.0, 3.0]);
         assert_eq!(tensor(&checkpoint, "b", &[1]).unwrap(), [0.5]);
         assert_eq!(checkpoint.byte_len(), whole.len());
         assert_eq!(checkpoint.storage_dtype(), "F32");
     };
-    check(&Files::folder(dir.path()), Access::Read);
-    check(&Files::new().with(SINGLE_FILE, whole.clone()), Access::Read);
+    check(&ModelFiles::folder(dir.path()), Access::Read);
+    check(
+        &ModelFiles::new().with(SINGLE_FILE, whole.clone()),
+        Access::Read,
+    );
     #[cfg(feature = "mmap")]
     {
         #[allow(unsafe_code, reason = "the promise that mapping requires")]
         // SAFETY: the file is in a temporary folder that only this test uses, and the test does not change it.
         let unchanging = unsafe { crate::weights::Unchanging::promised() };
-        check(&Files::folder(dir.path()), Access::Map(unchanging));
+        check(&ModelFiles::folder(dir.path()), Access::Map(unchanging));
     }
 }
 
@@ -192,7 +195,7 @@ fn refused(family: TensorNames, names: &[&str], used: &[&str]) -> Option<String>
         (name.to_string(), view)
     };
     let file = safetensors::serialize(names.iter().map(view), None).unwrap();
-    let files = Files::new().with("model.safetensors", file);
+    let files = ModelFiles::new().with("model.safetensors", file);
     let checkpoint = Checkpoint::open(&files, "", family, Access::Read).unwrap();
     for name in used {
         checkpoint.find(name, &[1]).unwrap();

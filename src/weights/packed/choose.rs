@@ -2,7 +2,7 @@
 
 use super::calibrate::{Calibration, calibrate, relative_error};
 use super::matrix::MatrixRequest;
-use super::options::{PackOptions, PackedMatrix, Stored};
+use super::options::{PackOptions, PackedMatrix, QuantizationOutcome};
 use crate::kernels::gemm::{Dtype, PackedWeights, Panels};
 
 /// Name suffixes of the matrices whose input is smoothed: those that follow a layer norm.
@@ -32,15 +32,15 @@ pub(super) fn choose(
         output_error = Some(calibrated.error);
     }
     let stored = match int8.panels() {
-        _ if options.keeps_f32(request.name) => Stored::F32AsAsked,
-        Panels::F32(_) | Panels::Bf16(_) => Stored::F32ForWidth,
+        _ if options.keeps_f32(request.name) => QuantizationOutcome::F32Requested,
+        Panels::F32(_) | Panels::Bf16(_) => QuantizationOutcome::F32ForWidth,
         Panels::Int8(_) if output_error.unwrap_or(error) > options.error_bound() => {
-            Stored::F32ForError
+            QuantizationOutcome::F32ForError
         }
-        Panels::Int8(_) => Stored::Int8,
+        Panels::Int8(_) => QuantizationOutcome::Int8,
     };
     let matrix = match stored {
-        Stored::Int8 => int8,
+        QuantizationOutcome::Int8 => int8,
         _ => floats,
     };
     let report = PackedMatrix {
@@ -55,7 +55,7 @@ pub(super) fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::packed::precision::Precision;
+    use crate::weights::packed::weight_format::WeightFormat;
 
     const NAME: &str = "encoder.layer.1.attention.output.dense.weight";
 
@@ -75,14 +75,17 @@ mod tests {
     fn the_error_is_that_of_the_weights() {
         // The rows have scales 1 and 2. The first is exact; in the second, 1 is between 0 and 2 and becomes 0.
         let (_, matrix) = chosen(
-            &PackOptions::new(Precision::Int8),
+            &PackOptions::new(WeightFormat::Int8),
             &[127.0, -3.0, 254.0, 1.0],
             2,
         );
         let all: f64 = 127.0 * 127.0 + 9.0 + 254.0 * 254.0 + 1.0;
         assert!((matrix.error - (1.0 / all).sqrt()).abs() < 1e-12);
-        let (_, zeros) = chosen(&PackOptions::new(Precision::Int8), &[0.0; 6], 3);
-        assert_eq!((zeros.error, zeros.stored), (0.0, Stored::Int8));
+        let (_, zeros) = chosen(&PackOptions::new(WeightFormat::Int8), &[0.0; 6], 3);
+        assert_eq!(
+            (zeros.error, zeros.stored),
+            (0.0, QuantizationOutcome::Int8)
+        );
     }
 
     #[test]
@@ -90,24 +93,27 @@ mod tests {
         // One large weight turns all others into zeros.
         let mut weights = vec![0.38; 300];
         weights[0] = 100.0;
-        let all = PackOptions::new(Precision::Int8);
+        let all = PackOptions::new(WeightFormat::Int8);
         let (stored, matrix) = chosen(&all, &weights, 300);
         assert!((0.065..0.066).contains(&matrix.error), "{}", matrix.error);
-        assert_eq!(matrix.stored, Stored::F32ForError);
+        assert_eq!(matrix.stored, QuantizationOutcome::F32ForError);
         assert_eq!(stored.unpack(), weights);
         let (stored, matrix) = chosen(&all.clone().max_error(0.07), &weights, 300);
-        assert_eq!(matrix.stored, Stored::Int8);
+        assert_eq!(matrix.stored, QuantizationOutcome::Int8);
         assert_eq!(stored.unpack()[..2], [100.0, 0.0]);
         // The error at the bound is not above it.
         let (_, same) = chosen(&all.clone().max_error(matrix.error), &weights, 300);
-        assert_eq!(same.stored, Stored::Int8);
+        assert_eq!(same.stored, QuantizationOutcome::Int8);
         let (stored, kept) = chosen(&all.clone().keep_f32("output"), &weights, 300);
         assert_eq!(
             (kept.error, kept.stored),
-            (matrix.error, Stored::F32AsAsked)
+            (matrix.error, QuantizationOutcome::F32Requested)
         );
         assert_eq!(stored.unpack(), weights);
         let (_, wide) = chosen(&all, &vec![1.0; 65_537], 65_537);
-        assert_eq!((wide.error, wide.stored), (0.0, Stored::F32ForWidth));
+        assert_eq!(
+            (wide.error, wide.stored),
+            (0.0, QuantizationOutcome::F32ForWidth)
+        );
     }
 }

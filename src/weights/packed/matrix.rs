@@ -16,7 +16,7 @@ use safetensors::Dtype;
 
 use super::entry::TensorEntry;
 use super::open::PackedFile;
-use super::precision::Precision;
+use super::weight_format::WeightFormat;
 use crate::error::{Error, Result};
 use crate::kernels::gemm::{self, Int8Panels, PANEL, PackedWeights, Packer, Panels};
 use crate::kernels::memory::WeightBuf;
@@ -33,7 +33,7 @@ const QUAD: usize = 4;
 pub(super) fn encode(
     name: &str,
     matrix: &PackedWeights,
-    precision: Precision,
+    precision: WeightFormat,
 ) -> Result<Vec<TensorEntry>> {
     let (panels, k) = (matrix.n().div_ceil(PANEL), matrix.k());
     let entry = match (matrix.panels(), precision.matrix_dtype()) {

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::format::{VERSION, VOCABULARY};
 use super::preamble::{self, Preamble, damaged, hexadecimal};
-use super::precision::Precision;
+use super::weight_format::WeightFormat;
 use crate::error::{Error, Result};
 use crate::kernels::gemm;
 use crate::weights::bytes::Bytes;
@@ -28,7 +28,7 @@ pub(crate) struct PackedFile {
     prefix: Arc<Source>,
     preamble: Preamble,
     header: Metadata,
-    precision: Precision,
+    precision: WeightFormat,
 }
 
 /// Version and digest of a packed file.
@@ -79,7 +79,7 @@ impl PackedFile {
         }
         let metadata = header.metadata().as_ref();
         let dtype = metadata.and_then(|metadata| metadata.get("dtype"));
-        let mut known = Precision::ALL.into_iter();
+        let mut known = WeightFormat::ALL.into_iter();
         let precision = known
             .find(|precision| dtype.is_some_and(|dtype| dtype == precision.name()))
             .ok_or_else(|| damaged(&source.name, "dtype, which is not a known one"))?;
@@ -111,7 +111,7 @@ impl PackedFile {
     }
 
     /// Number type in which large weights are stored.
-    pub(crate) fn precision(&self) -> Precision {
+    pub(crate) fn precision(&self) -> WeightFormat {
         self.precision
     }
 
@@ -123,7 +123,7 @@ impl PackedFile {
     /// Whether the encoder's matrices can compute in a number type.
     pub(crate) fn can_compute_in(&self, dtype: gemm::Dtype) -> bool {
         // Weights in bf16 can be widened.
-        let widened = self.precision == Precision::Bf16 && dtype == gemm::Dtype::F32;
+        let widened = self.precision == WeightFormat::Bf16 && dtype == gemm::Dtype::F32;
         widened || dtype == self.compute_dtype()
     }
 

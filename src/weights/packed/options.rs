@@ -3,21 +3,21 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::precision::Precision;
+use super::weight_format::WeightFormat;
 use crate::error::{Error, Result};
 
 /// Number of matrix names that the error for an unmatched pattern lists.
 const MAX_EXAMPLES: usize = 4;
 
-/// Options of packing: the precision and, for [`Precision::Int8`], which matrices stay in f32 and what calibrates the others.
+/// Options of packing: the precision and, for [`WeightFormat::Int8`], which matrices stay in f32 and what calibrates the others.
 ///
 /// ```
-/// use bertless::{PackOptions, Precision};
-/// let options = PackOptions::new(Precision::Int8).keep_f32("layer.0.*output.dense").max_error(0.01);
+/// use bertless::{PackOptions, WeightFormat};
+/// let options = PackOptions::new(WeightFormat::Int8).keep_f32("layer.0.*output.dense").max_error(0.01);
 /// ```
 #[derive(Debug, Clone)]
 pub struct PackOptions {
-    precision: Precision,
+    precision: WeightFormat,
     keep_f32: Vec<String>,
     /// Maximum error, if it is not [`MAX_ERROR`](Self::MAX_ERROR).
     max_error: Option<f64>,
@@ -43,7 +43,7 @@ impl PackOptions {
     pub const MAX_ERROR: f64 = 0.03;
 
     /// Creates options for a precision, with the default maximum error and without calibration.
-    pub fn new(precision: Precision) -> Self {
+    pub fn new(precision: WeightFormat) -> Self {
         Self {
             precision,
             keep_f32: Vec::new(),
@@ -78,9 +78,9 @@ impl PackOptions {
     ///
     /// ```no_run
     /// # fn main() -> bertless::Result<()> {
-    /// use bertless::{Model, PackOptions, Precision};
+    /// use bertless::{Model, PackOptions, WeightFormat};
     /// let texts = std::fs::read_to_string("texts.txt").unwrap_or_default();
-    /// let options = PackOptions::new(Precision::Int8).calibrate(texts.lines());
+    /// let options = PackOptions::new(WeightFormat::Int8).calibrate(texts.lines());
     /// Model::pack_with("path/to/a/model", options)?.save("model.safetensors")?;
     /// # Ok(())
     /// # }
@@ -135,7 +135,7 @@ impl PackOptions {
     }
 
     /// Number type in which large weights are stored.
-    pub fn precision(&self) -> Precision {
+    pub fn precision(&self) -> WeightFormat {
         self.precision
     }
 
@@ -147,7 +147,7 @@ impl PackOptions {
     pub(crate) fn check(&self) -> Result<()> {
         let wrong = |name, reason: String| Err(Error::Option { name, reason });
         let unused = || format!("in {} no matrix is quantised", self.precision);
-        let is_int8 = self.precision == Precision::Int8;
+        let is_int8 = self.precision == WeightFormat::Int8;
         match self.max_error {
             Some(error) if error.is_nan() || error < 0.0 => {
                 return wrong("max_error", format!("{error} is not a number from 0 on"));
@@ -204,18 +204,18 @@ pub struct PackedMatrix {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_error: Option<f64>,
     /// Number type in which it is stored, and the reason.
-    pub stored: Stored,
+    pub stored: QuantizationOutcome,
 }
 
 /// Number type in which a matrix is stored, and the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Stored {
+pub enum QuantizationOutcome {
     /// Int8, with a scale for each output channel.
     Int8,
     /// F32, because a pattern of [`PackOptions::keep_f32`] matches its name.
-    F32AsAsked,
+    F32Requested,
     /// F32, because its error is above [`PackOptions::max_error`].
     F32ForError,
     /// F32, because it has more than 65,536 input channels, over which sums of int8 products may overflow 32 bits.

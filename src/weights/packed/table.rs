@@ -4,7 +4,7 @@ use safetensors::Dtype;
 
 use super::entry::TensorEntry;
 use super::open::PackedFile;
-use super::precision::Precision;
+use super::weight_format::WeightFormat;
 use crate::error::{Error, Result};
 use crate::weights::embedding_rows::{EmbeddingRows, Residency};
 
@@ -21,7 +21,7 @@ pub(super) fn encode(
     name: &str,
     table: &[f32],
     shape: [usize; 2],
-    precision: Precision,
+    precision: WeightFormat,
 ) -> Result<Vec<TensorEntry>> {
     let [rows, width] = shape;
     let shape = shape.to_vec();

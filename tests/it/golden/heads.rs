@@ -1,7 +1,7 @@
 //! The task of a model whose configuration does not name it, found from the head's weights.
 
 use bertless::{
-    Embedder, Model, ModelOptions, Precision, PredictOptions, Task, ZeroShot, ZeroShotOptions,
+    Embedder, Model, ModelOptions, PredictOptions, Task, WeightFormat, ZeroShot, ZeroShotOptions,
 };
 
 use super::{Fixture, fixtures, input};
@@ -50,7 +50,7 @@ fn without_architectures_the_head_says_what_the_model_is_for() {
         if !tasks.contains(&model.task()) {
             tasks.push(model.task());
             let file = dir.path().join("packed.safetensors");
-            Model::pack(dir.path(), Precision::F32)
+            Model::pack(dir.path(), WeightFormat::F32)
                 .unwrap()
                 .save(&file)
                 .unwrap();
@@ -76,7 +76,7 @@ fn a_truncated_embedding_is_normalised_on_request_only() {
     let embed = |options| {
         let model = fixture.model_with(options);
         assert_eq!(
-            (model.task(), model.summary().embedding),
+            (model.task(), model.summary().embedding_dim),
             (Task::Embedding, Some(5))
         );
         Embedder::try_from(model).unwrap().embed(text).unwrap()

@@ -2,7 +2,7 @@
 
 use std::io::{Seek, SeekFrom, Write};
 
-use bertless::{Error, Model, Packed, Precision};
+use bertless::{Error, Model, Packed, WeightFormat};
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -26,7 +26,7 @@ fn checked(file: &[u8]) -> usize {
 
 #[test]
 fn every_flipped_byte_of_header_settings_and_vocabulary_is_an_error() {
-    let file = packed(&fixture("bert-classify"), Precision::F32);
+    let file = packed(&fixture("bert-classify"), WeightFormat::F32);
     let checked = checked(file);
     assert!(checked > 10_000 && checked < file.len());
     let place = tempfile::tempdir().unwrap();
@@ -58,7 +58,7 @@ fn every_flipped_byte_of_header_settings_and_vocabulary_is_an_error() {
 
 #[test]
 fn a_flipped_byte_of_the_weights_is_found_by_verify() {
-    let file = packed(&fixture("bert-classify"), Precision::F32);
+    let file = packed(&fixture("bert-classify"), WeightFormat::F32);
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("m");
     std::fs::write(&path, file).unwrap();
@@ -87,7 +87,7 @@ fn a_flipped_byte_of_the_weights_is_found_by_verify() {
 
 #[test]
 fn a_file_cut_off_anywhere_is_an_error() {
-    let file = packed(&fixture("bert-classify"), Precision::F32);
+    let file = packed(&fixture("bert-classify"), WeightFormat::F32);
     let lens = (0..file.len()).step_by(1009).chain(0..200);
     for len in lens.chain([file.len() - 1]) {
         let error = open(file[..len].to_vec()).unwrap_err();
@@ -104,7 +104,7 @@ fn a_file_cut_off_anywhere_is_an_error() {
 
 #[test]
 fn another_version_and_another_format_are_told_apart() {
-    let file = packed(&fixture("bert-classify"), Precision::F32);
+    let file = packed(&fixture("bert-classify"), WeightFormat::F32);
     let key = br#""version":""#;
     let mut windows = file.windows(key.len());
     let at = windows.position(|window| window == key).unwrap() + key.len();
@@ -149,7 +149,7 @@ fn seal(file: &mut [u8]) {
 /// panics. `fuzz/fuzz_targets/packed.rs` does the same for longer.
 #[test]
 fn bytes_changed_under_a_right_digest_are_an_error_or_a_model() {
-    let file = packed(&fixture("bert-classify"), Precision::Int8);
+    let file = packed(&fixture("bert-classify"), WeightFormat::Int8);
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("m");
     let header = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
@@ -194,7 +194,7 @@ fn bytes_changed_under_a_right_digest_are_an_error_or_a_model() {
 /// A right digest, and a type that a later version may have.
 #[test]
 fn a_type_that_is_not_known_is_an_error() {
-    let file = packed(&fixture("bert-classify"), Precision::Int8);
+    let file = packed(&fixture("bert-classify"), WeightFormat::Int8);
     for (from, to) in [
         (r#""dtype":"int8""#, r#""dtype":"int4""#),
         (r#""dtype":"int8""#, r#""etype":"int8""#),
@@ -219,7 +219,7 @@ fn a_packed_file_in_a_folder_is_not_its_weights() {
     for name in ["config.json", "vocab.txt"] {
         std::fs::copy(dir.join(name), place.path().join(name)).unwrap();
     }
-    let packed = Model::pack(&dir, Precision::F32).unwrap();
+    let packed = Model::pack(&dir, WeightFormat::F32).unwrap();
     let file = place.path().join("model.safetensors");
     packed.save(&file).unwrap();
     assert!(Model::load_with(&file, one_thread()).is_ok());
@@ -243,7 +243,7 @@ fn a_folder_with_a_name_of_the_file_s_own_is_refused() {
         let renamed = modules.replace("2_Dense", own);
         std::fs::write(root.join("modules.json"), renamed).unwrap();
         assert!(Model::load_with(&root, one_thread()).is_ok());
-        let error = Model::pack(&root, Precision::F32).unwrap_err();
+        let error = Model::pack(&root, WeightFormat::F32).unwrap_err();
         assert!(
             matches!(&error, Error::Config { key, reason, .. } if key == "path" && reason.contains(own)),
             "{error}"
@@ -268,7 +268,7 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 #[test]
 #[cfg(debug_assertions)]
 fn a_wrong_sum_of_weights_is_an_error_in_a_debug_build() {
-    let mut file = packed(&fixture("bert-classify"), Precision::Int8).to_vec();
+    let mut file = packed(&fixture("bert-classify"), WeightFormat::Int8).to_vec();
     let whole = safetensors::SafeTensors::deserialize(&file).unwrap();
     let (name, sums) = whole
         .iter()

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bertless::{Dtype, Model, PackOptions, Precision, Task};
+use bertless::{Dtype, Model, PackOptions, Task, WeightFormat};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype as Stored, TensorView};
 
@@ -54,7 +54,7 @@ fn every_family_and_task_is_near_its_answers_in_f32() {
         let name = dir.file_name().unwrap().to_string_lossy();
         let load = |dtype| Model::load_with(&dir, one_thread().dtype(dtype)).unwrap();
         let exact = numbers(&load(Dtype::F32), &dir);
-        let file = packed(&dir, Precision::Int8);
+        let file = packed(&dir, WeightFormat::Int8);
         let file = Model::from_bytes_with(file, one_thread()).unwrap();
         for (from, model) in [("folder", load(Dtype::Int8)), ("file", file)] {
             let (all, worst) = errors(&numbers(&model, &dir), &exact);
@@ -129,7 +129,7 @@ fn with_tables_of(packed: &SafeTensors<'_>, dir: &Path, copy: &Path) -> usize {
 #[test]
 fn every_family_and_task_is_quantised_alike_at_load_and_by_pack() {
     for dir in fixtures() {
-        let file = packed(&dir, Precision::Int8);
+        let file = packed(&dir, WeightFormat::Int8);
         let copy = tempfile::tempdir().unwrap();
         let tensors = SafeTensors::deserialize(file).unwrap();
         assert_eq!(
@@ -152,7 +152,7 @@ fn networks_of_two_types_share_the_memory_of_a_layer() {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/mobilebert-base");
     let wide = tempfile::tempdir().unwrap();
     widen(&from, wide.path(), 512);
-    let options = PackOptions::new(Precision::Int8).keep_f32("ffn.0.");
+    let options = PackOptions::new(WeightFormat::Int8).keep_f32("ffn.0.");
     let made = Model::pack_with(wide.path(), options).unwrap();
     let file = wide.path().join("packed.safetensors");
     made.save(&file).unwrap();

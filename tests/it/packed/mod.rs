@@ -8,7 +8,7 @@ mod size;
 use std::path::{Path, PathBuf};
 
 use crate::folders::Folders;
-use bertless::{Input, Model, ModelOptions, Packed, Precision, Tokenizer};
+use bertless::{Input, Model, ModelOptions, Packed, Tokenizer, WeightFormat};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ fn fixtures() -> Vec<PathBuf> {
 }
 
 /// A packed file in memory, for good.
-fn packed(dir: &Path, precision: Precision) -> &'static [u8] {
+fn packed(dir: &Path, precision: WeightFormat) -> &'static [u8] {
     match Model::pack(dir, precision) {
         Ok(packed) => at(packed.to_vec(), 0),
         Err(error) => panic!("{}: {error}", dir.display()),
@@ -86,7 +86,7 @@ fn assert_same(model: &Model, expected: &Model, dir: &Path) {
 fn every_family_and_task_answers_as_its_folder_does() {
     for dir in fixtures() {
         let expected = Model::load_with(&dir, one_thread()).unwrap();
-        let file = packed(&dir, Precision::F32);
+        let file = packed(&dir, WeightFormat::F32);
         let model = Model::from_bytes_with(file, one_thread()).unwrap();
         assert_same(&model, &expected, &dir);
     }
@@ -104,7 +104,7 @@ fn a_file_on_disk_answers_as_its_folder_does() {
     ] {
         let dir = fixture(name);
         let expected = Model::load_with(&dir, one_thread()).unwrap();
-        for precision in Precision::ALL {
+        for precision in WeightFormat::ALL {
             let made = Model::pack(&dir, precision).unwrap();
             made.replace(&file).unwrap();
             let memory = Model::from_bytes_with(at(made.to_vec(), 0), one_thread()).unwrap();
@@ -116,7 +116,7 @@ fn a_file_on_disk_answers_as_its_folder_does() {
                     let other = memory.predict(input(&row)).map_err(|e| e.to_string());
                     assert_eq!(answer, other, "{name} {precision}");
                 }
-                if precision == Precision::F32 {
+                if precision == WeightFormat::F32 {
                     assert_same(&model, &expected, &dir);
                 }
             }
@@ -130,7 +130,7 @@ fn a_mapped_file_answers_as_its_folder_does() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("model.safetensors");
     let dir = fixture("bert-classify");
-    Model::pack(&dir, Precision::F32)
+    Model::pack(&dir, WeightFormat::F32)
         .unwrap()
         .save(&file)
         .unwrap();
@@ -144,7 +144,7 @@ fn a_mapped_file_answers_as_its_folder_does() {
 #[test]
 fn bytes_at_any_address_serve() {
     let dir = fixture("bert-classify");
-    let bytes = packed(&dir, Precision::Int8).to_vec();
+    let bytes = packed(&dir, WeightFormat::Int8).to_vec();
     let expected = Model::from_bytes_with(at(bytes.clone(), 0), one_thread()).unwrap();
     for distance in [1, 2, 4, 32, 63] {
         let model = Model::from_bytes_with(at(bytes.clone(), distance), one_thread()).unwrap();
@@ -157,7 +157,7 @@ fn bytes_at_any_address_serve() {
 fn packing_twice_gives_the_same_file() {
     for name in ["bert-classify", "sentence-max"] {
         let dir = fixture(name);
-        assert!(packed(&dir, Precision::F32) == packed(&dir, Precision::F32));
+        assert!(packed(&dir, WeightFormat::F32) == packed(&dir, WeightFormat::F32));
     }
 }
 
@@ -168,14 +168,14 @@ fn the_committed_file_is_what_is_written_today() {
     let committed: &'static [u8] =
         bertless::include_model!("../../../fixtures/packed/bert-classify.safetensors");
     let dir = fixture("bert-classify");
-    assert!(committed == packed(&dir, Precision::F32));
+    assert!(committed == packed(&dir, WeightFormat::F32));
     let model = Model::from_bytes_with(committed, one_thread()).unwrap();
     assert_same(&model, &Model::load_with(&dir, one_thread()).unwrap(), &dir);
 }
 
 #[test]
 fn it_is_a_safetensors_file_whose_tensors_are_aligned() {
-    for precision in Precision::ALL {
+    for precision in WeightFormat::ALL {
         let bytes = packed(&fixture("sentence-max"), precision);
         let tensors = SafeTensors::deserialize(bytes).unwrap();
         for (name, tensor) in tensors.iter() {
@@ -208,7 +208,7 @@ fn a_tied_decoder_is_the_table_of_words() {
         if !name.ends_with("-mask") {
             continue;
         }
-        for precision in Precision::ALL {
+        for precision in WeightFormat::ALL {
             let bytes = packed(&dir, precision);
             let tensors = SafeTensors::deserialize(bytes).unwrap();
             let words = tensors.tensor("vocabulary/starts").unwrap().shape()[0] - 1;
@@ -220,7 +220,7 @@ fn a_tied_decoder_is_the_table_of_words() {
             assert_eq!(tables, ["embeddings.word_embeddings.weight"], "{name}");
             let table = tensors.tensor(tables[0]).unwrap();
             let in_bytes = table.dtype() == safetensors::Dtype::I8;
-            assert_eq!(in_bytes, precision == Precision::Int8, "{name}");
+            assert_eq!(in_bytes, precision == WeightFormat::Int8, "{name}");
             let decoder =
                 |name: &&str| name.contains("decoder.weight") || name.contains("projector.weight");
             assert!(!tensors.names().iter().any(decoder), "{name}");
@@ -234,7 +234,7 @@ fn the_tokenizer_alone_is_read_from_it() {
     let file = place.path().join("m");
     for name in ["bert-classify", "mpnet-classify", "sentence-max"] {
         let dir = fixture(name);
-        Model::pack(&dir, Precision::F32)
+        Model::pack(&dir, WeightFormat::F32)
             .unwrap()
             .replace(&file)
             .unwrap();
@@ -281,7 +281,7 @@ fn every_folder_s_tokenizer_is_the_same_in_one_file() {
         for (name, content) in files {
             std::fs::write(place(&name), content).unwrap();
         }
-        let bytes = packed(dir.path(), Precision::F32);
+        let bytes = packed(dir.path(), WeightFormat::F32);
         let model = Model::from_bytes_with(bytes, one_thread()).unwrap();
         let (tokenizer, folder) = (model.tokenizer(), Tokenizer::load(dir.path()).unwrap());
         let name = &case["name"];
@@ -299,7 +299,7 @@ fn every_folder_s_tokenizer_is_the_same_in_one_file() {
 fn what_is_there_is_kept_and_nothing_is_left_beside_it() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("model.safetensors");
-    let packed = Model::pack(fixture("bert-classify"), Precision::F32).unwrap();
+    let packed = Model::pack(fixture("bert-classify"), WeightFormat::F32).unwrap();
     std::fs::write(&file, b"mine").unwrap();
     let error = packed.save(&file).unwrap_err();
     assert!(matches!(&error, bertless::Error::Io { path, cause: source }
@@ -317,7 +317,7 @@ fn what_is_there_is_kept_and_nothing_is_left_beside_it() {
 #[test]
 fn only_a_file_is_replaced() {
     let place = tempfile::tempdir().unwrap();
-    let packed = Model::pack(fixture("bert-classify"), Precision::F32).unwrap();
+    let packed = Model::pack(fixture("bert-classify"), WeightFormat::F32).unwrap();
     let socket = place.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     let link = place.path().join("link");
@@ -334,8 +334,8 @@ fn only_a_file_is_replaced() {
 
 #[test]
 fn the_inventory_counts_every_byte() {
-    let packed = Model::pack(fixture("bert-mask"), Precision::Int8).unwrap();
-    let kinds = packed.inventory();
+    let packed = Model::pack(fixture("bert-mask"), WeightFormat::Int8).unwrap();
+    let kinds = packed.sections();
     assert_eq!(
         kinds.iter().map(|kind| kind.bytes).sum::<usize>(),
         packed.bytes()

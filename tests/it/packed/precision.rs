@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use bertless::{Dtype, Model, PackOptions, PackedMatrix, Precision, Stored};
+use bertless::{Dtype, Model, PackOptions, PackedMatrix, QuantizationOutcome, WeightFormat};
 
 use safetensors::SafeTensors;
 
@@ -37,20 +37,20 @@ fn fewer_bits_are_near_and_take_less() {
     for name in FAMILIES {
         let load = |dtype| Model::load_with(fixture(name), one_thread().dtype(dtype)).unwrap();
         let (exact, halves, bytes) = (load(Dtype::F32), load(Dtype::Bf16), load(Dtype::Int8));
-        let whole = packed(&fixture(name), Precision::F32).len();
+        let whole = packed(&fixture(name), WeightFormat::F32).len();
         for (precision, bound, least) in [
             // The fixtures' weights have few bits, which f16 holds all.
-            (Precision::F16, 1e-6, 0.0),
-            (Precision::Bf16, 0.1, 1e-5),
-            (Precision::Int8, 0.15, 1e-5),
+            (WeightFormat::F16, 1e-6, 0.0),
+            (WeightFormat::Bf16, 0.1, 1e-5),
+            (WeightFormat::Int8, 0.15, 1e-5),
         ] {
             let file = packed(&fixture(name), precision);
             let model = Model::from_bytes_with(file, one_thread()).unwrap();
             // What fewer bits do to the products of networks of random weights is another test's matter; here it is the
             // tables, and in bf16 the heads.
             let unpacked = match precision {
-                Precision::Bf16 => &halves,
-                Precision::Int8 => &bytes,
+                WeightFormat::Bf16 => &halves,
+                WeightFormat::Int8 => &bytes,
                 _ => &exact,
             };
             assert_eq!(model.dtype(), unpacked.dtype());
@@ -74,7 +74,7 @@ fn fewer_bits_are_near_and_take_less() {
 fn a_file_in_bf16_computes_in_either_type() {
     for name in FAMILIES {
         let exact = Model::load_with(fixture(name), one_thread()).unwrap();
-        let file = packed(&fixture(name), Precision::Bf16);
+        let file = packed(&fixture(name), WeightFormat::Bf16);
         let open = |options| Model::from_bytes_with(file, options);
         let halves = open(one_thread()).unwrap();
         let asked = open(one_thread().dtype(Dtype::Bf16)).unwrap();
@@ -111,9 +111,13 @@ fn what_is_kept_in_f32_is_computed_in_f32() {
             let model = Model::from_bytes_with(at(made.to_vec(), 0), one_thread()).unwrap();
             (made, model)
         };
-        let int8 = PackOptions::new(Precision::Int8);
+        let int8 = PackOptions::new(WeightFormat::Int8);
         let (made, bytes) = load(int8.clone());
-        assert!(made.matrices().iter().all(|m| m.stored == Stored::Int8));
+        assert!(
+            made.matrices()
+                .iter()
+                .all(|m| m.stored == QuantizationOutcome::Int8)
+        );
         assert!(
             made.matrices()
                 .iter()
@@ -123,10 +127,14 @@ fn what_is_kept_in_f32_is_computed_in_f32() {
         let (made, first) = load(int8.clone().keep_f32("layer.0."));
         for matrix in made.matrices() {
             let kept = matrix.name.contains("layer.0.");
-            assert_eq!(matrix.stored == Stored::F32AsAsked, kept, "{matrix:?}");
+            assert_eq!(
+                matrix.stored == QuantizationOutcome::F32Requested,
+                kept,
+                "{matrix:?}"
+            );
         }
         let (made, none) = load(int8.max_error(0.0));
-        let for_error = |m: &PackedMatrix| m.stored == Stored::F32ForError;
+        let for_error = |m: &PackedMatrix| m.stored == QuantizationOutcome::F32ForError;
         assert!(made.matrices().iter().all(for_error));
         for row in inputs(&fixture(name)) {
             let states = |model: &Model| model.hidden_states(input(&row)).unwrap();
@@ -137,7 +145,7 @@ fn what_is_kept_in_f32_is_computed_in_f32() {
         }
         assert_eq!(none.dtype(), Dtype::Int8);
         assert!(
-            Model::pack(fixture(name), Precision::Bf16)
+            Model::pack(fixture(name), WeightFormat::Bf16)
                 .unwrap()
                 .matrices()
                 .is_empty()
@@ -158,7 +166,7 @@ fn texts(name: &str) -> Vec<String> {
 fn calibrated_by_texts_every_family_is_nearer_to_them() {
     let (mut before, mut after) = (0.0, 0.0);
     for name in FAMILIES {
-        let int8 = PackOptions::new(Precision::Int8);
+        let int8 = PackOptions::new(WeightFormat::Int8);
         let exact = Model::load_with(fixture(name), one_thread().dtype(Dtype::F32)).unwrap();
         let options = int8.clone().calibrate(texts(name));
         let made = Model::pack_with(fixture(name), options).unwrap();
@@ -175,7 +183,8 @@ fn calibrated_by_texts_every_family_is_nearer_to_them() {
         // Of two layers both inputs that come from a norm; MobileBERT's feed-forwards alone.
         assert!(smoothed >= 2, "{name}: {smoothed}");
         let model = Model::from_bytes_with(bytes, one_thread()).unwrap();
-        let plain = Model::from_bytes_with(packed(&fixture(name), Precision::Int8), one_thread());
+        let plain =
+            Model::from_bytes_with(packed(&fixture(name), WeightFormat::Int8), one_thread());
         let (found, plain) = (
             distance(&model, &exact, name),
             distance(&plain.unwrap(), &exact, name),
@@ -210,7 +219,7 @@ fn pairs_calibrate_too() {
     assert!(both.len() > 3);
     let told = Arc::new(Mutex::new(Vec::new()));
     let tell = Arc::clone(&told);
-    let int8 = PackOptions::new(Precision::Int8);
+    let int8 = PackOptions::new(WeightFormat::Int8);
     let pairs = int8
         .clone()
         .calibrate_pairs(both.clone())
@@ -232,7 +241,7 @@ fn pairs_calibrate_too() {
 #[test]
 fn the_bound_of_a_calibrated_matrix_is_that_of_its_outputs() {
     let name = "bert-base";
-    let int8 = PackOptions::new(Precision::Int8).calibrate(texts(name));
+    let int8 = PackOptions::new(WeightFormat::Int8).calibrate(texts(name));
     let pack = |options| Model::pack_with(fixture(name), options).unwrap();
     let all = pack(int8.clone());
     let mut errors: Vec<f64> = all
@@ -246,7 +255,11 @@ fn the_bound_of_a_calibrated_matrix_is_that_of_its_outputs() {
     for (before, after) in all.matrices().iter().zip(some.matrices()) {
         assert_eq!(before.output_error, after.output_error);
         let above = after.output_error.unwrap() > bound;
-        assert_eq!(after.stored == Stored::F32ForError, above, "{after:?}");
+        assert_eq!(
+            after.stored == QuantizationOutcome::F32ForError,
+            above,
+            "{after:?}"
+        );
     }
     // What is kept in f32 needs no smoothing.
     let bytes = some.to_vec();
@@ -255,16 +268,19 @@ fn the_bound_of_a_calibrated_matrix_is_that_of_its_outputs() {
         let smoothed = tensors
             .tensor(&format!("{}.smoothing", matrix.name))
             .is_ok();
-        assert!(!smoothed || matrix.stored == Stored::Int8, "{matrix:?}");
+        assert!(
+            !smoothed || matrix.stored == QuantizationOutcome::Int8,
+            "{matrix:?}"
+        );
     }
 
-    let none = PackOptions::new(Precision::Int8).calibrate([""; 0]);
+    let none = PackOptions::new(WeightFormat::Int8).calibrate([""; 0]);
     let error = Model::pack_with(fixture(name), none).unwrap_err();
     assert!(
         error.to_string().contains("no text to calibrate by"),
         "{error}"
     );
-    let floats = PackOptions::new(Precision::F16).calibrate(["A text."]);
+    let floats = PackOptions::new(WeightFormat::F16).calibrate(["A text."]);
     let error = Model::pack_with(fixture(name), floats).unwrap_err();
     assert!(error.to_string().contains("calibrate"), "{error}");
 }
@@ -284,8 +300,8 @@ fn a_number_too_large_for_f16_is_an_error() {
     let start = tensors.tensor(name).unwrap().data().as_ptr() as usize - bytes.as_ptr() as usize;
     bytes[start..start + 4].copy_from_slice(&70_000f32.to_le_bytes());
     std::fs::write(&path, bytes).unwrap();
-    assert!(Model::pack(place.path(), Precision::Bf16).is_ok());
-    let error = Model::pack(place.path(), Precision::F16)
+    assert!(Model::pack(place.path(), WeightFormat::Bf16).is_ok());
+    let error = Model::pack(place.path(), WeightFormat::F16)
         .unwrap_err()
         .to_string();
     assert_eq!(

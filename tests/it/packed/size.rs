@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bertless::{Model, Precision};
+use bertless::{Model, WeightFormat};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use super::fixture;
 
 /// What the tensors of a kind take in a file.
 fn bytes_of(packed: &bertless::Packed, kind: &str) -> usize {
-    let kinds = packed.inventory();
+    let kinds = packed.sections();
     let mut kinds = kinds.iter().filter(|found| found.kind == kind);
     kinds.next().unwrap().bytes
 }
@@ -64,7 +64,7 @@ fn files_are_as_large_as_their_numbers() {
     let config = std::fs::read(dir.join("config.json")).unwrap();
     let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
     let size = |key: &str| config[key].as_u64().unwrap() as usize;
-    let packed = Model::pack(&dir, Precision::Int8).unwrap();
+    let packed = Model::pack(&dir, WeightFormat::Int8).unwrap();
     let own = Sizes {
         layers: size("num_hidden_layers"),
         hidden: size("hidden_size"),
@@ -183,10 +183,10 @@ fn a_model_of_tinybert_s_size_takes_15_mb_at_most() {
     };
     let dir = tempfile::tempdir().unwrap();
     write(&TINY, &vocabulary, dir.path());
-    let packed = Model::pack(dir.path(), Precision::Int8).unwrap();
+    let packed = Model::pack(dir.path(), WeightFormat::Int8).unwrap();
     assert_eq!(bytes_of(&packed, "matrices"), TINY.matrices());
     assert_eq!(bytes_of(&packed, "tables"), TINY.tables());
     assert_eq!(bytes_of(&packed, "numbers"), TINY.numbers());
-    println!("{} bytes, {:?}", packed.bytes(), packed.inventory());
+    println!("{} bytes, {:?}", packed.bytes(), packed.sections());
     assert!(packed.bytes() <= 15_000_000, "{}", packed.bytes());
 }

@@ -15,7 +15,7 @@ use crate::tokenizer::quote::cut;
 use crate::tokenizer::template::Template;
 use crate::tokenizer::truncate::TruncationSide;
 use crate::tokenizer::vocab::Vocab;
-use crate::weights::Files;
+use crate::weights::ModelFiles;
 use post_processor::PostProcessor;
 use step::{BERT_NORMALIZER, BERT_PRE_TOKENIZER, PipelineStep};
 use vocab::VocabJson;
@@ -138,7 +138,7 @@ impl TokenizerJson {
     ///
     /// # Errors
     /// `Vocabulary` if it cannot be used, `Json` if there is none.
-    pub(super) fn vocab(&mut self, files: &Files, prefix: &str) -> Result<Vocab> {
+    pub(super) fn vocab(&mut self, files: &ModelFiles, prefix: &str) -> Result<Vocab> {
         match (Vocab::stored(files, prefix), self.model.vocab.take()) {
             (Some(vocab), _) => vocab,
             (None, Some(VocabJson::Map { text, spans, ids })) => {

@@ -12,7 +12,7 @@ use crate::train::model::ops::embeddings::EmbeddingTables;
 use crate::train::model::ops::pooling::Pool;
 use crate::train::model::parameters::{ParamId, Parameter, Parameters};
 use crate::train::random::mix;
-use crate::weights::{Access, Files, Store, Weights};
+use crate::weights::{Access, ModelFiles, Store, Weights};
 
 /// Standard deviation of newly initialized weights (Devlin et al. 2019).
 const DEVIATION: f32 = 0.02;
@@ -111,7 +111,7 @@ impl Network {
     /// Any error of reading the files; `WeightMissing` if the model's own head is not in the checkpoint; `Option` for a family
     /// or a head that cannot be trained.
     pub(crate) fn load(
-        files: &Files,
+        files: &ModelFiles,
         head: Option<HeadKind>,
         seed: u64,
         threads: &Threads,
@@ -137,7 +137,7 @@ impl Network {
     /// # Errors
     /// Any error of reading the files.
     pub(crate) fn unused_pooler(
-        files: &Files,
+        files: &ModelFiles,
         kind: HeadKind,
         threads: &Threads,
     ) -> Result<Vec<Parameter>> {

@@ -6,10 +6,10 @@ use crate::model::Model;
 use crate::tokenizer::{Truncation, TruncationStrategy};
 use crate::train::fixture;
 use crate::train::model::ops::oracle::{assert_close, random, widen};
-use crate::weights::{Access, Files};
+use crate::weights::{Access, ModelFiles};
 
 fn load(name: &str) -> (Network, Parameters) {
-    let files = Files::open(&fixture(name), Access::Read).unwrap();
+    let files = ModelFiles::open(&fixture(name), Access::Read).unwrap();
     Network::load(&files, None, 1, &Threads::default()).unwrap()
 }
 
@@ -395,7 +395,7 @@ fn a_fresh_network_and_a_fresh_head_are_made_where_a_checkpoint_has_none() {
     );
 
     // An embedding model becomes a classifier: the encoder is the checkpoint's, the head is missing there.
-    let files = Files::open(&fixture("sentence-mean"), Access::Read).unwrap();
+    let files = ModelFiles::open(&fixture("sentence-mean"), Access::Read).unwrap();
     let (classifier, parameters) =
         Network::load(&files, Some(kind), 7, &Threads::default()).unwrap();
     assert_eq!(classifier.outputs(), 5);
@@ -419,7 +419,7 @@ fn what_cannot_learn_is_refused_by_name() {
         ("bert-mask", "masked-language"),
         ("sentence-max", "pooling"),
     ] {
-        let files = Files::open(&fixture(name), Access::Read).unwrap();
+        let files = ModelFiles::open(&fixture(name), Access::Read).unwrap();
         let error = Network::load(&files, None, 1, &Threads::default()).unwrap_err();
         assert!(error.to_string().contains(culprit), "{name}: {error}");
     }

@@ -9,7 +9,7 @@ use crate::train::model::network::Network;
 use crate::train::model::ops::oracle::{assert_close, random, widen};
 use crate::train::model::parameters::Gradients;
 use crate::train::model::parameters::Parameters;
-use crate::weights::Files;
+use crate::weights::ModelFiles;
 
 #[test]
 fn a_small_student_learns_from_a_teacher_without_labels() {
@@ -65,7 +65,7 @@ fn a_student_of_a_teachers_layers_begins_where_the_teacher_is() {
     ]
     .concat();
     let job = place.job("bert-classify", "o", &all, 1).unwrap();
-    let files = Files::folder(fixture("bert-classify"));
+    let files = ModelFiles::folder(fixture("bert-classify"));
     let base = Network::load(&files, None, 1, &Threads::default());
     let (_, base) = base.unwrap();
     let values = |parameters: &Parameters, name: &str| {
@@ -126,7 +126,10 @@ fn a_teacher_that_is_asked_at_each_step_has_the_students_tokens_and_labels() {
         job.err().map(|error| error.to_string())
     };
     let teacher = fixture("bert-tokens");
-    let labels = Config::read(&Files::folder(&teacher)).unwrap().head.labels;
+    let labels = Config::read(&ModelFiles::folder(&teacher))
+        .unwrap()
+        .head
+        .labels;
     let labelled = |labels: &[String]| {
         let labels = format!("{labels:?}");
         let settings = [

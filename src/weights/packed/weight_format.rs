@@ -9,7 +9,7 @@ use crate::names::named;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum Precision {
+pub enum WeightFormat {
     /// 32-bit floats. Answers equal those of the unpacked model, bit for bit.
     #[default]
     F32,
@@ -25,11 +25,11 @@ pub enum Precision {
     Int8,
 }
 
-impl Precision {
-    /// All precisions.
+impl WeightFormat {
+    /// All formats.
     pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Int8];
 
-    /// Name of the precision, as `bertless pack --dtype` takes it.
+    /// Name of the format, as `bertless pack --dtype` takes it.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -68,4 +68,4 @@ impl Precision {
     }
 }
 
-named!(Precision, "dtype", F32 => "f32", F16 => "f16", Bf16 => "bf16", Int8 => "int8");
+named!(WeightFormat, "dtype", F32 => "f32", F16 => "f16", Bf16 => "bf16", Int8 => "int8");

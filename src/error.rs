@@ -18,7 +18,7 @@ pub(crate) fn excerpt(input: &str) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// Kind of an [`Error`], for callers that treat kinds alike: a service that chooses a status code, or a retry.
+/// Kind of an [`Error`], for callers that treat all errors of a kind alike: a service that chooses a status code, or a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -36,7 +36,7 @@ pub enum ErrorKind {
     Model,
     /// A table, a recipe or a saved state of training is invalid.
     Training,
-    /// The system did not give what computing needs.
+    /// The operating system could not start the threads.
     System,
 }
 
@@ -159,7 +159,7 @@ pub enum Error {
     },
     /// A token that is added to every text has no row in the embedding table.
     #[error(
-        "{file}: {key}: {token:?} has id {id}, and the embedding table has {rows} rows: name a token that has one"
+        "{file}: {key}: {token:?} has id {id}, and the embedding table has {rows} rows: name a token whose id is below {rows}"
     )]
     #[non_exhaustive]
     TokenWithoutRow {
@@ -457,12 +457,12 @@ impl std::fmt::Debug for Error {
     }
 }
 
-/// Ending of the message for a missing part of a model in memory: the names of the files that were given.
+/// Ending of the message of `FileMissing` for a model that is loaded from memory: the names of the given files.
 fn list_given(given: Option<&[String]>) -> String {
     match given {
         None => String::new(),
         Some([]) => " (no file was given)".to_owned(),
-        Some(names) => format!(" (given were {})", names.join(", ")),
+        Some(names) => format!(" (given files: {})", names.join(", ")),
     }
 }
 

@@ -11,7 +11,7 @@ use super::output::{Output, printable};
 
 /// Print the properties of a model: family, task, labels, layers, parameters, size
 ///
-/// With --json an object {"family", "architecture", "task", "layers", "hidden", "heads", "vocabulary", "max_length",
+/// With --json, prints an object {"family", "architecture", "task", "layers", "hidden", "heads", "vocabulary", "max_length",
 /// "labels", "score", "pooling", "embedding", "parameters", "bytes", "dtype", "packed": {"version", "digest"} or null,
 /// "warnings"}. A warning names a setting that may make answers worse than intended, such as a tokenizer that
 /// lower-cases texts of a cased model.
@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: InspectArgs, common: &Common, output: &mut Output) 
         dtype: DtypeFlag::default(),
     };
     if arguments.verify {
-        // Ahead of loading: what is damaged is to be called so.
+        // Verifies before loading, so that a damaged file is reported as damaged and not by some other error of loading.
         let Some(file) = &flags.model else {
             bail!("--verify is for packed files: none is named");
         };

@@ -35,7 +35,7 @@ pub(crate) struct HeadConfig {
     pub(crate) architecture: String,
     /// Task of the checkpoint.
     pub(crate) task: Task,
-    /// Names of the labels, by id. Empty if the task has no labels. Two labels may have the same name, as in the reference.
+    /// Names of the labels, by id. Empty if the task has no labels. Two labels may have the same name, as in transformers.
     pub(crate) labels: Vec<String>,
     /// Score function of a classifier's answers.
     pub(crate) score: ScoreFunction,
@@ -152,7 +152,7 @@ fn cross_encoder_score(
     Ok(named.or(is_cross_encoder.then_some(default)))
 }
 
-/// Parses the score function under a key, which is the path of a torch class. `None` if the key has no value.
+/// Parses the value of `key`, the path of a torch class, as a score function. Returns `None` if the key has no value.
 fn score_under(keys: &Keys, key: &'static str) -> Result<Option<ScoreFunction>> {
     let Some(path) = keys.text(&[key])? else {
         return Ok(None);

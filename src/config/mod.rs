@@ -1,4 +1,4 @@
-//! Typed and checked settings of a model. No other module reads the keys of these files.
+//! Typed and checked settings, read from a model's JSON files. No other module reads the keys of those files.
 //!
 //! `config.json` describes the encoder ([`EncoderConfig`]) and its head ([`HeadConfig`]). The files of
 //! sentence-transformers describe how hidden states become one embedding ([`SentenceConfig`]). Every size is checked against

@@ -19,7 +19,7 @@ pub(super) fn key_of(error: Error) -> String {
 const BERT: &str = r#""model_type": "bert", "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
     "intermediate_size": 96, "vocab_size": 100, "max_position_embeddings": 40, "hidden_act": "gelu""#;
 
-/// Reads a config.json of BERT with further keys or other values.
+/// Returns a config.json of BERT with further keys or other values.
 pub(super) fn bert(rest: &str) -> String {
     match rest {
         "" => format!("{{{BERT}}}"),
@@ -357,7 +357,7 @@ fn how_much_of_an_embedding_is_kept() {
         Config::read(&files).map(|config| config.sentence.truncate)
     };
     assert_eq!(truncate("4").unwrap(), Some(4));
-    assert_eq!(truncate("99").unwrap(), Some(99)); // more than there are is all
+    assert_eq!(truncate("99").unwrap(), Some(99)); // more than the width keeps all components
     assert_eq!(truncate("null").unwrap(), None);
     for wrong in ["0", "-4", "4.0", "\"4\"", "true"] {
         assert_eq!(key_of(truncate(wrong).unwrap_err()), "truncate_dim");

@@ -36,8 +36,8 @@ impl Activation {
         }
     }
 
-    /// Applies the function to each lane with an error of up to 1.4e-4, for arguments that are not more exact
-    /// themselves.
+    /// Applies the function to each lane with an absolute error of up to 1.4e-4. For inputs that are no more exact, such as
+    /// the sums of int8 products.
     #[inline(always)]
     pub(crate) fn apply_approx<S: Simd>(self, s: S, x: S::F32) -> S::F32 {
         match self {

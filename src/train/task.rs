@@ -20,7 +20,7 @@ pub(crate) enum TaskKind {
     QuestionAnswering,
     /// Embeddings whose cosine is a pair's score.
     Similarity,
-    /// Embeddings of matching pairs.
+    /// Embeddings that put matching texts close together and the other texts of a batch far apart (in-batch negatives).
     MultipleNegatives,
     /// Embeddings like a teacher's.
     Embedding,
@@ -29,7 +29,7 @@ pub(crate) enum TaskKind {
 /// Everything that distinguishes a task from the others.
 #[derive(Debug)]
 pub(crate) struct TaskSpec {
-    /// Usual name of the text column; `None` if the names of any text's column are accepted.
+    /// Accepted name of the text column; `None` accepts any of the usual names.
     pub(crate) text_columns: Option<&'static str>,
     pub(crate) texts: RowTexts,
     pub(crate) target: TargetType,
@@ -80,7 +80,7 @@ pub(crate) enum LabelSet {
     None,
     /// The single output has a fixed name.
     Single,
-    /// The recipe, a teacher or the tables name them.
+    /// Label names come from the recipe, a teacher or the training tables.
     Named,
 }
 

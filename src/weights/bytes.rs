@@ -53,7 +53,7 @@ impl<T: Pod> PodBuf<T> {
     }
 
     /// Reads little-endian bytes, in place if this machine can; `None` if they are not a whole number of `T`. A `T` of
-    /// alignment 1 is taken as bytes, any other as four bytes.
+    /// alignment 4 is read as a sequence of four-byte words; a `T` of alignment 1 needs no change of byte order.
     pub(crate) fn from_le_bytes(bytes: Bytes) -> Option<Self> {
         // Values of 2 or 8 bytes would be swapped in groups of four on a big-endian machine.
         const { assert!(align_of::<T>() == 1 || align_of::<T>() == 4) };

@@ -330,7 +330,7 @@ fn what_is_missing_is_said_with_what_was_given() {
     let error = Model::from_files(files).unwrap_err().to_string();
     assert_eq!(
         error,
-        "the model in memory has no config.json (given were vocab.txt)"
+        "the model in memory has no config.json (given files: vocab.txt)"
     );
     let error = Model::from_files(ModelFiles::new())
         .unwrap_err()

@@ -29,7 +29,7 @@ pub(crate) struct CallPattern {
 pub(crate) struct Bill {
     /// Latency of a warm call.
     pub(crate) latency_ms: f64,
-    /// Billed time of the mean call, cold ones included.
+    /// Mean billed time of a call, cold calls included.
     pub(crate) billed_ms: f64,
     pub(crate) compute: f64,
     pub(crate) requests: f64,
@@ -45,7 +45,8 @@ impl Bill {
             .mb_per_vcpu
             .map_or(1.0, |whole| (whole / memory_mb).max(1.0));
         let latency_ms = call.latency_ms * slower;
-        // Calls that share a process are computed one after the other; the time in which any is in it is billed.
+        // Calls that share a process are computed one after the other. The platform bills the time during which the process
+        // has at least one call.
         let shared = pattern.overlap as f64;
         let warm = stepped(latency_ms * shared, rates.step_ms) / shared;
         let cold = stepped(latency_ms + pattern.init_ms * slower, rates.step_ms);
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_call_is_its_seconds_times_its_memory_and_a_fee() {
-        // 6 ms of 1 GiB on half a vCPU is 12 ms: 0.012 GiB s of 20 millionths, a million times.
+        // 1 GiB is half a vCPU, so 6 ms become 12: 0.012 GiB s at $ 0.00002, times a million calls, is $ 0.24.
         let bill = Bill::new(&LAMBDA, 1024.0, call(1, 6.0), WARM);
         assert_eq!((bill.latency_ms, bill.billed_ms), (12.0, 12.0));
         near(bill.compute, 0.24);
@@ -162,7 +163,7 @@ mod tests {
         );
         let bill = Bill::new(&CLOUD_RUN, 512.0, call(1, 16.0), pattern);
         assert_eq!(bill.billed_ms, 20.0);
-        // 0.02 s of half a GiB and a vCPU: 31 millionths a second, a million times.
+        // 0.02 s at $ 0.000031 a second (half a GiB and a vCPU), times a million calls, is $ 0.62.
         near(bill.compute, 0.62);
     }
 
@@ -181,12 +182,12 @@ mod tests {
 
     #[test]
     fn an_instance_pays_from_some_rate_on() {
-        // 0.48 dollars a million; 2.6298 dollars are a millionth of a dollar a second.
+        // A million predictions cost $ 0.48. An instance of $ 2.6298 a month costs $ 0.000001 a second.
         let call = call(1, 7.0);
         let bill = Bill::new(&LAMBDA, 2048.0, call, WARM);
         near(bill.total(), 0.48);
         near(bill.break_even(call, 2.6298).unwrap(), 1.0 / 0.48);
-        // 142 a second are the most that it can compute: 181 dollars would need 143.
+        // The instance computes at most 142 predictions a second. At $ 181 a month it would pay only from 143 on.
         near(bill.break_even(call, 170.0).unwrap(), 170.0 / 2.6298 / 0.48);
         assert_eq!(bill.break_even(call, 181.0), None);
     }

@@ -1,4 +1,5 @@
-//! `bertless cost`: dollars for a latency. prices.rs has the prices, bill.rs the arithmetic, table.rs and picture.rs the output.
+//! `bertless cost`: estimates the price of a million predictions from a measured or given latency. prices.rs has the prices,
+//! bill.rs the arithmetic, table.rs and picture.rs the output.
 
 mod bill;
 mod picture;
@@ -26,12 +27,12 @@ const TEXTS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 /// Estimate what a million predictions cost as a serverless function, and when an always-on instance is cheaper
 ///
-/// Latency is measured here (--model, --tokens) or given (--latency-ms). It is that of one thread on one whole vCPU, and all
-/// platforms are assumed to have the same core. A function whose memory size grants a fraction of a vCPU takes longer in
+/// Latency is measured on this machine (--model, --tokens) or given (--latency-ms), for one thread on one whole vCPU. The
+/// estimate assumes that a vCPU of every platform is as fast. A function whose memory size grants a fraction of a vCPU takes longer in
 /// proportion. "compute" and "requests" are the dollars for a million predictions. "pays from" is the rate of predictions
 /// above which an always-on instance of one core is cheaper; "never" if one core cannot compute that many. A cold call is
-/// billed with its start. Prices are a dated table without free tiers; --prices and --rate override it. With --json each
-/// memory size and number of texts has a line {"platform", "memory_mb", "texts", "latency_ms", "billed_ms", "compute",
+/// billed with its start. Prices are a dated table without free tiers; --prices and --rate override it. With --json, prints
+/// one line for each platform, memory size and number of texts: {"platform", "memory_mb", "texts", "latency_ms", "billed_ms", "compute",
 /// "requests", "total", "break_even"}.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CostArgs {
@@ -46,7 +47,7 @@ pub(crate) struct CostArgs {
     /// Numbers of texts per call to measure [default: 1,2,4,8,16,32,64,128]
     #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = at_least_one())]
     texts: Vec<usize>,
-    /// Time to measure each number of texts for
+    /// Seconds to spend on measuring each number of texts
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = bench::seconds)]
     seconds: Duration,
     /// Latency of a call by its number of texts, instead of measuring: 1=1.0,32=28.5
@@ -59,7 +60,7 @@ pub(crate) struct CostArgs {
     /// Extra time of a cold call on a whole vCPU [default: the time to first answer measured here]
     #[arg(long, value_name = "MS", value_parser = number(0.0..=MOST_MS, "expected a number of milliseconds"))]
     init_ms: Option<f64>,
-    /// Number of calls that a Cloud Run process answers back to back
+    /// Number of overlapping calls that share the billed time of a Cloud Run process
     #[arg(long, value_name = "N", default_value = "1", value_parser = at_least_one())]
     overlap: usize,
     /// Platforms to compare [default: all whose rates are known]
@@ -97,7 +98,7 @@ pub(crate) fn run(arguments: CostArgs, common: &Common, output: &mut Output) -> 
         overlap: arguments.overlap,
     };
     let rows = rows(&platforms, &arguments.memory, &calls, pattern, &prices);
-    // Beyond all numbers there is nothing to show, and a picture would have no end.
+    // An infinite cost cannot be printed, and the axis of its chart would be infinite.
     if let Some(row) = rows.iter().find(|row| !row.total.is_finite()) {
         bail!(
             "{}, {} MB, {} texts: a million predictions cost more than can be reckoned",
@@ -181,7 +182,7 @@ fn calls(arguments: &CostArgs, common: &Common) -> Result<(Vec<Call>, f64)> {
     }
     if common.threads.is_some_and(|threads| threads > 1) {
         return Err(usage(
-            "prices are those of one thread on one vCPU, not of --threads",
+            "--threads must be 1: the cost is that of one thread on one vCPU",
         ));
     }
     let texts = match arguments.texts.as_slice() {
@@ -263,7 +264,7 @@ fn report(
     }
     let instance = &prices.instance;
     output.line(format!(
-        "instance: $ {} a month, of {}{}; cold calls: {} of all, {:.1} ms longer",
+        "instance: $ {} a month (price of {}){}; cold calls: {} of all calls, {:.1} ms longer",
         instance.month,
         instance.date,
         given(prices, "instance"),
@@ -277,11 +278,12 @@ fn report(
 fn given(prices: &Prices, table: &str) -> String {
     match prices.given(table).as_slice() {
         [] => String::new(),
-        keys => format!(" (but as given: {})", keys.join(", ")),
+        keys => format!(" (overridden: {})", keys.join(", ")),
     }
 }
 
-/// A note on the number of texts per call worth sending, for the platform's memory size nearest to 512 MB.
+/// A note on the number of texts per call from which compute costs at least as much as the request fee, for the platform's
+/// memory size nearest to 512 MB.
 fn worth(rows: &[CostRow], platform: Platform) -> Option<String> {
     let name = platform.name();
     let sizes = rows
@@ -292,7 +294,7 @@ fn worth(rows: &[CostRow], platform: Platform) -> Option<String> {
     let own = |row: &&CostRow| (row.platform, row.memory_mb) == (name, memory_mb);
     let texts = table::worth_sending(rows.iter().filter(own))?.texts;
     Some(format!(
-        "{name}, {memory_mb} MB: from {texts} texts a call on, computing costs as much as the call or more"
+        "{name}, {memory_mb} MB: from {texts} texts per call on, compute costs at least as much as the request fee"
     ))
 }
 

@@ -15,7 +15,7 @@ use crate::kernels::{math, softmax};
 
 /// Greatest number of values that are quantised and stored together. A block is stored in pairs, in whichever order
 /// costs least. Where one vector holds the block, pairs are neighbours. Otherwise each value of its first half is
-/// paired with one of its second half. The order of a sum does not matter as long as both of its sides use the same.
+/// paired with one of its second half. Any order of the products gives the same sum, as long as both operands use it.
 const BLOCK: usize = 2 * LANES;
 
 /// Greatest quantised value. The smallest is its negative, so that a sum of two products always fits 32 bits.
@@ -24,7 +24,7 @@ const I16_MAX: usize = i16::MAX as usize;
 /// Head in i16: queries in rows, keys and values in panels, and a buffer for exponentials.
 pub(super) struct I16Head<'a> {
     input: HeadInput<'a>,
-    /// Queries, (query_rows, head_dim), each block of a row in pairs.
+    /// Quantised queries, (query_rows, head_dim): a pair of i16 in the bits of each f32, each block of a row in pairs.
     queries: &'a [f32],
     /// Floats from the start of one query row to the next.
     stride: usize,
@@ -61,8 +61,9 @@ impl<'a> HeadKernel<'a> for I16Head<'a> {
         let keys = keys.as_chunks_mut().0;
         fill_keys(s, input.keys, input, key, keys);
 
-        // Values get one bit less than their bound and exponentials one bit more. Errors of exponentials cancel in
-        // part, but grow with the length; the error of a value is in every sum.
+        // The product of the largest value and the largest exponential may not exceed max^2, so that sums fit 32 bits.
+        // Exponentials get one bit more of it than values: most of them are far below their maximum, so the same step
+        // is a larger part of them.
         let max = bound(len);
         let value = Scale::fit(s, input.values, input, max / 2);
         let steps = len.div_ceil(2);
@@ -157,8 +158,8 @@ impl I16Head<'_> {
         let rows = self.exponentials.chunks_exact_mut(len.div_ceil(BLOCK));
         for ((scores, blocks), of_row) in scores.chunks_exact(stride).zip(rows).zip(factors) {
             // Rounding may lift the exponential of the greatest score above 1, and a value above `unit` may overflow
-            // i16. Below 2,048 the lift is less than the 7e-5 by which `exp2_approx` stays below 1. Above, `room` is
-            // subtracted from all scores of the row.
+            // i16. If the greatest scaled score is below 2,048 in magnitude, rounding lifts it by less than the 7e-5 by
+            // which `exp2_approx` stays below 1. Otherwise `room` is subtracted from all scores of the row.
             let greatest = *of_row * to_exp2;
             let room = if greatest.abs() < 2048.0 {
                 0.0
@@ -203,7 +204,11 @@ impl<S: Simd> RowOfExponentials<S> {
     fn add(&mut self, s: S, scores: &[f32], out: &mut [i16; BLOCK]) {
         let pairs = if scores.len() <= LANES {
             let e = self.exp(s, scores);
-            s.store_i16_truncating(e, out.first_chunk_mut().expect("a block"));
+            s.store_i16_truncating(
+                e,
+                out.first_chunk_mut()
+                    .expect("a block holds at least LANES values"),
+            );
             s.pair_i16_truncating(e, s.splat(ROUND))
         } else {
             let [even, odd] = halves(scores);
@@ -290,7 +295,8 @@ impl Scale {
         if block.len() <= LANES {
             s.store_i16_truncating(
                 self.apply(s, block),
-                out.first_chunk_mut().expect("a block"),
+                out.first_chunk_mut()
+                    .expect("a block holds at least LANES values"),
             );
         } else {
             let [even, odd] = halves(block);

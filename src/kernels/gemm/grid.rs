@@ -6,7 +6,7 @@ use std::ops::Range;
 /// second-level cache.
 pub(super) const MAX_BLOCK_BYTES: usize = 256 * 1024;
 
-/// Number of rows that are worth a pass over the weights, however long the rows are.
+/// Minimum number of rows in a block, however long they are. Fewer rows would not repay reading the weights once more.
 pub(super) const MIN_BLOCK_ROWS: usize = 48;
 
 /// Number of tasks per thread. With several, a thread that is late can leave some of its tasks to others.
@@ -21,7 +21,7 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// Divides `rows` by `panels` for `threads` threads. A row of activations takes `bytes_per_row` bytes.
+    /// Divides a product of `rows` rows and `panels` panels into tasks for `threads` threads. A row of activations takes `bytes_per_row` bytes.
     pub(super) fn new(rows: usize, panels: usize, bytes_per_row: usize, threads: usize) -> Self {
         // As many rows as the cache holds, in blocks of about equal size.
         let max_rows = (MAX_BLOCK_BYTES / bytes_per_row.max(1)).max(MIN_BLOCK_ROWS);

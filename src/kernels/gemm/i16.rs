@@ -8,8 +8,8 @@ use super::panels::PAIR_STEP;
 use crate::kernels::Cpu;
 use crate::kernels::simd::{Cache, Kernel, Simd};
 
-/// Sixteen-bit integers: two input channels per k-step, i32 accumulators, and no bias. Results are the sums, multiplied
-/// by a scale for each row if `SCALED`.
+/// Arithmetic of an i16 product: two input channels per k-step, i32 accumulators, no bias. Stores the sums, multiplied by
+/// a scale for each row if `SCALED`.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct I16<'a, const SCALED: bool> {
     /// Scale of each row. Not read unless `SCALED`.
@@ -69,7 +69,9 @@ impl<'a, const SCALED: bool> Dot for I16<'a, SCALED> {
         tile: TileCoords,
     ) -> &'a [f32; R] {
         if SCALED {
-            self.scales[tile.row..].first_chunk().expect("scales")
+            self.scales[tile.row..]
+                .first_chunk()
+                .expect("a scale for each row of the tile")
         } else {
             &[1.0; R]
         }

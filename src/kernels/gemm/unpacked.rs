@@ -14,8 +14,8 @@ use crate::kernels::output::DisjointMut;
 use crate::kernels::simd::{Cache, Kernel, LANES, Simd};
 use crate::kernels::{Activation, Cpu, ExecContext};
 
-/// Greatest number of floats of panels that a task packs, but at least two panels: 256 KB, a quarter of a core's
-/// second-level cache.
+/// Maximum number of packed floats per task: 256 KB, a quarter of a core's second-level cache. A task packs at least two
+/// panels, even if they exceed it.
 const MAX_PACKED_FLOATS: usize = 64 * 1024;
 
 /// Rounding of both operands of a product. Sums are in single precision.
@@ -61,7 +61,13 @@ pub(crate) fn gemm_unpacked(
     out: &mut [f32],
 ) {
     let (n, k) = weights.sizes();
-    assert_eq!(x.len() * n, out.len() * k, "rows of {k} and of {n}");
+    assert_eq!(
+        x.len() * n,
+        out.len() * k,
+        "x has {} floats in rows of {k}, out has {} in rows of {n}",
+        x.len(),
+        out.len()
+    );
     if out.is_empty() {
         return;
     }
@@ -100,7 +106,7 @@ pub(crate) fn gemm_transposed(
 ) {
     let (n, k) = weights.sizes();
     let rows = sums.len();
-    assert_eq!(x.len(), k * rows, "{k} rows of {rows}");
+    assert_eq!(x.len(), k * rows, "x must be ({k}, {rows})");
     assert_eq!(out.len(), rows * n, "output rows of {n}");
     if out.is_empty() {
         return;
@@ -136,11 +142,11 @@ fn multiply(
     out: &mut [f32],
 ) {
     let (n, k) = weights.sizes();
-    assert!(k > 0, "products of nothing");
+    assert!(k > 0, "k is 0");
     let rows = out.len() / n;
     assert_eq!(out.len(), rows * n, "output rows of {n}");
     if let StoreMode::WithBias(bias) = store {
-        assert_eq!(bias.len(), n, "a bias");
+        assert_eq!(bias.len(), n, "the bias must have {n} values");
     }
     let (floats_per_panel, bytes_per_row) = match x {
         Lhs::Floats(_) => (PANEL * k, 4 * k),
@@ -257,7 +263,7 @@ impl Unpacked<'_> {
         }
     }
 
-    /// Packs the output channels of these columns of the product.
+    /// Packs the weights of the output channels `first..first + width`.
     fn pack(self, cpu: Cpu, Columns { first, width }: Columns, packed: &mut [f32]) {
         match self {
             Self::Rows { data, k } => {
@@ -281,7 +287,7 @@ impl Unpacked<'_> {
         }
     }
 
-    /// Rounds to bf16 and packs the output channels of these columns of the product.
+    /// Rounds the weights of the output channels `first..first + width` to bf16 and packs them.
     fn pack_rounded(self, cpu: Cpu, Columns { first, width }: Columns, packed: &mut [f32]) {
         match self {
             Self::Rows { data, k } => {

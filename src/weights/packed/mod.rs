@@ -9,13 +9,13 @@
 //! tables      row by row, last because they are not read whole ([`table`])
 //! ```
 //!
-//! Every tensor starts at a multiple of 64 bytes. A tensor of another length is followed by a tensor `padding/..`, because
-//! safetensors allows no gaps. The preamble holds the format's version and a digest (XXH3, 64 bits) of all bytes up to the
+//! Every tensor starts at an offset that is a multiple of 64. A tensor whose length is not a multiple of 64 is followed by
+//! a tensor `padding/..`, because safetensors allows no gaps. The preamble holds the format's version and a digest (XXH3, 64 bits) of all bytes up to the
 //! end of the vocabulary, which is checked whenever the file is opened. The weights have a separate digest for
 //! [`PackedFile::verify`].
 //!
-//! [`PackingWriter`] collects the sections of a file while a model is loaded: it keeps each tensor that the model loads,
-//! under the name by which it loads it. So the file holds every tensor that loading it needs.
+//! [`PackingWriter`] collects the sections of a file while a model is loaded: the writer keeps each tensor that the model
+//! requests, under the requested name. So the file holds every tensor that loading it needs.
 
 mod calibrate;
 mod calibration_samples;

@@ -133,9 +133,9 @@ fn what_was_given_is_said() {
         line.unwrap_or_else(|| panic!("{begins}: {ran:?}"))
             .to_owned()
     };
-    assert!(line("lambda-x86: prices").ends_with(" (but as given: gib_second)"));
+    assert!(line("lambda-x86: prices").ends_with(" (overridden: gib_second)"));
     assert!(!line("lambda-arm64: prices").contains("as given"));
-    assert!(line("instance: ").contains("$ 40 a month, of 2021-03 (but as given: month);"));
+    assert!(line("instance: ").contains("$ 40 a month (price of 2021-03) (overridden: month);"));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use crate::kernels::Cpu;
 use crate::kernels::gemm::operands::{Dot, Operands, RhsIn, TileCoords};
 use crate::kernels::simd::{Cache, Kernel, Simd};
 
-/// Eight-bit integers: four input channels per k-step, i32 accumulators that start from the zero points, a scale for
-/// each row and each channel.
+/// Arithmetic of an int8 product: four input channels per k-step, and i32 accumulators that start at minus the row's zero
+/// point times the sum of the channel's weights. Each row and each channel has a scale.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Int8<'a> {
     rows: &'a QuantizedRows,

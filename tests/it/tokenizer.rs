@@ -114,6 +114,44 @@ fn small() -> Tokenizer {
     Tokenizer::from_files(files).unwrap()
 }
 
+/// Tests that a pair is truncated if tokens of either text are cut off, and only then.
+#[test]
+fn a_pair_is_truncated_if_either_text_is() {
+    let tokenizer = small();
+    let whole = tokenizer.encode(("a film", "a good film"), None).unwrap();
+    for (strategy, max_length) in [
+        (TruncationStrategy::OnlyFirst, whole.len() - 1),
+        (TruncationStrategy::OnlySecond, whole.len() - 1),
+        (TruncationStrategy::LongestFirst, whole.len() - 1),
+        (TruncationStrategy::OnlySecond, whole.len()),
+    ] {
+        let truncation = Truncation {
+            strategy,
+            ..Truncation::to(max_length)
+        };
+        let encoding = tokenizer
+            .encode(("a film", "a good film"), Some(&truncation))
+            .unwrap();
+        assert_eq!(encoding.len(), max_length);
+        assert_eq!(encoding.truncated, max_length < whole.len(), "{strategy}");
+    }
+}
+
+/// Tests ids at the ends of the vocabulary: the unknown token, and a token that is added behind all others.
+#[test]
+fn ids_at_the_ends_of_the_vocabulary() {
+    let vocabulary = b"[PAD]\n[CLS]\n[SEP]\n[MASK]\na\n[UNK]\n";
+    let files = ModelFiles::new().with("vocab.txt", vocabulary);
+    let plain = Tokenizer::from_files(files.clone()).unwrap();
+    assert_eq!((plain.vocab_size(), plain.unk_id()), (6, 5));
+    assert_eq!(plain.encode("a b", None).unwrap().ids, [1, 4, 5, 2]);
+    let added = br#"{"<far>": 6}"#;
+    let tokenizer = Tokenizer::from_files(files.with("added_tokens.json", added)).unwrap();
+    assert_eq!(tokenizer.vocab_size(), 7);
+    assert_eq!(tokenizer.id_to_token(6), Some("<far>"));
+    assert_eq!(tokenizer.id_to_token(7), None);
+}
+
 /// Any text, and texts of what is hard: marks, ideographs, special tokens, white space of all kinds.
 fn text() -> impl Strategy<Value = String> {
     let hard = prop::sample::select(vec![

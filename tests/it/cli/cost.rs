@@ -116,8 +116,8 @@ fn the_same_rows_in_each_form() {
     assert_eq!(lines[1].split_whitespace().count(), 9, "{ran:?}");
     assert_eq!(lines[9], "");
     assert!(ran.out.contains("lambda-x86: prices of 2026-"), "{ran:?}");
-    assert!(ran.out.contains("texts a call on"), "{ran:?}");
-    assert!(!ran.out.contains("as given"), "{ran:?}");
+    assert!(ran.out.contains("texts per call on"), "{ran:?}");
+    assert!(!ran.out.contains("overridden"), "{ran:?}");
 }
 
 /// A price of one's own is not said to be the table's source's.

@@ -206,9 +206,9 @@ typed_model!(
     /// # let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models/sentence-mean");
     /// let embedder = bertless::Embedder::load(dir)?;
     /// let corpus = embedder.embed_documents(["A man eats.", "It rains.", "She sings."])?;
-    /// let queries = embedder.embed_batch(["Someone has lunch."])?;
-    /// let best = embedder.similarity_measure().top_k(&queries, &corpus, 2);
-    /// assert_eq!(best[0].len(), 2);
+    /// let query = embedder.embed_query("Someone has lunch.")?;
+    /// let best = embedder.similarity_measure().top_k(&query.into(), &corpus, 2);
+    /// assert_eq!(best[0].len(), 2); // of the first, and only, query
     /// # Ok(())
     /// # }
     /// ```

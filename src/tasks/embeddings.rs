@@ -201,6 +201,17 @@ impl Serialize for Embeddings {
     }
 }
 
+impl From<Embedding> for Embeddings {
+    fn from(single: Embedding) -> Self {
+        Self {
+            dim: single.embedding.len(),
+            n_tokens: vec![single.n_tokens],
+            truncated: vec![single.truncated],
+            data: single.embedding,
+        }
+    }
+}
+
 impl From<Embedding> for Vec<f32> {
     fn from(embedding: Embedding) -> Self {
         embedding.embedding
@@ -240,6 +251,13 @@ mod tests {
             serde_json::to_string(&embeddings).unwrap(),
             "[[1.0,-2.0,0.0],[0.5,0.5,-0.5]]"
         );
+        let second = Embedding {
+            embedding: embeddings[1].to_vec(),
+            n_tokens: 9,
+            truncated: true,
+        };
+        let single = Embeddings::from(second);
+        assert_eq!((single.len(), &single[0]), (1, &embeddings[1]));
         assert_eq!(embeddings.into_array().dim(), (2, 3));
     }
 

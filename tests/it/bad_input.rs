@@ -234,6 +234,17 @@ fn a_pipeline_that_is_not_followed_names_the_part() {
     let twice = steps("normalizers", &["BertNormalizer", "BertNormalizer"]);
     let spaces = steps("pretokenizers", &["WhitespaceSplit", "Punctuation"]);
     let bytes = r#"{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false}"#;
+    let template = |single: &[&str], pair: &[&str]| {
+        let text = |id: &&str| serde_json::json!({"Sequence": {"id": id, "type_id": 0}});
+        let [single, pair] = [single, pair].map(|ids| ids.iter().map(text).collect::<Vec<_>>());
+        serde_json::json!({"type": "TemplateProcessing", "single": single, "pair": pair})
+            .to_string()
+    };
+    let [none, twice_a, with_b] =
+        [&[][..], &["A", "A"], &["A", "B"]].map(|single| template(single, &["A", "B"]));
+    let [no_pair, no_b, no_a, twice_b] =
+        [&[][..], &["A"], &["B"], &["A", "B", "B"]].map(|pair| template(&["A"], pair));
+    let third = template(&["C"], &["A", "B"]);
     for (part, value, named) in [
         ("normalizer", r#"{"type": "NFD"}"#, "normalizer is NFD"),
         (
@@ -255,6 +266,14 @@ fn a_pipeline_that_is_not_followed_names_the_part() {
             "Sequence [WhitespaceSplit, Punctuation]",
         ),
         ("post_processor", bytes, "post-processor is ByteLevel"),
+        ("post_processor", &none, "each text once"),
+        ("post_processor", &twice_a, "each text once"),
+        ("post_processor", &with_b, "each text once"),
+        ("post_processor", &no_pair, "each text once"),
+        ("post_processor", &no_b, "each text once"),
+        ("post_processor", &no_a, "each text once"),
+        ("post_processor", &twice_b, "each text once"),
+        ("post_processor", &third, "names a text \"C\""),
     ] {
         let bytes = file(part, value);
         let files = parts(CLASSIFIER).with("tokenizer.json", bytes);

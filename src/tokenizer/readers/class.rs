@@ -250,10 +250,12 @@ mod tests {
         let generic = r#"{"tokenizer_class": "PreTrainedTokenizerFast"}"#;
         let code = r#"{"auto_map": {"AutoTokenizer": ["tokenization.KoBertTokenizer", null]}}"#;
         let bert = r#"{"model_type": "bert"}"#;
+        let path = r#"{"auto_map": {"AutoTokenizer": "tokenization.KoBertTokenizer"}}"#;
         for (config, name) in [
             (own, "KoBertTokenizer"),
             (generic, "PreTrainedTokenizerFast"),
             (code, "KoBertTokenizer"),
+            (path, "KoBertTokenizer"),
         ] {
             let error = class(config, bert, false).unwrap_err().to_string();
             assert!(

@@ -409,6 +409,23 @@ fn a_token_of_every_text_without_a_row_is_refused_when_the_model_is_opened() {
         let says = format!("{file}: {key}: \"<new>\" has id {id}");
         assert!(message.starts_with(&says), "{message}");
     }
+    // A template names its tokens by id.
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&read("bert-tokens", "tokenizer.json")).unwrap();
+    let rows = json["model"]["vocab"].as_object().unwrap().len();
+    let new = serde_json::json!({"id": rows, "content": "<new>", "special": true});
+    json["added_tokens"].as_array_mut().unwrap().push(new);
+    json["post_processor"] = serde_json::json!(
+        {"type": "BertProcessing", "cls": ["<new>", rows], "sep": ["<new>", rows]});
+    let files = parts(CLASSIFIER)
+        .with("tokenizer.json", json.to_string().into_bytes())
+        .with(
+            "tokenizer_config.json",
+            br#"{"tokenizer_class": "TokenizersBackend"}"#,
+        );
+    let message = Model::from_files(files).unwrap_err().to_string();
+    let says = format!("tokenizer.json: post_processor: \"<new>\" has id {rows}");
+    assert!(message.starts_with(&says), "{message}");
     // A text need not hold an added token, and most do not.
     let config = br#"{"tokenizer_class": "BertTokenizer", "extra_special_tokens": ["<new>"]}"#;
     let model = parts(CLASSIFIER).with("tokenizer_config.json", config);

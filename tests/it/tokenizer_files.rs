@@ -320,3 +320,30 @@ fn an_id_that_is_not_a_whole_number_is_named() {
         assert_eq!(error.to_string(), says);
     }
 }
+
+/// The offsets are those of transformers.
+#[test]
+fn white_space_before_a_mask_is_part_of_it_where_its_file_says_so() {
+    let folders = Folders::committed();
+    let offsets = |name: &str, mask: &str| {
+        let mut files = folders.files(case(&folders, name));
+        if let Some(json) = files.get_mut("tokenizer.json") {
+            let mut value: Value = serde_json::from_str(json).unwrap();
+            value["added_tokens"][4]["lstrip"] = true.into();
+            *json = value.to_string();
+        }
+        let text = format!("the {mask} the");
+        let encoding = tokenizer(files).unwrap().encode(text.as_str(), None);
+        encoding.unwrap().offsets[2]
+    };
+    assert_eq!(offsets("generic-tokens", "[MASK]"), (3, 10));
+    assert_eq!(offsets("plain", "[MASK]"), (4, 10));
+}
+
+/// The ids are those of transformers.
+#[test]
+fn white_space_in_an_added_token_is_any_white_space_after_normalisation() {
+    let tokenizer = of_lines(&["a", "b"], &[("added_tokens.json", r#"{"a b": 7}"#)]).unwrap();
+    let ids = tokenizer.encode("a\tb A\u{3000}B a  b", None).unwrap().ids;
+    assert_eq!(ids, [2, 7, 7, 5, 6, 3]);
+}

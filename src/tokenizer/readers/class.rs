@@ -263,6 +263,8 @@ mod tests {
                 "{error}"
             );
         }
+        let error = class(own, bert, false).unwrap_err().to_string();
+        assert!(error.contains("no class of transformers"), "{error}");
         assert_eq!(scheme(own, bert, true), Some(Scheme::File));
         assert_eq!(scheme(generic, bert, true), Some(Scheme::File));
         // Without the class's code, transformers follows the model's family.

@@ -281,6 +281,20 @@ mod tests {
     }
 
     #[test]
+    fn every_chunk_of_the_weights_is_verified() {
+        let len = 2 * HASH_CHUNK + 64;
+        let table = TensorEntry::new("table", Dtype::I8, vec![len / 64, 64], vec![1; len]);
+        let bytes = file(vec![table]);
+        in_memory(bytes.clone()).verify().unwrap();
+        for from_end in [1, HASH_CHUNK, len] {
+            let mut bytes = bytes.clone();
+            let at = bytes.len() - from_end;
+            bytes[at] ^= 1;
+            assert!(in_memory(bytes).verify().is_err(), "{from_end}");
+        }
+    }
+
+    #[test]
     fn memory_is_counted_for_matrices_that_are_not_used_in_place() {
         let zeros = |name: &str, dtype: Dtype, shape: &[usize]| {
             let len = shape.iter().product::<usize>() * dtype.bitsize() / 8;

@@ -204,8 +204,23 @@ mod tests {
         let mut single = token("ab", 1);
         single.single_word = true;
         assert_eq!(
-            split(vec![single], "abc ab"),
+            split(vec![single.clone()], "abc ab"),
             [(None, "abc "), (Some(1), "ab")]
         );
+        // As `tokenizers` 0.23 has it.
+        for (text, found) in [
+            ("ab_", false),
+            ("_ab", false),
+            ("ab\u{301}", false),
+            ("ab\u{200D}", false),
+            ("ab\u{203F}", false),
+            ("éab", false),
+            ("ab\u{663}", false),
+            ("ab\u{2044}", true),
+            ("ab-", true),
+        ] {
+            let pieces = split(vec![single.clone()], text);
+            assert_eq!(pieces.contains(&(Some(1), "ab")), found, "{text:?}");
+        }
     }
 }

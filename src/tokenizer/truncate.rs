@@ -225,6 +225,8 @@ mod tests {
         assert_eq!(lengths(3, 20), (3, 7));
         assert_eq!(lengths(20, 3), (7, 3));
         assert_eq!(lengths(20, 20), (5, 5));
+        let odd = Truncation::to(14).lengths(20, Some(20), 3).unwrap();
+        assert_eq!(odd, (5, 6));
     }
 
     #[test]
@@ -258,6 +260,11 @@ mod tests {
         );
         assert_eq!(windows(5, 4, 3).unwrap(), [0..4, 1..5]);
         assert!(windows(5, 4, 4).is_err());
+        let stride = |stride| Truncation {
+            stride,
+            ..Truncation::to(6)
+        };
+        assert!(stride(4).check_stride(2).is_ok() && stride(5).check_stride(2).is_err());
         let from_end = super::windows(9, 4, 1, TruncationSide::Left).unwrap();
         assert_eq!(from_end, [5..9, 2..6, 0..3]);
     }

@@ -144,5 +144,10 @@ mod tests {
             (combining_class('\u{301}'), combining_class('\u{323}')),
             (230, 220)
         );
+        for &(first, last) in CLASSLESS {
+            for c in (first..=last).filter_map(char::from_u32) {
+                assert_eq!(combining_class(c), 0, "{c:?}");
+            }
+        }
     }
 }

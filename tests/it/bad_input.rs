@@ -234,6 +234,17 @@ fn a_pipeline_that_is_not_followed_names_the_part() {
     let twice = steps("normalizers", &["BertNormalizer", "BertNormalizer"]);
     let spaces = steps("pretokenizers", &["WhitespaceSplit", "Punctuation"]);
     let bytes = r#"{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false}"#;
+    let template = |single: &[&str], pair: &[&str]| {
+        let text = |id: &&str| serde_json::json!({"Sequence": {"id": id, "type_id": 0}});
+        let [single, pair] = [single, pair].map(|ids| ids.iter().map(text).collect::<Vec<_>>());
+        serde_json::json!({"type": "TemplateProcessing", "single": single, "pair": pair})
+            .to_string()
+    };
+    let [none, twice_a, with_b] =
+        [&[][..], &["A", "A"], &["A", "B"]].map(|single| template(single, &["A", "B"]));
+    let [no_pair, no_b, no_a, twice_b] =
+        [&[][..], &["A"], &["B"], &["A", "B", "B"]].map(|pair| template(&["A"], pair));
+    let third = template(&["C"], &["A", "B"]);
     for (part, value, named) in [
         ("normalizer", r#"{"type": "NFD"}"#, "normalizer is NFD"),
         (
@@ -255,6 +266,14 @@ fn a_pipeline_that_is_not_followed_names_the_part() {
             "Sequence [WhitespaceSplit, Punctuation]",
         ),
         ("post_processor", bytes, "post-processor is ByteLevel"),
+        ("post_processor", &none, "each text once"),
+        ("post_processor", &twice_a, "each text once"),
+        ("post_processor", &with_b, "each text once"),
+        ("post_processor", &no_pair, "each text once"),
+        ("post_processor", &no_b, "each text once"),
+        ("post_processor", &no_a, "each text once"),
+        ("post_processor", &twice_b, "each text once"),
+        ("post_processor", &third, "names a text \"C\""),
     ] {
         let bytes = file(part, value);
         let files = parts(CLASSIFIER).with("tokenizer.json", bytes);
@@ -390,6 +409,23 @@ fn a_token_of_every_text_without_a_row_is_refused_when_the_model_is_opened() {
         let says = format!("{file}: {key}: \"<new>\" has id {id}");
         assert!(message.starts_with(&says), "{message}");
     }
+    // A template names its tokens by id.
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&read("bert-tokens", "tokenizer.json")).unwrap();
+    let rows = json["model"]["vocab"].as_object().unwrap().len();
+    let new = serde_json::json!({"id": rows, "content": "<new>", "special": true});
+    json["added_tokens"].as_array_mut().unwrap().push(new);
+    json["post_processor"] = serde_json::json!(
+        {"type": "BertProcessing", "cls": ["<new>", rows], "sep": ["<new>", rows]});
+    let files = parts(CLASSIFIER)
+        .with("tokenizer.json", json.to_string().into_bytes())
+        .with(
+            "tokenizer_config.json",
+            br#"{"tokenizer_class": "TokenizersBackend"}"#,
+        );
+    let message = Model::from_files(files).unwrap_err().to_string();
+    let says = format!("tokenizer.json: post_processor: \"<new>\" has id {rows}");
+    assert!(message.starts_with(&says), "{message}");
     // A text need not hold an added token, and most do not.
     let config = br#"{"tokenizer_class": "BertTokenizer", "extra_special_tokens": ["<new>"]}"#;
     let model = parts(CLASSIFIER).with("tokenizer_config.json", config);

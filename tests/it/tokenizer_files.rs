@@ -250,3 +250,101 @@ fn the_side_that_is_cut_off() {
         );
     }
 }
+
+/// A tokenizer of a vocabulary with one token a line.
+fn of_lines(tokens: &[&str], files: &[(&str, &str)]) -> bertless::Result<Tokenizer> {
+    let lines = [
+        ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].as_slice(),
+        tokens,
+    ]
+    .concat();
+    let vocabulary = ("vocab.txt", lines.join("\n"));
+    let files = files.iter().map(|&(name, text)| (name, text.to_owned()));
+    let files = files.chain([vocabulary]);
+    tokenizer(files.map(|(name, text)| (name.to_owned(), text)).collect())
+}
+
+#[test]
+fn an_uncased_vocabulary_may_have_one_capital_letter_in_a_hundred_tokens() {
+    let small: Vec<String> = (0..95).map(|index| format!("token{index}")).collect();
+    for (capitals, warns) in [(0, false), (1, false), (2, true)] {
+        let mut tokens: Vec<&str> = small.iter().map(String::as_str).collect();
+        tokens[..capitals].copy_from_slice(&["Paris", "London"][..capitals]);
+        let tokenizer = of_lines(&tokens, &[]).unwrap();
+        assert_eq!(tokenizer.vocab_size(), 100);
+        assert_eq!(!tokenizer.warnings().is_empty(), warns, "{capitals}");
+    }
+    assert_eq!(of_lines(&["small"], &[]).unwrap().warnings(), []);
+}
+
+/// The ids are those of transformers.
+#[test]
+fn tokens_outside_the_vocabulary_are_found_by_id_and_by_name() {
+    let config = r#"{"extra_special_tokens": ["<x>"], "model_max_length": 1000000000}"#;
+    let added = r#"{"<y>": 7}"#;
+    let files = [
+        ("tokenizer_config.json", config),
+        ("added_tokens.json", added),
+    ];
+    let tokenizer = of_lines(&["a"], &files).unwrap();
+    assert_eq!(tokenizer.vocab_size(), 8);
+    for (id, token, special) in [
+        (0, "[PAD]", true),
+        (1, "[UNK]", true),
+        (4, "[MASK]", true),
+        (5, "a", false),
+        (6, "<y>", false),
+        (7, "<x>", true),
+    ] {
+        assert_eq!(tokenizer.id_to_token(id), Some(token));
+        assert_eq!(tokenizer.token_to_id(token), Some(id));
+        assert_eq!(tokenizer.is_special(id), special, "{token}");
+    }
+    assert_eq!(
+        (tokenizer.id_to_token(8), tokenizer.token_to_id("<z>")),
+        (None, None)
+    );
+    assert_eq!((tokenizer.pad_id(), tokenizer.unk_id()), (Some(0), 1));
+    assert_eq!(
+        (tokenizer.mask_id(), tokenizer.mask_token()),
+        (Some(4), "[MASK]")
+    );
+    assert_eq!(tokenizer.model_max_length(), None);
+}
+
+#[test]
+fn an_id_that_is_not_a_whole_number_is_named() {
+    for id in ["7.5", "\"7\"", "null"] {
+        let added = format!(r#"{{"<y>": {id}}}"#);
+        let error = of_lines(&["a"], &[("added_tokens.json", &added)]).unwrap_err();
+        let says = format!("added_tokens.json: <y>: {id} is not an id");
+        assert_eq!(error.to_string(), says);
+    }
+}
+
+/// The offsets are those of transformers.
+#[test]
+fn white_space_before_a_mask_is_part_of_it_where_its_file_says_so() {
+    let folders = Folders::committed();
+    let offsets = |name: &str, mask: &str| {
+        let mut files = folders.files(case(&folders, name));
+        if let Some(json) = files.get_mut("tokenizer.json") {
+            let mut value: Value = serde_json::from_str(json).unwrap();
+            value["added_tokens"][4]["lstrip"] = true.into();
+            *json = value.to_string();
+        }
+        let text = format!("the {mask} the");
+        let encoding = tokenizer(files).unwrap().encode(text.as_str(), None);
+        encoding.unwrap().offsets[2]
+    };
+    assert_eq!(offsets("generic-tokens", "[MASK]"), (3, 10));
+    assert_eq!(offsets("plain", "[MASK]"), (4, 10));
+}
+
+/// The ids are those of transformers.
+#[test]
+fn white_space_in_an_added_token_is_any_white_space_after_normalisation() {
+    let tokenizer = of_lines(&["a", "b"], &[("added_tokens.json", r#"{"a b": 7}"#)]).unwrap();
+    let ids = tokenizer.encode("a\tb A\u{3000}B a  b", None).unwrap().ids;
+    assert_eq!(ids, [2, 7, 7, 5, 6, 3]);
+}

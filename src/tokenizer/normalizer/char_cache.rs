@@ -163,6 +163,7 @@ mod tests {
         ] {
             assert_eq!(characters.action(c), action, "{c:?}");
             assert_eq!(characters.action(c), action, "{c:?} again");
+            assert_eq!(CharAction::unpack(action.pack()), action, "{c:?} packed");
         }
     }
 

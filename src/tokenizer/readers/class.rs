@@ -250,10 +250,12 @@ mod tests {
         let generic = r#"{"tokenizer_class": "PreTrainedTokenizerFast"}"#;
         let code = r#"{"auto_map": {"AutoTokenizer": ["tokenization.KoBertTokenizer", null]}}"#;
         let bert = r#"{"model_type": "bert"}"#;
+        let path = r#"{"auto_map": {"AutoTokenizer": "tokenization.KoBertTokenizer"}}"#;
         for (config, name) in [
             (own, "KoBertTokenizer"),
             (generic, "PreTrainedTokenizerFast"),
             (code, "KoBertTokenizer"),
+            (path, "KoBertTokenizer"),
         ] {
             let error = class(config, bert, false).unwrap_err().to_string();
             assert!(
@@ -261,6 +263,8 @@ mod tests {
                 "{error}"
             );
         }
+        let error = class(own, bert, false).unwrap_err().to_string();
+        assert!(error.contains("no class of transformers"), "{error}");
         assert_eq!(scheme(own, bert, true), Some(Scheme::File));
         assert_eq!(scheme(generic, bert, true), Some(Scheme::File));
         // Without the class's code, transformers follows the model's family.

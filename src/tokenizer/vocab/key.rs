@@ -157,6 +157,21 @@ impl<'a> Key<'a> {
 mod tests {
     use super::*;
 
+    /// Packed files hold tables that are built with these hashes.
+    #[test]
+    fn hashes_are_those_of_packed_files() {
+        let text = "a word of fifty bytes, give or take one or two ones".as_bytes();
+        for (len, hash) in [
+            (1, 0x8952_ED58_5372_FB36),
+            (8, 0x11DA_D18F_0BC4_6637),
+            (16, 0x01B0_5BF8_8803_69EC),
+            (17, 0x3AB5_6265_5351_A7B5),
+            (51, 0xA1B4_521F_4E3F_1F25),
+        ] {
+            assert_eq!(Key::new(text, 0, len).hash(), hash, "{len}");
+        }
+    }
+
     #[test]
     fn a_piece_hashes_the_same_in_whatever_form_and_place() {
         let text = "a word of fifty bytes, give or take one or two ones".as_bytes();

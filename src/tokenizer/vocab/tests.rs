@@ -67,6 +67,56 @@ fn the_longest_token_that_starts_a_word() {
     assert_eq!(longest(Position::Later, "è"), None);
 }
 
+/// The piece begins inside of its text, as it does after the first token of a word.
+#[test]
+fn the_longest_token_that_continues_a_word() {
+    let long = format!("##{}", "x".repeat(20));
+    let vocab = vocab(["a", "##bé", "##b", &long].into_iter().zip(0..)).unwrap();
+    let longest = |word: &str| {
+        let key = Key::new(word.as_bytes(), 1, word.len());
+        vocab.lookup().longest(Position::Later, key)
+    };
+    assert_eq!(longest("abé"), Some((1, 3)));
+    assert_eq!(longest("abè"), Some((2, 1)));
+    assert_eq!(longest(&"x".repeat(30)), Some((3, 20)));
+}
+
+#[test]
+fn a_repeated_token_of_a_map_is_there_once_wherever_it_stands() {
+    let vocab = vocab([("a", 0), ("b", 1), ("a", 2)].into_iter()).unwrap();
+    assert_eq!(vocab.id("a"), Some(2));
+    let tokens = [0, 1, 2].map(|id| vocab.token(id));
+    assert_eq!(tokens, [None, Some("b"), Some("a")]);
+}
+
+#[test]
+fn ids_in_another_order_than_the_file_s() {
+    let vocab = vocab([("a", 1), ("b", 0)].into_iter()).unwrap();
+    assert_eq!((vocab.token(0), vocab.token(1)), (Some("b"), Some("a")));
+    assert_eq!((vocab.id("a"), vocab.id("b")), (Some(1), Some(0)));
+}
+
+#[test]
+fn the_prefix_alone_continues_no_word() {
+    for prefix in ["##", "##########"] {
+        let tokens = ["a".to_owned(), prefix.to_owned(), format!("{prefix}a")];
+        let (mut text, mut spans) = (String::new(), Vec::new());
+        for token in &tokens {
+            spans.push([text.len(), text.len() + token.len()].map(|at| at as u32));
+            text += token;
+        }
+        // Begins as the longer prefix does, and differs after eight bytes.
+        spans.push([text.len(), text.len() + 11].map(|at| at as u32));
+        text += "########xya";
+        let vocab = Vocab::new("vocab.txt", prefix, text.into(), spans).unwrap();
+        assert_eq!(continuing(&vocab, "a"), Some(2), "{prefix}");
+        assert_eq!(continuing(&vocab, ""), None, "{prefix}");
+        for (id, token) in (0..).zip(&tokens) {
+            assert_eq!(vocab.id(token), Some(id), "{prefix}");
+        }
+    }
+}
+
 #[test]
 fn many_tokens_are_all_found() {
     let tokens: Vec<String> = (0..5000).map(|i| format!("##{}", i * 7919)).collect();

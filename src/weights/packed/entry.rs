@@ -95,3 +95,18 @@ fn encode(floats: &[f32], dtype: Dtype) -> Option<Vec<u8>> {
     }
     finite.then_some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_float_that_is_too_large_for_the_type_is_refused_wherever_it_stands() {
+        for (dtype, large) in [(Dtype::F16, 1e5), (Dtype::BF16, f32::MAX)] {
+            assert_eq!(encode(&[1.0, -2.0], dtype).unwrap().len(), 4);
+            for floats in [[large, 1.0], [1.0, large], [-large, 1.0]] {
+                assert!(encode(&floats, dtype).is_none(), "{dtype:?} {floats:?}");
+            }
+        }
+    }
+}

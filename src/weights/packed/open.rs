@@ -249,3 +249,71 @@ impl PackedFile {
         self.header.metadata().as_ref()?.get(key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::weights::Access;
+    use crate::weights::packed::container::Container;
+    use crate::weights::packed::entry::TensorEntry;
+
+    fn file(weights: Vec<TensorEntry>) -> Vec<u8> {
+        let settings = vec![TensorEntry::bytes("config.json", vec![b' '; 64])];
+        let mut bytes = Vec::new();
+        let container = Container::new(settings, weights, &[("dtype", "f32".to_owned())]);
+        container.write(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn in_memory(bytes: Vec<u8>) -> PackedFile {
+        PackedFile::open(Source::memory("m".to_owned(), Arc::new(Cow::Owned(bytes)))).unwrap()
+    }
+
+    #[test]
+    fn a_file_may_end_with_its_settings() {
+        let bytes = file(Vec::new());
+        let packed = in_memory(bytes.clone());
+        assert_eq!((packed.name(), packed.len()), ("m", bytes.len()));
+        assert_eq!(packed.preamble.checked_len, bytes.len());
+        packed.verify().unwrap();
+    }
+
+    #[test]
+    fn every_chunk_of_the_weights_is_verified() {
+        let len = 2 * HASH_CHUNK + 64;
+        let table = TensorEntry::new("table", Dtype::I8, vec![len / 64, 64], vec![1; len]);
+        let bytes = file(vec![table]);
+        in_memory(bytes.clone()).verify().unwrap();
+        for from_end in [1, HASH_CHUNK, len] {
+            let mut bytes = bytes.clone();
+            let at = bytes.len() - from_end;
+            bytes[at] ^= 1;
+            assert!(in_memory(bytes).verify().is_err(), "{from_end}");
+        }
+    }
+
+    #[test]
+    fn memory_is_counted_for_matrices_that_are_not_used_in_place() {
+        let zeros = |name: &str, dtype: Dtype, shape: &[usize]| {
+            let len = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            TensorEntry::new(name, dtype, shape.to_vec(), vec![0; len])
+        };
+        let bytes = file(vec![
+            zeros("a.bias", Dtype::F32, &[16]),
+            zeros("a.f32", Dtype::F32, &[1, 2, 16]),
+            zeros("a.f16", Dtype::F16, &[1, 3, 16]),
+            zeros("a.i8", Dtype::I8, &[1, 1, 16, 4]),
+            zeros("b.f16", Dtype::F16, &[1, 5, 16]),
+            zeros("a.table", Dtype::F32, &[7, 16]),
+        ]);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("m");
+        std::fs::write(&path, &bytes).unwrap();
+        let source = Source::open("m".to_owned(), &path, Access::Read).unwrap();
+        let read = PackedFile::open(source).unwrap();
+        assert_eq!(read.floats_to_read("a."), (2 + 3) * 16 + 64 / 4);
+        assert_eq!(in_memory(bytes).floats_to_read("a."), 3 * 16);
+    }
+}

@@ -155,3 +155,27 @@ pub(super) fn damaged(file: &str, part: &'static str) -> Error {
         part,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_begin_at_a_multiple_of_64_between_the_preamble_and_the_end_of_what_is_checked() {
+        let read = |data_start: u64, checked_len: usize| {
+            let length = data_start.wrapping_sub(8).to_le_bytes();
+            Preamble::read("m", &[&length[..], &Preamble::bytes(checked_len)].concat())
+        };
+        for (data_start, checked_len) in [(128, 128), (128, 1000), (960, 1000)] {
+            let preamble = read(data_start, checked_len).unwrap();
+            assert_eq!(preamble.data_start as u64, data_start);
+            assert_eq!(preamble.checked_len, checked_len);
+        }
+        for (data_start, checked_len) in
+            [(129, 1000), (64, 1000), (128, 127), (1024, 1000), (0, 1000)]
+        {
+            let error = read(data_start, checked_len).unwrap_err();
+            assert!(matches!(error, Error::PackedDamaged { .. }), "{error}");
+        }
+    }
+}

@@ -182,9 +182,10 @@ impl Marks {
         self.waiting.push((c, class, added));
     }
 
-    /// Sorts the marks canonically. Only the first pending character can have class 0, so it stays in front.
     fn sort(&mut self) {
-        self.waiting.sort_by_key(|&(_, class, _)| class);
+        for run in self.waiting.chunk_by_mut(|a, b| a.1 != 0 && b.1 != 0) {
+            run.sort_by_key(|&(_, class, _)| class);
+        }
     }
 
     /// Range of the next character; a character that a decomposition added shares the range of the one before it.

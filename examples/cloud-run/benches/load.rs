@@ -1,4 +1,4 @@
-//! Clients that ask without a pause: whether all are answered, how long that takes, and what memory it takes.
+//! Load test: clients that send requests without a pause. Reports errors, latency and the server's memory.
 //!
 //! ```sh
 //! cargo bench --bench load -- --model model.safetensors --seconds 60
@@ -12,21 +12,21 @@ use reqwest::Client;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-/// As many as Cloud Run lets ask one instance at once if nobody says otherwise.
+/// Number of concurrent clients: Cloud Run's default for concurrent requests per instance.
 const CLIENTS: usize = 80;
-/// Thirty-two tokens of all-MiniLM-L6-v2.
+/// Text of 31 tokens for all-MiniLM-L6-v2, special tokens included.
 const TEXT: &str = "The quick brown fox jumps over the lazy dog while the old man sits on the bench and reads \
                     about the weather in the north of the country.";
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // `cargo test --benches` builds this and has no model for it.
+    // `cargo test --benches` runs this program without a model.
     let Some(model) = argument("--model") else {
         println!("not run: --model FILE is not given");
         return Ok(());
     };
     let seconds = argument("--seconds").unwrap_or("60".to_owned()).parse()?;
-    let mut server = Stopped(
+    let mut server = KillOnDrop(
         Command::new(env!("CARGO_BIN_EXE_bertless-cloud-run"))
             .env("PORT", "8089")
             .env("BERTLESS_MODEL", model)
@@ -34,7 +34,10 @@ async fn main() -> Result<()> {
             .spawn()?,
     );
     let result = run(server.0.id(), Duration::from_secs(seconds)).await;
-    ensure!(server.0.try_wait()?.is_none(), "the server has ended");
+    ensure!(
+        server.0.try_wait()?.is_none(),
+        "the server ended during the test"
+    );
     result
 }
 
@@ -43,7 +46,10 @@ async fn run(pid: u32, duration: Duration) -> Result<()> {
     let body = serde_json::json!({ "text": TEXT }).to_string();
     let begin = Instant::now();
     while Client::new().get(url).send().await.is_err() {
-        ensure!(begin.elapsed() < Duration::from_secs(10), "no server");
+        ensure!(
+            begin.elapsed() < Duration::from_secs(10),
+            "the server does not answer"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let end = Instant::now() + duration;
@@ -90,7 +96,7 @@ async fn run(pid: u32, duration: Duration) -> Result<()> {
     let rate = times.len() as f64 / duration.as_secs_f64();
     println!("{CLIENTS} clients, {duration:?}, texts of {tokens} tokens");
     println!(
-        "{} answers, {rate:.0} a second, {errors} errors",
+        "{} answers, {rate:.0} per second, {errors} errors",
         times.len()
     );
     println!(
@@ -101,18 +107,18 @@ async fn run(pid: u32, duration: Duration) -> Result<()> {
         at(1.0)
     );
     println!(
-        "memory, MiB, each ten seconds: {:.1?}",
+        "memory every ten seconds, in MiB: {:.1?}",
         memory.iter().step_by(10).collect::<Vec<_>>()
     );
     println!(
-        "memory at most: {:.1} MiB",
+        "peak memory: {:.1} MiB",
         memory.iter().copied().fold(0.0, f64::max)
     );
-    ensure!(errors == 0, "{errors} errors");
+    ensure!(errors == 0, "{errors} requests failed");
     Ok(())
 }
 
-/// The memory that a process has, in MiB.
+/// Resident memory of a process, in MiB.
 fn resident(pid: u32) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -130,10 +136,10 @@ fn argument(name: &str) -> Option<String> {
         .nth(1)
 }
 
-/// A process that ends with this one.
-struct Stopped(Child);
+/// Child process that is killed when this value is dropped.
+struct KillOnDrop(Child);
 
-impl Drop for Stopped {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use crate::routes::App;
 
-/// Maximum number of bytes of a body over the limit that are read and discarded. If the connection were closed while the
-/// client still sends, the client would not receive the response. Cloud Run itself passes on at most 32 MiB.
+/// Maximum number of bytes that are read of a body over the limit, and discarded. If the server closed the connection while
+/// the client still sends, the client would not receive the response. Cloud Run itself passes on at most 32 MiB.
 const MOST_DISCARDED: usize = 32 << 20;
 
 /// Reads the headers and the whole body of a request, and decodes the body.
@@ -20,7 +20,7 @@ const MOST_DISCARDED: usize = 32 << 20;
 pub(crate) async fn read(app: &App, request: Request) -> Result<(HeaderMap, Vec<u8>), ApiError> {
     let limit = app.limits().body;
     let (parts, body) = request.into_parts();
-    let body = in_time(app, arrived(body, limit)).await??;
+    let body = in_time(app, read_body(body, limit)).await??;
     let codings = parts.headers.get_all(header::CONTENT_ENCODING).iter();
     let codings: Vec<_> = codings
         .map(|coding| coding.to_str().unwrap_or("?"))
@@ -29,14 +29,14 @@ pub(crate) async fn read(app: &App, request: Request) -> Result<(HeaderMap, Vec<
     Ok((parts.headers, body.into_owned()))
 }
 
-/// Reads and discards the body of a request that is refused whatever it holds. Many clients read a response only after
+/// Reads and discards the body of a request that is refused regardless of its body. Many clients read a response only after
 /// they have sent the whole body.
 pub(crate) async fn discard(app: &App, request: Request) {
-    // The request is refused already, so an error of its body changes nothing.
-    let _ = in_time(app, arrived(request.into_body(), 0)).await;
+    // The request is refused in any case, so an error while reading its body does not matter.
+    let _ = in_time(app, read_body(request.into_body(), 0)).await;
 }
 
-/// Waits for `read`, until the client has taken too long or the process stops.
+/// Waits for `reading`. Returns an error if the client takes too long or the process is about to end.
 async fn in_time<T>(app: &App, reading: impl Future<Output = T>) -> Result<T, ApiError> {
     let patience = app.read_timeout();
     tokio::select! {
@@ -50,7 +50,8 @@ async fn in_time<T>(app: &App, reading: impl Future<Output = T>) -> Result<T, Ap
     }
 }
 
-async fn arrived(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
+/// Reads a whole body of at most `limit` bytes.
+async fn read_body(mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
     let (mut kept, mut seen) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
@@ -80,8 +81,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_limit_is_the_last_size_that_passes() {
-        let read_of = |size: usize| arrived(Body::from(vec![b'x'; size]), 10);
+    async fn a_body_of_exactly_the_limit_is_accepted() {
+        let read_of = |size: usize| read_body(Body::from(vec![b'x'; size]), 10);
         assert_eq!(read_of(0).await.unwrap().len(), 0);
         assert_eq!(read_of(10).await.unwrap().len(), 10);
         let error = read_of(11).await.unwrap_err();

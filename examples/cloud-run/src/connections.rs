@@ -78,7 +78,7 @@ async fn accepted(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                // Responses are small and sent whole, so there is nothing to collect.
+                // Responses are small and sent in one write, so delaying packets to merge them would gain nothing.
                 let _ = stream.set_nodelay(true);
                 return stream;
             }
@@ -99,6 +99,7 @@ struct Connection {
     router: Router,
     /// Time that the head of a request may take to arrive.
     patience: Duration,
+    /// True once the server closes all connections.
     closing: watch::Receiver<bool>,
 }
 
@@ -133,7 +134,7 @@ impl Connection {
                     closing = true;
                     served.as_mut().graceful_shutdown();
                 }
-                () = told(&mut self.closing), if !closing => {
+                () = until_closing(&mut self.closing), if !closing => {
                     closing = true;
                     served.as_mut().graceful_shutdown();
                 }
@@ -142,9 +143,9 @@ impl Connection {
     }
 }
 
-/// Waits until all connections must be closed.
-async fn told(closing: &mut watch::Receiver<bool>) {
-    // The sender is not dropped before: it waits for this connection to end.
+/// Waits until the server starts to close all connections.
+async fn until_closing(closing: &mut watch::Receiver<bool>) {
+    // Waiting cannot fail: `serve` holds the sender until this connection has ended.
     let _ = closing.wait_for(|&closing| closing).await;
 }
 
@@ -191,7 +192,8 @@ impl Progress {
         }
     }
 
-    /// Waits until the client has taken too long: `patience` for the head of a request, [`IDLE`] between requests.
+    /// Waits until the client has taken too long: `patience` for the head of a request, [`IDLE`] between requests. If the
+    /// connection is `closing`, the rest of a request has at most [`CLOSING`].
     async fn expires(&self, patience: Duration, closing: bool) {
         loop {
             let until = {

@@ -9,7 +9,7 @@ use bertless_questions::ApiError;
 use crate::failure::Failure;
 use crate::routes::SharedApp;
 
-/// Answers preflights, and adds the headers of CORS to every other response.
+/// Middleware that answers preflights and adds the CORS headers to every other response.
 pub(crate) async fn each(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let origin = value(headers, header::ORIGIN);

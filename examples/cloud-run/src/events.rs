@@ -21,15 +21,15 @@ const UNWRAPPED_ID: &str = "x-goog-pubsub-message-id";
 /// Prefixes of Pub/Sub's `User-Agent`.
 const PUBSUB_AGENTS: [&str; 2] = ["CloudPubSub-Google", "APIs-Google"];
 
-/// Event: its id and its request.
+/// Parsed event: its id and its request.
 #[derive(Debug)]
 pub(crate) struct Event {
     /// Id of the event; `None` for an unwrapped message without metadata.
     pub(crate) id: Option<String>,
-    pub(crate) asked: PredictRequest,
+    pub(crate) request: PredictRequest,
 }
 
-/// Data of an event.
+/// Data of an event, parsed by its content type.
 enum Data {
     Json(Value),
     Text(Vec<u8>),
@@ -47,7 +47,7 @@ fn are_attributes(headers: &HeaderMap) -> bool {
     all.iter().any(|&name| headers.contains_key(name))
 }
 
-/// Returns whether Pub/Sub has sent a request.
+/// Returns whether headers show that Pub/Sub has sent the request.
 fn are_of_pubsub(headers: &HeaderMap) -> bool {
     let agent = value(headers, &header::USER_AGENT);
     headers.contains_key(UNWRAPPED_ID) || PUBSUB_AGENTS.iter().any(|&own| agent.starts_with(own))
@@ -68,7 +68,7 @@ pub(crate) fn is_push(body: &[u8]) -> bool {
 pub(crate) fn read(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Event, ApiError> {
     let kind = content_type(headers);
     if kind.starts_with(BATCHED) {
-        let reason = "batches of events are not taken: send one at a time";
+        let reason = "batches of events are not accepted: send one event at a time";
         return Err(ApiError::new(415, reason));
     }
     if kind.starts_with(STRUCTURED) {
@@ -76,7 +76,7 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<
     } else if kind.starts_with(ANY) {
         let kind = kind.split(';').next().unwrap_or_default();
         let kind = named(kind);
-        let reason = format!("{kind}: of structured events only {STRUCTURED:?} is taken");
+        let reason = format!("{kind} is not accepted: send structured events as {STRUCTURED:?}");
         Err(ApiError::new(415, reason))
     } else if are_attributes(headers) {
         binary(headers, &kind, body, limits)
@@ -150,11 +150,11 @@ fn unwrapped(headers: &HeaderMap, body: &[u8], limits: &Limits) -> Result<Event,
     let id = headers.get(UNWRAPPED_ID).and_then(|id| id.to_str().ok());
     Ok(Event {
         id: id.map(str::to_owned),
-        asked: published(body.to_vec(), limits)?,
+        request: published(body.to_vec(), limits)?,
     })
 }
 
-/// Decodes a header's value to the attribute; `None` if the attribute is not UTF-8.
+/// Decodes a header's value to the value of its attribute. Returns `None` if that is not UTF-8.
 fn unescaped(value: &str) -> Option<String> {
     let value = unquoted(value);
     let digit = |byte: u8| char::from(byte).to_digit(16);
@@ -201,7 +201,7 @@ fn required(
             ("specversion", Some(value)) if value != VERSION => {
                 let value = named(&value);
                 return Err(ApiError::malformed(format!(
-                    "the event's specversion is {value}, {VERSION:?} is understood"
+                    "the event's specversion is {value}: it must be {VERSION:?}"
                 )));
             }
             ("id", Some(value)) => id = value,
@@ -213,16 +213,16 @@ fn required(
 
 /// Reads the data of an event: a request, a message of Pub/Sub that holds one, or a text.
 fn carried(id: String, data: Data, limits: &Limits) -> Result<Event, ApiError> {
-    let asked = match data {
-        Data::Text(text) => asked_text(text, limits)?,
+    let request = match data {
+        Data::Text(text) => text_request(text, limits)?,
         Data::Json(Value::Object(mut object)) if object.contains_key(MESSAGE) => {
-            message(&mut object, limits)?.asked
+            message(&mut object, limits)?.request
         }
         Data::Json(value) => questions::read(value, limits)?,
     };
     Ok(Event {
         id: Some(id),
-        asked,
+        request,
     })
 }
 
@@ -242,7 +242,7 @@ fn message(push: &mut Map<String, Value>, limits: &Limits) -> Result<Event, ApiE
     };
     Ok(Event {
         id: Some(id),
-        asked: published(data, limits)?,
+        request: published(data, limits)?,
     })
 }
 
@@ -252,11 +252,11 @@ fn published(data: Vec<u8>, limits: &Limits) -> Result<PredictRequest, ApiError>
     match data.trim_ascii_start().first() {
         None if data.is_empty() => Err(ApiError::malformed("the message has no data")),
         Some(b'{') => questions::read(json(&data, "the message's data")?, limits),
-        _ => asked_text(data, limits),
+        _ => text_request(data, limits),
     }
 }
 
-/// Parses bytes by their content type: as text for `text/*`, else as JSON, which is the specification's default.
+/// Parses bytes by the content type `kind`: as text for `text/*`, else as JSON, which is the specification's default.
 fn of_type(kind: &str, bytes: Vec<u8>) -> Result<Data, ApiError> {
     if is_text(kind) {
         Ok(Data::Text(bytes))
@@ -265,7 +265,7 @@ fn of_type(kind: &str, bytes: Vec<u8>) -> Result<Data, ApiError> {
     }
 }
 
-fn asked_text(text: Vec<u8>, limits: &Limits) -> Result<PredictRequest, ApiError> {
+fn text_request(text: Vec<u8>, limits: &Limits) -> Result<PredictRequest, ApiError> {
     let text = String::from_utf8(text)
         .map_err(|_| ApiError::malformed("the event's data is neither JSON nor UTF-8"))?;
     questions::text(text, limits)
@@ -295,7 +295,7 @@ mod tests {
 
     /// Tests the encoding of section 3.1.3.2 of the HTTP binding.
     #[test]
-    fn headers_stand_for_attributes() {
+    fn headers_are_decoded_to_attributes() {
         for (header, attribute) in [
             ("1234-1234", Some("1234-1234")),
             ("Euro%20%E2%82%AC%20%f0%9f%98%80", Some("Euro € 😀")),

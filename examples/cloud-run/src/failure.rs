@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bertless_questions::{ACCEPTED_CODINGS, ApiError, ErrorBody};
 
-/// Error as a response: `{"error": {"status": 422, "reason": ".."}}`.
+/// Error that becomes a response: `{"error": {"status": 422, "reason": ".."}}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure(pub(crate) ApiError);
 

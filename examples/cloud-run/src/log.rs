@@ -13,7 +13,7 @@ use tracing_subscriber::prelude::*;
 use crate::failure::{CLOSE, Failure};
 use crate::routes::SharedApp;
 
-/// Part of a log line that the handler knows; an extension of the response.
+/// Fields of a log line that the handler provides, as an extension of the response.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Record {
     /// Id of the event; `None` for other requests.
@@ -21,7 +21,7 @@ pub(crate) struct Record {
     pub(crate) counts: Counts,
 }
 
-/// Status in the log of a request whose client has left, as in nginx.
+/// Status that the log gives a request whose client left before the response. nginx logs the same status.
 const CLIENT_LEFT: u16 = 499;
 
 /// Maximum number of characters of a path or of an event's id in the log.
@@ -46,7 +46,7 @@ pub(crate) fn start() {
     }));
 }
 
-/// Counts a request while it is being answered, and writes its log line.
+/// Middleware that counts a request while it is being answered, and writes its log line.
 pub(crate) async fn each(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
     let mut line = Line {
         begin: Instant::now(),
@@ -67,14 +67,15 @@ pub(crate) async fn each(State(app): State<SharedApp>, request: Request, next: N
     }
     let failure = response.extensions_mut().remove::<Failure>();
     line.reason = failure.map(|failure| failure.0.logged().to_owned());
-    // The client shall send its next request to another instance. HTTP/2 has no such header: its connections are told at the end.
+    // Makes the client send its next request to another instance. HTTP/2 has no such header: its connections are closed when
+    // the server stops accepting requests.
     if app.traffic.is_stopping() && version < Version::HTTP_2 {
         response.headers_mut().insert(header::CONNECTION, CLOSE);
     }
     response
 }
 
-/// Log line of a request. Written when it is dropped, so that a request whose client leaves has its line, too.
+/// Log line of a request. Dropping it writes the line, so that a request whose client leaves is logged, too.
 struct Line {
     begin: Instant,
     method: Method,

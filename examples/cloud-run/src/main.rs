@@ -35,7 +35,7 @@ async fn main() -> Result<()> {
     let begin = Instant::now();
     let settings = Settings::from_environment()?;
     let model = Model::load(&settings.model)?;
-    // A model that takes pairs or masks refuses this text. Its weights are in memory all the same.
+    // A model whose task needs a pair or a mask refuses this text. Its weights are in memory all the same.
     let _ = model.predict(FIRST);
     let (task, threads) = (model.task(), model.threads());
     let pool = Pool::start(model, settings.workers.unwrap_or(threads), settings.queue)?;
@@ -56,7 +56,7 @@ async fn main() -> Result<()> {
         () = connections::serve(listener, app.clone()) => {}
         () = shutdown::deadline(&app) => {
             let unanswered = app.traffic.in_flight();
-            anyhow::ensure!(unanswered == 0, "{unanswered} requests were unanswered when time was up");
+            anyhow::ensure!(unanswered == 0, "the time to stop is over, and {unanswered} requests have no response");
         }
     }
     tracing::info!(severity = "INFO", "stopped");

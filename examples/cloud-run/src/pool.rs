@@ -22,7 +22,7 @@ struct Job {
     reply: oneshot::Sender<Vec<Answer>>,
 }
 
-/// Cancels a job when it is dropped, which happens when a client leaves before its answer.
+/// Guard that cancels a job when it is dropped, which happens if the client leaves before its answer.
 struct CancelOnDrop(CancelToken);
 
 impl Drop for CancelOnDrop {
@@ -46,8 +46,7 @@ impl Pool {
         Ok(Self { queue: sender })
     }
 
-    /// Waits for the answers to questions that are computed together. A caller that does not wait any longer cancels the
-    /// computation.
+    /// Computes the answers to `questions` together and waits for them. Dropping the future cancels the computation.
     ///
     /// # Errors
     /// 503 if the queue is full.
@@ -77,7 +76,7 @@ fn work(model: &Model, queue: &Mutex<Receiver<Job>>) {
         queue.recv()
     };
     while let Ok(job) = next() {
-        // Skips the request of a client that has left the queue.
+        // Skips a job whose client has left while it waited.
         if !job.reply.is_closed() {
             let options = model.predict_options().clone().cancel(job.cancel);
             let _ = job.reply.send(answers(model, job.questions, &options));

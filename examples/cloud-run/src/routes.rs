@@ -55,7 +55,7 @@ impl App {
     }
 }
 
-/// Builds the router. Counts and logs each request.
+/// Builds the router, which counts and logs each request.
 pub(crate) fn router(app: SharedApp) -> Router {
     Router::new()
         .route("/", post(root))
@@ -90,7 +90,7 @@ async fn root(State(app): State<SharedApp>, request: Request) -> Result<Response
     }
 }
 
-/// Handler of `GET /healthz`: responds whether the instance takes requests, and how many it is answering.
+/// Handler of `GET /healthz`: responds whether the instance accepts requests, and how many it is answering.
 async fn health(State(app): State<SharedApp>) -> Response {
     let (status, word) = if app.traffic.is_stopping() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping")
@@ -113,7 +113,7 @@ async fn method_not_allowed(State(app): State<SharedApp>, request: Request) -> F
     Failure(ApiError::new(405, "this path does not take this method"))
 }
 
-/// Response with several answers; to an event, with the event's id.
+/// Response with several answers, and the id of the event if it answers one.
 #[derive(Serialize)]
 struct Many<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,9 +122,9 @@ struct Many<'a> {
 }
 
 /// Answers a request.
-async fn answer(app: &App, asked: PredictRequest) -> Result<Response, Failure> {
-    let many = asked.many;
-    let answers = answers(app, asked).await?;
+async fn answer(app: &App, request: PredictRequest) -> Result<Response, Failure> {
+    let many = request.many;
+    let answers = answers(app, request).await?;
     let record = record(&answers, None);
     let mut response = match (many, answers.as_slice()) {
         (false, [Answer(answer)]) => {
@@ -145,7 +145,7 @@ async fn answer(app: &App, asked: PredictRequest) -> Result<Response, Failure> {
 ///
 /// The sender of an event discards the response. A function of your own would pass `answers` on here.
 async fn acknowledge(app: &App, event: Event) -> Result<Response, Failure> {
-    let answers = answers(app, event.asked).await?;
+    let answers = answers(app, event.request).await?;
     let record = record(&answers, event.id);
     if let Some(Answer(Err(error))) = answers.first()
         && answers.iter().all(|answer| answer.0.is_err())
@@ -163,12 +163,12 @@ async fn acknowledge(app: &App, event: Event) -> Result<Response, Failure> {
     Ok(response)
 }
 
-/// Answers all questions, in their order. If all of them are invalid, their errors need no place in the queue.
-async fn answers(app: &App, asked: PredictRequest) -> Result<Vec<Answer>, ApiError> {
-    if asked.questions.iter().any(Result::is_ok) {
-        app.pool.answer(asked.questions).await
+/// Answers all questions, in their order. If all of them are invalid, returns their errors without waiting in the queue.
+async fn answers(app: &App, request: PredictRequest) -> Result<Vec<Answer>, ApiError> {
+    if request.questions.iter().any(Result::is_ok) {
+        app.pool.answer(request.questions).await
     } else {
-        let errors = asked.questions.into_iter().filter_map(Result::err);
+        let errors = request.questions.into_iter().filter_map(Result::err);
         Ok(errors.map(|error| Answer(Err(error))).collect())
     }
 }

@@ -15,16 +15,16 @@ pub(crate) struct Settings {
     pub(crate) port: u16,
     /// Packed file or model folder (`BERTLESS_MODEL`).
     pub(crate) model: PathBuf,
-    /// Number of threads that make predictions (`BERTLESS_WORKERS`). Default: as many as the model computes with.
+    /// Number of threads that make predictions (`BERTLESS_WORKERS`). Default: the number of threads that the model computes with.
     pub(crate) workers: Option<usize>,
-    /// Number of requests that may wait for one of these threads (`BERTLESS_QUEUE`).
+    /// Number of requests that may wait for a thread (`BERTLESS_QUEUE`).
     pub(crate) queue: usize,
     pub(crate) limits: Limits,
     /// Maximum time for the head of a request to arrive, and then again for its body (`BERTLESS_READ_TIMEOUT`, in seconds).
     pub(crate) read_timeout: Duration,
     /// Origins of web pages that may read answers (`BERTLESS_CORS_ORIGIN`).
     pub(crate) cors: Cors,
-    /// Requests that the path `/` takes (`FUNCTION_SIGNATURE_TYPE`).
+    /// Requests that the path `/` accepts (`FUNCTION_SIGNATURE_TYPE`).
     pub(crate) root: Root,
 }
 
@@ -38,12 +38,12 @@ const MOST_WORKERS: usize = 1024;
 /// Maximum of `BERTLESS_READ_TIMEOUT`, in seconds. Cloud Run's request timeout is at most an hour.
 const LONGEST_READ: u64 = 3600;
 
-/// Requests that the path `/` takes.
+/// Requests that the path `/` accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Root {
     /// Events and plain requests, distinguished by their headers and bodies.
     Either,
-    /// Plain requests, as `/predict` takes them.
+    /// Plain requests, as `/predict` accepts them.
     Http,
     /// CloudEvents and Pub/Sub pushes.
     Events,
@@ -77,18 +77,21 @@ impl Settings {
         };
         ensure!(
             settings.workers <= Some(MOST_WORKERS),
-            "BERTLESS_WORKERS: {} threads, at most {MOST_WORKERS} can compute",
+            "BERTLESS_WORKERS: {}: must be at most {MOST_WORKERS} threads",
             settings.workers.unwrap_or_default()
         );
         ensure!(
             (1..=LONGEST_READ).contains(&settings.read_timeout.as_secs()),
-            "BERTLESS_READ_TIMEOUT: {} seconds, 1 to {LONGEST_READ} can be waited",
+            "BERTLESS_READ_TIMEOUT: {}: must be 1 to {LONGEST_READ} seconds",
             settings.read_timeout.as_secs()
         );
-        ensure!(settings.queue > 0, "BERTLESS_QUEUE: 0 requests may wait");
+        ensure!(
+            settings.queue > 0,
+            "BERTLESS_QUEUE: 0: must be at least 1 request"
+        );
         ensure!(
             settings.queue <= MOST_WAITING,
-            "BERTLESS_QUEUE: {} requests may wait, at most {MOST_WAITING} can",
+            "BERTLESS_QUEUE: {}: must be at most {MOST_WAITING} requests",
             settings.queue
         );
         Ok(settings)

@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::routes::{App, SharedApp};
 
-/// Time without a new request after which the process stops to accept them.
+/// Time without a new request after which the process stops accepting requests.
 const QUIET: Duration = Duration::from_millis(100);
 /// Maximum time after the signal in which requests are accepted.
 const STILL_TAKEN: Duration = Duration::from_secs(7);
-/// Time after the signal at which the process stops to wait for bodies.
+/// Time after the signal at which the process stops waiting for bodies.
 const BODIES: Duration = Duration::from_secs(5);
 /// Time after the signal at which the process ends, even with unanswered requests.
 const DEADLINE: Duration = Duration::from_secs(9);
@@ -25,7 +25,8 @@ const POLL: Duration = Duration::from_millis(10);
 /// Counts of requests, and the state of the shutdown.
 #[derive(Debug)]
 pub(crate) struct Traffic {
-    asked: AtomicUsize,
+    /// Number of requests that have arrived since the start.
+    received: AtomicUsize,
     in_flight: AtomicUsize,
     cold: AtomicBool,
     /// Time of the signal; `None` before it.
@@ -35,7 +36,7 @@ pub(crate) struct Traffic {
 impl Default for Traffic {
     fn default() -> Self {
         Self {
-            asked: AtomicUsize::new(0),
+            received: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             cold: AtomicBool::new(true),
             stopping: watch::Sender::new(None),
@@ -55,11 +56,11 @@ impl Drop for InFlight<'_> {
 impl Traffic {
     pub(crate) fn enter(&self) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::SeqCst);
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.received.fetch_add(1, Ordering::SeqCst);
         InFlight(self)
     }
 
-    /// Returns true for the first call only.
+    /// Returns whether this is the first call.
     pub(crate) fn is_first(&self) -> bool {
         self.cold.swap(false, Ordering::Relaxed)
     }
@@ -72,12 +73,12 @@ impl Traffic {
         self.stopping.borrow().is_some()
     }
 
-    /// Waits until the process stops to wait for bodies.
+    /// Waits until the process stops waiting for bodies.
     pub(crate) async fn gives_up_on_bodies(&self) {
         self.stopped_for(BODIES).await;
     }
 
-    /// Waits for the signal, and then until `time` after it.
+    /// Waits until `time` after the signal.
     async fn stopped_for(&self, time: Duration) {
         let mut stopping = self.stopping.subscribe();
         // `self` holds the sender, so waiting cannot fail.
@@ -92,7 +93,7 @@ impl Traffic {
 
 /// Waits for SIGTERM (or Ctrl-C), and then until no new requests arrive.
 pub(crate) async fn when_quiet(app: SharedApp) {
-    asked_to_stop().await;
+    stop_signal().await;
     let traffic = &app.traffic;
     let begin = Instant::now();
     traffic.stopping.send_replace(Some(begin));
@@ -101,12 +102,12 @@ pub(crate) async fn when_quiet(app: SharedApp) {
         in_flight = traffic.in_flight(),
         "stopping"
     );
-    let (mut since, mut seen) = (begin, traffic.asked.load(Ordering::SeqCst));
+    let (mut since, mut seen) = (begin, traffic.received.load(Ordering::SeqCst));
     while begin.elapsed() < STILL_TAKEN && since.elapsed() < QUIET {
         sleep(POLL).await;
-        let asked = traffic.asked.load(Ordering::SeqCst);
-        if asked != seen || traffic.in_flight() > 0 {
-            (since, seen) = (Instant::now(), asked);
+        let received = traffic.received.load(Ordering::SeqCst);
+        if received != seen || traffic.in_flight() > 0 {
+            (since, seen) = (Instant::now(), received);
         }
     }
 }
@@ -116,7 +117,7 @@ pub(crate) async fn deadline(app: &App) {
     app.traffic.stopped_for(DEADLINE).await;
 }
 
-async fn asked_to_stop() {
+async fn stop_signal() {
     let terminate = async {
         match signal(SignalKind::terminate()) {
             Ok(mut signals) => {

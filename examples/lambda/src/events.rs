@@ -12,7 +12,7 @@ use serde_json::error::Category;
 use crate::http::HttpRequest;
 use crate::sqs::SqsEvent;
 
-/// Event, by its shape.
+/// Event, parsed by its shape.
 pub(crate) enum Event<'a> {
     /// Direct invocation: the event is the request itself.
     Direct(Cow<'a, str>),
@@ -56,7 +56,7 @@ impl<'a> Event<'a> {
     pub(crate) fn read(event: &'a [u8]) -> Result<Self, ApiError> {
         let text = str::from_utf8(event)
             .map_err(|error| ApiError::malformed(format!("the event is not UTF-8: {error}")))?;
-        // Before any parsing: a lone surrogate in one text must not fail the other texts.
+        // Replaced before any parsing, so that a lone surrogate in one text does not fail the other texts.
         let json = replace_lone_surrogates(text);
         if is_empty(&json) {
             return Ok(Self::Ping);
@@ -68,8 +68,8 @@ impl<'a> Event<'a> {
         let shape: Shape = serde_json::from_str(&json).map_err(unread)?;
         if shape.context.is_some() {
             let request: HttpRequest = serde_json::from_str(&json).map_err(unread)?;
-            // Another event with a context, such as the record of another function's failure, is no HTTP request: its sender
-            // reads no response, so the error must not become one.
+            // An event with a context and without a method is not an HTTP request, for example the record of another
+            // function's failure. Its sender reads no HTTP response, so the error fails the invocation.
             return match request.method() {
                 Some(_) => Ok(Self::Http(request)),
                 None => Err(ApiError::unanswerable("the event has no HTTP method")),
@@ -86,8 +86,8 @@ impl<'a> Event<'a> {
         match names().find(|&name| name != Some("aws:sqs")) {
             None => serde_json::from_str(&json).map(Self::Sqs).map_err(unread),
             Some(name) => Err(ApiError::unanswerable(format!(
-                "records of {} ask nothing, those of aws:sqs do",
-                name.map_or("nobody".to_owned(), named)
+                "records of {} are not supported: the function accepts records of aws:sqs",
+                name.map_or("an unnamed service".to_owned(), named)
             ))),
         }
     }
@@ -97,11 +97,11 @@ impl Shape {
     /// Returns whether the event is a ping of serverless-plugin-warmup or lambda-warmer, or the tick of a rule of EventBridge
     /// (CloudWatch Events) or of EventBridge Scheduler. An event that also contains a request is not a ping.
     fn is_ping(&self) -> bool {
-        let asks = self.text.is_some() || self.texts.is_some() || self.question.is_some();
+        let has_request = self.text.is_some() || self.texts.is_some() || self.question.is_some();
         let scheduled = self.detail_type == "Scheduled Event"
             && (self.source == "aws.events" || self.source == "aws.scheduler");
         let warms = self.warmer == true || self.source == "serverless-plugin-warmup";
-        !asks && (warms || scheduled)
+        !has_request && (warms || scheduled)
     }
 }
 
@@ -114,12 +114,12 @@ fn is_empty(json: &str) -> bool {
     json.is_empty() || json == "null" || inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
-/// Converts a parser's error. Its own message is dropped, because it may quote a text of the event.
+/// Converts a parser's error. Drops the message of a type error, which may quote a text of the event.
 fn unread(error: serde_json::Error) -> ApiError {
     let (line, column) = (error.line(), error.column());
     match error.classify() {
         Category::Data => ApiError::unanswerable(format!(
-            "the event cannot be read: a value has another type than AWS gives it, at line {line} column {column}"
+            "the event cannot be read: the value at line {line} column {column} has another type than in events of AWS"
         )),
         _ => ApiError::malformed(format!("the event is not JSON: {error}")),
     }
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_are_told_apart() {
+    fn shapes_are_distinguished() {
         for (json, expected) in [
             (r#"{"text": "a"}"#, "direct"),
             (r#""a""#, "direct"),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn pings_are_told_from_questions() {
+    fn pings_and_requests_are_distinguished() {
         for json in [
             "",
             " \n",

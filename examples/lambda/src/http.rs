@@ -16,8 +16,9 @@ use crate::status::phrase;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HttpRequest {
-    /// Method, in payload 1.0 and from load balancers. Payload 2.0 and function URLs have method and path in the request context.
+    /// Method in payload 1.0 and from load balancers. Payload 2.0 and function URLs have it in the request context.
     http_method: Option<String>,
+    /// Path in payload 1.0 and from load balancers. Payload 2.0 and function URLs have it in the request context.
     path: Option<String>,
     request_context: Context,
     headers: Option<BTreeMap<String, Value>>,
@@ -38,12 +39,12 @@ struct Http {
     path: Option<String>,
 }
 
-/// What an HTTP request asks for.
+/// Purpose of an HTTP request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wants {
-    /// Answers to the question in its body.
+    /// Answers to the request in its body.
     Answers,
-    /// Health check: confirmation that this function works.
+    /// Health check of the function.
     Health,
     /// CORS preflight: a browser asks whether a page may send its request.
     Preflight,
@@ -77,8 +78,8 @@ impl HttpRequest {
         value.map(str::trim)
     }
 
-    /// Returns what the request asks for. POST asks for answers on every path, GET and HEAD only for a health check, and
-    /// OPTIONS only for a CORS preflight.
+    /// Returns the purpose of the request. POST asks for answers on every path. GET and HEAD are only for health checks, OPTIONS
+    /// only for CORS preflights.
     ///
     /// # Errors
     /// 405 for every other request.
@@ -103,8 +104,8 @@ impl HttpRequest {
             || self.request_context.elb.is_some() && agent.starts_with("ELB-HealthChecker/")
     }
 
-    /// Decodes the body: first base64, if the event says so, then its `Content-Encoding`. `limit` is the most bytes that a
-    /// compressed body may have once it is decoded; the length of any other body is not checked here.
+    /// Decodes the body: first base64, if the event says so, then its `Content-Encoding`. A compressed body may have at most
+    /// `limit` bytes after decoding. The length of an uncompressed body is not checked here.
     ///
     /// # Errors
     /// 400 if the event says that the body is base64 and it is not, and the errors of [`decoded`].
@@ -120,8 +121,8 @@ impl HttpRequest {
         decoded(bytes, coding, limit)
     }
 
-    /// Builds the response in the form that the sender of this request reads. Adds `content-type` to `headers` if there is a
-    /// body, `allow` to a 405 and `accept-encoding` to a 415.
+    /// Builds the response in the form that the sender of this request reads. Adds the header `content-type` if there is a
+    /// body, `allow` for status 405 and `accept-encoding` for status 415.
     pub(crate) fn response(
         &self,
         status: u16,
@@ -137,7 +138,7 @@ impl HttpRequest {
             _ => {}
         }
         let balancer = self.request_context.elb.is_some();
-        // A load balancer that sends lists of headers reads nothing else.
+        // A load balancer that sends lists of headers reads only lists of headers.
         let lists = balancer && self.multi_value_headers.is_some();
         let (single, multiple) = if lists {
             let headers = headers.into_iter().map(|(name, value)| (name, [value]));
@@ -160,7 +161,7 @@ impl HttpRequest {
     }
 }
 
-/// HTTP response. Fields that the sender of the request does not know are absent.
+/// HTTP response. Leaves out fields that the sender of the request does not know.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HttpResponse {

@@ -11,8 +11,7 @@
 //! log.rs       one line of JSON for each request
 //! ```
 //!
-//! The JSON protocol, which all wrappers share, is in `../questions`. Modules depend only on those below them in this list, as in
-//! bertless itself.
+//! The JSON protocol, which all wrappers share, is in `../questions`. A module depends only on modules below it in this list.
 
 mod events;
 mod http;
@@ -31,7 +30,7 @@ use std::time::Instant;
 use service::Service;
 use settings::Settings;
 
-/// Error that ends the process.
+/// Any error that ends the process.
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {

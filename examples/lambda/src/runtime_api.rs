@@ -1,9 +1,9 @@
-//! Client of AWS Lambda's Runtime API, which hands out events and takes their replies.
+//! Client of AWS Lambda's Runtime API, which delivers events to the function and receives its replies.
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 //!
 //! AWS's crate `lambda_runtime` is not used, for two reasons. It parses the client context of an invocation, expects only strings
-//! in it, and ends the process if a caller has sent anything else. At level TRACE it logs whole events. This client does not read
-//! the client context.
+//! in it, and ends the process if a caller has sent anything else; this client does not read the client context. At level TRACE
+//! `lambda_runtime` logs whole events.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +20,7 @@ use crate::status::phrase;
 const REQUEST_ID: &str = "lambda-runtime-aws-request-id";
 /// Header with the time at which AWS ends the invocation, in milliseconds since 1970.
 const DEADLINE: &str = "lambda-runtime-deadline-ms";
-/// Header by which AWS recognises a reply to an invocation that has already ended. Each reply repeats its value.
+/// Header of an event that its reply repeats. By it AWS recognises a reply to an invocation that has already ended.
 const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 
@@ -38,7 +38,7 @@ pub(crate) struct Invocation {
     pub(crate) event: Bytes,
 }
 
-/// Time at which AWS ends the invocation, on this process's clock.
+/// Converts the header [`DEADLINE`] to a time on this process's clock.
 fn deadline(header: &HeaderValue) -> Option<Instant> {
     let milliseconds = header.to_str().ok()?.parse().ok()?;
     let end = UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds))?;
@@ -46,7 +46,7 @@ fn deadline(header: &HeaderValue) -> Option<Instant> {
     Instant::now().checked_add(left)
 }
 
-/// Error that a direct caller receives, as JSON. AWS counts it as an error, and retries an asynchronous event.
+/// Error that a direct caller receives, as JSON. AWS counts it as an error of the function, and retries an asynchronous event.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Diagnostic<'a> {
@@ -55,11 +55,12 @@ struct Diagnostic<'a> {
 }
 
 impl RuntimeApi {
-    /// Makes a client of the Runtime API at `address`, a host and a port, for up to `at_once` concurrent events.
+    /// Makes a client of the Runtime API at `address` (a host and a port), for up to `at_once` concurrent events.
     pub(crate) fn at(address: &str, at_once: usize) -> Result<Self, Error> {
         let uri: Option<Uri> = address.parse().ok();
         let uri = uri.filter(|uri| uri.authority().is_some());
-        let uri = uri.ok_or_else(|| format!("AWS_LAMBDA_RUNTIME_API: {address:?} is no host"))?;
+        let uri =
+            uri.ok_or_else(|| format!("AWS_LAMBDA_RUNTIME_API: {address:?} is not a host"))?;
         let client = PooledClient::builder()
             .with_endpoint(uri)
             .with_pool_size(at_once);
@@ -80,7 +81,7 @@ impl RuntimeApi {
     pub(crate) async fn next(&self) -> Result<Invocation, Error> {
         let (parts, event) = self.get("invocation/next").await?.into_parts();
         let request_id = parts.headers.get(REQUEST_ID);
-        let request_id = request_id.ok_or("the Runtime API gave an event without an id")?;
+        let request_id = request_id.ok_or("the Runtime API sent an event without an id")?;
         Ok(Invocation {
             request_id: request_id.to_str()?.to_owned(),
             invocation_id: parts.headers.get(INVOCATION_ID).cloned(),
@@ -89,7 +90,7 @@ impl RuntimeApi {
         })
     }
 
-    /// Sends the reply to an event, as JSON, and returns when AWS has it.
+    /// Sends the reply to an event, as JSON. Returns when AWS has received it.
     pub(crate) async fn reply(
         &self,
         invocation: &Invocation,
@@ -114,9 +115,9 @@ impl RuntimeApi {
         let path = format!("invocation/{request_id}/{end}");
         let taken = self.call(Method::POST, &path, headers, body).await?;
         if !taken.status().is_success() {
-            // For example 413 for more than 6 MB. AWS reports it to the caller.
+            // Status 413, for example, means more than 6 MB. AWS reports the error to the caller.
             let status = taken.status().as_u16();
-            tracing::error!(request_id, status, "the reply was not taken");
+            tracing::error!(request_id, status, "the Runtime API refused the reply");
         }
         Ok(())
     }
@@ -129,11 +130,15 @@ impl RuntimeApi {
         if got.status().is_success() {
             Ok(got)
         } else {
-            Err(format!("{path}: the Runtime API answers {}", got.status()).into())
+            Err(format!(
+                "{path}: the Runtime API answered with status {}",
+                got.status()
+            )
+            .into())
         }
     }
 
-    /// Sends a request and returns the whole response. Its connection is then free for the next call.
+    /// Sends a request and returns the whole response, so that the connection is free for the next call.
     async fn call(
         &self,
         method: Method,

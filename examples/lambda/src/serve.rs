@@ -15,14 +15,14 @@ use crate::Error;
 use crate::runtime_api::{Invocation, RuntimeApi};
 use crate::service::Service;
 
-/// Time that an event handed out just before SIGTERM may take to arrive.
+/// Maximum time for an event to arrive that AWS sent just before SIGTERM.
 const ON_ITS_WAY: Duration = Duration::from_millis(50);
 
 /// Answers events until SIGTERM, or until the Runtime API fails.
 ///
-/// One thread does all input and output. Everywhere but on Managed Instances AWS sends one request at a time; then this thread
-/// also computes, because no other request waits. For several requests at once, as many other threads compute as the model uses,
-/// and further requests wait for one of them.
+/// One thread does all input and output. Except on Managed Instances, AWS sends one request at a time. This thread then also
+/// computes, because no other request waits. On Managed Instances AWS sends several requests at once. Other threads then compute,
+/// as many as the model uses, and further requests wait for one of them.
 ///
 /// # Errors
 /// An error of the Runtime API, or of a thread that could not be started.
@@ -59,7 +59,7 @@ impl Server {
         self.api.restored().await?;
         let mut loops = JoinSet::new();
         for _ in 0..self.at_once {
-            loops.spawn(self.clone().one_after_the_other());
+            loops.spawn(self.clone().answer_events());
         }
         let mut result = Ok(());
         loop {
@@ -86,15 +86,15 @@ impl Server {
         result
     }
 
-    /// Receives events and answers each before it receives the next.
-    async fn one_after_the_other(self: Arc<Self>) -> Result<(), Error> {
+    /// Receives events until SIGTERM, and answers each before it receives the next.
+    async fn answer_events(self: Arc<Self>) -> Result<(), Error> {
         let mut stopping = self.stopping.subscribe();
         while !*stopping.borrow() {
             let mut next = std::pin::pin!(self.api.next());
             let invocation = tokio::select! {
                 biased;
                 invocation = &mut next => invocation?,
-                () = stop(&mut stopping) => {
+                () = until_stopping(&mut stopping) => {
                     match timeout(ON_ITS_WAY, next).await {
                         Ok(invocation) => invocation?,
                         Err(_) => break,
@@ -130,8 +130,8 @@ impl Server {
     }
 }
 
-/// Waits until the process is told to stop.
-async fn stop(stopping: &mut watch::Receiver<bool>) {
-    // The sender outlives all loops.
+/// Waits until the server is stopping.
+async fn until_stopping(stopping: &mut watch::Receiver<bool>) {
+    // Waiting cannot fail: the server holds the sender, and outlives all loops.
     let _ = stopping.wait_for(|&stopping| stopping).await;
 }

@@ -1,4 +1,4 @@
-//! Answers one event: returns the reply and writes a log line.
+//! Answers events: returns the reply to each and writes its log line.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use crate::log::Record;
 use crate::settings::Settings;
 use crate::sqs::{self, SqsBatchResponse, SqsMessage};
 
-/// Time before an invocation's deadline that is left for the reply.
+/// Time between the end of the computation and the invocation's deadline, for sending the reply.
 const REPLY_TIME: Duration = Duration::from_millis(100);
 
-/// Function with its model, which all requests share.
+/// State that all requests share: the model and the settings.
 pub(crate) struct Service {
     model: Model,
     settings: Settings,
@@ -67,11 +67,11 @@ impl Service {
         &self.settings
     }
 
-    /// Answers an event and returns the reply as JSON. Texts that are not computed shortly before `deadline` have an error, so
-    /// that the caller gets the answers of the others before AWS ends the invocation.
+    /// Answers an event and returns the reply as JSON. A text that is not computed [`REPLY_TIME`] before `deadline` gets an error,
+    /// so that the caller receives the answers to the other texts before AWS ends the invocation.
     ///
     /// # Errors
-    /// The error of a direct invocation. For other events an error is part of the reply.
+    /// The error of a direct invocation, or of an event that cannot be read. For other events an error is part of the reply.
     pub(crate) fn respond(
         &self,
         event: &[u8],
@@ -145,7 +145,7 @@ impl Service {
         Ok(request.response(record.status, settings.cors.headers(origin), body))
     }
 
-    /// Answers a batch of messages, whose texts the model computes together.
+    /// Answers a batch of messages. The model computes the texts of all messages together.
     fn sqs(
         &self,
         messages: &[SqsMessage],
@@ -171,7 +171,7 @@ impl Service {
         sqs::respond(messages, &answered)
     }
 
-    /// Answers the request in `body`. If it has a single text, the error of that text is the error of the request.
+    /// Answers the request in `body`. If the request is a single text, an error of that text is returned as the error.
     fn predict(
         &self,
         body: &[u8],

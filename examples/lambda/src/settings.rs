@@ -6,7 +6,7 @@ use bertless_questions::{Cors, Limits, variable};
 
 use crate::Error;
 
-/// Settings of the function: its own, and those that AWS sets.
+/// Settings of the function, from its own variables and from those that AWS sets.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// Packed file or model folder (`BERTLESS_MODEL`). `None` means the file in the function's package.

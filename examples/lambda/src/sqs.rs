@@ -1,4 +1,4 @@
-//! Batches of SQS messages. Each message is one request, and returns to the queue alone if it cannot be answered.
+//! Batches of SQS messages. Each message is one request. Only messages that cannot be answered return to the queue.
 
 use bertless_questions::{self as questions, Answer, ApiError, Limits, PredictRequest, Question};
 use serde::{Deserialize, Serialize};
@@ -37,20 +37,21 @@ struct BatchItemFailure {
     item_identifier: String,
 }
 
-/// Reads the questions of a message: a JSON request, or a plain text if it does not begin with `{`. Either may be in an envelope of
-/// SNS. A message that cannot be read counts as one question with an error.
+/// Reads the questions of a message. Its body is a JSON request, or a plain text if it does not begin with `{`. Either may be in an
+/// envelope of SNS. A message that cannot be read counts as one question with an error.
 pub(crate) fn read(message: &SqsMessage, limits: &Limits) -> Vec<Result<Question, ApiError>> {
-    let asked = match &message.body {
-        Value::String(body) => asked(body, limits),
+    let request = match &message.body {
+        Value::String(body) => read_body(body, limits),
         _ => Err(ApiError::malformed("the message's body is not a text")),
     };
-    match asked {
-        Ok(asked) => asked.questions,
+    match request {
+        Ok(request) => request.questions,
         Err(error) => vec![Err(error)],
     }
 }
 
-fn asked(body: &str, limits: &Limits) -> Result<PredictRequest, ApiError> {
+/// Reads the body of a message as a request, without the envelope of SNS if it has one.
+fn read_body(body: &str, limits: &Limits) -> Result<PredictRequest, ApiError> {
     if !body.trim_start().starts_with('{') {
         return questions::text(body.to_owned(), limits);
     }
@@ -59,7 +60,7 @@ fn asked(body: &str, limits: &Limits) -> Result<PredictRequest, ApiError> {
     }
     let json = questions::json(body.as_bytes(), "the body")?;
     match sns_message(&json)? {
-        // Only one envelope is opened: a message of a topic has no second one.
+        // Only one envelope is removed: a message of a topic has no second one.
         Some(message) if message.trim_start().starts_with('{') => {
             questions::parse(message.as_bytes(), limits)
         }
@@ -78,14 +79,14 @@ fn sns_message(json: &Value) -> Result<Option<&str>, ApiError> {
     match (text("Type"), text("Message")) {
         (Some("Notification"), message) => Ok(message),
         (Some("SubscriptionConfirmation" | "UnsubscribeConfirmation"), _) => Err(
-            ApiError::unanswerable("SNS asks to confirm a subscription: that is for its owner"),
+            ApiError::unanswerable("SNS asks to confirm a subscription: its owner must do that"),
         ),
         _ => Ok(None),
     }
 }
 
-/// Returns the messages without any answer to the queue, and delivers the others. In a FIFO queue all messages after such a one
-/// return as well, to keep their order.
+/// Builds the response to a batch. Messages without any answer return to the queue; the others are delivered. In a FIFO queue all
+/// messages after one without an answer return too, to keep their order.
 pub(crate) fn respond(messages: &[SqsMessage], answered: &[Vec<Answer>]) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
     let mut stopped = false;
@@ -93,13 +94,13 @@ pub(crate) fn respond(messages: &[SqsMessage], answered: &[Vec<Answer>]) -> SqsB
         let id = &message.message_id;
         let reason = match error_without_answer(answers) {
             Some(error) => error.logged(),
-            None if stopped => "a message before it failed",
+            None if stopped => "an earlier message failed",
             None => {
                 deliver(id, answers);
                 continue;
             }
         };
-        tracing::warn!(message_id = id, reason, "message goes back");
+        tracing::warn!(message_id = id, reason, "message returns to the queue");
         let queue = message.queue.as_deref().unwrap_or_default();
         stopped |= queue.ends_with(".fifo");
         response.batch_item_failures.push(BatchItemFailure {
@@ -109,7 +110,7 @@ pub(crate) fn respond(messages: &[SqsMessage], answered: &[Vec<Answer>]) -> SqsB
     response
 }
 
-/// Returns the error of the first text if no text has an answer.
+/// Returns the error of the first text if none of the texts has an answer.
 fn error_without_answer(answers: &[Answer]) -> Option<&ApiError> {
     let first = answers.first()?.0.as_ref().err()?;
     answers
@@ -120,8 +121,8 @@ fn error_without_answer(answers: &[Answer]) -> Option<&ApiError> {
 
 /// Delivers the answers to a message. This example only logs; add the code that forwards answers here.
 ///
-/// Answers are not logged, because they can quote texts. The reason for each text without an answer is logged, because the message
-/// is not delivered again.
+/// Answers are not logged, because they can quote texts. The reason for each text without an answer is logged, because the queue
+/// does not send the message again.
 fn deliver(message_id: &str, answers: &[Answer]) {
     for (text, answer) in answers.iter().enumerate() {
         if let Err(error) = &answer.0 {

@@ -1,4 +1,4 @@
-//! HTTP/2 without TLS, and clients that take their time.
+//! Tests of connections: HTTP/2 without TLS, slow clients and idle clients.
 
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,12 @@ async fn connect(server: &Server) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
 }
 
-/// Everything that comes until the server closes the connection.
-async fn rest(mut connection: TcpStream) -> Vec<u8> {
+/// Reads until the server closes the connection, and returns the bytes.
+async fn read_to_close(mut connection: TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     let read = timeout(PATIENCE, connection.read_to_end(&mut bytes)).await;
-    // It may as well be reset.
-    let _ = read.expect("the server closes it");
+    // The server may also reset the connection, which is an error of `read_to_end`.
+    let _ = read.expect("the server closes the connection");
     bytes
 }
 
@@ -36,7 +36,7 @@ async fn http2_without_tls_is_answered() {
     );
     let body = json!({"text": "A great film"});
     let (_, expected) = answer(server.post("/predict").json(&body)).await;
-    // Many at once, over one connection.
+    // Sends many requests at once over one connection.
     let mut requests = JoinSet::new();
     for _ in 0..50 {
         requests.spawn(answer(client.post(server.url("/predict")).json(&body)));
@@ -53,9 +53,9 @@ async fn http2_without_tls_is_answered() {
     server.line(|line| line["message"] == "stopped");
 }
 
-/// What was begun over HTTP/2 is answered after SIGTERM, too.
+/// Tests that requests over HTTP/2 that arrived before SIGTERM are answered.
 #[tokio::test(flavor = "multi_thread")]
-async fn http2_loses_nothing_at_the_end() {
+async fn http2_requests_are_answered_after_sigterm() {
     let mut server = Server::start(&[("BERTLESS_WORKERS", "1")]);
     let client = Client::builder().http2_prior_knowledge().build().unwrap();
     let long = json!({"texts": vec!["A great film ".repeat(20); 256]});
@@ -75,7 +75,7 @@ async fn http2_loses_nothing_at_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_senders_are_dropped() {
+async fn slow_senders_are_disconnected() {
     let server = Server::start(&[("BERTLESS_READ_TIMEOUT", "1")]);
     let head = "POST /predict HTTP/1.1\r\nhost: here\r\n";
     let body = "content-length: 100\r\n\r\n{";
@@ -102,9 +102,9 @@ async fn slow_senders_are_dropped() {
     ] {
         let mut connection = connect(&server).await;
         connection.write_all(sent.as_bytes()).await.unwrap();
-        dropped.spawn(async move { (rest(connection).await, sent, says) });
+        dropped.spawn(async move { (read_to_close(connection).await, sent, says) });
     }
-    // A byte now and then is no request either.
+    // A client that sends a byte every 100 ms does not complete its request in time either.
     for sent in [head.to_owned(), format!("{head}{body}")] {
         let mut connection = connect(&server).await;
         connection.write_all(sent.as_bytes()).await.unwrap();
@@ -133,7 +133,7 @@ async fn slow_senders_are_dropped() {
             "{sent:?}: {text}"
         );
     }
-    // A second for the head or the body, and one to close.
+    // The head or the body may take one second, and closing the connection another.
     assert!(
         begin.elapsed() < Duration::from_secs(6),
         "{:?}",
@@ -151,9 +151,10 @@ async fn slow_senders_are_dropped() {
     assert_eq!(health["in_flight"], 0);
 }
 
-/// Closed in the moment of the next request, a connection would lose it.
+/// Tests that the read timeout is only for requests that are arriving. If the server closed an idle connection just when the
+/// next request arrives, that request would be lost.
 #[tokio::test]
-async fn idle_connections_and_long_computing_are_no_slow_senders() {
+async fn idle_connections_and_long_computations_have_no_timeout() {
     let server = Server::start(&[("BERTLESS_READ_TIMEOUT", "1"), ("BERTLESS_WORKERS", "1")]);
     let body = r#"{"text": "A great film"}"#;
     let length = body.len();
@@ -170,15 +171,15 @@ async fn idle_connections_and_long_computing_are_no_slow_senders() {
         assert!(bytes[..count].starts_with(b"HTTP/1.1 200"));
         sleep(Duration::from_millis(2500)).await;
     }
-    // Half of a second request is dropped, however idle the connection was before.
+    // A request of which only the beginning arrives is dropped, even after the connection was idle for longer.
     connection
         .write_all(&request.as_bytes()[..20])
         .await
         .unwrap();
     let begin = Instant::now();
-    assert_eq!(rest(connection).await, b"");
+    assert_eq!(read_to_close(connection).await, b"");
     assert!(begin.elapsed() < Duration::from_secs(5));
-    // Requests that wait for a worker wait for as long as it takes.
+    // A request that has arrived waits for a worker without a timeout.
     let long = json!({"texts": vec!["A great film ".repeat(20); 256]});
     let mut requests = JoinSet::new();
     let begin = Instant::now();

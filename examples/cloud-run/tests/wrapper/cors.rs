@@ -1,4 +1,4 @@
-//! Web pages that ask.
+//! Tests of CORS: preflights, and the headers that let a web page read a response.
 
 use reqwest::{Client, Method, Response};
 use serde_json::json;
@@ -23,7 +23,7 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test]
-async fn preflights_are_answered_by_a_setting() {
+async fn preflights_are_answered_for_the_origins_of_the_setting() {
     let origins = "https://a.example, http://localhost:3000";
     let open = Server::start(&[("BERTLESS_CORS_ORIGIN", origins)]);
     for path in ["/predict", "/", "/healthz"] {
@@ -55,9 +55,9 @@ async fn preflights_are_answered_by_a_setting() {
     assert_eq!(line["severity"], "WARNING");
 }
 
-/// A page must be able to read why it was refused, too.
+/// Tests that responses to refused requests have the headers, too, so that a page can read the reason.
 #[tokio::test]
-async fn every_response_is_for_the_page() {
+async fn every_response_has_the_headers() {
     let server = Server::start(&[
         ("BERTLESS_CORS_ORIGIN", "https://a.example"),
         ("BERTLESS_MAX_BODY", "100"),

@@ -1,17 +1,17 @@
-//! CloudEvents in either mode, and Pub/Sub's pushes.
+//! Tests of CloudEvents in both modes and of Pub/Sub's pushes.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
-use super::{Server, answer, failed};
+use super::{Server, answer, assert_error};
 
 fn encoded(data: &str) -> String {
     BASE64_STANDARD.encode(data)
 }
 
-/// An event in structured mode with everything but its data.
+/// Returns an event in structured mode without data.
 fn event() -> Value {
     json!({
         "specversion": "1.0",
@@ -46,7 +46,7 @@ fn binary(server: &Server, kind: &str, data: impl ToString) -> RequestBuilder {
         .body(data.to_string())
 }
 
-/// As Pub/Sub pushes, and as Eventarc hands it on.
+/// Returns a push of Pub/Sub, which is also the data of Eventarc's event.
 fn push(data: &str) -> Value {
     json!({
         "message": {
@@ -61,7 +61,7 @@ fn push(data: &str) -> Value {
 }
 
 #[tokio::test]
-async fn every_shape_of_an_event() {
+async fn every_shape_of_event_is_answered() {
     let server = Server::start(&[("FUNCTION_SIGNATURE_TYPE", "cloudevent")]);
     let asked = json!({"texts": ["A great film"]});
     let text = encoded(&asked.to_string());
@@ -97,7 +97,7 @@ async fn every_shape_of_an_event() {
 }
 
 #[tokio::test]
-async fn shapes_are_told_apart() {
+async fn events_and_requests_are_distinguished() {
     let server = Server::start(&[]);
     let asked = json!({"text": "A great film"});
     let got = answer(server.post("/").json(&asked)).await;
@@ -106,9 +106,9 @@ async fn shapes_are_told_apart() {
     assert!(got.0 == 200 && got.1["event"] == "event-1", "{got:?}");
     let got = answer(binary(&server, "application/json", &asked)).await;
     assert!(got.0 == 200 && got.1["event"] == "event-1", "{got:?}");
-    // A list is no push, whatever is in it.
+    // A list is a request, not a push, whatever its items are.
     let list = server.post("/").json(&json!(["A great film"]));
-    failed(answer(list).await, 422, "expected an object");
+    assert_error(answer(list).await, 422, "expected an object");
 
     let http = Server::start(&[
         ("FUNCTION_SIGNATURE_TYPE", "http"),
@@ -116,34 +116,34 @@ async fn shapes_are_told_apart() {
     ]);
     let got = answer(binary(&http, "application/json", &asked)).await;
     assert!(got.0 == 200 && got.1["label"].is_string(), "{got:?}");
-    failed(
+    assert_error(
         answer(http.post("/").json(&push("YQ=="))).await,
         422,
         "\"message\"",
     );
     let events = Server::start(&[("FUNCTION_SIGNATURE_TYPE", "cloudevent")]);
-    failed(answer(events.post("/").json(&asked)).await, 400, "neither");
+    assert_error(answer(events.post("/").json(&asked)).await, 400, "neither");
 }
 
 #[tokio::test]
-async fn events_that_are_none() {
+async fn malformed_events_are_refused() {
     let server = Server::start(&[]);
     for name in ["specversion", "id", "source", "type"] {
         let mut short = with(event(), "data", json!({"text": "a"}));
         short.as_object_mut().unwrap().remove(name);
-        failed(
+        assert_error(
             answer(structured(&server, &short)).await,
             400,
             &format!("no {name}"),
         );
         let empty = with(event(), name, "".into());
-        failed(
+        assert_error(
             answer(structured(&server, &empty)).await,
             400,
             &format!("{name} is empty"),
         );
         let number = with(event(), name, 1.into());
-        failed(
+        assert_error(
             answer(structured(&server, &number)).await,
             400,
             &format!("{name} is not a text"),
@@ -183,47 +183,47 @@ async fn events_that_are_none() {
         ),
         (json!([]), 400, "not a JSON object"),
     ] {
-        failed(answer(structured(&server, &event)).await, status, says);
+        assert_error(answer(structured(&server, &event)).await, status, says);
     }
     let cut = server
         .post("/")
         .header("content-type", "application/cloudevents+json");
-    failed(answer(cut.body("{")).await, 400, "not JSON");
+    assert_error(answer(cut.body("{")).await, 400, "not JSON");
     for kind in [
         "application/cloudevents-batch+json",
         "application/cloudevents+avro",
     ] {
         let other = server.post("/").header("content-type", kind).body("[]");
-        failed(answer(other).await, 415, "");
+        assert_error(answer(other).await, 415, "");
     }
-    failed(
+    assert_error(
         answer(binary(&server, "application/json", "")).await,
         400,
         "no data",
     );
-    failed(
+    assert_error(
         answer(binary(&server, "application/json", "{")).await,
         400,
         "not JSON",
     );
     let nameless = server.post("/").header("ce-specversion", "1.0").body("{}");
-    failed(answer(nameless).await, 400, "no id");
+    assert_error(answer(nameless).await, 400, "no id");
     let unversioned = server
         .post("/")
         .header("ce-id", "1")
         .header("ce-source", "s")
         .header("ce-type", "t");
-    failed(answer(unversioned.body("{}")).await, 400, "no specversion");
+    assert_error(answer(unversioned.body("{}")).await, 400, "no specversion");
     let foreign = server
         .post("/")
         .header("ce-specversion", "1.0")
         .header("ce-id", "é");
-    failed(answer(foreign.body("{}")).await, 400, "id is not ASCII");
+    assert_error(answer(foreign.body("{}")).await, 400, "id is not ASCII");
     let overlong = server
         .post("/")
         .header("ce-specversion", "1.0")
         .header("ce-id", "%C0%A0");
-    failed(
+    assert_error(
         answer(overlong.body("{}")).await,
         400,
         "id is not percent-encoded UTF-8",
@@ -231,7 +231,7 @@ async fn events_that_are_none() {
 }
 
 #[tokio::test]
-async fn pushes_that_are_none() {
+async fn malformed_pushes_are_refused() {
     let server = Server::start(&[]);
     for (push, status, says) in [
         (json!({"message": "text"}), 400, "not an object"),
@@ -257,9 +257,9 @@ async fn pushes_that_are_none() {
         (push(&encoded("  ")), 422, "empty"),
         (push(&encoded("{\"texts\": []}")), 422, "empty"),
     ] {
-        failed(answer(server.post("/").json(&push)).await, status, says);
+        assert_error(answer(server.post("/").json(&push)).await, status, says);
     }
-    // One good text among bad ones is worth an acknowledgement, and the bad ones are told.
+    // An event with at least one valid text is acknowledged. The response has an error for each of the other texts.
     let some = push(&encoded("{\"texts\": [\"a\", \"\"]}"));
     let (status, got) = answer(server.post("/").json(&some)).await;
     assert_eq!(
@@ -268,7 +268,7 @@ async fn pushes_that_are_none() {
     );
 }
 
-/// As Pub/Sub sends where its subscription has no wrapper.
+/// Builds the request by which Pub/Sub delivers a message if the subscription has no wrapper.
 fn unwrapped(
     server: &Server,
     headers: &[(&str, &str)],
@@ -281,7 +281,7 @@ fn unwrapped(
 }
 
 #[tokio::test]
-async fn messages_without_wrapper_are_opened() {
+async fn unwrapped_messages_are_answered() {
     let id = ("x-goog-pubsub-message-id", "event-1");
     let metadata: &[_] = &[
         id,
@@ -314,16 +314,16 @@ async fn messages_without_wrapper_are_opened() {
             (b"\xff\xfe", 400, "neither JSON nor UTF-8"),
             (b"{}", 422, "expected an object"),
         ] {
-            failed(answer(unwrapped(&server, &[id], data)).await, status, says);
+            assert_error(answer(unwrapped(&server, &[id], data)).await, status, says);
         }
-        // What has its wrapper after all is opened as ever.
+        // A message in its wrapper is read as usual, even if its headers are those of an unwrapped one.
         let wrapped = server.post("/").json(&push(&encoded("A great film")));
         let got = answer(wrapped.header("user-agent", "CloudPubSub-Google")).await;
         assert_eq!((got.0, &got.1["event"]), (200, &json!("event-1")));
     }
-    // Where `/` takes requests alone it is one, and a text is none.
+    // If `/` accepts only plain requests, the message is parsed as one, and a text is not JSON.
     let http = Server::start(&[("FUNCTION_SIGNATURE_TYPE", "http")]);
-    failed(
+    assert_error(
         answer(unwrapped(&http, &[id], "A great film")).await,
         400,
         "not JSON",
@@ -331,7 +331,7 @@ async fn messages_without_wrapper_are_opened() {
 }
 
 #[tokio::test]
-async fn half_a_character_keeps_no_event_back() {
+async fn a_lone_surrogate_does_not_fail_an_event() {
     let server = Server::start(&[]);
     let question = r#"{"texts": ["good", "cut \ud83d"]}"#;
     let direct = answer(server.post("/predict").body(question)).await;

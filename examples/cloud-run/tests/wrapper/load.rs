@@ -1,4 +1,4 @@
-//! Many clients at once.
+//! Tests with many clients at once.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use tokio::task::JoinSet;
 
 use super::{PATIENCE, Server, answer};
 
-/// A request that takes a while.
-fn long() -> Value {
+/// Returns a request that takes a while to compute.
+fn long_request() -> Value {
     json!({"texts": vec!["A great film ".repeat(20); 256]})
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_connections() {
+async fn a_thousand_connections_at_once() {
     let server = Server::start(&[("BERTLESS_QUEUE", "1000")]);
     let body = r#"{"text": "A great film"}"#;
     let (_, expected) = answer(server.post("/predict").body(body)).await;
@@ -25,7 +25,7 @@ async fn a_thousand_connections() {
         body.len()
     );
     let address = ("127.0.0.1", u16::try_from(server.port).unwrap());
-    // All are open before one asks.
+    // All connections are open before the first request is sent.
     let mut connections = Vec::new();
     for _ in 0..1000 {
         connections.push(TcpStream::connect(address).await.unwrap());
@@ -49,11 +49,11 @@ async fn a_thousand_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_queue_sends_clients_away() {
+async fn a_full_queue_refuses_requests() {
     let server = Server::start(&[("BERTLESS_QUEUE", "2"), ("BERTLESS_WORKERS", "1")]);
     let mut clients = JoinSet::new();
     for _ in 0..30 {
-        let request = server.post("/predict").json(&long());
+        let request = server.post("/predict").json(&long_request());
         clients.spawn(async move {
             let response = request.send().await.unwrap();
             let status = response.status().as_u16();
@@ -81,14 +81,14 @@ async fn a_full_queue_sends_clients_away() {
         "{answered} answered, {refused} refused"
     );
     let got = answer(server.post("/predict").json(&json!({"text": "a"}))).await;
-    assert_eq!(got.0, 200, "there is room again");
+    assert_eq!(got.0, 200, "the queue accepts requests again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_leave_are_forgotten() {
+async fn requests_of_clients_that_leave_are_cancelled() {
     let server = Server::start(&[("BERTLESS_WORKERS", "1")]);
     for _ in 0..20 {
-        let hasty = server.post("/predict").json(&long());
+        let hasty = server.post("/predict").json(&long_request());
         let gone = hasty.timeout(Duration::from_millis(1)).send().await;
         assert!(gone.is_err());
     }

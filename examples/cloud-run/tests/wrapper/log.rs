@@ -1,4 +1,4 @@
-//! What is written of a request, and what never is.
+//! Tests of the log: no line contains a text or credentials, and long fields are cut.
 
 use reqwest::Client;
 use serde_json::json;
@@ -41,7 +41,7 @@ async fn no_line_has_a_text_or_credentials() {
 }
 
 #[tokio::test]
-async fn what_is_long_is_cut() {
+async fn long_paths_and_ids_are_cut() {
     let server = Server::start(&[]);
     let path = format!("/{}", "x".repeat(1000));
     answer(Client::new().get(server.url(&path))).await;

@@ -1,4 +1,4 @@
-//! The real binary, driven as its clients do.
+//! Tests of the server: starts the binary and sends it requests over HTTP.
 
 mod connections;
 mod cors;
@@ -18,14 +18,14 @@ use reqwest::{Client, RequestBuilder};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// Long enough for a machine that does other things, too.
+/// Timeout of every wait, long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
 }
 
-/// A classifier of three labels that reads up to 40 tokens, with random weights.
+/// Path of a packed classifier with three labels, at most 40 tokens and random weights.
 fn packed() -> PathBuf {
     fixtures().join("packed/bert-classify.safetensors")
 }
@@ -42,10 +42,11 @@ fn command(environment: &[(&str, &str)]) -> Command {
     command
 }
 
-/// A running server; killed if a test ends without stopping it.
+/// Running server, which is killed when this value is dropped.
 struct Server {
     child: Child,
     port: u64,
+    /// Lines of its log so far.
     lines: Arc<Mutex<Vec<Value>>>,
 }
 
@@ -73,7 +74,7 @@ impl Server {
         server
     }
 
-    /// Waits for a line of its log.
+    /// Waits for a log line for which `wanted` is true.
     fn line(&self, wanted: impl Fn(&Value) -> bool) -> Value {
         let begin = Instant::now();
         loop {
@@ -100,19 +101,19 @@ impl Server {
         kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
     }
 
-    /// Waits until it has ended.
+    /// Waits until the process has ended.
     fn ended(&mut self) -> ExitStatus {
         let begin = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(begin.elapsed() < PATIENCE, "it does not end");
+            assert!(begin.elapsed() < PATIENCE, "the server does not end");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// The most memory that it has had, in bytes.
+    /// Returns the peak memory of the process, in bytes.
     fn peak(&self) -> usize {
         let status = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(status).unwrap();
@@ -135,7 +136,7 @@ impl Drop for Server {
     }
 }
 
-/// Status and JSON of the answer.
+/// Sends a request, and returns the status and the JSON of the response.
 async fn answer(request: RequestBuilder) -> (u16, Value) {
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
@@ -147,9 +148,9 @@ async fn answer(request: RequestBuilder) -> (u16, Value) {
     )
 }
 
-/// That a request fails as it should: with this status, and these words in its reason.
+/// Asserts that a response is an error with the status `expected`, and that its reason contains `says`.
 #[track_caller]
-fn failed((status, answer): (u16, Value), expected: u16, says: &str) {
+fn assert_error((status, answer): (u16, Value), expected: u16, says: &str) {
     let error = &answer["error"];
     assert_eq!(
         (status, &error["status"]),

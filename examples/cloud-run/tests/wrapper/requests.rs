@@ -1,4 +1,4 @@
-//! `/predict`, `/healthz` and what is none of them.
+//! Tests of plain requests: `/predict`, `/healthz` and unknown paths.
 
 use std::fs::File;
 use std::io::Write;
@@ -9,16 +9,16 @@ use flate2::write::GzEncoder;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use super::{Server, answer, command, failed, fixtures, packed};
+use super::{Server, answer, assert_error, command, fixtures, packed};
 
-/// What the model itself says, as JSON.
+/// Returns the model's own prediction as JSON.
 fn expected(model: &Model, input: impl bertless::AsInput) -> Value {
     let prediction = model.predict(input).unwrap();
     serde_json::from_str(&serde_json::to_string(&prediction).unwrap()).unwrap()
 }
 
 #[tokio::test]
-async fn answers_are_the_models() {
+async fn answers_are_those_of_the_model() {
     let server = Server::start(&[]);
     let model = Model::load(packed()).unwrap();
     let text = expected(&model, "A great film");
@@ -46,7 +46,7 @@ async fn answers_are_the_models() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_said() {
+async fn invalid_requests_are_refused() {
     let limits = [
         ("BERTLESS_MAX_TEXTS", "3"),
         ("BERTLESS_MAX_TEXT", "100"),
@@ -77,29 +77,29 @@ async fn what_is_wrong_is_said() {
         ),
     ] {
         let got = answer(server.post("/predict").body(body.to_owned())).await;
-        failed(got, status, says);
+        assert_error(got, status, says);
     }
-    failed(
+    assert_error(
         answer(server.post("/predict").body(b"\"\xff\"".to_vec())).await,
         400,
         "not JSON",
     );
-    failed(answer(server.post("/nowhere")).await, 404, "nothing");
+    assert_error(answer(server.post("/nowhere")).await, 404, "nothing");
     let get = Client::new().get(server.url("/predict")).send().await;
     assert_eq!(get.unwrap().headers()["allow"], "POST");
-    failed(
+    assert_error(
         answer(Client::new().get(server.url("/predict"))).await,
         405,
         "method",
     );
     for path in ["/favicon.ico", "/robots.txt"] {
-        failed(
+        assert_error(
             answer(Client::new().get(server.url(path))).await,
             404,
             "nothing",
         );
     }
-    // And none of it has done harm.
+    // The server still answers.
     let got = answer(server.post("/predict").json(&json!({"text": "a"}))).await;
     assert_eq!(got.0, 200);
     let line = server.line(|line| line["reason"] == "\"texts\" is empty");
@@ -111,7 +111,7 @@ async fn what_is_wrong_is_said() {
 
 #[tokio::test]
 async fn one_text_of_many_fails_alone() {
-    // A model that itself refuses texts, those without a mask.
+    // This model refuses a text without a mask.
     let model = fixtures().join("models/bert-mask");
     let server = Server::start(&[("BERTLESS_MODEL", model.to_str().unwrap())]);
     let model = Model::load(model).unwrap();
@@ -132,11 +132,11 @@ async fn one_text_of_many_fails_alone() {
     let line = server.line(|line| line["texts"] == 5);
     assert_eq!(line["failed"], 3);
     let alone = server.post("/predict").json(&json!({"text": "A film"}));
-    failed(answer(alone).await, 422, "no [MASK]");
+    assert_error(answer(alone).await, 422, "no [MASK]");
 }
 
 #[tokio::test]
-async fn a_request_is_a_line() {
+async fn each_request_has_one_log_line() {
     let server = Server::start(&[]);
     let long = "film ".repeat(100);
     let first = json!({"texts": ["A film", long]});
@@ -171,21 +171,21 @@ async fn a_request_is_a_line() {
 }
 
 #[tokio::test]
-async fn ten_megabytes_are_refused_and_not_kept() {
+async fn bodies_of_ten_megabytes_are_refused_and_not_stored() {
     let server = Server::start(&[]);
     let before = server.peak();
     for _ in 0..3 {
         let body = server.post("/predict").body(vec![b' '; 10_000_000]);
-        failed(answer(body).await, 413, "more than 1048576 bytes");
+        assert_error(answer(body).await, 413, "more than 1048576 bytes");
     }
-    // Nor where nobody reads them: whoever sends them hears why they were for nothing.
+    // The client receives the response even if no handler reads the body.
     for (method, path, status) in [
         (Method::POST, "/nowhere", 404),
         (Method::PUT, "/predict", 405),
         (Method::POST, "/healthz", 405),
     ] {
         let request = Client::new().request(method, server.url(path));
-        failed(
+        assert_error(
             answer(request.body(vec![b' '; 10_000_000])).await,
             status,
             "path",
@@ -198,7 +198,7 @@ async fn ten_megabytes_are_refused_and_not_kept() {
 }
 
 #[tokio::test]
-async fn health_is_told() {
+async fn health_checks_are_answered() {
     let server = Server::start(&[]);
     let got = answer(Client::new().get(server.url("/healthz"))).await;
     assert_eq!(got, (200, json!({"status": "ok", "in_flight": 0})));
@@ -232,18 +232,18 @@ async fn compressed_bodies_are_decoded() {
         );
         let members = [gzip(first), gzip(second)].concat();
         assert_eq!(answer(post("GZip", members)).await, (200, says.clone()));
-        failed(
+        assert_error(
             answer(post("gzip", question.to_vec())).await,
             400,
             "not gzip",
         );
-        failed(
+        assert_error(
             answer(post("identity", gzip(question))).await,
             400,
             "no Content-Encoding",
         );
         let bomb = gzip(&[b' '; 1 << 20]);
-        failed(
+        assert_error(
             answer(post("gzip", bomb)).await,
             413,
             "more than 1000 bytes",
@@ -259,9 +259,9 @@ async fn compressed_bodies_are_decoded() {
     }
 }
 
-/// A file of the model that is lost while it serves.
+/// Tests a server whose model file is truncated while it runs: the path is in the log, and in no response.
 #[tokio::test]
-async fn a_reason_names_no_file() {
+async fn the_reason_of_an_error_names_no_file() {
     let folder = std::env::temp_dir().join(format!("bertless-secret-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let model = folder.join("model.safetensors");
@@ -290,7 +290,7 @@ async fn a_reason_names_no_file() {
 }
 
 #[test]
-fn settings_that_mean_nothing_end_it() {
+fn invalid_settings_are_errors() {
     for (name, value) in [
         ("PORT", "http"),
         ("BERTLESS_WORKERS", "100000"),

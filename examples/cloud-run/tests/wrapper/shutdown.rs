@@ -1,4 +1,4 @@
-//! SIGTERM.
+//! Tests of the shutdown after SIGTERM.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,14 @@ use tokio::time::sleep;
 use super::{PATIENCE, Server, answer};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_is_answered() {
+async fn waiting_requests_are_answered_after_sigterm() {
     let mut server = Server::start(&[("BERTLESS_WORKERS", "1"), ("BERTLESS_QUEUE", "60")]);
     let mut clients = JoinSet::new();
     for _ in 0..60 {
         let texts = json!({"texts": vec!["A great film ".repeat(20); 256]});
         clients.spawn(answer(server.post("/predict").json(&texts)));
     }
-    // All have arrived; most of them wait.
+    // Waits until all requests have arrived. Most of them then wait for the worker.
     let health = || answer(Client::new().get(server.url("/healthz")));
     while health().await.1["in_flight"].as_u64().unwrap() + finished(&server) < 60 {
         sleep(Duration::from_millis(1)).await;
@@ -40,7 +40,7 @@ async fn what_waits_is_answered() {
     assert!(late.unwrap_err().is_connect());
 }
 
-/// How many requests have been answered.
+/// Returns the number of POST requests that have been answered.
 fn finished(server: &Server) -> u64 {
     let lines = server.lines.lock().unwrap();
     let posts = lines.iter().filter(|line| line["method"] == "POST");
@@ -48,16 +48,16 @@ fn finished(server: &Server) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_keep_asking_lose_nothing() {
+async fn clients_that_keep_sending_lose_no_request() {
     let mut server = Server::start(&[]);
     let mut clients = JoinSet::new();
     for number in 0..50 {
-        // Half of them keep their connection, the others open one for each request.
+        // Half of the clients keep their connection, the others open one for each request.
         let kept = number % 2;
         let client = Client::builder().pool_max_idle_per_host(kept).build();
         let (client, url) = (client.unwrap(), server.url("/predict"));
         clients.spawn(async move {
-            // Until the server says that the next request is for another one.
+            // Sends requests until the server asks the client to close the connection.
             for answered in 1.. {
                 let request = client.post(&url).json(&json!({"text": "A great film"}));
                 let response = request.timeout(PATIENCE).send().await.unwrap();
@@ -84,11 +84,11 @@ async fn clients_that_keep_asking_lose_nothing() {
     }
     assert_eq!(server.ended().code(), Some(0));
     server.line(|line| line["message"] == "stopped");
-    assert_eq!(finished(&server), answered, "as many lines as answers");
+    assert_eq!(finished(&server), answered, "one log line for each answer");
 }
 
 #[tokio::test]
-async fn a_connection_that_only_stays_open_keeps_nobody() {
+async fn an_idle_connection_does_not_delay_the_end() {
     let mut server = Server::start(&[]);
     let address = ("127.0.0.1", u16::try_from(server.port).unwrap());
     let _idle = TcpStream::connect(address).await.unwrap();
@@ -98,9 +98,9 @@ async fn a_connection_that_only_stays_open_keeps_nobody() {
     assert_eq!(server.ended().code(), Some(0));
 }
 
-/// Those whose request has not all arrived have not asked: nobody is missed, and nothing has failed.
+/// Tests that a request that never arrives completely neither delays the end nor makes it a failure.
 #[tokio::test]
-async fn clients_that_stop_half_way_are_given_up() {
+async fn incomplete_requests_do_not_delay_the_end() {
     let head = "POST /predict HTTP/1.1\r\nhost: here\r\ncontent-length: 100\r\n\r\n{";
     let nowhere = head.replace("/predict", "/nowhere");
     let cases = ["", &head[..16], head, &nowhere, "PRI * HTTP/2.0\r\n"];
@@ -121,6 +121,6 @@ async fn clients_that_stop_half_way_are_given_up() {
         assert_eq!(server.ended().code(), Some(0), "{sent:?}");
         server.line(|line| line["message"] == "stopped");
     }
-    // Ahead of Cloud Run, which kills after ten seconds.
+    // Cloud Run kills the process after ten seconds.
     assert!(begin.elapsed() < Duration::from_secs(8));
 }

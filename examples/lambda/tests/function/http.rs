@@ -1,4 +1,4 @@
-//! API Gateway, function URLs and load balancers.
+//! Tests of HTTP requests from API Gateway, function URLs and load balancers.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use super::{Function, event, expected, packed, same};
+use super::{Function, assert_same, event, expected, packed};
 
 const KINDS: [&str; 5] = [
     "api-gateway-v1",
@@ -19,7 +19,7 @@ const KINDS: [&str; 5] = [
     "load-balancer-lists",
 ];
 
-/// Status and JSON of the body.
+/// Returns the status of a response and the JSON of its body.
 fn parts(response: &Value) -> (u64, Value) {
     let body = response["body"].as_str().unwrap();
     (
@@ -42,9 +42,9 @@ async fn every_kind_of_request_is_answered() {
         let response = function.invoke(&event(kind)).await;
         let (status, answer) = parts(&response);
         assert_eq!(status, 200, "{kind}");
-        same(&answer, &says);
+        assert_same(&answer, &says);
         assert_eq!(response["isBase64Encoded"], false);
-        // Each sender reads its own form, and some take no other.
+        // Each sender reads its own form of response, and some accept no other.
         let (headers, lists) = (&response["headers"], &response["multiValueHeaders"]);
         let json = "application/json";
         match kind {
@@ -73,7 +73,7 @@ async fn every_kind_of_request_is_answered() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_said() {
+async fn invalid_requests_are_refused() {
     let function = Function::start(&[("BERTLESS_MAX_BODY", "1000")]).await;
     let many = json!({"texts": vec!["a"; 257]}).to_string();
     let large = json!({"text": "a".repeat(1000)}).to_string();
@@ -94,7 +94,7 @@ async fn what_is_wrong_is_said() {
                 "{kind}: {says:?} is not in {reason:?}"
             );
         }
-        // Without a body, or a null in its place.
+        // A null body counts as an empty one.
         let response = function.invoke(&with_body(event(kind), "")).await;
         let mut none = event(kind);
         none["body"] = Value::Null;
@@ -109,7 +109,7 @@ async fn what_is_wrong_is_said() {
 }
 
 #[tokio::test]
-async fn too_many_texts_are_too_large() {
+async fn too_many_texts_are_refused() {
     let function = Function::start(&[]).await;
     let body = |count| json!({"texts": vec!["a"; count]}).to_string();
     for (count, status) in [(256, 200), (257, 413)] {
@@ -119,7 +119,7 @@ async fn too_many_texts_are_too_large() {
 }
 
 #[tokio::test]
-async fn only_posts_ask() {
+async fn other_methods_are_refused() {
     let function = Function::start(&[]).await;
     for kind in KINDS {
         let mut event = event(kind);
@@ -134,14 +134,14 @@ async fn only_posts_ask() {
     }
 }
 
-/// A header of a response in either form.
+/// Returns a header of a response of either form: single values or lists.
 fn header<'a>(response: &'a Value, name: &str) -> Option<&'a str> {
     let single = response["headers"][name].as_str();
     single.or_else(|| response["multiValueHeaders"][name][0].as_str())
 }
 
-/// An event with another method, path and header.
-fn asked(kind: &str, method: &str, path: &str, (name, value): (&str, &str)) -> Value {
+/// Returns a sample event with this method, path and header.
+fn request(kind: &str, method: &str, path: &str, (name, value): (&str, &str)) -> Value {
     let mut event = event(kind);
     match event["requestContext"].get_mut("http") {
         Some(http) => {
@@ -171,19 +171,19 @@ async fn health_checks_are_answered() {
     );
     for kind in KINDS {
         for path in ["/healthz", "/healthz/", "/Prod/healthz"] {
-            let response = function.invoke(&asked(kind, "GET", path, curl)).await;
+            let response = function.invoke(&request(kind, "GET", path, curl)).await;
             assert_eq!(
                 parts(&response),
                 (200, json!({"status": "ok"})),
                 "{kind} {path}"
             );
-            let response = function.invoke(&asked(kind, "HEAD", path, curl)).await;
+            let response = function.invoke(&request(kind, "HEAD", path, curl)).await;
             assert_eq!(
                 (&response["statusCode"], &response["body"]),
                 (&200.into(), &"".into())
             );
         }
-        // A load balancer looks at whichever path it was told; nobody else may.
+        // The health check of a load balancer may have any path. A GET of another path by any other client is refused.
         let (balancer, status) = if kind.starts_with("load-balancer") {
             (200, 405)
         } else {
@@ -191,12 +191,12 @@ async fn health_checks_are_answered() {
         };
         for path in ["/", "/any/path"] {
             for (agent, status) in [(checker, balancer), (curl, status)] {
-                let response = function.invoke(&asked(kind, "GET", path, agent)).await;
+                let response = function.invoke(&request(kind, "GET", path, agent)).await;
                 assert_eq!(response["statusCode"], status, "{kind} {path} {agent:?}");
             }
         }
         for (method, path, status) in [("PUT", "/healthz", 405), ("POST", "/healthz", 200)] {
-            let response = function.invoke(&asked(kind, method, path, curl)).await;
+            let response = function.invoke(&request(kind, method, path, curl)).await;
             assert_eq!(response["statusCode"], status, "{kind} {method}");
         }
     }
@@ -225,14 +225,14 @@ async fn compressed_bodies_are_decoded() {
             ("", gzip(question), 400, "no Content-Encoding says so"),
             ("gzip", gzip(&[b' '; 1 << 20]), 413, "more than 1000 bytes"),
         ] {
-            let mut event = asked(kind, "POST", "/", ("Content-Encoding", coding));
+            let mut event = request(kind, "POST", "/", ("Content-Encoding", coding));
             event["body"] = BASE64_STANDARD.encode(&body).into();
             event["isBase64Encoded"] = true.into();
             let response = function.invoke(&event).await;
             let (got, answer) = parts(&response);
             assert_eq!(got, status, "{kind} {coding} {answer}");
             match status {
-                200 => same(&answer, &says),
+                200 => assert_same(&answer, &says),
                 _ => assert!(
                     answer["error"]["reason"].as_str().unwrap().contains(reason),
                     "{answer}"
@@ -245,14 +245,14 @@ async fn compressed_bodies_are_decoded() {
 }
 
 #[tokio::test]
-async fn pages_may_ask_by_a_setting() {
+async fn cors_headers_follow_the_setting() {
     let closed = Function::start(&[]).await;
     let open = Function::start(&[("BERTLESS_CORS_ORIGIN", "https://a.example")]).await;
     let any = Function::start(&[("BERTLESS_CORS_ORIGIN", "*")]).await;
     let allowed = "access-control-allow-origin";
     for kind in KINDS {
         let preflight = |origin: &str| {
-            let mut event = asked(kind, "OPTIONS", "/predict", ("Origin", origin));
+            let mut event = request(kind, "OPTIONS", "/predict", ("Origin", origin));
             for headers in ["headers", "multiValueHeaders"] {
                 if event[headers].is_object() {
                     event[headers]["access-control-request-method"] = "POST".into();
@@ -288,9 +288,9 @@ async fn pages_may_ask_by_a_setting() {
                 (&403.into(), None)
             );
         }
-        // Answers and refusals alike.
+        // Answers and errors have the headers.
         for body in [r#"{"text": "A film"}"#, "{"] {
-            let event = asked(kind, "POST", "/", ("Origin", "https://a.example"));
+            let event = request(kind, "POST", "/", ("Origin", "https://a.example"));
             let event = with_body(event, body);
             let response = open.invoke(&event).await;
             assert_eq!(
@@ -301,14 +301,16 @@ async fn pages_may_ask_by_a_setting() {
             assert_eq!(header(&response, "vary"), Some("origin"));
             assert_eq!(header(&closed.invoke(&event).await, allowed), None);
         }
-        // Without the question of a browser it is a method like others.
-        let response = open.invoke(&asked(kind, "OPTIONS", "/", ("a", "b"))).await;
+        // OPTIONS without the headers of a preflight is refused like any other method.
+        let response = open
+            .invoke(&request(kind, "OPTIONS", "/", ("a", "b")))
+            .await;
         assert_eq!(response["statusCode"], 405);
     }
 }
 
 #[tokio::test]
-async fn bodies_may_be_base64() {
+async fn base64_bodies_are_decoded() {
     let function = Function::start(&[]).await;
     let encoded = |bytes: &[u8]| BASE64_STANDARD.encode(bytes);
     for (body, status, says) in [

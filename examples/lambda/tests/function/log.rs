@@ -1,11 +1,11 @@
-//! The lines of the log: one for each request, and never a text.
+//! Tests of the log: each request has one line, and no line contains a text.
 
 use serde_json::{Value, json};
 
 use super::{Function, event};
 
-/// Lines of requests, once the one of a last request is there.
-async fn lines(function: &Function) -> Vec<Value> {
+/// Sends a last request, waits for its log line, and returns the lines of the requests before it.
+async fn request_lines(function: &Function) -> Vec<Value> {
     let last = json!({"requestContext": {"http": {"method": "GET", "path": "/last/healthz"}}});
     function.invoke(&last).await;
     function.line(|line| line["path"] == "/last/healthz");
@@ -15,7 +15,7 @@ async fn lines(function: &Function) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_callers_mistake_is_one_line_of_warning() {
+async fn a_callers_mistake_has_one_log_line() {
     for (event, reason) in [
         (json!({"texts": []}), "\"texts\" is empty"),
         (json!({"texts": 3}), "\"texts\" is not a list"),
@@ -26,7 +26,7 @@ async fn a_callers_mistake_is_one_line_of_warning() {
     ] {
         let function = Function::start(&[]).await;
         assert!(function.send(event.to_string()).await.failed);
-        let lines = lines(&function).await;
+        let lines = request_lines(&function).await;
         assert_eq!(lines.len(), 1, "{lines:#?}");
         for (key, value) in [
             ("level", "WARN"),
@@ -38,9 +38,9 @@ async fn a_callers_mistake_is_one_line_of_warning() {
     }
 }
 
-/// At the level that writes most, texts and the caller's credentials are written nowhere.
+/// Tests that no log line contains texts or the caller's credentials, even at level TRACE.
 #[tokio::test]
-async fn no_level_writes_texts() {
+async fn no_level_logs_texts() {
     let function = Function::start(&[("AWS_LAMBDA_LOG_LEVEL", "TRACE")]).await;
     let post = |body: Value| {
         json!({
@@ -69,7 +69,7 @@ async fn no_level_writes_texts() {
         function.send(event.to_string()).await;
     }
     function.send("\"SECRET words").await;
-    let lines = lines(&function).await;
+    let lines = request_lines(&function).await;
     assert!(lines.len() >= 13, "{lines:#?}");
     for line in lines {
         assert!(!line.to_string().contains("SECRET"), "{line}");

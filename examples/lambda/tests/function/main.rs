@@ -1,4 +1,4 @@
-//! The real binary, driven as AWS Lambda drives it.
+//! Tests of the function: starts the binary and sends it events through a Runtime API of its own.
 
 mod http;
 mod log;
@@ -21,9 +21,11 @@ use tokio::time::timeout;
 
 use runtime_api::{Reply, RuntimeApi};
 
-/// Long enough for a machine that does other things, too.
+/// Timeout of every wait, long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Environment variable with the command that the tests start instead of this build's binary: a program, or an emulator, its
+/// arguments and the program, separated by spaces.
 const BOOTSTRAP: &str = "BERTLESS_BOOTSTRAP";
 
 fn here() -> &'static Path {
@@ -34,27 +36,28 @@ fn fixtures() -> PathBuf {
     here().join("../../fixtures")
 }
 
-/// A classifier of three labels that reads up to 40 tokens, with random weights.
+/// Path of a packed classifier with three labels, at most 40 tokens and random weights.
 fn packed() -> PathBuf {
     fixtures().join("packed/bert-classify.safetensors")
 }
 
-/// A sample event.
+/// Reads a sample event of the folder `events`.
 fn event(name: &str) -> Value {
     let path = here().join("events").join(name).with_extension("json");
     let text = std::fs::read_to_string(&path);
     serde_json::from_str(&text.unwrap_or_else(|error| panic!("{path:?}: {error}"))).unwrap()
 }
 
-/// What the model itself says, as JSON.
+/// Returns the model's own prediction as JSON.
 fn expected(model: &Model, input: impl bertless::AsInput) -> Value {
     let prediction = model.predict(input).unwrap();
     serde_json::from_str(&serde_json::to_string(&prediction).unwrap()).unwrap()
 }
 
-/// That an answer is the model's: to the bit, or nearly so if it was computed by the instructions of another processor.
+/// Asserts that an answer is the model's: to the bit, or within 1e-5 if [`BOOTSTRAP`] names another binary, which may use other
+/// instructions.
 #[track_caller]
-fn same(got: &Value, expected: &Value) {
+fn assert_same(got: &Value, expected: &Value) {
     let apart = match std::env::var_os(BOOTSTRAP) {
         None => 0.0,
         Some(_) => 1e-5,
@@ -79,7 +82,7 @@ fn near(a: &Value, b: &Value, apart: f64) -> bool {
     }
 }
 
-/// `BERTLESS_BOOTSTRAP` names another binary than the one of this build, perhaps after an emulator and its arguments.
+/// Builds the command that starts the function: this build's binary, or what [`BOOTSTRAP`] names.
 fn command(environment: &[(&str, &str)]) -> Command {
     let chosen = std::env::var(BOOTSTRAP);
     let mut words = chosen
@@ -101,10 +104,11 @@ fn command(environment: &[(&str, &str)]) -> Command {
     command
 }
 
-/// A running function; killed if a test ends without stopping it.
+/// Running function, which is killed when this value is dropped.
 struct Function {
     child: Child,
     api: RuntimeApi,
+    /// Lines of its log so far.
     lines: Arc<Mutex<Vec<Value>>>,
 }
 
@@ -113,7 +117,7 @@ impl Function {
         Self::start_as(command(environment)).await
     }
 
-    /// Waits until init is over: an event is asked for.
+    /// Starts `command` and waits until init is over, which is when the function asks for an event.
     async fn start_as(mut command: Command) -> Self {
         let api = RuntimeApi::start().await.unwrap();
         command.env("AWS_LAMBDA_RUNTIME_API", api.address.to_string());
@@ -129,24 +133,28 @@ impl Function {
                 written.lock().unwrap().push(object);
             }
         });
-        timeout(PATIENCE, api.asked(1)).await.expect("it is ready");
+        timeout(PATIENCE, api.next_calls(1))
+            .await
+            .expect("the function is ready");
         Self { child, api, lines }
     }
 
-    /// Sends an event as it is.
+    /// Sends `payload` unchanged and waits for the reply.
     async fn send(&self, payload: impl Into<Vec<u8>>) -> Reply {
         let reply = timeout(PATIENCE, self.api.invoke(payload.into())).await;
-        reply.expect("it replies in time").expect("it replies")
+        reply
+            .expect("the function replies in time")
+            .expect("the function replies")
     }
 
-    /// Its response to an event.
+    /// Sends an event and returns the response.
     async fn invoke(&self, event: &Value) -> Value {
         let reply = self.send(event.to_string()).await;
         assert!(!reply.failed, "{event}: {reply:?}");
         serde_json::from_slice(&reply.body).unwrap()
     }
 
-    /// Waits for a line of its log.
+    /// Waits for a log line for which `wanted` is true.
     fn line(&self, wanted: impl Fn(&Value) -> bool) -> Value {
         let begin = Instant::now();
         loop {
@@ -165,25 +173,25 @@ impl Function {
         kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
     }
 
-    /// Waits until it has ended.
+    /// Waits until the process has ended.
     async fn ended(&mut self) -> ExitStatus {
         let begin = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(begin.elapsed() < PATIENCE, "it does not end");
+            assert!(begin.elapsed() < PATIENCE, "the function does not end");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// A figure of its `/proc/PID/status`.
+    /// Returns a number of the process's `/proc/PID/status`.
     fn status(&self, name: &str) -> usize {
         let status = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(status).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let figure = line.unwrap().split_whitespace().next();
-        figure.unwrap().parse().unwrap()
+        let number = line.unwrap().split_whitespace().next();
+        number.unwrap().parse().unwrap()
     }
 }
 
@@ -194,9 +202,9 @@ impl Drop for Function {
     }
 }
 
-/// That a direct request fails as it should: with this status, and these words in its reason.
+/// Asserts that the reply to a direct request is an error with this status, and that its reason contains `says`.
 #[track_caller]
-fn failed(reply: &Reply, status: u16, says: &str) {
+fn assert_error(reply: &Reply, status: u16, says: &str) {
     let error: Value = serde_json::from_slice(&reply.body).unwrap();
     assert!(reply.failed, "{error}");
     let (kind, reason) = (error["errorType"].as_str(), error["errorMessage"].as_str());

@@ -1,4 +1,4 @@
-//! Invocations that ask nothing, and what callers send beside an event.
+//! Tests of pings, and of client contexts.
 
 use axum::http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::{Function, PATIENCE, event};
 
 #[tokio::test]
-async fn pings_are_answered_and_nothing_is_computed() {
+async fn pings_are_answered_without_a_prediction() {
     let function = Function::start(&[]).await;
     let scheduled = json!({
         "version": "0",
@@ -47,9 +47,9 @@ async fn pings_are_answered_and_nothing_is_computed() {
     }
 }
 
-/// A schedule can as well ask something, and is then told what is wrong with it.
+/// Tests that an event with the keys of a ping and a request is an invalid request.
 #[tokio::test]
-async fn what_asks_is_no_ping() {
+async fn events_with_a_request_are_not_pings() {
     let function = Function::start(&[]).await;
     let answer = function.invoke(&event("text")).await;
     assert!(answer["label"].is_string());
@@ -58,7 +58,7 @@ async fn what_asks_is_no_ping() {
         json!({"source": "serverless-plugin-warmup", "texts": ["A film"]}),
     ] {
         let reply = function.send(question.to_string()).await;
-        super::failed(&reply, 422, "is not understood");
+        super::assert_error(&reply, 422, "is not understood");
     }
     let http = json!({
         "requestContext": {"http": {"method": "POST", "path": "/"}},
@@ -67,9 +67,9 @@ async fn what_asks_is_no_ping() {
     assert_eq!(function.invoke(&http).await["statusCode"], 422);
 }
 
-/// The client context is the caller's, and nobody's business here.
+/// Tests that the function ignores the client context and the Cognito identity of an invocation.
 #[tokio::test]
-async fn a_client_context_has_any_shape() {
+async fn any_client_context_is_accepted() {
     let mut function = Function::start(&[]).await;
     let contexts: [&[u8]; 9] = [
         br##"{"custom": {"source": "x", "other": 20}}"##,
@@ -91,7 +91,7 @@ async fn a_client_context_has_any_shape() {
             headers.insert(name, HeaderValue::from_bytes(context).unwrap());
             let payload = event("text").to_string();
             let reply = timeout(PATIENCE, function.api.invoke_with(payload, headers)).await;
-            let reply = reply.unwrap().expect("the process lives");
+            let reply = reply.unwrap().expect("the function replies");
             let answer: Value = serde_json::from_slice(&reply.body).unwrap();
             assert!(
                 !reply.failed && answer["label"].is_string(),

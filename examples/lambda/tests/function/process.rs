@@ -1,4 +1,4 @@
-//! Init, threads, several requests at once, the end.
+//! Tests of the process: init, threads, several requests at once, and the end.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,13 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{Function, PATIENCE, command, event, expected, failed, packed, same};
+use super::{Function, PATIENCE, assert_error, assert_same, command, event, expected, packed};
 
 #[tokio::test]
-async fn init_asks_the_model_once() {
+async fn init_makes_one_prediction() {
     let function = Function::start(&[]).await;
     let lines = function.lines.lock().unwrap().clone();
-    // It has said so before the first event was asked for.
+    // The line was written before the function asked for the first event.
     let ready = function.line(|line| line["message"] == "ready");
     assert!(lines.is_empty() || lines[0] == ready);
     let opened = ready["opened_ms"].as_f64().unwrap();
@@ -21,9 +21,9 @@ async fn init_asks_the_model_once() {
     assert_eq!(ready["task"], "sequence classification");
 }
 
-/// A model that opens and cannot answer ends init.
+/// Tests that init fails if the model cannot be opened or cannot make a prediction.
 #[test]
-fn a_model_that_cannot_answer_is_found_out_in_init() {
+fn an_unusable_model_fails_init() {
     let output = command(&[("BERTLESS_CPU", "none")]).output().unwrap();
     let line = String::from_utf8(output.stdout).unwrap();
     assert!(!output.status.success() && line.contains("none"), "{line}");
@@ -43,7 +43,7 @@ async fn memory_alone_decides_how_many_threads_compute() {
         let ready = function.line(|line| line["message"] == "ready");
         assert_eq!(ready["threads"], threads, "{memory} MB");
         function.invoke(&event("text")).await;
-        // None beside the first but those that compute.
+        // The process has no threads but those that compute, one of which is the main thread.
         assert_eq!(function.status("Threads:"), threads, "{memory} MB");
         function.terminate();
         assert_eq!(function.ended().await.code(), Some(0));
@@ -51,7 +51,7 @@ async fn memory_alone_decides_how_many_threads_compute() {
 }
 
 #[test]
-fn settings_that_mean_nothing_end_it() {
+fn invalid_settings_are_errors() {
     for (name, value) in [
         ("BERTLESS_MODEL", "no/such/file"),
         ("BERTLESS_MAX_TEXTS", "many"),
@@ -60,7 +60,7 @@ fn settings_that_mean_nothing_end_it() {
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "0"),
         ("BERTLESS_CORS_ORIGIN", "https://a.example/"),
         ("AWS_LAMBDA_RUNTIME_API", "/no/host"),
-        // Nobody is there.
+        // No program listens on this port.
         ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1"),
     ] {
         let output = command(&[(name, value)]).output().unwrap();
@@ -84,7 +84,7 @@ fn settings_that_mean_nothing_end_it() {
 
 #[cfg(not(feature = "embedded"))]
 #[tokio::test]
-async fn the_model_may_lie_in_the_package() {
+async fn the_model_may_be_in_the_package() {
     let package = tempfile::tempdir().unwrap();
     std::fs::copy(packed(), package.path().join("model.safetensors")).unwrap();
     let mut command = command(&[]);
@@ -93,16 +93,16 @@ async fn the_model_may_lie_in_the_package() {
         .env("LAMBDA_TASK_ROOT", package.path());
     let function = Function::start_as(command).await;
     let says = expected(&Model::load(packed()).unwrap(), "A great film");
-    same(&function.invoke(&event("text")).await, &says);
+    assert_same(&function.invoke(&event("text")).await, &says);
 }
 
-/// With `BERTLESS_EMBED` the same file as everywhere in these tests.
+/// Tests the embedded model. `BERTLESS_EMBED` must name the file that the other tests use.
 #[cfg(feature = "embedded")]
 #[tokio::test]
 async fn the_model_may_be_in_the_program() {
     let function = Function::start(&[("BERTLESS_MODEL", "no/such/file")]).await;
     let says = expected(&Model::load(packed()).unwrap(), "A great film");
-    same(&function.invoke(&event("text")).await, &says);
+    assert_same(&function.invoke(&event("text")).await, &says);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,8 +112,8 @@ async fn several_requests_at_once_on_managed_instances() {
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "4096"),
     ])
     .await;
-    // All eight ask for events, and are not kept from it by what is computed.
-    timeout(PATIENCE, function.api.asked(8)).await.unwrap();
+    // All eight loops ask for events: computing does not block them.
+    timeout(PATIENCE, function.api.next_calls(8)).await.unwrap();
     let model = Model::load(packed()).unwrap();
     let texts: Vec<String> = (0..100)
         .map(|count| "film ".repeat(1 + count % 30))
@@ -124,14 +124,14 @@ async fn several_requests_at_once_on_managed_instances() {
         let text = text.clone();
         clients.spawn(async move { (text, api.invoke(payload).await.unwrap()) });
     }
-    // A bad one among them fails alone.
-    failed(&function.send(r#"{"text": ""}"#).await, 422, "empty");
+    // An invalid request does not affect the others.
+    assert_error(&function.send(r#"{"text": ""}"#).await, 422, "empty");
     while let Some(client) = clients.join_next().await {
         let (text, reply) = client.unwrap();
         let got: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
-        same(&got, &expected(&model, text.as_str()));
+        assert_same(&got, &expected(&model, text.as_str()));
     }
-    // The log is read a little later than replies are.
+    // A log line may arrive later than its reply.
     let begin = Instant::now();
     let requests = || {
         let lines = function.lines.lock().unwrap();
@@ -148,18 +148,20 @@ async fn several_requests_at_once_on_managed_instances() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_begun_is_answered_before_the_end() {
+async fn requests_in_flight_are_answered_after_sigterm() {
     for concurrency in ["1", "4"] {
         let mut function = Function::start(&[("AWS_LAMBDA_MAX_CONCURRENCY", concurrency)]).await;
         let long = json!({"texts": vec!["A great film ".repeat(20); 256]}).to_string();
         let count = concurrency.parse().unwrap();
-        timeout(PATIENCE, function.api.asked(count)).await.unwrap();
+        timeout(PATIENCE, function.api.next_calls(count))
+            .await
+            .unwrap();
         let mut clients = JoinSet::new();
         for _ in 0..count {
             let (api, payload) = (function.api.clone(), long.clone());
             clients.spawn(async move { api.invoke(payload).await });
         }
-        timeout(PATIENCE, function.api.handed_out(count))
+        timeout(PATIENCE, function.api.delivered(count))
             .await
             .unwrap();
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -174,9 +176,9 @@ async fn what_was_begun_is_answered_before_the_end() {
     }
 }
 
-/// SIGTERM between an event's being handed out and its being read: whoever sent it waits for a reply.
+/// Tests SIGTERM between the delivery of an event and its arrival. The sender of the event waits for a reply.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_handed_out_is_answered() {
+async fn delivered_events_are_answered_after_sigterm() {
     for round in 0..10 {
         let concurrency = ["1", "4"][round % 2];
         let mut function = Function::start(&[("AWS_LAMBDA_MAX_CONCURRENCY", concurrency)]).await;
@@ -186,18 +188,18 @@ async fn what_was_handed_out_is_answered() {
             let (api, payload) = (function.api.clone(), payload.clone());
             clients.spawn(async move { api.invoke(payload).await });
         }
-        timeout(PATIENCE, function.api.handed_out(10 + round as u64))
+        timeout(PATIENCE, function.api.delivered(10 + round as u64))
             .await
             .unwrap();
         function.terminate();
         assert_eq!(function.ended().await.code(), Some(0));
-        // Those that still wait were never handed out.
+        // Events that are still waiting were never delivered.
         assert_eq!(function.api.unanswered(), 0, "round {round}");
     }
 }
 
 #[tokio::test]
-async fn idle_it_ends_at_once() {
+async fn an_idle_function_ends_at_once() {
     for concurrency in ["1", "4"] {
         let mut function = Function::start(&[("AWS_LAMBDA_MAX_CONCURRENCY", concurrency)]).await;
         function.terminate();

@@ -1,14 +1,14 @@
-//! Direct invocations.
+//! Tests of direct invocations.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bertless::Model;
 use serde_json::{Value, json};
 
-use super::{Function, event, expected, failed, fixtures, packed, same};
+use super::{Function, assert_error, assert_same, event, expected, fixtures, packed};
 
 #[tokio::test]
-async fn answers_are_the_models() {
+async fn answers_are_those_of_the_model() {
     let function = Function::start(&[]).await;
     let model = Model::load(packed()).unwrap();
     let text = expected(&model, "A great film");
@@ -22,12 +22,12 @@ async fn answers_are_the_models() {
         ),
         (event("texts"), json!({"predictions": [text, pair, pair]})),
     ] {
-        same(&function.invoke(&event).await, &says);
+        assert_same(&function.invoke(&event).await, &says);
     }
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_said() {
+async fn invalid_requests_are_refused() {
     let limits = [
         ("BERTLESS_MAX_TEXTS", "3"),
         ("BERTLESS_MAX_TEXT", "100"),
@@ -56,12 +56,12 @@ async fn what_is_wrong_is_said() {
         (
             r#"{"Records": [{"EventSource": "aws:sns", "Sns": {}}]}"#,
             422,
-            "\"aws:sns\" ask nothing",
+            "\"aws:sns\" are not supported",
         ),
     ] {
-        failed(&function.send(payload).await, status, says);
+        assert_error(&function.send(payload).await, status, says);
     }
-    // And none of it has done harm.
+    // The function still answers.
     function.invoke(&event("text")).await;
     let line = function.line(|line| line["reason"] == "\"texts\" is empty");
     assert_eq!(
@@ -70,26 +70,26 @@ async fn what_is_wrong_is_said() {
     );
 }
 
-/// AWS takes no such event from anybody.
+/// Tests events that are not JSON, which AWS itself never delivers.
 #[tokio::test]
-async fn an_event_that_is_not_json_is_an_error_of_its_own() {
+async fn an_event_that_is_not_json_has_status_400() {
     let function = Function::start(&[]).await;
     for payload in ["{", "nonsense", "{\"text\": \"a\"", "\u{feff}"] {
-        failed(&function.send(payload).await, 400, "is not JSON");
+        assert_error(&function.send(payload).await, 400, "is not JSON");
     }
-    failed(&function.send(b"\"\xff\"".to_vec()).await, 400, "not UTF-8");
+    assert_error(&function.send(b"\"\xff\"".to_vec()).await, 400, "not UTF-8");
     function.invoke(&event("text")).await;
 }
 
-/// What JavaScript sends of an emoji that was cut in two.
+/// Tests half of a surrogate pair, which JavaScript sends for an emoji that is cut in two.
 #[tokio::test]
-async fn half_a_character_costs_nobody_an_answer() {
+async fn a_lone_surrogate_does_not_fail_a_request() {
     let function = Function::start(&[]).await;
     let model = Model::load(packed()).unwrap();
     let says = json!({"predictions": [expected(&model, "good"), expected(&model, "cut \u{fffd}")]});
     let question = r#"{"texts": ["good", "cut \ud83d"]}"#;
     let direct = function.send(question).await;
-    same(&serde_json::from_slice(&direct.body).unwrap(), &says);
+    assert_same(&serde_json::from_slice(&direct.body).unwrap(), &says);
     let encoded = json!(BASE64_STANDARD.encode(question)).to_string();
     let plain = json!(question).to_string();
     for (body, base64) in [(plain, false), (encoded, true)] {
@@ -100,13 +100,13 @@ async fn half_a_character_costs_nobody_an_answer() {
         let reply = function.send(event).await;
         let response: Value = serde_json::from_slice(&reply.body).unwrap();
         let body = response["body"].as_str().unwrap();
-        same(&serde_json::from_str(body).unwrap(), &says);
+        assert_same(&serde_json::from_str(body).unwrap(), &says);
     }
 }
 
-/// A file of the model that is lost while it serves.
+/// Tests a function whose model file is truncated while it runs: the path is in the log, and in no reply.
 #[tokio::test]
-async fn a_reason_names_no_file() {
+async fn the_reason_of_an_error_names_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("secret-place.safetensors");
     std::fs::copy(packed(), &model).unwrap();
@@ -118,7 +118,7 @@ async fn a_reason_names_no_file() {
         .set_len(0)
         .unwrap();
     let reply = function.send(r#"{"text": "A great film"}"#).await;
-    failed(&reply, 500, "its log says which");
+    assert_error(&reply, 500, "its log says which");
     let line = function.line(|line| line["status"] == 500);
     assert_eq!(line["level"], "ERROR");
     assert!(
@@ -129,7 +129,7 @@ async fn a_reason_names_no_file() {
 
 #[tokio::test]
 async fn one_text_of_many_fails_alone() {
-    // A model that itself refuses texts, those without a mask.
+    // This model refuses a text without a mask.
     let model = fixtures().join("models/bert-mask");
     let function = Function::start(&[("BERTLESS_MODEL", model.to_str().unwrap())]).await;
     let model = Model::load(model).unwrap();
@@ -138,8 +138,8 @@ async fn one_text_of_many_fails_alone() {
     let got = function.invoke(&texts).await;
     let got = got["predictions"].as_array().unwrap();
     assert_eq!(got.len(), 5);
-    same(&got[0], &masked);
-    same(&got[4], &masked);
+    assert_same(&got[0], &masked);
+    assert_same(&got[4], &masked);
     for (failure, says) in got[1..4]
         .iter()
         .zip(["no [MASK]", "expected a text", "empty"])
@@ -150,7 +150,7 @@ async fn one_text_of_many_fails_alone() {
     }
     let line = function.line(|line| line["texts"] == 5);
     assert_eq!(line["failed"], 3);
-    failed(
+    assert_error(
         &function.send(r#"{"text": "A film"}"#).await,
         422,
         "no [MASK]",
@@ -158,7 +158,7 @@ async fn one_text_of_many_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_request_is_a_line() {
+async fn each_request_has_one_log_line() {
     let function = Function::start(&[]).await;
     let long = "film ".repeat(100);
     let first = json!({"texts": ["A film", long]});
@@ -199,7 +199,7 @@ async fn ten_megabytes_are_refused_and_do_not_add_up() {
         "body": large(""),
     });
     for _ in 0..5 {
-        failed(
+        assert_error(
             &function.send(large("")).await,
             413,
             "more than 1048576 bytes",
@@ -208,7 +208,7 @@ async fn ten_megabytes_are_refused_and_do_not_add_up() {
         assert_eq!(response["statusCode"], 413);
     }
     function.invoke(&event("text")).await;
-    // More than AWS sends to anybody, and the smallest function still has room.
+    // AWS sends no events as large as these. Even so they leave memory free in the smallest function, of 128 MB.
     let peak = function.status("VmHWM:");
     assert!(peak < 100 << 10, "{peak} KiB");
 }

@@ -1,4 +1,4 @@
-//! Batches of SQS.
+//! Tests of batches of SQS messages.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn failures(ids: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn a_bad_message_goes_back_alone() {
+async fn only_invalid_messages_return() {
     let function = Function::start(&[("AWS_LAMBDA_LOG_LEVEL", "DEBUG")]).await;
     let mut batch = event("sqs");
     assert_eq!(function.invoke(&batch).await, failures(&["message-2"]));
@@ -18,7 +18,7 @@ async fn a_bad_message_goes_back_alone() {
     for (key, value) in [("status", 200), ("texts", 5), ("failed", 1)] {
         assert_eq!(line[key], value, "{line}");
     }
-    let back = function.line(|line| line["message"] == "message goes back");
+    let back = function.line(|line| line["message"] == "message returns to the queue");
     assert_eq!(
         (&back["message_id"], &back["level"]),
         (&"message-2".into(), &"WARN".into())
@@ -32,7 +32,7 @@ async fn a_bad_message_goes_back_alone() {
             .line(|line| line["message"] == "message answered" && line["message_id"] == message);
         assert_eq!(line["texts"], texts, "{line}");
     }
-    // A message of whose texts one has an answer is answered; it would only come back for ever.
+    // A message with at least one answer does not return: its invalid texts would make it return for ever.
     batch["Records"][1]["body"] = json!({"texts": ["A film", ""]}).to_string().into();
     assert_eq!(function.invoke(&batch).await, failures(&[]));
     let lost = function.line(|line| line["message"] == "text without an answer");
@@ -40,7 +40,7 @@ async fn a_bad_message_goes_back_alone() {
         (&lost["message_id"], &lost["text"], &lost["level"]),
         (&"message-2".into(), &1.into(), &"WARN".into())
     );
-    // Nor does a body that is no text bring down the others.
+    // A message whose body is not a text does not affect the others.
     for body in [Value::Null, 7.into()] {
         batch["Records"][1]["body"] = body;
         assert_eq!(function.invoke(&batch).await, failures(&["message-2"]));
@@ -54,7 +54,7 @@ async fn a_bad_message_goes_back_alone() {
 }
 
 #[tokio::test]
-async fn nothing_overtakes_in_a_queue_with_order() {
+async fn a_fifo_queue_keeps_its_order() {
     let function = Function::start(&[]).await;
     let mut batch = event("sqs");
     for record in batch["Records"].as_array_mut().unwrap() {
@@ -67,7 +67,7 @@ async fn nothing_overtakes_in_a_queue_with_order() {
 }
 
 #[tokio::test]
-async fn an_empty_batch_is_no_failure() {
+async fn an_empty_batch_is_answered() {
     let function = Function::start(&[]).await;
     assert_eq!(
         function.invoke(&json!({"Records": []})).await,
@@ -75,12 +75,12 @@ async fn an_empty_batch_is_no_failure() {
     );
 }
 
-/// A batch of one message.
+/// Returns a batch of one message.
 fn batch(body: &str) -> Value {
     json!({"Records": [{"messageId": "m", "body": body, "eventSource": "aws:sqs"}]})
 }
 
-/// A message as a topic puts it into a queue unless it is told not to.
+/// Returns a message in the envelope that an SNS topic adds by default.
 fn notification(message: &str) -> String {
     json!({
         "Type": "Notification",
@@ -99,7 +99,7 @@ fn notification(message: &str) -> String {
 }
 
 #[tokio::test]
-async fn envelopes_of_a_topic_are_opened() {
+async fn envelopes_of_sns_are_removed() {
     let function = Function::start(&[("BERTLESS_MAX_BODY", "1000")]).await;
     for (message, texts) in [
         ("A great film", 1),
@@ -144,16 +144,16 @@ async fn envelopes_of_a_topic_are_opened() {
         );
         let back = |line: &Value| {
             let reason = line["reason"].as_str().unwrap_or_default();
-            line["message"] == "message goes back" && reason.contains(says)
+            line["message"] == "message returns to the queue" && reason.contains(says)
         };
         function.line(back);
     }
 }
 
 #[tokio::test]
-async fn half_a_character_keeps_no_message_back() {
+async fn a_lone_surrogate_does_not_fail_a_message() {
     let function = Function::start(&[]).await;
-    // In a question, in a text, and in what nobody reads.
+    // The lone surrogate is in a JSON request or in a plain text, and also in a field that the function does not read.
     for body in [
         r#""{\"texts\": [\"good\", \"cut \\ud83d\"]}""#,
         r#""cut \ud83d""#,

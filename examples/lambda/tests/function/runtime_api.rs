@@ -1,4 +1,4 @@
-//! AWS Lambda's side of a function: the Runtime API, which hands out events and takes replies.
+//! Test double of AWS Lambda's Runtime API, which delivers events to the function and receives its replies.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,18 +13,18 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// What a function said to an event.
+/// Reply of the function to an event.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) request_id: String,
-    /// Whether it is an error of the function, and not its response.
+    /// Whether the reply is an error instead of a response.
     pub(crate) failed: bool,
     pub(crate) body: Bytes,
-    /// When the event was handed out.
+    /// Time at which the event was delivered.
     pub(crate) began: Instant,
 }
 
-/// A Runtime API for one function. Events wait until they are asked for.
+/// Runtime API for one function. Events wait until the function asks for one.
 #[derive(Debug, Clone)]
 pub(crate) struct RuntimeApi {
     pub(crate) address: SocketAddr,
@@ -34,13 +34,13 @@ pub(crate) struct RuntimeApi {
 #[derive(Debug)]
 struct Shared {
     events: mpsc::UnboundedSender<Event>,
-    waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<Event>>,
-    /// Those that were handed out and not answered.
+    queue: tokio::sync::Mutex<mpsc::UnboundedReceiver<Event>>,
+    /// Events that were delivered and have no reply yet, by request id, with the time of delivery.
     open: Mutex<HashMap<String, (Instant, oneshot::Sender<Reply>)>>,
-    /// How often an event was asked for.
-    asked: watch::Sender<u64>,
-    /// How many events there were.
-    handed_out: watch::Sender<u64>,
+    /// Number of times that the function has asked for an event.
+    next_calls: watch::Sender<u64>,
+    /// Number of events that were delivered.
+    delivered: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -51,15 +51,15 @@ struct Event {
 }
 
 impl RuntimeApi {
-    /// Listens on a port of this machine.
+    /// Starts a server on a free port of this machine.
     pub(crate) async fn start() -> std::io::Result<Self> {
-        let (events, waiting) = mpsc::unbounded_channel();
+        let (events, queue) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             events,
-            waiting: tokio::sync::Mutex::new(waiting),
+            queue: tokio::sync::Mutex::new(queue),
             open: Mutex::default(),
-            asked: watch::Sender::new(0),
-            handed_out: watch::Sender::new(0),
+            next_calls: watch::Sender::new(0),
+            delivered: watch::Sender::new(0),
         });
         let invocation = "/2018-06-01/runtime/invocation";
         let router = Router::new()
@@ -74,31 +74,31 @@ impl RuntimeApi {
         Ok(Self { address, shared })
     }
 
-    /// Waits until the function has asked for an event this many times since it is there.
-    pub(crate) async fn asked(&self, times: u64) {
-        reaches(&self.shared.asked, times).await;
+    /// Waits until the function has asked for an event at least `times` times since its start.
+    pub(crate) async fn next_calls(&self, times: u64) {
+        until_at_least(&self.shared.next_calls, times).await;
     }
 
-    /// Waits until the function has been given this many events.
-    pub(crate) async fn handed_out(&self, events: u64) {
-        reaches(&self.shared.handed_out, events).await;
+    /// Waits until at least `events` events have been delivered.
+    pub(crate) async fn delivered(&self, events: u64) {
+        until_at_least(&self.shared.delivered, events).await;
     }
 
-    /// How many events have been handed out and not been answered.
+    /// Returns the number of events that were delivered and have no reply yet.
     pub(crate) fn unanswered(&self) -> usize {
         self.shared
             .open
             .lock()
-            .expect("nobody panics with it")
+            .expect("no thread panics while it holds the lock")
             .len()
     }
 
-    /// Sends an event and waits for the reply; none comes from a function that ends meanwhile.
+    /// Sends an event and waits for the reply. Returns `None` if the function ends without one.
     pub(crate) async fn invoke(&self, payload: impl Into<Bytes>) -> Option<Reply> {
         self.invoke_with(payload, HeaderMap::new()).await
     }
 
-    /// Sends an event with headers beside those that each event has.
+    /// Sends an event with additional headers and waits for the reply. Returns `None` if the function ends without one.
     pub(crate) async fn invoke_with(
         &self,
         payload: impl Into<Bytes>,
@@ -116,21 +116,21 @@ impl RuntimeApi {
     }
 }
 
-async fn reaches(count: &watch::Sender<u64>, wanted: u64) {
-    // The sender is here, so it does not end before.
+async fn until_at_least(count: &watch::Sender<u64>, wanted: u64) {
+    // Waiting cannot fail: the sender exists until this function returns.
     let _ = count.subscribe().wait_for(|&count| count >= wanted).await;
 }
 
 async fn next(State(shared): State<Arc<Shared>>) -> (HeaderMap, Bytes) {
-    shared.asked.send_modify(|count| *count += 1);
-    let event = shared.waiting.lock().await.recv().await;
+    shared.next_calls.send_modify(|count| *count += 1);
+    let event = shared.queue.lock().await.recv().await;
     let Event {
         payload,
         headers: mut own,
         reply,
-    } = event.expect("its sender is here");
+    } = event.expect("`shared` holds the sender");
     let mut id = String::new();
-    shared.handed_out.send_modify(|count| {
+    shared.delivered.send_modify(|count| {
         *count += 1;
         id = format!("request-{count}");
     });
@@ -147,11 +147,14 @@ async fn next(State(shared): State<Arc<Shared>>) -> (HeaderMap, Bytes) {
         ),
     ];
     let header = |(name, value): (&'static str, &str)| {
-        let value = HeaderValue::from_str(value).expect("no odd characters");
+        let value = HeaderValue::from_str(value).expect("the value is ASCII");
         (HeaderName::from_static(name), value)
     };
     own.extend(headers.map(header));
-    let mut open = shared.open.lock().expect("nobody panics with it");
+    let mut open = shared
+        .open
+        .lock()
+        .expect("no thread panics while it holds the lock");
     open.insert(id, (Instant::now(), reply));
     (own, payload)
 }
@@ -174,11 +177,14 @@ async fn error(
 
 impl Shared {
     fn close(&self, request_id: String, body: Bytes, failed: bool) -> StatusCode {
-        let mut open = self.open.lock().expect("nobody panics with it");
+        let mut open = self
+            .open
+            .lock()
+            .expect("no thread panics while it holds the lock");
         let Some((began, reply)) = open.remove(&request_id) else {
             return StatusCode::BAD_REQUEST;
         };
-        // Whoever sent the event may have stopped waiting.
+        // The sender of the event may have stopped waiting.
         let _ = reply.send(Reply {
             request_id,
             failed,

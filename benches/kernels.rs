@@ -1,16 +1,16 @@
-//! The kernels by themselves, on every instruction set of this machine: `cargo bench --bench kernels`.
+//! Benchmarks of single kernels, on every instruction set of this machine: `cargo bench --bench kernels`.
 //!
 //! Products of few rows are bound by reading weights (8 rows by 1536 x 384 read 2.4 MB, which a second-level cache does
-//! not hold), those of 32 rows and more by arithmetic. `matrixmultiply` packs its weights again at each call. How near
-//! the processor's peak the products come is in `benches/share.rs`.
+//! not hold), products of 32 rows and more by arithmetic. `matrixmultiply` packs its weights again at each call.
+//! `benches/share.rs` compares the products with the processor's peak.
 
-// The floor is not part of the public crate, so it is compiled in here.
+// The kernels are not public in the crate, so this program compiles them itself.
 #[path = "../src/kernels/mod.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
     unused_imports,
-    reason = "only a part of the floor is measured"
+    reason = "only a part of the kernels is measured"
 )]
 mod kernels;
 
@@ -23,15 +23,15 @@ use kernels::layer_norm::layer_norm;
 use kernels::softmax::softmax;
 use kernels::{Activation, Cpu, Engine, ExecContext, Threads};
 
-/// Numbers from -1 to 1 that repeat after a prime number of steps.
+/// Returns `len` numbers from -1 to 1, which repeat with a period of 1999, a prime.
 fn numbers(len: usize) -> Vec<f32> {
     (0..len)
         .map(|i| ((i * 7919) % 1999) as f32 / 999.0 - 1.0)
         .collect()
 }
 
-/// One thread on each level that computes this type in its own way.
-fn computes(dtype: Dtype) -> Vec<(&'static str, ExecContext)> {
+/// Returns a single-threaded context for each CPU level of this machine that has kernels of its own for this type.
+fn contexts(dtype: Dtype) -> Vec<(&'static str, ExecContext)> {
     let own: &[&str] = match dtype {
         Dtype::F32 => &[],
         Dtype::Bf16 => &["avx512-bf16"],
@@ -46,14 +46,15 @@ fn computes(dtype: Dtype) -> Vec<(&'static str, ExecContext)> {
         .collect()
 }
 
-/// One output of a product in f64.
-fn output(x: &[f32], w: &[f32], k: usize, row: usize, channel: usize) -> f64 {
+/// Computes one output of a product in f64.
+fn exact_output(x: &[f32], w: &[f32], k: usize, row: usize, channel: usize) -> f64 {
     let pairs = x[row * k..][..k].iter().zip(&w[channel * k..][..k]);
     pairs.map(|(&x, &w)| f64::from(x) * f64::from(w)).sum()
 }
 
-/// Numbers of rows; then (n, k) of MiniLM's layers, and the widest of TinyBERT's.
+/// Numbers of rows of the activations.
 const ROWS: [usize; 5] = [1, 8, 32, 128, 512];
+/// Shapes (n, k) of the weights: MiniLM's dense layers, and the widest of TinyBERT's.
 const SHAPES: [(usize, usize); 5] = [
     (1152, 384),
     (384, 384),
@@ -67,21 +68,21 @@ fn sizes() -> impl Iterator<Item = (usize, usize, usize)> {
         .flat_map(|rows| SHAPES.map(|(n, k)| (rows, n, k)))
 }
 
-/// What products of floats are of, and how far they may be from the formula, for rows of up to 1,536 numbers below 1.
+/// Types of floating-point products, and the maximum error of an output, for rows of up to 1,536 numbers below 1.
 const TYPES: [(Dtype, f64); 2] = [(Dtype::F32, 1e-3), (Dtype::Bf16, 0.2)];
 
 fn products(criterion: &mut Criterion) {
-    let each = TYPES
+    let cases = TYPES
         .into_iter()
-        .flat_map(|of| sizes().map(move |size| (of, size)));
-    for ((dtype, bound), (rows, n, k)) in each {
+        .flat_map(|kind| sizes().map(move |size| (kind, size)));
+    for ((dtype, bound), (rows, n, k)) in cases {
         let mut group = criterion.benchmark_group(format!("gemm/{dtype}/{rows}x{n}x{k}"));
         group.throughput(Throughput::Elements((2 * rows * n * k) as u64));
         let (x, w) = (numbers(rows * k), numbers(n * k));
         let packed = PackedWeights::pack(dtype, &w, n, k);
         let mut out = vec![0.0; rows * n];
-        let expected = output(&x, &w, k, rows - 1, n - 1);
-        for (name, exec) in computes(dtype) {
+        let expected = exact_output(&x, &w, k, rows - 1, n - 1);
+        for (name, exec) in contexts(dtype) {
             gemm(&exec, &x, &packed, Epilogue::NONE, &mut out);
             assert!((f64::from(out[rows * n - 1]) - expected).abs() < bound);
             group.bench_function(name, |bencher| {
@@ -92,29 +93,29 @@ fn products(criterion: &mut Criterion) {
         }
         if dtype == Dtype::F32 {
             out.fill(f32::NAN);
-            multiply(&x, &w, &mut out, rows, n, k);
+            multiply_matrixmultiply(&x, &w, &mut out, rows, n, k);
             assert!((f64::from(out[rows * n - 1]) - expected).abs() < bound);
             group.bench_function("matrixmultiply", |bencher| {
-                bencher.iter(|| multiply(black_box(&x), &w, &mut out, rows, n, k));
+                bencher.iter(|| multiply_matrixmultiply(black_box(&x), &w, &mut out, rows, n, k));
             });
         }
         group.finish();
     }
 }
 
-/// Products of bytes, quantising the rows included, beside one number after the other.
-fn products_of_bytes(criterion: &mut Criterion) {
+/// Measures int8 products, including the quantisation of the rows, and a scalar loop over quantised rows for comparison.
+fn int8_products(criterion: &mut Criterion) {
     for (rows, n, k) in sizes() {
         let mut group = criterion.benchmark_group(format!("gemm/int8/{rows}x{n}x{k}"));
         group.throughput(Throughput::Elements((2 * rows * n * k) as u64));
         let (x, w) = (numbers(rows * k), numbers(n * k));
         let packed = PackedWeights::pack(Dtype::Int8, &w, n, k);
         let mut out = vec![0.0; rows * n];
-        let expected = output(&x, &w, k, rows - 1, n - 1);
-        // Numbers up to 1 are rounded by at most 1/254 of one, and add up like a walk of k steps.
+        let expected = exact_output(&x, &w, k, rows - 1, n - 1);
+        // Numbers up to 1 are rounded by at most 1/254. The errors of k products add up like a random walk of k steps.
         let bound = (k as f64).sqrt() / 100.0;
         let mut levels = Vec::new();
-        for (name, exec) in computes(Dtype::Int8) {
+        for (name, exec) in contexts(Dtype::Int8) {
             gemm(&exec, &x, &packed, Epilogue::NONE, &mut out);
             let found = out[rows * n - 1];
             assert!((f64::from(found) - expected).abs() < bound, "{name}");
@@ -125,23 +126,23 @@ fn products_of_bytes(criterion: &mut Criterion) {
                 });
             });
         }
-        // Sums are the same everywhere; making floats of them is rounded.
+        // Integer sums are the same on every level. Their conversion to floats is rounded.
         assert!(levels.iter().all(|level| (level - levels[0]).abs() < 1e-4));
         let bytes = |x: &f32| (127.0 * x).round_ties_even() as i8;
         let (x, w): (Vec<i8>, Vec<i8>) =
             (x.iter().map(bytes).collect(), w.iter().map(bytes).collect());
         let mut sums = vec![0; rows * n];
-        scalar(&x, &w, &mut sums, (n, k));
+        multiply_scalar(&x, &w, &mut sums, (n, k));
         assert!((f64::from(sums[rows * n - 1]) / (127.0 * 127.0) - expected).abs() < bound);
         group.bench_function("scalar", |bencher| {
-            bencher.iter(|| scalar(black_box(&x), &w, &mut sums, (n, k)));
+            bencher.iter(|| multiply_scalar(black_box(&x), &w, &mut sums, (n, k)));
         });
         group.finish();
     }
 }
 
-/// The product of bytes as it is written on paper.
-fn scalar(x: &[i8], w: &[i8], sums: &mut [i32], (n, k): (usize, usize)) {
+/// Computes a product of i8 by its formula, without blocking or vector instructions.
+fn multiply_scalar(x: &[i8], w: &[i8], sums: &mut [i32], (n, k): (usize, usize)) {
     for (row, sums) in x.chunks_exact(k).zip(sums.chunks_exact_mut(n)) {
         for (channel, sum) in w.chunks_exact(k).zip(sums) {
             let pairs = row.iter().zip(channel);
@@ -152,9 +153,10 @@ fn scalar(x: &[i8], w: &[i8], sums: &mut [i32], (n, k): (usize, usize)) {
 
 /// Computes `x` times the transpose of `w` with the crate `matrixmultiply`.
 #[allow(unsafe_code, reason = "the other crate takes raw pointers")]
-fn multiply(x: &[f32], w: &[f32], out: &mut [f32], rows: usize, n: usize, k: usize) {
+fn multiply_matrixmultiply(x: &[f32], w: &[f32], out: &mut [f32], rows: usize, n: usize, k: usize) {
     assert!(x.len() == rows * k && w.len() == n * k && out.len() == rows * n);
-    // SAFETY: the buffers hold rows x k, n x k (read transposed) and rows x n numbers, as the strides say.
+    // SAFETY: the buffers hold rows x k, n x k (read transposed) and rows x n floats, as the assertion above checks, and the
+    // strides describe these shapes.
     unsafe {
         matrixmultiply::sgemm(
             rows,
@@ -178,7 +180,7 @@ fn multiply(x: &[f32], w: &[f32], out: &mut [f32], rows: usize, n: usize, k: usi
 fn heads(criterion: &mut Criterion) {
     let (heads, head_dim) = (12, 32);
     let width = heads * head_dim;
-    // Around products of bf16 it is as around those of bytes.
+    // Attention beside bf16 products runs the same code as beside int8 products, so bf16 is not measured.
     let sizes = [Dtype::F32, Dtype::Int8]
         .into_iter()
         .flat_map(|dtype| [8, 32, 128, 512].map(|tokens| (dtype, tokens)));
@@ -186,7 +188,7 @@ fn heads(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("attention/{dtype}/{tokens}"));
         group.throughput(Throughput::Elements((4 * tokens * tokens * width) as u64));
         let mut qkv = numbers(tokens * 3 * width);
-        // Values of one make each output the sum of its shares.
+        // All values are 1, so each output is the sum of its probabilities.
         qkv.chunks_mut(3 * width)
             .for_each(|row| row[2 * width..].fill(1.0));
         let part = |index: usize| Projection {
@@ -206,7 +208,7 @@ fn heads(criterion: &mut Criterion) {
             dtype,
         };
         let mut out = vec![0.0; tokens * width];
-        for (name, exec) in computes(dtype) {
+        for (name, exec) in contexts(dtype) {
             attention(&exec, &input, &mut out);
             assert!(out.iter().all(|sum| (sum - 1.0).abs() < 1e-5));
             group.bench_function(name, |bencher| {
@@ -221,7 +223,7 @@ fn rows(criterion: &mut Criterion) {
     for len in [32, 128, 512] {
         let mut group = criterion.benchmark_group(format!("softmax/f32/{len}"));
         group.throughput(Throughput::Elements(len as u64));
-        for (name, exec) in computes(Dtype::F32) {
+        for (name, exec) in contexts(Dtype::F32) {
             let mut row = numbers(len);
             softmax(exec.cpu, &mut row);
             assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
@@ -235,7 +237,7 @@ fn rows(criterion: &mut Criterion) {
     let (weight, bias) = (vec![1.0; width], vec![0.0; width]);
     let mut group = criterion.benchmark_group(format!("layer_norm/f32/{count}x{width}"));
     group.throughput(Throughput::Elements((count * width) as u64));
-    for (name, exec) in computes(Dtype::F32) {
+    for (name, exec) in contexts(Dtype::F32) {
         let mut x = numbers(count * width);
         layer_norm(&exec, &mut x, &weight, &bias, 1e-12);
         let squares: f32 = x.iter().map(|x| x * x).sum();
@@ -247,7 +249,7 @@ fn rows(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What an activation costs in an epilogue: a product of one input channel, which is hardly a product.
+/// Measures the cost of an activation in an epilogue. The product has one input channel, so that it takes little time itself.
 fn epilogues(criterion: &mut Criterion) {
     let (rows, n) = (128, 1536);
     let (x, w) = (numbers(rows), numbers(n));
@@ -256,7 +258,7 @@ fn epilogues(criterion: &mut Criterion) {
     for activation in [Activation::Identity, Activation::Gelu, Activation::GeluTanh] {
         let mut group = criterion.benchmark_group(format!("epilogue/{activation:?}/{rows}x{n}"));
         group.throughput(Throughput::Elements((rows * n) as u64));
-        for (name, exec) in computes(Dtype::F32) {
+        for (name, exec) in contexts(Dtype::F32) {
             let epilogue = Epilogue {
                 activation,
                 ..Epilogue::NONE
@@ -276,5 +278,5 @@ fn epilogues(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, products, products_of_bytes, heads, rows, epilogues);
+criterion_group!(benches, products, int8_products, heads, rows, epilogues);
 criterion_main!(benches);

@@ -1,8 +1,8 @@
-//! How long a model takes to open, on one thread and on two: `cargo bench --bench load`.
+//! Benchmarks of opening a model, on one thread and on two: `cargo bench --bench load`.
 //!
-//! A fixture shows what a load costs beside the weights. With all-MiniLM-L6-v2 in `.models/`
-//! (`python3 fixtures/fetch_models.py`) 43 MB of weights are read out of the system's cache and packed; the bound is what
-//! the memory can copy: reading into the cache and writing once.
+//! A fixture, whose weights are tiny, shows the cost of everything else. With all-MiniLM-L6-v2 in `.models/`
+//! (`python3 fixtures/fetch_models.py`) 43 MB of weights are read from the page cache and packed. The bound is the bandwidth
+//! of memory: the weights are read once and written once.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use bertless::{Model, ModelOptions, Tokenizer, WeightFormat};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
-/// The models that are there.
+/// Names and folders of the models that exist on this machine.
 fn models() -> Vec<(&'static str, PathBuf)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let fixture = root.join("fixtures/models/sentence-mean");
@@ -38,14 +38,14 @@ fn load(criterion: &mut Criterion) {
                 bencher.iter(|| open(black_box(threads)));
             });
         }
-        // A part of it.
+        // Opening the tokenizer is a part of opening the model.
         group.bench_function("tokenizer", |bencher| {
             bencher.iter(|| Tokenizer::load(black_box(&dir)));
         });
 
         let packed = Model::pack(&dir, WeightFormat::F32).expect("a packed model");
-        let place = tempfile::tempdir().expect("a folder");
-        let file = place.path().join("model.safetensors");
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("model.safetensors");
         packed.save(&file).expect("a file");
         let options = || ModelOptions::new().threads(1);
         let read = Model::load_with(&file, options()).expect("a model");
@@ -54,7 +54,8 @@ fn load(criterion: &mut Criterion) {
         group.bench_function("packed/read", |bencher| {
             bencher.iter(|| Model::load_with(black_box(&file), options()));
         });
-        // As a part of the program: nothing is read but header, settings and vocabulary.
+        // Opens the file in static memory, like a model that is embedded in the program. Only header, settings and vocabulary
+        // are read.
         let memory: &'static mut [u8] = vec![0; packed.bytes() + 64].leak();
         let start = memory.as_ptr().align_offset(64);
         let aligned = &mut memory[start..][..packed.bytes()];

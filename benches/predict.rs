@@ -1,8 +1,7 @@
-//! How long texts take, by their length, on one thread: `cargo bench --bench predict`.
+//! Benchmarks of embedding texts of several lengths, on one thread: `cargo bench --bench predict`.
 //!
-//! With all-MiniLM-L6-v2 in `.models/` (`python3 fixtures/fetch_models.py`) the model is real, and short texts are bound
-//! by reading 42 MB of weights, long ones by arithmetic; without it a fixture shows what a call costs beside the
-//! arithmetic.
+//! Measures all-MiniLM-L6-v2 if it is in `.models/` (`python3 fixtures/fetch_models.py`). Short texts are then bound by
+//! reading 42 MB of weights, long ones by arithmetic. Otherwise measures a tiny fixture, which shows the overhead of a call.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -15,7 +14,7 @@ fn embedder() -> (Embedder, &'static str) {
     let real = root.join(".models/all-MiniLM-L6-v2");
     let options = ModelOptions::new().threads(1);
     let (dir, name, options) = if real.is_dir() {
-        // Its files say 256 tokens, its table of positions has 512.
+        // The model's files set a maximum length of 256 tokens. Its table of positions has 512 rows.
         (real, "all-MiniLM-L6-v2", options.max_length(512))
     } else {
         let fixture = root.join("fixtures/models/sentence-mean");
@@ -24,7 +23,7 @@ fn embedder() -> (Embedder, &'static str) {
     (Embedder::load_with(dir, options).expect("a model"), name)
 }
 
-/// A text of so many tokens, special ones included.
+/// Returns a text of `tokens` tokens, special ones included.
 fn text(model: &Model, tokens: usize) -> String {
     let text = vec!["the"; tokens - 2].join(" ");
     let encoding = model
@@ -63,7 +62,7 @@ fn embed(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Texts of many lengths at once: no padding, so their tokens are all that counts.
+/// Measures batches of texts of different lengths. There is no padding, so the time depends on the number of tokens only.
 fn embed_batch(criterion: &mut Criterion) {
     let (embedder, name) = embedder();
     let mut group = criterion.benchmark_group(format!("embed-batch/{name}"));
@@ -79,7 +78,7 @@ fn embed_batch(criterion: &mut Criterion) {
         assert_eq!(
             together[1].to_vec(),
             alone.embedding,
-            "the same bits in company"
+            "a text has the same bits alone and in a batch"
         );
         group.throughput(Throughput::Elements(lengths.sum::<usize>() as u64));
         group.bench_with_input(

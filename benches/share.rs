@@ -1,19 +1,18 @@
-//! How near the processor's peak of arithmetic it all comes, in single precision, in bf16 and in 8-bit integers: `cargo
-//! bench --bench share`.
+//! Measures which share of the processor's peak arithmetic rate the crate reaches, in f32, bf16 and int8: `cargo bench --bench
+//! share`.
 //!
-//! The peak is measured here and now, by a loop of products that depend on nothing; then the dense products of a
-//! MiniLM-shaped encoder (six layers of weights of their own, 42 MB as floats) by rows, the quantising of activations
-//! included, and the encoder of all-MiniLM-L6-v2 as a whole by tokens, its attention counted, which is in single precision
-//! at any rate. One thread, each instruction set in a process of its own. A share compares the
-//! best run of a tenth of a second with the best run of the peak just before it, each run a steady one of milliseconds;
-//! the figure is the median of ten such shares.
+//! Measures the peak by a loop of independent products. Then measures the dense products of a MiniLM-shaped encoder (six layers
+//! with weights of their own, 42 MB in f32) by number of rows, including the quantisation of activations; and the whole encoder
+//! of all-MiniLM-L6-v2 by number of tokens, including attention, whose products are in f32 or i16. Uses one thread, and a process
+//! for each instruction set. A share compares the fastest run within 0.1 s with the fastest run of the peak's loop just before it.
+//! Each run takes milliseconds. The printed share is the median of ten.
 
 #[path = "../src/kernels/mod.rs"]
 #[allow(
     dead_code,
     unreachable_pub,
     unused_imports,
-    reason = "only a part of the floor is measured"
+    reason = "only a part of the kernels is measured"
 )]
 mod kernels;
 
@@ -28,13 +27,14 @@ use kernels::memory::AlignedFloats;
 use kernels::simd::{Kernel, Simd};
 use kernels::{Cpu, Engine, Threads};
 
+/// Environment variable that selects the instruction set of a process.
 const FORCED: &str = "BERTLESS_CPU";
-/// Dense layers of one encoder layer: (n, k).
+/// Shapes (n, k) of the dense layers in one encoder layer.
 const DENSE: [(usize, usize); 4] = [(1152, 384), (384, 384), (1536, 384), (384, 1536)];
 const LAYERS: usize = 6;
 const HIDDEN: usize = 384;
 
-/// `N` chains of fused products, enough of them to hide how long one takes.
+/// Loop of `N` independent chains of fused multiply-adds, enough of them to hide the latency of one.
 struct Chains<const N: usize>(usize);
 
 impl<const N: usize> Kernel for Chains<N> {
@@ -53,7 +53,8 @@ impl<const N: usize> Kernel for Chains<N> {
     }
 }
 
-/// Products of bytes, out of the nearest cache: `P` panels' weights by `R` rows' activations, a chain for each of both.
+/// Loop of int8 dot products with operands in the L1 cache: the weights of `P` panels by the activations of `R` rows, with a chain
+/// of sums for each pair of a row and a panel.
 struct ByteChains<const R: usize, const P: usize>(usize);
 
 impl<const R: usize, const P: usize> Kernel for ByteChains<R, P> {
@@ -84,7 +85,8 @@ impl<const R: usize, const P: usize> Kernel for ByteChains<R, P> {
     }
 }
 
-/// Products of numbers in bf16, in the same way.
+/// Loop of bf16 dot products with operands in the L1 cache: the weights of `P` panels by the activations of `R` rows, with a chain
+/// of sums for each pair of a row and a panel.
 struct HalfChains<const R: usize, const P: usize>(usize);
 
 impl<const R: usize, const P: usize> Kernel for HalfChains<R, P> {
@@ -110,20 +112,32 @@ impl<const R: usize, const P: usize> Kernel for HalfChains<R, P> {
     }
 }
 
-/// Operations a second of independent products.
+/// Measures the peak: operations per second of independent products.
 fn peak(cpu: Cpu, dtype: Dtype) -> f64 {
     const STEPS: usize = 1_000_000;
     let steps = black_box(STEPS);
     let wide = cpu.name().starts_with("avx512");
-    // As many chains as leave registers for what they multiply: of sixteen sums, which are one register of AVX-512 and two
-    // of AVX2, the shapes of the highest tiles.
+    // As many chains as the registers hold beside the operands: the shapes of the highest tiles. A chain has sixteen sums, which
+    // take one register of AVX-512 or two of AVX2.
     let (chains, time) = match (dtype, wide) {
-        (Dtype::F32, true) => (24, seconds(50, || cpu.run(Chains::<24>(steps)))),
-        (Dtype::F32, false) => (6, seconds(50, || cpu.run(Chains::<6>(steps)))),
-        (Dtype::Bf16, true) => (24, seconds(50, || cpu.run_bf16(HalfChains::<12, 2>(steps)))),
-        (Dtype::Bf16, false) => (4, seconds(50, || cpu.run_bf16(HalfChains::<4, 1>(steps)))),
-        (Dtype::Int8, true) => (24, seconds(50, || cpu.run_int8(ByteChains::<12, 2>(steps)))),
-        (Dtype::Int8, false) => (6, seconds(50, || cpu.run_int8(ByteChains::<6, 1>(steps)))),
+        (Dtype::F32, true) => (24, fastest_call(50, || cpu.run(Chains::<24>(steps)))),
+        (Dtype::F32, false) => (6, fastest_call(50, || cpu.run(Chains::<6>(steps)))),
+        (Dtype::Bf16, true) => (
+            24,
+            fastest_call(50, || cpu.run_bf16(HalfChains::<12, 2>(steps))),
+        ),
+        (Dtype::Bf16, false) => (
+            4,
+            fastest_call(50, || cpu.run_bf16(HalfChains::<4, 1>(steps))),
+        ),
+        (Dtype::Int8, true) => (
+            24,
+            fastest_call(50, || cpu.run_int8(ByteChains::<12, 2>(steps))),
+        ),
+        (Dtype::Int8, false) => (
+            6,
+            fastest_call(50, || cpu.run_int8(ByteChains::<6, 1>(steps))),
+        ),
     };
     let products = match dtype {
         Dtype::F32 => 1,
@@ -133,8 +147,8 @@ fn peak(cpu: Cpu, dtype: Dtype) -> f64 {
     (STEPS * chains * 16 * 2 * products) as f64 / time
 }
 
-/// The least time of a call in this many milliseconds, and of five calls at least.
-fn seconds<T>(milliseconds: u64, mut call: impl FnMut() -> T) -> f64 {
+/// Calls `call` for `milliseconds`, and at least five times. Returns the time of the fastest call, in seconds.
+fn fastest_call<T>(milliseconds: u64, mut call: impl FnMut() -> T) -> f64 {
     let (start, mut least, mut calls) = (Instant::now(), f64::MAX, 0);
     while calls < 5 || start.elapsed() < Duration::from_millis(milliseconds) {
         let begin = Instant::now();
@@ -145,9 +159,13 @@ fn seconds<T>(milliseconds: u64, mut call: impl FnMut() -> T) -> f64 {
     least
 }
 
-/// The milliseconds of a call of so many operations, and at which share of the peak that is.
-fn share((cpu, dtype): (Cpu, Dtype), operations: usize, mut call: impl FnMut()) -> (f64, f64) {
-    // Cargo says so when it is to measure; as a test, once is enough.
+/// Measures a call of `operations` operations. Returns its time in milliseconds, and its share of the peak.
+fn measure_share(
+    (cpu, dtype): (Cpu, Dtype),
+    operations: usize,
+    mut call: impl FnMut(),
+) -> (f64, f64) {
+    // `cargo bench` passes `--bench`. Run as a test, one round is enough.
     let rounds = if std::env::args().any(|argument| argument == "--bench") {
         10
     } else {
@@ -157,7 +175,7 @@ fn share((cpu, dtype): (Cpu, Dtype), operations: usize, mut call: impl FnMut()) 
     let mut least = f64::MAX;
     for _ in 0..rounds {
         let peak = peak(cpu, dtype);
-        let time = seconds(100, &mut call);
+        let time = fastest_call(100, &mut call);
         shares.push(operations as f64 / time / peak);
         least = least.min(time);
     }
@@ -165,9 +183,9 @@ fn share((cpu, dtype): (Cpu, Dtype), operations: usize, mut call: impl FnMut()) 
     (least * 1e3, shares[rounds / 2])
 }
 
-fn dense(cpu: Cpu, dtype: Dtype) {
+fn dense_products(cpu: Cpu, dtype: Dtype) {
     let engine = Engine::new(cpu, Threads::new(1).expect("no pool"));
-    // In huge pages, as a model has its weights.
+    // The packer puts the weights into huge pages, as for a model.
     let floats: usize = DENSE.iter().map(|(n, k)| LAYERS * n * k).sum();
     let packer = Packer::new(&engine.threads, floats);
     let pack = |(n, k)| {
@@ -181,12 +199,12 @@ fn dense(cpu: Cpu, dtype: Dtype) {
     drop(packer);
     let exec = engine.context();
     for rows in [8, 16, 32, 64, 128, 256, 512] {
-        // At cache lines, as a model has its rows.
+        // The rows are aligned to cache lines, as in a model.
         let mut x = AlignedFloats::zeros(rows * 1536);
         let mut out = AlignedFloats::zeros(rows * 1536);
         x.fill(0.1);
         let operations: usize = DENSE.iter().map(|(n, k)| 2 * LAYERS * rows * n * k).sum();
-        let (ms, share) = share((cpu, dtype), operations, || {
+        let (ms, share) = measure_share((cpu, dtype), operations, || {
             for weights in layers.iter().flatten() {
                 let (n, k) = (weights.n(), weights.k());
                 gemm(
@@ -198,7 +216,8 @@ fn dense(cpu: Cpu, dtype: Dtype) {
                 );
             }
         });
-        // The last product is of 1536 times 0.1 by 0.01, both of which bf16 has to a thousandth.
+        // The last product has k = 1536, so each output is the sum of 1536 products of 0.1 and 0.01. bf16 represents both numbers
+        // with a relative error below 1e-3.
         assert!((out[0] - 1.536).abs() < 5e-3, "{}", out[0]);
         println!(
             "  dense products, {rows:3} rows      {ms:8.3} ms  {:5.1} % of the peak",
@@ -207,7 +226,7 @@ fn dense(cpu: Cpu, dtype: Dtype) {
     }
 }
 
-fn whole(cpu: Cpu, dtype: Dtype, dir: &Path) {
+fn whole_encoder(cpu: Cpu, dtype: Dtype, dir: &Path) {
     let options = ModelOptions::new().threads(1).dtype(match dtype {
         Dtype::F32 => bertless::Dtype::F32,
         Dtype::Bf16 => bertless::Dtype::Bf16,
@@ -224,7 +243,7 @@ fn whole(cpu: Cpu, dtype: Dtype, dir: &Path) {
         assert_eq!(rows[0].dim(), (tokens, HIDDEN));
         let products: usize = DENSE.iter().map(|(n, k)| 2 * LAYERS * tokens * n * k).sum();
         let operations = products + 4 * LAYERS * tokens * tokens * HIDDEN;
-        let (ms, share) = share((cpu, dtype), operations, || {
+        let (ms, share) = measure_share((cpu, dtype), operations, || {
             black_box(model.last_hidden_states(&texts).expect("rows"));
         });
         println!(
@@ -238,7 +257,7 @@ fn main() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(".models/all-MiniLM-L6-v2");
     if let Ok(name) = std::env::var(FORCED) {
         let cpu = Cpu::from_name(&name).expect("an instruction set of this processor");
-        // What others compute in the same way is measured there.
+        // Types that another level computes by the same code are measured on that level.
         let types: &[Dtype] = match name.as_str() {
             "avx512-bf16" => &[Dtype::Bf16],
             "avx512-vnni" | "avx2-vnni" => &[Dtype::F32, Dtype::Int8],
@@ -246,10 +265,10 @@ fn main() {
         };
         for &dtype in types {
             let peak = peak(cpu, dtype) / 1e9;
-            println!("{name}, {dtype}: {peak:.1} billion operations a second");
-            dense(cpu, dtype);
+            println!("{name}, {dtype}: {peak:.1} billion operations per second");
+            dense_products(cpu, dtype);
             if dir.is_dir() {
-                whole(cpu, dtype, &dir)
+                whole_encoder(cpu, dtype, &dir)
             } else {
                 println!(
                     "  not measured: {} (python3 fixtures/fetch_models.py)",
@@ -259,7 +278,7 @@ fn main() {
         }
         return;
     }
-    // The level of a model is chosen by the environment, once a process.
+    // A process reads the level of its models from the environment once, so each level has a process of its own.
     let this = std::env::current_exe().expect("this program");
     for name in [
         "avx512-bf16",

@@ -1,8 +1,9 @@
-//! How long tokenizing and opening a tokenizer take, on one thread: `cargo bench --bench tokenizer`.
+//! Benchmarks of tokenizing and of opening a tokenizer, on one thread: `cargo bench --bench tokenizer`.
 //!
-//! With the folder of data and models that `BERTLESS_SHARED` names (by default `../shared`, beside the checkout), the
-//! vocabulary is that of bert-base-uncased and the lines are real ones; without it a fixture's small vocabulary cuts a
-//! few sentences into many more tokens. Bound by looking words up: three places in memory a word.
+//! Uses the vocabulary of bert-base-uncased and lines of real data sets if the folder of data and models exists, which
+//! `BERTLESS_SHARED` names (by default `../shared`, beside the checkout). Otherwise uses a few sentences, and the small vocabulary
+//! of a fixture, which splits them into many more tokens. Tokenizing is bound by the look-up of words: three memory accesses per
+//! word.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use bertless::{ModelFiles, Tokenizer};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Map, Value, json};
 
-/// The most lines of a text.
+/// Maximum number of lines of a text.
 const LINES: usize = 2000;
 const SHORT: &str = "An absolute delight from start to finish.";
 const ENGLISH: [&str; 4] = [
@@ -35,7 +36,7 @@ fn shared() -> PathBuf {
     }
 }
 
-/// A vocabulary, and its name.
+/// Reads a vocabulary. Returns its bytes and its name.
 fn vocabulary() -> (Vec<u8>, &'static str) {
     match std::fs::read(shared().join("models/vocabs/bert-base-uncased/vocab.txt")) {
         Ok(vocabulary) => (vocabulary, "bert-base-uncased"),
@@ -47,7 +48,7 @@ fn vocabulary() -> (Vec<u8>, &'static str) {
     }
 }
 
-/// Lines of files where they are there, as many of each; else sentences of our own.
+/// Returns lines of the data files, equally many of each, or `others` if a file is missing.
 fn lines(files: &[&str], others: &[&str]) -> Vec<String> {
     let read = |file: &&str| std::fs::read_to_string(shared().join("data").join(file)).ok();
     match files.iter().map(read).collect::<Option<Vec<String>>>() {
@@ -61,7 +62,7 @@ fn lines(files: &[&str], others: &[&str]) -> Vec<String> {
     }
 }
 
-/// The vocabulary as a `tokenizer.json`.
+/// Returns a `tokenizer.json` with this vocabulary.
 fn tokenizer_json(vocabulary: &str) -> Vec<u8> {
     let ids = (0..).map(Value::from);
     let vocab: Map<String, Value> = vocabulary.lines().map(str::to_owned).zip(ids).collect();
@@ -80,7 +81,7 @@ fn tokenizer_json(vocabulary: &str) -> Vec<u8> {
     serde_json::to_vec(&file).expect("JSON")
 }
 
-/// Every token but the unknown is what the text has at its place, in lower case and without its marks.
+/// Asserts that every ASCII piece of the line, unless it is the unknown token, is its token in lower case.
 fn check(tokenizer: &Tokenizer, line: &str) {
     let encoding = tokenizer.encode(line, None).expect("tokens");
     assert!(encoding.len() > 2, "{line}");
@@ -136,7 +137,7 @@ fn open(criterion: &mut Criterion) {
         ("vocab.txt", text.clone().into_bytes()),
         ("tokenizer.json", json),
     ] {
-        // Borrowed for good, as in a program that has its model built in: no copy is measured.
+        // The bytes are static, as in a program with an embedded model, so that no copy is measured.
         let bytes: &'static [u8] = bytes.leak();
         let open =
             || Tokenizer::from_files(ModelFiles::new().with(file, bytes)).expect("a tokenizer");

@@ -1,10 +1,11 @@
-//! A whole step of training, forward, backward, clipping and AdamW, at MiniLM-L6's shape: 32 texts, 426 tokens, dropout of
-//! 0.1: `cargo bench --bench train --features train`. Throughput is in tokens: 3,180/s on one core and 5,870/s on two
-//! (AVX-512, Zen 5, 2026).
+//! Benchmark of a training step at the shape of MiniLM-L6: `cargo bench --bench train --features train`.
 //!
-//! A token costs 55 MFLOP: three times the 21.2 of inference, less what the last layer leaves out because the head looks at
-//! first rows only. So the step is bound by arithmetic: 249 GFLOP/s of a core with AVX-512 would be 4,500 tokens/s. AdamW,
-//! which is bound by memory, takes a thirteenth of it.
+//! A step is forward pass, backward pass, clipping and AdamW, for 32 texts with 426 tokens and a dropout of 0.1. Throughput is in
+//! tokens: 3,180/s on one core and 5,870/s on two (AVX-512, Zen 5, 2026).
+//!
+//! A token costs 55 MFLOP: three times the 21.2 of inference, less what the last layer omits because the head reads only the
+//! first row of each text. So the step is bound by arithmetic: 249 GFLOP/s of a core with AVX-512 would be 4,500 tokens/s. AdamW,
+//! which is bound by memory, takes a thirteenth of the step.
 
 use bertless::train::Trial;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};

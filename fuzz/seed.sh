@@ -14,7 +14,7 @@ text() { # text with escapes, first byte, target, name
 }
 for model in bert-classify stored-f16; do
     weights=$models/$model/model.safetensors
-    # The length of the header is the first eight bytes; headers here are shorter than 64 KiB.
+    # The first eight bytes of a file are the length of its header. These headers are shorter than 64 KiB, so two bytes suffice.
     length=$(od -An -t u2 -N 2 "$weights" | tr -d ' ')
     { printf '\000'; tail -c +9 "$weights" | head -c "$length"; } > "corpus/safetensors/$model-header"
     seed "$weights" 001 safetensors "$model"
@@ -53,14 +53,15 @@ text '{"Records": [{"eventSource": "aws:sqs", "messageId": "PRIVATE words", "bod
 text '{"Records": [{"eventSource": "aws:sqs", "messageId": "1", "body": "{\\"Type\\": \\"Notification\\", \\"Message\\": \\"a\\"}"}]}' 000 events sns
 text '{"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}' 000 events scheduled
 text '{"warmer": true, "concurrency": 3}' 000 events warmer
-# The second byte is the coding.
+# The second byte selects the coding.
 for coding in 0:gzip 1:zlib; do
     { printf '\002'; printf "\\00${coding%:*}"; python3 -c 'import gzip, sys, zlib
 text = b"{\"texts\": [\"PRIVATE words\", \"a\"]}"
 sys.stdout.buffer.write(gzip.compress(text, mtime=0) if sys.argv[1] == "gzip" else zlib.compress(text))' "${coding#*:}"; } \
         > "corpus/events/coded-${coding#*:}"
 done
-# The second byte: 3 is a structured event's type; 371 are all attributes beside JSON, 372 beside text.
+# The second byte selects the headers: 003 is the content type of a structured event, 371 are all attributes and a body of JSON, 372
+# all attributes and a body of text.
 text '\003\n{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": {"text": "a"}}' 001 events structured
 text '\003\n{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data_base64": "eyJ0ZXh0IjogImEifQ=="}' 001 events structured-base64
 text '\371\n{"text": "a"}' 001 events binary
@@ -68,7 +69,7 @@ text '\372\nA fine film.' 001 events binary-text
 text '\372PRIVATE words\nPRIVATE words' 001 events binary-private
 text '\201PRIVATE-id\n{"text": "PRIVATE words"}' 001 events unwrapped
 text '\001\n{"message": {"data": "eyJ0ZXh0IjogImEifQ==", "messageId": "1"}, "subscription": "s"}' 001 events push
-# `tokenizer`: what each folder of the references has, alone and beside a tokenizer.json.
+# For `tokenizer`: each file of the reference folders, once alone and once with a tokenizer.json beside it.
 python3 - ../fixtures/tokenizer/folders.json corpus/tokenizer << 'END'
 import json, pathlib, sys
 

@@ -1,16 +1,16 @@
-"""Measures bertless and other engines in turn, on the same ids, and prints ratios.
+"""Measures bertless and other engines in turn, on the same token ids, and prints ratios.
 
     python compare.py WORK [--model minilm] [--threads 1] [--tokens 8,16,..] [--rounds 5] [--engines ort,rten,..]
     python compare.py WORK --dtype int8             bertless's packed int8 beside ONNX Runtime's and OpenVINO's
     python compare.py WORK --dtype bf16             bertless in bf16 beside OpenVINO
-    python compare.py WORK --sentences FILE.tsv     1,000 sentences in batches of 32, sorted and as they come
-    python compare.py WORK --cold                   spawn to exit of a process that embeds one short text
+    python compare.py WORK --sentences FILE.tsv     1,000 sentences in batches of 32, sorted by length and in file order
+    python compare.py WORK --cold                   time from spawn to exit of a process that embeds one short text
 
-Each engine is a process that loads the model once and then answers requests: a line of JSON on its standard input with
-`batches` (lists of texts, each a list of ids) and `seconds` (how long to repeat them), for which it prints `ms` (the
-median of a repetition) and `first` (the first numbers of the first text's first row, which must agree between engines).
-Only one engine runs at a time; a round asks each once, and a figure is the median over the rounds. Ratios are taken
-within a round, so a machine whose speed drifts does not favour anyone.
+Each engine is a process that loads the model once and then answers requests. A request is a line of JSON on its standard
+input with `batches` (lists of texts, each a list of ids) and `seconds` (how long to repeat the batches). The answer has `ms`
+(the median time of a repetition) and `first` (the first numbers of the first text's first row, which must agree between
+engines). Only one engine computes at a time. A round measures each engine once. The printed time is the median over the
+rounds. A ratio compares times of the same round, so that a drift of the machine's speed does not favour an engine.
 """
 
 import argparse
@@ -26,20 +26,20 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON_ENGINES = ["openvino", "ort", "ort-fused", "torch"]
-# Those that compute in a type, beside bertless.
+# Engines to compare with bertless, by the type that they compute in.
 ENGINES = {
     "f32": ["openvino", "ort", "torch", "rten", "tract", "candle", "lattice"],
     "int8": ["ort", "ort-fused", "openvino"],
     "bf16": ["openvino"],
 }
-# It takes texts, not ids, so its numbers are those of other words.
+# Engines that read texts instead of ids, so that their rows are those of other words and cannot be compared.
 TEXTS_ONLY = {"lattice"}
-# How far the first numbers, which are about 0.2, may be from bertless's.
+# Maximum difference of the first numbers, which are about 0.2, from bertless's.
 TOLERANCE = {"f32": 1e-3, "int8": 0.15, "bf16": 0.05}
 
 
-def own_model(work, model, dtype):
-    """Where bertless finds a model: in int8 in a file that it packs now."""
+def bertless_model(work, model, dtype):
+    """Returns the path of the model for bertless. For int8 packs the model into a file first."""
     if dtype != "int8":
         return model
     packed = f"{work}/{model}.int8.safetensors"
@@ -52,7 +52,7 @@ def command(work, engine, model, threads, dtype):
     if engine in PYTHON_ENGINES:
         return [f"{work}/venv/bin/python", f"{HERE}/worker.py", engine, model, str(threads)]
     if engine == "bertless":
-        return [f"{work}/target/release/peer-bertless", own_model(work, model, dtype), str(threads)]
+        return [f"{work}/target/release/peer-bertless", bertless_model(work, model, dtype), str(threads)]
     return [f"{work}/target/release/{engine}", model, str(threads)]
 
 
@@ -72,7 +72,7 @@ class Engine:
         if line.strip() != "ready":
             raise RuntimeError(f"{name} did not start")
 
-    def ask(self, batches, seconds):
+    def request(self, batches, seconds):
         self.process.stdin.write(json.dumps({"batches": batches, "seconds": seconds}) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
@@ -99,18 +99,18 @@ def texts(batch, tokens):
 
 
 def measure(engines, batches_of, rounds, seconds, tolerance):
-    """Milliseconds by engine, a list of rounds each; `batches_of` gives an engine's batches."""
+    """Returns each engine's times in milliseconds, one for each round. `batches_of` returns the batches for an engine's name."""
     times = {engine.name: [] for engine in engines}
     firsts = {}
     for _ in range(rounds):
         for engine in engines:
-            answer = engine.ask(batches_of(engine.name), seconds)
+            answer = engine.request(batches_of(engine.name), seconds)
             times[engine.name].append(answer["ms"])
             firsts[engine.name] = answer["first"]
     own = firsts["bertless"]
     for name, first in firsts.items():
         if name not in TEXTS_ONLY and max(abs(a - b) for a, b in zip(own, first)) > tolerance:
-            sys.exit(f"{name} computes something else: {first}, not {own}")
+            sys.exit(f"{name} and bertless differ: {first}, {own}")
     return times
 
 
@@ -142,7 +142,9 @@ def by_length(args, engines):
 
 
 def by_sentences(args, engines):
-    """Batches of 32 real sentences, by length and as they come; engines that pad do so to each batch's longest."""
+    """Measures batches of 32 real sentences, sorted by length and in file order. Engines that pad fill up to the longest sentence
+    of the batch.
+    """
     from transformers import AutoTokenizer
 
     with open(args.sentences, encoding="utf-8") as file:
@@ -151,17 +153,17 @@ def by_sentences(args, engines):
     sentences = [row[column] for row in rows][: args.count]
     ids = AutoTokenizer.from_pretrained(f"{args.work}/{args.model}")(sentences, truncation=True, max_length=128)["input_ids"]
     header(f"{len(ids)} sentences", [engine.name for engine in engines])
-    for label, order in (("sorted by length", sorted(ids, key=len)), ("as they come", ids)):
+    for label, order in (("sorted by length", sorted(ids, key=len)), ("in file order", ids)):
         batches = [order[at : at + 32] for at in range(0, len(order), 32)]
         times = measure(engines, lambda _: batches, args.rounds, args.seconds, TOLERANCE[args.dtype])
         report(label, times)
 
 
 def cold(args, names):
-    """From spawn to exit, page cache warm."""
+    """Measures the time from spawn to exit of a process, with its files in the page cache."""
     commands = {name: [*command(args.work, name, args.model, args.threads, args.dtype), "once"] for name in names}
     commands["bertless"] = [
-        f"{args.work}/target/release/bertless", "embed", "--model", own_model(args.work, args.model, args.dtype),
+        f"{args.work}/target/release/bertless", "embed", "--model", bertless_model(args.work, args.model, args.dtype),
         "--dtype", args.dtype, "--threads", str(args.threads), "--json", "this is a sentence.",
     ]
     times = {name: [] for name in names}
@@ -194,14 +196,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--dtype", choices=ENGINES, default="f32")
-    parser.add_argument("--engines", help="separated by commas; by default all that compute in the type")
+    parser.add_argument("--engines", help="engines, separated by commas; by default all that compute in the type")
     parser.add_argument("--sentences")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--cold", action="store_true")
     args = parser.parse_args()
     names = ["bertless", *(args.engines.split(",") if args.engines else ENGINES[args.dtype])]
     print(f"{args.model}, {args.dtype}, {args.threads} thread(s), {processor()}, {time.strftime('%Y-%m-%d')}; milliseconds,")
-    print(f"and how many times bertless's; medians of {args.rounds} alternating rounds\n")
+    print(f"and their ratio to bertless's; medians of {args.rounds} alternating rounds\n")
     if args.cold:
         cold(args, names)
         return

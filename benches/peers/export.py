@@ -1,4 +1,4 @@
-"""Exports ./minilm to ONNX, and makes and exports models of random weights at other shapes. Run by setup.sh."""
+"""Exports ./minilm to ONNX, and makes and exports models with random weights at other shapes. Run by setup.sh."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ SHAPES = {
 
 
 class Encoder(torch.nn.Module):
-    """The last hidden states alone."""
+    """Wrapper of a model that returns only the last hidden states."""
 
     def __init__(self, model):
         super().__init__()

@@ -1,9 +1,9 @@
-"""How near int8 stays to f32: cosines of a model's embeddings, mean and worst, engine by engine.
+"""Measures the accuracy of int8: prints the mean and the lowest cosine of each engine's embeddings to those in f32.
 
     python nearness.py WORK FILE.tsv [--model minilm] [--count 1000]
 
-Embeddings are means of the last hidden states, of the first sentences of FILE; exact ones are ONNX Runtime's in f32. Needs
-what compare.py needs with --dtype int8.
+Embeddings are means of the last hidden states of the first sentences of FILE. The embeddings in f32 are ONNX Runtime's. Needs
+the files that compare.py needs with --dtype int8.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def main():
         ("openvino", embeddings(openvino(f"{model}.int8.xml"))),
     ):
         cosines = (exact * found).sum(1)
-        print(f"{name}: {cosines.mean():.4f} on average, {cosines.min():.4f} at worst, of {len(cosines)}")
+        print(f"{name}: mean cosine {cosines.mean():.4f}, lowest {cosines.min():.4f}, of {len(cosines)} sentences")
 
 
 main()

@@ -1,8 +1,8 @@
 """Quantises exports for the comparison in int8: python quantize.py MODEL.. [--calibrate FILE.tsv]. Run by setup.sh.
 
-    MODEL.int8.onnx         ONNX Runtime's dynamic quantisation, weights per channel, of 8 bits
-    MODEL.fused.int8.onnx   the same after its optimiser for transformers has fused attention, GELU and norms
-    MODEL.int8.xml, .bin    OpenVINO's by NNCF, weights and activations, calibrated by sentences of FILE
+    MODEL.int8.onnx         ONNX Runtime's dynamic quantisation to 8 bits, with a scale for each channel of the weights
+    MODEL.fused.int8.onnx   the same, after its optimiser for transformers has fused attention, GELU and norms
+    MODEL.int8.xml, .bin    for OpenVINO: weights and activations quantised by NNCF, calibrated on sentences of FILE
 """
 
 import argparse
@@ -20,7 +20,7 @@ def dynamic(source, target):
     if not os.path.exists(target):
         quantize_dynamic(
             source, target, per_channel=True, reduce_range=False, weight_type=QuantType.QInt8,
-            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},  # fused operators tell nothing of types
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},  # the fused operators do not declare types
         )
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The comparison with other engines, in one command: benches/peers/run.sh [WORK] [options of compare.py]
+# Compares bertless with other engines: benches/peers/run.sh [WORK] [options of compare.py]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=${1:-$here/../../.peers}

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes what the comparison needs in the folder WORK (about 8 GB, most of it PyTorch); safe to run again:
+# Sets up the folder WORK for the comparison (about 8 GB, most of it PyTorch). Running it again keeps what exists:
 #   venv                           Python with ONNX Runtime, OpenVINO and PyTorch
-#   minilm, minilm.onnx            all-MiniLM-L6-v2 as Hugging Face lays it out, and its export
-#   tinybert, bert-base, *.onnx    random weights at the shapes of TinyBERT 4L-312 and BERT-base, for speed alone
-#   *.int8.*, *.fused.*            what quantize.py makes of the exports, calibrated by sentences of BERTLESS_SHARED
+#   minilm, minilm.onnx            all-MiniLM-L6-v2 as a Hugging Face folder, and its export
+#   tinybert, bert-base, *.onnx    random weights at the shapes of TinyBERT 4L-312 and BERT-base, to measure speed only
+#   *.int8.*, *.fused.*            exports that quantize.py has quantised, calibrated on sentences of BERTLESS_SHARED
 #   target                         the Rust engines
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -25,7 +25,7 @@ sentences=$(realpath "${BERTLESS_SHARED:-$here/../../../shared}")/data/stsb/trai
 if [[ -f $sentences ]]; then
     (cd "$work" && "$work/venv/bin/python" "$here/quantize.py" minilm tinybert --calibrate "$sentences")
 else
-    echo "OpenVINO's int8 is not calibrated: $sentences is not there"
+    echo "OpenVINO's int8 model is not made: $sentences does not exist"
     (cd "$work" && "$work/venv/bin/python" "$here/quantize.py" minilm tinybert)
 fi
 export CARGO_TARGET_DIR=$work/target

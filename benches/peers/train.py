@@ -1,10 +1,10 @@
-"""Fine-tunes as examples/recipes/sst2-teacher.toml does, with PyTorch: what bertless' training is measured against.
+"""Fine-tunes with PyTorch, by the settings of examples/recipes/sst2-teacher.toml, for comparison with bertless' training.
 
     python train.py MODEL TRAIN.tsv DEV.tsv --threads 2 [--steps 200] [--epochs 2] [--seed 1] [--bf16]
 
-Prints tokens/s over the steps that were made (special tokens count, padding does not, as in bertless' log) and, after
-whole epochs, the accuracy on the dev table. AdamW without decay on biases and norms, warm-up and linear decay, clipping,
-batches of texts of like lengths: the same recipe, each line of it.
+Prints the tokens/s of all steps (special tokens count, padding does not, as in bertless' log) and, without --steps, the
+accuracy on the dev table. All settings are those of the recipe: AdamW without decay on biases and norms, warm-up and linear
+decay, clipping, batches of texts of similar lengths.
 """
 
 import argparse
@@ -20,14 +20,14 @@ parser.add_argument("model")
 parser.add_argument("train")
 parser.add_argument("dev")
 parser.add_argument("--threads", type=int, default=2)
-parser.add_argument("--steps", type=int, help="stop after so many")
+parser.add_argument("--steps", type=int, help="stop after this many steps")
 parser.add_argument("--epochs", type=int, default=2)
 parser.add_argument("--seed", type=int, default=1)
 parser.add_argument("--bf16", action="store_true", help="products in bf16, by torch.autocast")
 options = parser.parse_args()
 
 BATCH, RATE, DECAY, WARMUP, CLIP, LONGEST = 32, 5e-5, 0.01, 0.1, 1.0, 128
-# How many batches are sorted by length together.
+# Number of batches whose texts are sorted by length together.
 RUN = 50
 
 torch.set_num_threads(options.threads)

@@ -1,7 +1,7 @@
-"""A Python engine behind the comparison's protocol: python worker.py ENGINE MODEL THREADS [once]
+"""Runs a Python engine behind the protocol of compare.py: python worker.py ENGINE MODEL THREADS [once]
 
-ENGINE is ort, ort-fused, openvino or torch; PEER_DTYPE says what to compute in. See compare.py for what is read and
-written, and quantize.py for the files of int8.
+ENGINE is ort, ort-fused, openvino or torch. PEER_DTYPE is the type to compute in. See compare.py for the protocol, and
+quantize.py for the int8 files.
 """
 
 import json
@@ -55,7 +55,7 @@ else:
 
 
 def feed(texts):
-    """Texts of ids as the engine takes them: filled up to the longest, with a mask."""
+    """Converts a batch to the engine's inputs: ids padded to the longest text, a mask, and types."""
     longest = max(map(len, texts))
     ids = np.zeros((len(texts), longest), np.int64)
     mask = np.zeros((len(texts), longest), np.int64)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# One function of run.sh: CORE=0 benches/serverless/measure.sh WORK TABLE ARGUMENTS.. ENGINE NAME DTYPE
+# Measures one function for run.sh: CORE=0 benches/serverless/measure.sh WORK TABLE ARGUMENTS.. ENGINE NAME DTYPE
 #
-# On that core alone, or on all if none is named. ARGUMENTS go to `bertless-serverless measure`.
+# Runs on core CORE, or on all cores if CORE is not set. ARGUMENTS go to `bertless-serverless measure`.
 set -euo pipefail
 shopt -s extglob
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -9,7 +9,7 @@ work=$1 table=$2 arguments=("${@:3:$#-5}") engine=${*: -3:1} name=${*: -2:1} dty
 [[ -z ${CORE:-} ]] || arguments+=(--core "$CORE")
 cd "$work/serverless"
 
-# 32 tokens.
+# A text of 32 tokens.
 text="A moving and often very funny story about two old friends who meet again after many long years apart and slowly find out that very little has really changed."
 
 folder=$work/sentiment/$name

@@ -1,6 +1,6 @@
-"""Sentiment models of random weights at known shapes, and all models for ONNX Runtime: python models.py WORK
+"""Makes sentiment models with random weights at known shapes, and exports all models for ONNX Runtime: python models.py WORK
 
-Runs in what benches/peers/setup.sh has made.
+WORK is the folder that benches/peers/setup.sh has made.
 """
 
 import os
@@ -29,7 +29,7 @@ MODELS = {
 
 
 class First(torch.nn.Module):
-    """The first output alone."""
+    """Wrapper of a model that returns only its first output."""
 
     def __init__(self, model):
         super().__init__()

@@ -1,7 +1,7 @@
-"""The same function with ONNX Runtime, as one would write it in Python: python peer.py MODEL.onnx TOKENIZER.json
+"""Function with ONNX Runtime in Python, for comparison with examples/lambda: python peer.py MODEL.onnx TOKENIZER.json
 
-Driven by Lambda's Runtime API as the other one is. It has as many threads as the other one has at its memory, and asks its
-model once before it asks for an event.
+Receives events through Lambda's Runtime API. Like examples/lambda, it uses one thread for each 1,769 MB of memory, and makes one
+prediction before its first call for an event.
 """
 
 import http.client
@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-# One for each 1,769 MB, rounded.
+# One thread for each 1,769 MB of memory, rounded.
 threads = max(1, (int(os.environ["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]) + 884) // 1769)
 
 import numpy as np

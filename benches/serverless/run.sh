@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The function at Lambda's memory sizes, beside ONNX Runtime, in one command: benches/serverless/run.sh [WORK] [--quick]
+# Measures the Lambda function and ONNX Runtime at Lambda's memory sizes: benches/serverless/run.sh [WORK] [--quick]
 #
-# Needs root, two cores and cgroups of version 1. Makes WORK/serverless/{lambda.csv,lambda.svg}, with --quick
-# {quick.csv,quick.svg}. What is broken off goes on with the same command: a table that is there is continued, if it is of this
-# processor. Remove it to begin anew, as after each change of what is measured.
+# Needs root, two cores and cgroups of version 1. Writes WORK/serverless/{lambda.csv,lambda.svg}, with --quick
+# {quick.csv,quick.svg}. To continue after an interruption, run the same command again: it adds the missing rows to the table, if
+# the table is of this processor. To measure anew, for example after a change of the function, remove the table.
 #
-#   BERTLESS_ONLY="tinybert minilm"   these models alone
+#   BERTLESS_ONLY="tinybert minilm"   measure only these models
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$here/../..
@@ -23,23 +23,23 @@ for argument; do
             on_two_cores=
             ;;
         -*)
-            echo "$argument: not known; the first lines of $0 say what is"
+            echo "$argument: unknown argument; see the first lines of $0"
             exit 2
             ;;
         *) work=$argument ;;
     esac
 done
-# Those that take longest first.
+# The slowest models come first.
 models=("mobilebert f32" "mobilebert int8" "bert-base int8" "minilm f32" "minilm int8" "tinybert f32" "tinybert int8")
 for name in ${BERTLESS_ONLY:-}; do
-    [[ " ${models[*]% *} " == *" $name "* ]] || { echo "BERTLESS_ONLY: $name is none of ${models[*]% *}"; exit 2; }
+    [[ " ${models[*]% *} " == *" $name "* ]] || { echo "BERTLESS_ONLY: $name is not one of ${models[*]% *}"; exit 2; }
 done
 work=$(realpath -m "$work")
 python=$work/venv/bin/python
 [[ -x $python && -e $work/minilm/model.safetensors ]] || "$root/benches/peers/setup.sh" "$work"
 "$python" "$here/models.py" "$work"
 
-# build MANIFEST NAME: builds, and says where the binary is.
+# build FOLDER NAME [OPTION..]: builds a package, and copies its program NAME to WORK/serverless.
 target=${CARGO_TARGET_DIR:-}
 build() {
     cargo build --release --locked --manifest-path "$1/Cargo.toml" "${@:3}"
@@ -59,8 +59,8 @@ functions() {
     done
 }
 
-# A function and who drives it take turns, so a core is enough for both: two at a time, each on its own. Then the sizes that
-# grant more than one core, one at a time.
+# A function and the program that sends it events take turns, so one core is enough for both. Sizes of up to one core are measured
+# two at a time, each on its own core. Sizes of more than one core are then measured one at a time.
 measure=("$here/measure.sh" "$work" "$table" "${thoroughly[@]}" --memory)
 failed=
 functions | xargs -r -L 1 -P 2 --process-slot-var=CORE "${measure[@]}" "$on_one_core" || failed=yes
@@ -68,4 +68,4 @@ functions | xargs -r -L 1 -P 2 --process-slot-var=CORE "${measure[@]}" "$on_one_
 cd "$work/serverless"
 ./bertless-serverless draw $table.csv -o $table.svg
 echo "$PWD: $table.csv, $table.svg"
-[[ -z $failed ]] || { echo "some could not be measured: what they said is above"; exit 1; }
+[[ -z $failed ]] || { echo "some functions could not be measured: see their errors above"; exit 1; }

@@ -19,7 +19,7 @@ const OUT: &str = "target/recipes";
 const POSITIVE: &str = "admiration amusement approval caring desire excitement gratitude joy love optimism pride relief";
 const NEGATIVE: &str = "anger annoyance disappointment disapproval disgust embarrassment fear grief nervousness remorse \
                         sadness";
-/// Percentage of the rows of each class.
+/// Percentage of rows that each class has.
 const SHARES: [(&str, usize); 3] = [("neutral", 82), ("positive", 10), ("negative", 8)];
 /// Number of rows whose labels are used. The other rows are unlabelled texts.
 const GOLD: usize = 5000;
@@ -27,7 +27,7 @@ const GOLD: usize = 5000;
 fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(OUT)?;
     sentiment3()?;
-    halves(
+    split_halves(
         "pros_cons/all.tsv",
         "pros-cons",
         [0, 1],
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => "negative",
         },
     )?;
-    halves(
+    split_halves(
         "movie_reviews_docs/all.tsv",
         "reviews",
         [2, 1],
@@ -101,20 +101,20 @@ fn sentiment3() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns for each row whether it is chosen. About `wanted` rows are, the same fraction of each class, evenly spread.
+/// Returns for each row whether it is selected. Selects about `wanted` rows, evenly spread, the same fraction of each class.
 fn spread(rows: &[(&str, &str)], wanted: usize) -> Vec<bool> {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    let of = |number: usize| number * wanted / rows.len();
+    let quota = |number: usize| number * wanted / rows.len();
     let chosen = rows.iter().map(|(_, class)| {
         let seen = seen.entry(class).or_default();
         *seen += 1;
-        of(*seen) > of(*seen - 1)
+        quota(*seen) > quota(*seen - 1)
     });
     chosen.collect()
 }
 
-/// Writes every other row as an unlabelled text, and the other half with labels, for measuring.
-fn halves(
+/// Splits a table in two: writes every other row as an unlabelled text, and the rest with labels, for evaluation.
+fn split_halves(
     file: &str,
     name: &str,
     [label, text]: [usize; 2],
@@ -131,7 +131,8 @@ fn halves(
     write(&format!("{name}-test.tsv"), "text\tlabel", test)
 }
 
-/// Writes labels of two hundred of the whole reviews that are learned as unlabelled texts, to select the best step.
+/// Writes two hundred whole reviews with labels, to select the best step of training. The student also sees them, as unlabelled
+/// texts.
 fn long_dev() -> Result<(), Box<dyn Error>> {
     let rows = rows("movie_reviews_docs/all.tsv")?;
     let label = |cells: &[String]| match cells[2].as_str() {
@@ -143,8 +144,8 @@ fn long_dev() -> Result<(), Box<dyn Error>> {
     write("reviews-dev.tsv", "text\tlabel", lines)
 }
 
-/// Writes CLINC150's questions as a similarity task with few labels: pairs of one intent (1) and of two intents (0), and a third
-/// of the questions without intents.
+/// Writes CLINC150's questions as a similarity task with few labels: pairs of questions with the same intent (1) or different
+/// intents (0), and a third of the questions as unlabelled texts.
 fn intents() -> Result<(), Box<dyn Error>> {
     for (split, name, wanted) in [
         ("train", "gold", 300),
@@ -163,8 +164,8 @@ fn intents() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns `wanted` pairs that are spread over all rows: alternately with a question of the same intent, and with the question of
-/// another intent that shares most words.
+/// Returns `wanted` pairs whose first questions are spread evenly over all rows. The second question alternately has the same intent,
+/// or is the one of another intent that shares most words.
 fn pairs(rows: &[Vec<String>], wanted: usize) -> impl Iterator<Item = String> {
     let words = |text: &str| -> BTreeSet<String> { text.split(' ').map(str::to_owned).collect() };
     let words: Vec<BTreeSet<String>> = rows.iter().map(|cells| words(&cells[0])).collect();
@@ -174,14 +175,14 @@ fn pairs(rows: &[Vec<String>], wanted: usize) -> impl Iterator<Item = String> {
         let others = (0..rows.len()).filter(|&other| {
             other != at && (rows[other][1] == rows[at][1]) == alike && rows[other][0] != rows[at][0]
         });
-        // Every seventh question is enough to choose from. Within an intent the choice is random.
+        // Within an intent the choice depends on `number` alone. Of other intents only every seventh question is considered.
         let other = if alike {
             let own: Vec<usize> = others.collect();
             own.get(number % own.len().max(1)).copied()
         } else {
             others.step_by(7).max_by_key(|&other| {
                 let shared = words[at].intersection(&words[other]).count();
-                // Divided by the length, since long questions share words with every question.
+                // Divided by the number of words, since long questions share words with every question.
                 1000 * shared / words[other].len().max(1)
             })
         };

@@ -1,4 +1,5 @@
-//! Any bytes as config.json, or as modules.json and the files that it names: an error, or a model that answers.
+//! Loads a model with arbitrary bytes as one of its JSON files. Loading must return an error, or a model that answers without a
+//! panic. The first byte of the input selects the file.
 #![no_main]
 
 use bertless::{ModelFiles, Model, ModelOptions};

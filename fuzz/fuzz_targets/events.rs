@@ -1,9 +1,10 @@
-//! Any bytes as an event of one of the wrappers in `examples/`: a refusal whose reason is short, or questions within the limits.
+//! Parses arbitrary bytes as an event of one of the wrappers in `examples/`. Parsing must return an error with a short reason, or
+//! questions within the limits.
 //!
-//! The first byte chooses the wrapper. For Cloud Run the second one chooses headers, and the first line of what follows is the
-//! value of those that are free. The wrappers are programs, so their files are compiled into this target.
+//! The first byte selects the wrapper. For Cloud Run the second byte selects the headers, and the line after it is the value of the
+//! headers that may have any value. The wrappers are programs, so this target compiles their source files itself.
 #![no_main]
-#![allow(dead_code, reason = "the wrappers' replies are not read here")]
+#![allow(dead_code, reason = "this target does not use the wrappers' replies")]
 
 use std::borrow::Cow;
 
@@ -27,9 +28,10 @@ const LIMITS: Limits = Limits {
     texts: 8,
     text: 200,
 };
-/// Longest reason of a refusal.
-const REASON: usize = 400;
-/// Part of texts in the seeds that no reason may hold: reasons stand in logs. It has a space, so it is no name of anything.
+/// Maximum length of an error's reason, in bytes.
+const MAX_REASON: usize = 400;
+/// Text in the seeds that no reason may contain, because reasons are logged. It has a space, so it is not a name, which a reason may
+/// quote.
 const PRIVATE: &str = "PRIVATE words";
 const TYPES: [&str; 7] = [
     "",
@@ -49,58 +51,58 @@ const NAMES: [&str; 5] = [
 ];
 const CODINGS: [&str; 4] = ["gzip", "deflate", "", "br"];
 
-fn check(question: &Result<Question, ApiError>) {
+fn check_question(question: &Result<Question, ApiError>) {
     match question {
-        Ok(Question::Text(text)) => within(&[text]),
-        Ok(Question::Pair(first, second)) => within(&[first, second]),
-        Err(error) => refused(error),
+        Ok(Question::Text(text)) => check_limits(&[text]),
+        Ok(Question::Pair(first, second)) => check_limits(&[first, second]),
+        Err(error) => check_error(error),
     }
 }
 
-fn within(texts: &[&str]) {
+fn check_limits(texts: &[&str]) {
     assert!(texts.iter().all(|text| !text.trim().is_empty()));
     assert!(texts.iter().map(|text| text.len()).sum::<usize>() <= LIMITS.text);
 }
 
-fn refused(error: &ApiError) {
+fn check_error(error: &ApiError) {
     assert!((400..500).contains(&error.status), "{error:?}");
-    assert!(error.reason.len() <= REASON, "{error:?}");
+    assert!(error.reason.len() <= MAX_REASON, "{error:?}");
     assert!(!error.reason.contains(PRIVATE), "{error:?}");
     assert_eq!(error.detail, None);
 }
 
-fn asked(asked: Result<PredictRequest, ApiError>) {
-    match asked {
-        Ok(asked) => {
-            assert!((1..=LIMITS.texts).contains(&asked.questions.len()));
-            assert!(asked.many || asked.questions.len() == 1);
-            asked.questions.iter().for_each(check);
+fn check_request(request: Result<PredictRequest, ApiError>) {
+    match request {
+        Ok(request) => {
+            assert!((1..=LIMITS.texts).contains(&request.questions.len()));
+            assert!(request.many || request.questions.len() == 1);
+            request.questions.iter().for_each(check_question);
         }
-        Err(error) => refused(&error),
+        Err(error) => check_error(&error),
     }
 }
 
 fn lambda(event: &[u8]) {
     match events::Event::read(event) {
-        Ok(events::Event::Direct(question)) => asked(parse(question.as_bytes(), &LIMITS)),
+        Ok(events::Event::Direct(question)) => check_request(parse(question.as_bytes(), &LIMITS)),
         Ok(events::Event::Ping) => {}
         Ok(events::Event::Http(request)) => http(&request),
         Ok(events::Event::Sqs(event)) => {
             for message in &event.messages {
-                sqs::read(message, &LIMITS).iter().for_each(check);
+                sqs::read(message, &LIMITS).iter().for_each(check_question);
             }
         }
-        Err(error) => refused(&error),
+        Err(error) => check_error(&error),
     }
 }
 
 fn http(request: &http::HttpRequest) {
     if let Err(error) = request.wants() {
-        refused(&error);
+        check_error(&error);
     }
     match request.body(LIMITS.body) {
-        Ok(body) => asked(parse(&body, &LIMITS)),
-        Err(error) => refused(&error),
+        Ok(body) => check_request(parse(&body, &LIMITS)),
+        Err(error) => check_error(&error),
     }
     let origin = request.header("origin").unwrap_or_default();
     let requested = request.header("access-control-request-headers");
@@ -109,7 +111,7 @@ fn http(request: &http::HttpRequest) {
     serde_json::to_vec(&response).unwrap();
 }
 
-/// The low three bits say the content type, the others which of [`NAMES`] have headers.
+/// Builds headers. The low three bits of `which` select the content type, the others the names of [`NAMES`] that are present.
 fn headers(which: u8, value: &[u8]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let kind = TYPES[usize::from(which & 7) % TYPES.len()];
@@ -117,7 +119,7 @@ fn headers(which: u8, value: &[u8]) -> HeaderMap {
     for (bit, name) in NAMES.iter().enumerate() {
         if which & 8 << bit != 0 {
             let value = match HeaderValue::from_bytes(value) {
-                // Without a value of their own all have this, which is also the version that is understood.
+                // The default value is the supported version of CloudEvents.
                 Ok(value) if !value.is_empty() => value,
                 _ => HeaderValue::from_static("1.0"),
             };
@@ -135,17 +137,17 @@ fn cloud_run(which: u8, rest: &[u8]) {
     match cloud_run::read(&headers, body, &LIMITS) {
         Ok(event) => {
             assert_ne!(event.id.as_deref(), Some(""));
-            asked(Ok(event.asked));
+            check_request(Ok(event.request));
         }
-        Err(error) => refused(&error),
+        Err(error) => check_error(&error),
     }
 }
 
 fn coded(which: u8, body: &[u8]) {
     let coding = CODINGS[usize::from(which) % CODINGS.len()];
     match decoded(Cow::Borrowed(body), coding, LIMITS.body) {
-        Ok(body) => asked(parse(&body, &LIMITS)),
-        Err(error) => refused(&error),
+        Ok(body) => check_request(parse(&body, &LIMITS)),
+        Err(error) => check_error(&error),
     }
 }
 
@@ -154,7 +156,7 @@ fuzz_target!(|data: &[u8]| {
         [0, event @ ..] => lambda(event),
         [1, which, rest @ ..] => cloud_run(*which, rest),
         [2, which, body @ ..] => coded(*which, body),
-        [_, body @ ..] => asked(parse(body, &LIMITS)),
+        [_, body @ ..] => check_request(parse(body, &LIMITS)),
         [] => {}
     }
 });

@@ -1,6 +1,8 @@
-//! A packed file with any bytes of its checked part changed and its digest made anew, as somebody would who means harm:
-//! an error, or a model that answers, and the same whether the file is read or used in place. The digest itself stands
-//! between this and mere accidents.
+//! Loads a packed file of which arbitrary bytes are changed, as in an attack. Loading must return an error, or a model that answers
+//! without a panic. A model that is read into memory and one that is mapped must give the same answer.
+//!
+//! The digest is computed anew after the changes, since it would otherwise reject the file: against accidental changes the digest
+//! alone protects.
 #![no_main]
 
 use std::path::{Path, PathBuf};
@@ -27,14 +29,14 @@ fn packed() -> &'static [u8] {
     })
 }
 
-fn after(file: &[u8], key: &[u8]) -> Option<usize> {
+fn end_of_key(file: &[u8], key: &[u8]) -> Option<usize> {
     let at = file.windows(key.len()).position(|window| window == key)?;
     Some(at + key.len())
 }
 
-/// Writes the digest that the file would have.
+/// Computes the digest of the file and writes it into the header. Returns `None` if the header has no digest.
 fn seal(file: &mut [u8]) -> Option<()> {
-    let (digest, checked) = (after(file, DIGEST)?, after(file, CHECKED)?);
+    let (digest, checked) = (end_of_key(file, DIGEST)?, end_of_key(file, CHECKED)?);
     let digits = std::str::from_utf8(file.get(checked..checked + 12)?).ok()?;
     let end: usize = digits.parse().ok()?;
     let mut hash = Xxh3::new();
@@ -45,32 +47,32 @@ fn seal(file: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-fn place() -> PathBuf {
+fn file_path() -> PathBuf {
     std::env::temp_dir().join(format!("bertless-fuzz-{}", std::process::id()))
 }
 
 fuzz_target!(|data: &[u8]| {
     let mut file = packed().to_vec();
-    // Three bytes say where, one what.
+    // Of each four bytes, three are the position of a change and the fourth is the new byte.
     for change in data.as_chunks::<4>().0 {
         let &[low, middle, high, byte] = change;
         let len = file.len();
         file[u32::from_le_bytes([low, middle, high, 0]) as usize % len] = byte;
     }
     let _ = seal(&mut file);
-    let path = place();
+    let path = file_path();
     std::fs::write(&path, &file).unwrap();
     let options = ModelOptions::new().threads(1);
-    // SAFETY: the file is this process's own, and is written to only when the model that maps it is gone.
+    // SAFETY: only this process writes to the file, and only after the model that maps it has been dropped.
     let in_place = unsafe { options.clone().map() };
     let (read, mapped) = (
         Model::load_with(&path, options),
         Model::load_with(&path, in_place),
     );
-    // Numbers that are read are looked at; those that are used in place show in the answer.
-    let unseen = matches!(read, Err(Error::NonFinite { .. }));
+    // Loading by reading detects numbers that are not finite. With a mapped file they only show in the answer.
+    let non_finite = matches!(read, Err(Error::NonFinite { .. }));
     assert!(
-        unseen || read.is_ok() == mapped.is_ok(),
+        non_finite || read.is_ok() == mapped.is_ok(),
         "{read:?} {mapped:?}"
     );
     let answer = |model: &Model| model.predict("The quick brown fox, unbelievably.").ok();

@@ -1,7 +1,7 @@
-//! Any bytes as a checkpoint: an error, or a model that answers with numbers.
+//! Loads arbitrary bytes as a checkpoint. Loading must return an error, or a model whose scores are finite.
 //!
-//! The first byte chooses what the rest is: a whole file, or a file's header alone, which then gets its length in front and
-//! a fixture's weights behind it. Headers are where a reader can go wrong, and are a tenth of a file.
+//! The first byte selects whether the rest is a whole file or only a header, to which this target adds the length and a fixture's
+//! weights. A reader's mistakes are in the header, which is a tenth of the fixture's file.
 #![no_main]
 
 use bertless::{ModelFiles, Model, ModelOptions};
@@ -11,7 +11,7 @@ const CONFIG: &[u8] = include_bytes!("../../fixtures/models/bert-classify/config
 const VOCABULARY: &[u8] = include_bytes!("../../fixtures/models/bert-classify/vocab.txt");
 const WHOLE: &[u8] = include_bytes!("../../fixtures/models/bert-classify/model.safetensors");
 
-/// A file with this header and the fixture's weights.
+/// Returns a file with this header and the fixture's weights.
 fn with_header(header: &[u8]) -> Vec<u8> {
     let (length, rest) = WHOLE.split_first_chunk().unwrap();
     let weights = &rest[u64::from_le_bytes(*length) as usize..];

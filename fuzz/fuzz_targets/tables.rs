@@ -1,7 +1,7 @@
-//! Any bytes as a table: an error of bounded length, or rows with a cell for each selected column. Rows do not depend on how
-//! many bytes arrive at a time, and rows that are written as CSV are read as the same rows.
+//! Reads arbitrary bytes as a table. Reading must return an error of bounded length, or rows with a cell for each selected column.
+//! The rows must not depend on how many bytes arrive at a time, and must stay the same when they are written as CSV and read again.
 //!
-//! The first byte chooses the format, and how many bytes the second reader gets at a time.
+//! The first byte selects the format, and how many bytes the second reader gets at a time.
 #![no_main]
 
 use std::io::Read;
@@ -16,10 +16,10 @@ const FORMATS: [TableFormat; 4] = [
     TableFormat::JsonLines,
     TableFormat::Lines,
 ];
-/// Longest message of an error.
-const MESSAGE: usize = 1_500;
+/// Maximum length of an error's message, in bytes.
+const MAX_MESSAGE: usize = 1_500;
 
-/// A reader that returns a few bytes at a time.
+/// Reader that returns at most `most` bytes at a time.
 struct Slow {
     bytes: Vec<u8>,
     at: usize,
@@ -60,7 +60,7 @@ fn rows(format: TableFormat, bytes: &[u8], most: usize, all: bool) -> Result<Vec
 }
 
 fn check(bytes: &[u8], read: &Result<Vec<Row>>) {
-    // A carriage return alone ends a line of a table, too.
+    // A single carriage return also ends a line of a table.
     let lines = 1 + bytes.iter().filter(|byte| b"\r\n".contains(byte)).count();
     match read {
         Ok(rows) => {
@@ -81,17 +81,17 @@ fn check(bytes: &[u8], read: &Result<Vec<Row>>) {
             }
         }
         Err(error) => {
-            assert!(error.to_string().len() <= MESSAGE, "{error}");
+            assert!(error.to_string().len() <= MAX_MESSAGE, "{error}");
             match error {
                 Error::Data { line, .. } => assert!((1..=lines).contains(line), "{error}"),
                 Error::Table { .. } => {}
-                other => panic!("not about the table: {other}"),
+                other => panic!("unexpected kind of error: {other}"),
             }
         }
     }
 }
 
-fn written(rows: &[Row], columns: usize) -> Vec<u8> {
+fn to_csv(rows: &[Row], columns: usize) -> Vec<u8> {
     let mut csv = Vec::new();
     let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
     csv.extend(names.join(",").bytes());
@@ -116,12 +116,12 @@ fuzz_target!(|data: &[u8]| {
     for all in [true, false] {
         let read = rows(format, table, usize::MAX, all);
         check(table, &read);
-        let slowly = rows(format, table, most, all);
-        check(table, &slowly);
-        match (&read, &slowly) {
-            (Ok(rows), Ok(slowly)) => assert_eq!(rows, slowly),
-            // Which of several faults is found first may differ, and whether the first bytes are enough to tell that a file is
-            // no text.
+        let slow = rows(format, table, most, all);
+        check(table, &slow);
+        match (&read, &slow) {
+            (Ok(rows), Ok(slow)) => assert_eq!(rows, slow),
+            // The readers may find different faults first. The first bytes that a reader gets may or may not suffice to see that a
+            // file is not text, which is an `Error::Table`.
             (Err(_), Err(_)) => {}
             (Err(Error::Table { .. }), _) | (_, Err(Error::Table { .. })) => {}
             _ => panic!("{read:?} {slowly:?}"),
@@ -133,13 +133,13 @@ fuzz_target!(|data: &[u8]| {
         }
         let again = rows(
             TableFormat::Commas,
-            &written(&found, columns),
+            &to_csv(&found, columns),
             usize::MAX,
             true,
         );
         let again = match again {
             Ok(again) => again,
-            // With quotes around them, control characters can stand where those of UTF-16 would.
+            // The added quotes can move control characters to positions at which they look like UTF-16.
             Err(Error::Table { .. }) => continue,
             Err(error) => panic!("{error}"),
         };

@@ -1,4 +1,4 @@
-//! Any text for a model of each task: answers that stay inside the text.
+//! Predicts arbitrary texts with a model of each task. The spans of the answers must lie inside the text.
 #![no_main]
 
 use std::sync::LazyLock;

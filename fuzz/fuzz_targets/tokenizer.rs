@@ -1,4 +1,5 @@
-//! Any bytes as a tokenizer's files: an error, or encodings that stay inside the text.
+//! Loads a tokenizer with arbitrary bytes as one of its files. Loading must return an error, or a tokenizer whose offsets lie inside
+//! the text. The first byte of the input selects the file.
 #![no_main]
 
 use bertless::{ModelFiles, Tokenizer, Truncation};
@@ -22,7 +23,8 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let mut files = ModelFiles::new().with("vocab.txt", VOCABULARY);
-    // Half of the inputs are a file beside a tokenizer.json, which a class of BERT's reads in another way.
+    // For half of the inputs there is also a tokenizer.json and a config.json of BERT, which makes the tokenizer read the other files
+    // differently.
     if which & 128 != 0 {
         files = files.with("tokenizer.json", JSON).with("config.json", BERT);
     }
@@ -34,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     for warning in tokenizer.warnings() {
-        // What is quoted is cut to 200 characters, of which each may be escaped as ten.
+        // A warning quotes at most 200 characters of a file, each of which may be escaped as ten.
         assert!(warning.to_string().len() < 2500);
     }
     for truncation in [None, Some(Truncation::to(usize::from(*which)))] {

@@ -1,4 +1,4 @@
-/* Claims 64 processors, as a large host shows them to a small container. */
+/* Library to preload: reports 64 processors, as a small container on a large host sees them. */
 #define _GNU_SOURCE
 #include <sched.h>
 #include <string.h>

@@ -1,13 +1,13 @@
-# Sourced by the scripts of this folder: where programs and models are, and how a result is said. Programs are built where
-# nobody names one: BERTLESS the command, BERTLESS_BOOTSTRAP the function of examples/lambda, BERTLESS_CLOUD_RUN the service
-# of examples/cloud-run, BERTLESS_PROBE the program of probe.rs.
+# Functions for the scripts of this folder, which source this file: paths of programs and models, and the output of results.
+# A program is built unless a variable names it: BERTLESS (the command), BERTLESS_BOOTSTRAP (the function of examples/lambda),
+# BERTLESS_CLOUD_RUN (the service of examples/cloud-run), BERTLESS_PROBE (the program of probe.rs).
 set -euo pipefail
 stress=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$stress/../.."
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 minilm=.models/all-MiniLM-L6-v2
-place=$(mktemp -d)
+work=$(mktemp -d)
 at_exit=()
 failed=0
 
@@ -16,7 +16,7 @@ cleanup() {
     for command in "${at_exit[@]}"; do
         $command || true
     done
-    rm -rf "$place"
+    rm -rf "$work"
     exit "$code"
 }
 trap cleanup EXIT
@@ -30,12 +30,12 @@ fail() {
     failed=1
 }
 
-# What a script measured, without a verdict.
+# note TEXT: prints a measurement that is not checked.
 note() {
     echo "      $1"
 }
 
-# check WHAT COMMAND..: PASS if the command succeeds. Its output is shown where it does not.
+# check WHAT COMMAND..: prints PASS if the command succeeds, else FAIL and the end of its output.
 check() {
     local what=$1 output
     shift
@@ -47,31 +47,33 @@ check() {
     fi
 }
 
-# At the end of a script.
+# Ends the script, with status 1 if a check has failed.
 finish() {
     exit $failed
 }
 
-# needs TOOL PACKAGE: ends the script where a tool is missing.
+# needs TOOL PACKAGE: ends the script if the tool is missing.
 needs() {
     command -v "$1" > /dev/null || { echo "FAIL  $1 is missing: apt-get install $2"; exit 1; }
 }
 
-# Whether a number is at most another.
+# at_most X MAX: succeeds if X is at most MAX.
 at_most() {
     awk -v x="$1" -v most="$2" 'BEGIN { exit !(x <= most) }'
 }
 
-# field KEY LINE: the value of key=value in a line.
+# field KEY LINE: prints the value of KEY=value in a line.
 field() {
     tr ' ' '\n' <<< "$2" | sed -n "s/^$1=//p"
 }
 
+# Sets `command` to the path of the command.
 command_program() {
     command=${BERTLESS:-$target/release/bertless}
     [[ -n ${BERTLESS:-} ]] || cargo build --quiet --release --locked --features cli
 }
 
+# Sets `function` and `service` to the paths of the wrappers.
 wrapper_programs() {
     local wrappers=$target/wrappers
     function=${BERTLESS_BOOTSTRAP:-$wrappers/release/bootstrap}
@@ -82,12 +84,13 @@ wrapper_programs() {
         cargo build --quiet --release --locked --manifest-path examples/cloud-run/Cargo.toml --target-dir "$wrappers"
 }
 
+# Sets `probe` to the path of the program of probe.rs.
 probe_program() {
     probe=${BERTLESS_PROBE:-$target/release/examples/stress-probe}
     [[ -n ${BERTLESS_PROBE:-} ]] || cargo build --quiet --release --locked --features mmap --example stress-probe
 }
 
-# all-MiniLM-L6-v2, packed: packed DTYPE prints the file's path. Needs `command_program`.
+# packed DTYPE: packs all-MiniLM-L6-v2 and prints the file's path. Needs `command_program`.
 packed() {
     local file=$target/stress/minilm.$1.safetensors
     [[ -e $minilm/model.safetensors ]] || { echo "$minilm is missing: python3 fixtures/fetch_models.py" >&2; return 1; }
@@ -98,7 +101,7 @@ packed() {
     echo "$file"
 }
 
-# The processor, for the head of a table.
+# Prints the name of the processor, for the heading of a table.
 processor() {
     sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1
 }

@@ -1,4 +1,4 @@
-//! A share of a processor and a limit of memory: cgroups of version 1.
+//! Limits of processor time and memory, by cgroups of version 1.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 const ROOT: &str = "/sys/fs/cgroup";
-/// Lambda's: a share is granted anew every 20 ms.
+/// Period of the quota of processor time, in microseconds. Lambda's is 20 ms.
 const PERIOD_US: u64 = 20_000;
 /// Memory for which Lambda grants one processor, in MB.
 const MEMORY_PER_CPU: u64 = 1769;
 
-/// A group in the controllers `cpu` and `memory`; removed at its end, when no process is left in it.
+/// Cgroup in the controllers `cpu` and `memory`. Dropping it removes the group, once no process is left in it.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     folders: [PathBuf; 2],
 }
 
 impl Cgroup {
-    /// A group with what a memory size grants.
-    pub(crate) fn of_memory(megabytes: u32) -> Result<Self> {
+    /// Makes a group with the memory and the share of processor time that Lambda grants at this memory size.
+    pub(crate) fn with_memory(megabytes: u32) -> Result<Self> {
         let name = format!("bertless-{}", std::process::id());
         let group = Self {
             folders: ["cpu", "memory"]
@@ -42,15 +42,15 @@ impl Cgroup {
         Ok(group)
     }
 
-    /// Where a process writes its id to become one of the group.
-    pub(crate) fn doors(&self) -> impl Iterator<Item = PathBuf> {
+    /// Files to which a process writes its id to enter the group.
+    pub(crate) fn process_files(&self) -> impl Iterator<Item = PathBuf> {
         self.folders
             .iter()
             .map(|folder| folder.join("cgroup.procs"))
     }
 
-    /// How often memory ran out and a process was ended for it.
-    pub(crate) fn killed(&self) -> bool {
+    /// Returns whether the kernel has killed a process of the group because its memory ran out.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
         let control = fs::read_to_string(self.folders[1].join("memory.oom_control"));
         control.is_ok_and(|text| {
             let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
@@ -62,7 +62,7 @@ impl Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         for folder in &self.folders {
-            // A process that was just ended takes a moment to leave.
+            // A process that has just been killed takes a moment to leave the group.
             for _ in 0..100 {
                 if fs::remove_dir(folder).is_ok() {
                     break;

@@ -1,4 +1,4 @@
-//! A function's process, from its start to its end.
+//! Process of a function: starts it, sends it events, and ends it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -13,12 +13,12 @@ use crate::cgroup::Cgroup;
 use crate::measure::Plan;
 use crate::runtime_api::RuntimeApi;
 
-/// Lambda ends an init after 10 s; what takes longer here is measured, too.
+/// Maximum time of an init or a request. Lambda ends an init after 10 s; a longer one is measured, too.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Becomes one of the group, says so, and waits for a word before it becomes the function: only from then on is time
-/// measured.
-const DOOR: &str = r#"
+/// Shell script that enters the group, prints "entered", waits for a line of input, and then executes the function. Time is measured
+/// from that line on.
+const ENTER_GROUP: &str = r#"
     while [ "$1" != -- ]; do echo $$ > "$1" || exit; shift; done
     shift
     echo entered
@@ -26,32 +26,34 @@ const DOOR: &str = r#"
     exec "$@" > /dev/null
 "#;
 
-/// A function that waits for events; ended with its value.
+/// Running function that waits for events. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Function {
     child: Child,
     api: RuntimeApi,
     group: Cgroup,
-    /// From the start to the first time that it asked for an event.
+    /// Time from the start of the process to its first call for an event.
     pub(crate) init: Duration,
+    /// Number of events that the function has answered.
     answered: u64,
 }
 
-/// Why there is none.
+/// Result of a start.
 #[derive(Debug)]
 pub(crate) enum Start {
+    /// The function waits for an event.
     Ready(Function),
-    /// Its memory is not enough.
-    Killed,
+    /// The process was killed because its memory ran out.
+    OutOfMemory,
 }
 
 impl Function {
     pub(crate) async fn start(plan: &Plan, memory: u32) -> Result<Start> {
         let api = RuntimeApi::start().await?;
-        let group = Cgroup::of_memory(memory)?;
+        let group = Cgroup::with_memory(memory)?;
         let mut child = Command::new("sh")
-            .args(["-c", DOOR, "sh"])
-            .args(group.doors())
+            .args(["-c", ENTER_GROUP, "sh"])
+            .args(group.process_files())
             .arg("--")
             .args(&plan.command)
             .env_clear()
@@ -67,7 +69,10 @@ impl Function {
         let mut entered = String::new();
         let said = child.stdout.take().context("no output")?;
         BufReader::new(said).read_line(&mut entered)?;
-        ensure!(entered == "entered\n", "the process cannot enter its group");
+        ensure!(
+            entered == "entered\n",
+            "the process could not enter its cgroup"
+        );
 
         let mut function = Self {
             child,
@@ -81,19 +86,22 @@ impl Function {
         word.write_all(b"go\n")?;
         drop(word);
         loop {
-            let asked = function.api.asked(1);
-            if timeout(Duration::from_millis(200), asked).await.is_ok() {
+            let next_calls = function.api.next_calls(1);
+            if timeout(Duration::from_millis(200), next_calls)
+                .await
+                .is_ok()
+            {
                 break;
             }
             if let Some(status) = function.child.try_wait()? {
-                if function.group.killed() {
-                    return Ok(Start::Killed);
+                if function.group.is_out_of_memory() {
+                    return Ok(Start::OutOfMemory);
                 }
                 bail!("{:?} ended in init: {status}", plan.command);
             }
             ensure!(
                 begin.elapsed() < PATIENCE,
-                "{:?} is never ready",
+                "{:?} does not ask for an event",
                 plan.command
             );
         }
@@ -101,30 +109,31 @@ impl Function {
         Ok(Start::Ready(function))
     }
 
-    /// How long an event keeps it: until it asks for the next one, which is what Lambda bills, and where a function waits
-    /// whose share of the processor is used up. Nothing if it has no memory left for it.
-    pub(crate) async fn ask(&mut self, event: &str) -> Result<Option<Duration>> {
+    /// Sends an event and returns the time until the function asks for the next one, which is the time that Lambda bills. It
+    /// includes the wait of a function that has used up its share of processor time. Returns `None` if the function was killed
+    /// because its memory ran out.
+    pub(crate) async fn request(&mut self, event: &str) -> Result<Option<Duration>> {
         let reply = timeout(PATIENCE, self.api.invoke(event.to_owned())).await;
         match reply {
             Ok(Some(reply)) if !reply.failed => {
                 let answer: Value = serde_json::from_slice(&reply.body)?;
                 ensure!(answer["n_tokens"].is_u64(), "no answer: {answer}");
                 self.answered += 1;
-                let next = timeout(PATIENCE, self.api.asked(1 + self.answered)).await;
-                next.context("it asks for no other event")?;
+                let next = timeout(PATIENCE, self.api.next_calls(1 + self.answered)).await;
+                next.context("the function does not ask for the next event")?;
                 Ok(Some(reply.began.elapsed()))
             }
-            _ if self.group.killed() => Ok(None),
+            _ if self.group.is_out_of_memory() => Ok(None),
             other => bail!("{other:?}"),
         }
     }
 
-    /// The most memory that it has had, in KiB.
+    /// Returns the peak memory of the process, in KiB.
     pub(crate) fn peak(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let figure = line.and_then(|line| line.split_whitespace().next());
-        Ok(figure.context("no VmHWM")?.parse()?)
+        let number = line.and_then(|line| line.split_whitespace().next());
+        Ok(number.context("no VmHWM")?.parse()?)
     }
 }
 

@@ -1,15 +1,15 @@
-//! A function measured as AWS Lambda would run it: driven through a Runtime API, inside the share of a processor and the
-//! memory that a memory size grants.
+//! Measures a function as AWS Lambda would run it: behind a Runtime API, with the memory and the share of processor time that
+//! Lambda grants at a memory size.
 //!
 //! ```text
-//! main.rs         what to measure
-//! measure.rs      starts and requests, as rows
-//! function.rs     a process behind a Runtime API
-//! cgroup.rs       a share of a processor, and memory
-//! page_cache.rs   files that are to be read from the disk again
-//! processor.rs    what it is measured on
-//! table.rs        rows as CSV
-//! picture.rs      rows as SVG, beside the paper's
+//! main.rs         command line
+//! measure.rs      measures starts and requests at one memory size
+//! function.rs     a function's process behind a Runtime API
+//! cgroup.rs       limits of processor time and memory
+//! page_cache.rs   evicts files from the page cache
+//! processor.rs    name of this machine's processor, and pinning to a core
+//! table.rs        rows of results as CSV
+//! picture.rs      chart of the results beside the paper's, as SVG
 //! ```
 
 mod cgroup;
@@ -39,13 +39,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Measures one function and adds its rows to a table
+    /// Measure one function and add its rows to a table
     Measure(Measure),
-    /// Draws a table
+    /// Draw a table as a chart
     Draw {
-        /// The table
+        /// Table to draw
         csv: PathBuf,
-        /// The picture
+        /// SVG file to write
         #[arg(short, long)]
         output: PathBuf,
     },
@@ -53,42 +53,44 @@ enum Command {
 
 #[derive(Args)]
 struct Measure {
-    /// The table: made, or continued on the same processor; a memory size that it has for this engine and model is not
-    /// measured again
+    /// Table to add rows to, created if it does not exist. Its rows must be of the same processor. A memory size that it already
+    /// has for this engine and model is not measured again
     #[arg(long)]
     csv: PathBuf,
-    /// What the rows call the engine
+    /// Name of the engine in the rows
     #[arg(long)]
     engine: String,
-    /// What the rows call the model
+    /// Name of the model in the rows
     #[arg(long)]
     model: String,
-    /// Sizes in MB
+    /// Memory sizes to measure, in MB
     #[arg(
         long,
         value_delimiter = ',',
         default_value = "128,256,512,1024,1536,1769,2048,3008"
     )]
     memory: Vec<u32>,
-    /// How often it is started, with its files in the page cache, and without; less often if that takes long, but three times
+    /// Number of starts with the files in the page cache, and again of starts without. Fewer if they take longer than 15 s, but at
+    /// least three
     #[arg(long, default_value_t = 11)]
     starts: usize,
-    /// How many requests come one by one, and then one right after the other
+    /// Number of requests with pauses between them, and again of requests without pauses
     #[arg(long, default_value_t = 1000)]
     requests: usize,
-    /// What is asked
+    /// Text of each request
     #[arg(long)]
     text: String,
-    /// The core that all of this stays on, so that another can be measured beside it
+    /// Core to which this program and the function are pinned, so that another function can be measured on another core [default:
+    /// all cores]
     #[arg(long)]
     core: Option<usize>,
-    /// Files and folders that it reads when it starts, for starts without the page cache
+    /// File or folder that the function reads when it starts, evicted from the page cache before each start of the second kind
     #[arg(long)]
     evict: Vec<PathBuf>,
-    /// Variables of its environment, NAME=VALUE
+    /// Variable of the function's environment, NAME=VALUE
     #[arg(long)]
     env: Vec<String>,
-    /// The function's program and its arguments
+    /// Program of the function, and its arguments
     #[arg(last = true, required = true)]
     command: Vec<String>,
 }
@@ -118,7 +120,7 @@ fn main() -> Result<()> {
                 starting: arguments.csv.with_extension("starts"),
             };
             if let Some(core) = arguments.core {
-                processor::stay_on(core)?;
+                processor::pin_to(core)?;
             }
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)
@@ -132,18 +134,18 @@ fn main() -> Result<()> {
             processor::check(&known, &plan.processor)
                 .with_context(|| arguments.csv.display().to_string())?;
             for memory in arguments.memory {
-                if known.iter().any(|row| row.is_of(&plan, memory)) {
+                if known.iter().any(|row| row.is_for(&plan, memory)) {
                     println!(
-                        "{}, {}, {memory} MB: measured before",
+                        "{}, {}, {memory} MB: already in the table",
                         plan.engine, plan.model
                     );
                     continue;
                 }
-                // Dropped when it is broken off, so that its function and group end with it.
+                // On Ctrl-C the future is dropped, which ends the function and removes its cgroup.
                 let rows = runtime.block_on(async {
                     tokio::select! {
-                        rows = measure::at(&plan, memory) => rows,
-                        _ = tokio::signal::ctrl_c() => bail!("broken off"),
+                        rows = measure::measure(&plan, memory) => rows,
+                        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
                     }
                 })?;
                 table::add(&arguments.csv, &rows)?;

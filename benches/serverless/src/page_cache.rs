@@ -1,4 +1,4 @@
-//! Files that are to be read from the disk again.
+//! Eviction of files from the page cache, so that the next read comes from the disk.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rustix::fs::{Advice, fadvise};
 
-/// Takes a file, or all files of a folder, out of the page cache. What a process has mapped stays.
+/// Evicts a file, or all files of a folder, from the page cache. Pages that a process has mapped stay.
 pub(crate) fn evict(path: &Path) -> Result<()> {
     let named = || path.display().to_string();
     let about = fs::symlink_metadata(path).with_context(named)?;
@@ -16,7 +16,7 @@ pub(crate) fn evict(path: &Path) -> Result<()> {
         }
     } else if about.is_file() {
         let file = File::open(path).with_context(named)?;
-        // Pages that are not yet on the disk would stay.
+        // Pages that are not yet written to the disk would stay.
         file.sync_data().with_context(named)?;
         fadvise(&file, 0, None, Advice::DontNeed).with_context(named)?;
     }

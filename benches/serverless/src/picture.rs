@@ -1,4 +1,4 @@
-//! Rows as a picture like Figure 3 of the paper (arXiv 2103.10673), with the paper's own points.
+//! Chart of the rows, like Figure 3 of the paper (arXiv 2103.10673), with the paper's own points.
 
 use std::error::Error;
 
@@ -6,12 +6,12 @@ use anyhow::{Result, anyhow};
 use plotters::coord::combinators::LogCoord;
 use plotters::prelude::*;
 
-use crate::table::{Row, What};
+use crate::table::{Row, RowKind};
 
 const SIZE: (u32, u32) = (1000, 560);
 
-/// What the paper shows, read off its plot, to a tenth or so: AWS Lambda in 2021, ONNX Runtime, sentiment; MB, and milliseconds
-/// of the quantiles 50, 95 and 99.
+/// Points of the paper's plot, read off it with an error of about a tenth: memory in MB, and percentiles 50, 95 and 99 of the latency
+/// in milliseconds. The paper measured sentiment models with ONNX Runtime on AWS Lambda in 2021.
 type Points = [(u32, [f64; 3]); 5];
 const TINYBERT: Points = [
     (256, [73.0, 118.0, 140.0]),
@@ -27,13 +27,13 @@ const MOBILEBERT: Points = [
     (1536, [40.0, 63.0, 73.0]),
     (2048, [30.0, 48.0, 65.0]),
 ];
-/// A panel for each: what it is called, the beginning of its models' names, the paper's points.
+/// Panels of the chart: caption, prefix of the models' names, and the paper's points.
 const PANELS: [(&str, &str, &Points); 2] = [
     ("TinyBERT, sentiment", "tinybert", &TINYBERT),
     ("MobileBERT, sentiment", "mobilebert", &MOBILEBERT),
 ];
 
-/// One a line; told apart without red beside green.
+/// Colours of the series, which can be distinguished without telling red from green.
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -44,16 +44,16 @@ const COLOURS: [RGBColor; 6] = [
 ];
 const PAPER: RGBColor = RGBColor(90, 90, 90);
 
-/// A line of the picture: by memory size the quantiles 50, 95 and 99.
-struct Line {
+/// Series of the chart: percentiles 50, 95 and 99 of the latency by memory size.
+struct Series {
     name: String,
     points: Vec<(f64, [f64; 3])>,
 }
 
-/// Draws requests that come back to back, as SVG.
+/// Draws the rows of requests back to back, as SVG.
 pub(crate) fn svg(rows: &[Row]) -> Result<String> {
     let mut svg = String::new();
-    draw(rows, &mut svg).map_err(|error| anyhow!("the picture cannot be drawn: {error}"))?;
+    draw(rows, &mut svg).map_err(|error| anyhow!("the chart cannot be drawn: {error}"))?;
     Ok(svg)
 }
 
@@ -62,15 +62,15 @@ fn draw(rows: &[Row], svg: &mut String) -> Result<(), Box<dyn Error>> {
     area.fill(&WHITE)?;
     for (panel, (caption, prefix, paper)) in area.split_evenly((1, PANELS.len())).iter().zip(PANELS)
     {
-        let mut lines = lines(rows, prefix);
-        let measured = lines.len();
-        lines.push(Line {
+        let mut series = series(rows, prefix);
+        let measured = series.len();
+        series.push(Series {
             name: "the paper: ONNX Runtime, Lambda of 2021".to_owned(),
             points: paper
                 .map(|(memory, times)| (f64::from(memory), times))
                 .into(),
         });
-        let all = || lines.iter().flat_map(|line| &line.points);
+        let all = || series.iter().flat_map(|line| &line.points);
         let times = || all().flat_map(|(_, times)| times).copied();
         let (least, most) = (
             times().fold(f64::MAX, f64::min),
@@ -94,13 +94,13 @@ fn draw(rows: &[Row], svg: &mut String) -> Result<(), Box<dyn Error>> {
             .y_label_formatter(&|&time| label(time))
             .label_style(("sans-serif", 13))
             .draw()?;
-        for (index, line) in lines.iter().enumerate() {
+        for (index, line) in series.iter().enumerate() {
             let colour = if index == measured {
                 PAPER
             } else {
                 COLOURS[index % COLOURS.len()]
             };
-            one(&mut chart, line, colour)?;
+            draw_one_series(&mut chart, line, colour)?;
         }
         chart
             .configure_series_labels()
@@ -115,7 +115,11 @@ fn draw(rows: &[Row], svg: &mut String) -> Result<(), Box<dyn Error>> {
 
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<LogCoord<f64>, LogCoord<f64>>>;
 
-fn one(chart: &mut Chart<'_, '_>, line: &Line, colour: RGBColor) -> Result<(), Box<dyn Error>> {
+fn draw_one_series(
+    chart: &mut Chart<'_, '_>,
+    line: &Series,
+    colour: RGBColor,
+) -> Result<(), Box<dyn Error>> {
     let middle = line
         .points
         .iter()
@@ -135,24 +139,24 @@ fn one(chart: &mut Chart<'_, '_>, line: &Line, colour: RGBColor) -> Result<(), B
     Ok(())
 }
 
-/// A line for each engine and model, in the order of the table.
-fn lines(rows: &[Row], prefix: &str) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::new();
+/// Returns a series for each engine and model, in the order of the table.
+fn series(rows: &[Row], prefix: &str) -> Vec<Series> {
+    let mut series: Vec<Series> = Vec::new();
     for row in rows {
-        if row.what != What::BackToBack || !row.model.starts_with(prefix) {
+        if row.what != RowKind::BackToBack || !row.model.starts_with(prefix) {
             continue;
         }
         let name = format!("{}, {}", row.engine, row.model);
         let point = (f64::from(row.memory), [row.p50, row.p95, row.p99]);
-        match lines.iter_mut().find(|line| line.name == name) {
+        match series.iter_mut().find(|line| line.name == name) {
             Some(line) => line.points.push(point),
-            None => lines.push(Line {
+            None => series.push(Series {
                 name,
                 points: vec![point],
             }),
         }
     }
-    lines
+    series
 }
 
 fn label(time: f64) -> String {
@@ -171,17 +175,17 @@ mod tests {
     fn every_line_is_drawn_beside_the_papers() {
         let row = |engine, memory, what| row(engine, "tinybert int8", memory, what);
         let rows = [
-            row("ours", 256, What::BackToBack),
-            row("ours", 512, What::BackToBack),
-            row("theirs", 256, What::BackToBack),
-            row("nobody", 256, What::Spaced),
+            row("ours", 256, RowKind::BackToBack),
+            row("ours", 512, RowKind::BackToBack),
+            row("theirs", 256, RowKind::BackToBack),
+            row("nobody", 256, RowKind::Spaced),
         ];
         let svg = svg(&rows).unwrap();
         for name in ["ours, tinybert int8", "theirs, tinybert int8", "MobileBERT"] {
             assert!(svg.contains(name), "{name}");
         }
         assert!(!svg.contains("nobody"));
-        // Two points of ours, one of theirs, ten of the paper.
+        // The series have two points ("ours"), one ("theirs") and ten (the paper's).
         assert_eq!(svg.matches("<circle").count(), 13);
     }
 }

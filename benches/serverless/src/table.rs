@@ -1,4 +1,4 @@
-//! Rows as CSV.
+//! Table of results as CSV.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -9,34 +9,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::measure::Plan;
 
-/// What a row is about.
+/// Kind of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum What {
-    /// Time from the process's start to its first request for an event, with its files in the page cache.
+pub(crate) enum RowKind {
+    /// Time from the process's start to its first call for an event, with its files in the page cache.
     #[serde(rename = "init cached")]
     InitCached,
-    /// Time from the process's start to its first request for an event, with its files on the disk alone.
+    /// Time from the process's start to its first call for an event, with its files only on the disk.
     #[serde(rename = "init evicted")]
     InitEvicted,
     /// Requests with a pause before each.
     #[serde(rename = "spaced")]
     Spaced,
-    /// Requests one right after the other.
+    /// Requests without pauses between them.
     #[serde(rename = "back to back")]
     BackToBack,
-    /// Its memory was not enough.
+    /// The memory size was too small for the function.
     #[serde(rename = "out of memory")]
-    Killed,
+    OutOfMemory,
 }
 
-/// A line: milliseconds of `count` starts or requests, each billed in whole ones.
+/// Row of the table: statistics of `count` starts or requests, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) engine: String,
     pub(crate) model: String,
     #[serde(rename = "memory_mb")]
     pub(crate) memory: u32,
-    pub(crate) what: What,
+    pub(crate) what: RowKind,
     pub(crate) count: usize,
     #[serde(rename = "p50_ms")]
     pub(crate) p50: f64,
@@ -46,19 +46,25 @@ pub(crate) struct Row {
     pub(crate) p99: f64,
     #[serde(rename = "mean_ms")]
     pub(crate) mean: f64,
-    /// On average.
+    /// Mean of the billed times: each time is rounded up to a whole millisecond.
     #[serde(rename = "billed_ms")]
     pub(crate) billed: f64,
-    /// The most memory that the process had, in MiB.
+    /// Peak memory of the process, in MiB.
     #[serde(rename = "peak_mib")]
     pub(crate) peak: f64,
-    /// What it was measured on; tables of before do not say.
+    /// Processor that the row was measured on. Empty in tables of earlier versions.
     #[serde(default)]
     pub(crate) processor: String,
 }
 
 impl Row {
-    pub(crate) fn new(plan: &Plan, memory: u32, what: What, times: &[Duration], kib: u64) -> Self {
+    pub(crate) fn new(
+        plan: &Plan,
+        memory: u32,
+        what: RowKind,
+        times: &[Duration],
+        kib: u64,
+    ) -> Self {
         let mut sorted: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
         sorted.sort_by(f64::total_cmp);
         let mean = |of: fn(f64) -> f64| {
@@ -80,24 +86,24 @@ impl Row {
         }
     }
 
-    /// Whether it is about this function at this size.
-    pub(crate) fn is_of(&self, plan: &Plan, memory: u32) -> bool {
+    /// Returns whether the row is for this plan's function at this memory size.
+    pub(crate) fn is_for(&self, plan: &Plan, memory: u32) -> bool {
         (&self.engine, &self.model, self.memory) == (&plan.engine, &plan.model, memory)
     }
 }
 
-/// The smallest time that this share of all is not above.
+/// Smallest time such that at least the fraction `share` of all times is not above it.
 fn percentile(sorted: &[f64], share: f64) -> f64 {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
 }
 
-/// To three places.
+/// Rounds to three decimal places.
 fn rounded(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }
 
-/// Adds rows to a table, which is made if it is not there. Others may add to it meanwhile.
+/// Appends rows to a table, which is created if it does not exist. Locks the file, so that other processes can append too.
 pub(crate) fn add(path: &Path, rows: &[Row]) -> Result<()> {
     let named = || path.display().to_string();
     let mut options = OpenOptions::new();
@@ -114,7 +120,7 @@ pub(crate) fn add(path: &Path, rows: &[Row]) -> Result<()> {
     writer.flush().with_context(named)
 }
 
-/// All rows of a table.
+/// Reads all rows of a table.
 pub(crate) fn read(path: &Path) -> Result<Vec<Row>> {
     let named = || path.display().to_string();
     let mut reader = csv::Reader::from_path(path).with_context(named)?;
@@ -143,7 +149,7 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn row(engine: &str, model: &str, memory: u32, what: What) -> Row {
+    pub(crate) fn row(engine: &str, model: &str, memory: u32, what: RowKind) -> Row {
         Row {
             engine: engine.to_owned(),
             model: model.to_owned(),
@@ -161,7 +167,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn percentiles_are_times_that_were_measured() {
+    fn percentiles_are_measured_times() {
         let times: Vec<f64> = (1..=200).map(f64::from).collect();
         assert_eq!(percentile(&times, 0.5), 100.0);
         assert_eq!(percentile(&times, 0.99), 198.0);
@@ -170,27 +176,32 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_row_of_no_times_is_of_zeros() {
-        let row = Row::new(&plan(), 128, What::Killed, &[], 0);
-        // The sum of no numbers is -0, which a table would show.
+    fn a_row_without_times_has_zeros() {
+        let row = Row::new(&plan(), 128, RowKind::OutOfMemory, &[], 0);
+        // The sum of an empty iterator is -0.0, and a table would show the sign.
         let figures = [row.p50, row.p95, row.p99, row.mean, row.billed, row.peak];
         assert_eq!(figures.map(f64::to_bits), [0; 6]);
     }
 
     #[test]
-    fn a_row_knows_its_function_and_size() {
+    fn a_row_is_for_one_function_and_memory_size() {
         let mut plan = plan();
-        let row = row("ort", "minilm", 512, What::Killed);
-        assert!(row.is_of(&plan, 512) && !row.is_of(&plan, 1024));
+        let row = row("ort", "minilm", 512, RowKind::OutOfMemory);
+        assert!(row.is_for(&plan, 512) && !row.is_for(&plan, 1024));
         plan.model.push_str(" int8");
-        assert!(!row.is_of(&plan, 512));
+        assert!(!row.is_for(&plan, 512));
     }
 
     #[test]
     fn rows_are_read_as_they_were_written() {
         let place = std::env::temp_dir().join(format!("bertless-rows-{}", std::process::id()));
         let row = |what| row("ort", "minilm", 512, what);
-        let rows = [What::BackToBack, What::InitCached, What::Killed].map(row);
+        let rows = [
+            RowKind::BackToBack,
+            RowKind::InitCached,
+            RowKind::OutOfMemory,
+        ]
+        .map(row);
         add(&place, &rows[..1]).unwrap();
         add(&place, &rows[1..]).unwrap();
         let text = std::fs::read_to_string(&place).unwrap();

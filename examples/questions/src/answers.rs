@@ -55,8 +55,8 @@ impl Counts {
 
 /// Answers questions in their order. An invalid question keeps its error and does not reach the model.
 ///
-/// All valid questions are computed together. `options` may have a deadline or a cancel token; questions that were not computed by
-/// then have an error.
+/// Computes all valid questions together. `options` may have a deadline or a cancel token. Questions that are not computed before
+/// the deadline or the cancellation have an error.
 pub fn answers(
     model: &Model,
     questions: Vec<Result<Question, ApiError>>,
@@ -65,7 +65,7 @@ pub fn answers(
     answers_by(questions, |inputs| model.predict_each_with(inputs, options))
 }
 
-/// Answers questions by `predict`, which may panic. Then each question is computed alone, to find out which of them panics.
+/// Answers questions by `predict`. If it panics, calls it once for each question, so that only those that panic have an error.
 fn answers_by(
     questions: Vec<Result<Question, ApiError>>,
     predict: impl Fn(&[Input<'_>]) -> Vec<bertless::Result<Prediction>>,
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn good_texts_are_asked_together() {
+    fn valid_questions_are_computed_together() {
         let calls = std::cell::Cell::new(0);
         let counted = |inputs: &[Input<'_>]| {
             calls.set(calls.get() + 1);

@@ -49,7 +49,7 @@ impl Question {
         if bytes > limits.text {
             let most = limits.text;
             return Err(ApiError::too_large(format!(
-                "the text has {bytes} bytes, at most {most} are read"
+                "the text has {bytes} bytes, at most {most} are accepted"
             )));
         }
         if parts().any(|text| text.trim().is_empty()) {
@@ -112,7 +112,7 @@ pub fn read(value: Value, limits: &Limits) -> Result<PredictRequest, ApiError> {
     match texts.len() {
         0 => Err(ApiError::unanswerable(r#""texts" is empty"#)),
         count if count > limits.texts => Err(ApiError::too_large(format!(
-            "{count} texts are asked, at most {} at once are answered",
+            "the request has {count} texts, at most {} are accepted",
             limits.texts
         ))),
         _ => Ok(PredictRequest {
@@ -122,7 +122,7 @@ pub fn read(value: Value, limits: &Limits) -> Result<PredictRequest, ApiError> {
     }
 }
 
-/// Makes a request of a single plain text.
+/// Makes a request with a single text.
 ///
 /// # Errors
 /// 413 if the text is too large, 422 if it is empty.
@@ -155,14 +155,14 @@ fn question(mut object: Map<String, Value>, expected: &str) -> Result<Question, 
         Some(_) => Err(ApiError::unanswerable(format!("{key:?} is not a text"))),
     };
     let (text, second) = (take("text")?, take("text_pair")?);
-    let (asked, context) = (take("question")?, take("context")?);
+    let (query, context) = (take("question")?, take("context")?);
     if let Some(key) = object.keys().next() {
         let key = named(key);
         return Err(ApiError::unanswerable(format!(
             "{key} is not understood: {expected}"
         )));
     }
-    match (text, second, asked, context) {
+    match (text, second, query, context) {
         (Some(text), None, None, None) => Ok(Question::Text(text)),
         (Some(first), Some(second), None, None) | (None, None, Some(first), Some(second)) => {
             Ok(Question::Pair(first, second))
@@ -183,28 +183,28 @@ mod tests {
     };
 
     fn one(value: Value) -> Result<Question, ApiError> {
-        let asked = read(value, &LIMITS)?;
-        assert!(!asked.many);
-        asked.questions.into_iter().next().unwrap()
+        let request = read(value, &LIMITS)?;
+        assert!(!request.many);
+        request.questions.into_iter().next().unwrap()
     }
 
     #[test]
-    fn texts_and_pairs_in_each_form() {
+    fn each_form_of_text_and_pair_is_read() {
         let pair = || Question::Pair("a".into(), "b".into());
         assert_eq!(one(json!({"text": "a"})), Ok(Question::Text("a".into())));
         assert_eq!(one(json!({"text": "a", "text_pair": "b"})), Ok(pair()));
         assert_eq!(one(json!({"question": "a", "context": "b"})), Ok(pair()));
         let texts = json!({"texts": ["a", ["a", "b"], {"text": "a", "text_pair": "b"}]});
-        let asked = read(texts, &LIMITS).unwrap();
-        assert!(asked.many);
+        let request = read(texts, &LIMITS).unwrap();
+        assert!(request.many);
         assert_eq!(
-            asked.questions,
+            request.questions,
             [Ok(Question::Text("a".into())), Ok(pair()), Ok(pair())]
         );
     }
 
     #[test]
-    fn what_is_wrong_with_a_request() {
+    fn invalid_requests_are_errors() {
         for (value, status, says) in [
             (json!([]), 422, "expected an object"),
             (json!({}), 422, "expected an object"),
@@ -245,12 +245,12 @@ mod tests {
     }
 
     #[test]
-    fn half_a_character_becomes_the_replacement_character() {
+    fn a_lone_surrogate_becomes_the_replacement_character() {
         let body = br#"{"texts": ["a", "b \ud83d", ["c", "\ude00 d"]]}"#;
-        let asked = parse(body, &LIMITS).unwrap();
+        let request = parse(body, &LIMITS).unwrap();
         let pair = Question::Pair("c".into(), "\u{fffd} d".into());
         assert_eq!(
-            asked.questions,
+            request.questions,
             [
                 Ok(Question::Text("a".into())),
                 Ok(Question::Text("b \u{fffd}".into())),
@@ -266,8 +266,8 @@ mod tests {
     #[test]
     fn one_of_many_fails_alone() {
         let texts = json!({"texts": ["a", 7, ["a"]]});
-        let asked = read(texts, &LIMITS).unwrap();
-        let failed: Vec<bool> = asked.questions.iter().map(Result::is_err).collect();
+        let request = read(texts, &LIMITS).unwrap();
+        let failed: Vec<bool> = request.questions.iter().map(Result::is_err).collect();
         assert_eq!(failed, [false, true, true]);
     }
 }

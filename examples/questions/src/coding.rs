@@ -13,13 +13,13 @@ pub const ACCEPTED_CODINGS: &str = "gzip, deflate, identity";
 /// First bytes of every gzip member.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// Decodes a body by the value of its `Content-Encoding`, which is empty where there is no such header.
+/// Decodes a body by the value of its `Content-Encoding`, which is empty if the request has no such header.
 ///
 /// Reads gzip with one or several members, and deflate with or without zlib's header. Decoding stops once the result exceeds
 /// `limit` bytes, so a small body cannot fill the memory.
 ///
 /// # Errors
-/// 415 for another coding, 400 for a body that is not in the coding, 413 for one with more than `limit` bytes decoded.
+/// 415 for another coding, 400 for a body that is not in the coding, 413 for a body of more than `limit` bytes after decoding.
 pub fn decoded<'a>(
     body: Cow<'a, [u8]>,
     coding: &str,
@@ -30,21 +30,21 @@ pub fn decoded<'a>(
             "the body is gzip, and no Content-Encoding says so",
         )),
         "" | "identity" => Ok(body),
-        "gzip" | "x-gzip" => unpacked(MultiGzDecoder::new(&*body), "gzip", limit),
-        "deflate" if has_zlib_header(&body) => unpacked(ZlibDecoder::new(&*body), "deflate", limit),
-        "deflate" => unpacked(DeflateDecoder::new(&*body), "deflate", limit),
+        "gzip" | "x-gzip" => decode(MultiGzDecoder::new(&*body), "gzip", limit),
+        "deflate" if has_zlib_header(&body) => decode(ZlibDecoder::new(&*body), "deflate", limit),
+        "deflate" => decode(DeflateDecoder::new(&*body), "deflate", limit),
         other => Err(ApiError::new(
             415,
             format!(
-                "Content-Encoding {} is not decoded, {ACCEPTED_CODINGS} are",
+                "Content-Encoding {} is not supported, {ACCEPTED_CODINGS} are",
                 named(other)
             ),
         )),
     }
 }
 
-/// Decodes a reader to its end. A result of more than `limit` bytes is an error; decoding stops there.
-fn unpacked<'a>(reader: impl Read, coding: &str, limit: usize) -> Result<Cow<'a, [u8]>, ApiError> {
+/// Decodes a reader to its end. Stops with an error after `limit` bytes.
+fn decode<'a>(reader: impl Read, coding: &str, limit: usize) -> Result<Cow<'a, [u8]>, ApiError> {
     let mut bytes = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     match reader.take(most).read_to_end(&mut bytes) {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_decoded_is_refused() {
+    fn undecodable_bodies_are_errors() {
         let whole = gzip(JSON);
         let mut broken = whole.clone();
         let checksum = broken.len() - 8;
@@ -125,9 +125,9 @@ mod tests {
         assert!(reason.contains("br") && reason.contains("gzip"), "{reason}");
     }
 
-    /// Zeros that take a thousandth of their size in gzip.
+    /// Tests zeros, which gzip compresses to a thousandth of their size.
     #[test]
-    fn a_bomb_is_no_larger_than_the_limit() {
+    fn decoding_stops_at_the_limit() {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         let zeros = vec![0; 1 << 20];
         for _ in 0..1 << 5 {

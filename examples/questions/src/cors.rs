@@ -44,13 +44,13 @@ impl Cors {
         }
     }
 
-    /// Headers for the response to a request with this `Origin`, which is empty where the request has none.
+    /// Headers for the response to a request with this `Origin`, which is empty if the request has no such header.
     pub fn headers(&self, origin: &str) -> Headers {
         let allowed = |origin: &str| ("access-control-allow-origin", origin.to_owned());
         match self {
             Self::Off => Vec::new(),
             Self::Any => vec![allowed("*")],
-            // A cache must keep the responses for different origins apart, refused ones too.
+            // `vary` makes a cache keep the responses for different origins apart. Responses to other origins need it too.
             Self::Only(origins) => {
                 let listed = origins.iter().find(|&listed| listed == origin);
                 let vary = ("vary", "origin".to_owned());
@@ -104,7 +104,7 @@ fn origin(text: &str) -> Result<String, String> {
         Ok(text.to_ascii_lowercase())
     } else {
         Err(format!(
-            "{VARIABLE}: {text:?} is no origin: write * or a scheme and a host, such as https://example.com, without a path"
+            "{VARIABLE}: {text:?} is not an origin: write * or a scheme and a host, such as https://example.com, without a path"
         ))
     }
 }
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn settings() {
+    fn settings_are_parsed() {
         let only = |origins: &[&str]| Cors::Only(origins.iter().map(|&o| o.to_owned()).collect());
         for (text, expected) in [
             ("", Cors::Off),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_by_origin() {
+    fn headers_depend_on_the_origin() {
         let (off, any) = (Cors::Off, Cors::Any);
         let only = Cors::parse("https://a.b,https://c.d").unwrap();
         let allowed = "access-control-allow-origin";
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn preflights() {
+    fn preflights_depend_on_the_origin() {
         let only = Cors::parse("https://a.b").unwrap();
         let headers = only
             .preflight("https://a.b", "authorization,content-type")

@@ -22,7 +22,7 @@ impl Limits {
     /// Names a variable that is 0 or not a number.
     pub fn from_environment() -> Result<Self, String> {
         let limit = |name, default| match variable(name, default)? {
-            0 => Err(format!("{name}: 0: nothing could be asked")),
+            0 => Err(format!("{name}: 0: must be at least 1")),
             limit => Ok(limit),
         };
         Ok(Self {

@@ -1,11 +1,11 @@
-//! The protocol of `compare.py`: requests on standard input, answers on standard output.
+//! Protocol of `compare.py`: requests on standard input, answers on standard output.
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-/// Texts to compute together, each of ids.
+/// Texts to compute together, each a list of token ids.
 pub type Batch = Vec<Vec<u32>>;
 
 #[derive(Deserialize)]
@@ -20,7 +20,7 @@ struct Answer {
     first: Vec<f32>,
 }
 
-/// The model's place, and how many threads it may use.
+/// Reads the arguments: the model's path, and the number of threads.
 pub fn arguments() -> (String, usize) {
     let mut arguments = std::env::args().skip(1);
     let model = arguments.next().expect("a model");
@@ -28,7 +28,7 @@ pub fn arguments() -> (String, usize) {
     (model, threads.expect("a number of threads"))
 }
 
-/// Answers requests by `run`, which gives the last hidden state of a batch's first token, or its beginning.
+/// Answers requests by `run`, which returns the last hidden state of a batch's first token, or at least its first four numbers.
 pub fn serve(mut run: impl FnMut(&Batch) -> Vec<f32>) {
     if std::env::args().nth(3).as_deref() == Some("once") {
         run(&vec![vec![101, 2023, 2003, 1037, 6251, 1012, 102]]);
@@ -57,7 +57,7 @@ pub fn serve(mut run: impl FnMut(&Batch) -> Vec<f32>) {
     }
 }
 
-/// Rows of equal length, filled up with zeros, and a mask: (ids, mask, longest).
+/// Pads a batch with zeros to its longest text. Returns the ids, the mask and the length of the longest text.
 pub fn padded(batch: &Batch) -> (Vec<i64>, Vec<i64>, usize) {
     let longest = batch.iter().map(Vec::len).max().unwrap_or(0);
     let (mut ids, mut mask) = (Vec::new(), Vec::new());

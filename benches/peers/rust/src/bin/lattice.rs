@@ -1,4 +1,5 @@
-//! It brings its own tokenizer and takes texts, not ids: texts of as many tokens.
+//! Runs lattice behind the protocol of `compare.py`. lattice tokenizes texts itself and does not accept ids, so each text is
+//! replaced by one with the same number of tokens.
 
 use std::path::Path;
 

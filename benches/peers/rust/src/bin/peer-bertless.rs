@@ -5,7 +5,7 @@ use bertless::{Encoding, Model, ModelOptions};
 fn main() -> anyhow::Result<()> {
     let (path, threads) = peers::arguments();
     let mut options = ModelOptions::new().threads(threads);
-    // A packed file has its type already.
+    // A packed file determines the type that it is computed in.
     if let (Ok(dtype), true) = (std::env::var("PEER_DTYPE"), Path::new(&path).is_dir()) {
         options = options.dtype(dtype.parse()?);
     }

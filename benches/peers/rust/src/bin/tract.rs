@@ -1,5 +1,5 @@
-//! It does not take the export with lengths left open, so there is a model for each shape, made when it is first asked
-//! for and not timed.
+//! Runs tract behind the protocol of `compare.py`. tract does not load an export with variable lengths, so this program makes a
+//! model for each shape at its first request. That time is not measured.
 
 use std::collections::HashMap;
 

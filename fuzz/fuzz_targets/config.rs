@@ -2,7 +2,7 @@
 //! panic. The first byte of the input selects the file.
 #![no_main]
 
-use bertless::{ModelFiles, Model, ModelOptions};
+use bertless::{Model, ModelFiles, ModelOptions};
 use libfuzzer_sys::fuzz_target;
 
 const CONFIG: &[u8] = include_bytes!("../../fixtures/models/sentence-max/config.json");

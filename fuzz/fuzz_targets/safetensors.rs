@@ -4,7 +4,7 @@
 //! weights. A reader's mistakes are in the header, which is a tenth of the fixture's file.
 #![no_main]
 
-use bertless::{ModelFiles, Model, ModelOptions};
+use bertless::{Model, ModelFiles, ModelOptions};
 use libfuzzer_sys::fuzz_target;
 
 const CONFIG: &[u8] = include_bytes!("../../fixtures/models/bert-classify/config.json");

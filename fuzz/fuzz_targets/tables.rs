@@ -124,7 +124,7 @@ fuzz_target!(|data: &[u8]| {
             // file is not text, which is an `Error::Table`.
             (Err(_), Err(_)) => {}
             (Err(Error::Table { .. }), _) | (_, Err(Error::Table { .. })) => {}
-            _ => panic!("{read:?} {slowly:?}"),
+            _ => panic!("{read:?} {slow:?}"),
         }
         let Ok(found) = read else { continue };
         let columns = found.first().map_or(0, |row| row.cells.len());

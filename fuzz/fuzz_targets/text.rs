@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use bertless::{ModelFiles, Model, ModelOptions, Prediction};
+use bertless::{Model, ModelFiles, ModelOptions, Prediction};
 use libfuzzer_sys::fuzz_target;
 
 macro_rules! model {

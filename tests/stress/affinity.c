@@ -1,4 +1,4 @@
-/* Library to preload: reports 64 processors, as a small container on a large host sees them. */
+/* Claims 64 processors, as a large host shows them to a small container. */
 #define _GNU_SOURCE
 #include <sched.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-# Functions for scripts that need control groups (version 1, as root), which source this file.
+# Sourced by the scripts that need control groups (version 1, as root).
 [[ -d /sys/fs/cgroup/memory && -d /sys/fs/cgroup/cpu && $(id -u) == 0 ]] || {
     echo "not run: this needs root and control groups of version 1"
     exit 1
@@ -13,7 +13,7 @@ remove_groups() {
 }
 at_exit+=(remove_groups)
 
-# limit_memory BYTES: limits the memory of the group.
+# Limits what runs in the group: memory in bytes.
 limit_memory() {
     local folder=/sys/fs/cgroup/memory/$group
     [[ ! -d $folder ]] || rmdir "$folder"
@@ -21,18 +21,18 @@ limit_memory() {
     echo "$1" > "$folder/memory.limit_in_bytes"
 }
 
-# limit_processors QUOTA PERIOD: grants the group QUOTA microseconds of processor time in each PERIOD. A quota of -1 is no limit.
+# Grants so many microseconds of processor time in each period of so many; -1 is no limit.
 limit_processors() {
     local folder=/sys/fs/cgroup/cpu/$group
     [[ ! -d $folder ]] || rmdir "$folder"
     mkdir "$folder"
-    # With this weight the group gets nearly all processor time, even if other programs run.
+    # Against others that want the processors, the group has them nearly to itself.
     echo 262144 > "$folder/cpu.shares"
     echo "$2" > "$folder/cpu.cfs_period_us"
     echo "$1" > "$folder/cpu.cfs_quota_us"
 }
 
-# grouped COMMAND..: runs a command in the group, with the limits that have been set.
+# Runs a command in the group, of those controllers that it has been made for.
 grouped() {
     bash -c 'for folder in /sys/fs/cgroup/{memory,cpu}/'$group'; do
         [[ ! -d $folder ]] || echo $$ > "$folder/tasks"
@@ -40,7 +40,7 @@ grouped() {
     exec "$@"' grouped "$@"
 }
 
-# throttled KEY: prints a number of the group's scheduler statistics, such as nr_throttled.
+# What the scheduler says of the group: throttled KEY, such as nr_throttled.
 throttled() {
     sed -n "s/^$1 //p" "/sys/fs/cgroup/cpu/$group/cpu.stat"
 }

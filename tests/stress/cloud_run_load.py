@@ -1,8 +1,8 @@
-"""Sends rounds of concurrent requests to the service of examples/cloud-run, in control groups of version 1.
+"""Rounds of concurrent requests at the service of examples/cloud-run, in control groups of version 1.
 
     cloud_run_load.py SERVICE MODEL VOCABULARY --groups MEMORY CPU [--rounds N] [--clients N]
 
-Prints the memory of the service after each round, and PASS or FAIL for each check.
+Prints what memory the service has after each round, and PASS or FAIL for what has to hold.
 """
 
 import argparse
@@ -17,10 +17,9 @@ import time
 from pathlib import Path
 
 TOKENS = 512
-# MiB by which memory may grow after the first round, for each thread. It depends on chance in which round a thread first computes
-# the largest batch, alone or at the same time as the others.
+# MiB by which memory may grow after the first round, for each thread: which thread meets the largest pass first, alone or with
+# the others, is chance. And MiB by which the second half of the rounds may exceed the first: a leak would grow on.
 GROWTH = 4
-# MiB by which the maximum of the second half of the rounds may exceed that of the first half. A leak would keep growing.
 LEAK = 2
 
 
@@ -30,34 +29,34 @@ def main():
     arguments.add_argument("model")
     arguments.add_argument("vocabulary")
     arguments.add_argument("--groups", nargs=2, required=True, type=Path)
-    arguments.add_argument("--rounds", type=int, default=20, help="at least four")
+    arguments.add_argument("--rounds", type=int, default=20, help="four at least")
     arguments.add_argument("--clients", type=int, default=80)
     options = arguments.parse_args()
     memory = options.groups[0]
-    # Words of one token each from the whole vocabulary, so that requests read rows of the whole embedding table.
+    # Words that are one token each, of the whole vocabulary, so that rows of the table of words come from all of the file.
     vocabulary = Path(options.vocabulary).read_text().splitlines()
     words = [word for word in vocabulary if word.isascii() and word.isalpha()]
-    server = Service(options)
+    server = Server(options)
     first = server.memory()
     print(f"{options.clients} clients, {options.rounds} rounds, texts of {TOKENS} tokens")
     print("round    slowest ms    resident MiB    group MiB")
     print(f"start{'':18}{first:12.1f}{usage(memory):13.1f}")
     failures, residents = [], []
     for number in range(1, options.rounds + 1):
-        slowest, failed = run_round(server.port, options.clients, words, random.Random(number))
+        slowest, failed = round_of(server.port, options.clients, words, random.Random(number))
         failures += failed
         residents.append(server.memory())
         print(f"{number:5}{slowest * 1e3:14.0f}{residents[-1]:16.1f}{usage(memory):13.1f}")
     peak = int((memory / "memory.max_usage_in_bytes").read_text()) / (1 << 20)
-    print(f"peak memory of the group: {peak:.1f} MiB; of the service: {server.memory('VmHWM'):.1f} MiB")
+    print(f"the group at most: {peak:.1f} MiB; the service at most: {server.memory('VmHWM'):.1f} MiB")
     growth = max(residents) - residents[0]
     half = len(residents) // 2
     leak = max(residents[half:]) - max(residents[:half])
     checks = [
         (f"{len(failures)} of {options.rounds * options.clients} requests fail", not failures),
         (f"memory grows by {growth:.1f} MiB after the first round", growth <= GROWTH * server.threads),
-        (f"memory grows by {leak:.1f} MiB in the second half of the rounds", leak <= LEAK),
-        ("SIGTERM ends the service with status 0", server.stop() == 0),
+        (f"and in the second half of the rounds by {leak:.1f} MiB", leak <= LEAK),
+        ("SIGTERM ends the service with 0", server.stop() == 0),
     ]
     for failure in failures[:3]:
         print("     ", failure)
@@ -66,8 +65,8 @@ def main():
     sys.exit(not all(holds for _, holds in checks))
 
 
-class Service:
-    """Running service, in the control groups."""
+class Server:
+    """The service, in the groups."""
 
     def __init__(self, options):
         def join():
@@ -85,7 +84,7 @@ class Service:
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
 
     def memory(self, key="VmRSS"):
-        """Returns the service's memory in MiB: resident, or another value of its `/proc/PID/status`."""
+        """In MiB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith(key + ":"))
         return int(line.split()[1]) / 1024
@@ -96,12 +95,12 @@ class Service:
 
 
 def usage(group):
-    """Returns the memory of a group in MiB, including cached file pages."""
+    """What a group has, in MiB, pages of files counted."""
     return int((group / "memory.usage_in_bytes").read_text()) / (1 << 20)
 
 
-def run_round(port, clients, words, chance):
-    """Sends one request from each client at the same moment. Returns the longest time, and a message for each failure."""
+def round_of(port, clients, words, chance):
+    """All clients ask in the same moment. Gives the longest time, and what failed."""
     texts = [" ".join(chance.choices(words, k=TOKENS + 50)) for _ in range(clients)]
     barrier = threading.Barrier(clients)
     times, failures = [], []
@@ -113,7 +112,7 @@ def run_round(port, clients, words, chance):
             connection.connect()
         except OSError as error:
             refused = error
-        # The other clients wait for this one, even if its connection was refused.
+        # The others wait for this one, connected or not.
         barrier.wait()
         begin = time.monotonic()
         try:
@@ -126,7 +125,7 @@ def run_round(port, clients, words, chance):
             right = response.status == 200 and answer["n_tokens"] == TOKENS and len(answer["embedding"]) == 384
             if not right:
                 failures.append(f"{response.status}: {body[:200]!r}")
-        # Any exception is a failed request: a body that is not JSON, an answer without a key, a connection that ends early.
+        # A body that is no JSON, an answer without a key, a connection that ends early: each is a failed request.
         except Exception as error:
             failures.append(repr(error))
         times.append(time.monotonic() - begin)

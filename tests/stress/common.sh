@@ -1,13 +1,13 @@
-# Functions for the scripts of this folder, which source this file: paths of programs and models, and the output of results.
-# A program is built unless a variable names it: BERTLESS (the command), BERTLESS_BOOTSTRAP (the function of examples/lambda),
-# BERTLESS_CLOUD_RUN (the service of examples/cloud-run), BERTLESS_PROBE (the program of probe.rs).
+# Sourced by the scripts of this folder: where programs and models are, and how a result is said. Programs are built where
+# nobody names one: BERTLESS the command, BERTLESS_BOOTSTRAP the function of examples/lambda, BERTLESS_CLOUD_RUN the service
+# of examples/cloud-run, BERTLESS_PROBE the program of probe.rs.
 set -euo pipefail
 stress=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$stress/../.."
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 minilm=.models/all-MiniLM-L6-v2
-work=$(mktemp -d)
+place=$(mktemp -d)
 at_exit=()
 failed=0
 
@@ -16,7 +16,7 @@ cleanup() {
     for command in "${at_exit[@]}"; do
         $command || true
     done
-    rm -rf "$work"
+    rm -rf "$place"
     exit "$code"
 }
 trap cleanup EXIT
@@ -30,12 +30,12 @@ fail() {
     failed=1
 }
 
-# note TEXT: prints a measurement that is not checked.
+# What a script measured, without a verdict.
 note() {
     echo "      $1"
 }
 
-# check WHAT COMMAND..: prints PASS if the command succeeds, else FAIL and the end of its output.
+# check WHAT COMMAND..: PASS if the command succeeds. Its output is shown where it does not.
 check() {
     local what=$1 output
     shift
@@ -47,33 +47,31 @@ check() {
     fi
 }
 
-# Ends the script, with status 1 if a check has failed.
+# At the end of a script.
 finish() {
     exit $failed
 }
 
-# needs TOOL PACKAGE: ends the script if the tool is missing.
+# needs TOOL PACKAGE: ends the script where a tool is missing.
 needs() {
     command -v "$1" > /dev/null || { echo "FAIL  $1 is missing: apt-get install $2"; exit 1; }
 }
 
-# at_most X MAX: succeeds if X is at most MAX.
+# Whether a number is at most another.
 at_most() {
     awk -v x="$1" -v most="$2" 'BEGIN { exit !(x <= most) }'
 }
 
-# field KEY LINE: prints the value of KEY=value in a line.
+# field KEY LINE: the value of key=value in a line.
 field() {
     tr ' ' '\n' <<< "$2" | sed -n "s/^$1=//p"
 }
 
-# Sets `command` to the path of the command.
 command_program() {
     command=${BERTLESS:-$target/release/bertless}
     [[ -n ${BERTLESS:-} ]] || cargo build --quiet --release --locked --features cli
 }
 
-# Sets `function` and `service` to the paths of the wrappers.
 wrapper_programs() {
     local wrappers=$target/wrappers
     function=${BERTLESS_BOOTSTRAP:-$wrappers/release/bootstrap}
@@ -84,13 +82,12 @@ wrapper_programs() {
         cargo build --quiet --release --locked --manifest-path examples/cloud-run/Cargo.toml --target-dir "$wrappers"
 }
 
-# Sets `probe` to the path of the program of probe.rs.
 probe_program() {
     probe=${BERTLESS_PROBE:-$target/release/examples/stress-probe}
     [[ -n ${BERTLESS_PROBE:-} ]] || cargo build --quiet --release --locked --features mmap --example stress-probe
 }
 
-# packed DTYPE: packs all-MiniLM-L6-v2 and prints the file's path. Needs `command_program`.
+# all-MiniLM-L6-v2, packed: packed DTYPE prints the file's path. Needs `command_program`.
 packed() {
     local file=$target/stress/minilm.$1.safetensors
     [[ -e $minilm/model.safetensors ]] || { echo "$minilm is missing: python3 fixtures/fetch_models.py" >&2; return 1; }
@@ -101,7 +98,7 @@ packed() {
     echo "$file"
 }
 
-# Prints the name of the processor, for the heading of a table.
+# The processor, for the head of a table.
 processor() {
     sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -n 1
 }

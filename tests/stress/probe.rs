@@ -1,18 +1,16 @@
-//! Program for the stress tests: opens a model with the library, makes one measurement, and prints it as a line of `key=value`.
+//! A program of the library for the stress tests: opens a model in one of the ways, does one thing, and prints a line of
+//! `key=value` measurements.
 //!
 //! ```text
 //! stress-probe first WAY MODEL DTYPE              time of opening, of the first and of the second request
-//! stress-probe idle WAY MODEL THREADS SECONDS     processor time of an idle model
+//! stress-probe idle WAY MODEL THREADS SECONDS     processor time of a model that nobody asks
 //! stress-probe serve WAY MODEL THREADS REQUESTS PAUSE_MS
 //!                                                 latency, processor time, page faults and memory of many requests
 //! ```
 //!
-//! WAY is `folder`, `read`, `map` or `static`. For `static` the program must be built with `cargo rustc .. -- --cfg embedded`,
-//! BERTLESS_EMBED must name the packed file to embed, and MODEL is ignored.
-#![allow(
-    unexpected_cfgs,
-    reason = "the script first_request passes `--cfg embedded`"
-)]
+//! WAY is `folder`, `read`, `map` or `static`. For `static`, which takes any MODEL, the program is built with
+//! `cargo rustc .. -- --cfg embedded` and BERTLESS_EMBED names the packed file to put into it.
+#![allow(unexpected_cfgs, reason = "one script passes `embedded` by hand")]
 
 use std::error::Error;
 use std::fs::read_to_string;
@@ -26,8 +24,8 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["first", way, model, dtype] => measure_first_requests(way, model, dtype),
-        ["idle", way, model, threads, seconds] => measure_idle(
+        ["first", way, model, dtype] => first(way, model, dtype),
+        ["idle", way, model, threads, seconds] => idle(
             &open(way, model, ModelOptions::new().threads(threads.parse()?))?,
             Duration::from_secs(seconds.parse()?),
         ),
@@ -36,7 +34,7 @@ fn main() -> Result<()> {
                 "granted" => ModelOptions::new(),
                 threads => ModelOptions::new().threads(threads.parse()?),
             };
-            measure_requests(
+            serve(
                 &open(way, model, options)?,
                 requests.parse()?,
                 Duration::from_millis(pause.parse()?),
@@ -50,7 +48,7 @@ fn open(way: &str, model: &str, options: ModelOptions) -> Result<Model> {
     Ok(match way {
         "folder" | "read" => Model::load_with(model, options)?,
         "map" => {
-            // SAFETY: no script writes to a model file while a probe runs.
+            // SAFETY: the scripts write no model while a probe runs.
             #[allow(unsafe_code, reason = "mapping asks for the caller's promise")]
             let options = unsafe { options.map() };
             Model::load_with(model, options)?
@@ -68,18 +66,18 @@ fn embedded(options: ModelOptions) -> Result<Model> {
 
 #[cfg(not(embedded))]
 fn embedded(_: ModelOptions) -> Result<Model> {
-    Err("this program was built without an embedded model".into())
+    Err("this program was built without a model inside".into())
 }
 
 /// Times opening and the first two requests, which are different texts of equal length.
-fn measure_first_requests(way: &str, model: &str, dtype: &str) -> Result<()> {
+fn first(way: &str, model: &str, dtype: &str) -> Result<()> {
     let options = ModelOptions::new().threads(1);
     let options = match dtype {
         "stored" => options,
         dtype => options.dtype(dtype.parse::<Dtype>()?),
     };
     let (model, opened) = timed(|| open(way, model, options))?;
-    let request = |text: &str| -> Result<(usize, Elapsed)> {
+    let request = |text: &str| -> Result<(usize, Times)> {
         let (answer, times) = timed(|| Ok(model.predict(text)?))?;
         Ok((answer.n_tokens(), times))
     };
@@ -104,22 +102,22 @@ fn measure_first_requests(way: &str, model: &str, dtype: &str) -> Result<()> {
     Ok(())
 }
 
-/// Duration of a piece of work: wall-clock time, and processor time of all threads.
-struct Elapsed {
+/// How long something took, and for how much of it a processor worked.
+struct Times {
     wall: Duration,
     processor: Duration,
 }
 
-fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Elapsed)> {
+fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Times)> {
     let (begin, processor) = (Instant::now(), processor_time()?);
     let done = work()?;
     let wall = begin.elapsed();
     let processor = processor_time()?.saturating_sub(processor);
-    Ok((done, Elapsed { wall, processor }))
+    Ok((done, Times { wall, processor }))
 }
 
-/// Measures the processor time that an idle model takes after it has answered requests.
-fn measure_idle(model: &Model, time: Duration) -> Result<()> {
+/// Measures how much processor time a model takes that has answered and is then left alone.
+fn idle(model: &Model, time: Duration) -> Result<()> {
     let texts = ["A fine film."; 16];
     for _ in 0..20 {
         model.predict_batch(texts)?;
@@ -136,9 +134,9 @@ fn measure_idle(model: &Model, time: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Measures requests with different texts of 30 words.
-fn measure_requests(model: &Model, requests: usize, pause: Duration) -> Result<()> {
-    let mut words = TextGenerator::new(model);
+/// Answers texts of 30 words, each with words of its own, and measures.
+fn serve(model: &Model, requests: usize, pause: Duration) -> Result<()> {
+    let mut words = Words::new(model);
     for _ in 0..3 {
         model.predict(&*words.text())?;
     }
@@ -176,14 +174,14 @@ fn measure_requests(model: &Model, requests: usize, pause: Duration) -> Result<(
     Ok(())
 }
 
-/// Generator of texts from words that are single tokens of the vocabulary, the same texts in each run. Vocabularies begin with their
-/// most frequent words. The frequency of a word in the texts follows Zipf's law.
-struct TextGenerator {
+/// Texts of words that the vocabulary has whole, the same in each run. Vocabularies begin with their frequent words, which
+/// are taken as often as Zipf's law says.
+struct Words {
     words: Vec<String>,
     state: u64,
 }
 
-impl TextGenerator {
+impl Words {
     fn new(model: &Model) -> Self {
         let tokenizer = model.tokenizer();
         let ids = 0..tokenizer.vocab_size() as u32;
@@ -198,7 +196,7 @@ impl TextGenerator {
     fn text(&mut self) -> String {
         let words: Vec<&str> = (0..30)
             .map(|_| {
-                // Knuth's linear congruential generator, of which only the high bits are random enough.
+                // Knuth's generator, whose high bits are the good ones.
                 let state = self.state.wrapping_mul(6364136223846793005);
                 self.state = state.wrapping_add(1442695040888963407);
                 let share = (self.state >> 33) as f64 / (1u64 << 31) as f64;
@@ -210,9 +208,9 @@ impl TextGenerator {
     }
 }
 
-/// Returns the processor time of all threads, in nanoseconds.
+/// The processor time of all threads, to the nanosecond.
 fn processor_time() -> Result<Duration> {
-    // The kernel adds up a thread's time when the thread yields.
+    // What a thread has run is added up when it gives way.
     std::thread::yield_now();
     let mut sum = 0;
     for task in std::fs::read_dir("/proc/self/task")? {
@@ -239,7 +237,7 @@ fn faults() -> Result<Faults> {
     })
 }
 
-/// Returns a value of `/proc/self/status`, in KiB.
+/// A number of KiB of `/proc/self/status`.
 fn status(key: &str) -> Result<u64> {
     let status = read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(key));

@@ -1,10 +1,10 @@
-"""Starts one of the function wrappers, sends it texts, and prints each answer as a line of JSON.
+"""Asks one of the function wrappers, started as a process of its own, and prints each answer as a line of JSON.
 
-    query_wrapper.py function|service [--peak] TEXTS -- PROGRAM ARGUMENTS..
+    ask.py function|service [--peak] TEXTS -- PROGRAM ARGUMENTS..
 
-TEXTS is a file with a text on each line. PROGRAM may be an emulator or a sandbox that runs the wrapper. The environment must
-name the model; this script sets the other variables. Prints the wrapper's log line "ready" on standard error. With --peak, a
-line with the wrapper's peak memory in KiB follows the answers.
+TEXTS is a file with a text in each line. PROGRAM may be an emulator or a sandbox that runs the wrapper. The environment
+has to name the model; the rest of it is made here. What the wrapper logs when it is ready goes to standard error. With
+--peak, a line with the most memory that it had, in KiB, follows the answers.
 """
 
 import http.client
@@ -19,11 +19,11 @@ import sys
 import threading
 import time
 
-TIMEOUT = 240
+PATIENCE = 240
 
 
 def runtime_api(events, replies):
-    """Starts a Runtime API of AWS Lambda on loopback, which delivers events and collects replies. Returns its port."""
+    """A Runtime API of AWS Lambda on loopback that hands out events and collects replies."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -35,7 +35,7 @@ def runtime_api(events, replies):
             number, body = events.get()
             self.send_response(200)
             self.send_header("Lambda-Runtime-Aws-Request-Id", f"id-{number}")
-            self.send_header("Lambda-Runtime-Deadline-Ms", str(int((time.time() + TIMEOUT) * 1000)))
+            self.send_header("Lambda-Runtime-Deadline-Ms", str(int((time.time() + PATIENCE) * 1000)))
             self.send_header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:1:function:f")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -62,7 +62,6 @@ def runtime_api(events, replies):
 
 
 def start(program, environment):
-    """Starts the wrapper. Returns the process and its log line "ready"."""
     process = subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines = queue.Queue()
 
@@ -74,16 +73,15 @@ def start(program, environment):
     threading.Thread(target=read, daemon=True).start()
     said = ""
     while True:
-        line = lines.get(timeout=TIMEOUT)
+        line = lines.get(timeout=PATIENCE)
         if line is None:
-            sys.exit(f"the program ended with status {process.wait()}: {said[-500:]}")
+            sys.exit(f"the program ended with {process.wait()}: {said[-500:]}")
         said += line
         if '"ready"' in line:
             return process, json.loads(re.sub(r"^[^{]*", "", line))
 
 
-def query_function(program, texts):
-    """Yields the process of the function, then its answers."""
+def ask_function(program, texts):
     events, replies = queue.Queue(), queue.Queue()
     environment = {
         **os.environ,
@@ -97,14 +95,13 @@ def query_function(program, texts):
     yield process
     for number, text in enumerate(texts):
         events.put((number, json.dumps({"text": text}).encode()))
-        kind, body = replies.get(timeout=TIMEOUT)
+        kind, body = replies.get(timeout=PATIENCE)
         if kind != "response":
             sys.exit(f"{kind}: {body[:300]}")
         yield json.loads(body)
 
 
-def query_service(program, texts):
-    """Yields the process of the service, then its answers."""
+def ask_service(program, texts):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -112,7 +109,7 @@ def query_service(program, texts):
     print(json.dumps(ready), file=sys.stderr)
     yield process
     for text in texts:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         connection.request("POST", "/predict", json.dumps({"text": text}), {"Content-Type": "application/json"})
         response = connection.getresponse()
         body = response.read()
@@ -128,7 +125,7 @@ def main():
     kind, file = [argument for argument in arguments if argument != "--peak"]
     with open(file) as lines:
         texts = lines.read().splitlines()
-    answers = {"function": query_function, "service": query_service}[kind](program, texts)
+    answers = {"function": ask_function, "service": ask_service}[kind](program, texts)
     process = next(answers)
     try:
         for answer in answers:

@@ -1,7 +1,7 @@
-"""Checks that two files of JSON lines have the same answers: compare_answers.py EXPECTED FOUND TOLERANCE
+"""Whether two files of JSON lines have the same answers: same.py EXPECTED FOUND TOLERANCE
 
-Labels must be equal. Scores and embeddings may differ by TOLERANCE. If TOLERANCE is `cosine:0.998`, embeddings need at least
-this cosine, and scores may differ by 0.03: int8 rounds differently on different instruction sets.
+Labels have to be equal, scores and embeddings within TOLERANCE of each other. With `cosine:0.998` embeddings need that
+cosine at least, and scores may differ by 0.03, as those of int8 do between instruction sets that round differently.
 """
 
 import json
@@ -34,10 +34,10 @@ def main():
             if kind != "cosine":
                 worst = max(worst, max(abs(x - y) for x, y in zip(a, b)))
     if worst > tolerance:
-        sys.exit(f"answers differ by {worst}, more than {tolerance}")
+        sys.exit(f"they differ by {worst}, more than {tolerance}")
     if kind == "cosine" and least < number:
-        sys.exit(f"an embedding has a cosine of {least}, less than {number}")
-    print(f"{len(found)} answers,", f"cosines of at least {least:.6f}" if kind == "cosine" else f"differ by at most {worst:.1e}")
+        sys.exit(f"a cosine of {least}, less than {number}")
+    print(f"{len(found)} answers,", f"cosines of {least:.6f} at least" if kind == "cosine" else f"they differ by {worst:.1e} at most")
 
 
 main()

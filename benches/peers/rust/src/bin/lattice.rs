@@ -13,7 +13,7 @@ fn main() -> anyhow::Result<()> {
             .map(|text| "good ".repeat(text.len() - 2))
             .collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let vectors = model.last_hidden_states(&texts).expect("vectors");
+        let vectors = model.encode_batch(&texts).expect("vectors");
         vectors[0][..4].to_vec()
     });
     Ok(())
